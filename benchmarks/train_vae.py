@@ -1,0 +1,263 @@
+"""How many images a second `ancestral train vae` learns from, beside the coursework's Lightning loop.
+
+    ANCESTRAL_DATA=../shared/data python benchmarks/train_vae.py [--epochs 5] [--rounds 3] [--json]
+
+All loops train the `uva2020` MLP VAE (784-512-(20+20), 20-512-784, ReLU, Adam 1e-3, batch 128, one latent
+sample, 45,000 thresholded images). They take turns, each time in a fresh process, so that neither a warm
+allocator nor a busy quarter of an hour favours one of them:
+
+    lightning-0, lightning-2   benchmarks/lightning_loop.py with 0 and 2 DataLoader workers; the better counts
+    ancestral                  the real command, its throughput read from the run's `training.json`
+    bare                       plain PyTorch on binary images in memory: what a careful student would write
+
+Two speeds are reported. `training` is images per second of time in training epochs; the other loops leave a
+warm-up epoch out of it, ours leaves out only what its `training.json` does. `process` is images per second
+of the whole process: imports, reading data, and for ours validation, scoring and saving, which the others
+do not do at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.nn import functional as F
+
+from ancestral.data.datasets import load_dataset
+from ancestral.errors import InputError
+
+CLAIM = 4.0  # `ancestral` trains at least this many times as fast as the better Lightning loop
+BATCH = 128
+IMAGES_PER_EPOCH = 45_000 // BATCH * BATCH  # every loop sees at least these
+LOOPS = ("lightning-0", "lightning-2", "ancestral", "bare")
+SETTINGS = shlex.split(
+    "--pixels threshold --split uva2020 --hidden 512 --latents 20 --activation relu "
+    "--optimizer adam --learning-rate 1e-3 --batch-size 128"
+)
+
+notes = Console(stderr=True)  # stdout is the result's alone
+
+
+def bare_loop(images: np.ndarray, epochs: int) -> dict[str, float]:
+    """Plain PyTorch on binary images in memory; returns what `lightning_loop.train` returns."""
+    data = (torch.from_numpy(images).flatten(1) > 127).float()
+    encoder = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 40))
+    decoder = nn.Sequential(nn.Linear(20, 512), nn.ReLU(), nn.Linear(512, 784))
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=1e-3)
+    ends, total = [], torch.zeros(())
+    for _ in range(epochs + 1):
+        total.zero_()
+        for rows in torch.randperm(len(data))[:IMAGES_PER_EPOCH].split(BATCH):
+            x = data[rows]
+            mean, log_std = encoder(x).chunk(2, dim=1)
+            std = log_std.exp()
+            logits = decoder(mean + std * torch.randn_like(std))
+            rec = F.binary_cross_entropy_with_logits(logits, x, reduction="sum")
+            reg = 0.5 * (std**2 + mean**2 - 1 - 2 * log_std).sum()
+            loss = (rec + reg) / len(x)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()
+        ends.append(time.perf_counter())
+    return {
+        "images": epochs * IMAGES_PER_EPOCH,
+        "seconds": ends[-1] - ends[0],
+        "trained": (epochs + 1) * IMAGES_PER_EPOCH,
+        "bits_per_dim": float(total) * BATCH / IMAGES_PER_EPOCH / (784 * math.log(2)),
+    }
+
+
+def prepare_data(source: str, folder: Path) -> tuple[str, str]:
+    """Write the training images to `folder/images.npy` for the loops that are not ours.
+
+    Returns:  what `--data` of `ancestral train` takes, and a description for the report.
+    """
+    description = "mnist, first 45,000 training images"
+    if source == "mnist":
+        try:
+            images = load_dataset("mnist", split="uva2020").train.images
+        except (InputError, OSError) as error:
+            notes.print(f"no MNIST ({error}); generated pixels of the same size take its place", markup=False)
+            source = "generated"
+    if source == "generated":
+        source, description = str(folder / "generated.npz"), "generated noise of MNIST's size"
+        noise = np.random.default_rng(0).integers(0, 256, size=(70_000, 28, 28), dtype=np.uint8)
+        np.savez(source, train=noise[:60_000], test=noise[60_000:])
+        images = load_dataset(source, split="uva2020").train.images
+    np.save(folder / "images.npy", images.numpy().reshape(-1, 28, 28))
+    return source, description
+
+
+def command_of(loop: str, epochs: int, folder: Path, data: str) -> list[str]:
+    """The process that runs one loop once."""
+    here, images = Path(__file__).resolve(), str(folder / "images.npy")
+    if loop == "bare":
+        return [sys.executable, str(here), "--epochs", str(epochs), "--bare-loop", images]
+    if loop.startswith("lightning"):
+        student = str(here.with_name("lightning_loop.py"))
+        return [sys.executable, student, images, "--epochs", str(epochs), "--workers", loop[-1]]
+    ours = Path(sys.executable).with_name("ancestral")
+    program = str(ours) if ours.exists() else shutil.which("ancestral") or "ancestral"
+    run = ["--data", data, "--epochs", str(epochs), "--out", str(folder / "run")]
+    return [program, "train", "vae", *SETTINGS, *run]
+
+
+def cpu_seconds() -> tuple[float, float]:
+    """CPU seconds of the whole machine so far (Linux; else 0) and of this script's finished children."""
+    stat = Path("/proc/stat")
+    busy = sum(map(int, stat.read_text().split()[1:4])) / os.sysconf("SC_CLK_TCK") if stat.exists() else 0.0
+    children = os.times()
+    return busy, children.children_user + children.children_system
+
+
+def measure(loop: str, epochs: int, folder: Path, data: str) -> dict[str, float]:
+    """Run one loop once in its own process.
+
+    Returns:  training and whole-process images per second, whole-process seconds, `others`: how many cores
+              other work kept busy meanwhile (two threads crawl when it is more than about 0.1), and, where the
+              loop prints it, the training bits per dimension of its last epoch: proof that all learn the same.
+    """
+    shutil.rmtree(folder / "run", ignore_errors=True)
+    command = command_of(loop, epochs, folder, data)
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # one device for all
+    machine_before, children_before = cpu_seconds()
+    begin = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    wall = time.perf_counter() - begin
+    machine_after, children_after = cpu_seconds()
+    others = max(0.0, machine_after - machine_before - (children_after - children_before)) / wall
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\nfailed with exit code {done.returncode}:\n{done.stderr.strip()}")
+    if loop == "ancestral":
+        record = json.loads((folder / "run" / "training.json").read_text())
+        speed, trained = record["images_per_second"], epochs * IMAGES_PER_EPOCH
+    else:
+        record = json.loads(done.stdout.splitlines()[-1])
+        speed, trained = record["images"] / record["seconds"], record["trained"]
+    result = {"training": speed, "process": trained / wall, "process_seconds": wall, "others": others}
+    if "bits_per_dim" in record:
+        result["bits_per_dim"] = record["bits_per_dim"]
+    return {name: float(f"{value:.5g}") for name, value in result.items()}
+
+
+def summarise(rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+    """Medians, extremes and ratios to the better Lightning loop, per kind of speed."""
+    summary: dict[str, Any] = {}
+    for kind in ("training", "process"):
+        speeds = {loop: [one[kind] for one in runs] for loop, runs in rounds.items()}
+        medians = {loop: statistics.median(values) for loop, values in speeds.items()}
+        rival = max((loop for loop in medians if loop.startswith("lightning")), key=medians.__getitem__)
+        summary[kind] = {
+            loop: {
+                "median": medians[loop],
+                "min": min(values),
+                "max": max(values),
+                "ratio": round(medians[loop] / medians[rival], 2),
+                "ratio_min": round(min(values) / max(speeds[rival]), 2),
+                "ratio_max": round(max(values) / min(speeds[rival]), 2),
+            }
+            for loop, values in speeds.items()
+        }
+        summary[kind]["compared_with"] = rival
+    if "ancestral" in rounds:
+        summary["claim"] = {"at_least": CLAIM, "met": summary["training"]["ancestral"]["ratio"] >= CLAIM}
+    return summary
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers depend on besides the code."""
+    info = Path("/proc/cpuinfo")
+    names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
+    return {
+        "cpu": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the report as a table: per loop both speeds and their ratios to the better Lightning loop."""
+    where, summary = report["machine"], report["summary"]
+    table = Table(title="uva2020 MLP VAE, images per second: median and min-max", caption_justify="left")
+    for name in ("loop", "training", "ratio", "process", "ratio", "seconds", "bpd", "others"):
+        table.add_column(name, justify="left" if name == "loop" else "right", no_wrap=True)
+    for loop, runs in report["rounds"].items():
+        training, process = summary["training"][loop], summary["process"][loop]
+        bits = statistics.median([one.get("bits_per_dim", math.nan) for one in runs])
+        table.add_row(
+            loop,
+            f"{training['median']:,.0f}\n{training['min']:,.0f}-{training['max']:,.0f}",
+            f"{training['ratio']:.2f}\n{training['ratio_min']:.2f}-{training['ratio_max']:.2f}",
+            f"{process['median']:,.0f}",
+            f"{process['ratio']:.2f}",
+            f"{statistics.median([one['process_seconds'] for one in runs]):.1f}",
+            "" if math.isnan(bits) else f"{bits:.3f}",
+            f"{max(one['others'] for one in runs):.2f}",
+        )
+    table.caption = (
+        f"{report['data']}; {report['epochs']} timed epochs, {len(runs)} rounds; {where['cpu']}, "
+        f"{where['cores']} cores, {where['threads']} threads, load {where['load_before']}, "
+        f"torch {where['torch']}, {where['date']}"
+    )
+    Console().print(table)
+    if "claim" in summary:
+        claim = summary["claim"]
+        print(f"at least {claim['at_least']:g} times Lightning: {'yes' if claim['met'] else 'NO'}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--epochs", type=int, default=5, help="timed epochs of each process")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each loop has its turn")
+    parser.add_argument("--data", choices=("mnist", "generated"), default="mnist")
+    parser.add_argument(
+        "--loops", nargs="+", choices=LOOPS, default=LOOPS, help="one lightning loop at least"
+    )
+    parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
+    parser.add_argument(
+        "--bare-loop", metavar="IMAGES.npy", help="be the `bare` process (used by this script)"
+    )
+    args = parser.parse_args()
+    if args.bare_loop:
+        print(json.dumps(bare_loop(np.load(args.bare_loop), args.epochs)))
+        return
+    if args.epochs < 1 or args.rounds < 1 or not any(loop.startswith("lightning") for loop in args.loops):
+        parser.error("at least one epoch, one round and one lightning loop to compare with are needed")
+    where = machine()
+    rounds: dict[str, list[dict[str, float]]] = {loop: [] for loop in args.loops}
+    with tempfile.TemporaryDirectory() as name:
+        data, description = prepare_data(args.data, Path(name))
+        for turn in range(1, args.rounds + 1):
+            for loop in args.loops:
+                rounds[loop].append(measure(loop, args.epochs, Path(name), data))
+                notes.print(f"round {turn}, {loop}: {rounds[loop][-1]['training']:,.0f} images/s")
+    report = {"data": description, "epochs": args.epochs, "settings": SETTINGS, "machine": where}
+    report |= {"rounds": rounds, "summary": summarise(rounds)}
+    print(json.dumps(report, indent=2)) if args.json else show(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Context in, distribution out: the one shape of every encoder, pixel likelihood and prior."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.distributions import Distribution, Independent, Normal, kl_divergence
+
+from ancestral.numerics import bounded_log_variance
+from ancestral.registry import registered
+
+
+class Conditional(nn.Module):
+    """A module whose `forward(context)` is a distribution over one whole image or latent vector.
+
+    The event of the distribution is the whole thing, so `log_prob` has the batch shape and the
+    lower bound of a latent-variable model is one line.
+
+    While not training, a distribution refuses values outside its support (grey pixels to a Bernoulli,
+    say): a number for those would not be a log-probability.
+    """
+
+    def forward(self, context: Tensor | None = None) -> Distribution:
+        raise NotImplementedError
+
+
+def diagonal_gaussian(mean: Tensor, log_variance: Tensor, event_dims: int = 1) -> Independent:
+    """N(mean, diag exp(log_variance)) over the last `event_dims` axes.
+
+    The scale is exp(log_variance / 2): taking exp(log_variance) for it is a known mistake.
+    """
+    normal = Normal(mean, (0.5 * log_variance).exp(), validate_args=False)
+    return Independent(normal, event_dims, validate_args=False)
+
+
+@registered
+class DiagonalGaussian(Conditional):
+    """q(z | x) = N(z; mean(x), diag exp(log_variance(x))), both from one network.
+
+    Args:      network: maps x to shape (..., 2 M): the M means, then the M log-variances.
+    Returns:   a distribution with batch shape (...) and event shape (M,).
+    Deviation: log-variances are bounded smoothly (`bounded_log_variance`).
+    Reference: Kingma and Welling, 2014, eq. 9, arXiv 1312.6114.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, context: Tensor | None = None) -> Independent:
+        mean, raw = self.network(context).chunk(2, dim=-1)
+        return diagonal_gaussian(mean, bounded_log_variance(raw))
+
+
+def kl_parts(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """KL(q || p) in independent parts: closed form where torch knows it, else one unbiased draw.
+
+    Args:      q: batch shape (B,). p: batch shape () or (B,). z: a draw of q, shape (B, M).
+    Returns:   shape (B, M), one column per latent, where both factorise; otherwise (B, 1),
+               log q(z) - log p(z). Nats; their sum over columns is (an estimate of) the divergence.
+    Reference: Kingma and Welling, 2014, appendix B.
+    """
+    if isinstance(q, Independent) and isinstance(p, Independent):
+        return kl_divergence(q.base_dist, p.base_dist)
+    return (q.log_prob(z) - p.log_prob(z)).unsqueeze(-1)

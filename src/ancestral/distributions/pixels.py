@@ -1,0 +1,240 @@
+"""Likelihoods of an image given what a network says of it: p(x | z)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical, Distribution, Independent, constraints
+from torch.nn import functional as F
+
+from ancestral.distributions.conditional import Conditional, diagonal_gaussian
+from ancestral.numerics import bounded_log_variance
+from ancestral.registry import registered
+
+BINARY_SPACES = ("binary", "static", "threshold")
+
+
+class BernoulliImage(Distribution):
+    """Independent binary pixels, log p(x) = -sum_d softplus((1 - 2 x_d) l_d) for logits l.
+
+    One pass over the logits, nothing clamped: probabilities sum to one in every precision.
+
+    Args:      logits: shape (*batch, *event). event_dims: how many axes the image has.
+    """
+
+    arg_constraints = {}  # noqa: RUF012  (the base class reads it as it stands)
+
+    def __init__(self, logits: Tensor, event_dims: int, validate_args: bool = False) -> None:
+        self.logits = logits
+        split = logits.dim() - event_dims
+        super().__init__(logits.shape[:split], logits.shape[split:], validate_args=validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.independent(constraints.boolean, len(self.event_shape))
+
+    @property
+    def mean(self) -> Tensor:
+        return self.logits.sigmoid()
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        # softplus(l) is l beyond the threshold; 40 makes that exact in double precision too
+        surprise = F.softplus((1 - 2 * value) * self.logits, threshold=40)
+        return -surprise.flatten(-len(self.event_shape)).sum(-1)
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        with torch.no_grad():
+            return torch.bernoulli(self.mean.expand(*sample_shape, *self.logits.shape))
+
+
+class DiscretisedLogisticImage(Distribution):
+    """Independent pixels on {0, ..., L - 1}: a logistic density integrated over unit bins.
+
+        P(x) = sigmoid((x + 1/2 - m) / s) - sigmoid((x - 1/2 - m) / s)
+
+    The first and the last bin reach to infinity, so the L probabilities telescope to exactly one.
+    The difference is taken in the log domain, log sig(b) + log sig(-a) + log(1 - e^(a - b)), which
+    loses nothing in the tails and needs no clamp.
+
+    Args:      mean, log_scale: shape (*batch, *event), in levels. levels: L.
+    Reference: Salimans et al., 2017, eq. 2, arXiv 1701.05517 (bins of 1 level, not of 1/255 against 1/256).
+    """
+
+    arg_constraints = {}  # noqa: RUF012
+
+    def __init__(
+        self, mean: Tensor, log_scale: Tensor, levels: int, event_dims: int, validate_args: bool = False
+    ) -> None:
+        self.location, self.log_scale, self.levels = mean, log_scale, levels
+        split = mean.dim() - event_dims
+        super().__init__(mean.shape[:split], mean.shape[split:], validate_args=validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        whole = constraints.integer_interval(0, self.levels - 1)
+        return constraints.independent(whole, len(self.event_shape))
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of the logistic, held to the range of the pixels (the bins' own mean is within half a level
+        of it except where the tails are cut)."""
+        return self.location.clamp(0, self.levels - 1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        inverse_scale = (-self.log_scale).exp()
+        centred = value - self.location
+        below = F.logsigmoid((centred + 0.5) * inverse_scale)  # log P(X <= x)
+        above = F.logsigmoid((0.5 - centred) * inverse_scale)  # log P(X >= x)
+        inside = below + above + torch.log(-torch.expm1(-inverse_scale))
+        log_p = torch.where(value == 0, below, torch.where(value == self.levels - 1, above, inside))
+        return log_p.flatten(-len(self.event_shape)).sum(-1)
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        with torch.no_grad():
+            shape = (*sample_shape, *self.location.shape)
+            u = torch.rand(shape, dtype=self.location.dtype, device=self.location.device)
+            noise = torch.logit(u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps))
+            x = self.location + self.log_scale.exp() * noise
+            return x.round().clamp(0, self.levels - 1)
+
+
+class PixelLikelihood(Conditional):
+    """p(x | z) over images of `event_shape`; says which pixel spaces it is a probability of.
+
+    Attributes: spaces: names of the pixel spaces. discrete: probabilities (True) or densities (False).
+    """
+
+    spaces: tuple[str, ...] = ()
+    discrete = True
+    event_shape: tuple[int, ...]
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        """Pixels as an encoder sees them, in [0, 1]."""
+        return x
+
+
+@registered
+class BernoulliPixels(PixelLikelihood):
+    """p(x | z) = prod_d Bernoulli(x_d; sigmoid(l_d(z))).
+
+    Args:      network: z to logits of shape (..., C, H, W). event_shape: (C, H, W).
+    """
+
+    spaces = BINARY_SPACES
+
+    def __init__(self, network: nn.Module, event_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.network, self.event_shape = network, tuple(event_shape)
+
+    def forward(self, context: Tensor | None = None) -> BernoulliImage:
+        return BernoulliImage(self.network(context), len(self.event_shape), validate_args=not self.training)
+
+
+class CategoricalImage(Independent):
+    """Independent pixels on {0, ..., L - 1} with free probabilities; logits have shape (..., *event, L)."""
+
+    def __init__(self, logits: Tensor, event_dims: int, validate_args: bool = False) -> None:
+        super().__init__(
+            Categorical(logits=logits, validate_args=validate_args), event_dims, validate_args=False
+        )
+
+    @property
+    def mean(self) -> Tensor:
+        """Expected level of each pixel, shape (..., *event)."""
+        probs = self.base_dist.probs
+        return probs @ torch.arange(probs.shape[-1], dtype=probs.dtype, device=probs.device)
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        return super().sample(torch.Size(sample_shape)).to(self.base_dist.logits.dtype)
+
+
+@registered
+class CategoricalPixels(PixelLikelihood):
+    """p(x | z) = prod_d Categorical(x_d; softmax(l_d(z))) over `levels` levels.
+
+    Args:      network: z to logits of shape (..., C * levels, H, W). event_shape: (C, H, W). levels: L.
+    """
+
+    spaces = ("levels",)
+
+    def __init__(self, network: nn.Module, event_shape: Sequence[int], levels: int) -> None:
+        super().__init__()
+        self.network, self.event_shape, self.levels = network, tuple(event_shape), levels
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        return x / (self.levels - 1)
+
+    def forward(self, context: Tensor | None = None) -> CategoricalImage:
+        channels = self.event_shape[0]
+        logits = self.network(context).unflatten(-3, (channels, self.levels))  # (..., C, L, H, W)
+        return CategoricalImage(
+            logits.movedim(-3, -1), len(self.event_shape), validate_args=not self.training
+        )
+
+
+@registered
+class DiscretisedLogisticPixels(PixelLikelihood):
+    """p(x | z) = prod_d DiscretisedLogistic(x_d; m_d(z), s_d(z)) over `levels` levels.
+
+    Args:      network: z to shape (..., 2 C, H, W): means, then log-scales. event_shape: (C, H, W).
+    Deviation: the network works in units of half the range of levels around its middle, so that an
+               untrained network is already of the data's scale.
+    """
+
+    spaces = ("levels",)
+
+    def __init__(self, network: nn.Module, event_shape: Sequence[int], levels: int) -> None:
+        super().__init__()
+        self.network, self.event_shape, self.levels = network, tuple(event_shape), levels
+
+    def to_unit(self, x: Tensor) -> Tensor:
+        return x / (self.levels - 1)
+
+    def forward(self, context: Tensor | None = None) -> DiscretisedLogisticImage:
+        mean, raw = self.network(context).chunk(2, dim=-3)
+        half = (self.levels - 1) / 2
+        log_scale = 0.5 * bounded_log_variance(2 * (raw - 1.0)) + math.log(half)
+        dims = len(self.event_shape)
+        return DiscretisedLogisticImage(
+            half * (mean + 1), log_scale, self.levels, dims, validate_args=not self.training
+        )
+
+
+@registered
+class GaussianPixels(PixelLikelihood):
+    """p(x | z) = N(x; mean(z), v I): a *density* of real pixels, never comparable with probabilities of levels.
+
+    Args:      network: z to means of shape (..., C, H, W). event_shape: (C, H, W).
+               variance: v where it is fixed (1 is the coursework's), or the starting value where it is learned.
+               learned: one variance shared by all pixels is fitted with the network.
+    Deviation: no variance per pixel: on images with constant pixels its density grows without limit.
+    Reference: shared variance: Rybkin et al., 2021, arXiv 2006.13202.
+    """
+
+    spaces = ("unit",)
+    discrete = False
+
+    def __init__(
+        self, network: nn.Module, event_shape: Sequence[int], variance: float = 1.0, learned: bool = False
+    ) -> None:
+        super().__init__()
+        self.network, self.event_shape = network, tuple(event_shape)
+        raw = torch.tensor(math.log(variance))
+        if learned:
+            self.log_variance = nn.Parameter(raw)
+        else:
+            self.register_buffer("log_variance", raw, persistent=False)
+
+    def forward(self, context: Tensor | None = None) -> Independent:
+        mean = self.network(context)
+        log_variance = (
+            bounded_log_variance(self.log_variance) if self.log_variance.requires_grad else self.log_variance
+        )
+        return diagonal_gaussian(mean, log_variance.expand_as(mean), len(self.event_shape))

@@ -1,0 +1,22 @@
+"""The errors a person meets; the command line turns each into one line and an exit code."""
+
+from __future__ import annotations
+
+
+class InputError(ValueError):
+    """The request or an input is wrong (exit code 2).
+
+    The message is one line that says what is wrong and what to do about it.
+    """
+
+
+class NotComputable(InputError, TypeError):
+    """The mathematics does not allow it: the likelihood of an implicit model, say (exit code 2)."""
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss became infinite or not a number (exit code 3). The last finite state is kept."""
+
+
+class Interrupted(RuntimeError):
+    """The training was interrupted by the user; its state is saved (exit code 130)."""

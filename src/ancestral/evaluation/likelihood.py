@@ -1,0 +1,182 @@
+"""How probable a model finds images: exact values, bounds, and plain Monte Carlo, with their standard errors.
+
+Every function gives one value per image and works through images in blocks of a fixed size that depends on
+the number of latent draws alone, each block with its own seed. So a score is a pure function of
+(model, images, draws, seed), and memory does not grow with the number of images or of draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ancestral.data.pixels import PixelBatches
+from ancestral.errors import NotComputable
+from ancestral.evaluation.score import Score
+from ancestral.models.autoencoder import Autoencoder
+from ancestral.models.kinds import ExactModel, LatentModel, Model
+from ancestral.numerics import seed_device, seed_for
+
+ROWS = 2000  # latent rows decoded at once: large enough for matrix products, small enough for the cache
+BLOCK = 100  # images at once where there is one draw (or none) per image
+"""Progress callback: images done."""
+Progress = Callable[[int], None]
+
+
+@contextmanager
+def _scoring(model: Model, device: torch.device) -> Iterator[None]:
+    """No gradients, no dropout, and the caller's generator and mode as they were afterwards."""
+    training = model.training
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(training)
+
+
+def _per_image(
+    model: Model,
+    images: PixelBatches,
+    block: int,
+    value: Callable[[Tensor], Tensor],
+    seed: int,
+    progress: Progress | None,
+) -> Tensor:
+    dtype = next((p.dtype for p in model.parameters()), torch.float32)
+    values: list[Tensor] = []
+    with _scoring(model, images.device):
+        for number, x in enumerate(images.in_order(block)):
+            seed_device(images.device, seed_for(seed, "score", number))
+            values.append(value(x.to(dtype)).double())
+            if progress:
+                progress(len(x))
+    return torch.cat(values)
+
+
+def exact_log_prob(model: Model, images: PixelBatches, progress: Progress | None = None) -> Tensor:
+    """log p(x) of each image, shape (N,), float64 nats, exact.
+
+    Raises:    NotComputable: the model has no closed form; the message says what it has instead.
+    """
+    return _per_image(model, images, 10 * BLOCK, model.log_prob, 0, progress)  # type: ignore[attr-defined]
+
+
+def elbo(model: LatentModel, images: PixelBatches, seed: int = 0, progress: Progress | None = None) -> Tensor:
+    """One-draw unbiased estimate of each image's evidence lower bound, shape (N,), float64 nats."""
+    return _per_image(model, images, 10 * BLOCK, model.elbo, seed, progress)
+
+
+def distortion(model: Autoencoder, images: PixelBatches, progress: Progress | None = None) -> Tensor:
+    """-log p(x | z = f(x)) of each image, shape (N,), float64 nats: how well a code keeps x. Not a likelihood."""
+    return _per_image(model, images, 10 * BLOCK, model.reconstruction_loss, 0, progress)
+
+
+def importance_weighted(
+    model: LatentModel, images: PixelBatches, samples: int, seed: int = 0, progress: Progress | None = None
+) -> Tensor:
+    """log (1/K) sum_k w_k of each image, shape (N,), float64 nats: in expectation a lower bound on log p(x).
+
+    The running log-sum-exp keeps memory flat in K; log K is subtracted once, at the end.
+
+    Args:      samples: K, draws from q per image.
+    Reference: Burda et al., 2016, eq. 8, arXiv 1509.00519.
+    """
+
+    def value(x: Tensor) -> Tensor:
+        return _log_mean_weight(lambda k: model.log_weights(x, k), len(x), samples)
+
+    return _per_image(model, images, _block_for(samples), value, seed, progress)
+
+
+def prior_monte_carlo(
+    model: LatentModel, images: PixelBatches, samples: int, seed: int = 0, progress: Progress | None = None
+) -> Tensor:
+    """log (1/K) sum_k p(x | z_k), z_k ~ p(z), of each image, shape (N,), float64 nats.
+
+    Plain Monte Carlo: unbiased for p(x), so below log p(x) in expectation, and poor beyond a few latents,
+    where hardly any z from the prior explains a given x.
+    """
+
+    def value(x: Tensor) -> Tensor:
+        def log_likelihoods(k: int) -> Tensor:
+            prior = model.prior()
+            z = prior.sample((k, len(x)))
+            return (model.log_joint(x, z) - prior.log_prob(z)).T
+
+        return _log_mean_weight(log_likelihoods, len(x), samples)
+
+    return _per_image(model, images, _block_for(samples), value, seed, progress)
+
+
+def _block_for(samples: int) -> int:
+    return max(1, min(10 * BLOCK, ROWS // min(samples, BLOCK)))
+
+
+def _log_mean_weight(log_weights: Callable[[int], Tensor], images: int, samples: int) -> Tensor:
+    """Log-mean of K weights per image, found `ROWS` rows at a time. `log_weights(k)` has shape (images, k)."""
+    at_once = max(1, ROWS // images)
+    total: Tensor | None = None
+    for first in range(0, samples, at_once):
+        chunk = log_weights(min(at_once, samples - first)).double().logsumexp(1)
+        total = chunk if total is None else torch.logaddexp(total, chunk)
+    assert total is not None
+    return total - math.log(samples)
+
+
+def score(
+    model: Model,
+    images: PixelBatches,
+    *,
+    dataset: str,
+    split: str,
+    samples: int = 0,
+    from_prior: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Score:
+    """The model's score on a split: exact where it can be, else the ELBO or an importance-weighted bound.
+
+    Args:      images: in a pixel space the model is a distribution over. dataset, split: for the record.
+               samples: latent draws per image; 0 gives the ELBO of a latent model. from_prior: draw them from
+               the prior (plain Monte Carlo) instead of from q.
+    Returns:   a `Score`; a value that is not finite stays in the mean, and so shows.
+    Raises:    NotComputable: the model has no likelihood. InputError: pixels outside the model's space.
+    """
+    kind, side = "bound", "lower"
+    if isinstance(model, ExactModel):
+        values, method, kind, side, samples = (
+            exact_log_prob(model, images, progress),
+            "log p(x)",
+            "exact",
+            None,
+            0,
+        )
+    elif not isinstance(model, LatentModel):
+        model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, saying why
+        raise NotComputable(f"a {type(model).__name__} has no likelihood")
+    elif from_prior:
+        values, method = prior_monte_carlo(model, images, samples, seed, progress), f"prior MC_{samples}"
+    elif samples:
+        values, method = importance_weighted(model, images, samples, seed, progress), f"IWAE_{samples}"
+    else:
+        values, method, samples = elbo(model, images, seed, progress), "ELBO", 1
+    count = len(values)
+    return Score(
+        nats=values.mean().item(),
+        stderr=(values.std() / math.sqrt(count)).item() if count > 1 else math.nan,
+        method=method,
+        kind=kind,  # type: ignore[arg-type]
+        side=side,  # type: ignore[arg-type]
+        samples=samples,
+        space=images.space.describe(dataset),
+        split=split,
+        count=count,
+        dimensions=math.prod(images.event_shape),
+        discrete=model.discrete,
+    )

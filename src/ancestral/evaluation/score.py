@@ -1,0 +1,73 @@
+"""A number never travels alone: what it is, of what, and how sure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from ancestral.errors import InputError
+from ancestral.numerics import bits_per_dimension
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean log-probability of the images of a split, in nats per image (larger is better).
+
+    Args:      nats: the mean over images. stderr: its standard error over images. method: how it was found,
+               `log p(x)`, `ELBO`, `IWAE_5000`. kind: exact, bound or estimate. side: of a bound, `lower` means
+               that the true value is at least this. space: what a pixel was. samples: latent draws per image
+               (0 where none). split, count: the images. dimensions: numbers per image.
+               discrete: probabilities, not densities.
+    """
+
+    nats: float
+    stderr: float
+    method: str
+    kind: Literal["exact", "bound", "estimate"]
+    side: Literal["lower", "upper"] | None
+    samples: int
+    space: str
+    split: str
+    count: int
+    dimensions: int
+    discrete: bool = True
+
+    @property
+    def bits_per_dim(self) -> float:
+        """Negative log-likelihood in bits per dimension (smaller is better)."""
+        return bits_per_dimension(self.nats, self.dimensions)
+
+    @property
+    def kind_in_words(self) -> str:
+        """`exact`, `lower bound`, `estimate`; densities say so."""
+        words = f"{self.side} bound" if self.kind == "bound" else self.kind
+        return words if self.discrete else f"{words}, density"
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in `scores.json`."""
+        return {**asdict(self), "bits_per_dim": self.bits_per_dim}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Score:
+        """Read a record back.
+
+        Raises:    InputError: fields missing or unknown.
+        """
+        try:
+            return cls(**{name: value for name, value in record.items() if name != "bits_per_dim"})
+        except TypeError as error:
+            raise InputError(f"not a score: {error}") from error
+
+
+def rank(scores: Sequence[Score]) -> list[int]:
+    """Indices of the scores from best to worst.
+
+    Raises:    InputError: they are of different spaces, splits or counts of images, so no order between them
+               means anything.
+    """
+    compared = {(score.space, score.split, score.count) for score in scores}
+    if len(compared) > 1:
+        different = "; ".join(f"{space}, {split}, {count} images" for space, split, count in sorted(compared))
+        raise InputError(f"these scores are of different things and cannot be ranked: {different}")
+    return sorted(range(len(scores)), key=lambda i: -scores[i].nats)

@@ -1,0 +1,497 @@
+"""Numbers over time as one picture: learning curves, alone or as panels side by side.
+
+A value that is not finite breaks its line and leaves a cross; a clipped axis says so underneath.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ancestral.errors import InputError
+from ancestral.figures import grids
+from ancestral.figures.grids import DPI, INK, LINE_HEIGHT, MUTED, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+# Okabe and Ito's palette, told apart by colour-blind readers; the darker ones first.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1f2328")
+DASHES = {"line": "-", "dashed": (0, (4, 2)), "points": ""}
+MANY = 400  # from here on a line is noise: it is drawn thin under its running mean
+UNIT = DPI / 72  # pixels in a point
+WIDTH = round(grids.WIDTH_INCHES * DPI)
+EDGE, PANEL_GAP = 8.0, 10.0  # points
+
+
+@dataclass
+class Curve:
+    """One named series of values.
+
+    Args:
+        label: its name in the legend; may be empty.
+        steps: where, shape (n,); finite.
+        values: what, shape (n,); may hold NaN or infinities, which are drawn as crosses.
+        band: (low, high), each (n,): a shaded region such as plus and minus one standard error.
+        style: a line, a dashed line, or points alone.
+    """
+
+    label: str
+    steps: Sequence[float] | np.ndarray | Tensor
+    values: Sequence[float] | np.ndarray | Tensor
+    band: tuple[Any, Any] | None = None
+    style: Literal["line", "dashed", "points"] = "line"
+
+
+def learning_curves(
+    curves: Sequence[Curve],
+    *,
+    xlabel: str = "epoch",
+    ylabel: str = "",
+    title: str = "",
+    reference: Sequence[tuple[float, str]] | None = None,
+    marks: Sequence[tuple[float, str]] | None = None,
+    log_x: bool = False,
+    ylim: Literal["robust"] | None = "robust",
+) -> Figure:
+    """Draw curves in one plot, each named at its right end.
+
+    Args:
+        curves: at least one.
+        xlabel: what the steps count.
+        ylabel: what the values are, with their unit; stands above the axis.
+        title: above the plot.
+        reference: (value, label) of horizontal lines.
+        marks: (step, label) of vertical lines, such as the best epoch.
+        log_x: a logarithmic step axis.
+        ylim: "robust" cuts the axis above the bulk of the values, never below their minimum; None shows all.
+
+    Returns: the figure; save it with `grids.save_figure`.
+    Raises: InputError where a curve is malformed or a step does not fit on the axis.
+    """
+    series = [_Series.of(curve, log_x) for curve in curves]
+    lines = list(reference or [])
+    if not series:
+        raise InputError("there is no curve to draw")
+    if not np.isfinite([value for value, _ in lines] + [x for x, _ in marks or []]).all():
+        raise InputError("reference lines and marks must be finite")
+    names = [grids.wrap(text, TEXT_SIZE, 85) for text in [s.label for s in series] + [t for _, t in lines]]
+    needed = sum(grids.text_height(name, TEXT_SIZE) + 2 for name in names)
+    keys = max(grids.text_width(name, TEXT_SIZE) for name in names)
+    page = _Page((title, ylabel, xlabel), plot_height=max(145.0, needed), right=keys + 30 if keys else 12)
+    (axes,) = page.axes
+    colours = [PALETTE[i % len(PALETTE)] for i in range(len(series))]
+    notes = _draw_panel(axes, series, colours, log_x, ylim, [value for value, _ in lines])
+    page.settle(notes)
+    _mark_steps(axes, marks or [])
+    ends = [s.end() for s in series] + [value for value, _ in lines]
+    styles = [(c, DASHES[s.style]) for s, c in zip(series, colours, strict=True)] + [(MUTED, ":")] * len(
+        lines
+    )
+    _name_ends(axes, ends, names, styles)
+    return page.figure
+
+
+def small_multiples(
+    panels: Sequence[tuple[str, Sequence[Curve]]],
+    *,
+    xlabel: str = "epoch",
+    ylabel: str = "",
+    title: str = "",
+    columns: int | None = None,
+    log_x: bool = False,
+    ylim: Literal["robust"] | None = "robust",
+) -> Figure:
+    """Draw panels side by side over the same steps, such as a bound and its parts.
+
+    Args:
+        panels: (title, curves) of each; curves of one label have one colour throughout.
+        xlabel: what the steps count.
+        ylabel: what the values are, where it is the same in all panels.
+        title: above all panels.
+        columns: panels in a row; three, or two where that fills the rows better.
+        log_x: a logarithmic step axis.
+        ylim: as in `learning_curves`, for each panel apart.
+
+    Returns: the figure.
+    Raises: InputError as `learning_curves`.
+    """
+    content = [[_Series.of(curve, log_x) for curve in curves] for _, curves in panels]
+    if not content or not all(content):
+        raise InputError("every panel needs at least one curve")
+    if columns is None:
+        columns = 2 if len(content) in (2, 4) else 3
+    columns = min(columns, len(content))
+    rows = -(-len(content) // columns)
+    named = {s.label: s.style for panel in content for s in panel}
+    colour = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(named)}
+    legend = [(label, colour[label], DASHES[style]) for label, style in named.items() if label]
+    page = _Page(
+        (title, ylabel, xlabel),
+        plot_height=115.0 if columns > 1 else 145.0,
+        right=14,
+        grid=(rows, columns),
+        titles=[name for name, _ in panels],
+        legend=legend,
+    )
+    notes: list[str] = []
+    for axes, series in zip(page.axes, content, strict=True):
+        notes += _draw_panel(axes, series, [colour[s.label] for s in series], log_x, ylim, [])
+    steps = np.concatenate([s.x for panel in content for s in panel])
+    for axes in page.axes:
+        _limit_steps(axes, steps, log_x, ticks=3 if columns > 2 else 4)
+    if len(notes) > 1:  # each panel is cut elsewhere; one sentence says it for all
+        notes = sorted({"Axes clipped at the top." if "clipped" in note else note for note in notes})
+    page.settle(notes)
+    return page.figure
+
+
+@dataclass
+class _Series:
+    """A checked curve: plain arrays."""
+
+    label: str
+    style: str
+    x: np.ndarray  # (n,) finite
+    y: np.ndarray  # (n,) NaN where the value was not finite
+    band: tuple[np.ndarray, np.ndarray] | None
+    smooth: np.ndarray | None  # (n,) running mean of a long line
+    window: int
+
+    @classmethod
+    def of(cls, curve: Curve, log_x: bool) -> _Series:
+        name = f"curve {curve.label!r}"
+        x, y = (
+            grids.as_floats(f"{name}: steps", curve.steps),
+            grids.as_floats(f"{name}: values", curve.values),
+        )
+        band = None
+        if curve.band is not None:
+            low, high = (grids.as_floats(f"{name}: band", side) for side in curve.band)
+            band = (np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan))
+        for what, array in [("values", y), *(("band values", side) for side in band or ())]:
+            if len(array) != len(x):
+                raise InputError(f"{name}: {len(x)} steps but {len(array)} {what}")
+        if curve.style not in DASHES:
+            raise InputError(f"{name}: style must be one of {', '.join(DASHES)}, got {curve.style!r}")
+        if not np.isfinite(x).all() or (log_x and x.min() <= 0):
+            raise InputError(
+                f"{name}: steps must be finite" + (" and positive on a log axis" if log_x else "")
+            )
+        y = np.where(np.isfinite(y), y, np.nan)
+        window = 0 if len(y) <= MANY or curve.style == "points" else 2 * max(len(y) // 200, 5) + 1
+        smooth = _running_mean(y, window) if window else None
+        return cls(curve.label, curve.style, x, y, band, smooth, window)
+
+    def end(self) -> float:
+        """The height at which the curve leaves the plot; NaN where it has no finite value."""
+        line = self.y if self.smooth is None else self.smooth
+        seen = line[np.isfinite(line)]
+        return float(seen[-1]) if len(seen) else np.nan
+
+    def extremes(self) -> np.ndarray:
+        """All finite heights, the band's among them."""
+        heights = np.concatenate([self.y, *(self.band or ())])
+        return heights[np.isfinite(heights)]
+
+
+class _Page:
+    """Where title, legend, plots and notes stand; all lengths in points, from the top left."""
+
+    def __init__(
+        self,
+        texts: tuple[str, str, str],
+        *,
+        plot_height: float,
+        right: float,
+        grid: tuple[int, int] = (1, 1),
+        titles: Sequence[str] = ("",),
+        legend: Sequence[tuple[str, str, Any]] = (),
+    ) -> None:
+        width = WIDTH / UNIT - 2 * EDGE
+        title, ylabel, self.xlabel = texts
+        self.title = grids.wrap(title, TITLE_SIZE, width, "bold")
+        self.ylabel = grids.wrap(ylabel, TEXT_SIZE, width)
+        self.plot_height, self.right, self.legend = plot_height, right, legend
+        self.rows, self.columns = grid
+        self.titles = [grids.wrap(text, TEXT_SIZE, width / grid[1] - 12, "bold") for text in titles]
+        self.figure = grids.new_figure(WIDTH, WIDTH)
+        self.axes = [self.figure.add_subplot(*grid, i + 1) for i in range(len(titles))]
+        for axes in self.axes:
+            grids.style_axes(axes)
+
+    def settle(self, notes: list[str]) -> None:
+        """Measure what was drawn, size the page for it and put everything in its place."""
+        width = WIDTH / UNIT
+        gutter = self._gutter()
+        note = grids.wrap(" ".join(notes), SMALL_SIZE, width - 2 * EDGE)
+        quiet, strong = grids.text_style(TEXT_SIZE, MUTED), grids.text_style(TEXT_SIZE, fontweight="bold")
+        texts = [(EDGE, EDGE, self.title, grids.text_style(TITLE_SIZE, fontweight="bold"))]
+        y = EDGE + grids.text_height(self.title, TITLE_SIZE)
+        texts.append((EDGE, y, self.ylabel, quiet))
+        y += grids.text_height(self.ylabel, TEXT_SIZE) + 2
+        keys, top = self._legend_places(y)
+        head = max(grids.text_height(text, TEXT_SIZE) for text in self.titles) + 6
+        pitch = head + self.plot_height + 16  # tick labels
+        y = top + self.rows * pitch
+        middle = (EDGE + gutter + width - self.right - grids.text_width(self.xlabel, TEXT_SIZE)) / 2
+        texts.append((middle, y, self.xlabel, quiet))
+        y += grids.text_height(self.xlabel, TEXT_SIZE) + 2
+        texts.append((EDGE, y, note, grids.text_style(SMALL_SIZE, MUTED)))
+        height = y + grids.text_height(note, SMALL_SIZE) + EDGE - 2
+        self.figure.set_size_inches(width / 72, height / 72)
+        across = (width - EDGE - self.right + PANEL_GAP) / self.columns
+        for i, axes in enumerate(self.axes):
+            x, up = EDGE + i % self.columns * across, top + i // self.columns * pitch
+            texts.append((x, up, self.titles[i], strong))
+            box = (
+                x + gutter,
+                height - up - head - self.plot_height,
+                across - gutter - PANEL_GAP,
+                self.plot_height,
+            )
+            axes.set_position((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
+        for x, y, text, style in texts:
+            # Set line by line on its baseline: matplotlib aligns blocks by their ink, which differs.
+            for k, line in enumerate(text.split("\n")):
+                down = y + style["fontsize"] * (1 + k * LINE_HEIGHT)
+                self.figure.text(x / width, 1 - down / height, line, **style)
+        for x, y, label, colour, dashes in keys:
+            _key(self.figure, (x, x + 7, x + 14), (height - y - 6,) * 3, colour, dashes)
+            self.figure.text((x + 18) / width, 1 - (y + TEXT_SIZE) / height, label, **grids.text_style())
+
+    def _gutter(self) -> float:
+        """Room in points for the widest tick label of the y axes."""
+        self.figure.draw_without_rendering()
+        labels = [label for axes in self.axes for label in axes.get_yticklabels()]
+        return max(label.get_window_extent().width for label in labels) / UNIT + 6
+
+    def _legend_places(self, y: float) -> tuple[list[tuple[Any, ...]], float]:
+        keys, x = [], EDGE
+        for label, colour, dashes in self.legend:
+            wide = grids.text_width(label, TEXT_SIZE) + 32
+            if x > EDGE and x + wide > WIDTH / UNIT:
+                x, y = EDGE, y + TEXT_SIZE * LINE_HEIGHT + 1
+            keys.append((x, y, label, colour, dashes))
+            x += wide
+        return keys, y + (TEXT_SIZE * LINE_HEIGHT + 5 if keys else 0)
+
+
+def _draw_panel(
+    axes: Axes, series: list[_Series], colours: list[str], log_x: bool, ylim: str | None, lines: list[float]
+) -> list[str]:
+    """Draw the curves of one plot and set its limits; returns what a reader must be told about them."""
+    from matplotlib.ticker import MaxNLocator
+
+    for value in lines:
+        axes.axhline(value, color=MUTED, linewidth=1.0, linestyle=":")
+    for one, colour in zip(series, colours, strict=True):
+        _draw_curve(axes, one, colour, log_x)
+    _limit_steps(axes, np.concatenate([s.x for s in series]), log_x, ticks=5)
+    low, high, peak = _limits(series, lines, ylim)
+    axes.set_ylim(low, high)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(_formatter(max(abs(low), abs(high))))
+    for one, colour in zip(series, colours, strict=True):
+        _cross_gaps(axes, one, colour)
+    notes = [f"Axis clipped: values reach {peak:,.4g}."] if peak > high else []
+    windows = sorted({s.window for s in series if s.window})
+    if windows:
+        notes.append(f"Bold: mean over {' or '.join(f'{w:,}' for w in windows)} points.")
+    return notes
+
+
+def _draw_curve(axes: Axes, one: _Series, colour: str, log_x: bool) -> None:
+    if one.band:
+        axes.fill_between(one.x, *one.band, color=colour, alpha=0.18, linewidth=0)
+    finite = np.isfinite(one.y)
+    if one.style == "points":
+        axes.plot(one.x, one.y, "o", color=colour, markersize=2.6, markeredgewidth=0)
+        return
+    bold = one.y
+    if one.smooth is not None:
+        kept = _outline(one.x, one.y, log_x)
+        axes.plot(one.x[kept], one.y[kept], color=colour, linewidth=0.5, alpha=0.35)
+        bold = one.smooth
+    axes.plot(one.x, bold, color=colour, linewidth=1.8, linestyle=DASHES[one.style], solid_capstyle="round")
+    lonely = (
+        finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
+    )  # a line of one point is invisible
+    axes.plot(one.x[lonely], one.y[lonely], "o", color=colour, markersize=3.5, markeredgewidth=0)
+
+
+def _cross_gaps(axes: Axes, one: _Series, colour: str) -> None:
+    """A cross where values stop being finite, at the last height seen, and one word on the first of them."""
+    lost = ~np.isfinite(one.y)
+    first = np.flatnonzero(lost & ~np.r_[False, lost[:-1]])
+    if not len(first):
+        return
+    low, high = axes.get_ylim()
+    left, right = axes.get_xlim()
+    heights = np.array([one.y[i - 1] if i else high for i in first]).clip(low, high)
+    axes.plot(
+        one.x[first], heights, "x", color=colour, markersize=6, markeredgewidth=2, clip_on=False, zorder=5
+    )
+    where = axes.transData.transform((float(one.x[first[0]]), low))[0]
+    start, stop = (axes.transData.transform((x, low))[0] for x in (left, right))
+    late = where > (start + stop) / 2
+    axes.annotate(
+        "diverged",
+        (one.x[first[0]], heights[0]),
+        xytext=(-6 if late else 6, -3 if heights[0] > (low + high) / 2 else 3),
+        textcoords="offset points",
+        ha="right" if late else "left",
+        va="top" if heights[0] > (low + high) / 2 else "bottom",
+        **_on_curves(),
+    )
+
+
+def _mark_steps(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
+    left, right = axes.get_xlim()
+    for i, (x, text) in enumerate(marks):
+        axes.axvline(x, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
+        where = axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0]
+        axes.annotate(
+            text,
+            (where, 1.0),
+            xycoords="axes fraction",
+            xytext=(3 if where < 0.6 else -3, -2 - 11 * (i % 4)),  # neighbours do not write over each other
+            textcoords="offset points",
+            ha="left" if where < 0.6 else "right",
+            va="top",
+            **_on_curves(),
+        )
+    axes.set_xlim(min([left, *(x for x, _ in marks)]), max([right, *(x for x, _ in marks)]))
+
+
+def _on_curves() -> dict[str, Any]:
+    """The style of words among curves: a thin white rim keeps them readable and hides no point."""
+    from matplotlib.patheffects import withStroke
+
+    return grids.text_style(SMALL_SIZE, path_effects=[withStroke(linewidth=2, foreground="white")])
+
+
+def _name_ends(axes: Axes, ends: list[float], names: list[str], styles: list[tuple[str, Any]]) -> None:
+    """Write each name at the right of its line's end, moved apart where they would touch."""
+    figure = axes.figure
+    box = axes.get_position()
+    width, height = WIDTH / UNIT, figure.bbox.height / UNIT
+    low, high = axes.get_ylim()
+    bottom, top = box.y0 * height, box.y1 * height
+    shares = np.array([np.nan_to_num((end - low) / (high - low), nan=1.0) for end in ends]).clip(0, 1)
+    wanted = bottom + shares * (top - bottom)
+    heights = np.array([grids.text_height(name, TEXT_SIZE) for name in names])
+    order = [i for i in np.argsort(wanted) if names[i]]
+    places = wanted.copy()
+    for below, i in itertools.pairwise(order):
+        places[i] = max(places[i], places[below] + (heights[below] + heights[i]) / 2 + 1)
+    for above, i in itertools.pairwise([-1, *order[::-1]]):
+        ceiling = top + 6 if above < 0 else places[above] - heights[above] / 2 - 1
+        places[i] = min(places[i], ceiling - heights[i] / 2)
+    for i in order:
+        colour, dashes = styles[i]
+        x = box.x1 * width
+        _key(figure, (x + 2, x + 8, x + 19), np.array([wanted[i], places[i], places[i]]), colour, dashes)
+        style = grids.text_style(va="center_baseline" if "\n" not in names[i] else "center")
+        figure.text((x + 22) / width, float(places[i]) / height, names[i], **style)
+
+
+def _key(figure: Any, x: Sequence[float], y: Sequence[float] | np.ndarray, colour: str, dashes: Any) -> None:
+    """A sample of a curve's line in the margin; points from the bottom left."""
+    from matplotlib.lines import Line2D
+
+    width, height = WIDTH / UNIT, figure.bbox.height / UNIT
+    line = Line2D(
+        np.asarray(x) / width, np.asarray(y) / height, color=colour, linewidth=1.6, linestyle=dashes
+    )
+    if dashes == "":
+        line.set(marker="o", markersize=2.6, markevery=[1])
+    figure.add_artist(line)
+
+
+def _limits(series: list[_Series], lines: list[float], ylim: str | None) -> tuple[float, float, float]:
+    """(lowest, highest, largest value): the y axis, and what it may leave out above.
+
+    The bulk of a curve ends as far above its upper quartile as two and a half times the way from the
+    minimum to that quartile; what little lies beyond a barely higher peak is worth no clipping.
+    """
+    heights = [h for h in (s.extremes() for s in series) if len(h)]
+    if not heights:
+        heights = [np.array([0.0, 1.0])]
+    low = min([float(h.min()) for h in heights] + lines)
+    peak = max([float(h.max()) for h in heights] + lines)
+    high = peak
+    if ylim == "robust":
+        quartiles = [float(np.quantile(h, 0.75)) for h in heights]
+        bulk = [q + 2.5 * (q - float(h.min())) for q, h in zip(quartiles, heights, strict=True)]
+        cut = max(bulk + lines)
+        if low < cut and peak - low > 1.5 * (cut - low):
+            high = cut
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + (margin if high == peak else 0.0), peak
+
+
+def _limit_steps(axes: Axes, steps: np.ndarray, log_x: bool, ticks: int) -> None:
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+    low, high = float(steps.min()), float(steps.max())
+    if log_x:
+        axes.set_xscale("log")
+        axes.set_xlim(low * (1 if high > low else 0.5), high * (1 if high > low else 2))
+        axes.xaxis.set_major_locator(LogLocator(numticks=ticks + 1))
+        axes.xaxis.set_minor_locator(NullLocator())
+    else:
+        margin = 0.01 * (high - low) or 1.0
+        axes.set_xlim(low - margin, high + margin)
+        whole = bool((steps == steps.round()).all())
+        axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=whole))
+    axes.xaxis.set_major_formatter(_formatter(high))
+
+
+def _formatter(largest: float) -> Any:
+    """Short plain numbers: 0.05, 540, then 20k and 1M; never an offset in the corner of the plot."""
+    from matplotlib.ticker import EngFormatter, FormatStrFormatter, ScalarFormatter
+
+    if largest >= 10_000:
+        return EngFormatter(sep="")
+    if 0 < largest < 1e-3:
+        return FormatStrFormatter("%.1e")
+    plain = ScalarFormatter(useOffset=False, useMathText=False)
+    plain.set_scientific(False)
+    return plain
+
+
+def _running_mean(y: np.ndarray, window: int) -> np.ndarray:
+    """The mean of the finite values around each point; NaN where the value itself is.
+
+    Near the start the window shrinks to both sides alike, so that a steep beginning stays steep.
+    """
+    finite = np.isfinite(y)
+    totals = np.r_[0.0, np.cumsum(np.where(finite, y, 0.0))]
+    counts = np.r_[0, np.cumsum(finite)]
+    i = np.arange(len(y))
+    low = np.maximum(i - window // 2, 0)
+    high = np.minimum(i + np.minimum(window // 2, np.maximum(i, window // 20)), len(y) - 1) + 1
+    mean = (totals[high] - totals[low]) / np.maximum(counts[high] - counts[low], 1)
+    return np.where(finite, mean, np.nan)
+
+
+def _outline(x: np.ndarray, y: np.ndarray, log_x: bool, bins: int = 1000) -> np.ndarray:
+    """Indices of the points that shape a long line on the page: ends, extremes and gaps per column."""
+    place = np.log(x) if log_x else x
+    span = place.max() - place.min() or 1.0
+    column = ((place - place.min()) / span * (bins - 1)).astype(int)
+    starts = np.flatnonzero(np.r_[True, column[1:] != column[:-1]])
+    kept = {0, len(x) - 1, *np.flatnonzero(~np.isfinite(y))}
+    for begin, stop in zip(starts, np.r_[starts[1:], len(x)], strict=True):
+        part = y[begin:stop]
+        kept |= {int(begin), int(stop) - 1}
+        if np.isfinite(part).any():
+            kept |= {int(begin) + int(np.nanargmin(part)), int(begin) + int(np.nanargmax(part))}
+    return np.array(sorted(kept))

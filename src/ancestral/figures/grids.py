@@ -1,0 +1,409 @@
+"""Images as one picture: contact sheets, pairs, latent manifolds; and the look all figures share.
+
+    images (N, C, H, W) in [0, 1]  ->  one array  ->  Figure, one array pixel = one PNG pixel
+
+Every figure is drawn on its own Agg canvas with explicit styles: no pyplot, no rcParams, hence no
+global state, no display, and any number of threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ancestral.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+# 4.8 inches: at this width 9 point text is still 9 pixels high on a phone 360 pixels wide.
+WIDTH_INCHES = 4.8
+DPI = 250
+FONT = "DejaVu Sans"  # travels with matplotlib, so figures look alike on every machine
+INK, MUTED, RULE = "#1f2328", "#5c6370", "#dfe2e6"
+TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.0, 9.0, 8.0
+LINE_HEIGHT = 1.25
+MARGIN = 24  # pixels at DPI
+LARGEST_TILE = 280
+
+
+def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
+    """An empty white figure on its own Agg canvas, sized in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Agg floors the size: the thousandth keeps 1200 from becoming 1199.
+    figure = Figure(figsize=((width + 1e-3) / dpi, (height + 1e-3) / dpi), dpi=dpi, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style_axes(axes: Axes) -> None:
+    """The one look of all plots: light grid, no box, small quiet ticks."""
+    axes.set_facecolor("white")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set(color=MUTED, linewidth=0.7)
+    axes.grid(True, color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(
+        length=0, pad=4, labelsize=TEXT_SIZE, labelcolor=MUTED, labelfontfamily=FONT, colors=MUTED
+    )
+
+
+def text_style(size: float = TEXT_SIZE, color: str = INK, **more: Any) -> dict[str, Any]:
+    """Keyword arguments for every text; a dollar sign in a label is a dollar sign, not mathematics."""
+    return {"fontfamily": FONT, "fontsize": size, "color": color, "parse_math": False, **more}
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Width in points of the longest line of a text."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=FONT, size=size, weight=weight)
+    lines = [line for line in text.split("\n") if line]
+    return max(
+        (text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines), default=0
+    )
+
+
+def wrap(text: str, size: float, width: float, weight: str = "normal") -> str:
+    """Break a text at spaces so that its lines fit into a width in points, where its words allow it."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}" if line else word
+            if line and text_width(longer, size, weight) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def text_height(text: str, size: float) -> float:
+    """Height in points of a text of one or more lines; nothing for an empty one."""
+    return size * LINE_HEIGHT * (text.count("\n") + 1) if text else 0.0
+
+
+def image_grid(
+    images: np.ndarray | Tensor,
+    *,
+    columns: int | None = None,
+    captions: Sequence[str] | None = None,
+    row_titles: Sequence[str] | None = None,
+    title: str | None = None,
+    gap_every: int | None = None,
+    note: str | None = None,
+) -> Figure:
+    """Draw images as one contact sheet, row by row, pixel-exact.
+
+    Args:
+        images: (N, 1 or 3, H, W), values in [0, 1]; 1 is white.
+        columns: images in a row; ceil(sqrt(N)) unless given.
+        captions: N short texts, one under each image.
+        row_titles: one text at the left of each row.
+        title: above the sheet.
+        gap_every: a wider gap after every so many rows.
+        note: small print below the sheet.
+
+    Returns: the figure; save it with `save_figure`.
+    Raises: InputError for a wrong shape, values that are not finite or outside [0, 1], or texts that do not
+        match the images in number.
+    """
+    pixels = _as_images(images)
+    count = len(pixels)
+    columns = math.ceil(math.sqrt(count)) if columns is None else _positive("columns", columns)
+    columns = min(columns, count)
+    rows, cols = np.divmod(np.arange(count), columns)
+    for name, texts, wanted in (("captions", captions, count), ("row titles", row_titles, rows[-1] + 1)):
+        if texts is not None and len(texts) != wanted:
+            raise InputError(f"{len(texts)} {name} for {wanted}: give one each")
+    every = None if gap_every is None else _positive("gap_every", gap_every)
+    sheet = _Sheet(pixels, rows, cols, captions or (), row_titles or (), every)
+    return sheet.draw(title or "", note or "")
+
+
+def pair_grid(
+    top: np.ndarray | Tensor,
+    bottom: np.ndarray | Tensor,
+    *,
+    columns: int,
+    labels: tuple[str, str] = ("real", "reconstruction"),
+    title: str | None = None,
+) -> Figure:
+    """Draw pairs of images, each pair one above the other: a row of originals, its reconstructions beneath.
+
+    Args:
+        top: (N, 1 or 3, H, W), values in [0, 1].
+        bottom: the partners, of the same shape.
+        columns: pairs in a row.
+        labels: what the upper and the lower rows show.
+        title: above the sheet.
+
+    Returns: the figure.
+    Raises: InputError as `image_grid`, or where the two shapes differ.
+    """
+    upper, lower = _as_images(top), _as_images(bottom)
+    if upper.shape != lower.shape:
+        raise InputError(f"pairs need equal shapes, got {upper.shape} and {lower.shape}")
+    columns = min(_positive("columns", columns), len(upper))
+    rows, cols = np.divmod(np.arange(len(upper)), columns)
+    sheet = _Sheet(
+        np.concatenate([upper, lower]),
+        np.concatenate([2 * rows, 2 * rows + 1]),
+        np.concatenate([cols, cols]),
+        row_titles=list(labels) * int(rows[-1] + 1),
+        every=2,
+    )
+    return sheet.draw(title or "", "")
+
+
+def manifold_grid(
+    images: np.ndarray | Tensor,
+    *,
+    axis_values: Sequence[float] | np.ndarray | Tensor,
+    title: str | None = None,
+) -> Figure:
+    """Draw a plane of latent codes as one seamless picture, with a handful of coordinates on its sides.
+
+    Args:
+        images: (S * S, 1 or 3, H, W), values in [0, 1]; image i * S + j is decoded from
+            z = (axis_values[j], axis_values[i]). As in any plot, the first coordinate grows to the right and
+            the second upwards: image 0 lies at the bottom left.
+        axis_values: the S coordinates, increasing, the same on both sides.
+        title: above the picture.
+
+    Returns: the figure.
+    Raises: InputError as `image_grid`, or where there are not S * S images for S increasing coordinates.
+    """
+    pixels = _as_images(images)
+    values = as_floats("axis_values", axis_values)
+    side = len(values)
+    if not (np.diff(values) > 0).all() or not np.isfinite(values).all():
+        raise InputError("axis values must be finite and increasing")
+    if len(pixels) != side * side:
+        raise InputError(f"{side} axis values need {side * side} images, got {len(pixels)}")
+    _, channels, height, width = pixels.shape
+    pixels = pixels.reshape(side, side, channels, height, width)[::-1].reshape(-1, channels, height, width)
+    from matplotlib.ticker import MaxNLocator
+
+    nice = MaxNLocator(6, steps=[1, 2, 5, 10])
+    ticks = [v for v in nice.tick_values(values[0], values[-1]) if values[0] <= v <= values[-1]]
+    names = [f"{v:.3g}".replace("-", "\N{MINUS SIGN}") for v in ticks]
+    below, left = 46, MARGIN + round((max(text_width(name, TEXT_SIZE) for name in names) + 4) * DPI / 72)
+    scale = max(1, round((WIDTH_INCHES * DPI - left - MARGIN) / (side * width)))
+    array = tile(_enlarge(pixels, scale), side, 0)
+    figure, axes = _frame(array, title or "", "", left=left, below=below, dpi=DPI)
+    places = np.interp(ticks, values, np.arange(side) + 0.5)
+    axes.set_axis_on()
+    axes.set_xticks(places * width * scale - 0.5, names)
+    axes.set_yticks((side - places) * height * scale - 0.5, names)
+    style_axes(axes)
+    axes.grid(False)
+    axes.spines["bottom"].set_visible(False)
+    return figure
+
+
+def tile(images: np.ndarray | Tensor, columns: int, gap: int) -> np.ndarray:
+    """Lay images side by side in one array, row by row, with white gaps between them.
+
+    Args:
+        images: (N, 1 or 3, H, W), values in [0, 1].
+        columns: images in a row; places left over in the last row stay white.
+        gap: white pixels between neighbours.
+
+    Returns: (rows * (H + gap) - gap, columns * (W + gap) - gap), with a last axis of 3 for colour.
+    Raises: InputError as `image_grid`.
+    """
+    pixels = _as_images(images)
+    rows, cols = np.divmod(np.arange(len(pixels)), _positive("columns", columns))
+    tops, lefts = rows * (pixels.shape[2] + gap), cols * (pixels.shape[3] + gap)
+    return _place(pixels, tops, lefts, columns * (pixels.shape[3] + gap) - gap)
+
+
+def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -> None:
+    """Write a figure as a PNG file, all of it or nothing; the same figure gives the same bytes.
+
+    Args:
+        figure: what to write.
+        path: a file ending in .png; its folder is made where it is missing.
+        dpi: resolution; the figure's own unless given, at which images are pixel-exact.
+
+    Raises: InputError for another ending or a place that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"figures are written as PNG: name {path} with the ending .png")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi or figure.dpi, metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: whoever looks sees the old one or the new one.
+
+    Raises: InputError where the place cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+
+
+def as_floats(name: str, values: Any) -> np.ndarray:
+    """A sequence, array or tensor as a flat float64 array; InputError where it is none."""
+    try:
+        array = np.asarray(
+            values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64
+        )
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be numbers") from error
+    if array.ndim != 1 or not array.size:
+        raise InputError(f"{name} must be a non-empty list of numbers, got shape {array.shape}")
+    return array
+
+
+@dataclass
+class _Sheet:
+    """Images with their places and texts, waiting to be measured and drawn."""
+
+    pixels: np.ndarray  # (N, C, H, W)
+    rows: np.ndarray  # (N,)
+    cols: np.ndarray  # (N,)
+    captions: Sequence[str] = ()
+    row_titles: Sequence[str] = ()
+    every: int | None = None
+
+    def draw(self, title: str, note: str) -> Figure:
+        height, width = self.pixels.shape[2:]
+        columns, rows = int(self.cols.max()) + 1, int(self.rows.max()) + 1
+        natural = columns * (width + 2) + 2 * MARGIN
+        dpi = DPI * max(1.0, natural / (WIDTH_INCHES * DPI))  # large images: letters grow with them
+        unit = dpi / 72
+        left = MARGIN
+        if any(self.row_titles):
+            left += round((max(text_width(t, SMALL_SIZE) for t in self.row_titles) + 6) * unit)
+        room = (WIDTH_INCHES * dpi - left - MARGIN) / columns
+        scale = max(1, int(min(room * 0.98, LARGEST_TILE * dpi / DPI) // width))
+        height, width = height * scale, width * scale
+        gap = max(2, width // 40)
+        captions = [wrap(text, SMALL_SIZE, (width - 2) / unit) for text in self.captions]
+        line = max((text_height(text, SMALL_SIZE) for text in captions), default=0.0)
+        widest = max((text_width(text, SMALL_SIZE) for text in captions), default=0.0)
+        beyond = max(0, math.ceil((widest + 4) * unit) - width)  # a caption wider than its image
+        across = max(gap, beyond)
+        under = round((line + 2) * unit) if captions else 0
+        down = under + round(5 * unit) if captions else gap
+        tops = np.arange(rows) * (height + down)
+        if self.every:
+            tops += np.arange(rows) // self.every * max(6 * gap, round(7 * unit))
+        lefts = beyond // 2 + np.arange(columns) * (width + across)
+        total = int(lefts[-1]) + width + beyond // 2
+        array = _place(_enlarge(self.pixels, scale), tops[self.rows], lefts[self.cols], total)
+        figure, _ = _frame(array, title, note, left=left, below=under, dpi=dpi)
+        self._label(figure, captions, tops, lefts, (height, width), unit)
+        return figure
+
+    def _label(
+        self,
+        figure: Figure,
+        captions: list[str],
+        tops: np.ndarray,
+        lefts: np.ndarray,
+        size: tuple[int, int],
+        unit: float,
+    ) -> None:
+        box = figure.axes[0].get_window_extent()
+        total_width, total_height = figure.bbox.width, figure.bbox.height
+        for text, row, col in zip(captions, self.rows, self.cols, strict=False):
+            x = box.x0 + lefts[col] + size[1] / 2
+            y = box.y1 - tops[row] - size[0] - 2 * unit
+            style = text_style(SMALL_SIZE, ha="center", va="top", linespacing=LINE_HEIGHT * 0.9)
+            figure.text(float(x / total_width), float(y / total_height), text, **style)
+        for row, text in enumerate(self.row_titles):
+            x, y = box.x0 - 6 * unit, box.y1 - tops[row] - size[0] / 2
+            style = text_style(SMALL_SIZE, MUTED, ha="right", va="center_baseline")
+            figure.text(float(x / total_width), float(y / total_height), text, **style)
+
+
+def _frame(
+    array: np.ndarray, title: str, note: str, *, left: int, below: int, dpi: float
+) -> tuple[Figure, Axes]:
+    """The array at whole pixel positions in a figure just large enough for it, its title and its note."""
+    unit = dpi / 72
+    width = max(left + array.shape[1] + MARGIN, round(WIDTH_INCHES * dpi / 2))
+    room = (width - 2 * MARGIN) / unit
+    title = wrap(title, TITLE_SIZE, room, "bold")
+    note = wrap(note, SMALL_SIZE, room)
+    above = MARGIN + (round((text_height(title, TITLE_SIZE) + 5) * unit) if title else 0)
+    beneath = MARGIN + below + (round((text_height(note, SMALL_SIZE) + 5) * unit) if note else 0)
+    height = above + array.shape[0] + beneath
+    figure = new_figure(width, height, dpi)
+    axes = figure.add_axes((left / width, beneath / height, array.shape[1] / width, array.shape[0] / height))
+    # Bytes, because matplotlib's way from floats to grey levels misses some by one.
+    levels = np.rint(array * 255).astype(np.uint8)
+    colours = levels if levels.ndim == 3 else levels[:, :, None].repeat(3, axis=2)
+    axes.imshow(colours, interpolation="nearest", aspect="auto")
+    axes.set_axis_off()
+    style = text_style(TITLE_SIZE, fontweight="bold", va="top", linespacing=LINE_HEIGHT)
+    figure.text(MARGIN / width, 1 - MARGIN / height, title, **style)
+    figure.text(MARGIN / width, MARGIN / height, note, **text_style(SMALL_SIZE, MUTED, va="bottom"))
+    return figure, axes
+
+
+def _place(pixels: np.ndarray, tops: np.ndarray, lefts: np.ndarray, total: int) -> np.ndarray:
+    """One white array `total` pixels wide, with image n at (tops[n], lefts[n])."""
+    count, channels, height, width = pixels.shape
+    canvas = np.ones((int(tops.max()) + height, total, channels), np.float32)
+    for n in range(count):
+        canvas[tops[n] : tops[n] + height, lefts[n] : lefts[n] + width] = pixels[n].transpose(1, 2, 0)
+    return canvas[:, :, 0] if channels == 1 else canvas
+
+
+def _enlarge(pixels: np.ndarray, scale: int) -> np.ndarray:
+    return pixels.repeat(scale, axis=2).repeat(scale, axis=3)
+
+
+def _as_images(images: Any) -> np.ndarray:
+    """(N, C, H, W) float32 in [0, 1], or InputError saying why not."""
+    array = images.detach().cpu().float().numpy() if hasattr(images, "detach") else np.asarray(images)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or not array.size:
+        raise InputError(f"images must have shape (N, 1 or 3, H, W), got {array.shape}")
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"images must be numbers in [0, 1], got {array.dtype}")
+    array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise InputError("images hold values that are not finite (NaN or infinite)")
+    low, high = float(array.min()), float(array.max())
+    if low < -1e-6 or high > 1 + 1e-6:
+        raise InputError(f"images must lie in [0, 1], got values from {low:.6g} to {high:.6g}")
+    return array.clip(0, 1)
+
+
+def _positive(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, got {value!r}")
+    return int(value)

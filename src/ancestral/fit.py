@@ -1,0 +1,175 @@
+"""From settings to a trained run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from ancestral.data.pixels import PixelBatches
+from ancestral.errors import InputError, TrainingDiverged
+from ancestral.evaluation import likelihood
+from ancestral.figures.grids import image_grid, save_figure
+from ancestral.files import write_json
+from ancestral.models.autoencoder import Autoencoder
+from ancestral.models.build import build_model
+from ancestral.models.kinds import ExactModel, LatentModel, Model
+from ancestral.models.mixture import MixtureOfBernoullis
+from ancestral.numerics import keep_large_blocks, seed_device, seed_for
+from ancestral.run import Run, RunData
+from ancestral.settings import MixtureSettings, Settings, settings_for
+from ancestral.training.checkpoint import load_state
+from ancestral.training.log import Reading, TrainingLog
+from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
+from ancestral.training.objectives import objective_for
+from ancestral.training.steps import EMStep, GradientStep, Step
+
+
+def fit(
+    family: str,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    **settings: object,
+) -> Run:
+    """Train a model into a run folder.
+
+    Args:      family: mixture, vae or autoencoder. out: the folder. resume: go on with what is there.
+               reporter: told of progress. settings: any of the command line's flags by name, `epochs=5`.
+    Returns:   the run; `run.load()` is the model with its best weights by validation.
+    Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
+               Interrupted: the state so far is kept.
+    """
+    return fit_settings(settings_for(family, **settings), out, resume, reporter, checkpoint_seconds)
+
+
+def fit_settings(
+    settings: Settings,
+    out: Path | str,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Run:
+    """As `fit`, from resolved settings."""
+    keep_large_blocks()
+    run = Run(out)
+    data = RunData(settings.data)
+    fabric = build_fabric(settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed_for(settings.training.seed, "weights"))
+        model = build_model(settings.model, data.event_shape, data.dataset.levels, data.space.name)
+    with run.locked():
+        tensors, facts = load_state(run.checkpoint) if run.begin(settings, data, resume) else ({}, {})
+        train = data.training(settings.training.seed, fabric.device)
+        if not len(train):
+            raise InputError("there are no training images: choose a smaller --valid-size")
+        step = build_step(settings, fabric, model, train)
+        board = run.path / "tensorboard" if settings.training.tensorboard else None
+        log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board)
+        loop = Loop(
+            model,
+            step,
+            train,
+            settings.training,
+            validate=validation(settings, data, fabric.device),
+            log=log,
+            checkpoint=run.checkpoint,
+            after_epoch=partial(_draw_samples, run, data, settings, fabric.device),
+            reporter=reporter,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+        if facts:
+            loop.restore(tensors, facts)
+        try:
+            _keep(run, model, loop.run())
+        except TrainingDiverged as error:
+            if loop.best is not None:
+                model.save(run.model_folder)
+            write_json(run.path / "training.json", {"reason": "diverged", "detail": str(error)})
+            raise
+        finally:
+            log.close()
+    return run
+
+
+def _keep(run: Run, model: Model, outcome: Outcome) -> None:
+    """Write the model and how its training went."""
+    model.save(run.model_folder)
+    before = (
+        run.outcome if outcome.images_per_second == 0 else {}
+    )  # resumed when already over: keep the speed
+    write_json(run.path / "training.json", {**outcome.__dict__, **before})
+
+
+def build_fabric(settings: Settings) -> Fabric:
+    """Device and number format as the settings say.
+
+    Raises:    InputError: no such device here.
+    """
+    name, _, index = settings.training.device.partition(":")
+    try:
+        devices: list[int] | int = [int(index)] if index else 1
+        return Fabric(accelerator=name, devices=devices, precision=settings.training.precision)
+    except Exception as error:  # Fabric raises its own kinds; each means that the request cannot be met
+        raise InputError(
+            f"device {settings.training.device!r} cannot be used: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def build_step(settings: Settings, fabric: Fabric, model: Model, train: PixelBatches) -> Step:
+    """The way of training that the settings name."""
+    model.to(fabric.device)
+    if isinstance(settings.model, MixtureSettings) and settings.model.method == "em":
+        assert isinstance(model, MixtureOfBernoullis)
+        return EMStep(model, settings.model.smoothing)
+    total = settings.training.epochs * train.batches_per_epoch(settings.training.batch_size)
+    return GradientStep(fabric, model, objective_for(settings.model, model), settings.training, total)
+
+
+def validation(
+    settings: Settings, data: RunData, device: torch.device
+) -> Callable[[Model], Sequence[Reading]]:
+    """Readings on held-out images: the true log-likelihood or bound, whatever the training weighs differently.
+
+    The split `valid` is read whenever it has images, and alone decides which weights are best.
+    """
+    watched = dict.fromkeys(("valid", *settings.training.watch))
+    batches = {
+        split: data.held(split, None if split == "valid" else settings.training.watch_size, device)
+        for split in watched
+    }
+
+    def readings(model: Model) -> list[Reading]:
+        return [
+            Reading(split, *held_out_loss(model, images)) for split, images in batches.items() if len(images)
+        ]
+
+    return readings
+
+
+def held_out_loss(model: Model, images: PixelBatches) -> tuple[str, float]:
+    """Name and mean over images, in nats, of what is smaller for a better model."""
+    if isinstance(model, ExactModel):
+        return "nll", -likelihood.exact_log_prob(model, images).mean().item()
+    if isinstance(model, LatentModel):
+        return "negative_elbo", -likelihood.elbo(model, images).mean().item()
+    assert isinstance(model, Autoencoder)
+    return "reconstruction", likelihood.distortion(model, images).mean().item()
+
+
+def _draw_samples(
+    run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model
+) -> None:
+    """64 samples after the chosen epochs, from the same noise each time, so that only the model differs."""
+    if epoch in settings.training.samples_at:
+        seed_device(device, seed_for(settings.training.seed, "samples"))
+        images = data.space.to_unit(model.sample_mean(64).float().cpu())
+        save_figure(
+            image_grid(images, columns=8, title=f"samples after {epoch} epochs"),
+            run.figures / f"samples-epoch-{epoch:04d}.png",
+        )

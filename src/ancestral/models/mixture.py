@@ -1,0 +1,123 @@
+"""Mixture of Bernoullis: binary pixels, independent given a categorical latent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical
+from torch.nn import functional as F
+
+from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.errors import InputError
+from ancestral.models.kinds import ExactModel, as_images
+from ancestral.registry import registered
+from ancestral.settings import MixtureSettings
+
+
+@registered
+class MixtureOfBernoullis(ExactModel):
+    """p(x) = sum_k p(Z = k) prod_d Bernoulli(x_d; sigmoid(w_kd + c_d)), with p(Z) = softmax(b).
+
+    With l_kd = w_kd + c_d, log p(x | k) = x . l_k - sum_d softplus(l_kd): one matrix product for all
+    images and components.
+
+    Args:      event_shape: shape of an image, D pixels in all. components: K.
+               weight_scale: standard deviation of the initial w.
+    Reference: `uva2018`; Bishop, 2006, section 9.3.3.
+    Example:   >>> model = MixtureOfBernoullis([1, 8, 8], components=5)
+               >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
+               torch.Size([3])
+    """
+
+    spaces = BINARY_SPACES
+
+    def __init__(self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01) -> None:
+        super().__init__()
+        if components < 1:
+            raise InputError(f"a mixture needs at least 1 component, not {components}")
+        self.event_shape = tuple(event_shape)
+        pixels = math.prod(event_shape)
+        self.b = nn.Parameter(torch.zeros(components))
+        self.w = nn.Parameter(weight_scale * torch.randn(components, pixels))
+        self.c = nn.Parameter(torch.zeros(pixels))
+
+    @property
+    def logits(self) -> Tensor:
+        """l_kd, shape (K, D)."""
+        return self.w + self.c
+
+    @property
+    def component_images(self) -> Tensor:
+        """p(X = 1 | Z = k), shape (K, *event_shape)."""
+        return as_images(self.logits.sigmoid(), self.event_shape)
+
+    @property
+    def component_probs(self) -> Tensor:
+        """p(Z), shape (K,)."""
+        return self.b.softmax(0)
+
+    def joint(self, x: Tensor) -> Tensor:
+        """log p(x, Z = k), shape (B, K), nats."""
+        logits = self.logits
+        log_x_given_k = x.flatten(1) @ logits.T - F.softplus(logits, threshold=40).sum(1)
+        return self.b.log_softmax(0) + log_x_given_k
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact. x: (B, *event_shape), zeros and ones; returns (B,), nats.
+
+        Raises:    ValueError, while not training, for pixels that are neither 0 nor 1.
+        """
+        if not self.training and not ((x == 0) | (x == 1)).all():
+            raise InputError(
+                "a mixture of Bernoullis gives a probability to binary pixels only: found others than 0, 1"
+            )
+        return self.joint(x).logsumexp(1)
+
+    def posterior(self, x: Tensor) -> Categorical:
+        """p(Z | x), exact, batch shape (B,)."""
+        return Categorical(logits=self.joint(x), validate_args=False)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Responsibilities p(Z = k | x), shape (B, K)."""
+        return self.joint(x).softmax(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | p(Z)] for probabilities z of the components, shape (B, K); returns (B, *event_shape)."""
+        return as_images(z @ self.logits.sigmoid(), self.event_shape)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        return torch.bernoulli(self.sample_mean(n))
+
+    @torch.no_grad()
+    def sample_mean(self, n: int) -> Tensor:
+        k = torch.multinomial(self.component_probs, n, replacement=True)
+        return self.component_images[k]
+
+    @torch.no_grad()
+    def set_probabilities(self, component_probs: Tensor, pixel_probs: Tensor) -> None:
+        """Make p(Z) and p(X = 1 | Z) what is given: shapes (K,) and (K, D), strictly between 0 and 1.
+
+        The shared c takes the mean logit, as in the gradient-trained parameters.
+        """
+        logits = pixel_probs.logit()
+        self.b.copy_(component_probs.log())
+        self.c.copy_(logits.mean(0))
+        self.w.copy_(logits - self.c)
+
+
+def build_mixture(
+    settings: MixtureSettings, event_shape: tuple[int, ...], levels: int, space: str
+) -> MixtureOfBernoullis:
+    """The mixture that the command line's flags describe.
+
+    The coursework's small initial weights let the gradient break the symmetry between components slowly;
+    expectation-maximisation needs components that differ from the start.
+    """
+    if space not in MixtureOfBernoullis.spaces:
+        raise InputError(f"a mixture of Bernoullis needs binary pixels, not {space}: --pixels threshold, say")
+    scale = 0.01 if settings.method == "gradient" else 0.5
+    return MixtureOfBernoullis(list(event_shape), settings.components, scale)

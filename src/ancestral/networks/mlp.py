@@ -1,0 +1,64 @@
+"""Multilayer perceptron between events of any shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from ancestral.registry import registered
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky-relu": nn.LeakyReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+def initialise_glorot(module: nn.Module) -> None:
+    """Glorot-uniform weights and zero biases for the linear and convolutional layers of `module`.
+
+    Reference: Glorot and Bengio, 2010, eq. 16.
+    """
+    for layer in module.modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.xavier_uniform_(layer.weight)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+@registered
+class MLP(nn.Module):
+    """Fully connected layers with one activation between them: (..., *in_shape) to (..., *out_shape).
+
+    Args:      in_shape, out_shape: event shapes; several axes are flattened and restored.
+               hidden: widths of the hidden layers, perhaps none. activation: a name in `ACTIVATIONS`.
+               glorot: Glorot-uniform weights instead of torch's default.
+    Example:   >>> MLP([1, 8, 8], [32], [4])(__import__("torch").zeros(5, 1, 8, 8)).shape
+               torch.Size([5, 4])
+    """
+
+    def __init__(
+        self,
+        in_shape: Sequence[int],
+        hidden: Sequence[int],
+        out_shape: Sequence[int],
+        activation: str = "relu",
+        glorot: bool = False,
+    ) -> None:
+        super().__init__()
+        self.in_dims, self.out_shape = len(in_shape), tuple(out_shape)
+        widths = [math.prod(in_shape), *hidden, math.prod(out_shape)]
+        layers: list[nn.Module] = []
+        for width, next_width in zip(widths[:-1], widths[1:], strict=True):
+            layers += [nn.Linear(width, next_width), ACTIVATIONS[activation]()]
+        self.layers = nn.Sequential(*layers[:-1])
+        if glorot:
+            initialise_glorot(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layers(x.flatten(-self.in_dims))
+        return y.unflatten(-1, self.out_shape)

@@ -1,0 +1,97 @@
+"""Arithmetic that every room shares: log-domain means, sums over events, units and seeds."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import math
+
+import torch
+from torch import Tensor
+
+LOG_VARIANCE_LIMIT = 14.0
+
+
+def log_mean_exp(values: Tensor, dim: int) -> Tensor:
+    """Logarithm of the mean of exponentials, log (1/K) sum_k exp(v_k), without overflow.
+
+    Args:      values: any shape, nats. dim: the axis of the K values.
+    Returns:   shape of `values` without `dim`, nats.
+    Example:   >>> log_mean_exp(torch.tensor([1000.0, 1000.0]), 0)
+               tensor(1000.)
+    """
+    return torch.logsumexp(values, dim) - math.log(values.shape[dim])
+
+
+def sum_event(values: Tensor, event_dims: int) -> Tensor:
+    """Sum over the last `event_dims` axes: the log-probability of a whole image from those of its pixels.
+
+    Args:      values: shape (..., *event). event_dims: how many axes the event has; 0 leaves all as it is.
+    Returns:   shape (...).
+    Example:   >>> sum_event(torch.ones(2, 3, 4), 2)
+               tensor([12., 12.])
+    """
+    return values.flatten(-event_dims).sum(-1) if event_dims else values
+
+
+def bits_per_dimension(nats: float, dimensions: int) -> float:
+    """Negative log-likelihood in bits per dimension, -nats / (D log 2).
+
+    Args:      nats: mean log-probability of an image. dimensions: D, its number of pixels times channels.
+    Example:   >>> round(bits_per_dimension(-784 * math.log(256), 784), 6)
+               8.0
+    """
+    return -nats / (dimensions * math.log(2.0))
+
+
+def bounded_log_variance(raw: Tensor, limit: float = LOG_VARIANCE_LIMIT) -> Tensor:
+    """A log-variance that cannot leave (-limit, limit), smooth everywhere: limit tanh(raw / limit).
+
+    A hard clamp has no gradient outside its range and so cannot recover; without any bound one bad
+    step overflows the exponential.
+
+    Example:   >>> bounded_log_variance(torch.tensor([0.0, 1e6]))
+               tensor([ 0., 14.])
+    """
+    return limit * torch.tanh(raw / limit)
+
+
+def seed_for(*parts: int | str) -> int:
+    """A 63-bit seed that is a pure function of `parts`: equal parts give equal seeds, others unrelated ones.
+
+    Each use of randomness (the order of epoch 3, the noise of step 512) gets its own seed by name, so that
+    no use can disturb another and a resumed run needs no saved generator.
+
+    Example:   >>> seed_for(0, "order", 3) == seed_for(0, "order", 3) != seed_for(0, "order", 4)
+               True
+    """
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def seed_device(device: torch.device, seed: int) -> None:
+    """Seed the generator that `torch.distributions` draws from on `device`, and no other.
+
+    `torch.manual_seed` seeds every backend and records a stack trace each time; this is called once a step.
+    """
+    if device.type == "cuda":
+        index = device.index if device.index is not None else torch.cuda.current_device()
+        torch.cuda.default_generators[index].manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
+def keep_large_blocks() -> bool:
+    """Ask glibc to keep freed memory instead of returning it to the kernel; True where that is possible.
+
+    The activations of each step otherwise cost hundreds of page faults: a third of the time of a small VAE
+    (measured by `benchmarks/train_vae.py`). Elsewhere than on glibc nothing happens.
+    """
+    mmap_threshold, trim_threshold, one_gib = -3, -1, 1 << 30
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(mmap_threshold, one_gib)) and bool(mallopt(trim_threshold, one_gib))

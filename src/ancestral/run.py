@@ -1,0 +1,258 @@
+"""The run folder: a training that explains itself."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from ancestral.data.datasets import ImageDataset, load_dataset
+from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.errors import InputError
+from ancestral.evaluation.score import Score
+from ancestral.files import read_json, write_json
+from ancestral.models.kinds import Model, load_model
+from ancestral.settings import FAMILIES, DataSettings, Settings, TrainingSettings
+from ancestral.training.log import LogLine, read_log
+
+PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
+
+
+class RunData:
+    """The images of a run in its pixel space.
+
+    Args:      settings: which images and what a pixel is.
+    """
+
+    def __init__(self, settings: DataSettings) -> None:
+        self.settings = settings
+        self.dataset: ImageDataset = load_dataset(
+            settings.data,
+            split=settings.split,
+            train_size=settings.train_size,
+            valid_size=settings.valid_size,
+            split_seed=settings.split_seed,
+            pad_to=settings.pad_to,
+        )
+        self.space = PixelSpace(settings.pixels, self.dataset.levels)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        return self.dataset.event_shape
+
+    @property
+    def name(self) -> str:
+        """The data set's name, with the side lengths where padding changed them."""
+        _, height, width = self.event_shape
+        padded = self.settings.pad_to is not None
+        return f"{self.dataset.name} padded to {height}x{width}" if padded else self.dataset.name
+
+    def training(self, seed: int, device: Any = "cpu") -> PixelBatches:
+        """The training images; dynamic pixels are drawn afresh in each epoch."""
+        return PixelBatches(self.dataset.train.images, self.space, seed, device, fresh=True)
+
+    def held(self, split: str, count: int | None = None, device: Any = "cpu") -> PixelBatches:
+        """A split for evaluation: dynamic pixels are drawn once, the same for every run."""
+        return PixelBatches(self.dataset.split(split).images[:count], self.space, device=device)
+
+
+class Run:
+    """A folder with settings, weights, log, scores and figures. All that reports show is read from it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def model_folder(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint" / "state.safetensors"
+
+    @property
+    def log_path(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """`settings.json`.
+
+        Raises:    InputError: this is no run folder.
+        """
+        if not (self.path / "settings.json").exists():
+            raise InputError(f"{self.path} is not a run folder: it has no settings.json")
+        return read_json(self.path / "settings.json")
+
+    @cached_property
+    def settings(self) -> Settings:
+        return settings_from_json(self.record["settings"])
+
+    @cached_property
+    def data(self) -> RunData:
+        return RunData(self.settings.data)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """How the training ended, how long it took and how fast it was; empty while it is not over."""
+        path = self.path / "training.json"
+        return read_json(path) if path.exists() else {}
+
+    def load(self) -> Model:
+        """The trained model, in evaluation mode.
+
+        Raises:    InputError: not trained yet, or damaged.
+        """
+        _ = self.record
+        if not (self.model_folder / "config.json").exists():
+            raise InputError(f"{self.path} has no trained model yet: finish it with --resume")
+        return load_model(self.model_folder)
+
+    def log(self) -> list[LogLine]:
+        return read_log(self.log_path)
+
+    def scores(self) -> list[Score]:
+        path = self.path / "scores.json"
+        return [Score.from_json(record) for record in read_json(path)] if path.exists() else []
+
+    def add_score(self, score: Score) -> None:
+        """Store a score; one of the same method on the same images is replaced."""
+        same = (score.method, score.space, score.split, score.count)
+        kept = [s for s in self.scores() if (s.method, s.space, s.split, s.count) != same]
+        write_json(self.path / "scores.json", [s.to_json() for s in [*kept, score]])
+
+    def begin(self, settings: Settings, data: RunData, resume: bool) -> bool:
+        """Make the folder ready to train in; True if there is a state to go on from.
+
+        Raises:    InputError: it holds another run, or was trained with other settings.
+        """
+        described = settings_to_json(settings)
+        if (self.path / "settings.json").exists():
+            if not resume:
+                raise InputError(
+                    f"{self.path} holds a run already: choose another --out, or go on with --resume"
+                )
+            _refuse_changes(self.record, described, data.dataset.sha256)
+            return self.checkpoint.exists()
+        if self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and not a run: choose another --out")
+        write_json(self.path / "settings.json", _new_record(described, data))
+        return False
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder against other writers; the system lets go of it when this process ends, however it does.
+
+        Raises:    InputError: another process is writing to it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise InputError(
+                f"another process is writing to {self.path}: wait for it, or choose another --out"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def settings_to_json(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON values."""
+    return asdict(settings)
+
+
+def settings_from_json(record: dict[str, Any]) -> Settings:
+    """Settings read back.
+
+    Raises:    InputError: unknown family or setting.
+    """
+    try:
+        family = record["family"]
+        return Settings(
+            family,
+            _dataclass_from(FAMILIES[family], record["model"]),
+            _dataclass_from(DataSettings, record["data"]),
+            _dataclass_from(TrainingSettings, record["training"]),
+        )
+    except (KeyError, TypeError) as error:
+        raise InputError(f"the settings of this run cannot be read: {error}") from error
+
+
+def _dataclass_from(cls: type, values: dict[str, Any]) -> Any:
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _refuse_changes(record: dict[str, Any], described: dict[str, Any], sha256: str) -> None:
+    """Resuming with other settings or data would be another run; only more epochs or patience are the same one."""
+    if record["data"]["sha256"] != sha256:
+        raise InputError(f"the data {record['data']['name']} have changed since this run began: train anew")
+    for room in ("model", "data", "training"):
+        for name, value in described[room].items():
+            before = record["settings"][room].get(name)
+            before = tuple(before) if isinstance(before, list) else before
+            if before != (tuple(value) if isinstance(value, list) else value):
+                raise InputError(
+                    f"this run was begun with {name} = {before}, not {value}: resume with its own settings"
+                )
+    if record["settings"]["family"] != described["family"]:
+        raise InputError(f"this run trains a {record['settings']['family']}, not a {described['family']}")
+
+
+def _new_record(described: dict[str, Any], data: RunData) -> dict[str, Any]:
+    return {
+        "command": ["ancestral", *sys.argv[1:]] if Path(sys.argv[0]).name == "ancestral" else None,
+        "settings": described,
+        "data": {
+            "name": data.name,
+            "sha256": data.dataset.sha256,
+            "counts": {split: len(data.dataset.split(split)) for split in ("train", "valid", "test")},
+            "space": data.space.describe(data.name),
+            "event_shape": list(data.event_shape),
+        },
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "git_commit": _git_commit(),
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """Commit of the source this program runs from, where it runs from a checkout."""
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return answer.stdout.strip() or None if answer.returncode == 0 else None
+
+
+__all__ = ["Run", "RunData", "settings_from_json", "settings_to_json"]

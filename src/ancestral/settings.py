@@ -1,0 +1,183 @@
+"""What a user may set, and its defaults. The command line's flags are made from these dataclasses.
+
+Nothing here imports torch, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from ancestral.errors import InputError
+
+PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images, how they are split, and what a pixel is."""
+
+    data: str = "digits"
+    """digits, mnist, fashion, kmnist, a .npz or .npy file, or a folder of images"""
+    pixels: PixelSpaceName = "threshold"
+    """binary: drawn afresh each epoch with probability = grey value; static: drawn once; threshold: above one
+    half; levels: whole numbers; unit: real numbers in [0, 1]"""
+    split: Literal["uva2018", "uva2020", "tue2024", "csds600"] | None = None
+    """a coursework's own split of the MNIST training images"""
+    train_size: int | None = None
+    """use only the first so many training images"""
+    valid_size: int | None = None
+    """hold out so many training images for validation"""
+    split_seed: int | None = None
+    """shuffle before splitting (default: the files' order)"""
+    pad_to: int | None = None
+    """pad images with black to this many pixels a side"""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long, how fast, and when to stop."""
+
+    epochs: int = 40
+    """passes over the training images"""
+    batch_size: int = 128
+    """images per step"""
+    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
+    """update rule"""
+    learning_rate: float = 1e-3
+    """step size (at its peak, where a schedule is used)"""
+    weight_decay: float = 0.0
+    """decoupled for adamw, added to the gradient for the others"""
+    momentum: float = 0.0
+    """for sgd and rmsprop"""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: the rate falls to nothing over the epochs"""
+    warmup_steps: int = 0
+    """steps over which the rate first rises from nothing"""
+    clip_norm: float | None = None
+    """clip the gradient's norm to this"""
+    patience: int | None = None
+    """stop after so many validations without improvement"""
+    validate_every: int | None = None
+    """validate every so many steps too (default: at the end of each epoch)"""
+    watch: tuple[Literal["train", "valid", "test"], ...] = ("valid",)
+    """splits whose score is logged at each validation; only valid ever selects the best weights"""
+    watch_size: int | None = None
+    """watch only the first so many images of train and test"""
+    log_every: int = 20
+    """log means over so many steps (the first step is always logged alone)"""
+    samples_at: tuple[int, ...] = ()
+    """draw 64 samples after these epochs (0: before training)"""
+    seed: int = 0
+    """everything random follows from it"""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or one of several, cuda:1 say"""
+    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """number format"""
+    tensorboard: bool = False
+    """write TensorBoard events too"""
+
+
+@dataclass(frozen=True)
+class MixtureSettings:
+    """Mixture of Bernoullis: exact log-likelihood of binary pixels."""
+
+    components: int = 20
+    """K, the number of values of the latent"""
+    method: Literal["gradient", "em"] = "gradient"
+    """gradient of the log-likelihood, or expectation-maximisation"""
+    smoothing: float = 0.05
+    """em: pseudo-counts of black and of white per pixel and component, so that nothing is impossible"""
+
+
+@dataclass(frozen=True)
+class CodingSettings:
+    """Encoder, decoder and pixel likelihood."""
+
+    latents: int = 20
+    """M, the dimension of z"""
+    network: Literal["mlp", "cnn"] = "mlp"
+    """kind of encoder and decoder"""
+    hidden: tuple[int, ...] = (512,)
+    """mlp: widths of the encoder's hidden layers; the decoder mirrors them"""
+    channels: tuple[int, ...] = (32, 32, 64, 64, 64)
+    """cnn: channels of the encoder's convolutions"""
+    strides: tuple[int, ...] = (2, 1, 2, 1, 2)
+    """cnn: strides of the encoder's convolutions"""
+    decoder_channels: tuple[int, ...] = ()
+    """cnn: channels that enter each layer of the decoder (default: the encoder's, reversed)"""
+    decoder_strides: tuple[int, ...] = ()
+    """cnn: strides of the decoder's layers (default: the encoder's, reversed)"""
+    activation: Literal["relu", "leaky-relu", "gelu", "silu", "tanh"] = "relu"
+    """nonlinearity"""
+    glorot: bool = False
+    """Glorot-uniform initial weights instead of torch's default"""
+    likelihood: Literal["auto", "bernoulli", "categorical", "logistic", "gaussian"] = "auto"
+    """p(x | z); auto: bernoulli for binary pixels, categorical for levels, gaussian for unit"""
+    variance: float = 1.0
+    """gaussian: the variance, or its starting value"""
+    learn_variance: bool = False
+    """gaussian: fit the variance"""
+
+
+@dataclass(frozen=True)
+class VAESettings(CodingSettings):
+    """Variational autoencoder: a lower bound on the log-likelihood."""
+
+    prior: Literal["normal", "mixture", "vamp"] = "normal"
+    """p(z): standard normal, learned mixture of Gaussians, or mixture of posteriors (VampPrior)"""
+    components: int = 16
+    """mixture, vamp: number of components"""
+    objective: Literal["elbo", "iwae", "dreg"] = "elbo"
+    """what is maximised: the lower bound, the importance-weighted bound, or that with the doubly
+    reparameterised gradient"""
+    importance_samples: int = 5
+    """iwae, dreg: draws of z per image"""
+    beta: float = 1.0
+    """elbo: weight of the divergence in training (never in evaluation)"""
+    free_bits: float = 0.0
+    """elbo: nats per latent that the divergence may have for free in training"""
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings(CodingSettings):
+    """Plain autoencoder: no likelihood; the baseline a VAE is compared with."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that determines a run, besides the versions of the software."""
+
+    family: str
+    model: MixtureSettings | VAESettings | AutoencoderSettings
+    data: DataSettings = field(default_factory=DataSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+
+FAMILIES: dict[str, type] = {
+    "mixture": MixtureSettings,
+    "vae": VAESettings,
+    "autoencoder": AutoencoderSettings,
+}
+
+
+def settings_for(family: str, **values: Any) -> Settings:
+    """Settings of a family from flags by name, with defaults for the rest.
+
+    Raises:    InputError: unknown family or setting.
+    Example:   >>> settings_for("vae", latents=2, epochs=3).training.epochs
+               3
+    """
+    if family not in FAMILIES:
+        raise InputError(f"unknown family {family!r}: choose {', '.join(FAMILIES)}")
+    rooms = [FAMILIES[family], DataSettings, TrainingSettings]
+    names = [{field.name for field in fields(room)} for room in rooms]
+    for name in values:
+        if not any(name in known for known in names):
+            raise InputError(f"unknown setting {name!r} for {family}: see `ancestral train {family} --help`")
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    parts = [
+        room(**{n: v for n, v in chosen.items() if n in known})
+        for room, known in zip(rooms, names, strict=True)
+    ]
+    return Settings(family, *parts)

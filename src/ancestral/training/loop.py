@@ -1,0 +1,275 @@
+"""The only epoch loop."""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.data.pixels import PixelBatches
+from ancestral.errors import InputError, Interrupted, TrainingDiverged
+from ancestral.models.kinds import Model
+from ancestral.numerics import seed_device, seed_for
+from ancestral.settings import TrainingSettings
+from ancestral.training.checkpoint import load_state, save_state, under_prefix, with_prefix
+from ancestral.training.log import Reading, TrainingLog
+from ancestral.training.objectives import Terms
+from ancestral.training.steps import Step
+
+Validate = Callable[[Model], Sequence[Reading]]
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass
+class Position:
+    """Where a training stands; with the tensors, all that a resumed run needs."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    best_value: float | None = None
+    best_step: int = 0
+    waited: int = 0
+    pending: int = 0
+    finished: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended. reason: `epochs` (all done) or `patience`; speed is of this process's steps alone."""
+
+    reason: str
+    steps: int
+    epochs: int
+    best_step: int
+    best_value: float | None
+    seconds: float
+    images_per_second: float
+
+
+class Reporter:
+    """What the loop tells a person while it works; the command line shows a bar, a library user nothing."""
+
+    def begin(self, total_steps: int, step: int) -> None:
+        """Training starts at `step` of `total_steps`."""
+
+    def advance(self, step: int, readings: Sequence[Reading]) -> None:
+        """`step` updates are done; the newest readings."""
+
+
+class Loop:
+    """Train a model batch by batch: order, logging, validation, best weights, checkpoints.
+
+    Every draw made in step t comes from a generator seeded by (seed, t), and the order of the data from
+    (seed, epoch). So validation, pictures and interruptions cannot change a run, and no generator's state
+    needs saving.
+
+    Args:      model: on the device already. step: how to update it. train: the batches. settings: see there.
+               validate: readings of the model on held-out data, the first on split `valid` being what selects
+               the best weights (smaller is better). log: where readings go. checkpoint: file for the state,
+               or None. after_epoch: called with (epoch, model), at 0 before training too.
+               checkpoint_seconds: time between checkpoints.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        step: Step,
+        train: PixelBatches,
+        settings: TrainingSettings,
+        *,
+        validate: Validate | None = None,
+        log: TrainingLog | None = None,
+        checkpoint: Path | None = None,
+        after_epoch: Callable[[int, Model], None] | None = None,
+        reporter: Reporter | None = None,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
+        self.model, self.step, self.train, self.settings = model, step, train, settings
+        self.validate, self.log, self.checkpoint = validate, log, checkpoint
+        self.after_epoch = after_epoch or (lambda epoch, model: None)
+        self.reporter = reporter or Reporter()
+        self.checkpoint_seconds = checkpoint_seconds
+        self.position = Position()
+        self.best: dict[str, Tensor] | None = None
+        self._sums: dict[str, Tensor] = {}
+        self._steps_per_epoch = train.batches_per_epoch(settings.batch_size)
+        self._saved_at = time.monotonic()
+        self._seconds, self._images = 0.0, 0
+
+    def run(self) -> Outcome:
+        """Train to the end of the epochs or of the patience. The model ends with its best weights.
+
+        Raises:    TrainingDiverged: loss or weights not finite; the model then has its best (or last saved)
+                   finite weights where there are any. Interrupted: Ctrl-C or SIGTERM; the state is saved.
+        """
+        devices = [self.train.device] if self.train.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), _stop_requests() as stop:
+            self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
+            if self.position.step == 0:
+                self.after_epoch(0, self.model.eval())
+            try:
+                while self.position.epoch < self.settings.epochs and not self.position.finished:
+                    self._epoch(stop)
+            except TrainingDiverged:
+                self._recover()
+                raise
+        self.position.finished = self.position.finished or "epochs"
+        self._save()
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+        where = self.position
+        return Outcome(
+            reason=where.finished,
+            steps=where.step,
+            epochs=where.epoch,
+            best_step=where.best_step,
+            best_value=where.best_value,
+            seconds=self._seconds,
+            images_per_second=self._images / self._seconds if self._seconds else 0.0,
+        )
+
+    def _epoch(self, stop: threading.Event) -> None:
+        where, settings = self.position, self.settings
+        self.model.train()
+        started = time.perf_counter()
+        for x in self.train.shuffled(where.epoch, settings.batch_size, where.batch):
+            seed_device(self.train.device, seed_for(settings.seed, "step", where.step))
+            self._collect(self.step(x, where.step))
+            where.step += 1
+            where.batch += 1
+            self._images += len(x)
+            last = where.batch == self._steps_per_epoch
+            if last:
+                self.step.end_epoch()
+            if last or where.step % settings.log_every == 0 or where.step == 1:
+                self._flush()
+            if settings.validate_every and where.step % settings.validate_every == 0 and not last:
+                self._seconds += time.perf_counter() - started
+                self._validate()
+                if where.finished:
+                    return
+                started = time.perf_counter()
+            if not last:
+                self._pause(stop)
+        self._seconds += time.perf_counter() - started
+        where.epoch, where.batch = where.epoch + 1, 0
+        self._validate()
+        self.after_epoch(where.epoch, self.model.eval())
+        self._pause(stop)
+
+    def _pause(self, stop: threading.Event) -> None:
+        """Between two steps: save when it is time, leave when asked to."""
+        if stop.is_set() or time.monotonic() - self._saved_at > self.checkpoint_seconds:
+            self._save()
+        if stop.is_set():
+            raise Interrupted("interrupted; the state is saved: go on with --resume")
+
+    def _recover(self) -> None:
+        """After a divergence: the best weights, or those last saved, whichever there are."""
+        if self.best is None and self.checkpoint is not None and self.checkpoint.exists():
+            self.best = under_prefix("model", load_state(self.checkpoint)[0])
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        self.model.eval()
+
+    def _collect(self, terms: Terms) -> None:
+        self.position.pending += len(terms["loss"])
+        for name, term in terms.items():
+            total = term.sum()
+            self._sums[name] = self._sums[name] + total if name in self._sums else total
+
+    def _flush(self) -> None:
+        """Log the means over the images since the last time."""
+        where = self.position
+        epoch = where.epoch + 1
+        values = {name: float(total) / where.pending for name, total in self._sums.items()}
+        if not math.isfinite(values["loss"]):
+            raise TrainingDiverged(f"the loss is {values['loss']} by step {where.step}")
+        readings = [Reading("train", name, value) for name, value in values.items()]
+        if self.log:
+            self.log.write(where.step, epoch, readings)
+        self._sums, where.pending = {}, 0
+        self.reporter.advance(where.step, readings)
+
+    def _validate(self) -> None:
+        """Log the held-out readings, keep the weights if they are the best, count towards patience."""
+        if self.validate is None:
+            return
+        where = self.position
+        self.model.eval()
+        with torch.no_grad():
+            readings = list(self.validate(self.model))
+        self.model.train()
+        if self.log:
+            self.log.write(where.step, where.epoch + (where.batch > 0), readings)
+        self.reporter.advance(where.step, readings)
+        criterion = next((reading.value for reading in readings if reading.split == "valid"), None)
+        if criterion is None:
+            return
+        if math.isfinite(criterion) and (where.best_value is None or criterion < where.best_value):
+            where.best_value, where.best_step, where.waited = criterion, where.step, 0
+            self.best = copy.deepcopy(self.model.state_dict())
+        else:
+            where.waited += 1
+            if self.settings.patience is not None and where.waited >= self.settings.patience:
+                where.finished = "patience"
+
+    def _save(self) -> None:
+        """Write the state, unless it is not finite: then the one before it is the last good one."""
+        weights = self.model.state_dict()
+        if not all(torch.isfinite(tensor).all() for tensor in weights.values() if tensor.is_floating_point()):
+            raise TrainingDiverged(f"the weights are not finite at step {self.position.step}")
+        self._saved_at = time.monotonic()
+        if self.checkpoint is None:
+            return
+        tensors = with_prefix("model", weights) | with_prefix("step", self.step.state())
+        tensors |= with_prefix("pending", self._sums) | with_prefix("best", self.best or {})
+        facts: dict[str, Any] = {
+            "position": asdict(self.position),
+            "log_bytes": self.log.position() if self.log else 0,
+        }
+        save_state(self.checkpoint, tensors, facts)
+
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Continue from a saved state instead of from the beginning."""
+        try:
+            self.position = Position(**facts["position"])
+            self.model.load_state_dict(under_prefix("model", tensors))
+            self.step.restore(under_prefix("step", tensors))
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise InputError(f"the checkpoint does not fit this model: {error}") from error
+        self._sums = under_prefix("pending", tensors)
+        self.best = under_prefix("best", tensors) or None
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """An event set by Ctrl-C or SIGTERM, so that a step is never cut in half; a second Ctrl-C ends at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def request(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

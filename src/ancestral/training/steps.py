@@ -1,0 +1,167 @@
+"""A step turns a batch into an update and into terms to log. All kinds of training share one loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
+
+from ancestral.errors import TrainingDiverged
+from ancestral.models.kinds import Model
+from ancestral.models.mixture import MixtureOfBernoullis
+from ancestral.settings import TrainingSettings
+from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer
+from ancestral.training.objectives import Objective, Terms
+
+
+class Step(Protocol):
+    """What the loop asks of a way of training."""
+
+    def __call__(self, x: Tensor, step: int) -> Terms:
+        """Update on one batch, the `step`-th of the run (from 0); terms of shape (B,), `loss` among them."""
+        ...
+
+    def end_epoch(self) -> None:
+        """Called after the last batch of each epoch."""
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything besides the model's weights that the next step depends on."""
+        ...
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Put back what `state` gave."""
+        ...
+
+
+def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
+    """The optimiser named in the settings, fused into one kernel where torch has that."""
+    rate, decay = settings.learning_rate, settings.weight_decay
+    makers: dict[str, Callable[..., Optimizer]] = {
+        "adam": lambda p: Adam(p, rate, weight_decay=decay, fused=True),
+        "adamw": lambda p: AdamW(p, rate, weight_decay=decay, fused=True),
+        "adamax": lambda p: Adamax(p, rate, weight_decay=decay),
+        "rmsprop": lambda p: RMSprop(p, rate, weight_decay=decay, momentum=settings.momentum),
+        "sgd": lambda p: SGD(p, rate, weight_decay=decay, momentum=settings.momentum, fused=True),
+    }
+    return makers[settings.optimizer](model.parameters())
+
+
+def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) -> float:
+    """Rate of the `step`-th update (from 0): linear warm-up, then constant or half a cosine down to nothing.
+
+    A pure function of the step, so that nothing about it needs saving.
+
+    Example:   >>> rates = TrainingSettings(learning_rate=1.0, schedule="cosine", warmup_steps=2)
+               >>> [round(learning_rate_at(step, 6, rates), 3) for step in range(6)]
+               [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
+    """
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    done = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+class ObjectiveModule(nn.Module):
+    """An objective as the forward pass of a module, which is what Fabric wraps for precision and devices."""
+
+    def __init__(self, model: Model, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, x: Tensor) -> Terms:
+        return self.objective(self.model, x)
+
+
+class GradientStep:
+    """One update by the gradient of the batch's mean loss.
+
+    A loss that is not finite raises before the optimiser moves. On an accelerator that look would stop the
+    queue at each step, so there the loop looks when it logs.
+
+    Args:      fabric: device and precision. model: moved to the device in place. objective: see `objectives`.
+               settings: rate, schedule, clipping. total_steps: updates of the whole run, for the schedule.
+    """
+
+    def __init__(
+        self, fabric: Fabric, model: Model, objective: Objective, settings: TrainingSettings, total_steps: int
+    ) -> None:
+        self.fabric, self.settings, self.total_steps = fabric, settings, total_steps
+        optimizer = build_optimizer(model, settings)
+        self.module, self.optimizer = fabric.setup(ObjectiveModule(model, objective), optimizer)
+        self._look_at_once = fabric.device.type == "cpu"
+
+    def __call__(self, x: Tensor, step: int) -> Terms:
+        rate = learning_rate_at(step, self.total_steps, self.settings)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        terms = self.module(x)
+        loss = terms["loss"].mean()
+        if self._look_at_once and not math.isfinite(loss.item()):
+            raise TrainingDiverged(f"the loss is {loss.item()} at step {step + 1}")
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        if self.settings.clip_norm is not None:
+            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip_norm)
+        self.optimizer.step()
+        return {name: term.detach() for name, term in terms.items()}
+
+    def end_epoch(self) -> None:
+        pass
+
+    def state(self) -> dict[str, Tensor]:
+        return optimizer_tensors(self.optimizer)
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        restore_optimizer(self.optimizer, tensors)
+
+
+class EMStep:
+    """Expectation-maximisation for the mixture: each batch adds to the counts, the epoch's end sets the parameters.
+
+        n_k = sum_n r_nk,   p_kd = (sum_n r_nk x_nd + a) / (n_k + 2 a),   p(Z = k) = (n_k + a) / (N + K a)
+
+    With a > 0 it climbs the posterior under a Beta(1 + a, 1 + a) prior on each p_kd, so that no pixel ever
+    becomes impossible; the log-likelihood plus that prior's log-density never falls from one epoch to the next.
+
+    Args:      smoothing: a, in pseudo-counts.
+    Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
+    """
+
+    def __init__(self, model: MixtureOfBernoullis, smoothing: float) -> None:
+        self.model, self.smoothing = model, smoothing
+        self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
+        self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, step: int) -> Terms:
+        joint = self.model.joint(x)
+        log_prob = joint.logsumexp(1)
+        if not torch.isfinite(log_prob).all():
+            raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
+        responsibilities = (joint - log_prob[:, None]).exp()
+        self.counts += responsibilities.sum(0)
+        self.sums += responsibilities.T @ x.flatten(1)
+        return {"loss": -log_prob}
+
+    def end_epoch(self) -> None:
+        a = self.smoothing
+        pixels = (self.sums + a) / (self.counts + 2 * a)[:, None]
+        components = (self.counts + a) / (self.counts + a).sum()
+        self.model.set_probabilities(components, pixels)
+        self.counts.zero_()
+        self.sums.zero_()
+
+    def state(self) -> dict[str, Tensor]:
+        return {"counts": self.counts, "sums": self.sums}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self.counts.copy_(tensors["counts"])
+        self.sums.copy_(tensors["sums"])
