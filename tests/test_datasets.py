@@ -70,7 +70,7 @@ def refused(call, *words) -> str:
     with pytest.raises(InputError) as caught:
         call()
     message = str(caught.value)
-    assert "\n" not in message and len(message) < 700
+    assert message.isprintable() and len(message) < 700
     for word in words:
         assert str(word) in message, f"{word!r} not in {message!r}"
     return message
@@ -139,6 +139,7 @@ def test_names_and_splits_are_checked():
     refused(lambda: load_dataset(""), "unknown")
     refused(lambda: load_dataset("~nobody-of-that-name/x"), "unknown")
     refused(lambda: load_dataset("evil\nname\x1b[0m\0"), "evil")
+    refused(lambda: load_dataset("evil\nname\x1b[0m\udc80.npz"), "evil name?[0m?.npz", "no such file")
     for call in (dataset_status, verify_dataset, fetch_dataset):
         refused(lambda call=call: call("minst"), "minst", *dataset_names())
 
@@ -618,7 +619,7 @@ def test_pickles_are_never_loaded(tmp_path):
     np.save(tmp_path / "a.npy", np.array([Bomb()] * 5, object), allow_pickle=True)
     np.savez(tmp_path / "a.npz", images=np.array([Bomb()], object))
     for name in ("a.npy", "a.npz"):
-        refused(lambda name=name: load_dataset(str(tmp_path / name)), name, "pickle")
+        refused(lambda name=name: load_dataset(str(tmp_path / name)), name, "pickled Python objects")
 
 
 @pytest.mark.parametrize(
@@ -699,16 +700,17 @@ def test_many_members_share_one_cap(tmp_path, monkeypatch):
 
 
 def test_a_zip_that_lies_about_its_sizes(tmp_path):
-    content = npy_header((3000, 28, 28)) + bytes(3000 * 784)
+    images = 3 * GIB // 784
+    content = npy_header((images, 28, 28)) + bytes(2**21)
     path = tmp_path / "a.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("images.npy", content)
     raw = bytearray(path.read_bytes())
     for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
         at = raw.index(signature) + offset
-        raw[at : at + 4] = struct.pack("<I", 3 * GIB)
+        raw[at : at + 4] = struct.pack("<I", 128 + images * 784)
     path.write_bytes(raw)
-    refused(lambda: load_dataset(str(path)), "a.npz", "promises")
+    refused(lambda: load_dataset(str(path)), "a.npz", "cannot hold the bytes")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("images.npy", content)
     refused(lambda: load_dataset(str(path)), "a.npz", "compression")

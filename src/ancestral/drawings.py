@@ -113,9 +113,10 @@ def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
         return Curve(label, [line.step / per_epoch for line in lines], [line.value for line in lines])
 
     held = next((name for split, name in sorted(known) if split in ("valid", "test")), "loss")
-    # each minibatch's loss is drawn as the bound where the log has the bound itself
-    minibatch = held if ("train", held) in known else "loss"
-    panel = [curve("train", minibatch, "train")]
+    if ("train-set", held) in known:
+        panel = [curve("train-set", held, "train")]
+    else:  # minibatches: the bound itself where the log has it, which beta and the like leave alone
+        panel = [curve("train", held if ("train", held) in known else "loss", "train")]
     panel += [curve(split, held, split) for split in ("valid", "test") if (split, held) in known]
     title = f"{IN_WORDS.get(held, held)}, nats per image"
     parts = [name for name in ("reconstruction", "kl") if ("train", name) in known and name != held]

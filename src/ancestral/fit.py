@@ -138,10 +138,12 @@ def validation(
 
     The split `valid` is read whenever it has images, and alone decides which weights are best.
     """
-    watched = dict.fromkeys(("valid", *settings.training.watch))
     batches = {
-        split: data.held(split, None if split == "valid" else settings.training.watch_size, device)
-        for split in watched
+        # minibatch terms are logged under `train`: an evaluation of training images is another quantity
+        ("train-set" if split == "train" else split): data.held(
+            split, None if split == "valid" else settings.training.watch_size, device
+        )
+        for split in dict.fromkeys(("valid", *settings.training.watch))
     }
 
     def readings(model: Model) -> list[Reading]:

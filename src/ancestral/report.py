@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 
 from ancestral.errors import InputError
-from ancestral.figures.grids import write_atomically
+from ancestral.files import write_atomically
 
 CONTENTS_FROM = 4  # sections; fewer are seen at a glance
 PIXELS_PER_INCH = 150  # of the page: figures of one resolution appear in one size of type
@@ -124,7 +124,11 @@ def write_report(report: Report, path: str | Path) -> None:
 
     Raises: InputError as `render_report`, or where the place cannot be written.
     """
-    write_atomically(Path(path), render_report(report).encode("utf-8", "replace"))
+    page = render_report(report).encode("utf-8", "replace")
+    try:
+        write_atomically(path, page)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 @dataclass

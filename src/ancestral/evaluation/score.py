@@ -71,3 +71,17 @@ def rank(scores: Sequence[Score]) -> list[int]:
         different = "; ".join(f"{space}, {split}, {count} images" for space, split, count in sorted(compared))
         raise InputError(f"these scores are of different things and cannot be ranked: {different}")
     return sorted(range(len(scores)), key=lambda i: -scores[i].nats)
+
+
+def best_of(scores: Sequence[Score], owner: str, split: str = "test") -> Score:
+    """The score that says most about a model: exact before bounds, tighter bounds before looser ones.
+
+    Args:      scores: of one model. owner: its name, for the message. split: the images asked about.
+    Raises:    InputError: there is none on that split.
+    """
+    there = [score for score in scores if score.split == split]
+    if not there:
+        raise InputError(f"{owner} has no score on {split} images yet: run `ancestral evaluate {owner}`")
+    largest = max(score.count for score in there)  # all images before a part of them
+    whole = [score for score in there if score.count == largest]
+    return max(whole, key=lambda score: (score.kind == "exact", score.nats))

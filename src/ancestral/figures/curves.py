@@ -81,6 +81,8 @@ def learning_curves(
         raise InputError("there is no curve to draw")
     if not np.isfinite([value for value, _ in lines] + [x for x, _ in marks or []]).all():
         raise InputError("reference lines and marks must be finite")
+    if log_x and any(x <= 0 for x, _ in marks or []):
+        raise InputError("marks must be positive on a log axis")
     names = [grids.wrap(text, TEXT_SIZE, 85) for text in [s.label for s in series] + [t for _, t in lines]]
     needed = sum(grids.text_height(name, TEXT_SIZE) + 2 for name in names)
     keys = max(grids.text_width(name, TEXT_SIZE) for name in names)
@@ -354,6 +356,7 @@ def _cross_gaps(axes: Axes, one: _Series, colour: str) -> None:
 
 def _mark_steps(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
     left, right = axes.get_xlim()
+    axes.set_xlim(min([left, *(x for x, _ in marks)]), max([right, *(x for x, _ in marks)]))
     for i, (x, text) in enumerate(marks):
         axes.axvline(x, color=INK, linewidth=0.8, linestyle=(0, (1, 2)))
         where = axes.transAxes.inverted().transform(axes.transData.transform((x, 0)))[0]
@@ -367,11 +370,10 @@ def _mark_steps(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
             va="top",
             **_on_curves(),
         )
-    axes.set_xlim(min([left, *(x for x, _ in marks)]), max([right, *(x for x, _ in marks)]))
 
 
 def _on_curves() -> dict[str, Any]:
-    """The style of words among curves: a thin white rim keeps them readable and hides no point."""
+    """The style of words among curves: a thin white rim keeps them readable and hides little."""
     from matplotlib.patheffects import withStroke
 
     return grids.text_style(SMALL_SIZE, path_effects=[withStroke(linewidth=2, foreground="white")])

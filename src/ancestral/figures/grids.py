@@ -8,10 +8,7 @@ global state, no display, and any number of threads.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ancestral.errors import InputError
+from ancestral.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -250,27 +248,10 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -
         raise InputError(f"figures are written as PNG: name {path} with the ending .png")
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi or figure.dpi, metadata={"Software": None})
-    write_atomically(path, buffer.getvalue())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: whoever looks sees the old one or the new one.
-
-    Raises: InputError where the place cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        write_atomically(path, buffer.getvalue())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
 
 
 def as_floats(name: str, values: Any) -> np.ndarray:

@@ -1,0 +1,246 @@
+"""What each command does. Heavy imports stand inside, so that help answers at once."""
+
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from ancestral.errors import InputError, NotComputable
+from ancestral.settings import DataSettings, Settings, TrainingSettings
+
+Runs = tyro.conf.Positional[tuple[Path, ...]]
+RunPath = tyro.conf.Positional[Path]
+DrawingName = Literal["samples", "reconstructions", "interpolations", "manifold", "components", "curves"]
+screen = Console(stderr=True)
+
+
+def train(
+    family: str,
+    model: Any,
+    data: DataSettings = DataSettings(),  # noqa: B008  (frozen)
+    training: TrainingSettings = TrainingSettings(),  # noqa: B008
+    out: Path | None = None,
+    resume: bool = False,
+    json: bool = False,
+) -> None:
+    """Train a model into a run folder: weights, log, scores, pictures and a report.
+
+    Args:
+        out: run folder (default: runs/FAMILY-DATA)
+        resume: go on with what is in the folder
+        json: print the scores as JSON, and nothing else, on stdout
+    """
+    from ancestral.fit import fit_settings
+    from ancestral.progress import bar
+    from ancestral.run_page import write_run_page
+
+    out = out or Path("runs") / f"{family}-{Path(data.data).stem}"
+    with bar(screen, family) as reporter:
+        run = fit_settings(Settings(family, model, data, training), out, resume, reporter)
+    with suppress(NotComputable):  # an autoencoder has pictures to show, but no score
+        _score(run, samples=0, split="test", from_prior=False)
+    page = write_run_page(run)
+    _show([(run.path.name, score) for score in run.scores()], json)
+    screen.print(f"report: {page}")
+
+
+def evaluate(
+    runs: Runs,
+    samples: int = 0,
+    split: Literal["train", "valid", "test"] = "test",
+    from_prior: bool = False,
+    count: int | None = None,
+    json: bool = False,
+) -> None:
+    """Score runs on held-out images: exact where it can be, else a bound. Scores are added to the runs.
+
+    Args:
+        runs: run folders
+        samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO
+        split: which images
+        from_prior: draw the latents from the prior instead: plain Monte Carlo
+        count: score only the first so many images
+        json: print the scores as JSON, and nothing else, on stdout
+    """
+    if samples < 0 or (from_prior and samples < 1):
+        raise InputError(f"--samples {samples}: give a number of draws per image")
+    scored = [(run.path.name, _score(run, samples, split, from_prior, count)) for run in _opened(runs)]
+    _show(scored, json)
+
+
+def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64, seed: int = 0) -> None:
+    """Draw new images from a trained model.
+
+    Args:
+        run: run folder
+        out: a .png file for a grid of grey values, or a .npy file for the pixels as the model draws them
+        n: how many
+        seed: of the draws
+    """
+    import torch
+
+    from ancestral.figures.grids import image_grid, save_figure
+    from ancestral.files import write_atomically
+    from ancestral.numerics import seed_for
+    from ancestral.run import Run
+
+    if n < 1:
+        raise InputError(f"--n {n}: draw at least one image")
+    if out.suffix not in (".png", ".npy"):
+        raise InputError(f"--out {out}: choose a name that ends in .png or .npy")
+    opened = Run(run)
+    model = opened.load()
+    torch.default_generator.manual_seed(seed_for(seed, "sample"))
+    images = torch.cat([model.sample(min(1000, n - first)) for first in range(0, n, 1000)])
+    if out.suffix == ".npy":
+        import io
+
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.save(buffer, images.cpu().numpy(), allow_pickle=False)
+        write_atomically(out, buffer.getvalue())
+    else:
+        save_figure(image_grid(opened.data.space.to_unit(images.float())), out)
+    screen.print(f"{n} images: {out}")
+
+
+def draw(
+    what: tyro.conf.Positional[DrawingName], run: RunPath, out: Path, count: int | None = None, seed: int = 0
+) -> None:
+    """Draw a picture of a trained model.
+
+    Args:
+        what: which picture
+        run: run folder
+        out: .png file
+        count: samples, pairs, rows or components; for a manifold the side of the grid
+        seed: of what is drawn at random
+    """
+    from ancestral.drawings import DRAWINGS
+    from ancestral.figures.grids import save_figure
+    from ancestral.run import Run
+
+    if out.suffix != ".png":
+        raise InputError(f"--out {out}: choose a name that ends in .png")
+    options = {"seed": seed} | ({} if count is None else {"count": count})
+    save_figure(DRAWINGS[what](Run(run), **options), out)
+    screen.print(f"{what}: {out}")
+
+
+def compare(runs: Runs, json: bool = False) -> None:
+    """Rank runs by their stored scores; refuses where those are of different spaces or images.
+
+    Args:
+        runs: run folders
+        json: print the ranking as JSON, and nothing else, on stdout
+    """
+    from ancestral.evaluation.score import best_of, rank
+
+    named = [(run.path.name, best_of(run.scores(), str(run.path))) for run in _opened(runs)]
+    order = rank([score for _, score in named])
+    _show([named[i] for i in order], json)
+
+
+def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool = False) -> None:
+    """Train, score and draw a whole recipe of runs, and write one report.
+
+    Args:
+        name: which study: tour
+        out: folder for runs and report (default: runs/NAME)
+        quick: a much shorter training, to see that everything works
+    """
+    from ancestral.progress import bar
+    from ancestral.studies import run_study
+
+    page = run_study(name, out or Path("runs") / name, quick, lambda title: bar(screen, title), screen.print)
+    screen.print(f"report: {page}")
+
+
+def verify(run: RunPath) -> None:
+    """Check a run folder: files whole, weights finite, the model's contract kept, the stored scores repeatable.
+
+    Args:
+        run: run folder
+    """
+    from ancestral.verification import verify_run
+
+    failed = False
+    for check in verify_run(run):
+        screen.print(f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}", highlight=False)
+        failed |= not check.passed
+    if failed:
+        raise InputError(f"{run} does not hold up: see the lines marked FAILED")
+
+
+def data(name: tyro.conf.Positional[str | None] = None, fetch: bool = False, json: bool = False) -> None:
+    """List the data sets that have names here, or verify one.
+
+    Args:
+        name: one data set: its files are hashed
+        fetch: download it if it is missing
+        json: print JSON, and nothing else, on stdout
+    """
+    from dataclasses import asdict
+
+    from ancestral.data.datasets import dataset_names, dataset_status, fetch_dataset, verify_dataset
+
+    if name is not None and name not in dataset_names():
+        raise InputError(f"unknown data set {name!r}: choose {', '.join(dataset_names())}")
+    if fetch:
+        for wanted in [name] if name else dataset_names():
+            fetch_dataset(wanted)
+    states = [verify_dataset(name)] if name else [dataset_status(known) for known in dataset_names()]
+    if json:
+        _print_json([asdict(state) for state in states])
+        return
+    from rich.table import Table
+
+    table = Table("data", "state", "where", "", box=None)
+    for state in states:
+        table.add_row(state.name, state.state, str(state.where), state.detail)
+    Console().print(table)
+
+
+def _opened(paths: tuple[Path, ...]) -> list[Any]:
+    from ancestral.run import Run
+
+    if not paths:
+        raise InputError("name at least one run folder")
+    opened = [Run(path) for path in paths]
+    for run in opened:
+        _ = run.record  # refuses at once what is no run folder
+    return opened
+
+
+def _score(run: Any, samples: int, split: str, from_prior: bool, count: int | None = None) -> Any:
+    from ancestral.progress import counter
+    from ancestral.scoring import score_run
+
+    with counter(screen, f"scoring {run.path.name}") as progress:
+        return score_run(run, split, samples, from_prior, count, progress)
+
+
+def _show(named: list[tuple[str, Any]], as_json: bool) -> None:
+    from ancestral.run_page import score_table
+
+    if as_json:
+        _print_json([{"run": name, **score.to_json()} for name, score in named])
+        return
+    from rich.table import Table
+
+    shown = score_table(named)
+    table = Table(box=None)
+    for i, column in enumerate(shown.header):
+        table.add_column(column, justify="right" if i in shown.numeric else "left")
+    for row in shown.rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
