@@ -5,12 +5,55 @@ Nothing here imports torch, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ancestral.errors import InputError
 
 PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
+
+
+def check_choices(settings: Any) -> None:
+    """Refuse words that are none of a setting's choices: the command line would, other callers might not.
+
+    Raises:    InputError: names the flag and its choices.
+    """
+    for name, hint in get_type_hints(type(settings)).items():
+        value = getattr(settings, name)
+        if get_origin(hint) is tuple:
+            hint, values = get_args(hint)[0], value
+        else:
+            values = (value,)
+        if get_origin(hint) is Literal and any(word not in get_args(hint) for word in values):
+            raise InputError(f"{_flag(name)} {_shown(value)}: choose {', '.join(get_args(hint))}")
+
+
+def check_numbers(settings: Any, names: str, least: float, above: bool = False) -> None:
+    """Refuse numbers that are too small, not finite, or not whole where whole ones are wanted.
+
+    Args:      names: of the settings, with spaces between; None is left alone, each of a tuple is looked at.
+               least: the smallest number allowed, or with `above` the largest that is too small.
+    Raises:    InputError: names the flag and what it takes.
+    """
+    kinds = {part.name: str(part.type) for part in fields(settings)}
+    for name in names.split():
+        value = getattr(settings, name)
+        whole = "int" in kinds[name]
+        kind = int if whole else (int, float)
+        for number in value if isinstance(value, tuple) else () if value is None else (value,):
+            fits = isinstance(number, kind) and not isinstance(number, bool) and math.isfinite(number)
+            if not fits or number < least or (above and number == least):
+                wanted = f"{'a whole' if whole else 'a finite'} number {'above' if above else 'of at least'} {least}"
+                raise InputError(f"{_flag(name)} {_shown(value)}: give {wanted}")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _shown(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -32,6 +75,11 @@ class DataSettings:
     """shuffle before splitting (default: the files' order)"""
     pad_to: int | None = None
     """pad images with black to this many pixels a side"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "train_size pad_to", 1)
+        check_numbers(self, "valid_size split_seed", 0)
 
 
 @dataclass(frozen=True)
@@ -77,6 +125,13 @@ class TrainingSettings:
     tensorboard: bool = False
     """write TensorBoard events too"""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "epochs batch_size patience validate_every watch_size log_every", 1)
+        check_numbers(self, "warmup_steps samples_at seed", 0)
+        check_numbers(self, "weight_decay momentum", 0)
+        check_numbers(self, "learning_rate clip_norm", 0, above=True)
+
 
 @dataclass(frozen=True)
 class MixtureSettings:
@@ -88,6 +143,11 @@ class MixtureSettings:
     """gradient of the log-likelihood, or expectation-maximisation"""
     smoothing: float = 0.05
     """em: pseudo-counts of black and of white per pixel and component, so that nothing is impossible"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "components", 1)
+        check_numbers(self, "smoothing", 0, above=True)
 
 
 @dataclass(frozen=True)
@@ -119,6 +179,11 @@ class CodingSettings:
     learn_variance: bool = False
     """gaussian: fit the variance"""
 
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "latents hidden channels strides decoder_channels decoder_strides", 1)
+        check_numbers(self, "variance", 0, above=True)
+
 
 @dataclass(frozen=True)
 class VAESettings(CodingSettings):
@@ -137,6 +202,11 @@ class VAESettings(CodingSettings):
     """elbo: weight of the divergence in training (never in evaluation)"""
     free_bits: float = 0.0
     """elbo: nats per latent that the divergence may have for free in training"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_numbers(self, "components importance_samples", 1)
+        check_numbers(self, "beta free_bits", 0)
 
 
 @dataclass(frozen=True)

@@ -108,11 +108,11 @@ class DiscretisedLogisticImage(Distribution):
 class PixelLikelihood(Conditional):
     """p(x | z) over images of `event_shape`; says which pixel spaces it is a probability of.
 
-    Attributes: spaces: names of the pixel spaces. discrete: probabilities (True) or densities (False).
+    Attributes: spaces: names of the pixel spaces. levels: values of a pixel, None for real ones.
     """
 
     spaces: tuple[str, ...] = ()
-    discrete = True
+    levels: int | None
     event_shape: tuple[int, ...]
 
     def to_unit(self, x: Tensor) -> Tensor:
@@ -128,6 +128,7 @@ class BernoulliPixels(PixelLikelihood):
     """
 
     spaces = BINARY_SPACES
+    levels = 2
 
     def __init__(self, network: nn.Module, event_shape: Sequence[int]) -> None:
         super().__init__()
@@ -219,7 +220,7 @@ class GaussianPixels(PixelLikelihood):
     """
 
     spaces = ("unit",)
-    discrete = False
+    levels = None
 
     def __init__(
         self, network: nn.Module, event_shape: Sequence[int], variance: float = 1.0, learned: bool = False

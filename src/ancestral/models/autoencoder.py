@@ -37,8 +37,8 @@ class Autoencoder(ImplicitModel):
         return self.likelihood.spaces
 
     @property
-    def discrete(self) -> bool:  # type: ignore[override]
-        return self.likelihood.discrete
+    def levels(self) -> int | None:  # type: ignore[override]
+        return self.likelihood.levels
 
     def encode(self, x: Tensor) -> Tensor:
         """Codes f(x), shape (B, M)."""

@@ -22,13 +22,18 @@ class Model(nn.Module):
     """A distribution over images (or vectors) of shape `event_shape`.
 
     Attributes: event_shape: shape of one x. spaces: pixel spaces it is a distribution over.
-               discrete: probabilities (True) or densities (False).
+               levels: values a pixel may take, 0..levels-1, or None for real pixels (then it is a density).
     """
 
     kind: ClassVar[str]
     event_shape: tuple[int, ...]
     spaces: tuple[str, ...]
-    discrete: bool = True
+    levels: int | None
+
+    @property
+    def discrete(self) -> bool:
+        """Probabilities (True) or densities (False)."""
+        return self.levels is not None
 
     def sample(self, n: int) -> Tensor:
         """`n` independent draws, shape (n, *event_shape), in the model's own pixel space."""

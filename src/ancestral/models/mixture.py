@@ -33,6 +33,7 @@ class MixtureOfBernoullis(ExactModel):
     """
 
     spaces = BINARY_SPACES
+    levels = 2
 
     def __init__(self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01) -> None:
         super().__init__()

@@ -42,8 +42,8 @@ class VAE(LatentModel):
         return self.likelihood.spaces
 
     @property
-    def discrete(self) -> bool:  # type: ignore[override]
-        return self.likelihood.discrete
+    def levels(self) -> int | None:  # type: ignore[override]
+        return self.likelihood.levels
 
     def prior(self) -> Distribution:
         return self.latent_prior()

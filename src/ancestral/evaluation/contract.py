@@ -1,0 +1,187 @@
+"""What every model must keep to, checked on the model itself: usable on models of one's own.
+
+Small discrete models are checked by summing over every image there is. Statistical checks use fixed seeds
+and raise a false alarm less than once in 10,000 models.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from ancestral.errors import NotComputable
+from ancestral.models.kinds import ExactModel, ImplicitModel, LatentModel, Model, load_model
+from ancestral.numerics import log_mean_exp
+
+MAX_STATES = 4096
+DRAWS = 20_000
+IMPORTANCE_SAMPLES = 4_000
+FALSE_ALARM = 1e-4
+
+
+class Check(NamedTuple):
+    """One clause of the contract: its name, whether the model keeps it, and the evidence."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def check_model(model: Model) -> list[Check]:
+    """Hold a model against the contract of its kind.
+
+    Args:      model: any; clauses that need all images of a space are left out where there are over 4096.
+    Returns:   one `Check` per clause; nothing is raised for a broken one.
+    """
+    was_training = model.training
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        model.eval()
+        checks = [Check(name, *clause(model)) for name, clause in _clauses(model)]
+    model.train(was_training)
+    return checks
+
+
+Clause = Callable[[Model], tuple[bool, str]]
+
+
+def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
+    yield "samples lie in its pixel space", samples_in_space
+    yield "saved and loaded it is the same to the bit", survives_saving
+    if isinstance(model, ImplicitModel):
+        yield "asked for a likelihood it refuses", refuses_likelihood
+        return
+    yield "every parameter gets a gradient", every_parameter_learns
+    if isinstance(model, ExactModel):
+        yield "an image's score does not depend on its batch", batch_does_not_matter
+    if isinstance(model, LatentModel):
+        yield "more importance samples never loosen the bound", bounds_are_ordered
+    if enumerable(model):
+        yield "probabilities of all images sum to one", sums_to_one
+        yield "samples fit the probabilities", samples_fit
+
+
+def enumerable(model: Model) -> bool:
+    """Whether all images of the model's space can be listed."""
+    return model.levels is not None and model.levels ** math.prod(model.event_shape) <= MAX_STATES
+
+
+def all_images(model: Model) -> Tensor:
+    """Every image of an enumerable model's space, shape (L^D, *event_shape), in the model's number format."""
+    assert model.levels is not None
+    values = itertools.product(range(model.levels), repeat=math.prod(model.event_shape))
+    return torch.tensor(list(values), dtype=_dtype(model)).unflatten(1, model.event_shape)
+
+
+def log_probs_of_all(model: Model) -> tuple[Tensor, Tensor]:
+    """log p(x) of all images and the relative standard error of each p(x); importance-sampled where not exact."""
+    x = all_images(model)
+    with torch.no_grad():
+        if isinstance(model, ExactModel):
+            log_p = model.log_prob(x)
+            return log_p, torch.zeros_like(log_p)
+        assert isinstance(model, LatentModel)
+        log_w = torch.cat([model.log_weights(part, IMPORTANCE_SAMPLES) for part in x.split(64)])
+    log_p = log_mean_exp(log_w, 1)
+    relative = (log_w - log_p[:, None]).exp().std(1) / math.sqrt(IMPORTANCE_SAMPLES)
+    return log_p, relative
+
+
+def samples_in_space(model: Model) -> tuple[bool, str]:
+    x = model.sample(64)
+    right_shape = x.shape == (64, *model.event_shape)
+    inside = bool(x.isfinite().all())
+    if model.levels is not None and not isinstance(model, ImplicitModel):
+        inside &= bool(((x == x.round()) & (x >= 0) & (x < model.levels)).all())
+    return right_shape and inside, f"64 draws of shape {tuple(x.shape[1:])} in [{x.min():.3g}, {x.max():.3g}]"
+
+
+def survives_saving(model: Model) -> tuple[bool, str]:
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder))
+        loaded = load_model(Path(folder))
+    before, after = model.state_dict(), loaded.state_dict()
+    same = before.keys() == after.keys() and all(torch.equal(before[name].cpu(), after[name]) for name in before)
+    return same, f"{len(before)} tensors, {sum(t.numel() for t in before.values())} numbers"
+
+
+def refuses_likelihood(model: Model) -> tuple[bool, str]:
+    try:
+        model.log_prob(model.sample(2))  # type: ignore[operator]
+    except NotComputable as error:
+        return True, str(error)
+    return False, "it returned a number"
+
+
+def every_parameter_learns(model: Model) -> tuple[bool, str]:
+    x = model.sample(64).detach()
+    model.zero_grad()
+    if isinstance(model, ExactModel):
+        model.log_prob(x).mean().backward()
+    elif isinstance(model, LatentModel):
+        model.elbo(x).mean().backward()
+    idle = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
+    model.zero_grad()
+    return not idle, f"without: {', '.join(idle)}" if idle else f"{sum(1 for _ in model.parameters())} tensors"
+
+
+@torch.no_grad()
+def batch_does_not_matter(model: Model) -> tuple[bool, str]:
+    assert isinstance(model, ExactModel)
+    x = model.sample(7)
+    together, apart = model.log_prob(x), torch.cat([model.log_prob(part) for part in x.split(3)])
+    gap = (together - apart).abs().max().item()
+    return gap <= 1e-4 * together.abs().max().item(), f"largest difference {gap:.1e} nats"
+
+
+@torch.no_grad()
+def bounds_are_ordered(model: Model) -> tuple[bool, str]:
+    assert isinstance(model, LatentModel)
+    x = model.sample(32)
+    log_w = model.log_weights(x, 2000)
+    bounds = {k: log_mean_exp(log_w.unflatten(1, (-1, k)), 2) for k in (1, 10, 100)}
+    means = {k: bound.mean().item() for k, bound in bounds.items()}
+    slack = 4 * bounds[1].mean(0).std().item() / math.sqrt(2000)
+    ordered = means[1] <= means[10] + slack and means[10] <= means[100] + slack
+    return ordered and all(map(math.isfinite, means.values())), ", ".join(
+        f"k={k}: {mean:.3f}" for k, mean in means.items()
+    )
+
+
+def sums_to_one(model: Model) -> tuple[bool, str]:
+    log_p, relative = log_probs_of_all(model)
+    p = log_p.double().exp()
+    total, error = p.sum().item(), (p * relative).square().sum().sqrt().item()
+    tolerance = 1e-10 if _dtype(model) == torch.float64 else 1e-4
+    gap = abs(total - 1)
+    return gap <= max(tolerance, 5 * error), f"sum over {len(p)} images is 1 {total - 1:+.1e} (s.e. {error:.1e})"
+
+
+def samples_fit(model: Model) -> tuple[bool, str]:
+    """Pearson's chi-square of the counts of all images against their probabilities, rare images together."""
+    log_p, relative = log_probs_of_all(model)
+    p = log_p.double().exp()
+    expected = DRAWS * p / p.sum()
+    # an importance-sampled probability has an error of its own, which adds to the variance of its cell
+    variance = expected + (expected * relative).square()
+    weights = model.levels ** torch.arange(math.prod(model.event_shape) - 1, -1, -1)  # type: ignore[operator]
+    index = (model.sample(DRAWS).flatten(1).round().long() * weights).sum(1)
+    counts = torch.bincount(index, minlength=len(p)).double()
+    order = expected.argsort(descending=True)
+    common = max(1, int((expected >= 5).sum()) - 1)
+    cells = [torch.cat([v[order][:common], v[order][common:].sum()[None]]) for v in (expected, variance, counts)]
+    statistic = ((cells[2] - cells[0]).square() / cells[1]).sum().item()
+    p_value = float(stats.chi2.sf(statistic, common))
+    return p_value > FALSE_ALARM, f"chi-square {statistic:.1f} over {common + 1} cells, p = {p_value:.3g}"
+
+
+def _dtype(model: Model) -> torch.dtype:
+    return next(model.parameters()).dtype
