@@ -116,8 +116,9 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
     except SystemExit as stop:
         if not stop.code:
             raise
-        text = re.sub(r"[╭╮╰╯│─]+", " ", refusal.getvalue())
+        text = re.sub(r"╭.*╮|[╰╯│─]+", " ", refusal.getvalue())  # the frame and its title
         text = " ".join(text.split()).split("For full helptext")[0].strip()
+        text = re.sub(r"^Error parsing (model|data|training): ", "", text)  # our own words follow
         raise InputError(f"{text} (see {program} --help)") from None
 
 

@@ -1,6 +1,7 @@
 """What each command does. Heavy imports stand inside, so that help answers at once."""
 
 import json
+import math
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -45,7 +46,7 @@ def train(
         _score(run, samples=0, split="test", from_prior=False)
     page = write_run_page(run)
     _show([(run.path.name, score) for score in run.scores()], json)
-    screen.print(f"report: {page}")
+    _say(f"report: {page}")
 
 
 def evaluate(
@@ -68,6 +69,7 @@ def evaluate(
     """
     if samples < 0 or (from_prior and samples < 1):
         raise InputError(f"--samples {samples}: give a number of draws per image")
+    _refuse_below_one(count)
     scored = [(run.path.name, _score(run, samples, split, from_prior, count)) for run in _opened(runs)]
     _show(scored, json)
 
@@ -94,8 +96,9 @@ def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n
         raise InputError(f"--out {out}: choose a name that ends in .png or .npy")
     opened = Run(run)
     model = opened.load()
-    torch.default_generator.manual_seed(seed_for(seed, "sample"))
-    images = torch.cat([model.sample(min(1000, n - first)) for first in range(0, n, 1000)])
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed_for(seed, "sample"))
+        images = torch.cat([model.sample(min(1000, n - first)) for first in range(0, n, 1000)])
     if out.suffix == ".npy":
         import io
 
@@ -106,7 +109,7 @@ def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n
         write_atomically(out, buffer.getvalue())
     else:
         save_figure(image_grid(opened.data.space.to_unit(images.float())), out)
-    screen.print(f"{n} images: {out}")
+    _say(f"{n} images: {out}")
 
 
 def draw(
@@ -127,9 +130,10 @@ def draw(
 
     if out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
+    _refuse_below_one(count)
     options = {"seed": seed} | ({} if count is None else {"count": count})
     save_figure(DRAWINGS[what](Run(run), **options), out)
-    screen.print(f"{what}: {out}")
+    _say(f"{what}: {out}")
 
 
 def compare(runs: Runs, json: bool = False) -> None:
@@ -155,10 +159,10 @@ def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool 
         quick: a much shorter training, to see that everything works
     """
     from ancestral.progress import bar
-    from ancestral.studies import run_study
+    from ancestral.studies.recipe import carry_out_study
 
-    page = run_study(name, out or Path("runs") / name, quick, lambda title: bar(screen, title), screen.print)
-    screen.print(f"report: {page}")
+    page = carry_out_study(name, out or Path("runs") / name, quick, lambda title: bar(screen, title), screen.print)
+    _say(f"report: {page}")
 
 
 def verify(run: RunPath) -> None:
@@ -206,6 +210,16 @@ def data(name: tyro.conf.Positional[str | None] = None, fetch: bool = False, jso
     Console().print(table)
 
 
+def _say(line: str) -> None:
+    """A line for a person, as it is: not folded, and with no meaning seen in the brackets of a path."""
+    screen.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _refuse_below_one(count: int | None) -> None:
+    if count is not None and count < 1:
+        raise InputError(f"--count {count}: give a whole number of at least 1")
+
+
 def _opened(paths: tuple[Path, ...]) -> list[Any]:
     from ancestral.run import Run
 
@@ -242,5 +256,7 @@ def _show(named: list[tuple[str, Any]], as_json: bool) -> None:
     Console().print(table)
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+def _print_json(records: list[dict[str, Any]]) -> None:
+    # JSON has no word for what is not finite: the standard error of a single image, say
+    finite = [{k: None if v in (math.inf, -math.inf) or v != v else v for k, v in r.items()} for r in records]
+    sys.stdout.write(json.dumps(finite, indent=2, allow_nan=False, default=str) + "\n")

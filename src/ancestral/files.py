@@ -11,6 +11,7 @@ from typing import Any
 from ancestral.errors import InputError
 
 MAX_JSON_BYTES = 64 << 20
+TEMPORARY = ".tmp"
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:
@@ -21,7 +22,7 @@ def write_atomically(path: Path | str, content: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -37,6 +38,11 @@ def write_atomically(path: Path | str, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `write_atomically` had not finished."""
+    return path.name.startswith(".") and path.suffix == TEMPORARY
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -60,15 +61,13 @@ def fit_settings(
     run = Run(out)
     data = RunData(settings.data)
     fabric = build_fabric(settings)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed_for(settings.training.seed, "weights"))
-        model = build_model(settings.model, data.event_shape, data.dataset.levels, data.space.name)
-    with run.locked():
+    model = initial_model(settings, data)
+    train = data.training(settings.training.seed, fabric.device)
+    step = build_step(settings, fabric, model, train)
+    if settings.training.tensorboard and find_spec("tensorboard") is None:
+        raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
+    with run.locked():  # nothing is written before here: what can be refused has been
         tensors, facts = load_state(run.checkpoint) if run.begin(settings, data, resume) else ({}, {})
-        train = data.training(settings.training.seed, fabric.device)
-        if not len(train):
-            raise InputError("there are no training images: choose a smaller --valid-size")
-        step = build_step(settings, fabric, model, train)
         board = run.path / "tensorboard" if settings.training.tensorboard else None
         log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board)
         loop = Loop(
@@ -95,6 +94,19 @@ def fit_settings(
         finally:
             log.close()
     return run
+
+
+def initial_model(settings: Settings, data: RunData) -> Model:
+    """The untrained model, its weights drawn from the run's seed; the caller's generator stays as it was.
+
+    Raises:    InputError: the settings do not fit the pixels or each other, or exceed the memory.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed_for(settings.training.seed, "weights"))
+        try:
+            return build_model(settings.model, data.event_shape, data.dataset.levels, data.space.name)
+        except (RuntimeError, TypeError) as error:  # torch's words for sizes beyond memory
+            raise InputError(f"these settings make no model: {str(error).splitlines()[0]}") from error
 
 
 def _keep(run: Run, model: Model, outcome: Outcome) -> None:

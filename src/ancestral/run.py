@@ -21,11 +21,12 @@ from ancestral.data.datasets import ImageDataset, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.errors import InputError
 from ancestral.evaluation.score import Score
-from ancestral.files import read_json, write_json
+from ancestral.files import is_temporary, read_json, write_json
 from ancestral.models.kinds import Model, load_model
 from ancestral.settings import FAMILIES, DataSettings, Settings, TrainingSettings
 from ancestral.training.log import LogLine, read_log
 
+SCORES_WAIT = 30.0  # seconds; another writer of scores is done in far less
 PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
 
 
@@ -97,7 +98,11 @@ class Run:
         """
         if not (self.path / "settings.json").exists():
             raise InputError(f"{self.path} is not a run folder: it has no settings.json")
-        return read_json(self.path / "settings.json")
+        record = read_json(self.path / "settings.json")
+        parts = record if isinstance(record, dict) else {}
+        if not all(isinstance(parts.get(name), dict) for name in ("settings", "data", "versions")):
+            raise InputError(f"{self.path / 'settings.json'} is not the record of a run: choose another --out")
+        return record
 
     @cached_property
     def settings(self) -> Settings:
@@ -128,13 +133,17 @@ class Run:
 
     def scores(self) -> list[Score]:
         path = self.path / "scores.json"
-        return [Score.from_json(record) for record in read_json(path)] if path.exists() else []
+        records = read_json(path) if path.exists() else []
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            raise InputError(f"{path} is not a list of scores: remove it and evaluate anew")
+        return [Score.from_json(record) for record in records]
 
     def add_score(self, score: Score) -> None:
         """Store a score; one of the same method on the same images is replaced."""
         same = (score.method, score.space, score.split, score.count)
-        kept = [s for s in self.scores() if (s.method, s.space, s.split, s.count) != same]
-        write_json(self.path / "scores.json", [s.to_json() for s in [*kept, score]])
+        with self.locked(wait=SCORES_WAIT):  # two evaluations at once must not lose each other's score
+            kept = [s for s in self.scores() if (s.method, s.space, s.split, s.count) != same]
+            write_json(self.path / "scores.json", [s.to_json() for s in [*kept, score]])
 
     def begin(self, settings: Settings, data: RunData, resume: bool) -> bool:
         """Make the folder ready to train in; True if there is a state to go on from.
@@ -142,6 +151,9 @@ class Run:
         Raises:    InputError: it holds another run, or was trained with other settings.
         """
         described = settings_to_json(settings)
+        for folder in (self.checkpoint.parent, self.model_folder):
+            for leftover in filter(is_temporary, list(folder.glob(".*"))):
+                leftover.unlink()  # of a writer that was killed: the lock is ours
         if (self.path / "settings.json").exists():
             if not resume:
                 raise InputError(
@@ -149,21 +161,29 @@ class Run:
                 )
             _refuse_changes(self.record, described, data.dataset.sha256)
             return self.checkpoint.exists()
-        if self.path.exists() and any(p.name != ".lock" for p in self.path.iterdir()):
-            raise InputError(f"{self.path} is not empty and not a run: choose another --out")
+        self._refuse_strangers()
         write_json(self.path / "settings.json", _new_record(described, data))
         return False
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder against other writers; the system lets go of it when this process ends, however it does.
+    def _refuse_strangers(self) -> None:
+        """Raises:    InputError: the folder holds files that are not of a run."""
+        if not self.path.is_dir() or (self.path / "settings.json").exists():
+            return
+        if any(p.name != ".lock" and not is_temporary(p) for p in self.path.iterdir()):
+            raise InputError(f"{self.path} is not empty and not a run: choose another --out")
 
-        Raises:    InputError: another process is writing to it.
+    @contextmanager
+    def locked(self, wait: float = 0.0) -> Iterator[None]:
+        """Hold the folder against other writers; the system lets go of it when this process ends, in any way.
+
+        Args:      wait: seconds to wait for another writer to finish.
+        Raises:    InputError: another process is writing to it, or it is no run's folder, which is left alone.
         """
+        self._refuse_strangers()
         self.path.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(self.path / ".lock")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=wait)
         except filelock.Timeout as error:
             raise InputError(
                 f"another process is writing to {self.path}: wait for it, or choose another --out"
@@ -192,7 +212,7 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
             _dataclass_from(DataSettings, record["data"]),
             _dataclass_from(TrainingSettings, record["training"]),
         )
-    except (KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"the settings of this run cannot be read: {error}") from error
 
 
@@ -201,19 +221,20 @@ def _dataclass_from(cls: type, values: dict[str, Any]) -> Any:
 
 
 def _refuse_changes(record: dict[str, Any], described: dict[str, Any], sha256: str) -> None:
-    """Resuming with other settings or data would be another run; only more epochs or patience are the same one."""
-    if record["data"]["sha256"] != sha256:
-        raise InputError(f"the data {record['data']['name']} have changed since this run began: train anew")
-    for room in ("model", "data", "training"):
+    """Resuming with other settings or data would be another run."""
+    begun = settings_to_json(settings_from_json(record["settings"]))
+    if begun["family"] != described["family"]:
+        raise InputError(f"this run trains a {begun['family']}, not a {described['family']}")
+    for room in ("data", "model", "training"):
         for name, value in described[room].items():
-            before = record["settings"][room].get(name)
+            before = begun[room][name]
             before = tuple(before) if isinstance(before, list) else before
             if before != (tuple(value) if isinstance(value, list) else value):
                 raise InputError(
                     f"this run was begun with {name} = {before}, not {value}: resume with its own settings"
                 )
-    if record["settings"]["family"] != described["family"]:
-        raise InputError(f"this run trains a {record['settings']['family']}, not a {described['family']}")
+    if record["data"]["sha256"] != sha256:
+        raise InputError(f"the data {record['data']['name']} have changed since this run began: train anew")
 
 
 def _new_record(described: dict[str, Any], data: RunData) -> dict[str, Any]:

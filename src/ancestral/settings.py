@@ -44,8 +44,8 @@ def check_numbers(settings: Any, names: str, least: float, above: bool = False) 
         for number in value if isinstance(value, tuple) else () if value is None else (value,):
             fits = isinstance(number, kind) and not isinstance(number, bool) and math.isfinite(number)
             if not fits or number < least or (above and number == least):
-                wanted = f"{'a whole' if whole else 'a finite'} number {'above' if above else 'of at least'} {least}"
-                raise InputError(f"{_flag(name)} {_shown(value)}: give {wanted}")
+                wanted = f"a {'whole' if whole else 'finite'} number {'above' if above else 'of at least'}"
+                raise InputError(f"{_flag(name)} {_shown(value)}: give {wanted} {least}")
 
 
 def _flag(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Recipes of runs that end in one report. One file per study."""

@@ -31,6 +31,8 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             facts = json.loads((file.metadata() or {})["facts"])
+        if not isinstance(facts, dict) or not isinstance(facts.get("log_bytes"), int):
+            raise ValueError("its facts are not those of a training")
         return safetensors.torch.load_file(path), facts
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,8 +60,9 @@ class TrainingLog:
                 self._board.add_scalar(f"{reading.split}/{reading.name}", reading.value, step)
 
     def position(self) -> int:
-        """Bytes written so far, all of them handed to the system."""
+        """Bytes written so far, all of them on the disk: no checkpoint may know of lines that are lost."""
         self._file.flush()
+        os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:

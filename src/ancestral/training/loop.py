@@ -118,14 +118,15 @@ class Loop:
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
             if self.position.step == 0:
                 self.after_epoch(0, self.model.eval())
+                self._save()  # so that a divergence, however early, has weights to go back to
             try:
                 while self.position.epoch < self.settings.epochs and not self.position.finished:
                     self._epoch(stop)
+                self.position.finished = self.position.finished or "epochs"
+                self._save()
             except TrainingDiverged:
                 self._recover()
                 raise
-        self.position.finished = self.position.finished or "epochs"
-        self._save()
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()
@@ -238,6 +239,7 @@ class Loop:
         tensors |= with_prefix("pending", self._sums) | with_prefix("best", self.best or {})
         facts: dict[str, Any] = {
             "position": asdict(self.position),
+            "pending": list(self._sums),  # in the order of the log, which the file of tensors does not keep
             "log_bytes": self.log.position() if self.log else 0,
         }
         save_state(self.checkpoint, tensors, facts)
@@ -248,9 +250,10 @@ class Loop:
             self.position = Position(**facts["position"])
             self.model.load_state_dict(under_prefix("model", tensors))
             self.step.restore(under_prefix("step", tensors))
+            sums = under_prefix("pending", tensors)
+            self._sums = {name: sums[name] for name in facts["pending"]}
         except (KeyError, TypeError, RuntimeError) as error:
             raise InputError(f"the checkpoint does not fit this model: {error}") from error
-        self._sums = under_prefix("pending", tensors)
         self.best = under_prefix("best", tensors) or None
 
 
