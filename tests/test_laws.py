@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import zoo
+from scipy import stats
 
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation import likelihood
@@ -18,7 +19,11 @@ from ancestral.numerics import log_mean_exp
 EXCUSED = {("mixture of one", "every parameter gets a gradient")}
 
 
-@pytest.mark.parametrize("name", zoo.ZOO)
+SLOW = {"vae, convolutional"}
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in zoo.ZOO]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_model_keeps_the_contract(name: str) -> None:
     checks = check_model(zoo.seeded(zoo.ZOO[name]))
     broken = [check for check in checks if not check.passed and (name, check.name) not in EXCUSED]
@@ -26,7 +31,7 @@ def test_every_model_keeps_the_contract(name: str) -> None:
     assert not broken
 
 
-def latent_grid(half_width: float = 9.0, points: int = 241) -> tuple[torch.Tensor, float]:
+def latent_grid(half_width: float = 15.0, points: int = 121) -> tuple[torch.Tensor, float]:
     """Points of a square grid over two latents, shape (points^2, 2), and the log of a cell's area."""
     axis = torch.linspace(-half_width, half_width, points, dtype=torch.float64)
     z = torch.cartesian_prod(axis, axis)
@@ -39,6 +44,31 @@ def log_prob_by_quadrature(model: LatentModel, x: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         totals = [model.log_joint(x, part[:, None].expand(-1, len(x), -1)).logsumexp(0) for part in z.split(8192)]
     return torch.stack(totals).logsumexp(0) + log_area
+
+
+def prior_samples_fit(model: LatentModel, draws: int = 20_000) -> bool:
+    """Whether draws of a two-latent prior fall into the cells of a grid as its density says, by chi-square."""
+    torch.manual_seed(7)
+    edges = torch.linspace(-6, 6, 25, dtype=torch.float64)
+    fine = torch.linspace(-6, 6, 24 * 20 + 1, dtype=torch.float64)
+    middle = (fine[1:] + fine[:-1]) / 2
+    with torch.no_grad():
+        z = model.prior().sample(torch.Size((draws,)))
+        density = model.prior().log_prob(torch.cartesian_prod(middle, middle)).exp().reshape(480, 480)
+    cells = density.reshape(24, 20, 24, 20).sum((1, 3)) * (fine[1] - fine[0]) ** 2
+    counts = torch.histogramdd(z, [edges, edges]).hist
+    expected = draws * torch.cat([cells.flatten(), (1 - cells.sum()).clamp_min(1e-9)[None]])
+    seen = torch.cat([counts.flatten(), (draws - counts.sum())[None]])
+    common = expected >= 5
+    statistic = ((seen - expected)[common].square() / expected[common]).sum().item()
+    return bool(stats.chi2.sf(statistic, int(common.sum()) - 1) > 1e-4)
+
+
+@pytest.mark.parametrize("name", ["vae", "vae, mixture prior", "vae, VampPrior"])
+def test_prior_is_drawn_from_as_it_is_scored(name: str) -> None:
+    model = zoo.seeded(zoo.ZOO[name])
+    assert isinstance(model, LatentModel)
+    assert prior_samples_fit(model)
 
 
 QUADRATURE = ["vae", "vae, mixture prior", "vae, VampPrior", "vae, categorical"]

@@ -116,7 +116,7 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
     except SystemExit as stop:
         if not stop.code:
             raise
-        text = re.sub(r"╭.*╮|[╰╯│─]+", " ", refusal.getvalue())  # the frame and its title
+        text = re.sub(r"╭.*╮|[╰╯│─]+|-{4,}", " ", refusal.getvalue())  # the frame and its title
         text = " ".join(text.split()).split("For full helptext")[0].strip()
         text = re.sub(r"^Error parsing (model|data|training): ", "", text)  # our own words follow
         raise InputError(f"{text} (see {program} --help)") from None
@@ -132,7 +132,7 @@ def expand_recipes(words: list[str], family: str) -> list[str]:
     rest = list(words)
     while "--recipe" in rest:
         at = rest.index("--recipe")
-        if at + 1 == len(rest):
+        if at + 1 == len(rest) or rest[at + 1].startswith("--"):
             raise InputError("--recipe needs the name of a YAML file")
         expanded += _recipe_flags(Path(rest[at + 1]), known)
         del rest[at : at + 2]

@@ -183,6 +183,11 @@ class CodingSettings:
         check_choices(self)
         check_numbers(self, "latents hidden channels strides decoder_channels decoder_strides", 1)
         check_numbers(self, "variance", 0, above=True)
+        encoder = self.channels, self.strides
+        decoder = self.decoder_channels or self.channels, self.decoder_strides or self.strides
+        for side, (channels, strides) in {"": encoder, "decoder-": decoder}.items():
+            if self.network == "cnn" and len(channels) != len(strides):
+                raise InputError(f"--{side}channels {_shown(channels)}: give one of --{side}strides for each")
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ class Check(NamedTuple):
     detail: str
 
 
+Clause = Callable[[Model], tuple[bool, str]]
+
+
 def check_model(model: Model) -> list[Check]:
     """Hold a model against the contract of its kind.
 
@@ -45,12 +48,16 @@ def check_model(model: Model) -> list[Check]:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         model.eval()
-        checks = [Check(name, *clause(model)) for name, clause in _clauses(model)]
+        checks = [Check(name, *_kept(clause, model)) for name, clause in _clauses(model)]
     model.train(was_training)
     return checks
 
 
-Clause = Callable[[Model], tuple[bool, str]]
+def _kept(clause: Clause, model: Model) -> tuple[bool, str]:
+    try:
+        return clause(model)
+    except Exception as error:  # a stranger's model may fail in any way, and each is an answer
+        return False, f"{type(error).__name__}: {error}"
 
 
 def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:

@@ -253,7 +253,8 @@ class Loop:
             sums = under_prefix("pending", tensors)
             self._sums = {name: sums[name] for name in facts["pending"]}
         except (KeyError, TypeError, RuntimeError) as error:
-            raise InputError(f"the checkpoint does not fit this model: {error}") from error
+            problem = " ".join(str(error).split())
+            raise InputError(f"the checkpoint does not fit this model: {problem}") from error
         self.best = under_prefix("best", tensors) or None
 
 

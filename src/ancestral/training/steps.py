@@ -57,7 +57,8 @@ def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) ->
 
     A pure function of the step, so that nothing about it needs saving.
 
-    Example:   >>> rates = TrainingSettings(learning_rate=1.0, schedule="cosine", warmup_steps=2)
+    Example:
+               >>> rates = TrainingSettings(learning_rate=1.0, schedule="cosine", warmup_steps=2)
                >>> [round(learning_rate_at(step, 6, rates), 3) for step in range(6)]
                [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
     """
