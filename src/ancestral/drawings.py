@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from ancestral.errors import NotComputable
+from ancestral.errors import InputError, NotComputable
 from ancestral.figures.curves import Curve, learning_curves, small_multiples
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
 from ancestral.models.kinds import Decodes, Infers, Model
@@ -57,7 +57,10 @@ def interpolations(run: Run, count: int = INTERPOLATIONS, seed: int = 0) -> Figu
     """Straight lines in the latent space between pairs of test images; the ends are reconstructions."""
     model = run.load()
     encode, decode = _coder(model, "interpolations")
-    x = run.data.held("test").first(2 * count)
+    images = run.data.held("test")
+    if 2 * count > len(images):
+        raise InputError(f"{count} interpolations need {2 * count} test images; there are {len(images)}")
+    x = images.first(2 * count)
     weights = torch.linspace(0, 1, INTERPOLATION_STEPS)[None, :, None]
     with torch.no_grad():
         z = encode(x).unflatten(0, (count, 2))  # (pairs, 2, M)

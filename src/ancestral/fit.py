@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -112,10 +113,7 @@ def initial_model(settings: Settings, data: RunData) -> Model:
 def _keep(run: Run, model: Model, outcome: Outcome) -> None:
     """Write the model and how its training went."""
     model.save(run.model_folder)
-    before = (
-        run.outcome if outcome.images_per_second == 0 else {}
-    )  # resumed when already over: keep the speed
-    write_json(run.path / "training.json", {**outcome.__dict__, **before})
+    write_json(run.path / "training.json", asdict(outcome))
 
 
 def build_fabric(settings: Settings) -> Fabric:

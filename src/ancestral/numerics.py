@@ -17,8 +17,9 @@ def log_mean_exp(values: Tensor, dim: int) -> Tensor:
 
     Args:      values: any shape, nats. dim: the axis of the K values.
     Returns:   shape of `values` without `dim`, nats.
-    Example:   >>> log_mean_exp(torch.tensor([1000.0, 1000.0]), 0)
-               tensor(1000.)
+    Example:
+        >>> log_mean_exp(torch.tensor([1000.0, 1000.0]), 0)
+        tensor(1000.)
     """
     return torch.logsumexp(values, dim) - math.log(values.shape[dim])
 
@@ -28,8 +29,9 @@ def sum_event(values: Tensor, event_dims: int) -> Tensor:
 
     Args:      values: shape (..., *event). event_dims: how many axes the event has; 0 leaves all as it is.
     Returns:   shape (...).
-    Example:   >>> sum_event(torch.ones(2, 3, 4), 2)
-               tensor([12., 12.])
+    Example:
+        >>> sum_event(torch.ones(2, 3, 4), 2)
+        tensor([12., 12.])
     """
     return values.flatten(-event_dims).sum(-1) if event_dims else values
 
@@ -38,8 +40,9 @@ def bits_per_dimension(nats: float, dimensions: int) -> float:
     """Negative log-likelihood in bits per dimension, -nats / (D log 2).
 
     Args:      nats: mean log-probability of an image. dimensions: D, its number of pixels times channels.
-    Example:   >>> round(bits_per_dimension(-784 * math.log(256), 784), 6)
-               8.0
+    Example:
+        >>> round(bits_per_dimension(-784 * math.log(256), 784), 6)
+        8.0
     """
     return -nats / (dimensions * math.log(2.0))
 
@@ -50,8 +53,9 @@ def bounded_log_variance(raw: Tensor, limit: float = LOG_VARIANCE_LIMIT) -> Tens
     A hard clamp has no gradient outside its range and so cannot recover; without any bound one bad
     step overflows the exponential.
 
-    Example:   >>> bounded_log_variance(torch.tensor([0.0, 1e6]))
-               tensor([ 0., 14.])
+    Example:
+        >>> bounded_log_variance(torch.tensor([0.0, 1e6]))
+        tensor([ 0., 14.])
     """
     return limit * torch.tanh(raw / limit)
 
@@ -62,8 +66,9 @@ def seed_for(*parts: int | str) -> int:
     Each use of randomness (the order of epoch 3, the noise of step 512) gets its own seed by name, so that
     no use can disturb another and a resumed run needs no saved generator.
 
-    Example:   >>> seed_for(0, "order", 3) == seed_for(0, "order", 3) != seed_for(0, "order", 4)
-               True
+    Example:
+        >>> seed_for(0, "order", 3) == seed_for(0, "order", 3) != seed_for(0, "order", 4)
+        True
     """
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1

@@ -240,8 +240,9 @@ def settings_for(family: str, **values: Any) -> Settings:
     """Settings of a family from flags by name, with defaults for the rest.
 
     Raises:    InputError: unknown family or setting.
-    Example:   >>> settings_for("vae", latents=2, epochs=3).training.epochs
-               3
+    Example:
+        >>> settings_for("vae", latents=2, epochs=3).training.epochs
+        3
     """
     if family not in FAMILIES:
         raise InputError(f"unknown family {family!r}: choose {', '.join(FAMILIES)}")

@@ -28,8 +28,9 @@ class PixelSpace:
 
     Args:      name: binary, static, threshold, levels or unit. levels: number of grey levels in the source.
     Raises:    InputError: unknown name.
-    Example:   >>> PixelSpace("threshold", 256).convert(torch.tensor([0, 127, 128, 255], dtype=torch.uint8))
-               tensor([0., 0., 1., 1.])
+    Example:
+        >>> PixelSpace("threshold", 256).convert(torch.tensor([0, 127, 128, 255], dtype=torch.uint8))
+        tensor([0., 0., 1., 1.])
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -70,7 +71,8 @@ def rank(scores: Sequence[Score]) -> list[int]:
     if len(compared) > 1:
         different = "; ".join(f"{space}, {split}, {count} images" for space, split, count in sorted(compared))
         raise InputError(f"these scores are of different things and cannot be ranked: {different}")
-    return sorted(range(len(scores)), key=lambda i: -scores[i].nats)
+    # a score that is not a number says that something is infinitely improbable, or broken: it comes last
+    return sorted(range(len(scores)), key=lambda i: -math.inf if math.isnan(scores[i].nats) else scores[i].nats, reverse=True)
 
 
 def best_of(scores: Sequence[Score], owner: str, split: str = "test") -> Score:

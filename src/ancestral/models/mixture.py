@@ -27,9 +27,10 @@ class MixtureOfBernoullis(ExactModel):
     Args:      event_shape: shape of an image, D pixels in all. components: K.
                weight_scale: standard deviation of the initial w.
     Reference: `uva2018`; Bishop, 2006, section 9.3.3.
-    Example:   >>> model = MixtureOfBernoullis([1, 8, 8], components=5)
-               >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
-               torch.Size([3])
+    Example:
+        >>> model = MixtureOfBernoullis([1, 8, 8], components=5)
+        >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3])
     """
 
     spaces = BINARY_SPACES

@@ -22,9 +22,10 @@ class VAE(LatentModel):
 
     Args:      encoder: pixels in [0, 1] to q(z | x). likelihood: z to p(x | z). prior: p(z).
     Reference: Kingma and Welling, 2014, arXiv 1312.6114; Rezende et al., 2014, arXiv 1401.4082.
-    Example:   >>> model = build_vae(VAESettings(latents=2, hidden=(16,)), (1, 8, 8), levels=17, space="threshold")
-               >>> model.log_weights(torch.zeros(3, 1, 8, 8), k=5).shape
-               torch.Size([3, 5])
+    Example:
+        >>> model = build_vae(VAESettings(latents=2, hidden=(16,)), (1, 8, 8), levels=17, space="threshold")
+        >>> model.log_weights(torch.zeros(3, 1, 8, 8), k=5).shape
+        torch.Size([3, 5])
     """
 
     def __init__(self, encoder: Conditional, likelihood: PixelLikelihood, prior: Conditional) -> None:

@@ -37,8 +37,9 @@ class MLP(nn.Module):
     Args:      in_shape, out_shape: event shapes; several axes are flattened and restored.
                hidden: widths of the hidden layers, perhaps none. activation: a name in `ACTIVATIONS`.
                glorot: Glorot-uniform weights instead of torch's default.
-    Example:   >>> MLP([1, 8, 8], [32], [4])(__import__("torch").zeros(5, 1, 8, 8)).shape
-               torch.Size([5, 4])
+    Example:
+        >>> MLP([1, 8, 8], [32], [4])(__import__("torch").zeros(5, 1, 8, 8)).shape
+        torch.Size([5, 4])
     """
 
     def __init__(

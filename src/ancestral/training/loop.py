@@ -44,9 +44,30 @@ class Position:
     finished: str = ""
 
 
+@dataclass
+class Clock:
+    """Seconds in training steps and images seen, and seconds in all up to when this process began."""
+
+    steps: float = 0.0
+    images: int = 0
+    before: float = 0.0
+    begun: float | None = None
+
+    @property
+    def total(self) -> float:
+        return self.before + (time.perf_counter() - self.begun if self.begun is not None else 0.0)
+
+    def to_json(self) -> dict[str, float]:
+        return {"steps": self.steps, "images": self.images, "before": self.total}
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended. reason: `epochs` (all done) or `patience`; speed is of this process's steps alone."""
+    """How a training ended.
+
+    reason: `epochs` (all done) or `patience`. seconds: in training steps, `total_seconds` with validation,
+    pictures and checkpoints; both over all the processes that it took, but for what a crash threw away.
+    """
 
     reason: str
     steps: int
@@ -54,6 +75,7 @@ class Outcome:
     best_step: int
     best_value: float | None
     seconds: float
+    total_seconds: float
     images_per_second: float
 
 
@@ -105,7 +127,7 @@ class Loop:
         self._sums: dict[str, Tensor] = {}
         self._steps_per_epoch = train.batches_per_epoch(settings.batch_size)
         self._saved_at = time.monotonic()
-        self._seconds, self._images = 0.0, 0
+        self._clock = Clock()
 
     def run(self) -> Outcome:
         """Train to the end of the epochs or of the patience. The model ends with its best weights.
@@ -113,6 +135,7 @@ class Loop:
         Raises:    TrainingDiverged: loss or weights not finite; the model then has its best (or last saved)
                    finite weights where there are any. Interrupted: Ctrl-C or SIGTERM; the state is saved.
         """
+        self._clock.begun = time.perf_counter()
         devices = [self.train.device] if self.train.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), _stop_requests() as stop:
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
@@ -137,8 +160,9 @@ class Loop:
             epochs=where.epoch,
             best_step=where.best_step,
             best_value=where.best_value,
-            seconds=self._seconds,
-            images_per_second=self._images / self._seconds if self._seconds else 0.0,
+            seconds=self._clock.steps,
+            total_seconds=self._clock.total,
+            images_per_second=self._clock.images / self._clock.steps if self._clock.steps else 0.0,
         )
 
     def _epoch(self, stop: threading.Event) -> None:
@@ -150,21 +174,21 @@ class Loop:
             self._collect(self.step(x, where.step))
             where.step += 1
             where.batch += 1
-            self._images += len(x)
+            self._clock.images += len(x)
             last = where.batch == self._steps_per_epoch
             if last:
                 self.step.end_epoch()
             if last or where.step % settings.log_every == 0 or where.step == 1:
                 self._flush()
-            if settings.validate_every and where.step % settings.validate_every == 0 and not last:
-                self._seconds += time.perf_counter() - started
+            self._clock.steps += time.perf_counter() - started
+            if last:
+                break
+            if settings.validate_every and where.step % settings.validate_every == 0:
                 self._validate()
                 if where.finished:
                     return
-                started = time.perf_counter()
-            if not last:
-                self._pause(stop)
-        self._seconds += time.perf_counter() - started
+            self._pause(stop)
+            started = time.perf_counter()
         where.epoch, where.batch = where.epoch + 1, 0
         self._validate()
         self.after_epoch(where.epoch, self.model.eval())
@@ -241,6 +265,7 @@ class Loop:
             "position": asdict(self.position),
             "pending": list(self._sums),  # in the order of the log, which the file of tensors does not keep
             "log_bytes": self.log.position() if self.log else 0,
+            "clock": self._clock.to_json(),
         }
         save_state(self.checkpoint, tensors, facts)
 
@@ -250,6 +275,7 @@ class Loop:
             self.position = Position(**facts["position"])
             self.model.load_state_dict(under_prefix("model", tensors))
             self.step.restore(under_prefix("step", tensors))
+            self._clock = Clock(**facts["clock"])
             sums = under_prefix("pending", tensors)
             self._sums = {name: sums[name] for name in facts["pending"]}
         except (KeyError, TypeError, RuntimeError) as error:
