@@ -115,7 +115,11 @@ def train(images: np.ndarray, epochs: int, workers: int, as_handed_out: bool, fo
     keep = workers > 0 and not as_handed_out
     loaders = [
         DataLoader(
-            ThresholdedImages(part), batch_size=128, shuffle=train, num_workers=workers, persistent_workers=keep
+            ThresholdedImages(part),
+            batch_size=128,
+            shuffle=train,
+            num_workers=workers,
+            persistent_workers=keep,
         )
         for part, train in ((images[:TRAINING], True), (images[TRAINING:], False))
     ]
@@ -134,7 +138,7 @@ def train(images: np.ndarray, epochs: int, workers: int, as_handed_out: bool, fo
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(LightningVAE(log_elbo=as_handed_out), *(loaders if as_handed_out else loaders[:1]))
+    trainer.fit(LightningVAE(log_elbo=as_handed_out), loaders[0], loaders[1] if as_handed_out else None)
     return {
         "images": epochs * TRAINING,
         "seconds": clock.times[-1] - clock.times[1],

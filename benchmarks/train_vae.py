@@ -122,7 +122,14 @@ def command_of(loop: str, epochs: int, folder: Path, data: str) -> list[str]:
         return [sys.executable, str(here), "--epochs", str(epochs), "--bare-loop", images]
     if loop == "handed-out" or loop.startswith("stripped"):
         options = ["--workers", "4", "--as-handed-out"] if loop == "handed-out" else ["--workers", loop[-1]]
-        return [sys.executable, str(here.with_name("lightning_loop.py")), images, "--epochs", str(epochs), *options]
+        return [
+            sys.executable,
+            str(here.with_name("lightning_loop.py")),
+            images,
+            "--epochs",
+            str(epochs),
+            *options,
+        ]
     ours = Path(sys.executable).with_name("ancestral")
     program = str(ours) if ours.exists() else shutil.which("ancestral") or "ancestral"
     run = ["--data", data, "--epochs", str(epochs), "--out", str(folder / "run")]
@@ -231,9 +238,7 @@ def show(report: dict[str, Any]) -> None:
     )
     Console().print(table)
     if max(one["others"] for runs in report["rounds"].values() for one in runs) > QUIET:
-        notes.print(
-            "other work kept the cores busy, and threads that wait for each other crawl: run it again"
-        )
+        notes.print("other work kept the cores busy, and threads that wait for each other crawl: run it again")
     if "claim" in summary:
         claim = summary["claim"]
         print(f"at least {claim['at_least']:g} times the loop handed out: {'yes' if claim['met'] else 'NO'}")
@@ -244,13 +249,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5, help="timed epochs of each process")
     parser.add_argument("--rounds", type=int, default=3, help="times that each loop has its turn")
     parser.add_argument("--data", choices=("mnist", "generated"), default="mnist")
-    parser.add_argument(
-        "--loops", nargs="+", choices=LOOPS, default=LOOPS, help="handed-out among them"
-    )
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=LOOPS, help="handed-out among them")
     parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
-    parser.add_argument(
-        "--bare-loop", metavar="IMAGES.npy", help="be the `bare` process (used by this script)"
-    )
+    parser.add_argument("--bare-loop", metavar="IMAGES.npy", help="be the `bare` process (used by this script)")
     args = parser.parse_args()
     if args.bare_loop:
         print(json.dumps(bare_loop(np.load(args.bare_loop), args.epochs)))

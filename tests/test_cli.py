@@ -53,9 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 HEAVY = ("torch", "lightning_fabric", "sklearn", "matplotlib", "numpy")
 
 
-@pytest.mark.parametrize(
-    "words", [["--help"], ["train", "--help"], ["train", "vae", "--help"], ["draw", "-h"]]
-)
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "vae", "--help"], ["draw", "-h"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     program = f"""
 import sys
@@ -77,9 +75,7 @@ def test_the_installed_command() -> None:
     command = Path(sys.executable).with_name("ancestral")
     if not command.exists():
         pytest.skip("the package is not installed as a command here")
-    assert (
-        "0.1.0" in subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
-    )
+    assert "0.1.0" in subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
     wrong = subprocess.run([command, "tain"], capture_output=True, text=True)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("ancestral: unknown command 'tain'") and wrong.stderr.count("\n") == 1
@@ -231,9 +227,7 @@ def test_a_wrong_request_is_refused(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_request_of_a_run_is_refused(
-    capsys: Captured, trained: Path, words: list[str], holds: str
-) -> None:
+def test_a_wrong_request_of_a_run_is_refused(capsys: Captured, trained: Path, words: list[str], holds: str) -> None:
     assert_refused(capsys, trained, *[word.format(trained) for word in words], holds=holds)
 
 
@@ -246,9 +240,7 @@ def test_damage_is_refused_in_one_line(capsys: Captured, trained: Path, tmp_path
     for command in ("evaluate", "compare", "sample", "draw samples"):
         out = [] if command in ("evaluate", "compare") else ["--out", str(tmp_path / "a.png")]
         if command != "compare":
-            assert_refused(
-                capsys, tmp_path, *command.split(), tmp_path / "run", *out, holds="model.safetensors"
-            )
+            assert_refused(capsys, tmp_path, *command.split(), tmp_path / "run", *out, holds="model.safetensors")
     (tmp_path / "run" / "settings.json").write_text("{")
     for command in ("evaluate", "compare"):
         assert_refused(capsys, tmp_path, command, tmp_path / "run", holds="settings.json")
@@ -341,9 +333,7 @@ def test_an_autoencoder_has_a_report_but_no_score(capsys: Captured, tmp_path: Pa
     assert "no likelihood" in (tmp_path / "run" / "report.html").read_text()
 
 
-@pytest.mark.parametrize(
-    "words", [["--samples", "5"], ["--samples", "5", "--from-prior"], ["--split", "valid"], []]
-)
+@pytest.mark.parametrize("words", [["--samples", "5"], ["--samples", "5", "--from-prior"], ["--split", "valid"], []])
 def test_evaluate(capsys: Captured, trained: Path, words: list[str]) -> None:
     before = {name: files(trained / name) for name in ("vae", "levels")}
     out, err = printed(capsys, "evaluate", trained / "vae", trained / "levels", *words, "--json")

@@ -357,9 +357,7 @@ def mirror(tmp_path, monkeypatch):
         def log_message(self, format, *args):
             pass
 
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(served))
-    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(served)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     address = f"http://127.0.0.1:{server.server_port}/"
@@ -552,9 +550,7 @@ def test_a_file_without_a_test_set_is_shuffled_80_10_10(tmp_path):
 
 def test_a_file_with_three_parts_keeps_them(tmp_path):
     whole = numbered(60)
-    path = str(
-        save_npz(tmp_path / "a.npz", train=whole[:40], valid=whole[40:50], test=whole[50:], junk=np.zeros(3))
-    )
+    path = str(save_npz(tmp_path / "a.npz", train=whole[:40], valid=whole[40:50], test=whole[50:], junk=np.zeros(3)))
     data = load_dataset(path)
     assert numbers(data.train) == list(range(40)) and numbers(data.valid) == list(range(40, 50))
     assert numbers(data.test) == list(range(50, 60)) and data.train.labels is None
@@ -567,9 +563,7 @@ def test_a_single_array_of_any_name_will_do(tmp_path):
     alone = load_dataset(str(save_npz(tmp_path / "d.npz", train=numbered(30), train_labels=np.arange(30))))
     assert len(alone.train) == 24 and alone.test.labels is not None
     assert alone.test.labels.tolist() == numbers(alone.test)
-    refused(
-        lambda: load_dataset(str(save_npz(tmp_path / "b.npz", x=numbered(3), y=numbered(3)))), "b.npz", "x, y"
-    )
+    refused(lambda: load_dataset(str(save_npz(tmp_path / "b.npz", x=numbered(3), y=numbered(3)))), "b.npz", "x, y")
     refused(lambda: load_dataset(str(save_npz(tmp_path / "c.npz"))), "c.npz", "nothing")
 
 

@@ -92,7 +92,8 @@ def test_mixture_prior_mixes_whole_vectors() -> None:
     z = 3 * torch.randn(50, 3, dtype=DOUBLE, generator=generator(4))
     assert torch.allclose(ours.log_prob(z), torch_mixture(ours).log_prob(z), atol=1e-10)
     apart = MixtureSameFamily(
-        Categorical(logits=ours.log_weights.expand(3, -1)), Normal(ours.means.T, (0.5 * ours.log_variances.T).exp())
+        Categorical(logits=ours.log_weights.expand(3, -1)),
+        Normal(ours.means.T, (0.5 * ours.log_variances.T).exp()),
     )
     assert (ours.log_prob(z) - apart.log_prob(z).sum(-1)).abs().max() > 0.1  # the mistake would be seen
 
@@ -111,7 +112,9 @@ def test_samples_of_the_mixture_prior_have_its_moments() -> None:
     z = ours.sample((200_000,))
     weights = ours.log_weights.exp()
     mean = weights @ ours.means
-    second = torch.einsum("k,ki,kj->ij", weights, ours.means, ours.means) + torch.diag(weights @ ours.log_variances.exp())
+    second = torch.einsum("k,ki,kj->ij", weights, ours.means, ours.means) + torch.diag(
+        weights @ ours.log_variances.exp()
+    )
     covariance = second - mean.outer(mean)
     assert torch.allclose(z.mean(0), mean, atol=0.05)
     assert torch.allclose(z.T.cov(), covariance, atol=0.15)

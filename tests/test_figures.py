@@ -294,9 +294,7 @@ class TestLearningCurves:
 
     def test_marks_bands_and_logarithmic_steps(self) -> None:
         band = ([0.5, 0.4, 0.3], [1.5, 1.4, 1.3])
-        curve = Curve(
-            "a", torch.tensor([1, 10, 100]), torch.tensor([1.0, 0.9, 0.8]), band=band, style="dashed"
-        )
+        curve = Curve("a", torch.tensor([1, 10, 100]), torch.tensor([1.0, 0.9, 0.8]), band=band, style="dashed")
         figure = learning_curves([curve], marks=[(10, "best epoch"), (100, "end")], log_x=True)
         low, high = figure.axes[0].get_ylim()
         assert low < 0.3 and high > 1.5 and figure.axes[0].get_xscale() == "log"
@@ -357,6 +355,4 @@ def test_figures_leave_no_trace_and_draw_in_threads(images: np.ndarray, tmp_path
 
 def gap_of(width: int, side: int) -> int:
     """The separator that fits `side` whole images of 28 pixels into `width`."""
-    return next(
-        gap for gap in range(2, 12) if (width + gap) % side == 0 and ((width + gap) // side - gap) % 28 == 0
-    )
+    return next(gap for gap in range(2, 12) if (width + gap) % side == 0 and ((width + gap) // side - gap) % 28 == 0)

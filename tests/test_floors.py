@@ -13,7 +13,7 @@ FLOORS = {
     "models": 3,
     "training": 4, "evaluation": 4,
     "run": 5, "report": 5,
-    "fit": 6, "scoring": 6, "drawings": 6, "verification": 6, "progress": 6,
+    "fitting": 6, "scoring": 6, "drawings": 6, "verification": 6, "progress": 6,
     "run_page": 7,
     "studies": 8,
     "commands": 9,
@@ -31,7 +31,9 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "ancestral" else [node.module]
+            names = (
+                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "ancestral" else [node.module]
+            )
         found += [(name, node in tree.body) for name in names]
     return found
 

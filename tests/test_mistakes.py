@@ -123,9 +123,7 @@ def bins_of_another_width(patch: Patch) -> None:
 
 def sampled_through_the_wrong_prior(patch: Patch) -> None:
     """A learned mixture prior that is scored, and N(0, I) that is sampled."""
-    patch.setattr(
-        priors.GaussianMixture, "sample", lambda self, shape: torch.randn(*shape, 2, dtype=self.means.dtype)
-    )
+    patch.setattr(priors.GaussianMixture, "sample", lambda self, shape: torch.randn(*shape, 2, dtype=self.means.dtype))
 
 
 def unnormalised_components(patch: Patch) -> None:
@@ -162,9 +160,7 @@ MISTAKES: list[tuple[Callable[[Patch], None], str, set[str]]] = [
 
 
 @pytest.mark.parametrize(("make", "name", "caught_by"), MISTAKES, ids=[make.__name__ for make, _, _ in MISTAKES])
-def test_mistake_is_caught(
-    make: Callable[[Patch], None], name: str, caught_by: set[str], monkeypatch: Patch
-) -> None:
+def test_mistake_is_caught(make: Callable[[Patch], None], name: str, caught_by: set[str], monkeypatch: Patch) -> None:
     assert not broken_clauses(name)
     make(monkeypatch)
     assert caught_by <= broken_clauses(name)

@@ -73,9 +73,7 @@ def test_every_text_is_escaped(picture: Path) -> None:
     page, plain = Page(render_report(report)), Page(render_report(harmless))
     names = [tag for tag, _ in page.elements if tag != "span"]  # words of code stand in spans
     assert names == [tag for tag, _ in plain.elements if tag != "span"]
-    assert {key for _, attrs in page.elements for key in attrs} == {
-        key for _, attrs in plain.elements for key in attrs
-    }
+    assert {key for _, attrs in page.elements for key in attrs} == {key for _, attrs in plain.elements for key in attrs}
     html = render_report(report)
     assert html.count("&lt;script&gt;") >= 4 * 10 and "49" not in re.sub(r'"data:[^"]*"', "", html)
     assert "&amp;amp;" in html
@@ -157,9 +155,7 @@ def test_the_same_report_gives_the_same_bytes(picture: Path, tmp_path: Path) -> 
     assert "−93.2 nats · Größe" in (tmp_path / "a.html").read_text(encoding="utf-8")
 
 
-def test_an_interrupted_write_leaves_the_old_page_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_leaves_the_old_page_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     write_report(Report("old"), path)
     before = path.read_bytes()

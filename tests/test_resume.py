@@ -28,7 +28,7 @@ MOMENTS = 10
 
 SERVER = r"""
 import json, os, signal, sys, time
-from ancestral import cli, commands, drawings, files, fit, run_page, scoring  # before the forks: once
+from ancestral import cli, commands, drawings, files, fitting, run_page, scoring  # before the forks: once
 
 calls = 0
 
@@ -39,8 +39,8 @@ def count_calls(limit):
         calls += 1
         if calls == limit:
             os.kill(os.getpid(), signal.SIGKILL)
-    begin = fit.Run.begin
-    fit.Run.begin = lambda *arguments: (sys.setprofile(hook), begin(*arguments))[1]
+    begin = fitting.Run.begin
+    fitting.Run.begin = lambda *arguments: (sys.setprofile(hook), begin(*arguments))[1]
 
 def die_writing(part, number):
     # die in the `number`-th write of a checkpoint: half of the bytes written, or before or after the rename
@@ -85,7 +85,7 @@ def work(job):
     else:
         if "calls" in job:
             count_calls(job["calls"])
-        fit.fit(job["family"], job["out"], resume=job["resume"], checkpoint_seconds=0.0, **job["settings"])
+        fitting.fit(job["family"], job["out"], resume=job["resume"], checkpoint_seconds=0.0, **job["settings"])
         sys.setprofile(None)
         code = 0
     with open(job["answer"], "w") as file:
@@ -272,9 +272,7 @@ def test_a_killed_em_resumes_bit_identically(trainings: Trainings, tmp_path: Pat
 
 
 @pytest.mark.parametrize("share", moments("patience", 3))
-def test_a_killed_early_stopping_resumes_bit_identically(
-    trainings: Trainings, tmp_path: Path, share: float
-) -> None:
+def test_a_killed_early_stopping_resumes_bit_identically(trainings: Trainings, tmp_path: Path, share: float) -> None:
     """The best value, the best weights and the waiting so far are part of the state."""
     kill_and_resume(trainings, "patience", share, tmp_path / "run")
     outcome = json.loads((tmp_path / "run" / "training.json").read_text())
@@ -287,9 +285,7 @@ def test_a_killed_sgd_resumes_bit_identically(trainings: Trainings, tmp_path: Pa
 
 
 @pytest.mark.parametrize("part", ["half", "before", "after"])
-def test_a_kill_in_the_middle_of_writing_a_checkpoint(
-    trainings: Trainings, tmp_path: Path, part: str
-) -> None:
+def test_a_kill_in_the_middle_of_writing_a_checkpoint(trainings: Trainings, tmp_path: Path, part: str) -> None:
     """Half of the bytes written; all of them, but under the temporary name; the name just taken."""
     out = tmp_path / "run"
     reference, _ = trainings.reference("vae")
@@ -364,15 +360,11 @@ def logged(run: Path, step: int) -> Callable[[], bool]:
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["ctrl-c", "sigterm"]
 )
-def test_an_interrupted_command_saves_and_resumes(
-    trainings: Trainings, tmp_path: Path, number: signal.Signals
-) -> None:
+def test_an_interrupted_command_saves_and_resumes(trainings: Trainings, tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C: exit code 130, one line, the state saved; --resume ends as if nothing had been."""
     out, reference = tmp_path / "run", trainings.folder / "reference-command"
     command = [sys.executable, "-c", "from ancestral.cli import entry; entry()", *COMMAND, "--out", str(out)]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     if not reference.exists():  # while that process imports torch
         trainings.start(argv=[*COMMAND, "--out", str(reference)])
         assert trainings.wait() == 0

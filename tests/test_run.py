@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 
 import ancestral.files
-import ancestral.fit as fit_module
+import ancestral.fitting as fit_module
 from ancestral import cli
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.errors import InputError, TrainingDiverged
 from ancestral.evaluation.score import Score
 from ancestral.files import write_atomically, write_json
-from ancestral.fit import fit
+from ancestral.fitting import fit
 from ancestral.models.build import build_model
 from ancestral.models.kinds import Model, load_model
 from ancestral.models.mixture import MixtureOfBernoullis
@@ -93,9 +93,7 @@ def test_the_record_holds_all_that_determines_the_run(mixture: Path) -> None:
 
 
 def test_the_settings_of_a_run_read_back_as_they_were(tmp_path: Path) -> None:
-    wanted = settings_for(
-        "vae", prior="vamp", components=2, watch=("valid", "test"), samples_at=(1,), **CODING
-    )
+    wanted = settings_for("vae", prior="vamp", components=2, watch=("valid", "test"), samples_at=(1,), **CODING)
     assert fit_module.fit_settings(wanted, tmp_path / "run").settings == wanted
 
 
@@ -109,9 +107,7 @@ def test_samples_are_drawn_after_the_epochs_asked_for(tmp_path: Path) -> None:
 
 def test_looking_at_a_training_does_not_change_it(tmp_path: Path) -> None:
     """Validation, pictures, logging and checkpoints draw nothing from the training's randomness."""
-    plain = fit(
-        "vae", tmp_path / "plain", pixels="binary", prior="mixture", valid_size=50, **_without(CODING)
-    )
+    plain = fit("vae", tmp_path / "plain", pixels="binary", prior="mixture", valid_size=50, **_without(CODING))
     watched = fit(
         "vae",
         tmp_path / "watched",
@@ -198,9 +194,7 @@ with Run(sys.argv[1]).locked():
 
 
 def test_a_second_writer_is_refused_and_a_dead_one_makes_room(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True
-    )
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout and holder.stdout.readline() == "held\n"
         refused(lambda: fit("mixture", tmp_path / "run", **SMALL), "another process", "--out")
@@ -247,9 +241,7 @@ def test_a_truncated_checkpoint_is_refused(copy: Path, share: float) -> None:
     assert contents(copy) == before
 
 
-@pytest.mark.parametrize(
-    "facts", [None, "[]", "{}", "{", '{"log_bytes": 0}', '{"log_bytes": "0", "position": {}}']
-)
+@pytest.mark.parametrize("facts", [None, "[]", "{}", "{", '{"log_bytes": 0}', '{"log_bytes": "0", "position": {}}'])
 def test_a_checkpoint_with_wrong_facts_is_refused(copy: Path, facts: str | None) -> None:
     path = Run(copy).checkpoint
     tensors = safetensors.torch.load_file(path)
@@ -337,9 +329,7 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
     refused(lambda: Run(copy).load(), "stowaway")
 
 
-@pytest.mark.parametrize(
-    "settings", [{"family": "vae"}, [], {"family": "alchemy"}, {"family": "mixture", "model": 1}]
-)
+@pytest.mark.parametrize("settings", [{"family": "vae"}, [], {"family": "alchemy"}, {"family": "mixture", "model": 1}])
 def test_a_strange_record_is_refused(copy: Path, settings: Any) -> None:
     record = json.loads((copy / "settings.json").read_text())
     for changed in ({**record, "settings": settings}, settings):
@@ -391,9 +381,7 @@ def test_a_score_replaces_that_of_the_same_method_on_the_same_images(copy: Path)
 
 def test_scores_added_at_once_are_all_kept(copy: Path) -> None:
     """Two evaluations of one run in two terminals must not lose each other's result."""
-    writers = [
-        threading.Thread(target=lambda i=i: Run(copy).add_score(score(method=f"IWAE_{i}"))) for i in range(8)
-    ]
+    writers = [threading.Thread(target=lambda i=i: Run(copy).add_score(score(method=f"IWAE_{i}"))) for i in range(8)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -440,9 +428,7 @@ def test_a_saved_model_loads_bit_identically(tmp_path: Path, name: str, dtype: t
     assert type(loaded) is type(model) and not loaded.training
     before, after = model.state_dict(), loaded.state_dict()
     assert before.keys() == after.keys()
-    assert all(
-        torch.equal(before[key], after[key]) and before[key].dtype == after[key].dtype for key in before
-    )
+    assert all(torch.equal(before[key], after[key]) and before[key].dtype == after[key].dtype for key in before)
     loaded.save(tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     with torch.random.fork_rng():
@@ -464,9 +450,7 @@ def test_a_model_of_another_class_is_refused(mixture: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", ["fsync", "replace"])
-def test_a_crash_while_writing_keeps_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
-) -> None:
+def test_a_crash_while_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     path = tmp_path / "file"
     write_atomically(path, b"old")
 
@@ -540,9 +524,7 @@ def test_the_optimiser_never_steps_on_a_loss_that_is_not_finite(
         return objective
 
     real_step = torch.optim.Adam.step
-    monkeypatch.setattr(
-        torch.optim.Adam, "step", lambda self, *a, **k: (steps.append(1), real_step(self, *a, **k))[1]
-    )
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: (steps.append(1), real_step(self, *a, **k))[1])
     monkeypatch.setattr(fit_module, "objective_for", spying)
     with pytest.raises(TrainingDiverged, match="step 6"):
         fit("mixture", tmp_path / "run", **{**SMALL, "epochs": 3})
@@ -663,9 +645,7 @@ def test_a_fit_selects_by_the_validation_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: tuple[str, ...]
 ) -> None:
     scripts = {200: iter([3.0, 2.0, 1.0]), 50: iter([3.0, 1.0, 2.0]), 447: iter([1.0, 2.0, 3.0])}
-    monkeypatch.setattr(
-        fit_module, "held_out_loss", lambda model, images: ("nll", next(scripts[len(images)]))
-    )
+    monkeypatch.setattr(fit_module, "held_out_loss", lambda model, images: ("nll", next(scripts[len(images)])))
     run = fit("mixture", tmp_path / "run", watch=watch, **{**SMALL, "epochs": 3})
     assert run.outcome["best_step"] == 8 and run.outcome["best_value"] == 1.0
     logged = {line.split for line in run.log()}
@@ -740,7 +720,7 @@ import numpy, torch
 torch.manual_seed(1); numpy.random.seed(1)
 def states(): return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist()
 before = states()
-import ancestral.cli, ancestral.fit, ancestral.run_page, ancestral.scoring, ancestral.models
+import ancestral.cli, ancestral.fitting, ancestral.run_page, ancestral.scoring, ancestral.models
 assert states() == before
 """
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,4 +1,7 @@
-"""The command line: `ancestral COMMAND ...`. Exit codes: 0 done, 2 wrong request or input, 3 diverged, 130 interrupted."""
+"""The command line: `ancestral COMMAND ...`.
+
+Exit codes: 0 done, 2 wrong request or input, 3 training diverged, 130 interrupted.
+"""
 
 from __future__ import annotations
 
@@ -162,7 +165,13 @@ def _recipe_flags(path: Path, known: set[str]) -> list[str]:
 
 
 def _overview() -> str:
-    lines = ["usage: ancestral COMMAND ...", "", "Deep generative models: train, measure and use them.", "", "commands:"]
+    lines = [
+        "usage: ancestral COMMAND ...",
+        "",
+        "Deep generative models: train, measure and use them.",
+        "",
+        "commands:",
+    ]
     lines += [f"  {name:<10} {_summary(command)}" for name, command in COMMANDS.items()]
     return "\n".join([*lines, "", "See ancestral COMMAND --help for each; ancestral --version."])
 

@@ -35,7 +35,7 @@ def train(
         resume: go on with what is in the folder
         json: print the scores as JSON, and nothing else, on stdout
     """
-    from ancestral.fit import fit_settings
+    from ancestral.fitting import fit_settings
     from ancestral.progress import bar
     from ancestral.run_page import write_run_page
 

@@ -48,9 +48,7 @@ def reconstructions(run: Run, count: int = PAIRS, seed: int = 0) -> Figure:
     x = run.data.held("test").first(count)
     with torch.no_grad():
         back = decode(encode(x))
-    return pair_grid(
-        _grey(run, x), _grey(run, back), columns=10, title="test images and their reconstructions"
-    )
+    return pair_grid(_grey(run, x), _grey(run, back), columns=10, title="test images and their reconstructions")
 
 
 def interpolations(run: Run, count: int = INTERPOLATIONS, seed: int = 0) -> Figure:
@@ -79,9 +77,7 @@ def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0) -> Figure:
     model = run.load()
     latents = getattr(run.settings.model, "latents", None)
     if latents != 2 or not isinstance(model, Decodes):
-        raise NotComputable(
-            f"a manifold needs a decoder with 2 latents; this {type(model).__name__} has {latents}"
-        )
+        raise NotComputable(f"a manifold needs a decoder with 2 latents; this {type(model).__name__} has {latents}")
     axis = Normal(0.0, 1.0).icdf((torch.arange(count) + 0.5) / (count + 1))
     second, first = torch.meshgrid(axis, axis, indexing="ij")
     z = torch.stack([first, second], -1).flatten(0, 1)
@@ -98,9 +94,7 @@ def components(run: Run, count: int = 100, seed: int = 0) -> Figure:
     order = model.component_probs.argsort(descending=True)[:count]
     captions = [f"{model.component_probs[k]:.1%}" for k in order.tolist()] if len(order) <= 60 else None
     images = model.component_images[order].detach()
-    return image_grid(
-        _grey(run, images), captions=captions, title="mixture components and their probabilities"
-    )
+    return image_grid(_grey(run, images), captions=captions, title="mixture components and their probabilities")
 
 
 def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
@@ -143,9 +137,7 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
 
 def _coder(model: Model, what: str) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
-        raise NotComputable(
-            f"{what} need a model that encodes and decodes; a {type(model).__name__} does not"
-        )
+        raise NotComputable(f"{what} need a model that encodes and decodes; a {type(model).__name__} does not")
     dtype = _dtype(model)
     return lambda x: model.encode(x.to(dtype)), model.decode
 

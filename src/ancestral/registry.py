@@ -36,13 +36,13 @@ def registered(cls: M) -> M:
 
     @functools.wraps(construct)
     def remembering(self: nn.Module, *args: Any, **kwargs: Any) -> None:
-        construct(self, *args, **kwargs)
+        construct(self, *args, **kwargs)  # type: ignore[arg-type]
         if type(self) is cls:  # a subclass remembers its own arguments
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             object.__setattr__(self, "_arguments", dict(list(bound.arguments.items())[1:]))
 
-    cls.__init__ = remembering
+    cls.__init__ = remembering  # type: ignore[assignment, method-assign]
     return cls
 
 

@@ -156,9 +156,7 @@ class Run:
                 leftover.unlink()  # of a writer that was killed: the lock is ours
         if (self.path / "settings.json").exists():
             if not resume:
-                raise InputError(
-                    f"{self.path} holds a run already: choose another --out, or go on with --resume"
-                )
+                raise InputError(f"{self.path} holds a run already: choose another --out, or go on with --resume")
             _refuse_changes(self.record, described, data.dataset.sha256)
             return self.checkpoint.exists()
         self._refuse_strangers()
@@ -192,6 +190,14 @@ class Run:
             yield
         finally:
             lock.release()
+
+
+def load(path: Path | str) -> Model:
+    """The trained model of a run folder, in evaluation mode.
+
+    Raises:    InputError: no run folder, not trained yet, or damaged.
+    """
+    return Run(path).load()
 
 
 def settings_to_json(settings: Settings) -> dict[str, Any]:
@@ -274,6 +280,3 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return answer.stdout.strip() or None if answer.returncode == 0 else None
-
-
-__all__ = ["Run", "RunData", "settings_from_json", "settings_to_json"]

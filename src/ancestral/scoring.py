@@ -42,7 +42,13 @@ def score_run(
             progress(done, len(images))
 
     found = score(
-        model, images, dataset=run.data.name, split=split, samples=samples, from_prior=from_prior, progress=advance
+        model,
+        images,
+        dataset=run.data.name,
+        split=split,
+        samples=samples,
+        from_prior=from_prior,
+        progress=advance,
     )
     run.add_score(found)
     return found

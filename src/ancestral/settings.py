@@ -252,8 +252,5 @@ def settings_for(family: str, **values: Any) -> Settings:
         if not any(name in known for known in names):
             raise InputError(f"unknown setting {name!r} for {family}: see `ancestral train {family} --help`")
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    parts = [
-        room(**{n: v for n, v in chosen.items() if n in known})
-        for room, known in zip(rooms, names, strict=True)
-    ]
+    parts = [room(**{n: v for n, v in chosen.items() if n in known}) for room, known in zip(rooms, names, strict=True)]
     return Settings(family, *parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -33,9 +34,13 @@ def verify_run(path: Path | str) -> Iterator[Check]:
     infinite = [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
     yield Check("every weight is finite", not infinite, ", ".join(infinite) or f"{len(model.state_dict())} tensors")
     same = run.data.dataset.sha256 == record["data"]["sha256"]
-    yield Check("the data are those it was trained on", same, f"{run.data.name}, SHA-256 {run.data.dataset.sha256[:16]}…")
+    yield Check(
+        "the data are those it was trained on",
+        same,
+        f"{run.data.name}, SHA-256 {run.data.dataset.sha256[:16]}…",
+    )
     lines = run.log()
-    ordered = all(a.step <= b.step for a, b in zip(lines[:-1], lines[1:], strict=True))
+    ordered = all(a.step <= b.step for a, b in pairwise(lines))
     yield Check("the log is whole and in order", ordered and bool(lines), f"{len(lines)} lines")
     yield from check_model(model)
     for stored in run.scores():

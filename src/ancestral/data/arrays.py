@@ -80,9 +80,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                 raise refusal(path, f"{name} has an unusual compression", "write it by np.savez_compressed")
             if info.file_size > DEFLATE_RATIO * info.compress_size:
-                raise refusal(
-                    path, f"{name} cannot hold the bytes it promises", "the file is damaged: save it again"
-                )
+                raise refusal(path, f"{name} cannot hold the bytes it promises", "the file is damaged: save it again")
             with archive.open(info) as stream:
                 _check_npy_header(path, stream, info.file_size, name)
             with archive.open(info) as stream:
@@ -103,9 +101,7 @@ def _wanted_members(path: Path, names: list[str]) -> dict[str, str]:
         keys = {candidates[0]: "images", "labels": "labels"}
     else:
         found = ", ".join(sorted(names)[:8]) or "nothing"
-        raise refusal(
-            path, f"which arrays are the images? found {found}", "name them images, or train and test"
-        )
+        raise refusal(path, f"which arrays are the images? found {found}", "name them images, or train and test")
     return {name: key for name, key in {**keys, "levels": "levels"}.items() if name in names}
 
 
@@ -117,9 +113,7 @@ def _check_npy_header(path: Path, stream: IO[bytes], size: int, name: str = "arr
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = header(stream)
     if dtype.hasobject:
-        raise refusal(
-            path, f"{name} holds pickled Python objects", "pickle is never loaded: store plain numbers"
-        )
+        raise refusal(path, f"{name} holds pickled Python objects", "pickle is never loaded: store plain numbers")
     if dtype.kind not in "biuf":
         raise refusal(path, f"{name} is of type {dtype}", "store plain numbers")
     promised = math.prod(shape) * dtype.itemsize
@@ -133,9 +127,7 @@ def _check_npy_header(path: Path, stream: IO[bytes], size: int, name: str = "arr
         )
 
 
-def _as_pixels(
-    path: Path, name: str, array: np.ndarray, declared: np.ndarray | None
-) -> tuple[np.ndarray, int]:
+def _as_pixels(path: Path, name: str, array: np.ndarray, declared: np.ndarray | None) -> tuple[np.ndarray, int]:
     subject = f"{path}, {name}"
     images = _channels_first(subject, array)
     check_images(subject, images)
@@ -182,7 +174,5 @@ def _checked_levels(path: Path, images: np.ndarray, declared: np.ndarray | None)
     if declared.ndim != 0 or declared.dtype.kind not in "iu" or not 2 <= int(declared) <= 256:
         raise refusal(path, "`levels` is not a whole number from 2 to 256", "store np.array(17), say")
     if int(images.max()) >= int(declared):
-        raise refusal(
-            path, f"a pixel of {int(images.max())} where levels is {int(declared)}", "pixels are 0..levels-1"
-        )
+        raise refusal(path, f"a pixel of {int(images.max())} where levels is {int(declared)}", "pixels are 0..levels-1")
     return int(declared)

@@ -143,9 +143,7 @@ def _check_protocol(split: str | None, *choices: int | None) -> None:
     if split not in PROTOCOLS:
         raise refusal(f"split {split!r}", "unknown", f"choose one of {', '.join(PROTOCOLS)}")
     if any(choice is not None for choice in choices):
-        raise refusal(
-            f"split {split!r}", "fixes the division", "leave out train_size, valid_size and split_seed"
-        )
+        raise refusal(f"split {split!r}", "fixes the division", "leave out train_size, valid_size and split_seed")
 
 
 def _protocol_sizes(name: str, split: str, pool: int, test: int) -> tuple[int, int]:
@@ -202,9 +200,7 @@ def _pool_and_test(name: str, parts: dict[str, Part], seed: int | None) -> tuple
         return _taken(pool, order), parts["test"], default_valid
     whole = parts["all"]
     if len(whole) < 3:
-        raise refusal(
-            name, f"{len(whole)} images cannot be divided in three", "give at least 3, better thousands"
-        )
+        raise refusal(name, f"{len(whole)} images cannot be divided in three", "give at least 3, better thousands")
     order = _permutation(len(whole), 0 if seed is None else seed)
     tenth = max(1, len(whole) // 10)
     return _taken(whole, order[:-tenth]), _taken(whole, order[-tenth:]), tenth
@@ -230,9 +226,7 @@ def _as_split(name: str, part: Part, pad_to: int | None) -> Split:
     if pad_to is not None:
         count, channels, height, width = images.shape
         if pad_to < max(height, width):
-            raise refusal(
-                name, f"images of {height}x{width} do not fit in {pad_to}", "choose a larger pad_to"
-            )
+            raise refusal(name, f"images of {height}x{width} do not fit in {pad_to}", "choose a larger pad_to")
         check_size(name, count * channels * pad_to**2)
         top, left = (pad_to - height) // 2, (pad_to - width) // 2
         images = torch.nn.functional.pad(images, (left, pad_to - width - left, top, pad_to - height - top))

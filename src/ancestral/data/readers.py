@@ -26,9 +26,7 @@ DEFLATE_RATIO = 1032  # gzip and zip cannot unpack to more than this many times 
 PART_NAMES = ("train", "valid", "test")
 
 _IDX_UNSIGNED_BYTE = 0x08
-_IMAGE_SUFFIXES = frozenset(
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-)
+_IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
 # Pillow's other decoders (PostScript, PDF, FITS, ...) only widen what a hostile file can reach.
 _IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 _GREY_MODES = ("1", "L")
@@ -108,9 +106,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             return _read_idx_stream(path, stream, dimensions, possible)
 
 
-def _read_idx_stream(
-    path: Path, stream: BinaryIO | gzip.GzipFile, dimensions: int, possible: int
-) -> np.ndarray:
+def _read_idx_stream(path: Path, stream: BinaryIO | gzip.GzipFile, dimensions: int, possible: int) -> np.ndarray:
     again = "fetch or copy the file again"
     header = stream.read(4 + 4 * dimensions)
     expected = bytes((0, 0, _IDX_UNSIGNED_BYTE, dimensions))
@@ -201,9 +197,7 @@ def read_folder(folder: Path) -> Part:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(
-        file for file in folder.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES and file.is_file()
-    )
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES and file.is_file())
 
 
 def _list_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:

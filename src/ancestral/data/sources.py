@@ -18,9 +18,7 @@ from ancestral.errors import InputError
 _DIGITS_SIZES: tuple[int, int, int] = (1000, 350, 447)
 _DIGITS_LEVELS = 17
 _DIGITS_SHA256 = "10b73c63709e1491c8222bbb2afd0dfeaf139a4fc49cc69d8767bc40a880f7c3"
-_FILES = tuple(
-    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
-)
+_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 
 
 @dataclass(frozen=True)
@@ -200,15 +198,9 @@ def verify_dataset(name: str) -> DatasetStatus:
         return dataclasses.replace(status, verified=False if status.state == "damaged" else None)
     if name == "digits":
         matches = digest(_read_digits()) == _DIGITS_SHA256
-        detail = (
-            "matches the known SHA-256"
-            if matches
-            else "differs from the known SHA-256 of scikit-learn's digits"
-        )
+        detail = "matches the known SHA-256" if matches else "differs from the known SHA-256 of scikit-learn's digits"
         return dataclasses.replace(status, verified=matches, detail=detail)
-    verdicts = {
-        path.name: _matches(name, index, path) for index, path in enumerate(_files_in(Path(status.where)))
-    }
+    verdicts = {path.name: _matches(name, index, path) for index, path in enumerate(_files_in(Path(status.where)))}
     if all(verdicts.values()):
         return dataclasses.replace(status, verified=True, detail="all four files match the published SHA-256")
     differing = ", ".join(file for file, verdict in verdicts.items() if verdict is False)
@@ -217,9 +209,7 @@ def verify_dataset(name: str) -> DatasetStatus:
             status, verified=False, detail=f"can be read, but differs from the published SHA-256: {differing}"
         )
     unknown = ", ".join(file for file, verdict in verdicts.items() if verdict is None)
-    return dataclasses.replace(
-        status, detail=f"can be read; only the .gz files have a published SHA-256: {unknown}"
-    )
+    return dataclasses.replace(status, detail=f"can be read; only the .gz files have a published SHA-256: {unknown}")
 
 
 def _check_name(name: str) -> None:
@@ -262,11 +252,7 @@ def _cache_folder(name: str) -> Path:
 def _files_in(folder: Path) -> list[Path]:
     """The four files in the order of `_FILES`, fewer if some are missing."""
     pairs = ((folder / f"{stem}.gz", folder / stem) for stem in _FILES)
-    return [
-        next(path for path in pair if os.path.isfile(path))
-        for pair in pairs
-        if any(map(os.path.isfile, pair))
-    ]
+    return [next(path for path in pair if os.path.isfile(path)) for pair in pairs if any(map(os.path.isfile, pair))]
 
 
 def _find(name: str) -> Path | None:

@@ -25,7 +25,7 @@ class BernoulliImage(Distribution):
     Args:      logits: shape (*batch, *event). event_dims: how many axes the image has.
     """
 
-    arg_constraints = {}  # noqa: RUF012  (the base class reads it as it stands)
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
 
     def __init__(self, logits: Tensor, event_dims: int, validate_args: bool = False) -> None:
         self.logits = logits
@@ -65,7 +65,7 @@ class DiscretisedLogisticImage(Distribution):
     Reference: Salimans et al., 2017, eq. 2, arXiv 1701.05517 (bins of 1 level, not of 1/255 against 1/256).
     """
 
-    arg_constraints = {}  # noqa: RUF012
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
 
     def __init__(
         self, mean: Tensor, log_scale: Tensor, levels: int, event_dims: int, validate_args: bool = False
@@ -142,9 +142,7 @@ class CategoricalImage(Independent):
     """Independent pixels on {0, ..., L - 1} with free probabilities; logits have shape (..., *event, L)."""
 
     def __init__(self, logits: Tensor, event_dims: int, validate_args: bool = False) -> None:
-        super().__init__(
-            Categorical(logits=logits, validate_args=validate_args), event_dims, validate_args=False
-        )
+        super().__init__(Categorical(logits=logits, validate_args=validate_args), event_dims, validate_args=False)
 
     @property
     def mean(self) -> Tensor:
@@ -164,6 +162,7 @@ class CategoricalPixels(PixelLikelihood):
     """
 
     spaces = ("levels",)
+    levels: int
 
     def __init__(self, network: nn.Module, event_shape: Sequence[int], levels: int) -> None:
         super().__init__()
@@ -175,9 +174,7 @@ class CategoricalPixels(PixelLikelihood):
     def forward(self, context: Tensor | None = None) -> CategoricalImage:
         channels = self.event_shape[0]
         logits = self.network(context).unflatten(-3, (channels, self.levels))  # (..., C, L, H, W)
-        return CategoricalImage(
-            logits.movedim(-3, -1), len(self.event_shape), validate_args=not self.training
-        )
+        return CategoricalImage(logits.movedim(-3, -1), len(self.event_shape), validate_args=not self.training)
 
 
 @registered
@@ -190,6 +187,7 @@ class DiscretisedLogisticPixels(PixelLikelihood):
     """
 
     spaces = ("levels",)
+    levels: int
 
     def __init__(self, network: nn.Module, event_shape: Sequence[int], levels: int) -> None:
         super().__init__()
@@ -235,7 +233,5 @@ class GaussianPixels(PixelLikelihood):
 
     def forward(self, context: Tensor | None = None) -> Independent:
         mean = self.network(context)
-        log_variance = (
-            bounded_log_variance(self.log_variance) if self.log_variance.requires_grad else self.log_variance
-        )
+        log_variance = bounded_log_variance(self.log_variance) if self.log_variance.requires_grad else self.log_variance
         return diagonal_gaussian(mean, log_variance.expand_as(mean), len(self.event_shape))

@@ -26,8 +26,8 @@ class GaussianMixture(Distribution):
     Returns:   `log_prob` of z with shape (..., M) has shape (...), nats.
     """
 
-    arg_constraints = {}  # noqa: RUF012  (the base class reads it as it stands)
-    support = constraints.real_vector
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    support = constraints.real_vector  # type: ignore[assignment]
 
     def __init__(self, log_weights: Tensor, means: Tensor, log_variances: Tensor) -> None:
         self.log_weights = log_weights.log_softmax(0)
@@ -62,6 +62,8 @@ class GaussianMixture(Distribution):
 @registered
 class StandardNormal(Conditional):
     """p(z) = N(0, I) over M latents."""
+
+    origin: Tensor
 
     def __init__(self, latents: int) -> None:
         super().__init__()
@@ -103,9 +105,7 @@ class VampPrior(Conditional):
     if TYPE_CHECKING:
         _encoder: DiagonalGaussian
 
-    def __init__(
-        self, event_shape: Sequence[int], components: int, low: float = 0.0, high: float = 1.0
-    ) -> None:
+    def __init__(self, event_shape: Sequence[int], components: int, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__()
         self.low, self.high = low, high
         self.log_weights = nn.Parameter(torch.zeros(components))

@@ -137,7 +137,10 @@ def every_parameter_learns(model: Model) -> tuple[bool, str]:
         model.elbo(x).mean().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
     model.zero_grad()
-    return not idle, f"without: {', '.join(idle)}" if idle else f"{sum(1 for _ in model.parameters())} tensors"
+    return (
+        not idle,
+        f"without: {', '.join(idle)}" if idle else f"{sum(1 for _ in model.parameters())} tensors",
+    )
 
 
 @torch.no_grad()

@@ -72,7 +72,11 @@ def rank(scores: Sequence[Score]) -> list[int]:
         different = "; ".join(f"{space}, {split}, {count} images" for space, split, count in sorted(compared))
         raise InputError(f"these scores are of different things and cannot be ranked: {different}")
     # a score that is not a number says that something is infinitely improbable, or broken: it comes last
-    return sorted(range(len(scores)), key=lambda i: -math.inf if math.isnan(scores[i].nats) else scores[i].nats, reverse=True)
+    return sorted(
+        range(len(scores)),
+        key=lambda i: -math.inf if math.isnan(scores[i].nats) else scores[i].nats,
+        reverse=True,
+    )
 
 
 def best_of(scores: Sequence[Score], owner: str, split: str = "test") -> Score:

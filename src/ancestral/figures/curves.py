@@ -93,9 +93,7 @@ def learning_curves(
     page.settle(notes)
     _mark_steps(axes, marks or [])
     ends = [s.end() for s in series] + [value for value, _ in lines]
-    styles = [(c, DASHES[s.style]) for s, c in zip(series, colours, strict=True)] + [(MUTED, ":")] * len(
-        lines
-    )
+    styles = [(c, DASHES[s.style]) for s, c in zip(series, colours, strict=True)] + [(MUTED, ":")] * len(lines)
     _name_ends(axes, ends, names, styles)
     return page.figure
 
@@ -183,9 +181,7 @@ class _Series:
         if curve.style not in DASHES:
             raise InputError(f"{name}: style must be one of {', '.join(DASHES)}, got {curve.style!r}")
         if not np.isfinite(x).all() or (log_x and x.min() <= 0):
-            raise InputError(
-                f"{name}: steps must be finite" + (" and positive on a log axis" if log_x else "")
-            )
+            raise InputError(f"{name}: steps must be finite" + (" and positive on a log axis" if log_x else ""))
         y = np.where(np.isfinite(y), y, np.nan)
         window = 0 if len(y) <= MANY or curve.style == "points" else 2 * max(len(y) // 200, 5) + 1
         smooth = _running_mean(y, window) if window else None
@@ -322,9 +318,7 @@ def _draw_curve(axes: Axes, one: _Series, colour: str, log_x: bool) -> None:
         axes.plot(one.x[kept], one.y[kept], color=colour, linewidth=0.5, alpha=0.35)
         bold = one.smooth
     axes.plot(one.x, bold, color=colour, linewidth=1.8, linestyle=DASHES[one.style], solid_capstyle="round")
-    lonely = (
-        finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]
-    )  # a line of one point is invisible
+    lonely = finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]  # a line of one point is invisible
     axes.plot(one.x[lonely], one.y[lonely], "o", color=colour, markersize=3.5, markeredgewidth=0)
 
 
@@ -337,9 +331,7 @@ def _cross_gaps(axes: Axes, one: _Series, colour: str) -> None:
     low, high = axes.get_ylim()
     left, right = axes.get_xlim()
     heights = np.array([one.y[i - 1] if i else high for i in first]).clip(low, high)
-    axes.plot(
-        one.x[first], heights, "x", color=colour, markersize=6, markeredgewidth=2, clip_on=False, zorder=5
-    )
+    axes.plot(one.x[first], heights, "x", color=colour, markersize=6, markeredgewidth=2, clip_on=False, zorder=5)
     where = axes.transData.transform((float(one.x[first[0]]), low))[0]
     start, stop = (axes.transData.transform((x, low))[0] for x in (left, right))
     late = where > (start + stop) / 2
@@ -409,9 +401,7 @@ def _key(figure: Any, x: Sequence[float], y: Sequence[float] | np.ndarray, colou
     from matplotlib.lines import Line2D
 
     width, height = WIDTH / UNIT, figure.bbox.height / UNIT
-    line = Line2D(
-        np.asarray(x) / width, np.asarray(y) / height, color=colour, linewidth=1.6, linestyle=dashes
-    )
+    line = Line2D(np.asarray(x) / width, np.asarray(y) / height, color=colour, linewidth=1.6, linestyle=dashes)
     if dashes == "":
         line.set(marker="o", markersize=2.6, markevery=[1])
     figure.add_artist(line)

@@ -55,9 +55,7 @@ def style_axes(axes: Axes) -> None:
     axes.spines["bottom"].set(color=MUTED, linewidth=0.7)
     axes.grid(True, color=RULE, linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(
-        length=0, pad=4, labelsize=TEXT_SIZE, labelcolor=MUTED, labelfontfamily=FONT, colors=MUTED
-    )
+    axes.tick_params(length=0, pad=4, labelsize=TEXT_SIZE, labelcolor=MUTED, labelfontfamily=FONT, colors=MUTED)
 
 
 def text_style(size: float = TEXT_SIZE, color: str = INK, **more: Any) -> dict[str, Any]:
@@ -72,9 +70,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
     font = FontProperties(family=FONT, size=size, weight=weight)
     lines = [line for line in text.split("\n") if line]
-    return max(
-        (text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines), default=0
-    )
+    return max((text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines), default=0)
 
 
 def wrap(text: str, size: float, width: float, weight: str = "normal") -> str:
@@ -257,9 +253,7 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -
 def as_floats(name: str, values: Any) -> np.ndarray:
     """A sequence, array or tensor as a flat float64 array; InputError where it is none."""
     try:
-        array = np.asarray(
-            values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64
-        )
+        array = np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be numbers") from error
     if array.ndim != 1 or not array.size:
@@ -330,9 +324,7 @@ class _Sheet:
             figure.text(float(x / total_width), float(y / total_height), text, **style)
 
 
-def _frame(
-    array: np.ndarray, title: str, note: str, *, left: int, below: int, dpi: float
-) -> tuple[Figure, Axes]:
+def _frame(array: np.ndarray, title: str, note: str, *, left: int, below: int, dpi: float) -> tuple[Figure, Axes]:
     """The array at whole pixel positions in a figure just large enough for it, its title and its note."""
     unit = dpi / 72
     width = max(left + array.shape[1] + MARGIN, round(WIDTH_INCHES * dpi / 2))

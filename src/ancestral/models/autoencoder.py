@@ -23,6 +23,8 @@ class Autoencoder(ImplicitModel):
     Reference: `uva2020`, question 1.9; Rumelhart et al., 1986.
     """
 
+    origin: Tensor
+
     def __init__(self, encoder: nn.Module, likelihood: PixelLikelihood, latents: int) -> None:
         super().__init__()
         self.encoder, self.likelihood, self.latents = encoder, likelihood, latents

@@ -205,16 +205,14 @@ def load_model(folder: Path | str) -> Model:
             raise InputError(f"{folder / 'config.json'} does not describe a model")
         expected = {name: tuple(tensor.shape) for name, tensor in described.state_dict().items()}
         with safetensors.safe_open(path, "pt") as file:
-            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  (no dict)
         if expected != stored:
             odd = sorted(set(expected.items()) ^ set(stored.items()))[0][0]
             raise InputError(f"{path} does not fit {folder / 'config.json'} at {odd!r}")
         weights = safetensors.torch.load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"{path} cannot be read: {error}") from error
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # the fresh weights are overwritten; the caller's draws go on as before
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten; the caller's draws go on as before
         model = from_config(config)
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     if len(dtypes) == 1:

@@ -23,9 +23,7 @@ def encoder_network(settings: CodingSettings, event_shape: tuple[int, ...], outp
     common = {"activation": settings.activation, "glorot": settings.glorot}
     if settings.network == "mlp":
         return MLP(list(event_shape), list(settings.hidden), [outputs], **common)
-    return ConvEncoder(
-        list(event_shape), list(settings.channels), list(settings.strides), [outputs], **common
-    )
+    return ConvEncoder(list(event_shape), list(settings.channels), list(settings.strides), [outputs], **common)
 
 
 def decoder_network(settings: CodingSettings, out_shape: tuple[int, ...]) -> nn.Module:

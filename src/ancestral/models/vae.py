@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution
 
 from ancestral.distributions.conditional import Conditional, DiagonalGaussian, kl_parts
@@ -93,7 +93,7 @@ def build_vae(settings: VAESettings, event_shape: tuple[int, ...], levels: int, 
     return VAE(encoder, likelihood, build_prior(settings, event_shape))
 
 
-def build_prior(settings: VAESettings, event_shape: tuple[int, ...]) -> nn.Module:
+def build_prior(settings: VAESettings, event_shape: tuple[int, ...]) -> Conditional:
     """The prior named in the settings.
 
     Raises:    InputError: an unknown name.

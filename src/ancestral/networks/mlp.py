@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -54,7 +55,7 @@ class MLP(nn.Module):
         self.in_dims, self.out_shape = len(in_shape), tuple(out_shape)
         widths = [math.prod(in_shape), *hidden, math.prod(out_shape)]
         layers: list[nn.Module] = []
-        for width, next_width in zip(widths[:-1], widths[1:], strict=True):
+        for width, next_width in pairwise(widths):
             layers += [nn.Linear(width, next_width), ACTIVATIONS[activation]()]
         self.layers = nn.Sequential(*layers[:-1])
         if glorot:

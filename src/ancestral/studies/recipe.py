@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral.fit import fit_settings
+from ancestral.fitting import fit_settings
 from ancestral.run import Run, settings_to_json
 from ancestral.scoring import score_run
 from ancestral.settings import settings_for
@@ -92,9 +92,7 @@ def _same(run: Run, described: dict[str, Any]) -> bool:
 STUDIES = {"tour": "ancestral.studies.tour"}
 
 
-def carry_out_study(
-    name: str, out: Path, quick: bool, reporter_for: ReporterFor, say: Callable[[str], None]
-) -> Path:
+def carry_out_study(name: str, out: Path, quick: bool, reporter_for: ReporterFor, say: Callable[[str], None]) -> Path:
     """Run the study of that name into `out`; returns the path of its report.
 
     Raises:    InputError: unknown name.

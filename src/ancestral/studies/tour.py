@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ancestral import drawings
-from ancestral.evaluation.score import best_of, rank
+from ancestral.evaluation.score import Score, best_of, rank
 from ancestral.figures.grids import save_figure
 from ancestral.report import Figure, Report, Section, write_report
 from ancestral.run import Run
@@ -13,103 +13,117 @@ from ancestral.run_page import SCORE_CAPTION, repeat_command, score_table
 from ancestral.studies.recipe import PlannedRun, Workshop
 
 BINARY = {"data": "digits", "pixels": "threshold"}
-GREY = {"data": "digits", "pixels": "levels"}
-VAE = {"latents": 8, "hidden": (256,), "batch_size": 50, "schedule": "cosine"}
+GREY = {"data": "digits", "pixels": "levels", "latents": 16}
+EM = {"method": "em", "epochs": 30, "batch_size": 1000, "smoothing": 0.5}
+GRADIENT = {"epochs": 60, "batch_size": 100, "optimizer": "rmsprop", "learning_rate": 1e-2}
+VAE = {"latents": 8, "hidden": (256,), "batch_size": 50, "schedule": "cosine", "epochs": 100}
+MIXTURE_PRIOR = {"prior": "mixture", "components": 20}
 PLAN = (
+    PlannedRun("mixture-em", "mixture of 20 Bernoullis, EM", "mixture", {**BINARY, **EM}),
+    PlannedRun("mixture-gradient", "mixture of 20 Bernoullis, gradient", "mixture", {**BINARY, **GRADIENT}),
+    PlannedRun("vae-binary", "VAE, Bernoulli pixels", "vae", {**BINARY, **VAE}, 1000),
+    PlannedRun("vae-manifold", "VAE with 2 latents", "vae", {**BINARY, **VAE, "latents": 2}, 1000),
+    PlannedRun("vae-levels", "VAE, categorical pixels", "vae", {**VAE, **GREY}, 1000),
     PlannedRun(
-        "mixture-em", "mixture of 20 Bernoullis, EM", "mixture",
-        {**BINARY, "method": "em", "epochs": 30, "batch_size": 1000, "smoothing": 0.5},
+        "vae-levels-mixture", "VAE, categorical pixels, mixture prior", "vae", {**VAE, **GREY, **MIXTURE_PRIOR}, 1000
     ),
-    PlannedRun(
-        "mixture-gradient", "mixture of 20 Bernoullis, gradient", "mixture",
-        {**BINARY, "epochs": 60, "batch_size": 100, "optimizer": "rmsprop", "learning_rate": 1e-2},
-    ),
-    PlannedRun("vae-binary", "VAE, Bernoulli pixels", "vae", {**BINARY, **VAE, "epochs": 100}, 1000),
-    PlannedRun("vae-manifold", "VAE with 2 latents", "vae", {**BINARY, **VAE, "latents": 2, "epochs": 100}, 1000),
-    PlannedRun("vae-levels", "VAE, categorical pixels", "vae", {**GREY, **VAE, "latents": 16, "epochs": 60}, 1000),
-    PlannedRun(
-        "vae-levels-mixture", "VAE, categorical pixels, mixture prior", "vae",
-        {**GREY, **VAE, "latents": 16, "epochs": 60, "prior": "mixture", "components": 20}, 1000,
-    ),
-    PlannedRun("autoencoder", "plain autoencoder", "autoencoder", {**BINARY, **VAE, "epochs": 60}, scored=False),
-)  # fmt: skip
+    PlannedRun("autoencoder", "plain autoencoder", "autoencoder", {**BINARY, **VAE}, scored=False),
+)
+TITLES = {planned.name: planned.title for planned in PLAN}
 
 
 def run_study(workshop: Workshop) -> Path:
     """Train, score and draw the tour; returns the path of its report."""
     runs = workshop.carry_out(PLAN)
-    titles = {planned.name: planned.title for planned in PLAN}
     sections = [
-        _scores(runs, titles),
+        _scores(runs),
         _pictures(
-            workshop, runs, "Draws",
-            "What each model makes up by itself: z is drawn from the prior and x given z. Nothing was picked. The plain "
-            "autoencoder decodes draws of a standard normal too, but nothing in its training gave them a meaning.",
-            [(name, "samples") for name in ("mixture-em", "vae-binary", "vae-levels-mixture", "autoencoder")], titles,
+            workshop,
+            "Draws",
+            "What each model makes up by itself: z is drawn from the prior and x given z. Nothing was picked. The "
+            "plain autoencoder decodes draws of a standard normal too, but nothing in its training gave them a "
+            "meaning.",
+            [(name, "samples") for name in ("mixture-em", "vae-binary", "vae-levels-mixture", "autoencoder")],
         ),
         _pictures(
-            workshop, runs, "What they learned",
-            "The mixture's components are soft prototypes. The plane of the two-latent VAE is covered by digits "
-            "that change into each other. Reconstructions show what eight numbers keep of an image.",
-            [("mixture-em", "components"), ("vae-manifold", "manifold"), ("vae-binary", "reconstructions"),
-             ("vae-binary", "interpolations")], titles,
+            workshop,
+            "What they learned",
+            "The mixture's components are soft prototypes. The plane of the two-latent VAE is covered by digits that "
+            "change into each other. Reconstructions show what eight numbers keep of an image.",
+            [
+                ("mixture-em", "components"),
+                ("vae-manifold", "manifold"),
+                ("vae-binary", "reconstructions"),
+                ("vae-binary", "interpolations"),
+            ],
         ),
         _pictures(
-            workshop, runs, "How the training went",
+            workshop,
+            "How the training went",
             "The curve to watch is the validation curve: the weights kept are those where it is lowest.",
-            [(name, "curves") for name in ("mixture-gradient", "mixture-em", "vae-binary", "vae-levels-mixture")], titles,
+            [(name, "curves") for name in ("mixture-gradient", "mixture-em", "vae-binary", "vae-levels-mixture")],
         ),
-        Section("How to repeat it", "Each run is one command; each folder has a page of its own and can be used further.",
-                commands=["ancestral study tour", *(repeat_command(run) for run in runs.values())]),
-    ]  # fmt: skip
+        Section(
+            "How to repeat it",
+            "Each run is one command; each folder has a page of its own and can be used further.",
+            commands=["ancestral study tour", *(repeat_command(run) for run in runs.values())],
+        ),
+    ]
     page = workshop.out / "report.html"
-    write_report(_report(runs, titles, sections, workshop.quick), page)
+    write_report(_report(runs, sections, workshop.quick), page)
     return page
 
 
-def _scores(runs: dict[str, Run], titles: dict[str, str]) -> Section:
+def _scores(runs: dict[str, Run]) -> Section:
     tables = []
     for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels")):
-        here = [name for name, run in runs.items() if run.settings.data.pixels == pixels and run.scores()]
-        order = rank([best_of(runs[name].scores(), name) for name in here])
-        named = [(titles[here[i]], score) for i in order for score in runs[here[i]].scores()]
+        here = list(_best_scores(runs, pixels))
+        order = rank(list(_best_scores(runs, pixels).values()))
+        named = [(TITLES[here[i]], score) for i in order for score in runs[here[i]].scores()]
         tables.append(score_table(named, f"{what}, best first. {SCORE_CAPTION}"))
     text = (
-        "One yardstick: the mean log-probability of the 447 test images. Scores of different pixel spaces are different "
-        "quantities, so they stand in different tables and are never ranked together. A bound is called a bound."
+        "One yardstick: the mean log-probability of the 447 test images. Scores of different pixel spaces are "
+        "different quantities, so they stand in different tables and are never ranked together. A bound is called a "
+        "bound."
     )
     return Section("Scores", text, tables=tables)
 
 
-def _pictures(
-    workshop: Workshop, runs: dict[str, Run], title: str, text: str, wanted: list[tuple[str, str]], titles: dict[str, str]
-) -> Section:
+def _best_scores(runs: dict[str, Run], pixels: str) -> dict[str, Score]:
+    scored = {name: run for name, run in runs.items() if run.settings.data.pixels == pixels and run.scores()}
+    return {name: best_of(run.scores(), name) for name, run in scored.items()}
+
+
+def _pictures(workshop: Workshop, title: str, text: str, wanted: list[tuple[str, str]]) -> Section:
     figures = []
     for name, what in wanted:
         path = workshop.out / "figures" / f"{name}-{what}.png"
-        save_figure(drawings.DRAWINGS[what](runs[name]), path)
-        figures.append(Figure(path, f"{titles[name]}: {what}."))
+        save_figure(drawings.DRAWINGS[what](workshop.done[name]), path)
+        figures.append(Figure(path, f"{TITLES[name]}: {what}."))
     return Section(title, text, figures=figures)
 
 
-def _report(runs: dict[str, Run], titles: dict[str, str], sections: list[Section], quick: bool) -> Report:
-    seconds = sum(run.outcome["seconds"] for run in runs.values())
-    binary = {name: best_of(run.scores(), name) for name, run in runs.items()
-              if run.settings.data.pixels == "threshold" and run.scores()}  # fmt: skip
+def _report(runs: dict[str, Run], sections: list[Section], quick: bool) -> Report:
+    seconds = sum(run.outcome["total_seconds"] for run in runs.values())
+    binary = _best_scores(runs, "threshold")
     best = max(binary, key=lambda name: binary[name].nats)
-    score = binary[best]
+    score, mixture = binary[best], binary["mixture-em"]
     lead = (
-        f"{len(runs)} models of handwritten digits, 8 by 8 pixels, trained in {seconds:.0f} seconds. On binary pixels the "
-        f"best is the {titles[best]}: {score.nats:.2f} ± {score.stderr:.2f} nats per image ({score.kind_in_words}, "
-        f"{score.method})."
+        f"{len(runs)} models of handwritten digits, 8 by 8 pixels, trained in {seconds:.0f} seconds. On binary pixels "
+        f"the best is the {TITLES[best]}: {score.nats:.2f} ± {score.stderr:.2f} nats per image "
+        f"({score.kind_in_words}, {score.method})."
     )
     if quick:
         lead += " This is the quick version: trained too briefly to judge the models by."
-    mixture = binary["mixture-em"]
-    facts = [
-        ("best on binary pixels", f"{score.nats:.2f} nats, {score.kind_in_words}"),
-        ("mixture, EM", f"{mixture.nats:.2f} nats, {mixture.kind_in_words}"),
-        ("training time", f"{seconds:.0f} s"),
-    ]
-    return Report("A tour of generative models", "scikit-learn's handwritten digits", lead, facts, sections,
-                  "Made by `ancestral study tour`.")  # fmt: skip
+    return Report(
+        title="A tour of generative models",
+        subtitle="scikit-learn's handwritten digits",
+        lead=lead,
+        facts=[
+            ("best on binary pixels", f"{score.nats:.2f} nats, {score.kind_in_words}"),
+            ("mixture, EM", f"{mixture.nats:.2f} nats, {mixture.kind_in_words}"),
+            ("training time", f"{seconds:.0f} s"),
+        ],
+        sections=sections,
+        footer="Made by `ancestral study tour`.",
+    )

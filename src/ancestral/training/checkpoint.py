@@ -35,9 +35,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise ValueError("its facts are not those of a training")
         return safetensors.torch.load_file(path), facts
     except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(
-            f"the checkpoint {path} cannot be read ({error}); train anew without --resume"
-        ) from error
+        raise InputError(f"the checkpoint {path} cannot be read ({error}); train anew without --resume") from error
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

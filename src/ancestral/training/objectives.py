@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from ancestral.numerics import log_mean_exp
 from ancestral.settings import VAESettings
 
 Terms = dict[str, Tensor]
-Objective = Callable[[Model, Tensor], Terms]
+# each objective asks for the kind of model it can be computed of, so the first argument is left open here
+Objective = Callable[[Any, Tensor], Terms]
 
 
 def nll(model: ExactModel, x: Tensor) -> Terms:

@@ -126,9 +126,7 @@ def build_fabric(settings: Settings) -> Fabric:
         devices: list[int] | int = [int(index)] if index else 1
         return Fabric(accelerator=name, devices=devices, precision=settings.training.precision)
     except Exception as error:  # Fabric raises its own kinds; each means that the request cannot be met
-        raise InputError(
-            f"device {settings.training.device!r} cannot be used: {str(error).splitlines()[0]}"
-        ) from error
+        raise InputError(f"device {settings.training.device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 
 def build_step(settings: Settings, fabric: Fabric, model: Model, train: PixelBatches) -> Step:
@@ -141,9 +139,7 @@ def build_step(settings: Settings, fabric: Fabric, model: Model, train: PixelBat
     return GradientStep(fabric, model, objective_for(settings.model, model), settings.training, total)
 
 
-def validation(
-    settings: Settings, data: RunData, device: torch.device
-) -> Callable[[Model], Sequence[Reading]]:
+def validation(settings: Settings, data: RunData, device: torch.device) -> Callable[[Model], Sequence[Reading]]:
     """Readings on held-out images: the true log-likelihood or bound, whatever the training weighs differently.
 
     The split `valid` is read whenever it has images, and alone decides which weights are best.
@@ -157,9 +153,7 @@ def validation(
     }
 
     def readings(model: Model) -> list[Reading]:
-        return [
-            Reading(split, *held_out_loss(model, images)) for split, images in batches.items() if len(images)
-        ]
+        return [Reading(split, *held_out_loss(model, images)) for split, images in batches.items() if len(images)]
 
     return readings
 
@@ -174,9 +168,7 @@ def held_out_loss(model: Model, images: PixelBatches) -> tuple[str, float]:
     return "reconstruction", likelihood.distortion(model, images).mean().item()
 
 
-def _draw_samples(
-    run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model
-) -> None:
+def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:
     """64 samples after the chosen epochs, from the same noise each time, so that only the model differs."""
     if epoch in settings.training.samples_at:
         seed_device(device, seed_for(settings.training.seed, "samples"))

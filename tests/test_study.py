@@ -1,0 +1,85 @@
+"""The tour from end to end, quickly: runs, scores, pictures and one page; again, nothing is trained twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ancestral import cli
+from ancestral.run import Run
+from ancestral.studies.tour import PLAN
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tour") / "out"
+    assert cli.main(["study", "tour", "--quick", "--out", str(out)]) == 0
+    return out
+
+
+def test_every_run_is_there_with_scores_of_its_kind(tour: Path) -> None:
+    for planned in PLAN:
+        run = Run(tour / "runs" / planned.name)
+        assert run.outcome["reason"] == "epochs"
+        kinds = {score.kind for score in run.scores()}
+        assert kinds == ({"exact"} if planned.family == "mixture" else {"bound"} if planned.scored else set())
+        methods = {score.method for score in run.scores()}
+        assert (f"IWAE_{planned.importance_samples}" in methods) == bool(planned.importance_samples)
+
+
+def test_the_page_holds_every_score_and_picture_and_needs_no_network(tour: Path) -> None:
+    page = (tour / "report.html").read_text()
+    for planned in PLAN:
+        for score in Run(tour / "runs" / planned.name).scores():
+            assert f"{score.nats:.2f}" in page
+            assert score.kind_in_words in page
+    assert page.count("data:image/png;base64,") == 12
+    assert "http://" not in page and "https://" not in page
+    assert "too briefly" in page
+
+
+def test_a_second_time_everything_is_reused(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tour / "runs" / "vae-binary" / "model" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    assert cli.main(["study", "tour", "--quick", "--out", str(tour)]) == 0
+    assert capsys.readouterr().err.count("reused") == len(PLAN)
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_runs_of_other_settings_are_refused_and_kept(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (tour / "runs" / "mixture-em" / "training.json").read_bytes()
+    assert cli.main(["study", "tour", "--out", str(tour)]) == 2
+    assert "other settings" in capsys.readouterr().err
+    assert (tour / "runs" / "mixture-em" / "training.json").read_bytes() == before
+
+
+def test_an_unknown_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["study", "grand-tour", "--out", str(tmp_path / "out")]) == 2
+    assert "choose tour" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mixture-em", "vae-levels-mixture", "autoencoder"])
+def test_a_sound_run_is_verified(tour: Path, name: str) -> None:
+    assert cli.main(["verify", str(tour / "runs" / name)]) == 0
+
+
+def test_a_doctored_score_is_found(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tour / "runs" / "mixture-gradient" / "scores.json"
+    honest = path.read_text()
+    scores = json.loads(honest)
+    scores[0]["nats"] += 1.0
+    path.write_text(json.dumps(scores))
+    assert cli.main(["verify", str(path.parent)]) == 2
+    assert "FAILED" in capsys.readouterr().err
+    path.write_text(honest)
+
+
+def test_compare_ranks_within_a_space_and_refuses_across(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {name: str(tour / "runs" / name) for name in ("mixture-em", "mixture-gradient", "vae-levels")}
+    assert cli.main(["compare", runs["mixture-em"], runs["mixture-gradient"], "--json"]) == 0
+    ranked = json.loads(capsys.readouterr().out)
+    assert ranked[0]["nats"] >= ranked[1]["nats"]
+    assert cli.main(["compare", runs["mixture-em"], runs["vae-levels"]]) == 2
+    assert "cannot be ranked" in capsys.readouterr().err
