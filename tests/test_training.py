@@ -7,8 +7,11 @@ import torch
 
 from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.fitting import validation
+from ancestral.models.build import build_model
 from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.settings import TrainingSettings
+from ancestral.run import RunData
+from ancestral.settings import TrainingSettings, settings_for
 from ancestral.training.steps import EMStep, learning_rate_at
 
 DIGITS = load_dataset("digits")
@@ -108,3 +111,20 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
     assert rates[-1] < 0.01
     constant = TrainingSettings(learning_rate=2.0)
     assert {learning_rate_at(step, 110, constant) for step in range(110)} == {2.0}
+
+
+def test_held_out_readings_split_the_bound_whatever_the_training_weighs() -> None:
+    """Selection is by the true bound: beta and the importance-weighted loss of the training do not enter."""
+    settings = {"data": "digits", "pixels": "threshold", "latents": 2, "hidden": (8,)}
+    found = []
+    for objective in ({"objective": "elbo", "beta": 10.0}, {"objective": "iwae"}):
+        chosen = settings_for("vae", **settings, **objective)
+        data = RunData(chosen.data)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = build_model(chosen.model, data.event_shape, 17, "threshold")
+        found.append(validation(chosen, data, torch.device("cpu"))(model))
+    assert found[0] == found[1]
+    values = {reading.name: reading.value for reading in found[0]}
+    assert list(values) == ["negative_elbo", "reconstruction", "kl"]
+    assert values["negative_elbo"] == pytest.approx(values["reconstruction"] + values["kl"])

@@ -109,20 +109,22 @@ def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
         lines = [line for line in log if (line.split, line.name) == (split, name)]
         return Curve(label, [line.step / per_epoch for line in lines], [line.value for line in lines])
 
-    held = next((name for split, name in sorted(known) if split in ("valid", "test")), "loss")
-    if ("train-set", held) in known:
-        panel = [curve("train-set", held, "train")]
-    else:  # minibatches: the bound itself where the log has it, which beta and the like leave alone
-        panel = [curve("train", held if ("train", held) in known else "loss", "train")]
-    panel += [curve(split, held, split) for split in ("valid", "test") if (split, held) in known]
-    title = f"{IN_WORDS.get(held, held)}, nats per image"
-    parts = [name for name in ("reconstruction", "kl") if ("train", name) in known and name != held]
+    def panel(name: str) -> list[Curve]:
+        """Training and held-out curves of one quantity; evaluated training images stand for minibatches."""
+        first = next(key for key in (("train-set", name), ("train", name), ("train", "loss")) if key in known)
+        # a loss that is not the bound (importance-weighted, say) must not pass for it
+        label = "training loss" if name == "negative_elbo" and first[1] == "loss" else "train"
+        held_out = [curve(split, name, split) for split in ("valid", "test") if (split, name) in known]
+        return [curve(*first, label), *held_out]
+
+    main = next((name for name in ("nll", "negative_elbo", "reconstruction") if name in {n for _, n in known}), "loss")
+    title = f"{IN_WORDS[main]}, nats per image"
+    parts = [name for name in ("reconstruction", "kl") if ("train", name) in known and name != main]
     if parts:
-        beside = [(f"{IN_WORDS[name]}, training", [curve("train", name, "")]) for name in parts]
-        return small_multiples([(title, panel), *beside])
+        return small_multiples([(title, panel(main)), *((IN_WORDS[name], panel(name)) for name in parts)])
     best = run.outcome.get("best_step")
-    marks = [(best / per_epoch, "best")] if best and ("valid", held) in known else None
-    return learning_curves(panel, title=title, marks=marks)
+    marks = [(best / per_epoch, "best")] if best else None
+    return learning_curves(panel(main), title=title, marks=marks)
 
 
 DRAWINGS: dict[str, Callable[..., Figure]] = {

@@ -18,7 +18,7 @@ from ancestral.figures.grids import image_grid, save_figure
 from ancestral.files import write_json
 from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.build import build_model
-from ancestral.models.kinds import ExactModel, LatentModel, Model
+from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.numerics import keep_large_blocks, seed_device, seed_for
 from ancestral.run import Run, RunData
@@ -153,19 +153,31 @@ def validation(settings: Settings, data: RunData, device: torch.device) -> Calla
     }
 
     def readings(model: Model) -> list[Reading]:
-        return [Reading(split, *held_out_loss(model, images)) for split, images in batches.items() if len(images)]
+        return [
+            Reading(split, name, value)
+            for split, images in batches.items()
+            if len(images)
+            for name, value in held_out_losses(model, images).items()
+        ]
 
     return readings
 
 
-def held_out_loss(model: Model, images: PixelBatches) -> tuple[str, float]:
-    """Name and mean over images, in nats, of what is smaller for a better model."""
+def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
+    """Means over images, in nats, of what is smaller for a better model; the first is what selects weights."""
     if isinstance(model, ExactModel):
-        return "nll", -likelihood.exact_log_prob(model, images).mean().item()
+        return {"nll": -likelihood.exact_log_prob(model, images).mean().item()}
+    if isinstance(model, SplitsElbo):
+        log_likelihood, divergence = likelihood.elbo_parts(model, images)
+        return {
+            "negative_elbo": (divergence - log_likelihood).mean().item(),
+            "reconstruction": -log_likelihood.mean().item(),
+            "kl": divergence.mean().item(),
+        }
     if isinstance(model, LatentModel):
-        return "negative_elbo", -likelihood.elbo(model, images).mean().item()
+        return {"negative_elbo": -likelihood.elbo(model, images).mean().item()}
     assert isinstance(model, Autoencoder)
-    return "reconstruction", likelihood.distortion(model, images).mean().item()
+    return {"reconstruction": likelihood.distortion(model, images).mean().item()}
 
 
 def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:

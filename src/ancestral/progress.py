@@ -43,7 +43,7 @@ class BarReporter(Reporter):
 
     def advance(self, step: int, readings: Sequence[Reading]) -> None:
         for reading in readings:
-            if reading.split != "train" or reading.name == "loss":
+            if reading.name in ("loss", "nll", "negative_elbo"):
                 self.shown[reading.split] = f"{reading.split} {reading.value:.2f}"
         seconds = time.monotonic() - self._started
         speed = f"{(step - self._first_step) / seconds:.0f} steps/s" if seconds > 0 else ""

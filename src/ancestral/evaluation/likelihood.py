@@ -18,7 +18,7 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.errors import NotComputable
 from ancestral.evaluation.score import Score
 from ancestral.models.autoencoder import Autoencoder
-from ancestral.models.kinds import ExactModel, LatentModel, Model
+from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.numerics import seed_device, seed_for
 
 ROWS = 2000  # latent rows decoded at once: large enough for matrix products, small enough for the cache
@@ -70,6 +70,21 @@ def exact_log_prob(model: Model, images: PixelBatches, progress: Progress | None
 def elbo(model: LatentModel, images: PixelBatches, seed: int = 0, progress: Progress | None = None) -> Tensor:
     """One-draw unbiased estimate of each image's evidence lower bound, shape (N,), float64 nats."""
     return _per_image(model, images, 10 * BLOCK, model.elbo, seed, progress)
+
+
+def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """The same estimate in two: log p(x | z) and KL(q || p) of each image, shapes (N,), float64 nats.
+
+    With the same seed their difference is `elbo`, draw for draw.
+    """
+
+    def value(x: Tensor) -> Tensor:
+        log_likelihood, divergence = model.elbo_parts(x)
+        return torch.stack([log_likelihood, divergence.sum(1)], 1)
+
+    assert isinstance(model, Model)
+    log_likelihood, divergence = _per_image(model, images, 10 * BLOCK, value, seed, None).unbind(1)
+    return log_likelihood, divergence
 
 
 def distortion(model: Autoencoder, images: PixelBatches, progress: Progress | None = None) -> Tensor:
