@@ -2,31 +2,40 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-all check clean
 
-demo: $(INSTALLED) ## train the tour on the embedded digits and write demo/report.html
+demo: $(VENV)/.core ## train the tour on the embedded digits and write demo/report.html
 	$(BIN)/ancestral study tour --out demo
 
-test: $(INSTALLED) ## the quick tests
-	$(BIN)/python -m pytest -n auto -m "not slow"
+# one thread a worker: two tests at once on two cores would otherwise wait for each other
+test: $(VENV)/.test ## the quick tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
-test-all: $(INSTALLED) ## all tests
-	$(BIN)/python -m pytest -n auto
+test-all: $(VENV)/.test ## all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-check: $(INSTALLED) ## style, types and the import floors
+check: $(VENV)/.dev ## style, types and the import floors
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
-	$(BIN)/python -m pytest -q tests/test_floors.py
+	$(BIN)/python -m pytest tests/test_floors.py
 
-# torch first and by its exact pin: a plain `torch` would bring several GB of GPU libraries
-$(INSTALLED): pyproject.toml constraints.txt
+# torch by itself and first, by its exact pin: a plain `torch` would bring several GB of GPU libraries
+$(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
-	touch $(INSTALLED)
+	$(PIP) "$$(grep '^torch==' constraints.txt)"
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(PIP) --editable '.[test]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.test
+	$(PIP) --editable '.[dev,bench]'
+	touch $@
 
 clean: ## forget the environment and the demo
 	rm -rf $(VENV) demo

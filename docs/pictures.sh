@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Draws the README's pictures from the runs that RESULTS.md lists (trained into runs/).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+ancestral draw manifold runs/uva2020-manifold --count 12 --out docs/pictures/manifold.png
+ancestral draw components runs/uva2018-mixture --out docs/pictures/components.png
+ancestral draw samples runs/best-vae --out docs/pictures/samples.png

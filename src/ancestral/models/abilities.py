@@ -1,0 +1,35 @@
+"""What each family can do, read off its class: the table of capabilities in the README comes from here.
+
+    python -m ancestral.models.abilities
+"""
+
+from __future__ import annotations
+
+from ancestral.models.autoencoder import Autoencoder
+from ancestral.models.kinds import ExactModel, LatentModel, Model
+from ancestral.models.mixture import MixtureOfBernoullis
+from ancestral.models.vae import VAE
+
+FAMILIES: tuple[type[Model], ...] = (MixtureOfBernoullis, VAE, Autoencoder)
+# ability in words, and the method that a family has if it has the ability
+METHODS = {"draw": "sample", "infer": "encode", "decode": "decode", "complete": "complete"}
+
+
+def likelihood_of(family: type[Model]) -> str:
+    """How probable x is: exactly, by a bound, or not at all."""
+    if issubclass(family, ExactModel):
+        return "exact"
+    return "lower bound" if issubclass(family, LatentModel) else "none, and says so"
+
+
+def capability_table() -> str:
+    """A row a family, in Markdown."""
+    rows = [["family", "log p(x)", *METHODS], ["---"] * (2 + len(METHODS))]
+    for family in FAMILIES:
+        can = ["yes" if hasattr(family, method) else "not yet" for method in METHODS.values()]
+        rows.append([f"`{family.__name__}`", likelihood_of(family), *can])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+if __name__ == "__main__":
+    print(capability_table())
