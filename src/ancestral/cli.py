@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         _dispatch(words)
+    except SystemExit:  # help was asked for, and printed
+        return 0
     except InputError as error:
         return _complain(error, 2)
     except TrainingDiverged as error:
