@@ -24,6 +24,7 @@ import math
 import tempfile
 import time
 import warnings
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
@@ -33,29 +34,39 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 PIXELS = 28 * 28
 TRAINING = 45_000
 
 
 class ThresholdedImages(Dataset[tuple[Tensor, int]]):
-    """One binary image per index, by the steps of torchvision's `MNIST`, `ToTensor` and a threshold.
+    """One binary image and its label per index, by the steps of torchvision's `MNIST`, `ToTensor` and a threshold.
 
     Args:  images: uint8, shape (N, 28, 28).
     """
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = torch.from_numpy(images)
+        self.labels = torch.zeros(len(images), dtype=torch.int64)
+        self.transforms = (to_tensor, lambda pixels: (pixels > 0.5).float())
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        picture = Image.fromarray(self.images[index].numpy())  # torchvision: every dataset yields PIL images
-        pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
-        unit = pixels.unsqueeze(0).float().div(255)
-        return (unit > 0.5).float(), 0  # an image and its label, as torchvision gives them
+        image, label = self.images[index], int(self.labels[index])
+        item: Any = Image.fromarray(image.numpy())  # so that every dataset of torchvision yields PIL images
+        for transform in self.transforms:
+            item = transform(item)
+        return item, label
+
+
+def to_tensor(picture: Image.Image) -> Tensor:
+    """PIL image (H, W) to float32 (1, H, W) in [0, 1]: one operation for each of torchvision's."""
+    pixels = torch.from_numpy(np.array(picture, np.uint8, copy=True))
+    channels_last = pixels.view(picture.size[1], picture.size[0], len(picture.getbands()))
+    return channels_last.permute(2, 0, 1).contiguous().to(dtype=torch.get_default_dtype()).div(255)
 
 
 class LightningVAE(pl.LightningModule):
@@ -113,15 +124,16 @@ class EpochClock(pl.Callback):
 def train(images: np.ndarray, epochs: int, workers: int, as_handed_out: bool, folder: str) -> dict[str, float]:
     """Train for one warm-up and `epochs` timed epochs; what comes of it is in the module's docstring."""
     keep = workers > 0 and not as_handed_out
+    everything = ThresholdedImages(images)
     loaders = [
         DataLoader(
-            ThresholdedImages(part),
+            Subset(everything, part),
             batch_size=128,
             shuffle=train,
             num_workers=workers,
             persistent_workers=keep,
         )
-        for part, train in ((images[:TRAINING], True), (images[TRAINING:], False))
+        for part, train in ((range(TRAINING), True), (range(TRAINING, len(images)), False))
     ]
     clock = EpochClock()
     callbacks: list[pl.Callback] = [clock]
