@@ -32,6 +32,7 @@ from ancestral.models.build import build_model
 from ancestral.models.kinds import Model, load_model
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.run import Run
+from ancestral.run_page import write_run_page
 from ancestral.scoring import score_run
 from ancestral.settings import TrainingSettings, settings_for
 from ancestral.training.checkpoint import load_state
@@ -724,3 +725,51 @@ import ancestral.cli, ancestral.fitting, ancestral.run_page, ancestral.scoring, 
 assert states() == before
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("precision", ["64-true", "bf16-mixed"])
+def test_other_number_formats_train_and_load(tmp_path: Path, precision: str) -> None:
+    run = fit(
+        "vae", tmp_path / "run", epochs=10, latents=2, hidden=(16,), batch_size=20, train_size=200, precision=precision
+    )
+    model = run.load()
+    expected = torch.float64 if precision == "64-true" else torch.float32  # mixed precision keeps single weights
+    assert {parameter.dtype for parameter in model.parameters()} == {expected}
+    assert score_run(run).nats > -36  # from -45 untrained
+
+
+def test_tensorboard_gets_what_the_log_gets(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = fit("mixture", tmp_path / "run", epochs=2, components=3, train_size=200, tensorboard=True)
+    events = EventAccumulator(str(run.path / "tensorboard"))
+    events.Reload()
+    logged = {f"{line.split}/{line.name}" for line in run.log()}
+    assert set(events.Tags()["scalars"]) == logged
+    losses = [line.value for line in run.log() if line.split == "valid"]
+    assert [event.value for event in events.Scalars("valid/nll")] == pytest.approx(losses)
+
+
+@pytest.mark.parametrize(
+    ("network", "pixels", "likelihood"),
+    [
+        ("cnn", "levels", "logistic"),
+        ("mlp", "levels", "categorical"),
+        ("cnn", "unit", "gaussian"),
+        ("mlp", "binary", "auto"),
+    ],
+)
+def test_colour_images_of_any_size_train_score_and_draw(
+    tmp_path: Path, network: str, pixels: str, likelihood: str
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (60, 10, 14, 3), dtype=np.uint8)
+    np.savez(tmp_path / "photos.npz", images=images)
+    small = {"latents": 2, "hidden": (8,), "channels": (4, 8), "strides": (1, 2), "epochs": 1}
+    run = fit(
+        "vae", tmp_path / "run", data=str(tmp_path / "photos.npz"), network=network, pixels=pixels,
+        likelihood=likelihood, **small,
+    )  # fmt: skip
+    score = score_run(run, samples=10)
+    assert score.dimensions == 420 and score.discrete == (pixels != "unit")
+    assert run.load().sample(3).shape == (3, 3, 10, 14)
+    assert write_run_page(run).exists()

@@ -51,17 +51,18 @@ def reconstructions(run: Run, count: int = PAIRS, seed: int = 0) -> Figure:
     return pair_grid(_grey(run, x), _grey(run, back), columns=10, title="test images and their reconstructions")
 
 
-def interpolations(run: Run, count: int = INTERPOLATIONS, seed: int = 0) -> Figure:
+def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     """Straight lines in the latent space between pairs of test images; the ends are reconstructions."""
     model = run.load()
     encode, decode = _coder(model, "interpolations")
     images = run.data.held("test")
-    if 2 * count > len(images):
-        raise InputError(f"{count} interpolations need {2 * count} test images; there are {len(images)}")
-    x = images.first(2 * count)
+    pairs = min(INTERPOLATIONS, len(images) // 2) if count is None else count
+    if not 1 <= pairs <= len(images) // 2:
+        raise InputError(f"interpolations run between pairs of test images: there are {len(images)} of them")
+    x = images.first(2 * pairs)
     weights = torch.linspace(0, 1, INTERPOLATION_STEPS)[None, :, None]
     with torch.no_grad():
-        z = encode(x).unflatten(0, (count, 2))  # (pairs, 2, M)
+        z = encode(x).unflatten(0, (pairs, 2))  # (pairs, 2, M)
         line = torch.lerp(z[:, :1], z[:, 1:], weights.to(z.dtype))
         images = decode(line.flatten(0, 1))
     return image_grid(

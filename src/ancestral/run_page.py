@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral import drawings
-from ancestral.errors import NotComputable
+from ancestral.errors import InputError
 from ancestral.evaluation.score import Score
 from ancestral.figures.grids import save_figure
 from ancestral.report import Figure, Report, Section, Table, write_report
@@ -30,7 +30,7 @@ def draw_all(run: Run) -> dict[str, Path]:
     for name, draw in drawings.DRAWINGS.items():
         try:
             figure = draw(run)
-        except NotComputable:  # this family has no such picture
+        except InputError:  # this family has no such picture, or there are too few images for it
             continue
         drawn[name] = run.figures / f"{name}.png"
         save_figure(figure, drawn[name])

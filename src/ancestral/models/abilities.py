@@ -1,6 +1,6 @@
 """What each family can do, read off its class: the table of capabilities in the README comes from here.
 
-    python -m ancestral.models.abilities
+python -m ancestral.models.abilities
 """
 
 from __future__ import annotations
