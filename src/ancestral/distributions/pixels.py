@@ -154,12 +154,8 @@ class CategoricalImage(Independent):
         return super().sample(torch.Size(sample_shape)).to(self.base_dist.logits.dtype)
 
 
-@registered
-class CategoricalPixels(PixelLikelihood):
-    """p(x | z) = prod_d Categorical(x_d; softmax(l_d(z))) over `levels` levels.
-
-    Args:      network: z to logits of shape (..., C * levels, H, W). event_shape: (C, H, W). levels: L.
-    """
+class LevelPixels(PixelLikelihood):
+    """p(x | z) over whole levels {0, ..., L - 1} of each pixel."""
 
     spaces = ("levels",)
     levels: int
@@ -170,6 +166,14 @@ class CategoricalPixels(PixelLikelihood):
 
     def to_unit(self, x: Tensor) -> Tensor:
         return x / (self.levels - 1)
+
+
+@registered
+class CategoricalPixels(LevelPixels):
+    """p(x | z) = prod_d Categorical(x_d; softmax(l_d(z))) over `levels` levels.
+
+    Args:      network: z to logits of shape (..., C * levels, H, W). event_shape: (C, H, W). levels: L.
+    """
 
     def forward(self, context: Tensor | None = None) -> CategoricalImage:
         channels = self.event_shape[0]
@@ -178,23 +182,13 @@ class CategoricalPixels(PixelLikelihood):
 
 
 @registered
-class DiscretisedLogisticPixels(PixelLikelihood):
+class DiscretisedLogisticPixels(LevelPixels):
     """p(x | z) = prod_d DiscretisedLogistic(x_d; m_d(z), s_d(z)) over `levels` levels.
 
     Args:      network: z to shape (..., 2 C, H, W): means, then log-scales. event_shape: (C, H, W).
     Deviation: the network works in units of half the range of levels around its middle, so that an
                untrained network is already of the data's scale.
     """
-
-    spaces = ("levels",)
-    levels: int
-
-    def __init__(self, network: nn.Module, event_shape: Sequence[int], levels: int) -> None:
-        super().__init__()
-        self.network, self.event_shape, self.levels = network, tuple(event_shape), levels
-
-    def to_unit(self, x: Tensor) -> Tensor:
-        return x / (self.levels - 1)
 
     def forward(self, context: Tensor | None = None) -> DiscretisedLogisticImage:
         mean, raw = self.network(context).chunk(2, dim=-3)

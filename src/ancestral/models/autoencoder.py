@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.distributions.pixels import PixelLikelihood
+from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
 from ancestral.models.kinds import ImplicitModel
-from ancestral.models.parts import encoder_network, pixel_likelihood
 from ancestral.registry import registered
 from ancestral.settings import AutoencoderSettings
 
 
 @registered
-class Autoencoder(ImplicitModel):
+class Autoencoder(CodingModel, ImplicitModel):
     """x to a code z = f(x) and back, trained on -log p(x | z = f(x)) alone.
 
     Nothing asks the codes to follow any distribution, so decoding draws of N(0, I) (which is what `sample`
@@ -30,25 +30,9 @@ class Autoencoder(ImplicitModel):
         self.encoder, self.likelihood, self.latents = encoder, likelihood, latents
         self.register_buffer("origin", torch.zeros(latents), persistent=False)
 
-    @property
-    def event_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.likelihood.event_shape
-
-    @property
-    def spaces(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.likelihood.spaces
-
-    @property
-    def levels(self) -> int | None:  # type: ignore[override]
-        return self.likelihood.levels
-
     def encode(self, x: Tensor) -> Tensor:
         """Codes f(x), shape (B, M)."""
         return self.encoder(self.likelihood.to_unit(x))
-
-    def decode(self, z: Tensor) -> Tensor:
-        """E[x | z], shape (B, *event_shape)."""
-        return self.likelihood(z).mean
 
     def reconstruction_loss(self, x: Tensor) -> Tensor:
         """-log p(x | z = f(x)), shape (B,), nats: a distortion. No likelihood of x, whatever its unit."""

@@ -10,14 +10,14 @@ from ancestral.distributions.conditional import Conditional, DiagonalGaussian, k
 from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.distributions.priors import MixturePrior, StandardNormal, VampPrior
 from ancestral.errors import InputError
+from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
 from ancestral.models.kinds import LatentModel
-from ancestral.models.parts import encoder_network, pixel_likelihood
 from ancestral.registry import registered
 from ancestral.settings import VAESettings
 
 
 @registered
-class VAE(LatentModel):
+class VAE(CodingModel, LatentModel):
     """p(x, z) = p(z) p(x | z) with q(z | x), trained on log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)).
 
     Args:      encoder: pixels in [0, 1] to q(z | x). likelihood: z to p(x | z). prior: p(z).
@@ -33,18 +33,6 @@ class VAE(LatentModel):
         self.encoder, self.likelihood, self.latent_prior = encoder, likelihood, prior
         if isinstance(prior, VampPrior):
             prior.use_encoder(encoder)
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:  # type: ignore[override]
-        return self.likelihood.event_shape
-
-    @property
-    def spaces(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.likelihood.spaces
-
-    @property
-    def levels(self) -> int | None:  # type: ignore[override]
-        return self.likelihood.levels
 
     def prior(self) -> Distribution:
         return self.latent_prior()
@@ -71,10 +59,6 @@ class VAE(LatentModel):
     def encode(self, x: Tensor) -> Tensor:
         """Posterior means E_q[z | x], shape (B, M)."""
         return self.posterior(x).mean
-
-    def decode(self, z: Tensor) -> Tensor:
-        """E[x | z], shape (B, *event_shape), in the pixel space of the likelihood."""
-        return self.likelihood(z).mean
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""From flags to the networks and pixel likelihoods that coding models share."""
+"""What models that code images into latents share: a pixel likelihood, and networks made from flags."""
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from ancestral.distributions.pixels import (
     BINARY_SPACES,
@@ -13,9 +13,32 @@ from ancestral.distributions.pixels import (
     PixelLikelihood,
 )
 from ancestral.errors import InputError
+from ancestral.models.kinds import Model
 from ancestral.networks.conv import ConvDecoder, ConvEncoder
 from ancestral.networks.mlp import MLP
 from ancestral.settings import CodingSettings
+
+
+class CodingModel(Model):
+    """A model whose last step is p(x | z): the likelihood says what an image is, and decodes."""
+
+    likelihood: PixelLikelihood
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return self.likelihood.event_shape
+
+    @property
+    def spaces(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.likelihood.spaces
+
+    @property
+    def levels(self) -> int | None:  # type: ignore[override]
+        return self.likelihood.levels
+
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | z]. z: (B, M); returns (B, *event_shape), in the pixel space of the likelihood."""
+        return self.likelihood(z).mean
 
 
 def encoder_network(settings: CodingSettings, event_shape: tuple[int, ...], outputs: int) -> nn.Module:
