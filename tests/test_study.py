@@ -83,3 +83,14 @@ def test_compare_ranks_within_a_space_and_refuses_across(tour: Path, capsys: pyt
     assert ranked[0]["nats"] >= ranked[1]["nats"]
     assert cli.main(["compare", runs["mixture-em"], runs["vae-levels"]]) == 2
     assert "cannot be ranked" in capsys.readouterr().err
+
+
+def test_a_new_score_enters_the_page_of_its_run(tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    assert cli.main(["train", "vae", "--epochs", "1", "--latents", "2", "--hidden", "8", "--out", out]) == 0
+    picture = tmp_path / "run" / "figures" / "samples.png"
+    before = picture.stat().st_mtime_ns
+    assert cli.main(["evaluate", out, "--samples", "7"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "IWAE_7" in page and page.count("data:image/png") == 5
+    assert picture.stat().st_mtime_ns == before

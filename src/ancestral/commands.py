@@ -67,10 +67,15 @@ def evaluate(
         count: score only the first so many images
         json: print the scores as JSON, and nothing else, on stdout
     """
+    from ancestral.run_page import write_run_page
+
     if samples < 0 or (from_prior and samples < 1):
         raise InputError(f"--samples {samples}: give a number of draws per image")
     _refuse_below_one(count)
-    scored = [(run.path.name, _score(run, samples, split, from_prior, count)) for run in _opened(runs)]
+    opened = _opened(runs)
+    scored = [(run.path.name, _score(run, samples, split, from_prior, count)) for run in opened]
+    for run in opened:
+        write_run_page(run, redraw=False)
     _show(scored, json)
 
 

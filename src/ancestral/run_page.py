@@ -55,10 +55,14 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
     return Table(header, rows, caption, numeric={1, 2, 3})
 
 
-def write_run_page(run: Run) -> Path:
-    """Draw and write the run's `report.html`; returns its path."""
+def write_run_page(run: Run, redraw: bool = True) -> Path:
+    """Draw and write the run's `report.html`; returns its path.
+
+    Args:      redraw: False takes the pictures as they are: only the scores have changed.
+    """
     record, outcome = run.record, run.outcome
-    drawn = draw_all(run)
+    there = {name: run.figures / f"{name}.png" for name in drawings.DRAWINGS}
+    drawn = draw_all(run) if redraw else {name: path for name, path in there.items() if path.exists()}
     early = sorted(run.figures.glob("samples-epoch-*.png"))
     figures = [Figure(path, CAPTIONS[name].format(count=64)) for name, path in drawn.items()]
     figures += [Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early]
