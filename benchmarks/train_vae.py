@@ -9,11 +9,12 @@ allocator nor a busy quarter of an hour favours one of them:
     handed-out                 benchmarks/lightning_loop.py with everything the coursework's template does
     stripped-0, stripped-2     the same without logger, validation and checkpoints, 0 or 2 DataLoader workers
     ancestral                  the real command, its throughput read from the run's `training.json`
+    ancestral-bf16             the same with --precision bf16-mixed: other arithmetic, so not what is claimed
     bare                       plain PyTorch on binary images in memory: what a careful student would write
 
 Two speeds are reported. `training` is images per second from the first timed epoch to the end of training;
-for `handed-out` and `ancestral` that includes validation, logging and checkpoints, which the others do not
-do at all, and only `ancestral` has no warm-up epoch left out. `process` is images per second of the whole
+for `handed-out` and ours that includes validation, logging and checkpoints, which the others do not
+do at all, and only ours has no warm-up epoch left out. `process` is images per second of the whole
 process with imports and reading data, and for ours scoring, pictures and the report.
 """
 
@@ -49,7 +50,7 @@ CLAIM = 4.0  # `ancestral` trains at least this many times as fast as the loop h
 BATCH = 128
 IMAGES_PER_EPOCH = 45_000
 QUIET = 0.1  # cores; beyond this share of other work the numbers mean little on a small machine
-LOOPS = ("handed-out", "stripped-0", "stripped-2", "ancestral", "bare")
+LOOPS = ("handed-out", "stripped-0", "stripped-2", "ancestral", "ancestral-bf16", "bare")
 RIVAL = "handed-out"
 SETTINGS = shlex.split(
     "--pixels threshold --split uva2020 --hidden 512 --latents 20 --activation relu "
@@ -133,6 +134,7 @@ def command_of(loop: str, epochs: int, folder: Path, data: str) -> list[str]:
     ours = Path(sys.executable).with_name("ancestral")
     program = str(ours) if ours.exists() else shutil.which("ancestral") or "ancestral"
     run = ["--data", data, "--epochs", str(epochs), "--out", str(folder / "run")]
+    run += ["--precision", "bf16-mixed"] if loop == "ancestral-bf16" else []
     return [program, "train", "vae", *SETTINGS, *run]
 
 
@@ -162,7 +164,7 @@ def measure(loop: str, epochs: int, folder: Path, data: str) -> dict[str, float]
     others = max(0.0, machine_after - machine_before - (children_after - children_before)) / wall
     if done.returncode:
         sys.exit(f"{' '.join(command)}\nfailed with exit code {done.returncode}:\n{done.stderr.strip()}")
-    if loop == "ancestral":
+    if loop.startswith("ancestral"):
         record = json.loads((folder / "run" / "training.json").read_text())
         trained = epochs * IMAGES_PER_EPOCH
         speed = trained / record["total_seconds"]

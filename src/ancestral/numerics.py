@@ -91,8 +91,8 @@ def seed_device(device: torch.device, seed: int) -> None:
 def keep_large_blocks() -> bool:
     """Ask glibc to keep freed memory instead of returning it to the kernel; True where that is possible.
 
-    The activations of each step otherwise cost hundreds of page faults: a third of the time of a small VAE
-    (measured by `benchmarks/train_vae.py`). Elsewhere than on glibc nothing happens.
+    The activations of each step otherwise go back to the kernel and cost hundreds of page faults when they are
+    needed again. It holds for the whole process. Elsewhere than on glibc nothing happens.
     """
     mmap_threshold, trim_threshold, one_gib = -3, -1, 1 << 30
     try:
