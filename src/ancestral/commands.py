@@ -166,7 +166,7 @@ def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool 
     from ancestral.progress import bar
     from ancestral.studies.recipe import carry_out_study
 
-    page = carry_out_study(name, out or Path("runs") / name, quick, lambda title: bar(screen, title), screen.print)
+    page = carry_out_study(name, out or Path("runs") / name, quick, lambda title: bar(screen, title), _say)
     _say(f"report: {page}")
 
 
@@ -180,7 +180,7 @@ def verify(run: RunPath) -> None:
 
     failed = False
     for check in verify_run(run):
-        screen.print(f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}", highlight=False)
+        _say(f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}")
         failed |= not check.passed
     if failed:
         raise InputError(f"{run} does not hold up: see the lines marked FAILED")
@@ -201,7 +201,8 @@ def data(name: tyro.conf.Positional[str | None] = None, fetch: bool = False, jso
     if name is not None and name not in dataset_names():
         raise InputError(f"unknown data set {name!r}: choose {', '.join(dataset_names())}")
     if fetch:
-        for wanted in [name] if name else dataset_names():
+        missing = [known for known in dataset_names() if dataset_status(known).state != "ready"]
+        for wanted in [name] if name else missing:
             fetch_dataset(wanted)
     states = [verify_dataset(name)] if name else [dataset_status(known) for known in dataset_names()]
     if json:
