@@ -151,7 +151,7 @@ class Run:
         Raises:    InputError: it holds another run, or was trained with other settings.
         """
         described = settings_to_json(settings)
-        for folder in (self.checkpoint.parent, self.model_folder):
+        for folder in (self.path, self.checkpoint.parent, self.model_folder):
             for leftover in filter(is_temporary, list(folder.glob(".*"))):
                 leftover.unlink()  # of a writer that was killed: the lock is ours
         if (self.path / "settings.json").exists():
