@@ -92,7 +92,7 @@ def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n
 
     from ancestral.figures.grids import image_grid, save_figure
     from ancestral.files import write_atomically
-    from ancestral.numerics import seed_for
+    from ancestral.numerics import seed_for, seeded_noise
     from ancestral.run import Run
 
     if n < 1:
@@ -101,8 +101,7 @@ def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n
         raise InputError(f"--out {out}: choose a name that ends in .png or .npy")
     opened = Run(run)
     model = opened.load()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed_for(seed, "sample"))
+    with seeded_noise(seed_for(seed, "sample")):
         images = torch.cat([model.sample(min(1000, n - first)) for first in range(0, n, 1000)])
     if out.suffix == ".npy":
         import io

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +14,7 @@ from ancestral.figures.curves import Curve, learning_curves, small_multiples
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
 from ancestral.models.kinds import Decodes, Infers, Model
 from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.numerics import seed_for
+from ancestral.numerics import seed_for, seeded_noise
 from ancestral.run import Run
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ IN_WORDS = {
 def samples(run: Run, count: int = 64, seed: int = 0) -> Figure:
     """Draws from the model, shown as E[x | z] where it has such a mean; no picture is chosen over another."""
     model = run.load()
-    with _drawing_noise(seed):
+    with seeded_noise(seed_for(seed, "drawing")):
         images = model.sample_mean(count)
     return image_grid(_grey(run, images), title=f"{count} samples")
 
@@ -55,11 +54,11 @@ def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     """Straight lines in the latent space between pairs of test images; the ends are reconstructions."""
     model = run.load()
     encode, decode = _coder(model, "interpolations")
-    images = run.data.held("test")
-    pairs = min(INTERPOLATIONS, len(images) // 2) if count is None else count
-    if not 1 <= pairs <= len(images) // 2:
-        raise InputError(f"interpolations run between pairs of test images: there are {len(images)} of them")
-    x = images.first(2 * pairs)
+    test = run.data.held("test")
+    pairs = min(INTERPOLATIONS, len(test) // 2) if count is None else count
+    if not 1 <= pairs <= len(test) // 2:
+        raise InputError(f"interpolations run between pairs of test images: there are {len(test)} of them")
+    x = test.first(2 * pairs)
     weights = torch.linspace(0, 1, INTERPOLATION_STEPS)[None, :, None]
     with torch.no_grad():
         z = encode(x).unflatten(0, (pairs, 2))  # (pairs, 2, M)
@@ -83,7 +82,7 @@ def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0) -> Figure:
     second, first = torch.meshgrid(axis, axis, indexing="ij")
     z = torch.stack([first, second], -1).flatten(0, 1)
     with torch.no_grad():
-        images = model.decode(z.to(_dtype(model)))
+        images = model.decode(z.to(model.dtype))
     return manifold_grid(_grey(run, images), axis_values=axis.tolist(), title="the latent manifold")
 
 
@@ -141,21 +140,8 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
 def _coder(model: Model, what: str) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
         raise NotComputable(f"{what} need a model that encodes and decodes; a {type(model).__name__} does not")
-    dtype = _dtype(model)
-    return lambda x: model.encode(x.to(dtype)), model.decode
+    return lambda x: model.encode(x.to(model.dtype)), model.decode
 
 
 def _grey(run: Run, images: Tensor) -> Tensor:
     return run.data.space.to_unit(images.float())
-
-
-def _dtype(model: Model) -> torch.dtype:
-    return next(model.parameters()).dtype
-
-
-@contextmanager
-def _drawing_noise(seed: int) -> Iterator[None]:
-    """Noise from `seed`, with the caller's generator left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed_for(seed, "drawing"))
-        yield

@@ -20,7 +20,7 @@ from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.build import build_model
 from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.numerics import keep_large_blocks, seed_device, seed_for
+from ancestral.numerics import keep_large_blocks, seed_device, seed_for, seeded_noise
 from ancestral.run import Run, RunData
 from ancestral.settings import MixtureSettings, Settings, settings_for
 from ancestral.training.checkpoint import load_state
@@ -102,8 +102,7 @@ def initial_model(settings: Settings, data: RunData) -> Model:
 
     Raises:    InputError: the settings do not fit the pixels or each other, or exceed the memory.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed_for(settings.training.seed, "weights"))
+    with seeded_noise(seed_for(settings.training.seed, "weights")):
         try:
             return build_model(settings.model, data.event_shape, data.dataset.levels, data.space.name)
         except (RuntimeError, TypeError) as error:  # torch's words for sizes beyond memory

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -86,6 +88,24 @@ def seed_device(device: torch.device, seed: int) -> None:
         torch.mps.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
+
+
+@contextmanager
+def seeded_noise(seed: int) -> Iterator[None]:
+    """What is drawn on the CPU inside follows from `seed`; the caller's generator goes on as if nothing had been.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with seeded_noise(3):
+        ...     first = torch.rand(2)
+        >>> with seeded_noise(3):
+        ...     second = torch.rand(2)
+        >>> torch.equal(first, second), torch.equal(before, torch.get_rng_state())
+        (True, True)
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def keep_large_blocks() -> bool:

@@ -14,7 +14,7 @@ from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.run import Run
 
 CAPTIONS = {
-    "samples": "Draws from the model, all of the first {count}, none picked. Where a model has a last step that draws "
+    "samples": "Draws from the model, all of the first 64, none picked. Where a model has a last step that draws "
     "pixels, its mean is shown.",
     "reconstructions": "Test images above, their reconstructions from the latents beneath.",
     "interpolations": "Straight lines in the latent space between the codes of two test images (the ends of each row).",
@@ -64,7 +64,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     there = {name: run.figures / f"{name}.png" for name in drawings.DRAWINGS}
     drawn = draw_all(run) if redraw else {name: path for name, path in there.items() if path.exists()}
     early = sorted(run.figures.glob("samples-epoch-*.png"))
-    figures = [Figure(path, CAPTIONS[name].format(count=64)) for name, path in drawn.items()]
+    figures = [Figure(path, CAPTIONS[name]) for name, path in drawn.items()]
     figures += [Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early]
     scores = [("this run", score) for score in run.scores()]
     sections = [

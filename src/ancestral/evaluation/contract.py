@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ancestral.errors import NotComputable
 from ancestral.models.kinds import ExactModel, ImplicitModel, LatentModel, Model, load_model
-from ancestral.numerics import log_mean_exp
+from ancestral.numerics import log_mean_exp, seeded_noise
 
 MAX_STATES = 4096
 DRAWS = 20_000
@@ -45,8 +45,7 @@ def check_model(model: Model) -> list[Check]:
     Returns:   one `Check` per clause; nothing is raised for a broken one.
     """
     was_training = model.training
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with seeded_noise(0):
         model.eval()
         checks = [Check(name, *_kept(clause, model)) for name, clause in _clauses(model)]
     model.train(was_training)
@@ -85,7 +84,7 @@ def all_images(model: Model) -> Tensor:
     """Every image of an enumerable model's space, shape (L^D, *event_shape), in the model's number format."""
     assert model.levels is not None
     values = itertools.product(range(model.levels), repeat=math.prod(model.event_shape))
-    return torch.tensor(list(values), dtype=_dtype(model)).unflatten(1, model.event_shape)
+    return torch.tensor(list(values), dtype=model.dtype).unflatten(1, model.event_shape)
 
 
 def log_probs_of_all(model: Model) -> tuple[Tensor, Tensor]:
@@ -170,7 +169,7 @@ def sums_to_one(model: Model) -> tuple[bool, str]:
     log_p, relative = log_probs_of_all(model)
     p = log_p.double().exp()
     total, error = p.sum().item(), (p * relative).square().sum().sqrt().item()
-    tolerance = 1e-10 if _dtype(model) == torch.float64 else 1e-4
+    tolerance = 1e-10 if model.dtype == torch.float64 else 1e-4
     gap = abs(total - 1)
     return gap <= max(tolerance, 5 * error), f"sum over {len(p)} images is 1 {total - 1:+.1e} (s.e. {error:.1e})"
 
@@ -191,7 +190,3 @@ def samples_fit(model: Model) -> tuple[bool, str]:
     statistic = ((cells[2] - cells[0]).square() / cells[1]).sum().item()
     p_value = float(stats.chi2.sf(statistic, common))
     return p_value > FALSE_ALARM, f"chi-square {statistic:.1f} over {common + 1} cells, p = {p_value:.3g}"
-
-
-def _dtype(model: Model) -> torch.dtype:
-    return next(model.parameters()).dtype

@@ -23,8 +23,7 @@ from ancestral.numerics import seed_device, seed_for
 
 ROWS = 2000  # latent rows decoded at once: large enough for matrix products, small enough for the cache
 BLOCK = 100  # images at once where there is one draw (or none) per image
-"""Progress callback: images done."""
-Progress = Callable[[int], None]
+Progress = Callable[[int], None]  # told how many more images are done
 
 
 @contextmanager
@@ -48,12 +47,11 @@ def _per_image(
     seed: int,
     progress: Progress | None,
 ) -> Tensor:
-    dtype = next((p.dtype for p in model.parameters()), torch.float32)
     values: list[Tensor] = []
     with _scoring(model, images.device):
         for number, x in enumerate(images.in_order(block)):
             seed_device(images.device, seed_for(seed, "score", number))
-            values.append(value(x.to(dtype)).double())
+            values.append(value(x.to(model.dtype)).double())
             if progress:
                 progress(len(x))
     return torch.cat(values)
@@ -165,13 +163,8 @@ def score(
     """
     kind, side = "bound", "lower"
     if isinstance(model, ExactModel):
-        values, method, kind, side, samples = (
-            exact_log_prob(model, images, progress),
-            "log p(x)",
-            "exact",
-            None,
-            0,
-        )
+        values, method, samples = exact_log_prob(model, images, progress), "log p(x)", 0
+        kind, side = "exact", None
     elif not isinstance(model, LatentModel):
         model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, saying why
         raise NotComputable(f"a {type(model).__name__} has no likelihood")

@@ -35,6 +35,11 @@ class Model(nn.Module):
         """Probabilities (True) or densities (False)."""
         return self.levels is not None
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the parameters."""
+        return next((parameter.dtype for parameter in self.parameters()), torch.float32)
+
     def sample(self, n: int) -> Tensor:
         """`n` independent draws, shape (n, *event_shape), in the model's own pixel space."""
         raise NotImplementedError
