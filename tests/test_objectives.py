@@ -10,7 +10,7 @@ import zoo
 
 from ancestral.evaluation.contract import all_images
 from ancestral.models.vae import VAE, build_vae
-from ancestral.settings import VAESettings
+from ancestral.settings.coding import VAESettings
 from ancestral.training.objectives import dreg, elbo, iwae, nll, objective_for
 
 

@@ -34,7 +34,8 @@ from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.run import Run
 from ancestral.run_page import write_run_page
 from ancestral.scoring import score_run
-from ancestral.settings import TrainingSettings, settings_for
+from ancestral.settings.families import settings_for
+from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state
 from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import Loop

@@ -11,7 +11,8 @@ from ancestral.fitting import validation
 from ancestral.models.build import build_model
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.run import RunData
-from ancestral.settings import TrainingSettings, settings_for
+from ancestral.settings.families import settings_for
+from ancestral.settings.training import TrainingSettings
 from ancestral.training.steps import EMStep, learning_rate_at
 
 DIGITS = load_dataset("digits")

@@ -10,7 +10,7 @@ from ancestral.models.autoencoder import build_autoencoder
 from ancestral.models.kinds import Model
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.models.vae import VAE, build_vae
-from ancestral.settings import AutoencoderSettings, VAESettings
+from ancestral.settings.coding import AutoencoderSettings, VAESettings
 
 
 def tiny_vae(space: str = "threshold", levels: int = 2, side: int = 3, **settings: object) -> VAE:

@@ -22,7 +22,9 @@ import tyro
 
 from ancestral import commands
 from ancestral.errors import InputError, Interrupted, TrainingDiverged
-from ancestral.settings import FAMILIES, DataSettings, TrainingSettings
+from ancestral.settings.data import DataSettings
+from ancestral.settings.families import FAMILIES
+from ancestral.settings.training import TrainingSettings
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": commands.train,

@@ -11,7 +11,9 @@ import tyro
 from rich.console import Console
 
 from ancestral.errors import InputError, NotComputable
-from ancestral.settings import DataSettings, Settings, TrainingSettings
+from ancestral.settings.data import DataSettings
+from ancestral.settings.families import Settings
+from ancestral.settings.training import TrainingSettings
 
 Runs = tyro.conf.Positional[tuple[Path, ...]]
 RunPath = tyro.conf.Positional[Path]

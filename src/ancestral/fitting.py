@@ -22,7 +22,8 @@ from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.numerics import keep_large_blocks, seed_device, seed_for, seeded_noise
 from ancestral.run import Run, RunData
-from ancestral.settings import MixtureSettings, Settings, settings_for
+from ancestral.settings.families import Settings, settings_for
+from ancestral.settings.mixture import MixtureSettings
 from ancestral.training.checkpoint import load_state
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter

@@ -23,7 +23,9 @@ from ancestral.errors import InputError
 from ancestral.evaluation.score import Score
 from ancestral.files import is_temporary, read_json, write_json
 from ancestral.models.kinds import Model, load_model
-from ancestral.settings import FAMILIES, DataSettings, Settings, TrainingSettings
+from ancestral.settings.data import DataSettings
+from ancestral.settings.families import FAMILIES, Settings
+from ancestral.settings.training import TrainingSettings
 from ancestral.training.log import LogLine, read_log
 
 SCORES_WAIT = 30.0  # seconds; another writer of scores is done in far less
@@ -46,7 +48,7 @@ class RunData:
             split_seed=settings.split_seed,
             pad_to=settings.pad_to,
         )
-        self.space = PixelSpace(settings.pixels, self.dataset.levels)
+        self.space = PixelSpace(settings.pixels or "threshold", self.dataset.levels)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

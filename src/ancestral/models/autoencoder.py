@@ -9,7 +9,7 @@ from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
 from ancestral.models.kinds import ImplicitModel
 from ancestral.registry import registered
-from ancestral.settings import AutoencoderSettings
+from ancestral.settings.coding import AutoencoderSettings
 
 
 @registered

@@ -10,7 +10,8 @@ from ancestral.models.autoencoder import build_autoencoder
 from ancestral.models.kinds import Model
 from ancestral.models.mixture import build_mixture
 from ancestral.models.vae import build_vae
-from ancestral.settings import AutoencoderSettings, MixtureSettings, VAESettings
+from ancestral.settings.coding import AutoencoderSettings, VAESettings
+from ancestral.settings.mixture import MixtureSettings
 
 BUILDERS: dict[type, Callable[[Any, tuple[int, ...], int, str], Model]] = {
     MixtureSettings: build_mixture,

@@ -16,7 +16,7 @@ from ancestral.errors import InputError
 from ancestral.models.kinds import Model
 from ancestral.networks.conv import ConvDecoder, ConvEncoder
 from ancestral.networks.mlp import MLP
-from ancestral.settings import CodingSettings
+from ancestral.settings.coding import CodingSettings
 
 
 class CodingModel(Model):

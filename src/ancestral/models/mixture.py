@@ -14,7 +14,7 @@ from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.errors import InputError
 from ancestral.models.kinds import ExactModel, as_images
 from ancestral.registry import registered
-from ancestral.settings import MixtureSettings
+from ancestral.settings.mixture import MixtureSettings
 
 
 @registered

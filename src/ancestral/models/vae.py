@@ -13,7 +13,7 @@ from ancestral.errors import InputError
 from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
 from ancestral.models.kinds import LatentModel
 from ancestral.registry import registered
-from ancestral.settings import VAESettings
+from ancestral.settings.coding import VAESettings
 
 
 @registered

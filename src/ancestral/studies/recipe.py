@@ -13,7 +13,7 @@ from ancestral.errors import InputError
 from ancestral.fitting import fit_settings
 from ancestral.run import Run, settings_to_json
 from ancestral.scoring import score_run
-from ancestral.settings import settings_for
+from ancestral.settings.families import settings_for
 from ancestral.training.loop import Reporter
 
 ReporterFor = Callable[[str], AbstractContextManager[Reporter]]

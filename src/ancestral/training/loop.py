@@ -20,7 +20,7 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.errors import InputError, Interrupted, TrainingDiverged
 from ancestral.models.kinds import Model
 from ancestral.numerics import seed_device, seed_for
-from ancestral.settings import TrainingSettings
+from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state, save_state, under_prefix, with_prefix
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.objectives import Terms

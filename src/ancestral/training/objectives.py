@@ -17,7 +17,7 @@ from ancestral.errors import InputError
 from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.numerics import log_mean_exp
-from ancestral.settings import VAESettings
+from ancestral.settings.coding import VAESettings
 
 Terms = dict[str, Tensor]
 # each objective asks for the kind of model it can be computed of, so the first argument is left open here

@@ -14,7 +14,7 @@ from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
 from ancestral.errors import TrainingDiverged
 from ancestral.models.kinds import Model
 from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.settings import TrainingSettings
+from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer
 from ancestral.training.objectives import Objective, Terms
 

@@ -1,0 +1,42 @@
+"""Which images or points, how they are split, and what a pixel is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ancestral.errors import InputError
+from ancestral.settings.checks import check_choices, check_numbers
+
+PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
+POINT_SETS = ("two-gaussians", "moons", "rings", "pinwheel", "spirals", "checkerboard")
+"""Densities of the plane that are drawn from, not read: they have points instead of pixels."""
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images, how they are split, and what a pixel is."""
+
+    data: str = "digits"
+    """digits, mnist, fashion, kmnist, a .npz or .npy file, or a folder of images; or points of the plane:
+    two-gaussians, moons, rings, pinwheel, spirals, checkerboard"""
+    pixels: PixelSpaceName | None = None
+    """binary: drawn afresh each epoch with probability = grey value; static: drawn once; threshold: above one
+    half; levels: whole numbers; unit: real numbers in [0, 1] (default: what suits the family)"""
+    split: Literal["uva2018", "uva2020", "tue2024", "csds600"] | None = None
+    """a coursework's own split of the MNIST training images"""
+    train_size: int | None = None
+    """use only the first so many training images"""
+    valid_size: int | None = None
+    """hold out so many training images for validation"""
+    split_seed: int | None = None
+    """shuffle before splitting (default: the files' order)"""
+    pad_to: int | None = None
+    """pad images with black to this many pixels a side"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        if self.data in POINT_SETS and (self.pixels, self.split, self.pad_to) != (None, None, None):
+            raise InputError(f"--data {self.data} are points of the plane: leave out --pixels, --split and --pad-to")
+        check_numbers(self, "train_size pad_to", 1)
+        check_numbers(self, "valid_size split_seed", 0)

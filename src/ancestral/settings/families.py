@@ -1,0 +1,54 @@
+"""The families by name, and all that determines a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from ancestral.errors import InputError
+from ancestral.settings.coding import AutoencoderSettings, VAESettings
+from ancestral.settings.data import POINT_SETS, DataSettings
+from ancestral.settings.mixture import MixtureSettings
+from ancestral.settings.training import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that determines a run, besides the versions of the software."""
+
+    family: str
+    model: Any  # one of the classes in FAMILIES
+    data: DataSettings = field(default_factory=DataSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        if self.data.pixels is None and self.data.data not in POINT_SETS:
+            suited = replace(self.data, pixels=self.model.default_pixels)
+            object.__setattr__(self, "data", suited)
+
+
+FAMILIES: dict[str, type] = {
+    "mixture": MixtureSettings,
+    "vae": VAESettings,
+    "autoencoder": AutoencoderSettings,
+}
+
+
+def settings_for(family: str, **values: Any) -> Settings:
+    """Settings of a family from flags by name, with defaults for the rest.
+
+    Raises:    InputError: unknown family or setting.
+    Example:
+        >>> settings_for("vae", latents=2, epochs=3).training.epochs
+        3
+    """
+    if family not in FAMILIES:
+        raise InputError(f"unknown family {family!r}: choose {', '.join(FAMILIES)}")
+    rooms = [FAMILIES[family], DataSettings, TrainingSettings]
+    names = [{field.name for field in fields(room)} for room in rooms]
+    for name in values:
+        if not any(name in known for known in names):
+            raise InputError(f"unknown setting {name!r} for {family}: see `ancestral train {family} --help`")
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    parts = [room(**{n: v for n, v in chosen.items() if n in known}) for room, known in zip(rooms, names, strict=True)]
+    return Settings(family, *parts)

@@ -1,0 +1,59 @@
+"""How long, how fast, and when to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ancestral.settings.checks import check_choices, check_numbers
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long, how fast, and when to stop."""
+
+    epochs: int = 40
+    """passes over the training images"""
+    batch_size: int = 128
+    """images per step"""
+    optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
+    """update rule"""
+    learning_rate: float = 1e-3
+    """step size (at its peak, where a schedule is used)"""
+    weight_decay: float = 0.0
+    """decoupled for adamw, added to the gradient for the others"""
+    momentum: float = 0.0
+    """for sgd and rmsprop"""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: the rate falls to nothing over the epochs"""
+    warmup_steps: int = 0
+    """steps over which the rate first rises from nothing"""
+    clip_norm: float | None = None
+    """clip the gradient's norm to this"""
+    patience: int | None = None
+    """stop after so many validations without improvement"""
+    validate_every: int | None = None
+    """validate every so many steps too (default: at the end of each epoch)"""
+    watch: tuple[Literal["train", "valid", "test"], ...] = ("valid",)
+    """splits whose score is logged at each validation; only valid ever selects the best weights"""
+    watch_size: int | None = None
+    """watch only the first so many images of train and test"""
+    log_every: int = 20
+    """log means over so many steps (the first step is always logged alone)"""
+    samples_at: tuple[int, ...] = ()
+    """draw 64 samples after these epochs (0: before training)"""
+    seed: int = 0
+    """everything random follows from it"""
+    device: str = "auto"
+    """auto, cpu, cuda, mps or one of several, cuda:1 say"""
+    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """number format"""
+    tensorboard: bool = False
+    """write TensorBoard events too"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "epochs batch_size patience validate_every watch_size log_every", 1)
+        check_numbers(self, "warmup_steps samples_at seed", 0)
+        check_numbers(self, "weight_decay momentum", 0)
+        check_numbers(self, "learning_rate clip_norm", 0, above=True)
