@@ -16,8 +16,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ancestral.errors import InputError
-from ancestral.figures.curves import Curve, learning_curves, small_multiples
-from ancestral.figures.grids import image_grid, manifold_grid, pair_grid, save_figure, tile
+from ancestral.figures.curves import learning_curves, small_multiples
+from ancestral.figures.grids import image_grid, manifold_grid, pair_grid, tile
+from ancestral.figures.series import Curve
+from ancestral.figures.style import save_figure
 
 
 @pytest.fixture

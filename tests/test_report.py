@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ancestral.errors import InputError
-from ancestral.figures.grids import image_grid, save_figure
+from ancestral.figures.grids import image_grid
+from ancestral.figures.style import save_figure
 from ancestral.report import Figure, Report, Section, Table, render_report, write_report
 
 

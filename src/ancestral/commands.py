@@ -11,13 +11,23 @@ import tyro
 from rich.console import Console
 
 from ancestral.errors import InputError, NotComputable
-from ancestral.settings.data import DataSettings
+from ancestral.settings.data import POINT_SETS, DataSettings
 from ancestral.settings.families import Settings
 from ancestral.settings.training import TrainingSettings
 
 Runs = tyro.conf.Positional[tuple[Path, ...]]
 RunPath = tyro.conf.Positional[Path]
-DrawingName = Literal["samples", "reconstructions", "interpolations", "manifold", "components", "curves"]
+DrawingName = Literal[
+    "samples",
+    "reconstructions",
+    "interpolations",
+    "manifold",
+    "components",
+    "steps",
+    "curves",
+    "density",
+    "deformation",
+]
 screen = Console(stderr=True)
 
 
@@ -48,6 +58,7 @@ def train(
         _score(run, samples=0, split="test", from_prior=False)
     page = write_run_page(run)
     _show([(run.path.name, score) for score in run.scores()], json)
+    _say_floors([run])
     _say(f"report: {page}")
 
 
@@ -79,6 +90,7 @@ def evaluate(
     for run in opened:
         write_run_page(run, redraw=False)
     _show(scored, json)
+    _say_floors(opened)
 
 
 def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64, seed: int = 0) -> None:
@@ -86,36 +98,36 @@ def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n
 
     Args:
         run: run folder
-        out: a .png file for a grid of grey values, or a .npy file for the pixels as the model draws them
+        out: a .png file for a picture, or a .npy file for the pixels or points as the model draws them
         n: how many
         seed: of the draws
     """
     import torch
 
-    from ancestral.figures.grids import image_grid, save_figure
+    from ancestral.figures.style import save_figure
     from ancestral.files import write_atomically
     from ancestral.numerics import seed_for, seeded_noise
     from ancestral.run import Run
 
     if n < 1:
-        raise InputError(f"--n {n}: draw at least one image")
+        raise InputError(f"--n {n}: draw at least one")
     if out.suffix not in (".png", ".npy"):
         raise InputError(f"--out {out}: choose a name that ends in .png or .npy")
     opened = Run(run)
     model = opened.load()
     with seeded_noise(seed_for(seed, "sample")):
-        images = torch.cat([model.sample(min(1000, n - first)) for first in range(0, n, 1000)])
+        drawn = torch.cat([model.sample(min(1000, n - first)) for first in range(0, n, 1000)])
     if out.suffix == ".npy":
         import io
 
         import numpy as np
 
         buffer = io.BytesIO()
-        np.save(buffer, images.cpu().numpy(), allow_pickle=False)
+        np.save(buffer, drawn.cpu().numpy(), allow_pickle=False)
         write_atomically(out, buffer.getvalue())
     else:
-        save_figure(image_grid(opened.data.space.to_unit(images.float())), out)
-    _say(f"{n} images: {out}")
+        save_figure(opened.data.picture(drawn), out)
+    _say(f"{n} {opened.data.space.noun}: {out}")
 
 
 def draw(
@@ -127,11 +139,11 @@ def draw(
         what: which picture
         run: run folder
         out: .png file
-        count: samples, pairs, rows or components; for a manifold the side of the grid
+        count: samples, pairs, rows, components or lines; for a manifold or a density the side of the grid
         seed: of what is drawn at random
     """
     from ancestral.drawings import DRAWINGS
-    from ancestral.figures.grids import save_figure
+    from ancestral.figures.style import save_figure
     from ancestral.run import Run
 
     if out.suffix != ".png":
@@ -151,9 +163,11 @@ def compare(runs: Runs, json: bool = False) -> None:
     """
     from ancestral.evaluation.score import best_of, rank
 
-    named = [(run.path.name, best_of(run.scores(), str(run.path))) for run in _opened(runs)]
+    opened = _opened(runs)
+    named = [(run.path.name, best_of(run.scores(), str(run.path))) for run in opened]
     order = rank([score for _, score in named])
     _show([named[i] for i in order], json)
+    _say_floors(opened)
 
 
 def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool = False) -> None:
@@ -188,24 +202,32 @@ def verify(run: RunPath) -> None:
 
 
 def data(name: tyro.conf.Positional[str | None] = None, fetch: bool = False, json: bool = False) -> None:
-    """List the data sets that have names here, or verify one.
+    """List the data sets and densities that have names here, or verify a data set.
 
     Args:
-        name: one data set: its files are hashed
+        name: one data set: its files are hashed; or a density of points
         fetch: download it if it is missing
         json: print JSON, and nothing else, on stdout
     """
     from dataclasses import asdict
 
     from ancestral.data.datasets import dataset_names, dataset_status, fetch_dataset, verify_dataset
+    from ancestral.data.toy import points_status
 
-    if name is not None and name not in dataset_names():
-        raise InputError(f"unknown data set {name!r}: choose {', '.join(dataset_names())}")
+    if name is not None and name not in (*dataset_names(), *POINT_SETS):
+        raise InputError(f"unknown data set {name!r}: choose {', '.join((*dataset_names(), *POINT_SETS))}")
+    if fetch and name in POINT_SETS:
+        raise InputError(f"{name} is drawn, not read: there is nothing to download")
     if fetch:
         missing = [known for known in dataset_names() if dataset_status(known).state != "ready"]
         for wanted in [name] if name else missing:
             fetch_dataset(wanted)
-    states = [verify_dataset(name)] if name else [dataset_status(known) for known in dataset_names()]
+    if name in POINT_SETS:
+        states = [points_status(name)]
+    elif name:
+        states = [verify_dataset(name)]
+    else:
+        states = [dataset_status(known) for known in dataset_names()] + [points_status(known) for known in POINT_SETS]
     if json:
         _print_json([asdict(state) for state in states])
         return
@@ -261,6 +283,15 @@ def _show(named: list[tuple[str, Any]], as_json: bool) -> None:
     for row in shown.rows:
         table.add_row(*row)
     Console().print(table)
+
+
+def _say_floors(runs: list[Any]) -> None:
+    """What no score can be better than, for data whose entropy is known; on stderr, beside the table or the JSON."""
+    from ancestral.scoring import entropy_in_words
+
+    known = {run.record["data"]["name"]: run for run in runs if run.settings.data.data in POINT_SETS}
+    for name, run in known.items():
+        _say(f"entropy of {name}: {entropy_in_words(run.data)}")
 
 
 def _print_json(records: list[dict[str, Any]]) -> None:

@@ -9,13 +9,18 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from ancestral.data.toy import PointDataset
 from ancestral.errors import InputError, NotComputable
-from ancestral.figures.curves import Curve, learning_curves, small_multiples
+from ancestral.figures.curves import learning_curves, small_multiples
+from ancestral.figures.densities import Plane, draw_planes
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
-from ancestral.models.kinds import Decodes, Infers, Model
+from ancestral.figures.series import Curve
+from ancestral.models.autoregressive import AutoregressiveModel
+from ancestral.models.flow import NormalizingFlow
+from ancestral.models.kinds import Decodes, ExactModel, Infers
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.numerics import seed_for, seeded_noise
-from ancestral.run import Run
+from ancestral.run import PICTURED_POINTS, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
 PAIRS = 50
 INTERPOLATIONS, INTERPOLATION_STEPS = 10, 10
 MANIFOLD_SIDE = 20
+STEPS_SHOWN = 9
+ROWS = 4096  # points looked at together
+LINE_POINTS = 400  # of each line of a deformed grid
 IN_WORDS = {
     "loss": "loss",
     "nll": "negative log-likelihood",
@@ -32,18 +40,17 @@ IN_WORDS = {
 }
 
 
-def samples(run: Run, count: int = 64, seed: int = 0) -> Figure:
+def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     """Draws from the model, shown as E[x | z] where it has such a mean; no picture is chosen over another."""
-    model = run.load()
+    model, count = run.load(), run.data.pictured if count is None else count
     with seeded_noise(seed_for(seed, "drawing")):
-        images = model.sample_mean(count)
-    return image_grid(_grey(run, images), title=f"{count} samples")
+        drawn = model.sample_mean(count)
+    return run.data.picture(drawn, title=f"{count} samples")
 
 
 def reconstructions(run: Run, count: int = PAIRS, seed: int = 0) -> Figure:
     """Test images beside E[x | z] for z = encode(x)."""
-    model = run.load()
-    encode, decode = _coder(model, "reconstructions")
+    encode, decode = _coder(run, "reconstructions")
     x = run.data.held("test").first(count)
     with torch.no_grad():
         back = decode(encode(x))
@@ -52,8 +59,7 @@ def reconstructions(run: Run, count: int = PAIRS, seed: int = 0) -> Figure:
 
 def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     """Straight lines in the latent space between pairs of test images; the ends are reconstructions."""
-    model = run.load()
-    encode, decode = _coder(model, "interpolations")
+    encode, decode = _coder(run, "interpolations")
     test = run.data.held("test")
     pairs = min(INTERPOLATIONS, len(test) // 2) if count is None else count
     if not 1 <= pairs <= len(test) // 2:
@@ -98,7 +104,7 @@ def components(run: Run, count: int = 100, seed: int = 0) -> Figure:
 
 
 def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
-    """Training and held-out curves from the log, in nats per image; reconstruction and KL beside the bound."""
+    """Training and held-out curves from the log, in nats; reconstruction and KL beside the bound."""
     log = run.log()
     if not log:
         raise NotComputable(f"{run.path} has no log yet: nothing was trained")
@@ -118,13 +124,85 @@ def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
         return [curve(*first, label), *held_out]
 
     main = next((name for name in ("nll", "negative_elbo", "reconstruction") if name in {n for _, n in known}), "loss")
-    title = f"{IN_WORDS[main]}, nats per image"
+    title = f"{IN_WORDS[main]}, nats per {run.data.space.noun.removesuffix('s')}"
     parts = [name for name in ("reconstruction", "kl") if ("train", name) in known and name != main]
     if parts:
         return small_multiples([(title, panel(main)), *((IN_WORDS[name], panel(name)) for name in parts)])
     best = run.outcome.get("best_step")
     marks = [(best / per_epoch, "best")] if best else None
-    return learning_curves(panel(main), title=title, marks=marks)
+    floor = None if run.data.entropy is None else [(run.data.entropy, "entropy of the target")]
+    return learning_curves(panel(main), title=title, marks=marks, reference=floor)
+
+
+def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
+    """p(x) as learned beside the target it was learned from and the base it was made of, and as many draws
+    from the model as `samples` shows; densities at the midpoints of `count`^2 cells."""
+    model, data = run.load(), _points(run, "a density in the plane")
+    if not isinstance(model, ExactModel):
+        raise NotComputable(f"a {type(model).__name__} has no density that can be computed: draw samples instead")
+    side = data.extent
+    axis = (torch.arange(count) + 0.5) / count * 2 * side - side
+    x = torch.cartesian_prod(axis, axis).flip(1)  # the first coordinate runs along each row of cells
+
+    def table(log_prob: Callable[[Tensor], Tensor], x: Tensor = x) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([log_prob(rows).double().exp() for rows in x.split(ROWS)]).unflatten(0, (count, count))
+
+    target, learned = table(data.density.log_prob), table(model.log_prob, x.to(model.dtype))
+    with seeded_noise(seed_for(seed, "drawing")):
+        drawn = model.sample(run.data.pictured)
+    planes = [Plane("target", side, target), Plane("learned", side, learned), Plane("samples", side, points=drawn)]
+    if isinstance(model, NormalizingFlow):
+        planes.insert(2, Plane("base", side, table(model.distribution().base.log_prob, x.to(model.dtype))))
+    mass = learned.sum().item() * (2 * side / count) ** 2
+    return draw_planes(
+        planes,
+        title=f"{run.data.name}: target and learned density",
+        note=f"The learned density integrates to {mass:.4f} over this square.",
+        scale=target.max().item(),
+    )
+
+
+def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
+    """What an invertible map does to the plane: `count` by `count` lines of z and where they lie in x, and back,
+    among test points and their codes."""
+    data = _points(run, "a deformation of the plane")
+    encode, decode = _coder(run, "a deformation", of="points")
+    x = run.data.held("test").first(PICTURED_POINTS)
+    with torch.no_grad():
+        z = encode(x)
+        if z.shape != x.shape:
+            raise NotComputable(f"a deformation needs as many latents as coordinates: here are {z.shape[1]} for 2")
+        code = 1.1 * z.abs().max().item()
+        lines = {"z": _grid_lines(code, count), "x": _grid_lines(data.extent, count)}
+        there = [decode(family.flatten(0, 1).to(z.dtype)).view_as(family) for family in lines["z"]]
+        back = [encode(family.flatten(0, 1)).view_as(family) for family in lines["x"]]
+    planes = [
+        Plane("a grid in z, with codes", code, points=z, lines=lines["z"]),
+        Plane("where it lies in x, with data", data.extent, points=x, lines=there),
+        Plane("a grid in x, with data", data.extent, points=x, lines=lines["x"]),
+        Plane("where it lies in z, with codes", code, points=z, lines=back),
+    ]
+    return draw_planes(planes, title=f"{run.data.name}: the plane before and after the flow")
+
+
+def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
+    """Images as they come into being, pixel by pixel in the order of the chain rule; grey is not drawn yet."""
+    model = run.load()
+    if not isinstance(model, AutoregressiveModel):
+        raise NotComputable(f"only an autoregressive model draws pixel by pixel; this is a {type(model).__name__}")
+    with seeded_noise(seed_for(seed, "drawing")):
+        whole = model.draw(torch.rand(count, *model.event_shape, dtype=model.dtype))
+    pixels = len(model.order)
+    known = torch.linspace(0, pixels, STEPS_SHOWN).round()
+    turn = model.order.argsort().view(model.event_shape)  # when each pixel's turn comes
+    there = turn < known.view(-1, *[1] * turn.dim())
+    images = torch.where(there, _grey(run, whole)[:, None], 0.5)  # (count, steps, C, H, W)
+    return image_grid(
+        images.flatten(0, 1),
+        columns=STEPS_SHOWN,
+        title=f"from nothing to all {pixels} pixels, in their order",
+    )
 
 
 DRAWINGS: dict[str, Callable[..., Figure]] = {
@@ -133,14 +211,37 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
     "interpolations": interpolations,
     "manifold": manifold,
     "components": components,
+    "steps": steps,
     "curves": curves,
+    "density": density,
+    "deformation": deformation,
 }
 
 
-def _coder(model: Model, what: str) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+def _coder(run: Run, what: str, of: str = "images") -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """The model's `encode` and `decode`, for a drawing of images or of points.
+
+    Raises:    NotComputable: the model has none, or the data are not that.
+    """
+    model = run.load()
+    if run.data.space.noun != of:
+        raise NotComputable(f"{what} are drawn of {of}; {run.data.name} are {run.data.space.noun}")
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
         raise NotComputable(f"{what} need a model that encodes and decodes; a {type(model).__name__} does not")
     return lambda x: model.encode(x.to(model.dtype)), model.decode
+
+
+def _points(run: Run, what: str) -> PointDataset:
+    if not isinstance(run.data.dataset, PointDataset):
+        raise NotComputable(f"{what} is drawn for points; {run.data.name} are images")
+    return run.data.dataset
+
+
+def _grid_lines(extent: float, count: int) -> list[Tensor]:
+    """`count` lines of equal second coordinate and `count` of equal first one, each shape (count, n, 2)."""
+    axis, along = (torch.linspace(-extent, extent, n) for n in (count, LINE_POINTS))
+    level, across = torch.meshgrid(axis, along, indexing="ij")
+    return [torch.stack([across, level], -1), torch.stack([level, across], -1)]
 
 
 def _grey(run: Run, images: Tensor) -> Tensor:

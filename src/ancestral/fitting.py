@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from ancestral.data.pixels import PixelBatches
 from ancestral.errors import InputError, TrainingDiverged
 from ancestral.evaluation import likelihood
-from ancestral.figures.grids import image_grid, save_figure
+from ancestral.figures.style import save_figure
 from ancestral.files import write_json
 from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.build import build_model
@@ -181,11 +181,9 @@ def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
 
 
 def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:
-    """64 samples after the chosen epochs, from the same noise each time, so that only the model differs."""
+    """Samples after the chosen epochs, from the same noise each time, so that only the model differs."""
     if epoch in settings.training.samples_at:
         seed_device(device, seed_for(settings.training.seed, "samples"))
-        images = data.space.to_unit(model.sample_mean(64).float().cpu())
-        save_figure(
-            image_grid(images, columns=8, title=f"samples after {epoch} epochs"),
-            run.figures / f"samples-epoch-{epoch:04d}.png",
-        )
+        drawn = model.sample_mean(data.pictured).float().cpu()
+        picture = data.picture(drawn, title=f"samples after {epoch} epochs")
+        save_figure(picture, run.figures / f"samples-epoch-{epoch:04d}.png")

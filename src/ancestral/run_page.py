@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral import drawings
+from ancestral.data.pixels import SPACES
 from ancestral.errors import InputError
 from ancestral.evaluation.score import Score
-from ancestral.figures.grids import save_figure
+from ancestral.figures.style import save_figure
 from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.run import Run
+from ancestral.scoring import entropy_in_words, target_score
 
 CAPTIONS = {
-    "samples": "Draws from the model, all of the first 64, none picked. Where a model has a last step that draws "
-    "pixels, its mean is shown.",
+    "samples": "Draws from the model, the first of them, none picked. Where a model has a last step that draws pixels, "
+    "its mean is shown.",
     "reconstructions": "Test images above, their reconstructions from the latents beneath.",
     "interpolations": "Straight lines in the latent space between the codes of two test images (the ends of each row).",
     "manifold": "The decoder's mean over the plane of the two latents, at percentiles of the standard normal.",
     "components": "The mean image of each component, with its probability.",
+    "steps": "Draws as they come into being: each pixel given those before it. Grey pixels are not drawn yet.",
     "curves": "Learning curves. Training values are those of the minibatches as they were used.",
+    "density": "The density the points were drawn from, the one learned, and where the model starts from, in one "
+    "colour scale; and draws from the model.",
+    "deformation": "Lines of equal coordinates in the latent plane and where they lie among the data, and the other "
+    "way round: where lines crowd, the flow packs probability together.",
 }
 
 
@@ -43,12 +51,12 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
     rows = [
         [
             name,
-            f"{score.nats:.2f}",
-            f"{score.stderr:.2f}",
+            f"{score.nats:.{_decimals(score.dimensions)}f}",
+            f"{score.stderr:.{_decimals(score.dimensions)}f}",
             f"{score.bits_per_dim:.4f}",
             score.kind_in_words,
             score.method,
-            f"{score.space}; {score.split}, {score.count} images",
+            f"{score.space}; {score.split}, {score.count} {_noun(score)}",
         ]
         for name, score in named
     ]
@@ -67,16 +75,20 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     figures = [Figure(path, CAPTIONS[name]) for name, path in drawn.items()]
     figures += [Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early]
     scores = [("this run", score) for score in run.scores()]
+    floor = target_score(run.data) if scores else None
+    shown = [*scores, ("the target itself", floor)] if floor else scores
     sections = [
         Section("Scores", "" if scores else "Not scored: this kind of model has no likelihood.",
-                tables=[score_table(scores, SCORE_CAPTION)] if scores else []),
+                tables=[score_table(shown, SCORE_CAPTION)] if scores else []),
         Section("Pictures", figures=figures),
         Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
     ]  # fmt: skip
-    facts = [("test", f"{s.nats:.2f} nats, {s.kind_in_words} ({s.method})") for _, s in scores if s.split == "test"][:2]
+    facts = [("test", _in_words(score)) for _, score in scores if score.split == "test"][:2]
+    if entropy := entropy_in_words(run.data):
+        facts.append(("entropy of the target", entropy))
     if outcome.get("seconds"):
         facts.append(("trained in", f"{outcome['seconds']:.0f} s, {outcome['epochs']} epochs"))
-        facts.append(("speed", f"{outcome['images_per_second']:.0f} images/s"))
+        facts.append(("speed", f"{outcome['images_per_second']:.0f} {run.data.space.noun}/s"))
     report = Report(
         title=f"{run.settings.family}: {record['data']['name']}",
         subtitle=record["data"]["space"],
@@ -91,9 +103,23 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
 
 
 SCORE_CAPTION = (
-    "Mean log-probability of an image in nats (larger is better) with its standard error over images, and the same in "
-    "bits per dimension (smaller is better). A lower bound means that the true value is at least that."
+    "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
+    "(smaller is better). A lower bound means that the true value is at least that."
 )
+
+
+def _noun(score: Score) -> str:
+    return "points" if score.space.endswith(SPACES["points"]) else "images"
+
+
+def _decimals(dimensions: int) -> int:
+    """Of nats: a thousandth matters to a point, not to an image."""
+    return 4 if dimensions <= 2 else 2
+
+
+def _in_words(score: Score) -> str:
+    bits = f" = {score.bits_per_dim:.4f} bits/dim" if score.dimensions <= 2 else ""
+    return f"{score.nats:.{_decimals(score.dimensions)}f} nats{bits}, {score.kind_in_words} ({score.method})"
 
 
 def _lead(run: Run) -> str:
@@ -104,7 +130,10 @@ def _lead(run: Run) -> str:
         "diverged": f"The training diverged: {run.outcome.get('detail')}.",
     }
     selected = run.outcome.get("best_value")
-    best = f" The weights kept are those with the best validation value, {selected:.2f} nats." if selected else ""
+    decimals = _decimals(math.prod(run.record["data"]["event_shape"]))
+    best = (
+        f" The weights kept are those with the best validation value, {selected:.{decimals}f} nats." if selected else ""
+    )
     return ends.get(str(reason), "The training is not over.") + best
 
 
@@ -112,7 +141,8 @@ def _provenance(run: Run) -> str:
     record = run.record
     counts = ", ".join(f"{count} {split}" for split, count in record["data"]["counts"].items())
     return (
-        f"Data: {record['data']['name']} ({counts} images), SHA-256 `{record['data']['sha256'][:16]}…`.\n\n"
+        f"Data: {record['data']['name']} ({counts} {run.data.space.noun}), "
+        f"SHA-256 `{record['data']['sha256'][:16]}…`.\n\n"
         f"Python {record['versions']['python']}, torch {record['versions']['torch']}, "
         f"source {(record['git_commit'] or 'not from a checkout')[:12]}, begun {record['begun']}."
     )

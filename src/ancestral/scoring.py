@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
+from ancestral.data.toy import PointDataset
 from ancestral.errors import InputError
 from ancestral.evaluation.likelihood import score
 from ancestral.evaluation.score import Score
-from ancestral.numerics import keep_large_blocks
-from ancestral.run import Run
+from ancestral.numerics import bits_per_dimension, keep_large_blocks
+from ancestral.run import Run, RunData
+
+
+def entropy_in_words(data: RunData) -> str | None:
+    """The floor under the scores on these data, where it is known: `1.1231 nats = 0.8101 bits/dim, ...`."""
+    if data.entropy is None:
+        return None
+    bits = bits_per_dimension(-data.entropy, math.prod(data.event_shape))
+    return f"{data.entropy:.4f} nats = {bits:.4f} bits/dim, the best any model can do"
+
+
+def target_score(data: RunData, split: str = "test") -> Score | None:
+    """What the density that points were drawn from scores on them itself, where it is known.
+
+    Between it and a model's score on the same points there is no luck of the draw left.
+    """
+    if not isinstance(data.dataset, PointDataset):
+        return None
+    values = data.dataset.density.log_prob(data.dataset.split(split).images)
+    return Score(
+        nats=values.mean().item(),
+        stderr=(values.std() / math.sqrt(len(values))).item(),
+        method="log p(x)",
+        kind="exact",
+        side=None,
+        samples=0,
+        space=data.space.describe(data.name),
+        split=split,
+        count=len(values),
+        dimensions=math.prod(data.event_shape),
+        discrete=False,
+    )
 
 
 def score_run(
@@ -32,7 +65,7 @@ def score_run(
     model = run.load()
     images = run.data.held(split, count)
     if not len(images):
-        raise InputError(f"{run.path} has no {split} images")
+        raise InputError(f"{run.path} has no {split} {images.space.noun}")
     done = 0
 
     def advance(more: int) -> None:

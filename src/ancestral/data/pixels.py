@@ -17,6 +17,7 @@ SPACES = {
     "threshold": "binary, threshold 0.5",
     "levels": "{levels} levels",
     "unit": "real numbers in [0, 1] (a density)",
+    "points": "R^2",
 }
 # One draw of the binary pixels serves every evaluation and every run, so that their scores compare.
 DRAW_SEED = 0
@@ -24,9 +25,9 @@ DRAW_SEED = 0
 
 @dataclass(frozen=True)
 class PixelSpace:
-    """What a pixel is: one of `SPACES`, made from integers 0..levels-1.
+    """What a pixel is: one of `SPACES`, made from integers 0..levels-1; points of the plane stay what they are.
 
-    Args:      name: binary, static, threshold, levels or unit. levels: number of grey levels in the source.
+    Args:      name: binary, static, threshold, levels, unit or points. levels: number of grey levels in the source.
     Raises:    InputError: unknown name.
     Example:
         >>> PixelSpace("threshold", 256).convert(torch.tensor([0, 127, 128, 255], dtype=torch.uint8))
@@ -41,8 +42,8 @@ class PixelSpace:
             raise InputError(f"unknown pixel space {self.name!r}: choose {', '.join(SPACES)}")
 
     def convert(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """float32 pixels of the same shape as the uint8 `raw`; only `binary` and `static` draw."""
-        if self.name == "levels":
+        """float32 pixels of the same shape as `raw`; only `binary` and `static` draw."""
+        if self.name in ("levels", "points"):
             return raw.float()
         if self.name == "unit":
             return raw.float() / (self.levels - 1)
@@ -55,6 +56,11 @@ class PixelSpace:
         """Pixels of this space as grey values in [0, 1], for a picture."""
         return (x / (self.levels - 1) if self.name == "levels" else x).clamp(0, 1)
 
+    @property
+    def noun(self) -> str:
+        """What the data are: images or points."""
+        return "points" if self.name == "points" else "images"
+
     def describe(self, dataset: str) -> str:
         """What a score in this space is a score of, in words: `mnist, binary, threshold 0.5`."""
         return f"{dataset}, {SPACES[self.name].format(levels=self.levels)}"
@@ -66,9 +72,9 @@ class PixelBatches:
     Raw pixels stay uint8 on the device and each batch is gathered by index there. The order of an epoch and
     every pixel drawn in it are a pure function of (seed, epoch, batch), so a resumed run sees the same data.
 
-    Args:      images: uint8, shape (N, C, H, W). space: what to turn them into. seed: of order and draws.
-               device: where they live. fresh: for `binary`, draw pixels anew in every epoch (training);
-               otherwise one draw, the same for every run (evaluation).
+    Args:      images: uint8, shape (N, C, H, W); or points, float32, shape (N, 2). space: what to turn them
+               into. seed: of order and draws. device: where they live. fresh: for `binary`, draw pixels anew
+               in every epoch (training); otherwise one draw, the same for every run (evaluation).
     """
 
     def __init__(
@@ -100,7 +106,7 @@ class PixelBatches:
     def shuffled(self, epoch: int, batch_size: int, first: int = 0) -> Iterator[Tensor]:
         """The batches of an epoch from number `first` on, in the order of (seed, epoch).
 
-        Yields:    float32, shape (batch_size or fewer, C, H, W).
+        Yields:    float32, shape (batch_size or fewer, *event_shape).
         """
         generator = torch.Generator().manual_seed(seed_for(self.seed, "order", epoch))
         order = torch.randperm(len(self), generator=generator).to(self.device)
@@ -119,5 +125,5 @@ class PixelBatches:
             yield self._convert(raw)
 
     def first(self, count: int) -> Tensor:
-        """The first `count` images, float32, shape (count, C, H, W)."""
+        """The first `count` images, float32, shape (count, *event_shape)."""
         return self._convert(self.raw[:count])

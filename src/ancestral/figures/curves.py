@@ -7,46 +7,31 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ancestral.errors import InputError
-from ancestral.figures import grids
-from ancestral.figures.grids import DPI, INK, LINE_HEIGHT, MUTED, SMALL_SIZE, TEXT_SIZE, TITLE_SIZE
+from ancestral.figures.series import DASHES, Curve, Series, outline
+from ancestral.figures.style import (
+    INK,
+    MUTED,
+    PALETTE,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    UNIT,
+    WIDTH,
+    Page,
+    draw_key,
+    text_height,
+    text_style,
+    text_width,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from torch import Tensor
-
-# Okabe and Ito's palette, told apart by colour-blind readers; the darker ones first.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1f2328")
-DASHES = {"line": "-", "dashed": (0, (4, 2)), "points": ""}
-MANY = 400  # from here on a line is noise: it is drawn thin under its running mean
-UNIT = DPI / 72  # pixels in a point
-WIDTH = round(grids.WIDTH_INCHES * DPI)
-EDGE, PANEL_GAP = 8.0, 10.0  # points
-
-
-@dataclass
-class Curve:
-    """One named series of values.
-
-    Args:
-        label: its name in the legend; may be empty.
-        steps: where, shape (n,); finite.
-        values: what, shape (n,); may hold NaN or infinities, which are drawn as crosses.
-        band: (low, high), each (n,): a shaded region such as plus and minus one standard error.
-        style: a line, a dashed line, or points alone.
-    """
-
-    label: str
-    steps: Sequence[float] | np.ndarray | Tensor
-    values: Sequence[float] | np.ndarray | Tensor
-    band: tuple[Any, Any] | None = None
-    style: Literal["line", "dashed", "points"] = "line"
 
 
 def learning_curves(
@@ -72,10 +57,10 @@ def learning_curves(
         log_x: a logarithmic step axis.
         ylim: "robust" cuts the axis above the bulk of the values, never below their minimum; None shows all.
 
-    Returns: the figure; save it with `grids.save_figure`.
+    Returns: the figure; save it with `style.save_figure`.
     Raises: InputError where a curve is malformed or a step does not fit on the axis.
     """
-    series = [_Series.of(curve, log_x) for curve in curves]
+    series = [Series.of(curve, log_x) for curve in curves]
     lines = list(reference or [])
     if not series:
         raise InputError("there is no curve to draw")
@@ -83,10 +68,10 @@ def learning_curves(
         raise InputError("reference lines and marks must be finite")
     if log_x and any(x <= 0 for x, _ in marks or []):
         raise InputError("marks must be positive on a log axis")
-    names = [grids.wrap(text, TEXT_SIZE, 85) for text in [s.label for s in series] + [t for _, t in lines]]
-    needed = sum(grids.text_height(name, TEXT_SIZE) + 2 for name in names)
-    keys = max(grids.text_width(name, TEXT_SIZE) for name in names)
-    page = _Page((title, ylabel, xlabel), plot_height=max(145.0, needed), right=keys + 30 if keys else 12)
+    names = [wrap(text, TEXT_SIZE, 85) for text in [s.label for s in series] + [t for _, t in lines]]
+    needed = sum(text_height(name, TEXT_SIZE) + 2 for name in names)
+    keys = max(text_width(name, TEXT_SIZE) for name in names)
+    page = Page((title, ylabel, xlabel), plot_height=max(145.0, needed), right=keys + 30 if keys else 12)
     (axes,) = page.axes
     colours = [PALETTE[i % len(PALETTE)] for i in range(len(series))]
     notes = _draw_panel(axes, series, colours, log_x, ylim, [value for value, _ in lines])
@@ -122,7 +107,7 @@ def small_multiples(
     Returns: the figure.
     Raises: InputError as `learning_curves`.
     """
-    content = [[_Series.of(curve, log_x) for curve in curves] for _, curves in panels]
+    content = [[Series.of(curve, log_x) for curve in curves] for _, curves in panels]
     if not content or not all(content):
         raise InputError("every panel needs at least one curve")
     if columns is None:
@@ -132,7 +117,7 @@ def small_multiples(
     named = {s.label: s.style for panel in content for s in panel}
     colour = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(named)}
     legend = [(label, colour[label], DASHES[style]) for label, style in named.items() if label]
-    page = _Page(
+    page = Page(
         (title, ylabel, xlabel),
         plot_height=115.0 if columns > 1 else 145.0,
         right=14,
@@ -152,137 +137,8 @@ def small_multiples(
     return page.figure
 
 
-@dataclass
-class _Series:
-    """A checked curve: plain arrays."""
-
-    label: str
-    style: str
-    x: np.ndarray  # (n,) finite
-    y: np.ndarray  # (n,) NaN where the value was not finite
-    band: tuple[np.ndarray, np.ndarray] | None
-    smooth: np.ndarray | None  # (n,) running mean of a long line
-    window: int
-
-    @classmethod
-    def of(cls, curve: Curve, log_x: bool) -> _Series:
-        name = f"curve {curve.label!r}"
-        x, y = (
-            grids.as_floats(f"{name}: steps", curve.steps),
-            grids.as_floats(f"{name}: values", curve.values),
-        )
-        band = None
-        if curve.band is not None:
-            low, high = (grids.as_floats(f"{name}: band", side) for side in curve.band)
-            band = (np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan))
-        for what, array in [("values", y), *(("band values", side) for side in band or ())]:
-            if len(array) != len(x):
-                raise InputError(f"{name}: {len(x)} steps but {len(array)} {what}")
-        if curve.style not in DASHES:
-            raise InputError(f"{name}: style must be one of {', '.join(DASHES)}, got {curve.style!r}")
-        if not np.isfinite(x).all() or (log_x and x.min() <= 0):
-            raise InputError(f"{name}: steps must be finite" + (" and positive on a log axis" if log_x else ""))
-        y = np.where(np.isfinite(y), y, np.nan)
-        window = 0 if len(y) <= MANY or curve.style == "points" else 2 * max(len(y) // 200, 5) + 1
-        smooth = _running_mean(y, window) if window else None
-        return cls(curve.label, curve.style, x, y, band, smooth, window)
-
-    def end(self) -> float:
-        """The height at which the curve leaves the plot; NaN where it has no finite value."""
-        line = self.y if self.smooth is None else self.smooth
-        seen = line[np.isfinite(line)]
-        return float(seen[-1]) if len(seen) else np.nan
-
-    def extremes(self) -> np.ndarray:
-        """All finite heights, the band's among them."""
-        heights = np.concatenate([self.y, *(self.band or ())])
-        return heights[np.isfinite(heights)]
-
-
-class _Page:
-    """Where title, legend, plots and notes stand; all lengths in points, from the top left."""
-
-    def __init__(
-        self,
-        texts: tuple[str, str, str],
-        *,
-        plot_height: float,
-        right: float,
-        grid: tuple[int, int] = (1, 1),
-        titles: Sequence[str] = ("",),
-        legend: Sequence[tuple[str, str, Any]] = (),
-    ) -> None:
-        width = WIDTH / UNIT - 2 * EDGE
-        title, ylabel, self.xlabel = texts
-        self.title = grids.wrap(title, TITLE_SIZE, width, "bold")
-        self.ylabel = grids.wrap(ylabel, TEXT_SIZE, width)
-        self.plot_height, self.right, self.legend = plot_height, right, legend
-        self.rows, self.columns = grid
-        self.titles = [grids.wrap(text, TEXT_SIZE, width / grid[1] - 12, "bold") for text in titles]
-        self.figure = grids.new_figure(WIDTH, WIDTH)
-        self.axes = [self.figure.add_subplot(*grid, i + 1) for i in range(len(titles))]
-        for axes in self.axes:
-            grids.style_axes(axes)
-
-    def settle(self, notes: list[str]) -> None:
-        """Measure what was drawn, size the page for it and put everything in its place."""
-        width = WIDTH / UNIT
-        gutter = self._gutter()
-        note = grids.wrap(" ".join(notes), SMALL_SIZE, width - 2 * EDGE)
-        quiet, strong = grids.text_style(TEXT_SIZE, MUTED), grids.text_style(TEXT_SIZE, fontweight="bold")
-        texts = [(EDGE, EDGE, self.title, grids.text_style(TITLE_SIZE, fontweight="bold"))]
-        y = EDGE + grids.text_height(self.title, TITLE_SIZE)
-        texts.append((EDGE, y, self.ylabel, quiet))
-        y += grids.text_height(self.ylabel, TEXT_SIZE) + 2
-        keys, top = self._legend_places(y)
-        head = max(grids.text_height(text, TEXT_SIZE) for text in self.titles) + 6
-        pitch = head + self.plot_height + 16  # tick labels
-        y = top + self.rows * pitch
-        middle = (EDGE + gutter + width - self.right - grids.text_width(self.xlabel, TEXT_SIZE)) / 2
-        texts.append((middle, y, self.xlabel, quiet))
-        y += grids.text_height(self.xlabel, TEXT_SIZE) + 2
-        texts.append((EDGE, y, note, grids.text_style(SMALL_SIZE, MUTED)))
-        height = y + grids.text_height(note, SMALL_SIZE) + EDGE - 2
-        self.figure.set_size_inches(width / 72, height / 72)
-        across = (width - EDGE - self.right + PANEL_GAP) / self.columns
-        for i, axes in enumerate(self.axes):
-            x, up = EDGE + i % self.columns * across, top + i // self.columns * pitch
-            texts.append((x, up, self.titles[i], strong))
-            box = (
-                x + gutter,
-                height - up - head - self.plot_height,
-                across - gutter - PANEL_GAP,
-                self.plot_height,
-            )
-            axes.set_position((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
-        for x, y, text, style in texts:
-            # Set line by line on its baseline: matplotlib aligns blocks by their ink, which differs.
-            for k, line in enumerate(text.split("\n")):
-                down = y + style["fontsize"] * (1 + k * LINE_HEIGHT)
-                self.figure.text(x / width, 1 - down / height, line, **style)
-        for x, y, label, colour, dashes in keys:
-            _key(self.figure, (x, x + 7, x + 14), (height - y - 6,) * 3, colour, dashes)
-            self.figure.text((x + 18) / width, 1 - (y + TEXT_SIZE) / height, label, **grids.text_style())
-
-    def _gutter(self) -> float:
-        """Room in points for the widest tick label of the y axes."""
-        self.figure.draw_without_rendering()
-        labels = [label for axes in self.axes for label in axes.get_yticklabels()]
-        return max(label.get_window_extent().width for label in labels) / UNIT + 6
-
-    def _legend_places(self, y: float) -> tuple[list[tuple[Any, ...]], float]:
-        keys, x = [], EDGE
-        for label, colour, dashes in self.legend:
-            wide = grids.text_width(label, TEXT_SIZE) + 32
-            if x > EDGE and x + wide > WIDTH / UNIT:
-                x, y = EDGE, y + TEXT_SIZE * LINE_HEIGHT + 1
-            keys.append((x, y, label, colour, dashes))
-            x += wide
-        return keys, y + (TEXT_SIZE * LINE_HEIGHT + 5 if keys else 0)
-
-
 def _draw_panel(
-    axes: Axes, series: list[_Series], colours: list[str], log_x: bool, ylim: str | None, lines: list[float]
+    axes: Axes, series: list[Series], colours: list[str], log_x: bool, ylim: str | None, lines: list[float]
 ) -> list[str]:
     """Draw the curves of one plot and set its limits; returns what a reader must be told about them."""
     from matplotlib.ticker import MaxNLocator
@@ -305,7 +161,7 @@ def _draw_panel(
     return notes
 
 
-def _draw_curve(axes: Axes, one: _Series, colour: str, log_x: bool) -> None:
+def _draw_curve(axes: Axes, one: Series, colour: str, log_x: bool) -> None:
     if one.band:
         axes.fill_between(one.x, *one.band, color=colour, alpha=0.18, linewidth=0)
     finite = np.isfinite(one.y)
@@ -314,7 +170,7 @@ def _draw_curve(axes: Axes, one: _Series, colour: str, log_x: bool) -> None:
         return
     bold = one.y
     if one.smooth is not None:
-        kept = _outline(one.x, one.y, log_x)
+        kept = outline(one.x, one.y, log_x)
         axes.plot(one.x[kept], one.y[kept], color=colour, linewidth=0.5, alpha=0.35)
         bold = one.smooth
     axes.plot(one.x, bold, color=colour, linewidth=1.8, linestyle=DASHES[one.style], solid_capstyle="round")
@@ -322,7 +178,7 @@ def _draw_curve(axes: Axes, one: _Series, colour: str, log_x: bool) -> None:
     axes.plot(one.x[lonely], one.y[lonely], "o", color=colour, markersize=3.5, markeredgewidth=0)
 
 
-def _cross_gaps(axes: Axes, one: _Series, colour: str) -> None:
+def _cross_gaps(axes: Axes, one: Series, colour: str) -> None:
     """A cross where values stop being finite, at the last height seen, and one word on the first of them."""
     lost = ~np.isfinite(one.y)
     first = np.flatnonzero(lost & ~np.r_[False, lost[:-1]])
@@ -368,7 +224,7 @@ def _on_curves() -> dict[str, Any]:
     """The style of words among curves: a thin white rim keeps them readable and hides little."""
     from matplotlib.patheffects import withStroke
 
-    return grids.text_style(SMALL_SIZE, path_effects=[withStroke(linewidth=2, foreground="white")])
+    return text_style(SMALL_SIZE, path_effects=[withStroke(linewidth=2, foreground="white")])
 
 
 def _name_ends(axes: Axes, ends: list[float], names: list[str], styles: list[tuple[str, Any]]) -> None:
@@ -380,7 +236,7 @@ def _name_ends(axes: Axes, ends: list[float], names: list[str], styles: list[tup
     bottom, top = box.y0 * height, box.y1 * height
     shares = np.array([np.nan_to_num((end - low) / (high - low), nan=1.0) for end in ends]).clip(0, 1)
     wanted = bottom + shares * (top - bottom)
-    heights = np.array([grids.text_height(name, TEXT_SIZE) for name in names])
+    heights = np.array([text_height(name, TEXT_SIZE) for name in names])
     order = [i for i in np.argsort(wanted) if names[i]]
     places = wanted.copy()
     for below, i in itertools.pairwise(order):
@@ -391,23 +247,12 @@ def _name_ends(axes: Axes, ends: list[float], names: list[str], styles: list[tup
     for i in order:
         colour, dashes = styles[i]
         x = box.x1 * width
-        _key(figure, (x + 2, x + 8, x + 19), np.array([wanted[i], places[i], places[i]]), colour, dashes)
-        style = grids.text_style(va="center_baseline" if "\n" not in names[i] else "center")
+        draw_key(figure, (x + 2, x + 8, x + 19), np.array([wanted[i], places[i], places[i]]), colour, dashes)
+        style = text_style(va="center_baseline" if "\n" not in names[i] else "center")
         figure.text((x + 22) / width, float(places[i]) / height, names[i], **style)
 
 
-def _key(figure: Any, x: Sequence[float], y: Sequence[float] | np.ndarray, colour: str, dashes: Any) -> None:
-    """A sample of a curve's line in the margin; points from the bottom left."""
-    from matplotlib.lines import Line2D
-
-    width, height = WIDTH / UNIT, figure.bbox.height / UNIT
-    line = Line2D(np.asarray(x) / width, np.asarray(y) / height, color=colour, linewidth=1.6, linestyle=dashes)
-    if dashes == "":
-        line.set(marker="o", markersize=2.6, markevery=[1])
-    figure.add_artist(line)
-
-
-def _limits(series: list[_Series], lines: list[float], ylim: str | None) -> tuple[float, float, float]:
+def _limits(series: list[Series], lines: list[float], ylim: str | None) -> tuple[float, float, float]:
     """(lowest, highest, largest value): the y axis, and what it may leave out above.
 
     The bulk of a curve ends as far above its upper quartile as two and a half times the way from the
@@ -457,33 +302,3 @@ def _formatter(largest: float) -> Any:
     plain = ScalarFormatter(useOffset=False, useMathText=False)
     plain.set_scientific(False)
     return plain
-
-
-def _running_mean(y: np.ndarray, window: int) -> np.ndarray:
-    """The mean of the finite values around each point; NaN where the value itself is.
-
-    Near the start the window shrinks to both sides alike, so that a steep beginning stays steep.
-    """
-    finite = np.isfinite(y)
-    totals = np.r_[0.0, np.cumsum(np.where(finite, y, 0.0))]
-    counts = np.r_[0, np.cumsum(finite)]
-    i = np.arange(len(y))
-    low = np.maximum(i - window // 2, 0)
-    high = np.minimum(i + np.minimum(window // 2, np.maximum(i, window // 20)), len(y) - 1) + 1
-    mean = (totals[high] - totals[low]) / np.maximum(counts[high] - counts[low], 1)
-    return np.where(finite, mean, np.nan)
-
-
-def _outline(x: np.ndarray, y: np.ndarray, log_x: bool, bins: int = 1000) -> np.ndarray:
-    """Indices of the points that shape a long line on the page: ends, extremes and gaps per column."""
-    place = np.log(x) if log_x else x
-    span = place.max() - place.min() or 1.0
-    column = ((place - place.min()) / span * (bins - 1)).astype(int)
-    starts = np.flatnonzero(np.r_[True, column[1:] != column[:-1]])
-    kept = {0, len(x) - 1, *np.flatnonzero(~np.isfinite(y))}
-    for begin, stop in zip(starts, np.r_[starts[1:], len(x)], strict=True):
-        part = y[begin:stop]
-        kept |= {int(begin), int(stop) - 1}
-        if np.isfinite(part).any():
-            kept |= {int(begin) + int(np.nanargmin(part)), int(begin) + int(np.nanargmax(part))}
-    return np.array(sorted(kept))

@@ -1,9 +1,6 @@
-"""Images as one picture: contact sheets, pairs, latent manifolds; and the look all figures share.
+"""Images as one picture: contact sheets, pairs, latent manifolds.
 
-    images (N, C, H, W) in [0, 1]  ->  one array  ->  Figure, one array pixel = one PNG pixel
-
-Every figure is drawn on its own Agg canvas with explicit styles: no pyplot, no rcParams, hence no
-global state, no display, and any number of threads.
+images (N, C, H, W) in [0, 1]  ->  one array  ->  Figure, one array pixel = one PNG pixel
 """
 
 from __future__ import annotations
@@ -11,86 +8,35 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ancestral.errors import InputError
-from ancestral.files import write_atomically
+from ancestral.figures.style import (
+    DPI,
+    LINE_HEIGHT,
+    MUTED,
+    SMALL_SIZE,
+    TEXT_SIZE,
+    TITLE_SIZE,
+    WIDTH_INCHES,
+    as_floats,
+    new_figure,
+    style_axes,
+    text_height,
+    text_style,
+    text_width,
+    wrap,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
-# 4.8 inches: at this width 9 point text is still 9 pixels high on a phone 360 pixels wide.
-WIDTH_INCHES = 4.8
-DPI = 250
-FONT = "DejaVu Sans"  # travels with matplotlib, so figures look alike on every machine
-INK, MUTED, RULE = "#1f2328", "#5c6370", "#dfe2e6"
-TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.0, 9.0, 8.0
-LINE_HEIGHT = 1.25
 MARGIN = 24  # pixels at DPI
 LARGEST_TILE = 280
-
-
-def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
-    """An empty white figure on its own Agg canvas, sized in pixels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # Agg floors the size: the thousandth keeps 1200 from becoming 1199.
-    figure = Figure(figsize=((width + 1e-3) / dpi, (height + 1e-3) / dpi), dpi=dpi, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def style_axes(axes: Axes) -> None:
-    """The one look of all plots: light grid, no box, small quiet ticks."""
-    axes.set_facecolor("white")
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set(color=MUTED, linewidth=0.7)
-    axes.grid(True, color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, pad=4, labelsize=TEXT_SIZE, labelcolor=MUTED, labelfontfamily=FONT, colors=MUTED)
-
-
-def text_style(size: float = TEXT_SIZE, color: str = INK, **more: Any) -> dict[str, Any]:
-    """Keyword arguments for every text; a dollar sign in a label is a dollar sign, not mathematics."""
-    return {"fontfamily": FONT, "fontsize": size, "color": color, "parse_math": False, **more}
-
-
-def text_width(text: str, size: float, weight: str = "normal") -> float:
-    """Width in points of the longest line of a text."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(family=FONT, size=size, weight=weight)
-    lines = [line for line in text.split("\n") if line]
-    return max((text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines), default=0)
-
-
-def wrap(text: str, size: float, width: float, weight: str = "normal") -> str:
-    """Break a text at spaces so that its lines fit into a width in points, where its words allow it."""
-    lines: list[str] = []
-    for paragraph in text.split("\n"):
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}" if line else word
-            if line and text_width(longer, size, weight) > width:
-                lines.append(line)
-                longer = word
-            line = longer
-        lines.append(line)
-    return "\n".join(lines)
-
-
-def text_height(text: str, size: float) -> float:
-    """Height in points of a text of one or more lines; nothing for an empty one."""
-    return size * LINE_HEIGHT * (text.count("\n") + 1) if text else 0.0
 
 
 def image_grid(
@@ -227,38 +173,6 @@ def tile(images: np.ndarray | Tensor, columns: int, gap: int) -> np.ndarray:
     rows, cols = np.divmod(np.arange(len(pixels)), _positive("columns", columns))
     tops, lefts = rows * (pixels.shape[2] + gap), cols * (pixels.shape[3] + gap)
     return _place(pixels, tops, lefts, columns * (pixels.shape[3] + gap) - gap)
-
-
-def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -> None:
-    """Write a figure as a PNG file, all of it or nothing; the same figure gives the same bytes.
-
-    Args:
-        figure: what to write.
-        path: a file ending in .png; its folder is made where it is missing.
-        dpi: resolution; the figure's own unless given, at which images are pixel-exact.
-
-    Raises: InputError for another ending or a place that cannot be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"figures are written as PNG: name {path} with the ending .png")
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi or figure.dpi, metadata={"Software": None})
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def as_floats(name: str, values: Any) -> np.ndarray:
-    """A sequence, array or tensor as a flat float64 array; InputError where it is none."""
-    try:
-        array = np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} must be numbers") from error
-    if array.ndim != 1 or not array.size:
-        raise InputError(f"{name} must be a non-empty list of numbers, got shape {array.shape}")
-    return array
 
 
 @dataclass

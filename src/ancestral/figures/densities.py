@@ -1,0 +1,193 @@
+"""The plane as a picture: densities in one colour scale, points, and grids of lines that a map has bent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ancestral.errors import InputError
+from ancestral.figures.style import (
+    EDGE,
+    FONT,
+    INK,
+    MUTED,
+    PALETTE,
+    SMALL_SIZE,
+    UNIT,
+    WIDTH,
+    Page,
+    text_style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+COLOURS = "Blues"  # nearly white where there is nothing, darker where there is more, in print too
+BAR_WIDTH = 6.0  # points
+BAR_ROOM = 40.0
+
+
+@dataclass
+class Plane:
+    """One square panel around the origin, with any of a density, points and lines.
+
+    Args:
+        title: above the panel.
+        extent: half the side of the square.
+        density: (S, S), finite and not negative: entry [i, j] at the middle of the i-th row of cells from below
+            and the j-th column.
+        points: (n, 2); those outside are left out, and counted below.
+        lines: two families of lines, each (k, n, 2): k lines through n points, in a colour for each family.
+    """
+
+    title: str
+    extent: float
+    density: np.ndarray | Tensor | None = None
+    points: np.ndarray | Tensor | None = None
+    lines: Sequence[np.ndarray | Tensor] = ()
+
+
+def draw_planes(
+    planes: Sequence[Plane], *, title: str = "", note: str = "", columns: int = 2, scale: float | None = None
+) -> Figure:
+    """Draw panels side by side; all densities share one colour scale, with its bar at the right.
+
+    Args:
+        planes: at least one.
+        title: above all panels.
+        note: below them.
+        columns: panels in a row.
+        scale: where the colours end, the largest density unless given; which panel goes beyond is said below.
+
+    Returns: the figure; save it with `style.save_figure`.
+    Raises: InputError for arrays of other shapes, or densities that are negative or not finite.
+    """
+    if not planes:
+        raise InputError("there is no plane to draw")
+    columns = min(columns, len(planes))
+    grids = [_as_density(plane) for plane in planes]
+    peaks = [0.0 if grid is None else float(grid.max()) for grid in grids]
+    top = (max(peaks) or 1.0) if scale is None else scale
+    coloured = any(grid is not None for grid in grids)
+    page = Page(
+        (title, "", ""),
+        plot_height=None,
+        right=BAR_ROOM if coloured else 12,
+        grid=(math.ceil(len(planes) / columns), columns),
+        titles=[plane.title for plane in planes],
+    )
+    notes = [note] if note else []
+    for axes, plane, grid in zip(page.axes, planes, grids, strict=True):
+        notes += _draw_plane(axes, plane, grid, top)
+    over = [
+        f"{plane.title!r} reaches {peak:.3g}" for plane, peak in zip(planes, peaks, strict=True) if peak > 1.001 * top
+    ]
+    if over:
+        notes.append(f"Colours end at {top:.3g}; {', '.join(over)}.")
+    page.settle(notes)
+    if coloured:
+        _draw_bar(page, top)
+    return page.figure
+
+
+def scatter(points: np.ndarray | Tensor, extent: float, *, title: str = "") -> Figure:
+    """Draw points of the plane in a square around the origin.
+
+    Args:
+        points: (n, 2).
+        extent: half the side of the square; points outside are counted below.
+        title: above it.
+
+    Returns: the figure.
+    Raises: InputError as `draw_planes`.
+    """
+    return draw_planes([Plane("", extent, points=points)], title=title)
+
+
+def _draw_plane(axes: Axes, plane: Plane, density: np.ndarray | None, top: float) -> list[str]:
+    """Draw one panel; returns what a reader must be told about it."""
+    from matplotlib.ticker import MaxNLocator
+
+    side = plane.extent
+    if density is not None:
+        axes.imshow(
+            density,
+            origin="lower",
+            extent=(-side, side, -side, side),
+            cmap=COLOURS,
+            vmin=0,
+            vmax=top,
+            interpolation="nearest",
+        )
+    if density is not None or plane.lines:
+        axes.grid(False)
+    for lines, colour in zip(plane.lines, PALETTE, strict=False):
+        for k, line in enumerate(bent := _as_pairs(lines, 3)):
+            middle = 2 * k + 1 == len(bent)  # the coordinate's own axis, if there is one
+            axes.plot(line[:, 0], line[:, 1], color=colour, linewidth=1.4 if middle else 0.6)
+    notes = []
+    if plane.points is not None:
+        points = _as_pairs(plane.points, 2)
+        inside = (np.abs(points) <= side).all(1)
+        size = float(np.clip(1500 / max(len(points), 1), 0.4, 6))
+        shown = points[inside]
+        axes.scatter(
+            shown[:, 0], shown[:, 1], s=size, color=MUTED if len(plane.lines) else INK, linewidths=0, alpha=0.5
+        )
+        if not inside.all():
+            where = f" of {plane.title!r}" if plane.title else ""
+            notes.append(f"{(~inside).sum():,} of {len(points):,} points{where} lie outside.")
+    axes.set_xlim(-side, side)
+    axes.set_ylim(-side, side)
+    axes.set_aspect("equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+    return notes
+
+
+def _draw_bar(page: Page, top: float) -> None:
+    """The colour scale, beside the first row of panels."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure, beside = page.figure, page.axes[page.columns - 1].get_position()
+    left = (WIDTH / UNIT - page.right + 4) * UNIT / WIDTH
+    bar = figure.add_axes((left, beside.y0, BAR_WIDTH * UNIT / WIDTH, beside.height))
+    bar.imshow(np.linspace(0, 1, 256)[:, None], origin="lower", extent=(0, 1, 0, top), cmap=COLOURS, aspect="auto")
+    bar.set_xticks([])
+    bar.yaxis.tick_right()
+    bar.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    bar.tick_params(length=0, pad=3, labelsize=SMALL_SIZE, labelcolor=MUTED, labelfontfamily=FONT)
+    for spine in bar.spines.values():
+        spine.set_visible(False)
+    height = figure.bbox.height / UNIT
+    above = beside.y1 + EDGE / 2 / height
+    figure.text(1 - EDGE * UNIT / WIDTH, above, "density", ha="right", **text_style(SMALL_SIZE, MUTED))
+
+
+def _as_density(plane: Plane) -> np.ndarray | None:
+    if not np.isfinite(plane.extent) or plane.extent <= 0:
+        raise InputError(f"the extent of a plane must be a positive number, got {plane.extent}")
+    if plane.density is None:
+        return None
+    density = _as_array(plane.density)
+    if density.ndim != 2 or not density.size or not np.isfinite(density).all() or density.min() < 0:
+        raise InputError(f"the density {plane.title!r} must be a table of finite numbers, none of them negative")
+    return density
+
+
+def _as_pairs(values: Any, dimensions: int) -> np.ndarray:
+    """Points, shape (n, 2), or lines of points, shape (k, n, 2); float64."""
+    array = _as_array(values)
+    if array.ndim != dimensions or not array.size or array.shape[-1] != 2:
+        raise InputError(f"points of the plane are pairs of numbers, got an array of shape {array.shape}")
+    return array
+
+
+def _as_array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)

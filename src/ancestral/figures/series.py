@@ -1,0 +1,114 @@
+"""Named values over time, checked and made ready to be drawn as curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ancestral.errors import InputError
+from ancestral.figures.style import as_floats
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DASHES = {"line": "-", "dashed": (0, (4, 2)), "points": ""}
+MANY = 400  # from here on a line is noise: it is drawn thin under its running mean
+
+
+@dataclass
+class Curve:
+    """One named series of values.
+
+    Args:
+        label: its name in the legend; may be empty.
+        steps: where, shape (n,); finite.
+        values: what, shape (n,); may hold NaN or infinities, which are drawn as crosses.
+        band: (low, high), each (n,): a shaded region such as plus and minus one standard error.
+        style: a line, a dashed line, or points alone.
+    """
+
+    label: str
+    steps: Sequence[float] | np.ndarray | Tensor
+    values: Sequence[float] | np.ndarray | Tensor
+    band: tuple[Any, Any] | None = None
+    style: Literal["line", "dashed", "points"] = "line"
+
+
+@dataclass
+class Series:
+    """A checked curve: plain arrays."""
+
+    label: str
+    style: str
+    x: np.ndarray  # (n,) finite
+    y: np.ndarray  # (n,) NaN where the value was not finite
+    band: tuple[np.ndarray, np.ndarray] | None
+    smooth: np.ndarray | None  # (n,) running mean of a long line
+    window: int
+
+    @classmethod
+    def of(cls, curve: Curve, log_x: bool) -> Series:
+        name = f"curve {curve.label!r}"
+        x, y = (
+            as_floats(f"{name}: steps", curve.steps),
+            as_floats(f"{name}: values", curve.values),
+        )
+        band = None
+        if curve.band is not None:
+            low, high = (as_floats(f"{name}: band", side) for side in curve.band)
+            band = (np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan))
+        for what, array in [("values", y), *(("band values", side) for side in band or ())]:
+            if len(array) != len(x):
+                raise InputError(f"{name}: {len(x)} steps but {len(array)} {what}")
+        if curve.style not in DASHES:
+            raise InputError(f"{name}: style must be one of {', '.join(DASHES)}, got {curve.style!r}")
+        if not np.isfinite(x).all() or (log_x and x.min() <= 0):
+            raise InputError(f"{name}: steps must be finite" + (" and positive on a log axis" if log_x else ""))
+        y = np.where(np.isfinite(y), y, np.nan)
+        window = 0 if len(y) <= MANY or curve.style == "points" else 2 * max(len(y) // 200, 5) + 1
+        smooth = running_mean(y, window) if window else None
+        return cls(curve.label, curve.style, x, y, band, smooth, window)
+
+    def end(self) -> float:
+        """The height at which the curve leaves the plot; NaN where it has no finite value."""
+        line = self.y if self.smooth is None else self.smooth
+        seen = line[np.isfinite(line)]
+        return float(seen[-1]) if len(seen) else np.nan
+
+    def extremes(self) -> np.ndarray:
+        """All finite heights, the band's among them."""
+        heights = np.concatenate([self.y, *(self.band or ())])
+        return heights[np.isfinite(heights)]
+
+
+def running_mean(y: np.ndarray, window: int) -> np.ndarray:
+    """The mean of the finite values around each point; NaN where the value itself is.
+
+    Near the start the window shrinks to both sides alike, so that a steep beginning stays steep.
+    """
+    finite = np.isfinite(y)
+    totals = np.r_[0.0, np.cumsum(np.where(finite, y, 0.0))]
+    counts = np.r_[0, np.cumsum(finite)]
+    i = np.arange(len(y))
+    low = np.maximum(i - window // 2, 0)
+    high = np.minimum(i + np.minimum(window // 2, np.maximum(i, window // 20)), len(y) - 1) + 1
+    mean = (totals[high] - totals[low]) / np.maximum(counts[high] - counts[low], 1)
+    return np.where(finite, mean, np.nan)
+
+
+def outline(x: np.ndarray, y: np.ndarray, log_x: bool, bins: int = 1000) -> np.ndarray:
+    """Indices of the points that shape a long line on the page: ends, extremes and gaps per column."""
+    place = np.log(x) if log_x else x
+    span = place.max() - place.min() or 1.0
+    column = ((place - place.min()) / span * (bins - 1)).astype(int)
+    starts = np.flatnonzero(np.r_[True, column[1:] != column[:-1]])
+    kept = {0, len(x) - 1, *np.flatnonzero(~np.isfinite(y))}
+    for begin, stop in zip(starts, np.r_[starts[1:], len(x)], strict=True):
+        part = y[begin:stop]
+        kept |= {int(begin), int(stop) - 1}
+        if np.isfinite(part).any():
+            kept |= {int(begin) + int(np.nanargmin(part)), int(begin) + int(np.nanargmax(part))}
+    return np.array(sorted(kept))

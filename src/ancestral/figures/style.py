@@ -1,0 +1,222 @@
+"""The look all figures share: sizes, colours, texts that are measured before they are drawn, and how they are saved.
+
+Every figure is drawn on its own Agg canvas with explicit styles: no pyplot, no rcParams, hence no
+global state, no display, and any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ancestral.errors import InputError
+from ancestral.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# 4.8 inches: at this width 9 point text is still 9 pixels high on a phone 360 pixels wide.
+WIDTH_INCHES = 4.8
+DPI = 250
+FONT = "DejaVu Sans"  # travels with matplotlib, so figures look alike on every machine
+INK, MUTED, RULE = "#1f2328", "#5c6370", "#dfe2e6"
+# Okabe and Ito's palette, told apart by colour-blind readers; the darker ones first.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1f2328")
+TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.0, 9.0, 8.0
+LINE_HEIGHT = 1.25
+UNIT = DPI / 72  # pixels in a point
+WIDTH = round(WIDTH_INCHES * DPI)
+EDGE, PANEL_GAP = 8.0, 10.0  # points
+
+
+def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
+    """An empty white figure on its own Agg canvas, sized in pixels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # Agg floors the size: the thousandth keeps 1200 from becoming 1199.
+    figure = Figure(figsize=((width + 1e-3) / dpi, (height + 1e-3) / dpi), dpi=dpi, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def style_axes(axes: Axes) -> None:
+    """The one look of all plots: light grid, no box, small quiet ticks."""
+    axes.set_facecolor("white")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set(color=MUTED, linewidth=0.7)
+    axes.grid(True, color=RULE, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, pad=4, labelsize=TEXT_SIZE, labelcolor=MUTED, labelfontfamily=FONT, colors=MUTED)
+
+
+def text_style(size: float = TEXT_SIZE, color: str = INK, **more: Any) -> dict[str, Any]:
+    """Keyword arguments for every text; a dollar sign in a label is a dollar sign, not mathematics."""
+    return {"fontfamily": FONT, "fontsize": size, "color": color, "parse_math": False, **more}
+
+
+def text_width(text: str, size: float, weight: str = "normal") -> float:
+    """Width in points of the longest line of a text."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=FONT, size=size, weight=weight)
+    lines = [line for line in text.split("\n") if line]
+    return max((text_to_path.get_text_width_height_descent(line, font, False)[0] for line in lines), default=0)
+
+
+def wrap(text: str, size: float, width: float, weight: str = "normal") -> str:
+    """Break a text at spaces so that its lines fit into a width in points, where its words allow it."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}" if line else word
+            if line and text_width(longer, size, weight) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def text_height(text: str, size: float) -> float:
+    """Height in points of a text of one or more lines; nothing for an empty one."""
+    return size * LINE_HEIGHT * (text.count("\n") + 1) if text else 0.0
+
+
+def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -> None:
+    """Write a figure as a PNG file, all of it or nothing; the same figure gives the same bytes.
+
+    Args:
+        figure: what to write.
+        path: a file ending in .png; its folder is made where it is missing.
+        dpi: resolution; the figure's own unless given, at which images are pixel-exact.
+
+    Raises: InputError for another ending or a place that cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise InputError(f"figures are written as PNG: name {path} with the ending .png")
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi or figure.dpi, metadata={"Software": None})
+    try:
+        write_atomically(path, buffer.getvalue())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def as_floats(name: str, values: Any) -> np.ndarray:
+    """A sequence, array or tensor as a flat float64 array; InputError where it is none."""
+    try:
+        array = np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be numbers") from error
+    if array.ndim != 1 or not array.size:
+        raise InputError(f"{name} must be a non-empty list of numbers, got shape {array.shape}")
+    return array
+
+
+class Page:
+    """Where title, legend, plots and notes stand; all lengths in points, from the top left.
+
+    Args:
+        texts: title, what the y axis is, what the x axis is.
+        plot_height: of each plot; None makes them square.
+        right: room at the right of the plots.
+        grid: rows and columns of plots.
+        titles: one above each plot.
+        legend: (label, colour, dashes) of each key.
+    """
+
+    def __init__(
+        self,
+        texts: tuple[str, str, str],
+        *,
+        plot_height: float | None,
+        right: float,
+        grid: tuple[int, int] = (1, 1),
+        titles: Sequence[str] = ("",),
+        legend: Sequence[tuple[str, str, Any]] = (),
+    ) -> None:
+        width = WIDTH / UNIT - 2 * EDGE
+        title, ylabel, self.xlabel = texts
+        self.title = wrap(title, TITLE_SIZE, width, "bold")
+        self.ylabel = wrap(ylabel, TEXT_SIZE, width)
+        self.plot_height, self.right, self.legend = plot_height, right, legend
+        self.rows, self.columns = grid
+        self.titles = [wrap(text, TEXT_SIZE, width / grid[1] - 12, "bold") for text in titles]
+        self.figure = new_figure(WIDTH, WIDTH)
+        self.axes = [self.figure.add_subplot(*grid, i + 1) for i in range(len(titles))]
+        for axes in self.axes:
+            style_axes(axes)
+
+    def settle(self, notes: list[str]) -> None:
+        """Measure what was drawn, size the page for it and put everything in its place."""
+        width = WIDTH / UNIT
+        gutter = self._gutter()
+        across = (width - EDGE - self.right + PANEL_GAP) / self.columns
+        plot_width = across - gutter - PANEL_GAP
+        plot_height = plot_width if self.plot_height is None else self.plot_height
+        note = wrap(" ".join(notes), SMALL_SIZE, width - 2 * EDGE)
+        quiet, strong = text_style(TEXT_SIZE, MUTED), text_style(TEXT_SIZE, fontweight="bold")
+        texts = [(EDGE, EDGE, self.title, text_style(TITLE_SIZE, fontweight="bold"))]
+        y = EDGE + text_height(self.title, TITLE_SIZE)
+        texts.append((EDGE, y, self.ylabel, quiet))
+        y += text_height(self.ylabel, TEXT_SIZE) + 2
+        keys, top = self._legend_places(y)
+        head = max(text_height(text, TEXT_SIZE) for text in self.titles) + 6
+        pitch = head + plot_height + 16  # tick labels
+        y = top + self.rows * pitch
+        middle = (EDGE + gutter + width - self.right - text_width(self.xlabel, TEXT_SIZE)) / 2
+        texts.append((middle, y, self.xlabel, quiet))
+        y += text_height(self.xlabel, TEXT_SIZE) + 2
+        texts.append((EDGE, y, note, text_style(SMALL_SIZE, MUTED)))
+        height = y + text_height(note, SMALL_SIZE) + EDGE - 2
+        self.figure.set_size_inches(width / 72, height / 72)
+        for i, axes in enumerate(self.axes):
+            x, up = EDGE + i % self.columns * across, top + i // self.columns * pitch
+            texts.append((x, up, self.titles[i], strong))
+            bottom = height - up - head - plot_height
+            axes.set_position(((x + gutter) / width, bottom / height, plot_width / width, plot_height / height))
+        for x, y, text, style in texts:
+            # Set line by line on its baseline: matplotlib aligns blocks by their ink, which differs.
+            for k, line in enumerate(text.split("\n")):
+                down = y + style["fontsize"] * (1 + k * LINE_HEIGHT)
+                self.figure.text(x / width, 1 - down / height, line, **style)
+        for x, y, label, colour, dashes in keys:
+            draw_key(self.figure, (x, x + 7, x + 14), (height - y - 6,) * 3, colour, dashes)
+            self.figure.text((x + 18) / width, 1 - (y + TEXT_SIZE) / height, label, **text_style())
+
+    def _gutter(self) -> float:
+        """Room in points for the widest tick label of the y axes."""
+        self.figure.draw_without_rendering()
+        labels = [label for axes in self.axes for label in axes.get_yticklabels()]
+        return max(label.get_window_extent().width for label in labels) / UNIT + 6
+
+    def _legend_places(self, y: float) -> tuple[list[tuple[Any, ...]], float]:
+        keys, x = [], EDGE
+        for label, colour, dashes in self.legend:
+            wide = text_width(label, TEXT_SIZE) + 32
+            if x > EDGE and x + wide > WIDTH / UNIT:
+                x, y = EDGE, y + TEXT_SIZE * LINE_HEIGHT + 1
+            keys.append((x, y, label, colour, dashes))
+            x += wide
+        return keys, y + (TEXT_SIZE * LINE_HEIGHT + 5 if keys else 0)
+
+
+def draw_key(figure: Any, x: Sequence[float], y: Sequence[float] | np.ndarray, colour: str, dashes: Any) -> None:
+    """A sample of a curve's line in the margin; points from the bottom left."""
+    from matplotlib.lines import Line2D
+
+    width, height = WIDTH / UNIT, figure.bbox.height / UNIT
+    line = Line2D(np.asarray(x) / width, np.asarray(y) / height, color=colour, linewidth=1.6, linestyle=dashes)
+    if dashes == "":
+        line.set(marker="o", markersize=2.6, markevery=[1])
+    figure.add_artist(line)
