@@ -52,8 +52,8 @@ class BernoulliImage(Distribution):
             return torch.bernoulli(self.mean.expand(*sample_shape, *self.logits.shape))
 
 
-class DiscretisedLogisticImage(Distribution):
-    """Independent pixels on {0, ..., L - 1}: a logistic density integrated over unit bins.
+def discretised_logistic_log_prob(value: Tensor, mean: Tensor, log_scale: Tensor, levels: int) -> Tensor:
+    """log P(x) of a logistic density integrated over unit bins, elementwise.
 
         P(x) = sigmoid((x + 1/2 - m) / s) - sigmoid((x - 1/2 - m) / s)
 
@@ -61,8 +61,22 @@ class DiscretisedLogisticImage(Distribution):
     The difference is taken in the log domain, log sig(b) + log sig(-a) + log(1 - e^(a - b)), which
     loses nothing in the tails and needs no clamp.
 
-    Args:      mean, log_scale: shape (*batch, *event), in levels. levels: L.
+    Args:      value: whole levels. mean, log_scale: in levels. levels: L. All broadcast.
     Reference: Salimans et al., 2017, eq. 2, arXiv 1701.05517 (bins of 1 level, not of 1/255 against 1/256).
+    """
+    inverse_scale = (-log_scale).exp()
+    centred = value - mean
+    below = F.logsigmoid((centred + 0.5) * inverse_scale)  # log P(X <= x)
+    above = F.logsigmoid((0.5 - centred) * inverse_scale)  # log P(X >= x)
+    inside = below + above + torch.log(-torch.expm1(-inverse_scale))
+    return torch.where(value == 0, below, torch.where(value == levels - 1, above, inside))
+
+
+class DiscretisedLogisticImage(Distribution):
+    """Independent pixels on {0, ..., L - 1}, each a logistic density integrated over unit bins.
+
+    Args:      mean, log_scale: shape (*batch, *event), in levels. levels: L.
+    Reference: `discretised_logistic_log_prob`.
     """
 
     arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012
@@ -88,12 +102,7 @@ class DiscretisedLogisticImage(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        inverse_scale = (-self.log_scale).exp()
-        centred = value - self.location
-        below = F.logsigmoid((centred + 0.5) * inverse_scale)  # log P(X <= x)
-        above = F.logsigmoid((0.5 - centred) * inverse_scale)  # log P(X >= x)
-        inside = below + above + torch.log(-torch.expm1(-inverse_scale))
-        log_p = torch.where(value == 0, below, torch.where(value == self.levels - 1, above, inside))
+        log_p = discretised_logistic_log_prob(value, self.location, self.log_scale, self.levels)
         return log_p.flatten(-len(self.event_shape)).sum(-1)
 
     def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:

@@ -1,0 +1,88 @@
+"""Convolutions that look up and to the left only, over whole images or one pixel at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class CausalConv2d(nn.Module):
+    """A convolution whose output at (i, j) depends on inputs before (i, j) in raster order, and on (i, j) if asked.
+
+    The kernel covers `kernel // 2` rows above, `kernel // 2` columns to both sides there, and the columns to the
+    left in the row itself. Rows below are not masked but absent, so that they cost nothing.
+
+    Args:      in_channels, out_channels: of the maps. kernel: its width, odd. current: whether (i, j) itself is seen.
+    Reference: masks A and B of van den Oord et al., 2016, arXiv 1601.06759.
+    """
+
+    mask: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, current: bool) -> None:
+        super().__init__()
+        if kernel < 3 or kernel % 2 == 0:
+            raise ValueError(f"a causal kernel is of odd width, 3 or more, not {kernel}")
+        self.reach = kernel // 2
+        conv = nn.Conv2d(in_channels, out_channels, (self.reach + 1, kernel))  # for its initial weights
+        self.weight, self.bias = conv.weight, conv.bias
+        mask = torch.ones(self.reach + 1, kernel)
+        mask[-1, self.reach + current :] = 0
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, in, H, W); returns (B, out, H, W)."""
+        padded = F.pad(x, (self.reach, self.reach, self.reach, 0))
+        return F.conv2d(padded, self.weight * self.mask, self.bias)
+
+    def rows(self) -> Tensor:
+        """The masked kernel as a matrix for the windows of a `PixelCache`, shape (window, out)."""
+        return (self.weight * self.mask).permute(2, 3, 1, 0).flatten(0, 2)
+
+
+class PixelCache:
+    """The inputs of one causal convolution, filled in pixel by pixel in raster order.
+
+    Args:      images, height, width, channels: sizes. conv: the layer that reads the windows. like: its number
+               format and device.
+    """
+
+    def __init__(self, images: int, height: int, width: int, channels: int, conv: CausalConv2d, like: Tensor) -> None:
+        reach = conv.reach
+        self.reach, self.kernel = reach, 2 * reach + 1
+        # the border that the convolution pads with zeros is part of the array
+        self.values = like.new_zeros(images, height + reach, width + 2 * reach, channels)
+
+    def put(self, i: int, j: int, value: Tensor) -> None:
+        """Store the channels of pixel (i, j), shape (images, channels)."""
+        self.values[:, i + self.reach, j + self.reach] = value
+
+    def window(self, i: int, j: int) -> Tensor:
+        """What the kernel sees from (i, j), shape (images, window)."""
+        return self.values[:, i : i + self.reach + 1, j : j + self.kernel].flatten(1)
+
+
+class GatedBlock(nn.Module):
+    """x + U [tanh(a) * sigmoid(b)] with (a, b) = causal convolution of V relu(x): a gated residual block.
+
+    Narrow in the middle: the convolution works on `hidden` channels, the residual path has `channels`.
+
+    Reference: gates: van den Oord et al., 2016, eq. 2, arXiv 1606.05328; the bottleneck: 1601.06759, figure 5.
+    """
+
+    def __init__(self, channels: int, hidden: int, kernel: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, hidden, 1)
+        self.conv = CausalConv2d(hidden, 2 * hidden, kernel, current=True)
+        self.expand = nn.Conv2d(hidden, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, channels, H, W); returns the same shape."""
+        a, b = self.conv(self.reduce(F.relu(x))).chunk(2, dim=1)
+        return x + self.expand(torch.tanh(a) * torch.sigmoid(b))
+
+    def at_pixel(self, x: Tensor, i: int, j: int, cache: PixelCache, kernel: Tensor) -> Tensor:
+        """The same for one pixel, shape (B, channels), given the cache of what came before and `conv.rows()`."""
+        cache.put(i, j, F.linear(F.relu(x), self.reduce.weight[:, :, 0, 0], self.reduce.bias))
+        a, b = torch.addmm(self.conv.bias, cache.window(i, j), kernel).chunk(2, dim=1)
+        return x + F.linear(torch.tanh(a) * torch.sigmoid(b), self.expand.weight[:, :, 0, 0], self.expand.bias)
