@@ -10,15 +10,20 @@ import torch
 import zoo
 from test_laws import prior_samples_fit
 from torch import Tensor
-from torch.distributions import Independent, Normal
+from torch.distributions import Independent, Normal, Uniform
 from torch.nn import functional as F
 
-from ancestral.distributions import conditional, pixels, priors
+from ancestral.distributions import bijections, conditional, dequantisation, pixels, priors
 from ancestral.evaluation import contract
 from ancestral.evaluation.contract import check_model
+from ancestral.models import belief_net, made, made_sampling, pixelcnn
+from ancestral.models.helmholtz import BernoulliChain
+from ancestral.models.image_flow import ImageFlow
 from ancestral.models.kinds import LatentModel
+from ancestral.models.made import MADE
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.models.vae import VAE
+from ancestral.networks import causal, masked
 
 Patch = pytest.MonkeyPatch
 
@@ -144,6 +149,141 @@ def flipped_sign(patch: Patch) -> None:
     patch.setattr(MixtureOfBernoullis, "joint", joint)
 
 
+def orderings_averaged_as_logits(patch: Patch) -> None:
+    """The parameters of several orderings averaged: a pixel sees itself through the orderings that put it first."""
+
+    def log_prob(self: MADE, x: Tensor) -> Tensor:
+        each = torch.arange(len(self.positions)).split(1)
+        mean = torch.stack([self.predict_under(x, ordering) for ordering in each]).mean(0)
+        return self.output.log_prob(mean, x).flatten(1).sum(1)
+
+    patch.setattr(MADE, "log_prob", log_prob)
+
+
+def orderings_summed(patch: Patch) -> None:
+    """The probabilities of several orderings added without the division by their number."""
+    patch.setattr(made, "log_mean_exp", lambda values, dim: values.logsumexp(dim))
+
+
+def mask_not_strict(patch: Patch) -> None:
+    """The last mask lets a pixel see units that have seen it."""
+    original = masked.MaskedLinear.forward
+    patch.setattr(
+        masked.MaskedLinear, "forward", lambda self, x, before, after, strict=False: original(self, x, before, after)
+    )
+
+
+def first_kernel_sees_its_pixel(patch: Patch) -> None:
+    """Mask B where mask A belongs."""
+    original = causal.CausalConv2d.__init__
+    patch.setattr(
+        causal.CausalConv2d, "__init__", lambda self, i, o, kernel, current: original(self, i, o, kernel, True)
+    )
+
+
+def normalised_over_the_image(patch: Patch) -> None:
+    """Features normalised by their mean over all pixels, later ones included (as batch normalisation does)."""
+    original = causal.GatedBlock.forward
+    patch.setattr(causal.GatedBlock, "forward", lambda self, x: F.instance_norm(original(self, x)))
+
+
+def channels_at_once(patch: Patch) -> None:
+    """Each colour sees the other colours of its own pixel, the later ones too."""
+
+    def forward(self: pixelcnn.ChannelHead, features: Tensor, x: Tensor) -> Tensor:
+        hidden = self.before(features.relu()) + F.conv2d(x, self.beside)
+        return self.out(hidden.relu()).unflatten(1, (self.colours, -1)).movedim(2, -1)
+
+    patch.setattr(pixelcnn.ChannelHead, "forward", forward)
+
+
+def cache_one_pixel_late(patch: Patch) -> None:
+    """Cached activations stored one column off: what is drawn is not what is scored."""
+    original = causal.PixelCache.put
+    patch.setattr(causal.PixelCache, "put", lambda self, i, j, value: original(self, i, max(j - 1, 0), value))
+
+
+def hidden_units_drawn_late(patch: Patch) -> None:
+    """Drawing leaves out the units that the newest pixel completes."""
+    original = made_sampling.Stage.so_far
+    patch.setattr(made_sampling.Stage, "so_far", lambda self, m: original(self, max(m - 1, 0)))
+
+
+def normaliser_of_the_other_sign(patch: Patch) -> None:
+    """A(z) of the belief net at the logits turned round."""
+    original = belief_net.sum_of_softplus
+    patch.setattr(belief_net, "sum_of_softplus", lambda a, b: original(-a, -b))
+
+
+def half_the_state_forgotten(patch: Patch) -> None:
+    """The pixels' normaliser without the second half of the latents."""
+    original = belief_net.sum_of_softplus
+    patch.setattr(belief_net, "sum_of_softplus", lambda a, b: original(a, 0 * b))
+
+
+def layers_upside_down(patch: Patch) -> None:
+    """The generative chain scored as if the layer nearest the image were its top: proper, but not what is drawn."""
+    original = BernoulliChain.log_prob
+
+    def log_prob(self: BernoulliChain, z: Tensor) -> Tensor:
+        return original(self, z.flip(-1) if self.backwards else z)
+
+    patch.setattr(BernoulliChain, "log_prob", log_prob)
+
+
+def noise_of_half_a_level(patch: Patch) -> None:
+    """Dequantisation noise in [0, 1/2)^D: half of each cell in each pixel is never looked at."""
+
+    def forward(self: dequantisation.UniformDequantisation, x: Tensor) -> Independent:
+        return Independent(Uniform(torch.zeros_like(x), 0.5 * torch.ones_like(x), validate_args=False), 3)
+
+    patch.setattr(dequantisation.UniformDequantisation, "forward", forward)
+
+
+def noise_around_the_level(patch: Patch) -> None:
+    """Dequantisation noise in [-1/2, 1/2)^D, beside samples that are rounded down."""
+
+    def forward(self: dequantisation.UniformDequantisation, x: Tensor) -> Independent:
+        half = 0.5 * torch.ones_like(x)
+        return Independent(Uniform(-half, half, validate_args=False), 3)
+
+    patch.setattr(dequantisation.UniformDequantisation, "forward", forward)
+
+
+def volume_of_the_cell_forgotten(patch: Patch) -> None:
+    """The density of x / L called that of x: D log L nats too good."""
+    original = ImageFlow.log_joint
+    patch.setattr(ImageFlow, "log_joint", lambda self, x, z: original(self, x, z) + 4 * math.log(self.levels))
+
+
+def log_determinant_counted_once_per_dimension(patch: Patch) -> None:
+    """The log-determinant, already summed, added to each dimension's log-probability before these are summed."""
+
+    def log_prob(self: bijections.FlowDistribution, x: Tensor) -> Tensor:
+        z, log_det = self.bijection(x.reshape(-1, *self.event_shape))
+        each = Normal(0.0, 1.0).log_prob(z) + log_det[:, None]
+        return each.sum(1).view(x.shape[: x.dim() - len(self.event_shape)])
+
+    patch.setattr(bijections.FlowDistribution, "log_prob", log_prob)
+
+
+def logit_without_its_determinant(patch: Patch) -> None:
+    """Pixels passed through a logit as if that changed no volume."""
+    patch.setattr(bijections.Logit, "_log_det", lambda self, z: torch.zeros_like(z[:, 0, 0, 0]))
+
+
+def noise_scored_the_wrong_way_round(patch: Patch) -> None:
+    """The learned noise's log-determinant with the wrong sign."""
+    original = bijections.FlowDistribution.rsample_with_log_prob
+
+    def draw(self: bijections.FlowDistribution, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        u, log_q = original(self, shape)
+        base = self.base.log_prob(self.bijection(u.flatten(0, 1), self._context(len(u) * u.shape[1]))[0])
+        return u, 2 * base.view_as(log_q) - log_q
+
+    patch.setattr(bijections.FlowDistribution, "rsample_with_log_prob", draw)
+
+
 MISTAKES: list[tuple[Callable[[Patch], None], str, set[str]]] = [
     (missing_log_weights, "vae, mixture prior", {SUM}),
     (missing_log_k, "vae", {SUM}),
@@ -156,6 +296,24 @@ MISTAKES: list[tuple[Callable[[Patch], None], str, set[str]]] = [
     (sampled_through_the_wrong_prior, "vae, mixture prior", {FIT}),
     (unnormalised_components, "mixture", {SUM}),
     (flipped_sign, "mixture", {SUM, FIT}),
+    (noise_of_half_a_level, "flow of images, binary, affine", {SUM}),
+    (noise_around_the_level, "flow of images, binary, affine", {SUM, ORDER}),
+    (volume_of_the_cell_forgotten, "flow of images, binary, affine", {SUM}),
+    (log_determinant_counted_once_per_dimension, "flow of images, binary, affine", {FIT}),
+    (logit_without_its_determinant, "flow of images, binary, affine", {SUM}),
+    (noise_scored_the_wrong_way_round, "flow of images, variational", {FIT}),
+    (normaliser_of_the_other_sign, "belief net", {SUM, FIT}),
+    (half_the_state_forgotten, "belief net", {SUM, FIT}),
+    (layers_upside_down, "Helmholtz machine, two layers", {FIT}),
+    (posterior_density_forgotten, "Helmholtz machine", {SUM}),
+    (orderings_averaged_as_logits, "made, three orderings", {SUM}),
+    (orderings_summed, "made, three orderings", {SUM}),
+    (mask_not_strict, "made", {SUM}),
+    (first_kernel_sees_its_pixel, "pixelcnn", {SUM}),
+    (normalised_over_the_image, "pixelcnn", {SUM}),
+    (channels_at_once, "pixelcnn, logistic, colour", {SUM}),
+    (cache_one_pixel_late, "pixelcnn", {FIT}),
+    (hidden_units_drawn_late, "made, deep", {FIT}),
 ]
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
+from ancestral.distributions.bijections import Bijection, FlowDistribution
 from ancestral.distributions.conditional import Conditional, DiagonalGaussian, diagonal_gaussian
 from ancestral.numerics import bounded_log_variance
 from ancestral.registry import registered
@@ -119,3 +120,22 @@ class VampPrior(Conditional):
         images = self.low + (self.high - self.low) * self.pseudo_inputs.sigmoid()
         q = self._encoder(images)
         return GaussianMixture(self.log_weights, q.base_dist.loc, 2 * q.base_dist.scale.log())
+
+
+@registered
+class FlowPrior(Conditional):
+    """p(z) = N(f(z); 0, I) |det df/dz|: a normalizing flow over M latents.
+
+    Args:      latents: M. bijection: f.
+    Reference: Chen et al., 2017, section 3.2, arXiv 1611.02731 (an autoregressive flow as the prior).
+    """
+
+    origin: Tensor
+
+    def __init__(self, latents: int, bijection: Bijection) -> None:
+        super().__init__()
+        self.bijection = bijection
+        self.register_buffer("origin", torch.zeros(latents), persistent=False)
+
+    def forward(self, context: Tensor | None = None) -> FlowDistribution:
+        return FlowDistribution(diagonal_gaussian(self.origin, torch.zeros_like(self.origin)), self.bijection)

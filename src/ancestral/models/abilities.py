@@ -6,11 +6,27 @@ python -m ancestral.models.abilities
 from __future__ import annotations
 
 from ancestral.models.autoencoder import Autoencoder
+from ancestral.models.belief_net import SigmoidBeliefNet
+from ancestral.models.flow import NormalizingFlow
+from ancestral.models.helmholtz import HelmholtzMachine
+from ancestral.models.image_flow import ImageFlow
 from ancestral.models.kinds import ExactModel, LatentModel, Model
+from ancestral.models.made import MADE
 from ancestral.models.mixture import MixtureOfBernoullis
+from ancestral.models.pixelcnn import PixelCNN
 from ancestral.models.vae import VAE
 
-FAMILIES: tuple[type[Model], ...] = (MixtureOfBernoullis, VAE, Autoencoder)
+FAMILIES: tuple[type[Model], ...] = (
+    MixtureOfBernoullis,
+    SigmoidBeliefNet,
+    HelmholtzMachine,
+    MADE,
+    PixelCNN,
+    VAE,
+    Autoencoder,
+    NormalizingFlow,
+    ImageFlow,
+)
 # ability in words, and the method that a family has if it has the ability
 METHODS = {"draw": "sample", "infer": "encode", "decode": "decode", "complete": "complete"}
 

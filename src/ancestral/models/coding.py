@@ -42,7 +42,12 @@ class CodingModel(Model):
 
 
 def encoder_network(settings: CodingSettings, event_shape: tuple[int, ...], outputs: int) -> nn.Module:
-    """Image to `outputs` numbers, by the network the settings name."""
+    """Image to `outputs` numbers, by the network the settings name.
+
+    Raises:    InputError: points of the plane, which are no images.
+    """
+    if len(event_shape) != 3:
+        raise InputError("an autoencoder, variational or not, is for images; a flow is for points too")
     common = {"activation": settings.activation, "glorot": settings.glorot}
     if settings.network == "mlp":
         return MLP(list(event_shape), list(settings.hidden), [outputs], **common)

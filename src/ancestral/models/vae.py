@@ -8,12 +8,14 @@ from torch.distributions import Distribution
 
 from ancestral.distributions.conditional import Conditional, DiagonalGaussian, kl_parts
 from ancestral.distributions.pixels import PixelLikelihood
-from ancestral.distributions.priors import MixturePrior, StandardNormal, VampPrior
+from ancestral.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
 from ancestral.errors import InputError
 from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
+from ancestral.models.flow import vector_bijection
 from ancestral.models.kinds import LatentModel
 from ancestral.registry import registered
 from ancestral.settings.coding import VAESettings
+from ancestral.settings.flow import FlowSettings
 
 
 @registered
@@ -88,4 +90,7 @@ def build_prior(settings: VAESettings, event_shape: tuple[int, ...]) -> Conditio
         return MixturePrior(settings.latents, settings.components)
     if settings.prior == "vamp":
         return VampPrior(list(event_shape), settings.components)
-    raise InputError(f"unknown prior {settings.prior!r}: choose normal, mixture or vamp")
+    if settings.prior == "flow":
+        layers = FlowSettings(layers="affine", mixing="permute", actnorm=False)
+        return FlowPrior(settings.latents, vector_bijection(layers, settings.latents))
+    raise InputError(f"unknown prior {settings.prior!r}: choose normal, mixture, vamp or flow")

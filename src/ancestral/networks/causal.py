@@ -25,6 +25,7 @@ class CausalConv2d(nn.Module):
             raise ValueError(f"a causal kernel is of odd width, 3 or more, not {kernel}")
         self.reach = kernel // 2
         conv = nn.Conv2d(in_channels, out_channels, (self.reach + 1, kernel))  # for its initial weights
+        assert conv.bias is not None
         self.weight, self.bias = conv.weight, conv.bias
         mask = torch.ones(self.reach + 1, kernel)
         mask[-1, self.reach + current :] = 0

@@ -3,18 +3,25 @@
 Nothing here imports torch, so that `--help` answers at once.
 """
 
+from ancestral.settings.autoregressive import MADESettings, PixelCNNSettings
+from ancestral.settings.belief_net import BeliefNetSettings
 from ancestral.settings.coding import AutoencoderSettings, CodingSettings, VAESettings
 from ancestral.settings.data import DataSettings
 from ancestral.settings.families import FAMILIES, Settings, settings_for
+from ancestral.settings.flow import FlowSettings
 from ancestral.settings.mixture import MixtureSettings
 from ancestral.settings.training import TrainingSettings
 
 __all__ = [
     "FAMILIES",
     "AutoencoderSettings",
+    "BeliefNetSettings",
     "CodingSettings",
     "DataSettings",
+    "FlowSettings",
+    "MADESettings",
     "MixtureSettings",
+    "PixelCNNSettings",
     "Settings",
     "TrainingSettings",
     "VAESettings",

@@ -56,8 +56,8 @@ class CodingSettings:
 class VAESettings(CodingSettings):
     """Variational autoencoder: a lower bound on the log-likelihood."""
 
-    prior: Literal["normal", "mixture", "vamp"] = "normal"
-    """p(z): standard normal, learned mixture of Gaussians, or mixture of posteriors (VampPrior)"""
+    prior: Literal["normal", "mixture", "vamp", "flow"] = "normal"
+    """p(z): standard normal, learned mixture of Gaussians, mixture of posteriors (VampPrior), or normalizing flow"""
     components: int = 16
     """mixture, vamp: number of components"""
     objective: Literal["elbo", "iwae", "dreg"] = "elbo"

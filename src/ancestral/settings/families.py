@@ -6,8 +6,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ancestral.errors import InputError
+from ancestral.settings.autoregressive import MADESettings, PixelCNNSettings
+from ancestral.settings.belief_net import BeliefNetSettings
 from ancestral.settings.coding import AutoencoderSettings, VAESettings
 from ancestral.settings.data import POINT_SETS, DataSettings
+from ancestral.settings.flow import FlowSettings
 from ancestral.settings.mixture import MixtureSettings
 from ancestral.settings.training import TrainingSettings
 
@@ -29,8 +32,12 @@ class Settings:
 
 FAMILIES: dict[str, type] = {
     "mixture": MixtureSettings,
+    "belief-net": BeliefNetSettings,
+    "made": MADESettings,
+    "pixelcnn": PixelCNNSettings,
     "vae": VAESettings,
     "autoencoder": AutoencoderSettings,
+    "flow": FlowSettings,
 }
 
 

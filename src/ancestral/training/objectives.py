@@ -15,9 +15,13 @@ from torch import Tensor
 
 from ancestral.errors import InputError
 from ancestral.models.autoencoder import Autoencoder
+from ancestral.models.helmholtz import HelmholtzMachine
 from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
+from ancestral.models.made import MADE
 from ancestral.numerics import log_mean_exp
+from ancestral.settings.belief_net import BeliefNetSettings
 from ancestral.settings.coding import VAESettings
+from ancestral.training.estimators import ScoreFunction, vimco, wake_sleep
 
 Terms = dict[str, Tensor]
 # each objective asks for the kind of model it can be computed of, so the first argument is left open here
@@ -27,6 +31,17 @@ Objective = Callable[[Any, Tensor], Terms]
 def nll(model: ExactModel, x: Tensor) -> Terms:
     """Negative log-likelihood, -log p(x)."""
     return {"loss": -model.log_prob(x)}
+
+
+def order_agnostic(model: MADE, x: Tensor) -> Terms:
+    """-log p_j(x) under one ordering j of the model's, drawn anew for each batch.
+
+    Its mean over j is an upper bound on the model's own -log p(x), which averages the orderings in probability.
+
+    Reference: Uria et al., 2014, eq. 8, arXiv 1310.1757; Germain et al., 2015, section 4.3, arXiv 1502.03509.
+    """
+    ordering = torch.randint(len(model.positions), (1,), device=x.device)
+    return {"loss": -model.log_prob_under(x, ordering)}
 
 
 def reconstruction(model: Autoencoder, x: Tensor) -> Terms:
@@ -111,6 +126,14 @@ def objective_for(settings: object, model: Model) -> Objective:
             "dreg": partial(dreg, k=k),
         }
         return choices[settings.objective]
+    if isinstance(settings, BeliefNetSettings) and isinstance(model, HelmholtzMachine):
+        if settings.method == "score":
+            return ScoreFunction(model)
+        if settings.method == "vimco":
+            return partial(vimco, k=settings.particles)
+        return partial(wake_sleep, k=settings.particles, phase=settings.phase)
+    if isinstance(model, MADE) and len(model.positions) > 1:
+        return order_agnostic
     if isinstance(model, ExactModel):
         return nll
     if isinstance(model, LatentModel):

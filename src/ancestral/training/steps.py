@@ -15,7 +15,7 @@ from ancestral.errors import TrainingDiverged
 from ancestral.models.kinds import Model
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.settings.training import TrainingSettings
-from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer
+from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.objectives import Objective, Terms
 
 
@@ -71,7 +71,10 @@ def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) ->
 
 
 class ObjectiveModule(nn.Module):
-    """An objective as the forward pass of a module, which is what Fabric wraps for precision and devices."""
+    """An objective as the forward pass of a module, which is what Fabric wraps for precision and devices.
+
+    An objective that is a module itself, with a baseline to learn, say, thereby trains beside the model.
+    """
 
     def __init__(self, model: Model, objective: Objective) -> None:
         super().__init__()
@@ -95,8 +98,9 @@ class GradientStep:
         self, fabric: Fabric, model: Model, objective: Objective, settings: TrainingSettings, total_steps: int
     ) -> None:
         self.fabric, self.settings, self.total_steps = fabric, settings, total_steps
-        optimizer = build_optimizer(model, settings)
-        self.module, self.optimizer = fabric.setup(ObjectiveModule(model, objective), optimizer)
+        self.objective = objective
+        module = ObjectiveModule(model, objective)
+        self.module, self.optimizer = fabric.setup(module, build_optimizer(module, settings))
         self._look_at_once = fabric.device.type == "cpu"
 
     def __call__(self, x: Tensor, step: int) -> Terms:
@@ -118,10 +122,15 @@ class GradientStep:
         pass
 
     def state(self) -> dict[str, Tensor]:
-        return optimizer_tensors(self.optimizer)
+        own = self.objective.state_dict() if isinstance(self.objective, nn.Module) else {}
+        return optimizer_tensors(self.optimizer) | with_prefix("objective", own)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        restore_optimizer(self.optimizer, tensors)
+        own = under_prefix("objective", tensors)
+        if isinstance(self.objective, nn.Module):
+            self.objective.load_state_dict(own)
+        moments = {name: tensor for name, tensor in tensors.items() if not name.startswith("objective.")}
+        restore_optimizer(self.optimizer, moments)
 
 
 class EMStep:

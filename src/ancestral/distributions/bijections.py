@@ -1,0 +1,277 @@
+"""Bijections with their log-determinants, from data to latent and back, and the distributions they make."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.nn import functional as F
+
+from ancestral.numerics import sum_event
+from ancestral.registry import registered
+
+
+class Bijection(nn.Module):
+    """An invertible map z = f(x) of whole events, with the volume it makes or takes.
+
+    Args:      x, z: shape (B, *event). context: what the map depends on besides, shape (B, ...), or None.
+    Returns:   `forward`: z and log|det dz/dx|; `inverse`: x and log|det dx/dz|; both of shape (B,), nats, summed
+               over the event. Either is minus the other at the same pair.
+    """
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+@registered
+class Chain(Bijection):
+    """f = f_n o ... o f_1; log-determinants add.
+
+    Args:      steps: f_1, ..., f_n, in the order that data passes them.
+    """
+
+    def __init__(self, steps: Sequence[Bijection]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = x.new_zeros(len(x))
+        for step in self.steps:
+            x, log_det = step(x, context)
+            total = total + log_det
+        return x, total
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        total = z.new_zeros(len(z))
+        for step in reversed(self.steps):
+            z, log_det = step.inverse(z, context)  # type: ignore[operator]
+            total = total + log_det
+        return z, total
+
+
+@registered
+class Inverse(Bijection):
+    """Another bijection with its two directions exchanged: `Inverse(Squeeze())` puts a squeezed image together again.
+
+    Args:      bijection: f; this is f^-1.
+    """
+
+    def __init__(self, bijection: Bijection) -> None:
+        super().__init__()
+        self.bijection = bijection
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.bijection.inverse(x, context)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.bijection(z, context)
+
+
+@registered
+class Permutation(Bijection):
+    """Dimensions (or channels) in another, fixed order: |det| = 1.
+
+    Args:      features: size of axis 1. seed: of a random order, or None for the reverse.
+    """
+
+    order: Tensor
+    back: Tensor
+
+    def __init__(self, features: int, seed: int | None = None) -> None:
+        super().__init__()
+        order = list(range(features))[::-1]
+        if seed is not None:
+            random.Random(seed).shuffle(order)
+        back = sorted(range(features), key=order.__getitem__)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.register_buffer("back", torch.tensor(back), persistent=False)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return x.index_select(1, self.order), x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return z.index_select(1, self.back), z.new_zeros(len(z))
+
+
+@registered
+class InvertibleConv1x1(Bijection):
+    """z = W x over axis 1 at every place, W = P L (U + diag e^s): a learned permutation of channels or dimensions.
+
+        log|det| = (H W) sum_c s_c
+
+    Args:      features: C, the size of axis 1. seed: of the fixed permutation P; L and U start as the identity.
+    Deviation: the diagonal is positive; a sign would change no density.
+    Reference: Kingma and Dhariwal, 2018, section 3.2, arXiv 1807.03039.
+    """
+
+    order: Tensor
+
+    def __init__(self, features: int, seed: int = 0) -> None:
+        super().__init__()
+        order = random.Random(seed).sample(range(features), features)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.lower = nn.Parameter(torch.zeros(features, features))
+        self.upper = nn.Parameter(torch.zeros(features, features))
+        self.log_scale = nn.Parameter(torch.zeros(features))
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """L, with ones on its diagonal, and U with e^s on it."""
+        identity = torch.eye(len(self.log_scale), dtype=self.lower.dtype, device=self.lower.device)
+        return self.lower.tril(-1) + identity, self.upper.triu(1) + self.log_scale.exp().diag()
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        lower, upper = self.factors()
+        weight = (lower @ upper).index_select(0, self.order)
+        return _mix(x, weight), self._log_det(x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        lower, upper = self.factors()
+        permutation = torch.eye(len(self.order), dtype=z.dtype, device=z.device)[self.order]
+        half = torch.linalg.solve_triangular(lower, permutation.T, upper=False, unitriangular=True)
+        return _mix(z, torch.linalg.solve_triangular(upper, half, upper=True)), -self._log_det(z)
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        return (math.prod(x.shape[2:]) * self.log_scale.sum()).expand(len(x))
+
+
+def _mix(x: Tensor, weight: Tensor) -> Tensor:
+    return F.linear(x, weight) if x.dim() == 2 else F.conv2d(x, weight[:, :, None, None])
+
+
+@registered
+class ActNorm(Bijection):
+    """z = (x - m) e^-s per channel or dimension; the first training batch sets m and s to give it mean 0, variance 1.
+
+    A flag in the state says whether that batch has been: it is saved and resumed with the weights. It is read from
+    the device once after construction or loading, not at every step. Scoring never sets anything.
+
+    Args:      features: size of axis 1.
+    Reference: Kingma and Dhariwal, 2018, section 3.1, arXiv 1807.03039.
+    """
+
+    initialised: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(features))
+        self.log_scale = nn.Parameter(torch.zeros(features))
+        self.register_buffer("initialised", torch.tensor(False))
+        self._settled = False
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._settled = False  # the flag may have changed
+
+    @torch.no_grad()
+    def _settle(self, x: Tensor) -> None:
+        if not self.initialised:
+            values = x.transpose(0, 1).flatten(1)
+            deviation, mean = torch.std_mean(values, 1, correction=0)
+            self.mean.copy_(mean)
+            # a dimension that never changes has no scale of its own
+            self.log_scale.copy_(torch.where(deviation > 0, deviation, 1.0).log())
+            self.initialised.fill_(True)
+        self._settled = True
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        if self.training and not self._settled:
+            self._settle(x)
+        mean, log_scale = (_per_channel(v, x) for v in (self.mean, self.log_scale))
+        return (x - mean) * (-log_scale).exp(), -self._log_det(x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        mean, log_scale = (_per_channel(v, z) for v in (self.mean, self.log_scale))
+        return z * log_scale.exp() + mean, self._log_det(z)
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        return (math.prod(x.shape[2:]) * self.log_scale.sum()).expand(len(x))
+
+
+def _per_channel(values: Tensor, x: Tensor) -> Tensor:
+    return values.view(-1, *(1,) * (x.dim() - 2))
+
+
+@registered
+class Logit(Bijection):
+    """z = logit(a/2 + (1 - a) x): the unit interval to the line, dimension by dimension.
+
+        log dz/dx = log(1 - a) + softplus(z) + softplus(-z)
+
+    Args:      alpha: a. Above 0, the ends of the interval have finite images, and its inverse may leave the interval
+               by a/2. Below 0, its inverse stays inside by about |a|/2 and the ends have no image.
+    Reference: Dinh et al., 2017, section 4.1, arXiv 1605.08803.
+    """
+
+    def __init__(self, alpha: float = 0.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z = torch.logit(0.5 * self.alpha + (1 - self.alpha) * x)
+        return z, self._log_det(z)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return (z.sigmoid() - 0.5 * self.alpha) / (1 - self.alpha), -self._log_det(z)
+
+    def _log_det(self, z: Tensor) -> Tensor:
+        # log(1 - a) - log sigmoid'(z), symmetric in z
+        each = z.abs() + 2 * torch.log1p(torch.exp(-z.abs())) + math.log1p(-self.alpha)
+        return sum_event(each, z.dim() - 1)
+
+
+class FlowDistribution(Distribution):
+    """The distribution of x = f^-1(z), z from a base: log p(x) = log p(f(x)) + log|det df/dx|.
+
+    Args:      base: batch shape (), event shape that of z. bijection: f. context: shape (B, ...) for a batch of B
+               distributions, or None for one. event_shape: of x, where it is not that of z.
+    Reference: Rezende and Mohamed, 2015, eq. 5, arXiv 1505.05770.
+    """
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    has_rsample = True
+
+    def __init__(
+        self,
+        base: Distribution,
+        bijection: Bijection,
+        context: Tensor | None = None,
+        event_shape: Sequence[int] | None = None,
+    ) -> None:
+        self.base, self.bijection, self.context = base, bijection, context
+        batch = torch.Size() if context is None else context.shape[:1]
+        super().__init__(batch, torch.Size(event_shape or base.event_shape), validate_args=False)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """log p(x), shape of `value` without its event, nats."""
+        leading = value.shape[: value.dim() - len(self.event_shape)]
+        rows = value.reshape(-1, *self.event_shape)
+        z, log_det = self.bijection(rows, self._context(len(rows)))
+        return (self.base.log_prob(z) + log_det).view(leading)
+
+    def rsample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        return self.rsample_with_log_prob(sample_shape)[0]
+
+    def rsample_with_log_prob(self, sample_shape: torch.Size | Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+        """Draws and their log-probabilities by one pass: asking `log_prob` of a draw would invert the flow again."""
+        leading = torch.Size((*sample_shape, *self.batch_shape))
+        z = self.base.sample(leading).view(-1, *self.base.event_shape)
+        x, log_det = self.bijection.inverse(z, self._context(len(z)))
+        return x.view(*leading, *self.event_shape), (self.base.log_prob(z) - log_det).view(leading)
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        with torch.no_grad():
+            return self.rsample(sample_shape)
+
+    def _context(self, rows: int) -> Tensor | None:
+        if self.context is None:
+            return None
+        copies = rows // len(self.context)
+        return self.context if copies == 1 else self.context.repeat(copies, *(1,) * (self.context.dim() - 1))

@@ -1,0 +1,156 @@
+"""Bijections whose numbers come from a network: couplings, and the masked autoregressive layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.distributions.bijections import Bijection
+from ancestral.distributions.splines import inverse_spline, knots_from, spline
+from ancestral.numerics import bounded_log_variance, sum_event
+from ancestral.registry import registered
+from ancestral.settings.flow import FlowSettings
+
+LOG_SCALE_LIMIT = 3.0
+Elementwise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def zero_last_layer(network: nn.Module) -> None:
+    """Make a network's last linear or convolutional layer give zeros, so that its bijection starts as the identity."""
+    last = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv2d))][-1]
+    nn.init.zeros_(last.weight)
+    if last.bias is not None:
+        nn.init.zeros_(last.bias)
+
+
+class Coupling(Bijection):
+    """One part of axis 1 decides how the other is transformed, element by element: z = (x_a, g(x_b; network(x_a))).
+
+    The parts are split off and joined again by views and one copy, not by products with masks. Which dimensions meet
+    in a part is for the `Permutation`, `InvertibleConv1x1` or `Squeeze` before to say.
+
+    Args:      network: (B, features of x_a (+ those of a context), ...) to (B, parameters * features of x_b, ...).
+               features: size of axis 1; the first `features // 2` are x_a, at least one.
+               flip: the first part is transformed given the second instead.
+    Reference: Dinh et al., 2017, section 3.2, arXiv 1605.08803.
+    """
+
+    parameters_each: int  # numbers that g takes for each element
+
+    def __init__(self, network: nn.Module, features: int, flip: bool = False) -> None:
+        super().__init__()
+        self.network, self.flip = network, flip
+        self.sizes = [features // 2, features - features // 2]
+        zero_last_layer(network)
+
+    def transform(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """g(x) and log g'(x), elementwise. x: (B, F, ...). raw: (B, parameters, F, ...)."""
+        raise NotImplementedError
+
+    def restore(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        """g^-1(z) and the log of its slope."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._apply_to_part(self.transform, x, context)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self._apply_to_part(self.restore, z, context)
+
+    def _apply_to_part(self, g: Elementwise, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        first, second = x.split(self.sizes, 1)
+        kept, changed = (second, first) if self.flip else (first, second)
+        raw = self.network(kept if context is None else torch.cat([kept, context], 1))
+        y, log_slope = g(changed, raw.unflatten(1, (self.parameters_each, -1)))
+        return torch.cat([y, kept] if self.flip else [kept, y], 1), sum_event(log_slope, x.dim() - 1)
+
+
+@registered
+class AffineCoupling(Coupling):
+    """z_b = (x_b + t(x_a)) e^s(x_a): the layer of RealNVP.
+
+    Args:      limit: log-scales are bounded smoothly, s = limit tanh(raw / limit).
+    Reference: Dinh et al., 2017, eq. 7; shift before scale as in `uva2020`'s own layer.
+    """
+
+    parameters_each = 2
+
+    def __init__(self, network: nn.Module, features: int, flip: bool = False, limit: float = LOG_SCALE_LIMIT) -> None:
+        super().__init__(network, features, flip)
+        self.limit = limit
+
+    def transform(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale = bounded_log_variance(raw[:, 0], self.limit)
+        return (x + raw[:, 1]) * log_scale.exp(), log_scale
+
+    def restore(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        log_scale = bounded_log_variance(raw[:, 0], self.limit)
+        return z * (-log_scale).exp() - raw[:, 1], -log_scale
+
+
+@registered
+class SplineCoupling(Coupling):
+    """z_b = g(x_b; network(x_a)) with g a monotonic rational-quadratic spline, the identity beyond [-bound, bound].
+
+    Args:      bins: K, pieces of the spline; the network gives 3 K - 1 numbers an element. bound: half the interval.
+    Reference: Durkan et al., 2019, arXiv 1906.04032.
+    """
+
+    def __init__(
+        self, network: nn.Module, features: int, flip: bool = False, bins: int = 8, bound: float = 5.0
+    ) -> None:
+        super().__init__(network, features, flip)
+        self.bound, self.parameters_each = bound, 3 * bins - 1
+
+    def transform(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return spline(x, knots_from(raw, self.bound))
+
+    def restore(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
+        return inverse_spline(z, knots_from(raw, self.bound))
+
+
+def build_coupling(
+    settings: FlowSettings, features: int, flip: bool, network: Callable[[int, int], nn.Module]
+) -> Coupling:
+    """The coupling that the settings name.
+
+    Args:      features: size of axis 1. network: makes the network from its numbers of inputs and of outputs.
+    """
+    sizes = [features // 2, features - features // 2]
+    kept, changed = sizes[::-1] if flip else sizes
+    if settings.layers == "affine":
+        return AffineCoupling(network(kept, 2 * changed), features, flip)
+    return SplineCoupling(
+        network(kept, (3 * settings.bins - 1) * changed), features, flip, settings.bins, settings.bound
+    )
+
+
+@registered
+class MaskedAutoregressive(Bijection):
+    """z_d = (x_d - m_d(x_<d)) e^-s_d(x_<d): all dimensions at once forward, one after the other (D passes) back.
+
+    Args:      network: (B, D) to (B, 2 D), the D numbers m, then the D raw log-scales, each of x_<d only.
+               features: D. limit: log-scales are bounded smoothly, s = limit tanh(raw / limit).
+    Reference: Papamakarios et al., 2017, eqs. 3 to 5, arXiv 1705.07057.
+    """
+
+    def __init__(self, network: nn.Module, features: int, limit: float = LOG_SCALE_LIMIT) -> None:
+        super().__init__()
+        self.network, self.features, self.limit = network, features, limit
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        mean, log_scale = self._shift_and_log_scale(x)
+        return (x - mean) * (-log_scale).exp(), -log_scale.sum(1)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x = torch.zeros_like(z)
+        for d in range(self.features):  # after pass d, x_1..x_d are right and never change again
+            mean, log_scale = self._shift_and_log_scale(x)
+            x = torch.cat([x[:, :d], (z * log_scale.exp() + mean)[:, d:]], 1)
+        return x, self._shift_and_log_scale(x)[1].sum(1)
+
+    def _shift_and_log_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        mean, raw = self.network(x).chunk(2, 1)
+        return mean, bounded_log_variance(raw, self.limit)

@@ -1,0 +1,117 @@
+"""Normalizing flows of real vectors: exact densities of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ancestral.distributions.bijections import (
+    ActNorm,
+    Bijection,
+    Chain,
+    FlowDistribution,
+    InvertibleConv1x1,
+    Permutation,
+)
+from ancestral.distributions.conditional import diagonal_gaussian
+from ancestral.distributions.couplings import MaskedAutoregressive, build_coupling
+from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.errors import InputError
+from ancestral.models.image_flow import build_image_flow
+from ancestral.models.kinds import ExactModel, Model
+from ancestral.networks.masked_flow import MaskedMLP
+from ancestral.networks.mlp import MLP
+from ancestral.registry import registered
+from ancestral.settings.flow import FlowSettings
+
+
+@registered
+class NormalizingFlow(ExactModel):
+    """p(x) = N(f(x); 0, scale^2 I) |det df/dx| over real vectors; with affine couplings it is RealNVP.
+
+    Args:      bijection: f, from data to latent. event_shape: (D,). base_scale: standard deviation of the base.
+    Reference: Rezende and Mohamed, 2015, arXiv 1505.05770; Dinh et al., 2017, arXiv 1605.08803.
+    Example:
+        >>> model = build_flow(FlowSettings(layers="affine"), (2,), levels=0, space="points")
+        >>> model.log_prob(torch.zeros(3, 2))
+        tensor([-1.8379, -1.8379, -1.8379], grad_fn=<ViewBackward0>)
+    """
+
+    spaces = ("points",)
+    levels = None
+    log_variance: Tensor
+
+    def __init__(self, bijection: Bijection, event_shape: Sequence[int], base_scale: float = 1.0) -> None:
+        super().__init__()
+        self.bijection, self.event_shape = bijection, tuple(event_shape)
+        log_variance = 2 * torch.tensor(base_scale).log()
+        self.register_buffer("log_variance", log_variance.expand(self.event_shape), persistent=False)
+
+    def distribution(self) -> FlowDistribution:
+        """p(x) as a `torch.distributions.Distribution` over one vector."""
+        base = diagonal_gaussian(torch.zeros_like(self.log_variance), self.log_variance, len(self.event_shape))
+        return FlowDistribution(base, self.bijection)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact, of a density. x: (B, D); returns (B,), nats."""
+        return self.distribution().log_prob(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """z = f(x), shape (B, D): the one latent that makes x."""
+        return self.bijection(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """x = f^-1(z), shape (B, D): `encode` undone."""
+        return self.bijection.inverse(z)[0]
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        return self.distribution().sample((n,))
+
+
+def vector_bijection(settings: FlowSettings, features: int) -> Chain:
+    """The layers the settings name, for vectors of so many dimensions; untrained couplings are the identity.
+
+    Raises:    InputError: couplings of a single dimension, which has no other part to depend on.
+    """
+    if features < 2 and settings.layers != "maf":
+        raise InputError("a coupling needs at least 2 dimensions: --layers maf takes one")
+    steps: list[Bijection] = []
+    for i in range(settings.depth):
+        if settings.actnorm:
+            steps.append(ActNorm(features))
+        steps.append(_layer(settings, features, flip=i % 2 == 1))
+        if i < settings.depth - 1:
+            steps += _mixing(settings, features, seed=i)
+    return Chain(steps)
+
+
+def _layer(settings: FlowSettings, features: int, flip: bool) -> Bijection:
+    hidden = list(settings.hidden)
+    if settings.layers == "maf":
+        return MaskedAutoregressive(MaskedMLP(features, hidden, activation=settings.activation), features)
+    return build_coupling(
+        settings, features, flip, lambda inputs, outputs: MLP([inputs], hidden, [outputs], settings.activation)
+    )
+
+
+def _mixing(settings: FlowSettings, features: int, seed: int) -> list[Bijection]:
+    if settings.mixing == "linear":
+        return [InvertibleConv1x1(features, seed)]
+    if settings.mixing == "permute":
+        return [Permutation(features, seed)]
+    return [Permutation(features)] if settings.layers == "maf" else []
+
+
+def build_flow(settings: FlowSettings, event_shape: tuple[int, ...], levels: int, space: str) -> Model:
+    """The flow that the command line's flags describe.
+
+    Raises:    InputError: pixels that are neither points nor whole levels, or of a shape that cannot be.
+    """
+    if space == "points":
+        return NormalizingFlow(vector_bijection(settings, *event_shape), list(event_shape), settings.base_scale)
+    if space in ("levels", *BINARY_SPACES):
+        return build_image_flow(settings, event_shape, levels, space)
+    raise InputError(f"a flow is for points or for pixels of whole levels, not {space}: --pixels levels, say")

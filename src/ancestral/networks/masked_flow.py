@@ -1,0 +1,40 @@
+"""A masked network whose d-th outputs see only the inputs before d: what a masked autoregressive flow asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.networks.masked import MaskedLinear
+from ancestral.networks.mlp import ACTIVATIONS
+from ancestral.registry import registered
+
+
+@registered
+class MaskedMLP(nn.Module):
+    """(B, D) to (B, copies * D): output d of every copy depends on x_1, ..., x_(d-1) alone.
+
+    Args:      features: D. hidden: widths, at least one. copies: numbers per dimension, stored copy after copy.
+    Deviation: hidden degrees 1 to D - 1 are dealt out in turn, not drawn.
+    Reference: Germain et al., 2015, eqs. 8 and 9, arXiv 1502.03509.
+    """
+
+    def __init__(self, features: int, hidden: Sequence[int], copies: int = 2, activation: str = "gelu") -> None:
+        super().__init__()
+        widths = [features, *hidden, copies * features]
+        self.layers = nn.ModuleList(MaskedLinear(width, next_width) for width, next_width in pairwise(widths))
+        self.activation = ACTIVATIONS[activation]()
+        places = list(range(1, features + 1))
+        inner = [[1 + i % max(1, features - 1) for i in range(width)] for width in hidden]
+        for i, degrees in enumerate([places, *inner, places * copies]):
+            self.register_buffer(f"degrees_{i}", torch.tensor(degrees), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = len(self.layers) - 1
+        for i, layer in enumerate(self.layers):
+            x = layer(x, self.get_buffer(f"degrees_{i}"), self.get_buffer(f"degrees_{i + 1}"), strict=i == last)
+            x = x if i == last else self.activation(x)
+        return x
