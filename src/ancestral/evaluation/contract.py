@@ -172,10 +172,9 @@ def sums_to_one(model: Model) -> tuple[bool, str]:
     total, error = p.sum().item(), (p * relative).square().sum().sqrt().item()
     tolerance = 1e-10 if model.dtype == torch.float64 else 1e-4
     gap = abs(total - 1)
+    evidence = f"sum over {len(p)} images is 1 {total - 1:+.1e} (s.e. {error:.1e})"
     # an estimate so poor that anything would pass shows nothing
-    return error < WORST_ERROR and gap <= max(
-        tolerance, 5 * error
-    ), f"sum over {len(p)} images is 1 {total - 1:+.1e} (s.e. {error:.1e})"
+    return error < WORST_ERROR and gap <= max(tolerance, 5 * error), evidence
 
 
 def samples_fit(model: Model) -> tuple[bool, str]:

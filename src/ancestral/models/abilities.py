@@ -6,6 +6,7 @@ python -m ancestral.models.abilities
 from __future__ import annotations
 
 from ancestral.models.autoencoder import Autoencoder
+from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.belief_net import SigmoidBeliefNet
 from ancestral.models.flow import NormalizingFlow
 from ancestral.models.helmholtz import HelmholtzMachine
@@ -28,7 +29,13 @@ FAMILIES: tuple[type[Model], ...] = (
     ImageFlow,
 )
 # ability in words, and the method that a family has if it has the ability
-METHODS = {"draw": "sample", "infer": "encode", "decode": "decode", "complete": "complete"}
+METHODS = {
+    "draw": "sample",
+    "infer": "encode",
+    "decode": "decode",
+    "pixel by pixel": "conditionals",
+    "complete": "complete",
+}
 
 
 def likelihood_of(family: type[Model]) -> str:
@@ -38,11 +45,20 @@ def likelihood_of(family: type[Model]) -> str:
     return "lower bound" if issubclass(family, LatentModel) else "none, and says so"
 
 
+def answer(family: type[Model], method: str) -> str:
+    """Whether a family has an ability, will have it, or cannot."""
+    if hasattr(family, method):
+        return "yes"
+    if issubclass(family, AutoregressiveModel) and method in ("encode", "decode"):
+        return "no latents"
+    return "no" if method == "conditionals" else "not yet"
+
+
 def capability_table() -> str:
     """A row a family, in Markdown."""
     rows = [["family", "log p(x)", *METHODS], ["---"] * (2 + len(METHODS))]
     for family in FAMILIES:
-        can = ["yes" if hasattr(family, method) else "not yet" for method in METHODS.values()]
+        can = [answer(family, method) for method in METHODS.values()]
         rows.append([f"`{family.__name__}`", likelihood_of(family), *can])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
