@@ -150,11 +150,20 @@ MOMENTUM: dict[str, Any] = {
 }
 # the rate is far too large for the weights to go on improving: patience runs out within a few epochs
 PATIENT: dict[str, Any] = {**VAE, "learning_rate": 0.3, "epochs": 30, "patience": 5}
+SHORT: dict[str, Any] = {"train_size": 200, "valid_size": 50, "epochs": 2, "batch_size": 64, "log_every": 2}
+# what each has of its own: standardising layers set by the first batch, a baseline that learns beside the model,
+# an ordering drawn for each batch
+OWN: dict[str, tuple[str, dict[str, Any]]] = {
+    "flow": ("flow", {**SHORT, "width": 4, "couplings": 2, "scales": 1, "dequantisation": "variational"}),
+    "score function": ("belief-net", {**SHORT, "latents": (6, 4), "method": "score"}),
+    "orderings": ("made", {**SHORT, "hidden": (12,), "orderings": 5}),
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", VAE),
     "em": ("mixture", EM),
     "momentum": ("vae", MOMENTUM),
     "patience": ("vae", PATIENT),
+    **OWN,
 }
 
 
@@ -283,6 +292,11 @@ def test_a_killed_early_stopping_resumes_bit_identically(trainings: Trainings, t
 @pytest.mark.parametrize("share", moments("momentum", 2))
 def test_a_killed_sgd_resumes_bit_identically(trainings: Trainings, tmp_path: Path, share: float) -> None:
     kill_and_resume(trainings, "momentum", share, tmp_path / "run")
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_what_a_family_has_of_its_own_survives_a_kill(trainings: Trainings, tmp_path: Path, case: str) -> None:
+    kill_and_resume(trainings, case, 0.5, tmp_path / "run")
 
 
 @pytest.mark.parametrize("part", ["half", "before", "after"])

@@ -190,7 +190,7 @@ def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
     """Images as they come into being, pixel by pixel in the order of the chain rule; grey is not drawn yet."""
     model = run.load()
     if not isinstance(model, AutoregressiveModel):
-        raise NotComputable(f"only an autoregressive model draws pixel by pixel; this is a {type(model).__name__}")
+        raise NotComputable(f"only an autoregressive model draws pixel by pixel, not this {type(model).__name__}")
     with seeded_noise(seed_for(seed, "drawing")):
         whole = model.draw(torch.rand(count, *model.event_shape, dtype=model.dtype))
     pixels = len(model.order)
