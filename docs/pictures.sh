@@ -5,3 +5,5 @@ cd "$(dirname "$0")/.."
 ancestral draw manifold runs/uva2020-manifold --count 12 --out docs/pictures/manifold.png
 ancestral draw components runs/uva2018-mixture --out docs/pictures/components.png
 ancestral draw samples runs/best-vae --out docs/pictures/samples.png
+ancestral draw steps runs/pixelcnn --count 6 --out docs/pictures/steps.png
+ancestral draw density runs/flow-moons --count 80 --out docs/pictures/density.png

@@ -43,6 +43,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run("train", "mixture", *FAST, "--components", 3, "--out", folder / "mixture") == 0
     assert run("train", "autoencoder", *CODING, "--out", folder / "autoencoder") == 0
     assert run("train", "vae", *CODING, "--pixels", "levels", "--out", folder / "levels") == 0
+    assert run("train", "made", *FAST, "--hidden", 8, "--out", folder / "made") == 0
+    assert run("train", "belief-net", *FAST, "--latents", 3, "--out", folder / "belief-net") == 0
+    assert run("train", "flow", *FAST, "--width", 4, "--couplings", 1, "--out", folder / "flow") == 0
     wide = [*FAST, "--latents", "20", "--hidden", "8"]
     assert run("train", "vae", *wide, "--out", folder / "wide") == 0
     return folder
@@ -380,6 +383,9 @@ DRAWINGS = {
     "mixture": ("samples", "reconstructions", "interpolations", "components", "curves"),
     "autoencoder": ("samples", "reconstructions", "interpolations", "manifold", "curves"),
     "levels": ("samples", "reconstructions", "manifold"),
+    "made": ("samples", "steps", "curves"),
+    "belief-net": ("samples", "reconstructions", "curves"),
+    "flow": ("samples", "reconstructions", "interpolations", "curves"),
 }
 
 
