@@ -17,6 +17,7 @@ class MADESettings:
     """Masked autoencoder for distribution estimation: exact log-likelihood."""
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
+    default_learning_rate: ClassVar[float] = 1e-3
 
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers; none: a fully visible belief net"""
@@ -44,6 +45,7 @@ class PixelCNNSettings:
     """Gated causal convolutions: exact log-likelihood of images."""
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
+    default_learning_rate: ClassVar[float] = 2e-3
 
     channels: int = 64
     """of the residual path"""

@@ -18,6 +18,7 @@ class BeliefNetSettings:
     """Sigmoid belief net: binary latents; exact log-likelihood of a small one, a lower bound for deep ones."""
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
+    default_learning_rate: ClassVar[float] = 1e-2
 
     latents: tuple[int, ...] = (8,)
     """binary latents of each layer, nearest the image first"""

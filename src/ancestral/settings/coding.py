@@ -15,6 +15,7 @@ class CodingSettings:
     """Encoder, decoder and pixel likelihood."""
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
+    default_learning_rate: ClassVar[float] = 1e-3
 
     latents: int = 20
     """M, the dimension of z"""

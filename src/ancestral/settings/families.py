@@ -28,6 +28,9 @@ class Settings:
         if self.data.pixels is None and self.data.data not in POINT_SETS:
             suited = replace(self.data, pixels=self.model.default_pixels)
             object.__setattr__(self, "data", suited)
+        if self.training.learning_rate is None:
+            suited = replace(self.training, learning_rate=self.model.default_learning_rate)
+            object.__setattr__(self, "training", suited)
 
 
 FAMILIES: dict[str, type] = {

@@ -14,6 +14,7 @@ class FlowSettings:
     """Normalizing flow: exact density of points; a lower bound for images of whole grey levels."""
 
     default_pixels: ClassVar[PixelSpaceName] = "levels"
+    default_learning_rate: ClassVar[float] = 2e-3
 
     layers: Literal["affine", "spline", "maf"] = "spline"
     """affine couplings (RealNVP), rational-quadratic spline couplings, or (points only) masked autoregressive layers"""

@@ -14,6 +14,7 @@ class MixtureSettings:
     """Mixture of Bernoullis: exact log-likelihood of binary pixels."""
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
+    default_learning_rate: ClassVar[float] = 1e-2
 
     components: int = 20
     """K, the number of values of the latent"""

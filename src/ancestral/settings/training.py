@@ -7,6 +7,8 @@ from typing import Literal
 
 from ancestral.settings.checks import check_choices, check_numbers
 
+USUAL_RATE = 1e-3
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -18,8 +20,8 @@ class TrainingSettings:
     """images per step"""
     optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
     """update rule"""
-    learning_rate: float = 1e-3
-    """step size (at its peak, where a schedule is used)"""
+    learning_rate: float | None = None
+    """step size (at its peak, where a schedule is used; default: what suits the family)"""
     weight_decay: float = 0.0
     """decoupled for adamw, added to the gradient for the others"""
     momentum: float = 0.0
@@ -57,3 +59,8 @@ class TrainingSettings:
         check_numbers(self, "warmup_steps samples_at seed", 0)
         check_numbers(self, "weight_decay momentum", 0)
         check_numbers(self, "learning_rate clip_norm", 0, above=True)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, and the usual one where none was chosen for a family."""
+        return USUAL_RATE if self.learning_rate is None else self.learning_rate

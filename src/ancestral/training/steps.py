@@ -41,7 +41,7 @@ class Step(Protocol):
 
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
     """The optimiser named in the settings, fused into one kernel where torch has that."""
-    rate, decay = settings.learning_rate, settings.weight_decay
+    rate, decay = settings.rate, settings.weight_decay
     makers: dict[str, Callable[..., Optimizer]] = {
         "adam": lambda p: Adam(p, rate, weight_decay=decay, fused=True),
         "adamw": lambda p: AdamW(p, rate, weight_decay=decay, fused=True),
@@ -63,11 +63,11 @@ def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) ->
                [0.5, 1.0, 1.0, 0.854, 0.5, 0.146]
     """
     if step < settings.warmup_steps:
-        return settings.learning_rate * (step + 1) / settings.warmup_steps
+        return settings.rate * (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":
-        return settings.learning_rate
+        return settings.rate
     done = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return settings.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
 class ObjectiveModule(nn.Module):
