@@ -162,7 +162,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     ("family", "change", "words"),
     [
         ("mixture", {"components": 4}, ("components", "3", "4")),
-        ("mixture", {"learning_rate": 0.5}, ("learning_rate", "0.001", "0.5")),
+        ("mixture", {"learning_rate": 0.5}, ("learning_rate", "0.01", "0.5")),
         ("mixture", {"seed": 7}, ("seed", "0", "7")),
         ("mixture", {"epochs": 3}, ("epochs", "2", "3")),
         ("mixture", {"pixels": "static"}, ("pixels", "threshold", "static")),
