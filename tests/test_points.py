@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_cli import Captured, printed, run
 from torch import Tensor, nn
 
-from ancestral import cli, drawings
+from ancestral import drawings
 from ancestral.data.toy import DENSITIES
 from ancestral.errors import InputError, Interrupted, NotComputable
 from ancestral.evaluation.contract import check_model
@@ -22,20 +23,7 @@ from ancestral.scoring import entropy_in_words, target_score
 from ancestral.settings.families import FAMILIES, settings_for
 from ancestral.training.loop import Reporter
 
-Captured = pytest.CaptureFixture[str]
 FAST = ["--epochs", "1", "--train-size", "500", "--valid-size", "100", "--depth", "2", "--hidden", "8"]
-
-
-def run(*words: object) -> int:
-    return cli.main([str(word) for word in words])
-
-
-def printed(capsys: Captured, *words: object) -> tuple[str, str]:
-    """Stdout and stderr of a command that must succeed."""
-    capsys.readouterr()
-    assert run(*words) == 0
-    out, err = capsys.readouterr()
-    return out, err
 
 
 def refused(capsys: Captured, *words: object) -> str:

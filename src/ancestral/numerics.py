@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -74,6 +75,14 @@ def seed_for(*parts: int | str) -> int:
     """
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def lasting_permutation(count: int, seed: int) -> np.ndarray:
+    """A permutation of `count` that is the same for a seed on every machine and in every version, shape (count,).
+
+    NumPy promises the raw stream of PCG64 for ever, but not what its own `permutation` makes of it.
+    """
+    return np.random.PCG64(seed).random_raw(count).argsort(kind="stable")
 
 
 def seed_device(device: torch.device, seed: int) -> None:

@@ -20,6 +20,7 @@ from ancestral.data.sources import (
     read_named,
     verify_dataset,
 )
+from ancestral.numerics import lasting_permutation
 
 __all__ = [
     "PROTOCOLS",
@@ -174,8 +175,7 @@ def _read_source(source: str) -> tuple[str, dict[str, Part], int]:
 def _permutation(count: int, seed: int) -> np.ndarray:
     if seed < 0:
         raise refusal(f"split_seed {seed}", "negative", "give 0 or more")
-    # NumPy promises the raw stream of PCG64 for ever, but not what `permutation` makes of it.
-    return np.random.PCG64(seed).random_raw(count).argsort(kind="stable")
+    return lasting_permutation(count, seed)
 
 
 def _taken(part: Part, rows: slice | np.ndarray) -> Part:

@@ -11,9 +11,13 @@ import math
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, constraints
-from torch.nn import functional as F
 
-from ancestral.distributions.pixels import BINARY_SPACES, discretised_logistic_log_prob
+from ancestral.distributions.pixels import (
+    BINARY_SPACES,
+    are_levels,
+    bernoulli_log_prob,
+    discretised_logistic_log_prob,
+)
 from ancestral.errors import InputError
 from ancestral.numerics import bounded_log_variance
 
@@ -49,7 +53,7 @@ class PixelOutput:
 
     def check(self, x: Tensor) -> None:
         """Raises:    InputError: values that are none of the levels."""
-        if not ((x >= 0) & (x < self.levels) & (x == x.round())).all():
+        if not are_levels(x, self.levels):
             raise InputError(f"this model gives a probability to whole pixels 0 to {self.levels - 1}: found others")
 
 
@@ -62,7 +66,7 @@ class BernoulliOutput(PixelOutput):
         return Bernoulli(logits=parameters[..., 0], validate_args=False)
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        return -F.softplus((1 - 2 * x) * parameters[..., 0], threshold=40)
+        return bernoulli_log_prob(parameters[..., 0], x)
 
     def noise(self, uniform: Tensor) -> Tensor:
         # x = 1 where u >= 1 - p, that is where the logit is at least that of 1 - u

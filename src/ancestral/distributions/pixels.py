@@ -17,10 +17,22 @@ from ancestral.registry import registered
 BINARY_SPACES = ("binary", "static", "threshold")
 
 
-class BernoulliImage(Distribution):
-    """Independent binary pixels, log p(x) = -sum_d softplus((1 - 2 x_d) l_d) for logits l.
+def are_levels(x: Tensor, levels: int) -> bool:
+    """Whether all values are among 0, 1, ..., levels - 1."""
+    return bool(((x == x.round()) & (x >= 0) & (x < levels)).all())
+
+
+def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
+    """log Bernoulli(x; sigmoid(l)) = -softplus((1 - 2 x) l), elementwise, nats.
 
     One pass over the logits, nothing clamped: probabilities sum to one in every precision.
+    """
+    # softplus(l) is l beyond the threshold; 40 makes that exact in double precision too
+    return -F.softplus((1 - 2 * x) * logits, threshold=40)
+
+
+class BernoulliImage(Distribution):
+    """Independent binary pixels: log p(x) is the sum of `bernoulli_log_prob` over the image.
 
     Args:      logits: shape (*batch, *event). event_dims: how many axes the image has.
     """
@@ -43,9 +55,7 @@ class BernoulliImage(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        # softplus(l) is l beyond the threshold; 40 makes that exact in double precision too
-        surprise = F.softplus((1 - 2 * value) * self.logits, threshold=40)
-        return -surprise.flatten(-len(self.event_shape)).sum(-1)
+        return bernoulli_log_prob(self.logits, value).flatten(-len(self.event_shape)).sum(-1)
 
     def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
         with torch.no_grad():

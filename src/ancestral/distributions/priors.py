@@ -130,12 +130,9 @@ class FlowPrior(Conditional):
     Reference: Chen et al., 2017, section 3.2, arXiv 1611.02731 (an autoregressive flow as the prior).
     """
 
-    origin: Tensor
-
     def __init__(self, latents: int, bijection: Bijection) -> None:
         super().__init__()
-        self.bijection = bijection
-        self.register_buffer("origin", torch.zeros(latents), persistent=False)
+        self.base, self.bijection = StandardNormal(latents), bijection
 
     def forward(self, context: Tensor | None = None) -> FlowDistribution:
-        return FlowDistribution(diagonal_gaussian(self.origin, torch.zeros_like(self.origin)), self.bijection)
+        return FlowDistribution(self.base(), self.bijection)

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.distributions import Categorical
 from torch.nn import functional as F
 
-from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.errors import InputError
 from ancestral.models.kinds import ExactModel, as_images
 from ancestral.registry import registered
@@ -70,7 +70,7 @@ class SigmoidBeliefNet(ExactModel):
 
         Raises:    InputError, while not training, for pixels that are neither 0 nor 1.
         """
-        if not self.training and not ((x == 0) | (x == 1)).all():
+        if not self.training and not are_levels(x, 2):
             raise InputError("a sigmoid belief net gives a probability to binary pixels only: found others than 0, 1")
         return _LogSumOverPairs.apply(*self._joint(x))  # type: ignore[return-value]
 

@@ -8,9 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, constraints
-from torch.nn import functional as F
 
-from ancestral.distributions.pixels import BINARY_SPACES, BernoulliPixels
+from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, BernoulliPixels
 from ancestral.errors import InputError
 from ancestral.models.belief_net import SigmoidBeliefNet
 from ancestral.models.kinds import LatentModel
@@ -57,15 +56,10 @@ class BernoulliChain(Distribution):
         layers = list(value.split(self.widths, -1))
         if self.backwards:
             layers.reverse()
-        total = _log_bernoulli(self.first_logits, layers[0])
+        total = BernoulliImage(self.first_logits, 1).log_prob(layers[0])
         for logits_of, (before, after) in zip(self.maps, pairwise(layers), strict=True):
-            total = total + _log_bernoulli(logits_of(before), after)
+            total = total + BernoulliImage(logits_of(before), 1).log_prob(after)
         return total
-
-
-def _log_bernoulli(logits: Tensor, h: Tensor) -> Tensor:
-    """log Bernoulli(h; sigmoid(logits)), summed over the last axis."""
-    return -F.softplus((1 - 2 * h) * logits, threshold=40).sum(-1)
 
 
 class Centred(nn.Module):

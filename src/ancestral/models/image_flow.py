@@ -17,11 +17,12 @@ from ancestral.distributions.bijections import (
     InvertibleConv1x1,
     Logit,
 )
-from ancestral.distributions.conditional import Conditional, diagonal_gaussian
+from ancestral.distributions.conditional import Conditional
 from ancestral.distributions.couplings import AffineCoupling, build_coupling
 from ancestral.distributions.dequantisation import UniformDequantisation, VariationalDequantisation
 from ancestral.distributions.multiscale import MultiScale, Squeeze
-from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.distributions.pixels import BINARY_SPACES, are_levels
+from ancestral.distributions.priors import StandardNormal
 from ancestral.errors import InputError, NotComputable
 from ancestral.models.kinds import LatentModel, Weighing
 from ancestral.networks.gated import GatedConvNet
@@ -46,7 +47,6 @@ class ImageFlow(LatentModel):
         torch.Size([3, 5])
     """
 
-    origin: Tensor
     levels: int
 
     def __init__(
@@ -56,12 +56,11 @@ class ImageFlow(LatentModel):
         self.bijection, self.dequantisation = bijection, dequantisation
         self.event_shape, self.levels = tuple(event_shape), levels
         self.spaces = ("levels", *BINARY_SPACES) if levels == 2 else ("levels",)
-        self.register_buffer("origin", torch.zeros(math.prod(event_shape)), persistent=False)
+        self.base = StandardNormal(math.prod(event_shape))
 
     def distribution(self) -> FlowDistribution:
         """p_Y, the density of y = (x + u) / L in (0, 1)^D."""
-        base = diagonal_gaussian(self.origin, torch.zeros_like(self.origin))
-        return FlowDistribution(base, self.bijection, event_shape=self.event_shape)
+        return FlowDistribution(self.base(), self.bijection, event_shape=self.event_shape)
 
     def prior(self) -> Distribution:
         raise NotComputable("the latent of an image flow is its dequantisation noise, which has no prior of its own")
@@ -71,7 +70,7 @@ class ImageFlow(LatentModel):
 
         Raises:    InputError, while not training, for pixels that are no whole levels.
         """
-        if not self.training and not ((x == x.round()) & (x >= 0) & (x < self.levels)).all():
+        if not self.training and not are_levels(x, self.levels):
             raise InputError(
                 f"a flow of {self.levels} levels gives a probability to whole levels 0 to {self.levels - 1}"
             )
@@ -103,7 +102,7 @@ class ImageFlow(LatentModel):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """z ~ N(0, I), then the level of each pixel of f^-1(z)."""
-        return self.decode(torch.randn(n, len(self.origin), dtype=self.dtype, device=self.origin.device))
+        return self.decode(torch.randn(n, self.base.latents, dtype=self.dtype, device=self.base.origin.device))
 
 
 def image_bijection(settings: FlowSettings, event_shape: tuple[int, ...]) -> Chain:

@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.nn import functional as F
 
 from ancestral.distributions.outputs import CategoricalOutput, pixel_output
@@ -17,7 +16,7 @@ from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.made_sampling import draw_in_order
 from ancestral.networks.masked import MaskedLinear
 from ancestral.networks.mlp import ACTIVATIONS
-from ancestral.numerics import log_mean_exp, seed_for
+from ancestral.numerics import lasting_permutation, log_mean_exp, seed_for
 from ancestral.registry import registered
 from ancestral.settings.autoregressive import MADESettings
 
@@ -119,11 +118,8 @@ class MADE(AutoregressiveModel):
         return log_mean_exp(torch.stack([self.log_prob_under(x, ordering) for ordering in each]), 0)
 
     def predict(self, x: Tensor) -> Tensor:
+        """Of the first ordering, as are `conditionals` and `draw`."""
         return self.predict_under(x, torch.zeros(1, dtype=torch.long, device=x.device))
-
-    def conditionals(self, x: Tensor) -> Distribution:
-        """p(x_d | pixels before d in the first ordering) for every d, batch shape = shape of x; exact."""
-        return super().conditionals(x)
 
     @torch.no_grad()
     def draw(self, noise: Tensor) -> Tensor:
@@ -153,15 +149,12 @@ class MADE(AutoregressiveModel):
 
 
 def _orderings(pixels: int, hidden: Sequence[int], count: int, seed: int) -> tuple[Tensor, list[Tensor]]:
-    """Positions 1..D of the pixels, shape (J, D), and the degrees of each hidden layer, shapes (J, width).
-
-    The same for the same seed on every machine and for ever: only raw numbers of the generator are used.
-    """
+    """Positions 1..D of the pixels, shape (J, D), and the degrees of each hidden layer, shapes (J, width)."""
 
     def shuffled(values: np.ndarray, *name: int | str) -> np.ndarray:
         if count == 1:
             return values
-        return values[np.random.PCG64(seed_for(seed, *name)).random_raw(len(values)).argsort(kind="stable")]
+        return values[lasting_permutation(len(values), seed_for(seed, *name))]
 
     spread = [1 + np.arange(width) * max(pixels - 1, 1) // width for width in hidden]
     positions = [shuffled(np.arange(1, pixels + 1), "positions", j) for j in range(count)]

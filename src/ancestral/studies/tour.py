@@ -122,8 +122,8 @@ def run_study(workshop: Workshop) -> Path:
 def _scores(runs: dict[str, Run]) -> Section:
     tables = []
     for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels"), (None, "Points of the plane")):
-        here = list(_best_scores(runs, pixels))
-        order = rank(list(_best_scores(runs, pixels).values()))
+        best = _best_scores(runs, pixels)
+        here, order = list(best), rank(list(best.values()))
         named = [(TITLES[here[i]], score) for i in order for score in runs[here[i]].scores()]
         ceiling = target_score(runs[here[0]].data)  # of points, whose density is known
         named = [("the target itself", ceiling), *named] if ceiling else named

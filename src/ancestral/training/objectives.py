@@ -21,7 +21,7 @@ from ancestral.models.made import MADE
 from ancestral.numerics import log_mean_exp
 from ancestral.settings.belief_net import BeliefNetSettings
 from ancestral.settings.coding import VAESettings
-from ancestral.training.estimators import ScoreFunction, vimco, wake_sleep
+from ancestral.training.estimators import ScoreFunction, vimco, wake_sleep, with_gradient_of
 
 Terms = dict[str, Tensor]
 # each objective asks for the kind of model it can be computed of, so the first argument is left open here
@@ -109,8 +109,7 @@ def dreg(model: LatentModel, x: Tensor, k: int = 5) -> Terms:
         latent_axes = (1,) * (z.dim() - 2)
         z.register_hook(lambda gradient: gradient * weights.unflatten(1, (-1, *latent_axes)))
     surrogate = -(weights * log_w).sum(0)
-    # the value of the bound with the gradient of the surrogate
-    return {"loss": surrogate + (-log_mean_exp(log_w, 0) - surrogate).detach()}
+    return {"loss": with_gradient_of(surrogate, -log_mean_exp(log_w, 0))}
 
 
 def objective_for(settings: object, model: Model) -> Objective:
