@@ -14,21 +14,27 @@ from lightning_fabric import Fabric
 from ancestral.data.pixels import PixelBatches
 from ancestral.errors import InputError, TrainingDiverged
 from ancestral.evaluation import likelihood
+from ancestral.evaluation.diversity import brightness_shift, covered_share, spread_ratio
 from ancestral.figures.style import save_figure
 from ancestral.files import write_json
 from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.build import build_model
+from ancestral.models.gan import GAN
 from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.numerics import keep_large_blocks, seed_device, seed_for, seeded_noise
 from ancestral.run import Run, RunData
 from ancestral.settings.families import Settings, settings_for
+from ancestral.settings.gan import GANSettings
 from ancestral.settings.mixture import MixtureSettings
+from ancestral.training.adversarial import AdversarialStep, build_critic
 from ancestral.training.checkpoint import load_state
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
 from ancestral.training.objectives import objective_for
 from ancestral.training.steps import EMStep, GradientStep, Step
+
+LOOKED_AT = 512  # draws and images beside each other after each epoch of a model without a likelihood
 
 
 def fit(
@@ -130,13 +136,30 @@ def build_fabric(settings: Settings) -> Fabric:
 
 
 def build_step(settings: Settings, fabric: Fabric, model: Model, train: PixelBatches) -> Step:
-    """The way of training that the settings name."""
+    """The way of training that the settings name.
+
+    Raises:    InputError: it needs classes that the training images do not have.
+    """
     model.to(fabric.device)
     if isinstance(settings.model, MixtureSettings) and settings.model.method == "em":
         assert isinstance(model, MixtureOfBernoullis)
         return EMStep(model, settings.model.smoothing)
     total = settings.training.epochs * train.batches_per_epoch(settings.training.batch_size)
+    if isinstance(settings.model, GANSettings):
+        assert isinstance(model, GAN)
+        if settings.model.classes:
+            _refuse_other_classes(train, settings.model.classes)
+        with seeded_noise(seed_for(settings.training.seed, "critic")):
+            critic = build_critic(settings.model, model.event_shape)
+        return AdversarialStep(fabric, model, critic, settings.model, settings.training, total)
     return GradientStep(fabric, model, objective_for(settings.model, model), settings.training, total)
+
+
+def _refuse_other_classes(train: PixelBatches, classes: int) -> None:
+    if train.labels is None:
+        raise InputError(f"--classes {classes}: these {train.space.noun} have no labels")
+    if train.labels.max() >= classes:
+        raise InputError(f"--classes {classes}: the labels of these images go up to {int(train.labels.max())}")
 
 
 def validation(settings: Settings, data: RunData, device: torch.device) -> Callable[[Model], Sequence[Reading]]:
@@ -158,7 +181,7 @@ def validation(settings: Settings, data: RunData, device: torch.device) -> Calla
             for split, images in batches.items()
             if len(images)
             for name, value in held_out_losses(model, images).items()
-        ]
+        ] + (_looks(model, data, seed_for(settings.training.seed, "looks")) if isinstance(model, GAN) else [])
 
     return readings
 
@@ -176,8 +199,22 @@ def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
         }
     if isinstance(model, LatentModel):
         return {"negative_elbo": -likelihood.elbo(model, images).mean().item()}
+    if isinstance(model, GAN):
+        return {}
     assert isinstance(model, Autoencoder)
     return {"reconstruction": likelihood.distortion(model, images).mean().item()}
+
+
+def _looks(model: GAN, data: RunData, seed: int) -> list[Reading]:
+    """How varied and how bright draws are beside held-out data, for want of a likelihood; always the same noise."""
+    held_out = data.held("valid" if len(data.dataset.valid) else "train", LOOKED_AT, model.origin.device)
+    x = held_out.first(LOOKED_AT)
+    seed_device(x.device, seed)
+    draws = model.sample(len(x)).to(x.dtype)
+    looks = {"diversity": spread_ratio(draws, x), "coverage": covered_share(draws, x)}
+    if model.draws_images:
+        looks["brightness"] = brightness_shift(draws, x)
+    return [Reading("samples", name, value) for name, value in looks.items()]
 
 
 def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:

@@ -90,7 +90,8 @@ class RunData:
 
     def training(self, seed: int, device: Any = "cpu") -> PixelBatches:
         """The training images; dynamic pixels are drawn afresh in each epoch."""
-        return PixelBatches(self.dataset.train.images, self.space, seed, device, fresh=True)
+        train = self.dataset.train
+        return PixelBatches(train.images, self.space, seed, device, fresh=True, labels=train.labels)
 
     def held(self, split: str, count: int | None = None, device: Any = "cpu") -> PixelBatches:
         """A split for evaluation: dynamic pixels are drawn once, the same for every run."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -66,6 +67,13 @@ class PixelSpace:
         return f"{dataset}, {SPACES[self.name].format(levels=self.levels)}"
 
 
+class Batch(NamedTuple):
+    """Some images of a split: x, float32, shape (B, *event_shape), and their labels, shape (B,), where known."""
+
+    x: Tensor
+    labels: Tensor | None = None
+
+
 class PixelBatches:
     """The images of one split as batches in a pixel space.
 
@@ -75,6 +83,7 @@ class PixelBatches:
     Args:      images: uint8, shape (N, C, H, W); or points, float32, shape (N, 2). space: what to turn them
                into. seed: of order and draws. device: where they live. fresh: for `binary`, draw pixels anew
                in every epoch (training); otherwise one draw, the same for every run (evaluation).
+               labels: classes, shape (N,), where known.
     """
 
     def __init__(
@@ -84,6 +93,7 @@ class PixelBatches:
         seed: int = 0,
         device: torch.device | str = "cpu",
         fresh: bool = False,
+        labels: Tensor | None = None,
     ) -> None:
         self.event_shape = tuple(images.shape[1:])
         self.space, self.seed, self.device = space, seed, torch.device(device)
@@ -95,6 +105,7 @@ class PixelBatches:
         else:
             self._convert = space.convert
         self.raw = images.to(self.device)
+        self.labels = None if labels is None else labels.to(self.device)
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -103,21 +114,20 @@ class PixelBatches:
         """Steps of one epoch; a last short batch is a step like the others."""
         return -(-len(self) // batch_size)
 
-    def shuffled(self, epoch: int, batch_size: int, first: int = 0) -> Iterator[Tensor]:
-        """The batches of an epoch from number `first` on, in the order of (seed, epoch).
-
-        Yields:    float32, shape (batch_size or fewer, *event_shape).
-        """
+    def shuffled(self, epoch: int, batch_size: int, first: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch from number `first` on, in the order of (seed, epoch)."""
         generator = torch.Generator().manual_seed(seed_for(self.seed, "order", epoch))
         order = torch.randperm(len(self), generator=generator).to(self.device)
         draws = torch.Generator(self.device)
         for batch in range(first, self.batches_per_epoch(batch_size)):
-            raw = self.raw.index_select(0, order[batch * batch_size : (batch + 1) * batch_size])
+            chosen = order[batch * batch_size : (batch + 1) * batch_size]
+            raw = self.raw.index_select(0, chosen)
+            labels = None if self.labels is None else self.labels.index_select(0, chosen)
             if self._drawn_per_batch:
                 draws.manual_seed(seed_for(self.seed, "pixels", epoch, batch))
-                yield self.space.convert(raw, draws)
+                yield Batch(self.space.convert(raw, draws), labels)
             else:
-                yield self._convert(raw)
+                yield Batch(self._convert(raw), labels)
 
     def in_order(self, rows: int) -> Iterator[Tensor]:
         """All images in the order stored, `rows` at a time, the last batch perhaps shorter."""

@@ -3,6 +3,7 @@
 from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.belief_net import SigmoidBeliefNet
 from ancestral.models.flow import NormalizingFlow
+from ancestral.models.gan import GAN
 from ancestral.models.helmholtz import HelmholtzMachine
 from ancestral.models.image_flow import ImageFlow
 from ancestral.models.kinds import ExactModel, ImplicitModel, LatentModel, Model, load_model
@@ -12,6 +13,7 @@ from ancestral.models.pixelcnn import PixelCNN
 from ancestral.models.vae import VAE
 
 __all__ = [
+    "GAN",
     "MADE",
     "VAE",
     "Autoencoder",

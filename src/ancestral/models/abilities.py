@@ -9,6 +9,7 @@ from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.belief_net import SigmoidBeliefNet
 from ancestral.models.flow import NormalizingFlow
+from ancestral.models.gan import GAN
 from ancestral.models.helmholtz import HelmholtzMachine
 from ancestral.models.image_flow import ImageFlow
 from ancestral.models.kinds import ExactModel, LatentModel, Model
@@ -27,6 +28,7 @@ FAMILIES: tuple[type[Model], ...] = (
     Autoencoder,
     NormalizingFlow,
     ImageFlow,
+    GAN,
 )
 # ability in words, and the method that a family has if it has the ability
 METHODS = {

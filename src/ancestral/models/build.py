@@ -8,6 +8,7 @@ from typing import Any
 from ancestral.errors import InputError
 from ancestral.models.autoencoder import build_autoencoder
 from ancestral.models.flow import build_flow
+from ancestral.models.gan import build_gan
 from ancestral.models.helmholtz import build_belief_net
 from ancestral.models.kinds import Model
 from ancestral.models.made import build_made
@@ -18,6 +19,7 @@ from ancestral.settings.autoregressive import MADESettings, PixelCNNSettings
 from ancestral.settings.belief_net import BeliefNetSettings
 from ancestral.settings.coding import AutoencoderSettings, VAESettings
 from ancestral.settings.flow import FlowSettings
+from ancestral.settings.gan import GANSettings
 from ancestral.settings.mixture import MixtureSettings
 
 BUILDERS: dict[type, Callable[[Any, tuple[int, ...], int, str], Model]] = {
@@ -28,6 +30,7 @@ BUILDERS: dict[type, Callable[[Any, tuple[int, ...], int, str], Model]] = {
     VAESettings: build_vae,
     AutoencoderSettings: build_autoencoder,
     FlowSettings: build_flow,
+    GANSettings: build_gan,
 }
 
 

@@ -24,7 +24,8 @@ class ConvEncoder(nn.Module):
     """3x3 convolutions, then one linear layer: (..., C, H, W) to (..., *out_shape).
 
     Args:      in_shape: (C, H, W). channels, strides: one per convolution; stride s divides the sides by s,
-               rounding up. out_shape: event shape of the result.
+               rounding up. out_shape: event shape of the result. dropout: share of the numbers after each
+               activation that is left out in training.
     Reference: channels (32, 64, 128, 256), strides (1, 2, 2, 2) is the encoder of `csds600`;
                (32, 32, 64, 64, 64) with (2, 1, 2, 1, 2) that of `uva2020`.
     """
@@ -37,6 +38,7 @@ class ConvEncoder(nn.Module):
         out_shape: Sequence[int],
         activation: str = "relu",
         glorot: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
@@ -44,6 +46,8 @@ class ConvEncoder(nn.Module):
         width = in_shape[0]
         for next_width, stride in zip(channels, strides, strict=True):
             layers += [nn.Conv2d(width, next_width, 3, stride, padding=1), ACTIVATIONS[activation]()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
             width = next_width
         height, breadth = (sizes_before(side, strides)[-1] for side in in_shape[1:])
         self.convolutions = nn.Sequential(*layers)
@@ -63,7 +67,8 @@ class ConvDecoder(nn.Module):
 
     Args:      channels: of the maps that enter each layer, from the smallest on. strides: 1 or 2 per layer;
                stride 2 doubles the sides, or gives 2n - 1 where the output's size asks for it.
-               out_shape: (C, H, W), H and W of any size.
+               out_shape: (C, H, W), H and W of any size. batch_norm: standardise what enters each activation
+               over the batch, as the generators of GANs do; a density must not.
     Reference: channels (128, 128, 64, 32), strides (2, 2, 2, 1) is the decoder of `csds600`;
                (64, 64, 64, 32, 32) with (2, 1, 2, 1, 2) that of `uva2020`.
     """
@@ -76,6 +81,7 @@ class ConvDecoder(nn.Module):
         out_shape: Sequence[int],
         activation: str = "relu",
         glorot: bool = False,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         self.in_dims, self.out_shape = len(in_shape), tuple(out_shape)
@@ -85,6 +91,8 @@ class ConvDecoder(nn.Module):
         layers: list[nn.Module] = []
         widths = [*channels, out_shape[0]]
         for i, stride in enumerate(strides):
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(widths[i]))
             layers.append(ACTIVATIONS[activation]())
             if stride == 1:
                 layers.append(nn.Conv2d(widths[i], widths[i + 1], 3, padding=1))

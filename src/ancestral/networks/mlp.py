@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 from torch import Tensor, nn
 
 from ancestral.registry import registered
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": nn.LeakyReLU,
+    "leaky-relu-0.2": partial(nn.LeakyReLU, 0.2),  # what the networks of GANs use
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
@@ -37,7 +39,8 @@ class MLP(nn.Module):
 
     Args:      in_shape, out_shape: event shapes; several axes are flattened and restored.
                hidden: widths of the hidden layers, perhaps none. activation: a name in `ACTIVATIONS`.
-               glorot: Glorot-uniform weights instead of torch's default.
+               glorot: Glorot-uniform weights instead of torch's default. dropout: share of the hidden units that
+               is left out in training.
     Example:
         >>> MLP([1, 8, 8], [32], [4])(__import__("torch").zeros(5, 1, 8, 8)).shape
         torch.Size([5, 4])
@@ -50,14 +53,17 @@ class MLP(nn.Module):
         out_shape: Sequence[int],
         activation: str = "relu",
         glorot: bool = False,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.in_dims, self.out_shape = len(in_shape), tuple(out_shape)
         widths = [math.prod(in_shape), *hidden, math.prod(out_shape)]
         layers: list[nn.Module] = []
-        for width, next_width in pairwise(widths):
+        for width, next_width in pairwise(widths[:-1]):
             layers += [nn.Linear(width, next_width), ACTIVATIONS[activation]()]
-        self.layers = nn.Sequential(*layers[:-1])
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
         if glorot:
             initialise_glorot(self)
 

@@ -9,6 +9,7 @@ from ancestral.settings.coding import AutoencoderSettings, CodingSettings, VAESe
 from ancestral.settings.data import DataSettings
 from ancestral.settings.families import FAMILIES, Settings, settings_for
 from ancestral.settings.flow import FlowSettings
+from ancestral.settings.gan import GANSettings
 from ancestral.settings.mixture import MixtureSettings
 from ancestral.settings.training import TrainingSettings
 
@@ -19,6 +20,7 @@ __all__ = [
     "CodingSettings",
     "DataSettings",
     "FlowSettings",
+    "GANSettings",
     "MADESettings",
     "MixtureSettings",
     "PixelCNNSettings",

@@ -7,17 +7,14 @@ from typing import ClassVar, Literal
 
 from ancestral.errors import InputError
 from ancestral.settings.checks import check_choices, check_numbers
-from ancestral.settings.data import PixelSpaceName
+from ancestral.settings.suited import FamilySettings
 
 OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
 
 
 @dataclass(frozen=True)
-class MADESettings:
+class MADESettings(FamilySettings):
     """Masked autoencoder for distribution estimation: exact log-likelihood."""
-
-    default_pixels: ClassVar[PixelSpaceName] = "threshold"
-    default_learning_rate: ClassVar[float] = 1e-3
 
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers; none: a fully visible belief net"""
@@ -41,10 +38,9 @@ class MADESettings:
 
 
 @dataclass(frozen=True)
-class PixelCNNSettings:
+class PixelCNNSettings(FamilySettings):
     """Gated causal convolutions: exact log-likelihood of images."""
 
-    default_pixels: ClassVar[PixelSpaceName] = "threshold"
     default_learning_rate: ClassVar[float] = 2e-3
 
     channels: int = 64

@@ -7,17 +7,16 @@ from typing import ClassVar, Literal
 
 from ancestral.errors import InputError
 from ancestral.settings.checks import check_choices, check_numbers, shown
-from ancestral.settings.data import PixelSpaceName
+from ancestral.settings.suited import FamilySettings
 
 MOST_EXACT = 20
 """Latents whose 2^M states can still be summed in each step."""
 
 
 @dataclass(frozen=True)
-class BeliefNetSettings:
+class BeliefNetSettings(FamilySettings):
     """Sigmoid belief net: binary latents; exact log-likelihood of a small one, a lower bound for deep ones."""
 
-    default_pixels: ClassVar[PixelSpaceName] = "threshold"
     default_learning_rate: ClassVar[float] = 1e-2
 
     latents: tuple[int, ...] = (8,)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from ancestral.errors import InputError
 from ancestral.settings.checks import check_choices, check_numbers, shown
-from ancestral.settings.data import PixelSpaceName
+from ancestral.settings.suited import FamilySettings
 
 
 @dataclass(frozen=True)
-class CodingSettings:
+class CodingSettings(FamilySettings):
     """Encoder, decoder and pixel likelihood."""
-
-    default_pixels: ClassVar[PixelSpaceName] = "threshold"
-    default_learning_rate: ClassVar[float] = 1e-3
 
     latents: int = 20
     """M, the dimension of z"""

@@ -11,6 +11,7 @@ from ancestral.settings.belief_net import BeliefNetSettings
 from ancestral.settings.coding import AutoencoderSettings, VAESettings
 from ancestral.settings.data import POINT_SETS, DataSettings
 from ancestral.settings.flow import FlowSettings
+from ancestral.settings.gan import GANSettings
 from ancestral.settings.mixture import MixtureSettings
 from ancestral.settings.training import TrainingSettings
 
@@ -20,7 +21,7 @@ class Settings:
     """All that determines a run, besides the versions of the software."""
 
     family: str
-    model: Any  # one of the classes in FAMILIES
+    model: Any  # of one of the classes in FAMILIES, each a FamilySettings
     data: DataSettings = field(default_factory=DataSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -28,9 +29,10 @@ class Settings:
         if self.data.pixels is None and self.data.data not in POINT_SETS:
             suited = replace(self.data, pixels=self.model.default_pixels)
             object.__setattr__(self, "data", suited)
-        if self.training.learning_rate is None:
-            suited = replace(self.training, learning_rate=self.model.default_learning_rate)
-            object.__setattr__(self, "training", suited)
+        for name in ("learning_rate", "beta1"):
+            if getattr(self.training, name) is None:
+                suited = replace(self.training, **{name: getattr(self.model, f"default_{name}")})
+                object.__setattr__(self, "training", suited)
 
 
 FAMILIES: dict[str, type] = {
@@ -41,6 +43,7 @@ FAMILIES: dict[str, type] = {
     "vae": VAESettings,
     "autoencoder": AutoencoderSettings,
     "flow": FlowSettings,
+    "gan": GANSettings,
 }
 
 

@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 
 from ancestral.settings.checks import check_choices, check_numbers
 from ancestral.settings.data import PixelSpaceName
+from ancestral.settings.suited import FamilySettings
 
 
 @dataclass(frozen=True)
-class FlowSettings:
+class FlowSettings(FamilySettings):
     """Normalizing flow: exact density of points; a lower bound for images of whole grey levels."""
 
     default_pixels: ClassVar[PixelSpaceName] = "levels"

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ancestral.settings.checks import check_choices, check_numbers
-from ancestral.settings.data import PixelSpaceName
+from ancestral.settings.suited import FamilySettings
 
 
 @dataclass(frozen=True)
-class MixtureSettings:
+class MixtureSettings(FamilySettings):
     """Mixture of Bernoullis: exact log-likelihood of binary pixels."""
 
-    default_pixels: ClassVar[PixelSpaceName] = "threshold"
     default_learning_rate: ClassVar[float] = 1e-2
 
     components: int = 20

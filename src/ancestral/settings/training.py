@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ancestral.errors import InputError
 from ancestral.settings.checks import check_choices, check_numbers
 
-USUAL_RATE = 1e-3
+USUAL_RATE, USUAL_BETA1, BETA2 = 1e-3, 0.9, 0.999
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class TrainingSettings:
     """update rule"""
     learning_rate: float | None = None
     """step size (at its peak, where a schedule is used; default: what suits the family)"""
+    beta1: float | None = None
+    """adam, adamw, adamax: how slowly the gradient's running mean forgets (default: 0.9, for gan 0.5)"""
     weight_decay: float = 0.0
     """decoupled for adamw, added to the gradient for the others"""
     momentum: float = 0.0
@@ -57,10 +60,17 @@ class TrainingSettings:
         check_choices(self)
         check_numbers(self, "epochs batch_size patience validate_every watch_size log_every", 1)
         check_numbers(self, "warmup_steps samples_at seed", 0)
-        check_numbers(self, "weight_decay momentum", 0)
+        check_numbers(self, "weight_decay momentum beta1", 0)
+        if self.beta1 is not None and self.beta1 >= 1:
+            raise InputError(f"--beta1 {self.beta1}: give a number of at least 0 and below 1")
         check_numbers(self, "learning_rate clip_norm", 0, above=True)
 
     @property
     def rate(self) -> float:
         """The learning rate, and the usual one where none was chosen for a family."""
         return USUAL_RATE if self.learning_rate is None else self.learning_rate
+
+    @property
+    def betas(self) -> tuple[float, float]:
+        """Adam's, the first the usual one where none was chosen for a family."""
+        return USUAL_BETA1 if self.beta1 is None else self.beta1, BETA2

@@ -169,12 +169,12 @@ class Loop:
         where, settings = self.position, self.settings
         self.model.train()
         started = time.perf_counter()
-        for x in self.train.shuffled(where.epoch, settings.batch_size, where.batch):
+        for batch in self.train.shuffled(where.epoch, settings.batch_size, where.batch):
             seed_device(self.train.device, seed_for(settings.seed, "step", where.step))
-            self._collect(self.step(x, where.step))
+            self._collect(self.step(batch, where.step))
             where.step += 1
             where.batch += 1
-            self._clock.images += len(x)
+            self._clock.images += len(batch.x)
             last = where.batch == self._steps_per_epoch
             if last:
                 self.step.end_epoch()

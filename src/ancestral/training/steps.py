@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
 
+from ancestral.data.pixels import Batch
 from ancestral.errors import TrainingDiverged
 from ancestral.models.kinds import Model
 from ancestral.models.mixture import MixtureOfBernoullis
@@ -22,7 +23,7 @@ from ancestral.training.objectives import Objective, Terms
 class Step(Protocol):
     """What the loop asks of a way of training."""
 
-    def __call__(self, x: Tensor, step: int) -> Terms:
+    def __call__(self, batch: Batch, step: int) -> Terms:
         """Update on one batch, the `step`-th of the run (from 0); terms of shape (B,), `loss` among them."""
         ...
 
@@ -41,11 +42,11 @@ class Step(Protocol):
 
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
     """The optimiser named in the settings, fused into one kernel where torch has that."""
-    rate, decay = settings.rate, settings.weight_decay
+    rate, betas, decay = settings.rate, settings.betas, settings.weight_decay
     makers: dict[str, Callable[..., Optimizer]] = {
-        "adam": lambda p: Adam(p, rate, weight_decay=decay, fused=True),
-        "adamw": lambda p: AdamW(p, rate, weight_decay=decay, fused=True),
-        "adamax": lambda p: Adamax(p, rate, weight_decay=decay),
+        "adam": lambda p: Adam(p, rate, betas, weight_decay=decay, fused=True),
+        "adamw": lambda p: AdamW(p, rate, betas, weight_decay=decay, fused=True),
+        "adamax": lambda p: Adamax(p, rate, betas, weight_decay=decay),
         "rmsprop": lambda p: RMSprop(p, rate, weight_decay=decay, momentum=settings.momentum),
         "sgd": lambda p: SGD(p, rate, weight_decay=decay, momentum=settings.momentum, fused=True),
     }
@@ -68,6 +69,13 @@ def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) ->
         return settings.rate
     done = (step - settings.warmup_steps) / max(1, total_steps - settings.warmup_steps)
     return settings.rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def set_learning_rate(optimizer: Optimizer, step: int, total_steps: int, settings: TrainingSettings) -> None:
+    """Put the rate of the `step`-th update into the optimiser."""
+    rate = learning_rate_at(step, total_steps, settings)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 class ObjectiveModule(nn.Module):
@@ -103,11 +111,9 @@ class GradientStep:
         self.module, self.optimizer = fabric.setup(module, build_optimizer(module, settings))
         self._look_at_once = fabric.device.type == "cpu"
 
-    def __call__(self, x: Tensor, step: int) -> Terms:
-        rate = learning_rate_at(step, self.total_steps, self.settings)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        terms = self.module(x)
+    def __call__(self, batch: Batch, step: int) -> Terms:
+        set_learning_rate(self.optimizer, step, self.total_steps, self.settings)
+        terms = self.module(batch.x)
         loss = terms["loss"].mean()
         if self._look_at_once and not math.isfinite(loss.item()):
             raise TrainingDiverged(f"the loss is {loss.item()} at step {step + 1}")
@@ -151,14 +157,14 @@ class EMStep:
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, step: int) -> Terms:
-        joint = self.model.joint(x)
+    def __call__(self, batch: Batch, step: int) -> Terms:
+        joint = self.model.joint(batch.x)
         log_prob = joint.logsumexp(1)
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
         responsibilities = (joint - log_prob[:, None]).exp()
         self.counts += responsibilities.sum(0)
-        self.sums += responsibilities.T @ x.flatten(1)
+        self.sums += responsibilities.T @ batch.x.flatten(1)
         return {"loss": -log_prob}
 
     def end_epoch(self) -> None:

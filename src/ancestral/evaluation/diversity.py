@@ -1,0 +1,37 @@
+"""How varied draws are beside held-out data, in the plain distance of pixels: a look cheap enough for each epoch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+NEIGHBOURS = 5
+
+
+def mean_distance(x: Tensor) -> Tensor:
+    """Mean Euclidean distance between two different rows of x. x: (N, D); returns ()."""
+    return torch.pdist(x).mean()
+
+
+def spread_ratio(draws: Tensor, data: Tensor) -> float:
+    """Mean distance between two draws, in units of that between two data: 1 if as varied, 0 if all alike.
+
+    Args:      draws, data: of any event shape, at least two of each.
+    """
+    return (mean_distance(draws.flatten(1)) / mean_distance(data.flatten(1))).item()
+
+
+def covered_share(draws: Tensor, data: Tensor, neighbours: int = NEIGHBOURS) -> float:
+    """Share of the data that have a draw nearer than their own `neighbours`-th nearest of the other data.
+
+    Args:      draws, data: of any event shape, more data than neighbours.
+    Reference: coverage of Naeem et al., 2020, eq. 9, arXiv 2002.09797, in the space of pixels.
+    """
+    draws, data = draws.flatten(1), data.flatten(1)
+    radii = torch.cdist(data, data).kthvalue(neighbours + 1, dim=1).values  # the nearest is the datum itself
+    return (torch.cdist(data, draws).min(1).values <= radii).float().mean().item()
+
+
+def brightness_shift(draws: Tensor, data: Tensor) -> float:
+    """Mean pixel of the draws minus that of the data, in standard deviations of the data's pixels."""
+    return ((draws.mean() - data.mean()) / data.std()).item()

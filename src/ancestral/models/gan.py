@@ -1,0 +1,106 @@
+"""Generative adversarial network: a generator and its prior. Its critic belongs to the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from ancestral.errors import InputError
+from ancestral.models.kinds import ImplicitModel
+from ancestral.networks.conv import ConvDecoder
+from ancestral.networks.mlp import MLP
+from ancestral.registry import registered
+from ancestral.settings.gan import GANSettings
+
+ACTIVATION = "leaky-relu-0.2"
+
+
+@registered
+class GAN(ImplicitModel):
+    """x = G(z) for z ~ N(0, I): images can be drawn, but no formula says how probable one is.
+
+    A conditional GAN draws x = G(z, y) for a class y, every class as often as the others where none is asked
+    for. What enters the generator is called a code: z, and after it y as a one-hot vector.
+
+    Args:      generator: codes (B, M + classes) to (B, *event_shape): through (1 + tanh) / 2 these are images,
+               or they are points of the plane as they are. latents: M. event_shape: of one x. classes: of y,
+               or 0.
+    Reference: Goodfellow et al., 2014, arXiv 1406.2661; Mirza and Osindero, 2014, arXiv 1411.1784.
+    Example:
+        >>> model = build_gan(GANSettings(), (1, 28, 28), levels=256, space="unit")
+        >>> model.sample(3).shape
+        torch.Size([3, 1, 28, 28])
+    """
+
+    levels = None
+    origin: Tensor
+
+    def __init__(self, generator: nn.Module, latents: int, event_shape: Sequence[int], classes: int = 0) -> None:
+        super().__init__()
+        self.generator, self.latents, self.classes = generator, latents, classes
+        self.event_shape = tuple(event_shape)
+        self.draws_images = len(self.event_shape) == 3
+        self.spaces = ("unit",) if self.draws_images else ("points",)
+        self.register_buffer("origin", torch.zeros(latents), persistent=False)
+
+    def codes(self, n: int, labels: Tensor | None = None) -> Tensor:
+        """`n` draws of what enters the generator, shape (n, M + classes).
+
+        Args:      labels: classes of the conditional GAN, shape (n,); None draws them.
+        Raises:    InputError: classes asked of a GAN that knows none, or others than it knows.
+        """
+        z = torch.randn(n, self.latents, dtype=self.origin.dtype, device=self.origin.device)
+        if not self.classes:
+            if labels is not None:
+                raise InputError("this GAN knows no classes: train one with --classes")
+            return z
+        if labels is None:
+            labels = torch.randint(self.classes, (n,), device=z.device)
+        return torch.cat([z, one_hot(labels, self.classes).to(z)], 1)
+
+    def to_pixels(self, raw: Tensor) -> Tensor:
+        """What the generator's last layer gives, as pixels in [0, 1]; points stay what they are."""
+        return (1 + raw.tanh()) / 2 if self.draws_images else raw
+
+    def decode(self, z: Tensor) -> Tensor:
+        """G(z). z: codes, shape (B, M + classes); returns (B, *event_shape)."""
+        return self.to_pixels(self.generator(z))
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        return self.decode(self.codes(n))
+
+    @torch.no_grad()
+    def sample_classes(self, labels: Tensor) -> Tensor:
+        """One draw of each class named. labels: (n,), whole numbers; returns (n, *event_shape).
+
+        Raises:    InputError: the GAN is not conditional, or knows no such class.
+        """
+        if self.classes and not bool(((labels >= 0) & (labels < self.classes)).all()):
+            raise InputError(f"this GAN knows the classes 0 to {self.classes - 1}")
+        return self.decode(self.codes(len(labels), labels))
+
+
+def build_gan(settings: GANSettings, event_shape: tuple[int, ...], levels: int, space: str) -> GAN:
+    """The GAN that the command line's flags describe.
+
+    Raises:    InputError: pixels of whole levels, whose draws would have no gradient; convolutions of points.
+    """
+    if space not in ("unit", "points"):
+        raise InputError(f"a GAN draws real numbers, not {space} pixels: leave --pixels out, or take --pixels unit")
+    code = [settings.latents + settings.classes]
+    if settings.network == "mlp":
+        generator: nn.Module = MLP(
+            code, list(settings.hidden), list(event_shape), ACTIVATION, dropout=settings.dropout
+        )
+    elif space == "points":
+        raise InputError("points of the plane have no neighbours to convolve: leave --network cnn out")
+    else:
+        strides = [2] * len(settings.channels)
+        generator = ConvDecoder(
+            code, list(settings.channels), strides, list(event_shape), ACTIVATION, batch_norm=settings.batch_norm
+        )
+    return GAN(generator, settings.latents, list(event_shape), settings.classes)
