@@ -383,7 +383,7 @@ DRAWINGS = {
     "mixture": ("samples", "reconstructions", "interpolations", "components", "curves"),
     "autoencoder": ("samples", "reconstructions", "interpolations", "manifold", "curves"),
     "levels": ("samples", "reconstructions", "manifold"),
-    "made": ("samples", "steps", "curves"),
+    "made": ("samples", "steps", "curves", "neighbours"),
     "belief-net": ("samples", "reconstructions", "curves"),
     "flow": ("samples", "reconstructions", "interpolations", "curves"),
 }

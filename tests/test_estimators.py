@@ -17,6 +17,7 @@ import zoo
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from ancestral.data.pixels import Batch
 from ancestral.evaluation.contract import all_images
 from ancestral.models.belief_net import all_states
 from ancestral.models.helmholtz import HelmholtzMachine
@@ -274,7 +275,7 @@ def trained(model: HelmholtzMachine, step: GradientStep, first: int, last: int) 
     losses = []
     for number in range(first, last):
         torch.manual_seed(number)
-        losses.append(step(X, number)["loss"])
+        losses.append(step(Batch(X), number)["loss"])
     return losses
 
 

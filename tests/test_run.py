@@ -23,7 +23,7 @@ from torch import Tensor
 import ancestral.files
 import ancestral.fitting as fit_module
 from ancestral import cli
-from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.errors import InputError, TrainingDiverged
 from ancestral.evaluation.score import Score
 from ancestral.files import write_atomically, write_json
@@ -550,12 +550,12 @@ class Scripted:
     def __init__(self, model: Model, values: Sequence[float] = ()) -> None:
         self.model, self.values, self.sizes = model, values, []
 
-    def __call__(self, x: Tensor, step: int) -> Terms:
-        self.sizes.append(len(x))
+    def __call__(self, batch: Batch, step: int) -> Terms:
+        self.sizes.append(len(batch.x))
         value = self.values[step] if self.values else float(step + 1)
         with torch.no_grad():
             self.model.b.fill_(value)  # type: ignore[operator, union-attr]
-        return {"loss": x.flatten(1)[:, 0]}
+        return {"loss": batch.x.flatten(1)[:, 0]}
 
     def end_epoch(self) -> None:
         pass
@@ -668,10 +668,10 @@ def test_the_last_short_minibatch_counts_for_its_images(tmp_path: Path) -> None:
 
 def test_every_epoch_has_its_own_order_of_all_images() -> None:
     data = batches(10)
-    orders = [torch.cat(list(data.shuffled(epoch, 4))).flatten().tolist() for epoch in range(3)]
+    orders = [torch.cat([batch.x for batch in data.shuffled(epoch, 4)]).flatten().tolist() for epoch in range(3)]
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert len({tuple(order) for order in orders}) == 3
-    again = torch.cat(list(data.shuffled(1, 4, first=1))).flatten().tolist()
+    again = torch.cat([batch.x for batch in data.shuffled(1, 4, first=1)]).flatten().tolist()
     assert again == orders[1][4:], "and can be entered in the middle"
 
 

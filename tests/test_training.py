@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ancestral.data.datasets import load_dataset
-from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.fitting import validation
 from ancestral.models.build import build_model
 from ancestral.models.mixture import MixtureOfBernoullis
@@ -31,7 +31,7 @@ def test_expectation_maximisation_never_goes_down() -> None:
     x = PixelBatches(DIGITS.train.images, PixelSpace("threshold", 17)).first(1000).double()
     values = []
     for epoch in range(25):
-        parts = [step(batch, epoch)["loss"] for batch in x.split(300)]
+        parts = [step(Batch(part), epoch)["loss"] for part in x.split(300)]
         with torch.no_grad():
             p = model.logits.sigmoid()
             prior = smoothing * (p.log() + (1 - p).log()).sum() + smoothing * model.component_probs.log().sum()
@@ -46,7 +46,7 @@ def test_one_component_is_the_smoothed_frequency_of_each_pixel() -> None:
     model = MixtureOfBernoullis([1, 8, 8], 1).double()
     step = EMStep(model, 0.5)
     x = PixelBatches(DIGITS.train.images, PixelSpace("threshold", 17)).first(1000).double()
-    step(x, 0)
+    step(Batch(x), 0)
     step.end_epoch()
     assert torch.allclose(model.component_images[0].flatten(), (x.flatten(1).sum(0) + 0.5) / 1001)
 
@@ -55,7 +55,7 @@ def test_one_component_is_the_smoothed_frequency_of_each_pixel() -> None:
 def test_an_epoch_shows_each_image_once_last_short_batch_included(batch_size: int) -> None:
     images = torch.arange(123, dtype=torch.uint8).reshape(-1, 1, 1, 1)
     batches = PixelBatches(images, PixelSpace("levels", 256), seed=1)
-    seen = torch.cat(list(batches.shuffled(0, batch_size))).flatten()
+    seen = torch.cat([batch.x for batch in batches.shuffled(0, batch_size)]).flatten()
     assert torch.equal(seen.sort().values, torch.arange(123.0))
     assert not torch.equal(seen, torch.arange(123.0))
 
@@ -65,7 +65,7 @@ def test_order_is_a_pure_function_of_seed_and_epoch() -> None:
 
     def order(seed: int, epoch: int, first: int = 0) -> torch.Tensor:
         batches = PixelBatches(images, PixelSpace("levels", 256), seed=seed)
-        return torch.cat(list(batches.shuffled(epoch, 32, first))).flatten()
+        return torch.cat([batch.x for batch in batches.shuffled(epoch, 32, first)]).flatten()
 
     torch.manual_seed(9)
     assert torch.equal(order(0, 3), order(0, 3))
@@ -77,7 +77,7 @@ def test_order_is_a_pure_function_of_seed_and_epoch() -> None:
 def test_dynamic_pixels_are_drawn_afresh_with_their_grey_value_as_probability() -> None:
     images = torch.tensor([0, 51, 128, 255], dtype=torch.uint8).repeat(5000).reshape(-1, 1, 1, 4)
     batches = PixelBatches(images, PixelSpace("binary", 256), fresh=True)
-    epochs = [torch.cat(list(batches.shuffled(epoch, 1000))) for epoch in range(2)]
+    epochs = [torch.cat([batch.x for batch in batches.shuffled(epoch, 1000)]) for epoch in range(2)]
     assert not torch.equal(*epochs)
     rates = epochs[0].mean((0, 1, 2))
     assert rates[0] == 0

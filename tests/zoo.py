@@ -12,6 +12,7 @@ from ancestral.distributions.priors import FlowPrior
 from ancestral.models.autoencoder import build_autoencoder
 from ancestral.models.belief_net import SigmoidBeliefNet
 from ancestral.models.flow import build_flow, vector_bijection
+from ancestral.models.gan import GAN, build_gan
 from ancestral.models.helmholtz import HelmholtzMachine
 from ancestral.models.kinds import Model
 from ancestral.models.made import MADE
@@ -20,6 +21,7 @@ from ancestral.models.pixelcnn import PixelCNN
 from ancestral.models.vae import VAE, build_vae
 from ancestral.settings.coding import AutoencoderSettings, VAESettings
 from ancestral.settings.flow import FlowSettings
+from ancestral.settings.gan import GANSettings
 
 Kept = TypeVar("Kept", bound=nn.Module)
 
@@ -81,6 +83,12 @@ def tiny_flow(shape: tuple[int, ...], levels: int, space: str, shake: float = 0.
     return shaken(flow, shake)
 
 
+def tiny_gan(shape: tuple[int, ...], **settings: object) -> GAN:
+    """A GAN whose codes matter."""
+    tiny = GANSettings(**{"latents": 2, "hidden": (8,), **settings})  # type: ignore[arg-type]
+    return shaken(build_gan(tiny, shape, 0, "unit" if len(shape) == 3 else "points"), 0.5)
+
+
 def flow_vae() -> VAE:
     """The tiny VAE with a prior of two small couplings in place of its own."""
     model, layers = tiny_vae(), FlowSettings(layers="affine", depth=2, hidden=(8,), activation="tanh", actnorm=False)
@@ -125,5 +133,9 @@ ZOO: dict[str, Callable[[], Model]] = {
     "flow of images": lambda: tiny_flow((1, 2, 2), 3, "levels", shake=0.15),
     "flow of images, variational": lambda: tiny_flow((1, 2, 2), 2, "levels", dequantisation="variational", shake=0.15),
     "flow of images, binary, affine": lambda: tiny_flow((1, 2, 2), 9, "threshold", layers="affine", shake=0.15),
+    "gan": lambda: tiny_gan((1, 3, 3)),
+    "gan, conditional": lambda: tiny_gan((1, 3, 3), classes=3),
+    "gan, convolutional": lambda: tiny_gan((1, 4, 4), network="cnn", channels=(4,), batch_norm=True),
+    "gan of points": lambda: tiny_gan((2,)),
     "autoencoder": lambda: build_autoencoder(AutoencoderSettings(latents=2, hidden=(8,)), (1, 3, 3), 2, "threshold"),
 }

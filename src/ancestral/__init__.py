@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ancestral.evaluation.contract import check_model
     from ancestral.fitting import fit
+    from ancestral.measuring import measure_run as measure
     from ancestral.models.kinds import Model, load_model
     from ancestral.run import Run, load
     from ancestral.scoring import score_run as evaluate
 
-__all__ = ["Model", "Run", "check_model", "evaluate", "fit", "load", "load_model"]
+__all__ = ["Model", "Run", "check_model", "evaluate", "fit", "load", "load_model", "measure"]
 # name here: module and name there; torch is imported only once one of them is asked for
 _EXPORTS = {
     "Model": ("ancestral.models.kinds", "Model"),
@@ -32,6 +33,7 @@ _EXPORTS = {
     "fit": ("ancestral.fitting", "fit"),
     "load": ("ancestral.run", "load"),
     "load_model": ("ancestral.models.kinds", "load_model"),
+    "measure": ("ancestral.measuring", "measure_run"),
 }
 
 

@@ -1,6 +1,6 @@
 """The command line: `ancestral COMMAND ...`.
 
-Exit codes: 0 done, 2 wrong request or input, 3 training diverged, 130 interrupted.
+Exit codes: 0 done, 2 wrong request or input, 3 training diverged or unhealthy, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import tyro
 
 from ancestral import commands
-from ancestral.errors import InputError, Interrupted, TrainingDiverged
+from ancestral.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
 from ancestral.settings.data import DataSettings
 from ancestral.settings.families import FAMILIES
 from ancestral.settings.training import TrainingSettings
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "sample": commands.sample,
     "draw": commands.draw,
     "compare": commands.compare,
+    "quality": commands.quality,
     "study": commands.study,
     "verify": commands.verify,
     "data": commands.data,
@@ -50,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error, 2)
     except TrainingDiverged as error:
         return _complain(f"training diverged: {error}; the last finite weights are kept", 3)
+    except TrainingUnhealthy as error:
+        return _complain(f"training failed: {error}; the model and its report are kept (--tolerate accepts it)", 3)
     except Interrupted as error:
         return _complain(error, 130)
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from rich.console import Console
 
-from ancestral.errors import InputError, NotComputable
+from ancestral.errors import InputError, NotComputable, TrainingUnhealthy
 from ancestral.settings.data import POINT_SETS, DataSettings
 from ancestral.settings.families import Settings
 from ancestral.settings.training import TrainingSettings
@@ -21,12 +21,14 @@ DrawingName = Literal[
     "samples",
     "reconstructions",
     "interpolations",
+    "walks",
     "manifold",
     "components",
     "steps",
     "curves",
     "density",
     "deformation",
+    "neighbours",
 ]
 screen = Console(stderr=True)
 
@@ -38,6 +40,7 @@ def train(
     training: TrainingSettings = TrainingSettings(),  # noqa: B008
     out: Path | None = None,
     resume: bool = False,
+    tolerate: bool = False,
     json: bool = False,
 ) -> None:
     """Train a model into a run folder: weights, log, scores, pictures and a report.
@@ -45,6 +48,7 @@ def train(
     Args:
         out: run folder (default: runs/FAMILY-DATA)
         resume: go on with what is in the folder
+        tolerate: end with exit code 0 even where the training is judged a failure
         json: print the scores as JSON, and nothing else, on stdout
     """
     from ancestral.fitting import fit_settings
@@ -57,9 +61,15 @@ def train(
     with suppress(NotComputable):  # an autoencoder has pictures to show, but no score
         _score(run, samples=0, split="test", from_prior=False)
     page = write_run_page(run)
-    _show([(run.path.name, score) for score in run.scores()], json)
+    if json or run.scores():
+        _show([(run.path.name, score) for score in run.scores()], json)
     _say_floors([run])
+    for verdict in run.verdicts():
+        _say(verdict.line)
     _say(f"report: {page}")
+    failures = run.health.failures if run.health else ()
+    if failures and not tolerate:
+        raise TrainingUnhealthy("; ".join(f"{failure.name}: {failure.evidence}" for failure in failures))
 
 
 def evaluate(
@@ -93,7 +103,13 @@ def evaluate(
     _say_floors(opened)
 
 
-def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64, seed: int = 0) -> None:
+def sample(
+    run: RunPath,
+    out: Path,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
+    seed: int = 0,
+    label: int | None = None,
+) -> None:
     """Draw new images from a trained model.
 
     Args:
@@ -101,11 +117,13 @@ def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n
         out: a .png file for a picture, or a .npy file for the pixels or points as the model draws them
         n: how many
         seed: of the draws
+        label: only images of this class, from a conditional GAN
     """
     import torch
 
     from ancestral.figures.style import save_figure
     from ancestral.files import write_atomically
+    from ancestral.models.gan import GAN
     from ancestral.numerics import seed_for, seeded_noise
     from ancestral.run import Run
 
@@ -115,8 +133,13 @@ def sample(run: RunPath, out: Path, n: Annotated[int, tyro.conf.arg(aliases=["-n
         raise InputError(f"--out {out}: choose a name that ends in .png or .npy")
     opened = Run(run)
     model = opened.load()
+    draw_some = model.sample
+    if label is not None:
+        if not isinstance(model, GAN):
+            raise NotComputable(f"a {type(model).__name__} knows no classes to draw: leave --label out")
+        draw_some = lambda count: model.sample_classes(torch.full((count,), label))  # noqa: E731
     with seeded_noise(seed_for(seed, "sample")):
-        drawn = torch.cat([model.sample(min(1000, n - first)) for first in range(0, n, 1000)])
+        drawn = torch.cat([draw_some(min(1000, n - first)) for first in range(0, n, 1000)])
     if out.suffix == ".npy":
         import io
 
@@ -168,6 +191,52 @@ def compare(runs: Runs, json: bool = False) -> None:
     order = rank([score for _, score in named])
     _show([named[i] for i in order], json)
     _say_floors(opened)
+
+
+def quality(
+    runs: Runs,
+    count: int | None = None,
+    means: bool = False,
+    threshold: bool = False,
+    seed: int = 0,
+    picture: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Compare samples of runs with real images, in the eyes of a frozen network. Records are added to the runs.
+
+    Args:
+        runs: run folders
+        count: samples, and test and training images to compare with (default: 10000, or as many as there are)
+        means: take E[x | z] in place of draws, where the model has such a mean
+        threshold: cut grey samples and images at one half, to compare them with thresholded ones
+        seed: of the draws
+        picture: also draw a row of samples of each run into this .png file
+        json: print the records as JSON, and nothing else, on stdout
+    """
+    from ancestral.figures.style import save_figure
+    from ancestral.measuring import measure_run, sample_rows
+    from ancestral.progress import counter
+    from ancestral.run_page import quality_table, write_run_page
+
+    _refuse_below_one(count)
+    if picture is not None and picture.suffix != ".png":
+        raise InputError(f"--picture {picture}: choose a name that ends in .png")
+    opened = _opened(runs)
+    named = []
+    for run in opened:
+        with counter(screen, f"drawing from {run.path.name}") as progress:
+            options = {"means": means, "threshold": threshold, "seed": seed}
+            named.append((run.path.name, measure_run(run, count, **options, progress=progress)))
+        write_run_page(run, redraw=False)
+    if json:
+        _print_json([{"run": name, **record.to_json()} for name, record in named])
+    else:
+        _print_table(quality_table(_ranked(named)))
+    for line in dict.fromkeys(record.conditions for _, record in named):
+        _say(line)
+    if picture is not None:
+        save_figure(sample_rows(opened, means=means, threshold=threshold, seed=seed), picture)
+        _say(f"samples: {picture}")
 
 
 def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool = False) -> None:
@@ -274,9 +343,23 @@ def _show(named: list[tuple[str, Any]], as_json: bool) -> None:
     if as_json:
         _print_json([{"run": name, **score.to_json()} for name, score in named])
         return
+    _print_table(score_table(named))
+
+
+def _ranked(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Runs by FID, best first; as they came where their records do not compare, and a line that says so."""
+    from ancestral.evaluation.quality import rank_quality
+
+    try:
+        return [named[i] for i in rank_quality([record for _, record in named])]
+    except InputError as error:
+        _say(str(error))
+        return named
+
+
+def _print_table(shown: Any) -> None:
     from rich.table import Table
 
-    shown = score_table(named)
     table = Table(box=None)
     for i, column in enumerate(shown.header):
         table.add_column(column, justify="right" if i in shown.numeric else "left")

@@ -11,22 +11,26 @@ from torch.distributions import Normal
 
 from ancestral.data.toy import PointDataset
 from ancestral.errors import InputError, NotComputable
+from ancestral.evaluation.neighbours import nearest
 from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.densities import Plane, draw_planes
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
 from ancestral.figures.series import Curve
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.flow import NormalizingFlow
+from ancestral.models.gan import GAN
 from ancestral.models.kinds import Decodes, ExactModel, Infers
 from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.numerics import seed_for, seeded_noise
+from ancestral.models.vae import VAE
+from ancestral.numerics import arcs, lines, seed_for, seeded_noise
 from ancestral.run import PICTURED_POINTS, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PAIRS = 50
+PAIRS, NEIGHBOURS_SHOWN = 50, 30
 INTERPOLATIONS, INTERPOLATION_STEPS = 10, 10
+WALKS, WALK_STEPS = 4, 7  # `uva2020`: five steps between two ends
 MANIFOLD_SIDE = 20
 STEPS_SHOWN = 9
 ROWS = 4096  # points looked at together
@@ -65,15 +69,39 @@ def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     if not 1 <= pairs <= len(test) // 2:
         raise InputError(f"interpolations run between pairs of test images: there are {len(test)} of them")
     x = test.first(2 * pairs)
-    weights = torch.linspace(0, 1, INTERPOLATION_STEPS)[None, :, None]
     with torch.no_grad():
-        z = encode(x).unflatten(0, (pairs, 2))  # (pairs, 2, M)
-        line = torch.lerp(z[:, :1], z[:, 1:], weights.to(z.dtype))
-        images = decode(line.flatten(0, 1))
+        first, last = encode(x).unflatten(0, (pairs, 2)).unbind(1)
+        along = torch.linspace(0, 1, INTERPOLATION_STEPS, dtype=first.dtype)
+        images = decode(lines(first, last, along).flatten(0, 1))
     return image_grid(
         _grey(run, images),
         columns=INTERPOLATION_STEPS,
         title="from one test image to another, through the latent space",
+    )
+
+
+def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
+    """From one draw of the latents to another: `count` straight lines, each above the great arc between its ends.
+
+    Lengths of normal draws differ little in many dimensions, but the middle of a straight line is shorter than any of
+    them: there the model decodes what it was not trained on. An arc keeps the length.
+    """
+    model = run.load()
+    if run.data.space.noun != "images" or not isinstance(model, (GAN, VAE)):
+        raise NotComputable(f"walks are drawn of images between draws of a prior, not by a {type(model).__name__}")
+    with seeded_noise(seed_for(seed, "drawing")), torch.no_grad():
+        if isinstance(model, GAN):  # a walk stays in its class, where there are classes
+            labels = torch.arange(count).repeat_interleave(2) % model.classes if model.classes else None
+            ends, conditions = model.codes(2 * count, labels).split([model.latents, model.classes], 1)
+        else:
+            ends, conditions = model.prior().sample((2 * count,)), torch.zeros(2 * count, 0)
+        first, last = ends.unflatten(0, (count, 2)).unbind(1)
+        along = torch.linspace(0, 1, WALK_STEPS, dtype=ends.dtype)
+        paths = torch.stack([lines(first, last, along), arcs(first, last, along)], 1)  # (count, 2, steps, M)
+        held = conditions[::2, None, None].expand(-1, 2, WALK_STEPS, -1).to(paths)
+        images = model.decode(torch.cat([paths, held], -1).flatten(0, 2))
+    return image_grid(
+        _grey(run, images), columns=WALK_STEPS, title="between draws of the latents: each line above its arc"
     )
 
 
@@ -205,16 +233,31 @@ def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
     )
 
 
+def neighbours(run: Run, count: int = NEIGHBOURS_SHOWN, seed: int = 0) -> Figure:
+    """Draws above the training images nearest to them: is anything remembered?"""
+    if run.data.space.noun != "images":
+        raise NotComputable(f"nearest images are drawn of images; {run.data.name} are {run.data.space.noun}")
+    with seeded_noise(seed_for(seed, "drawing")):
+        drawn = _grey(run, run.load().sample(count))
+    pool = torch.cat([_grey(run, x) for x in run.data.held("train").in_order(ROWS)])
+    _, found = nearest(drawn, pool)
+    return pair_grid(
+        drawn, pool[found], columns=10, labels=("drawn", "nearest"), title="samples and their nearest training images"
+    )
+
+
 DRAWINGS: dict[str, Callable[..., Figure]] = {
     "samples": samples,
     "reconstructions": reconstructions,
     "interpolations": interpolations,
+    "walks": walks,
     "manifold": manifold,
     "components": components,
     "steps": steps,
     "curves": curves,
     "density": density,
     "deformation": deformation,
+    "neighbours": neighbours,
 }
 
 

@@ -18,5 +18,9 @@ class TrainingDiverged(RuntimeError):
     """The loss became infinite or not a number (exit code 3). The last finite state is kept."""
 
 
+class TrainingUnhealthy(RuntimeError):
+    """The training ended, but its model is of no use (exit code 3). Model and report are kept."""
+
+
 class Interrupted(RuntimeError):
     """The training was interrupted by the user; its state is saved (exit code 130)."""

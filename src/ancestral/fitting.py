@@ -11,10 +11,12 @@ from pathlib import Path
 import torch
 from lightning_fabric import Fabric
 
+from ancestral.checkup import Watch, facts_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.errors import InputError, TrainingDiverged
 from ancestral.evaluation import likelihood
 from ancestral.evaluation.diversity import brightness_shift, covered_share, spread_ratio
+from ancestral.evaluation.symptoms import ACTIVE
 from ancestral.figures.style import save_figure
 from ancestral.files import write_json
 from ancestral.models.autoencoder import Autoencoder
@@ -29,7 +31,7 @@ from ancestral.settings.gan import GANSettings
 from ancestral.settings.mixture import MixtureSettings
 from ancestral.training.adversarial import AdversarialStep, build_critic
 from ancestral.training.checkpoint import load_state
-from ancestral.training.log import Reading, TrainingLog
+from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
 from ancestral.training.objectives import objective_for
 from ancestral.training.steps import EMStep, GradientStep, Step
@@ -50,7 +52,8 @@ def fit(
 
     Args:      family: mixture, vae or autoencoder. out: the folder. resume: go on with what is there.
                reporter: told of progress. settings: any of the command line's flags by name, `epochs=5`.
-    Returns:   the run; `run.load()` is the model with its best weights by validation.
+    Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is
+               wrong with the training, if anything.
     Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
                Interrupted: the state so far is kept.
     """
@@ -78,6 +81,7 @@ def fit_settings(
         tensors, facts = load_state(run.checkpoint) if run.begin(settings, data, resume) else ({}, {})
         board = run.path / "tensorboard" if settings.training.tensorboard else None
         log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board)
+        watch = Watch(reporter or Reporter(), facts_for(settings, train), read_log(run.log_path))
         loop = Loop(
             model,
             step,
@@ -87,17 +91,19 @@ def fit_settings(
             log=log,
             checkpoint=run.checkpoint,
             after_epoch=partial(_draw_samples, run, data, settings, fabric.device),
-            reporter=reporter,
+            reporter=watch,
             checkpoint_seconds=checkpoint_seconds,
         )
         if facts:
             loop.restore(tensors, facts)
         try:
             _keep(run, model, loop.run())
+            run.keep_health(watch.conclude())
         except TrainingDiverged as error:
             if loop.best is not None:
                 model.save(run.model_folder)
             write_json(run.path / "training.json", {"reason": "diverged", "detail": str(error)})
+            run.keep_health(watch.conclude(str(error)))
             raise
         finally:
             log.close()
@@ -187,16 +193,22 @@ def validation(settings: Settings, data: RunData, device: torch.device) -> Calla
 
 
 def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
-    """Means over images, in nats, of what is smaller for a better model; the first is what selects weights."""
+    """Means over images, in nats, of what is smaller for a better model; the first is what selects weights.
+
+    Beside them, where the divergence splits, `active_units`: how many latents have one above `ACTIVE` in the mean.
+    """
     if isinstance(model, ExactModel):
         return {"nll": -likelihood.exact_log_prob(model, images).mean().item()}
     if isinstance(model, SplitsElbo):
-        log_likelihood, divergence = likelihood.elbo_parts(model, images)
-        return {
+        log_likelihood, divergence, parts = likelihood.elbo_parts(model, images)
+        losses = {
             "negative_elbo": (divergence - log_likelihood).mean().item(),
             "reconstruction": -log_likelihood.mean().item(),
             "kl": divergence.mean().item(),
         }
+        if parts.shape[1] > 1:
+            losses["active_units"] = float((parts.mean(0) > ACTIVE).sum())
+        return losses
     if isinstance(model, LatentModel):
         return {"negative_elbo": -likelihood.elbo(model, images).mean().item()}
     if isinstance(model, GAN):

@@ -63,6 +63,33 @@ def bounded_log_variance(raw: Tensor, limit: float = LOG_VARIANCE_LIMIT) -> Tens
     return limit * torch.tanh(raw / limit)
 
 
+def lines(first: Tensor, last: Tensor, along: Tensor) -> Tensor:
+    """Straight lines between pairs of vectors. first, last: (B, M); along: (T,), 0 to 1; returns (B, T, M)."""
+    return torch.lerp(first[:, None], last[:, None], along[None, :, None])
+
+
+def arcs(first: Tensor, last: Tensor, along: Tensor) -> Tensor:
+    """Great arcs between the directions of two vectors, lengths changing evenly on the way.
+
+        (1 - t) |a| + t |b|  times  [sin((1 - t) w) a / |a| + sin(t w) b / |b|] / sin w,   cos w = a.b / (|a| |b|)
+
+    Args:      first, last: a and b, shape (B, M). along: t, shape (T,), 0 to 1.
+    Returns:   shape (B, T, M); a straight line where a and b point the same way or opposite ways.
+    Reference: Shoemake, 1985; White, 2016, arXiv 1609.04468.
+    Example:
+        >>> arcs(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([0.5]))
+        tensor([[[1.4142, 1.4142]]])
+    """
+    lengths = first.norm(dim=1, keepdim=True), last.norm(dim=1, keepdim=True)
+    a, b = (vector / length.clamp_min(1e-12) for vector, length in zip((first, last), lengths, strict=True))
+    angle = (a * b).sum(1).clamp(-1, 1).acos()[:, None]  # (B, 1)
+    sine = angle.sin()
+    weights = ((1 - along) * angle).sin() / sine, (along * angle).sin() / sine  # (B, T) each
+    direction = weights[0][..., None] * a[:, None] + weights[1][..., None] * b[:, None]
+    length = torch.lerp(*lengths, along)  # (B, T)
+    return torch.where(sine[..., None] > 1e-4, direction * length[..., None], lines(first, last, along))
+
+
 def seed_for(*parts: int | str) -> int:
     """A 63-bit seed that is a pure function of `parts`: equal parts give equal seeds, others unrelated ones.
 

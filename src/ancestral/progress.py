@@ -54,6 +54,10 @@ class BarReporter(Reporter):
             total = self.bar.tasks[0].total
             self.console.print(f"{self.title}: step {step}/{total:.0f}, {speed}, {metric}", highlight=False)
 
+    def warn(self, line: str) -> None:
+        """A trouble of the training, above the bar."""
+        self.console.print(f"{self.title}: {line}", soft_wrap=True, markup=False, highlight=False)
+
 
 @contextmanager
 def bar(console: Console, title: str) -> Iterator[BarReporter]:

@@ -21,6 +21,7 @@ from ancestral.data.datasets import ImageDataset, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.toy import PointDataset, load_points
 from ancestral.errors import InputError
+from ancestral.evaluation.health import Examination, Verdict
 from ancestral.evaluation.score import Score
 from ancestral.figures.densities import scatter
 from ancestral.figures.grids import image_grid
@@ -147,6 +148,22 @@ class Run:
         """How the training ended, how long it took and how fast it was; empty while it is not over."""
         path = self.path / "training.json"
         return read_json(path) if path.exists() else {}
+
+    @property
+    def health(self) -> Examination | None:
+        """What was found at the end of the training; None while it is not over.
+
+        Raises:    InputError: `health.json` is damaged.
+        """
+        path = self.path / "health.json"
+        return Examination.from_json(read_json(path)) if path.exists() else None
+
+    def verdicts(self) -> list[Verdict]:
+        """What is wrong with the training, failures first; none where it is healthy or not over."""
+        return list(self.health.verdicts) if self.health else []
+
+    def keep_health(self, found: Examination) -> None:
+        write_json(self.path / "health.json", found.to_json())
 
     def load(self) -> Model:
         """The trained model, in evaluation mode.

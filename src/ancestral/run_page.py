@@ -10,8 +10,10 @@ from pathlib import Path
 from ancestral import drawings
 from ancestral.data.pixels import SPACES
 from ancestral.errors import InputError
+from ancestral.evaluation.quality import MEASURES, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
+from ancestral.measuring import stored_quality
 from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.run import Run
 from ancestral.scoring import entropy_in_words, target_score
@@ -21,12 +23,16 @@ CAPTIONS = {
     "its mean is shown.",
     "reconstructions": "Test images above, their reconstructions from the latents beneath.",
     "interpolations": "Straight lines in the latent space between the codes of two test images (the ends of each row).",
+    "walks": "From one draw of the latents to another, in straight lines and, beneath each, along the great arc "
+    "between the same ends, which keeps to latents as long as those the model was trained on.",
     "manifold": "The decoder's mean over the plane of the two latents, at percentiles of the standard normal.",
     "components": "The mean image of each component, with its probability.",
     "steps": "Draws as they come into being: each pixel given those before it. Grey pixels are not drawn yet.",
     "curves": "Learning curves. Training values are those of the minibatches as they were used.",
     "density": "The density the points were drawn from, the one learned, and where the model starts from, in one "
     "colour scale; and draws from the model.",
+    "neighbours": "Draws from the model above, the training image nearest to each (by distance of pixels) beneath: a "
+    "model that remembers would show the same image twice.",
     "deformation": "Lines of equal coordinates in the latent plane and where they lie among the data, and the other "
     "way round: where lines crowd, the flow packs probability together.",
 }
@@ -63,6 +69,22 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
     return Table(header, rows, caption, numeric={1, 2, 3})
 
 
+def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Table:
+    """Sample quality, a column for each run, and last the same measures of real images, which are the floor."""
+    real: dict[tuple[str, ...], Quality] = {}
+    for _, record in named:
+        real.setdefault(tuple(_in_measure(record, name, 1) for name in COMMON_FLOORS), record)
+    header = ["", *(name for name, _ in named), *["real images"] * len(real)]
+    rows = [
+        [title, *(_with_own_floor(record, name) for _, record in named), *(_floor(r, name) for r in real.values())]
+        for name, title in MEASURES.items()
+    ]
+    if len(real) > 1:  # else the line on the conditions says it for all
+        rows.append(["pixels", *(r.space for _, r in named), *(r.space for r in real.values())])
+        rows.append(["images", *(f"{r.count} {r.drawn}" for _, r in named), *(str(r.count) for r in real.values())])
+    return Table(header, rows, caption, numeric=set(range(1, len(header))))
+
+
 def write_run_page(run: Run, redraw: bool = True) -> Path:
     """Draw and write the run's `report.html`; returns its path.
 
@@ -77,10 +99,13 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     scores = [("this run", score) for score in run.scores()]
     floor = target_score(run.data) if scores else None
     shown = [*scores, ("the target itself", floor)] if floor else scores
+    measured = [("this run", record) for record in stored_quality(run)]
     sections = [
         Section("Scores", "" if scores else "Not scored: this kind of model has no likelihood.",
                 tables=[score_table(shown, SCORE_CAPTION)] if scores else []),
+        *_quality_section(measured),
         Section("Pictures", figures=figures),
+        *_health(run),
         Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
     ]  # fmt: skip
     facts = [("test", _in_words(score)) for _, score in scores if score.split == "test"][:2]
@@ -106,6 +131,47 @@ SCORE_CAPTION = (
     "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
     "(smaller is better). A lower bound means that the true value is at least that."
 )
+
+
+QUALITY_CAPTION = (
+    "Small is good for FID, KID and class KL, large for the others. The last column holds the same measures of real "
+    "images: no model can be expected to do better. Near copies, and the distance of pixels to the nearest training "
+    "image, should be as for test images, which stand in brackets."
+)
+OWN_FLOORS = ("near_copies", "nearest")  # they depend on which images a run was trained on
+COMMON_FLOORS = tuple(name for name in MEASURES if name not in OWN_FLOORS)
+FORMATS = {"recognised": "{:.1%}", "near_copies": "{:.1%}", "classes": "{:.0f}", "kid": "{:.4f}", "class_kl": "{:.4f}"}
+
+
+def _quality_section(measured: Sequence[tuple[str, Quality]]) -> list[Section]:
+    if not measured:
+        return []
+    conditions = "\n\n".join(dict.fromkeys(record.conditions for _, record in measured))
+    return [Section("Sample quality", conditions, tables=[quality_table(measured, QUALITY_CAPTION)])]
+
+
+def _in_measure(record: Quality, name: str, which: int) -> str:
+    """One value (0) or its floor (1) in words."""
+    return FORMATS.get(name, "{:.3f}").format(getattr(record, name)[which])
+
+
+def _with_own_floor(record: Quality, name: str) -> str:
+    value = _in_measure(record, name, 0)
+    return f"{value} ({_in_measure(record, name, 1)})" if name in OWN_FLOORS else value
+
+
+def _floor(record: Quality, name: str) -> str:
+    return "" if name in OWN_FLOORS else _in_measure(record, name, 1)
+
+
+def _health(run: Run) -> list[Section]:
+    """What the log shows of the training's health, where it was examined."""
+    found = run.health
+    if found is None:
+        return []
+    rows = [[v.name, v.severity, v.evidence, v.advice] for v in found.verdicts]
+    tables = [Table(["what", "how bad", "evidence", "what to do"], rows)] if rows else []
+    return [Section("Health of the training", found.summary, tables=tables)]
 
 
 def _noun(score: Score) -> str:

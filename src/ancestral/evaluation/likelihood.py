@@ -70,19 +70,20 @@ def elbo(model: LatentModel, images: PixelBatches, seed: int = 0, progress: Prog
     return _per_image(model, images, 10 * BLOCK, model.elbo, seed, progress)
 
 
-def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The same estimate in two: log p(x | z) and KL(q || p) of each image, shapes (N,), float64 nats.
+def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """The same estimate in two: log p(x | z) and KL(q || p) of each image, shapes (N,), float64 nats; and the
+    divergence of each of J independent parts of the latents (a latent each, or all in one), shape (N, J).
 
-    With the same seed their difference is `elbo`, draw for draw.
+    With the same seed the difference of the first two is `elbo`, draw for draw.
     """
 
     def value(x: Tensor) -> Tensor:
         log_likelihood, divergence = model.elbo_parts(x)
-        return torch.stack([log_likelihood, divergence.sum(1)], 1)
+        return torch.cat([log_likelihood[:, None], divergence.sum(1, keepdim=True), divergence], 1)
 
     assert isinstance(model, Model)
-    log_likelihood, divergence = _per_image(model, images, 10 * BLOCK, value, seed, None).unbind(1)
-    return log_likelihood, divergence
+    columns = _per_image(model, images, 10 * BLOCK, value, seed, None)  # (N, 2 + J)
+    return columns[:, 0], columns[:, 1], columns[:, 2:]
 
 
 def distortion(model: Autoencoder, images: PixelBatches, progress: Progress | None = None) -> Tensor:

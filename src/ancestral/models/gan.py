@@ -93,14 +93,19 @@ def build_gan(settings: GANSettings, event_shape: tuple[int, ...], levels: int, 
         raise InputError(f"a GAN draws real numbers, not {space} pixels: leave --pixels out, or take --pixels unit")
     code = [settings.latents + settings.classes]
     if settings.network == "mlp":
-        generator: nn.Module = MLP(
-            code, list(settings.hidden), list(event_shape), ACTIVATION, dropout=settings.dropout
-        )
+        generator: nn.Module = MLP(code, list(settings.hidden), list(event_shape), ACTIVATION, dropout=settings.dropout)
     elif space == "points":
         raise InputError("points of the plane have no neighbours to convolve: leave --network cnn out")
     else:
         strides = [2] * len(settings.channels)
         generator = ConvDecoder(
-            code, list(settings.channels), strides, list(event_shape), ACTIVATION, batch_norm=settings.batch_norm
+            code,
+            list(settings.channels),
+            strides,
+            list(event_shape),
+            ACTIVATION,
+            batch_norm=settings.batch_norm,
+            hidden=list(settings.hidden),
+            dropout=settings.dropout,
         )
     return GAN(generator, settings.latents, list(event_shape), settings.classes)

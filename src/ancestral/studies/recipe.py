@@ -69,6 +69,8 @@ class Workshop:
             with self.reporter_for(title) as reporter:
                 run = fit_settings(settings, run.path, resume=True, reporter=reporter)
             self.say(f"{title}: trained in {run.outcome['seconds']:.0f} s")
+            for verdict in run.verdicts():
+                self.say(f"{title}: {verdict.line}")
         if planned.scored:
             wanted = [0, planned.importance_samples] if planned.importance_samples else [0]
             have = {(score.method, score.split) for score in run.scores()}

@@ -25,6 +25,7 @@ from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, 
 from ancestral.training.objectives import Terms
 from ancestral.training.steps import build_optimizer, set_learning_rate
 
+R1_EVERY = 16  # updates; so seldom it costs little and does as well (Karras et al., 2020, section 3.1)
 AVERAGE_WARMUP = 10  # updates; the average must not remember the untrained generator for thousands
 
 
@@ -78,14 +79,14 @@ class Critic(nn.Module):
 
 def build_critic(settings: GANSettings, event_shape: Sequence[int]) -> Critic:
     """The critic that the command line's flags describe."""
-    outputs, dropout = [max(1, settings.classes)], settings.critic_dropout
+    shape, outputs, hidden = list(event_shape), [max(1, settings.classes)], list(settings.critic_hidden)
+    dropout = settings.critic_dropout
     if settings.network == "mlp":
-        network: nn.Module = MLP(
-            list(event_shape), list(settings.critic_hidden), outputs, ACTIVATION, dropout=dropout
-        )
+        network: nn.Module = MLP(shape, hidden, outputs, ACTIVATION, dropout=dropout)
     else:
         channels = list(settings.critic_channels)
-        network = ConvEncoder(list(event_shape), channels, [2] * len(channels), outputs, ACTIVATION, dropout=dropout)
+        strides = [2] * len(channels)
+        network = ConvEncoder(shape, channels, strides, outputs, ACTIVATION, dropout=dropout, hidden=hidden)
     if settings.spectral_norm:
         for layer in list(network.modules()):
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
@@ -168,10 +169,11 @@ class AdversarialStep:
         real_score, fake_score = self.critic(torch.cat([real, fake]), both).chunk(2)
         critic_loss = self.loss.critic(real_score, fake_score)
         total = critic_loss
-        if self.settings.r1:
-            total = total + self.settings.r1 * r1_penalty(self.critic, real, labels)
+        plain = self.critic_module  # gradients of gradients are taken in full precision
+        if self.settings.r1 and step % R1_EVERY == 0:
+            total = total + R1_EVERY * self.settings.r1 * r1_penalty(plain, real, labels)
         if self.settings.loss == "wasserstein" and self.settings.gradient_penalty:
-            total = total + self.settings.gradient_penalty * gradient_penalty(self.critic, real, fake, labels)
+            total = total + self.settings.gradient_penalty * gradient_penalty(plain, real, fake, labels)
         norm = self._descend(total.mean(), self.critic, self.critic_optimizer, step)
         terms = {"critic_loss": critic_loss, "real_score": real_score, "fake_score": fake_score}
         if self.loss.judges:

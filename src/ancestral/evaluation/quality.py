@@ -1,0 +1,309 @@
+"""Sample quality: drawn images beside real ones in the eyes of a frozen network, each value with its floor.
+
+All of it is relative to the network, the number of images and the pixel space, so a `Quality` carries them, and each
+value stands beside the same value for real images: no model can be expected to do better than that.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.errors import InputError
+from ancestral.evaluation.neighbours import check_vectors, density_coverage, precision_recall
+from ancestral.evaluation.recogniser import Recogniser, Recognition
+from ancestral.numerics import seed_for, seeded_noise
+
+CONFIDENT = 0.9
+COVERED = 0.1  # of its share in the data: a class with fewer samples than that is missed
+COPY_SHARE = 0.01
+KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
+DRAWS, MEANS = "draws", "E[x | z], not draws"
+
+
+def inception_score(logits: Tensor) -> float:
+    """exp E KL(p(y | x) || p(y)): from 1 to the number of classes, larger where images are clear and classes even.
+
+    Args:      logits: of N images, shape (N, classes).
+    Raises:    InputError: as `check_vectors`.
+    Deviation: over all images at once, not the mean over ten parts, which is smaller the smaller the parts are.
+    Reference: Salimans et al., 2016, section 4, arXiv 1606.03498.
+    Example:
+        >>> round(inception_score(50 * torch.eye(4).repeat(5, 1)), 6)
+        4.0
+    """
+    from torchmetrics.image.inception import InceptionScore
+
+    check_vectors(logits=logits)
+    with warnings.catch_warnings(), seeded_noise(0):  # it shuffles, which changes nothing, and warns of memory
+        warnings.simplefilter("ignore", UserWarning)
+        metric = InceptionScore(nn.Identity(), splits=1)
+        metric.update(logits.double())
+        return metric.compute()[0].item()
+
+
+def frechet_distance(reference: Tensor, samples: Tensor) -> float:
+    """FID: the squared Fréchet distance between two Gaussians with the means and covariances of two sets.
+
+        |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))
+
+    Args:      reference, samples: features, shapes (N, F) and (M, F).
+    Returns:   0 for equal Gaussians, larger is worse; biased upwards by about 1/N + 1/M.
+    Raises:    InputError: as `check_vectors`: a covariance needs more images than features.
+    Reference: Heusel et al., 2017, eq. 6, arXiv 1706.08500.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    check_vectors(reference=reference, samples=samples)
+    metric = FrechetInceptionDistance(_Given(reference.shape[1])).set_dtype(torch.float64)
+    centre = reference.double().mean(0)  # sums of squares lose fewest digits there, and the distance stays
+    metric.update(reference.double() - centre, real=True)
+    metric.update(samples.double() - centre, real=False)
+    return metric.compute().item()
+
+
+def kernel_distance(
+    reference: Tensor, samples: Tensor, subsets: int = KID_SUBSETS, subset_size: int | None = None, seed: int = 0
+) -> float:
+    """KID: the squared maximum mean discrepancy under the kernel (x.y / F + 1)^3, mean over random subsets.
+
+    Args:      reference, samples: features, shapes (N, F) and (M, F). subset_size: images of each set in a subset;
+               1000, or half of the smaller set where that is less.
+    Returns:   unbiased, so around 0 for sets of one distribution, and then perhaps below.
+    Raises:    InputError: as `check_vectors`, or subsets larger than a set.
+    Reference: Binkowski et al., 2018, section 4, arXiv 1801.01401.
+    """
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    check_vectors(reference=reference, samples=samples)
+    smaller = min(len(reference), len(samples))
+    size = min(KID_SUBSET_SIZE, smaller // 2) if subset_size is None else subset_size
+    if not 2 <= size <= smaller:
+        raise InputError(f"KID needs subsets of 2 to {smaller} images (all there are), not {size}")
+    with warnings.catch_warnings(), seeded_noise(seed_for(seed, "kid")):
+        warnings.simplefilter("ignore", UserWarning)  # that it keeps all features: they are few
+        metric = KernelInceptionDistance(_Given(reference.shape[1]), subsets=subsets, subset_size=size)
+        metric.update(reference.double(), real=True)
+        metric.update(samples.double(), real=False)
+        return metric.compute()[0].item()
+
+
+class _Given(nn.Identity):
+    """Stands where torchmetrics expects a feature network: the features are there already."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+
+def class_shares(logits: Tensor) -> Tensor:
+    """The share of images that is recognised as each class, shape (classes,)."""
+    check_vectors(logits=logits)
+    return torch.bincount(logits.argmax(1), minlength=logits.shape[1]).double() / len(logits)
+
+
+def class_divergence(shares: Tensor, data_shares: Tensor) -> float:
+    """KL(shares || data_shares) in nats: 0 where samples have the classes in the data's proportions.
+
+    Args:      shares, data_shares: of the classes, shape (classes,).
+    Raises:    InputError: the data lack a class, so that the divergence could be infinite.
+    """
+    if not bool((data_shares > 0).all()):
+        missing = (data_shares == 0).nonzero()[:, 0].tolist()
+        raise InputError(f"among the real images none is recognised as class number {missing}: compare more of them")
+    return torch.special.xlogy(shares, shares / data_shares).sum().item()
+
+
+def covered_classes(shares: Tensor, data_shares: Tensor) -> int:
+    """How many classes have at least a tenth of the share among samples that they have in the data."""
+    return int(((shares >= COVERED * data_shares) & (data_shares > 0)).sum())
+
+
+def near_copies(distances: Tensor, fresh_distances: Tensor) -> tuple[float, float]:
+    """The share of samples nearer to a training image than all but the nearest hundredth of fresh images is.
+
+    Args:      distances: of samples to their nearest training images, shape (N,). fresh_distances: of test images
+               to theirs, shape (M,).
+    Returns:   that share, and the same for the fresh images themselves: about 0.01, more where distances tie. A
+               model that only remembers has 1. Smooth images (means, say) lie nearer to all others, and so have more.
+    """
+    closest = fresh_distances.sort().values[max(0, math.ceil(COPY_SHARE * len(fresh_distances)) - 1)]
+    return (distances <= closest).double().mean().item(), (fresh_distances <= closest).double().mean().item()
+
+
+class Measured(NamedTuple):
+    """A value for samples, and the same for real images."""
+
+    value: float
+    floor: float
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What is measured of the samples of a model.
+
+    Args:
+        fid, kid, precision, recall, density, coverage, class_kl: of samples against test images; the floor is
+            that of as many training images. Small is good for fid, kid and class_kl, large for the others.
+        inception_score: of samples; the floor is that of the test images, as it is for the next three.
+        recognised: share with a confidence of at least 0.9.
+        classes: how many of the data's classes the samples cover.
+        near_copies: share closer to a training image than test images are but for one in a hundred.
+        nearest: mean distance of pixels to the nearest training image.
+        count: samples, and as many test and training images. seed: of the draws.
+        drawn: draws, or the means E[x | z]. space: what a pixel was.
+        network, network_sha256, network_accuracy: in whose features.
+    """
+
+    fid: Measured
+    kid: Measured
+    inception_score: Measured
+    precision: Measured
+    recall: Measured
+    density: Measured
+    coverage: Measured
+    recognised: Measured
+    classes: Measured
+    class_kl: Measured
+    near_copies: Measured
+    nearest: Measured
+    count: int
+    seed: int
+    drawn: Literal["draws", "E[x | z], not draws"]
+    space: str
+    network: str
+    network_sha256: str
+    network_accuracy: dict[str, float]
+
+    @property
+    def compared(self) -> tuple[object, ...]:
+        """What must be equal of two records for an order between them to mean something."""
+        return self.space, self.drawn, self.count, self.network, self.network_sha256
+
+    @property
+    def conditions(self) -> str:
+        """One line: how many of what, of which pixels, in the eyes of which network."""
+        accuracy = ", ".join(f"{share:.2%} {pixels}" for pixels, share in self.network_accuracy.items())
+        return (
+            f"{self.count} {self.drawn}, test images and training images each; {self.space}; "
+            f"{self.network} (SHA-256 {self.network_sha256[:12]}…, test accuracy {accuracy})"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in `quality.json`."""
+        return {name: value._asdict() if isinstance(value, Measured) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Quality:
+        """Read a record back.
+
+        Raises:    InputError: fields missing or unknown.
+        """
+        try:
+            values = {name: Measured(**record[name]) for name in MEASURES}
+            return cls(**{**record, **values})
+        except (KeyError, TypeError) as error:
+            raise InputError(f"not a record of sample quality: {error}") from error
+
+
+MEASURES = {
+    "fid": "FID",
+    "kid": "KID",
+    "inception_score": "IS",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+    "recognised": "recognised",
+    "classes": "classes",
+    "class_kl": "class KL",
+    "near_copies": "near copies",
+    "nearest": "nearest",
+}
+SMALLER_IS_BETTER = {"fid", "kid", "class_kl"}
+NOT_RANKED = {"near_copies", "nearest"}  # neither few nor many of them are good: as for fresh images they should be
+
+
+def assess(
+    samples: Recognition,
+    test: Recognition,
+    training: Recognition,
+    distances: Tensor,
+    test_distances: Tensor,
+    *,
+    recogniser: Recogniser,
+    space: str,
+    drawn: Literal["draws", "E[x | z], not draws"] = DRAWS,
+    seed: int = 0,
+) -> Quality:
+    """All there is to measure of samples.
+
+    Args:      samples, test, training: what the network sees in equally many of each, in one pixel space.
+               distances, test_distances: of samples and of test images to their nearest training images.
+               recogniser, space, drawn, seed: for the record.
+    Raises:    InputError: not equally many, too few for the number of features, or not finite.
+    """
+    counts = {len(part.features) for part in (samples, test, training)}
+    if len(counts) != 1:
+        raise InputError(f"samples, test and training images must be equally many, not {sorted(counts)}")
+    found, floors = _against(test, samples, seed), _against(test, training, seed)
+    values = {name: Measured(found[name], floors[name]) for name in found}
+    shares, data_shares = class_shares(samples.logits), class_shares(test.logits)
+    return Quality(
+        **values,
+        inception_score=Measured(inception_score(samples.logits), inception_score(test.logits)),
+        recognised=Measured(_recognised(samples), _recognised(test)),
+        classes=Measured(covered_classes(shares, data_shares), covered_classes(data_shares, data_shares)),
+        near_copies=Measured(*near_copies(distances, test_distances)),
+        nearest=Measured(distances.mean().item(), test_distances.mean().item()),
+        count=counts.pop(),
+        seed=seed,
+        drawn=drawn,
+        space=space,
+        network=recogniser.name,
+        network_sha256=recogniser.sha256,
+        network_accuracy=recogniser.facts.accuracy,
+    )
+
+
+def _against(reference: Recognition, samples: Recognition, seed: int) -> dict[str, float]:
+    """What compares two sets."""
+    precision, recall = precision_recall(reference.features, samples.features)
+    density, coverage = density_coverage(reference.features, samples.features)
+    return {
+        "fid": frechet_distance(reference.features, samples.features),
+        "kid": kernel_distance(reference.features, samples.features, seed=seed),
+        "precision": precision,
+        "recall": recall,
+        "density": density,
+        "coverage": coverage,
+        "class_kl": class_divergence(class_shares(samples.logits), class_shares(reference.logits)),
+    }
+
+
+def _recognised(images: Recognition) -> float:
+    return (images.confidence >= CONFIDENT).double().mean().item()
+
+
+def rank_quality(records: Sequence[Quality], measure: str = "fid") -> list[int]:
+    """Indices of the records from best to worst by one measure.
+
+    Raises:    InputError: they differ in pixel space, network, number of images or in what was drawn, so that no order
+               between them means anything; or the measure has no better end.
+    """
+    if measure not in MEASURES or measure in NOT_RANKED:
+        ranked = ", ".join(name for name in MEASURES if name not in NOT_RANKED)
+        raise InputError(f"samples cannot be ranked by {measure!r}: choose one of {ranked}")
+    if len({record.compared for record in records}) > 1:
+        different = "; ".join(
+            sorted({f"{r.space}, {r.count} {r.drawn}, {r.network} {r.network_sha256[:12]}" for r in records})
+        )
+        raise InputError(f"these samples were measured differently and cannot be ranked: {different}")
+    sign = 1 if measure in SMALLER_IS_BETTER else -1
+    return sorted(range(len(records)), key=lambda i: sign * getattr(records[i], measure).value)
