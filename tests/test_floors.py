@@ -12,7 +12,7 @@ FLOORS = {
     "distributions": 2,
     "models": 3,
     "training": 4, "evaluation": 4,
-    "run": 5, "report": 5, "checkup": 5,
+    "run": 5, "report": 5, "checkup": 5, "looks": 5,
     "fitting": 6, "scoring": 6, "measuring": 6, "drawings": 6, "verification": 6, "progress": 6,
     "run_page": 7,
     "studies": 8,

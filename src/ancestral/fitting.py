@@ -15,10 +15,10 @@ from ancestral.checkup import Watch, facts_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.errors import InputError, TrainingDiverged
 from ancestral.evaluation import likelihood
-from ancestral.evaluation.diversity import brightness_shift, covered_share, spread_ratio
 from ancestral.evaluation.symptoms import ACTIVE
 from ancestral.figures.style import save_figure
 from ancestral.files import write_json
+from ancestral.looks import Looks
 from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.build import build_model
 from ancestral.models.gan import GAN
@@ -36,7 +36,7 @@ from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
 from ancestral.training.objectives import objective_for
 from ancestral.training.steps import EMStep, GradientStep, Step
 
-LOOKED_AT = 512  # draws and images beside each other after each epoch of a model without a likelihood
+LOOKED_AT = 512  # draws, and images or points beside them, after each epoch of a model without a likelihood
 
 
 def fit(
@@ -181,13 +181,18 @@ def validation(settings: Settings, data: RunData, device: torch.device) -> Calla
         for split in dict.fromkeys(("valid", *settings.training.watch))
     }
 
+    looks = None
+    if isinstance(settings.model, GANSettings):
+        beside = data.held("valid" if len(data.dataset.valid) else "train", LOOKED_AT, device)
+        looks = Looks(beside.first(LOOKED_AT), data.dataset, settings.training.seed)
+
     def readings(model: Model) -> list[Reading]:
         return [
             Reading(split, name, value)
             for split, images in batches.items()
             if len(images)
             for name, value in held_out_losses(model, images).items()
-        ] + (_looks(model, data, seed_for(settings.training.seed, "looks")) if isinstance(model, GAN) else [])
+        ] + (looks(model) if looks and isinstance(model, GAN) else [])
 
     return readings
 
@@ -215,18 +220,6 @@ def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
         return {}
     assert isinstance(model, Autoencoder)
     return {"reconstruction": likelihood.distortion(model, images).mean().item()}
-
-
-def _looks(model: GAN, data: RunData, seed: int) -> list[Reading]:
-    """How varied and how bright draws are beside held-out data, for want of a likelihood; always the same noise."""
-    held_out = data.held("valid" if len(data.dataset.valid) else "train", LOOKED_AT, model.origin.device)
-    x = held_out.first(LOOKED_AT)
-    seed_device(x.device, seed)
-    draws = model.sample(len(x)).to(x.dtype)
-    looks = {"diversity": spread_ratio(draws, x), "coverage": covered_share(draws, x)}
-    if model.draws_images:
-        looks["brightness"] = brightness_shift(draws, x)
-    return [Reading("samples", name, value) for name, value in looks.items()]
 
 
 def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:

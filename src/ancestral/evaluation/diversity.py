@@ -35,3 +35,25 @@ def covered_share(draws: Tensor, data: Tensor, neighbours: int = NEIGHBOURS) -> 
 def brightness_shift(draws: Tensor, data: Tensor) -> float:
     """Mean pixel of the draws minus that of the data, in standard deviations of the data's pixels."""
     return ((draws.mean() - data.mean()) / data.std()).item()
+
+
+def effective_dimensions(x: Tensor) -> Tensor:
+    """In how many directions x varies: (sum l)^2 / sum l^2 over the eigenvalues l of its covariance; returns ().
+
+    It is D where D directions vary alike, and 1 where all of x lies on a line; no eigenvalue is computed. Collapse
+    onto a curve of faint and bold copies of one image, whose distances are wide, shows here.
+
+    Args:      x: shape (N, D).
+    Reference: the participation ratio; Gao et al., 2017, bioRxiv 214262.
+    """
+    centred = x - x.mean(0)
+    gram = centred @ centred.T  # its eigenvalues are the covariance's, N times
+    return gram.trace().square() / gram.square().sum()
+
+
+def dimension_ratio(draws: Tensor, data: Tensor) -> float:
+    """Effective dimensions of the draws over those of the data: 1 if they vary in as many directions.
+
+    Args:      draws, data: of any event shape, as many of each: the measure grows with the number.
+    """
+    return (effective_dimensions(draws.flatten(1)) / effective_dimensions(data.flatten(1))).item()

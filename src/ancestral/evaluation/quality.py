@@ -258,7 +258,7 @@ def assess(
     return Quality(
         **values,
         inception_score=Measured(inception_score(samples.logits), inception_score(test.logits)),
-        recognised=Measured(_recognised(samples), _recognised(test)),
+        recognised=Measured(recognised_share(samples), recognised_share(test)),
         classes=Measured(covered_classes(shares, data_shares), covered_classes(data_shares, data_shares)),
         near_copies=Measured(*near_copies(distances, test_distances)),
         nearest=Measured(distances.mean().item(), test_distances.mean().item()),
@@ -287,7 +287,7 @@ def _against(reference: Recognition, samples: Recognition, seed: int) -> dict[st
     }
 
 
-def _recognised(images: Recognition) -> float:
+def recognised_share(images: Recognition) -> float:
     return (images.confidence >= CONFIDENT).double().mean().item()
 
 

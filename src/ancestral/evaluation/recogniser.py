@@ -110,6 +110,14 @@ class Recogniser:
         )
 
 
+def shipped_for(dataset: ImageDataset) -> Recogniser | None:
+    """The shipped recogniser if these are its data, unpadded; else none."""
+    if dataset.sha256 != _shipped_record()["data_sha256"]:
+        return None
+    shipped = shipped_recogniser()
+    return shipped if dataset.event_shape == shipped.network.in_shape else None
+
+
 def recogniser_for(dataset: ImageDataset) -> Recogniser:
     """The recogniser of a data set: the shipped one, one trained before, or one trained now.
 

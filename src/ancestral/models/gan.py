@@ -105,7 +105,5 @@ def build_gan(settings: GANSettings, event_shape: tuple[int, ...], levels: int, 
             list(event_shape),
             ACTIVATION,
             batch_norm=settings.batch_norm,
-            hidden=list(settings.hidden),
-            dropout=settings.dropout,
         )
     return GAN(generator, settings.latents, list(event_shape), settings.classes)

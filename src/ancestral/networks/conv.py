@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ancestral.networks.mlp import ACTIVATIONS, dense_layers, initialise_glorot
+from ancestral.networks.mlp import ACTIVATIONS, initialise_glorot
 from ancestral.registry import registered
 
 
@@ -21,11 +21,11 @@ def sizes_before(size: int, strides: Sequence[int]) -> list[int]:
 
 @registered
 class ConvEncoder(nn.Module):
-    """3x3 convolutions, then linear layers: (..., C, H, W) to (..., *out_shape).
+    """3x3 convolutions, then one linear layer: (..., C, H, W) to (..., *out_shape).
 
     Args:      in_shape: (C, H, W). channels, strides: one per convolution; stride s divides the sides by s,
                rounding up. out_shape: event shape of the result. dropout: share of the numbers after each
-               activation that is left out in training. hidden: widths of linear layers before the last one.
+               activation that is left out in training.
     Reference: channels (32, 64, 128, 256), strides (1, 2, 2, 2) is the encoder of `csds600`;
                (32, 32, 64, 64, 64) with (2, 1, 2, 1, 2) that of `uva2020`.
     """
@@ -39,7 +39,6 @@ class ConvEncoder(nn.Module):
         activation: str = "relu",
         glorot: bool = False,
         dropout: float = 0.0,
-        hidden: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.in_shape, self.out_shape = tuple(in_shape), tuple(out_shape)
@@ -52,26 +51,24 @@ class ConvEncoder(nn.Module):
             width = next_width
         height, breadth = (sizes_before(side, strides)[-1] for side in in_shape[1:])
         self.convolutions = nn.Sequential(*layers)
-        self.hidden = dense_layers(width * height * breadth, hidden, activation, dropout)
-        self.project = nn.Linear([width * height * breadth, *hidden][-1], math.prod(out_shape))
+        self.project = nn.Linear(width * height * breadth, math.prod(out_shape))
         if glorot:
             initialise_glorot(self)
 
     def forward(self, x: Tensor) -> Tensor:
         leading = x.shape[: -len(self.in_shape)]
         features = self.convolutions(x.reshape(-1, *self.in_shape))
-        return self.project(self.hidden(features.flatten(1))).reshape(*leading, *self.out_shape)
+        return self.project(features.flatten(1)).reshape(*leading, *self.out_shape)
 
 
 @registered
 class ConvDecoder(nn.Module):
-    """Linear layers, then transposed 3x3 or 4x4 convolutions: (..., *in_shape) to (..., C, H, W).
+    """One linear layer, then transposed 3x3 or 4x4 convolutions: (..., *in_shape) to (..., C, H, W).
 
     Args:      channels: of the maps that enter each layer, from the smallest on. strides: 1 or 2 per layer;
                stride 2 doubles the sides, or gives 2n - 1 where the output's size asks for it.
                out_shape: (C, H, W), H and W of any size. batch_norm: standardise what enters each activation
-               over the batch, as the generators of GANs do; a density must not. hidden: widths of linear layers
-               before the first convolution. dropout: share of their units that is left out in training.
+               over the batch, as the generators of GANs do; a density must not.
     Reference: channels (128, 128, 64, 32), strides (2, 2, 2, 1) is the decoder of `csds600`;
                (64, 64, 64, 32, 32) with (2, 1, 2, 1, 2) that of `uva2020`.
     """
@@ -85,15 +82,12 @@ class ConvDecoder(nn.Module):
         activation: str = "relu",
         glorot: bool = False,
         batch_norm: bool = False,
-        hidden: Sequence[int] = (),
-        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.in_dims, self.out_shape = len(in_shape), tuple(out_shape)
         heights, breadths = (sizes_before(side, strides[::-1])[::-1] for side in out_shape[1:])
         self.start_shape = (channels[0], heights[0], breadths[0])
-        self.hidden = dense_layers(math.prod(in_shape), hidden, activation, dropout, batch_norm)
-        self.project = nn.Linear([math.prod(in_shape), *hidden][-1], math.prod(self.start_shape))
+        self.project = nn.Linear(math.prod(in_shape), math.prod(self.start_shape))
         layers: list[nn.Module] = []
         widths = [*channels, out_shape[0]]
         for i, stride in enumerate(strides):
@@ -111,5 +105,5 @@ class ConvDecoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         rows = z.flatten(-self.in_dims)
-        features = self.project(self.hidden(rows.reshape(-1, rows.shape[-1]))).unflatten(-1, self.start_shape)
+        features = self.project(rows.reshape(-1, rows.shape[-1])).unflatten(-1, self.start_shape)
         return self.convolutions(features).reshape(*rows.shape[:-1], *self.out_shape)

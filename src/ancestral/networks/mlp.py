@@ -33,22 +33,6 @@ def initialise_glorot(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def dense_layers(
-    inputs: int, widths: Sequence[int], activation: str, dropout: float = 0.0, batch_norm: bool = False
-) -> nn.Sequential:
-    """Linear layers of these widths, perhaps none, each with its activation and, where asked, batch normalisation
-    before it and dropout after it."""
-    layers: list[nn.Module] = []
-    for width, next_width in pairwise([inputs, *widths]):
-        layers.append(nn.Linear(width, next_width))
-        if batch_norm:
-            layers.append(nn.BatchNorm1d(next_width))
-        layers.append(ACTIVATIONS[activation]())
-        if dropout:
-            layers.append(nn.Dropout(dropout))
-    return nn.Sequential(*layers)
-
-
 @registered
 class MLP(nn.Module):
     """Fully connected layers with one activation between them: (..., *in_shape) to (..., *out_shape).
@@ -74,8 +58,12 @@ class MLP(nn.Module):
         super().__init__()
         self.in_dims, self.out_shape = len(in_shape), tuple(out_shape)
         widths = [math.prod(in_shape), *hidden, math.prod(out_shape)]
-        self.layers = dense_layers(widths[0], hidden, activation, dropout)
-        self.layers.append(nn.Linear(widths[-2], widths[-1]))
+        layers: list[nn.Module] = []
+        for width, next_width in pairwise(widths[:-1]):
+            layers += [nn.Linear(width, next_width), ACTIVATIONS[activation]()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
         if glorot:
             initialise_glorot(self)
 

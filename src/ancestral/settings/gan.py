@@ -24,17 +24,17 @@ class GANSettings(FamilySettings):
     network: Literal["mlp", "cnn"] = "mlp"
     """kind of generator and critic"""
     hidden: tuple[int, ...] = (128, 256, 512)
-    """widths of the generator's hidden layers (cnn: before its convolutions)"""
+    """mlp: widths of the generator's hidden layers"""
     critic_hidden: tuple[int, ...] = (512, 256)
-    """widths of the critic's hidden layers (cnn: after its convolutions)"""
-    channels: tuple[int, ...] = (64, 32)
+    """mlp: widths of the critic's hidden layers"""
+    channels: tuple[int, ...] = (128, 64, 32)
     """cnn: channels that enter each layer of the generator, each of which doubles the sides"""
-    critic_channels: tuple[int, ...] = (32, 64)
+    critic_channels: tuple[int, ...] = (32, 64, 128, 256)
     """cnn: channels of the critic's convolutions, each of which halves the sides"""
-    batch_norm: bool = False
+    batch_norm: bool = True
     """cnn: batch normalisation in the generator"""
     dropout: float = 0.1
-    """share of the generator's hidden units left out in training"""
+    """mlp: share of the generator's hidden units left out in training"""
     critic_dropout: float = 0.3
     """share of the critic's hidden units left out in training"""
     loss: Literal["non-saturating", "saturating", "hinge", "wasserstein"] = "non-saturating"

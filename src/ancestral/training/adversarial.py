@@ -86,7 +86,7 @@ def build_critic(settings: GANSettings, event_shape: Sequence[int]) -> Critic:
     else:
         channels = list(settings.critic_channels)
         strides = [2] * len(channels)
-        network = ConvEncoder(shape, channels, strides, outputs, ACTIVATION, dropout=dropout, hidden=hidden)
+        network = ConvEncoder(shape, channels, strides, outputs, ACTIVATION, dropout=dropout)
     if settings.spectral_norm:
         for layer in list(network.modules()):
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
