@@ -16,13 +16,20 @@ from torch.distributions import Categorical, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ancestral import fit
-from ancestral.data.pixels import Batch
+from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.errors import InputError, NotComputable, TrainingDiverged
-from ancestral.evaluation.diversity import brightness_shift, covered_share, spread_ratio
+from ancestral.evaluation.diversity import (
+    brightness_shift,
+    covered_share,
+    dimension_ratio,
+    effective_dimensions,
+    spread_ratio,
+)
 from ancestral.models.gan import GAN, build_gan
 from ancestral.numerics import arcs
 from ancestral.settings.gan import GANSettings
 from ancestral.settings.training import TrainingSettings
+from ancestral.starvation import starve
 from ancestral.training.adversarial import (
     LOSSES,
     R1_EVERY,
@@ -288,6 +295,23 @@ def test_spectral_normalisation_leaves_no_weight_longer_than_one() -> None:
     assert largest == pytest.approx([1.0] * len(largest), abs=1e-3)
 
 
+# --- what is left to learn from a critic that wins
+
+
+def test_a_winning_critic_starves_the_saturating_loss_alone() -> None:
+    torch.manual_seed(0)
+    settings = GANSettings(**TINY)
+    model, critic = build_gan(settings, SHAPE, 0, "unit").eval(), build_critic(settings, SHAPE)
+    before = weights(model)
+    real = PixelBatches(torch.full((256, *SHAPE), 255, dtype=torch.uint8), PixelSpace("unit", 256))
+    found = starve(model, critic, real, steps=150, rate=1e-2, batch_size=64)
+    assert found.fake_prob[-1] < 0.01 and not changed(before, model)
+    assert found.ratio < 0.02  # sigmoid(s) against 1 - sigmoid(s)
+    healthy, starved = (found.gradients[name] for name in ("non-saturating", "saturating"))
+    assert healthy[0] == pytest.approx(starved[0], rel=0.5), "they begin alike, at D = 1/2"
+    assert starved[-1] < 0.2 * starved[0] and healthy[-1] > healthy[0]
+
+
 # --- the model
 
 
@@ -350,7 +374,16 @@ def test_looks_tell_collapse_from_health() -> None:
     assert covered_share(fresh, data) > 0.9
     alike = data[:1] + 0.01 * fresh
     assert spread_ratio(alike, data) < 0.02 and covered_share(alike, data) < 0.03
+    assert dimension_ratio(fresh, data) == pytest.approx(1, abs=0.05)
+    faint_and_bold = data[:1] * fresh[:, :1]  # one image at many strengths
+    assert dimension_ratio(faint_and_bold, data) == pytest.approx(1 / 6, abs=0.02) and spread_ratio(alike, data) < 1
     assert brightness_shift(data + data.std(), data) == pytest.approx(1, abs=1e-4)
+
+
+def test_effective_dimensions_are_those_of_the_eigenvalues() -> None:
+    x = torch.randn(50, 7).double() * torch.tensor([5.0, 3, 1, 1, 0.5, 0.1, 0])
+    eigenvalues = torch.linalg.eigvalsh(x.T.cov())
+    assert effective_dimensions(x) == pytest.approx((eigenvalues.sum() ** 2 / eigenvalues.square().sum()).item())
 
 
 def test_coverage_is_that_of_a_plain_loop() -> None:

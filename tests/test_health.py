@@ -55,6 +55,7 @@ HEALTHY_LOOKS: dict[str, Course] = {
     "diversity": lambda t: 0.95 - 0.8 * math.exp(-20 * t),
     "coverage": lambda t: 0.85 - 0.85 * math.exp(-6 * t),
     "brightness": lambda t: 0.5 * math.exp(-20 * t),
+    "dimension": lambda t: 0.8 - 0.75 * math.exp(-10 * t),
     "modes": lambda t: 10.0,
 }
 
@@ -140,6 +141,7 @@ INJECTED: dict[str, tuple[list[LogLine], Facts, set[tuple[str, str]]]] = {
         {("GAN collapse", "failure")},
     ),
     "GAN, few classes": (game_of(modes=lambda t: 3.0), GAME_FACTS, {("GAN collapse", "failure")}),
+    "GAN, one image, faint and bold": (game_of(dimension=lambda t: 0.04), GAME_FACTS, {("GAN collapse", "failure")}),
     "GAN, a class missing": (game_of(modes=lambda t: 9.0), GAME_FACTS, {("GAN collapse", "warning")}),
     "GAN, noise": (
         game_of(diversity=lambda t: 1.3, coverage=lambda t: 0.0),
@@ -217,6 +219,8 @@ def test_a_young_generator_may_be_dull_but_not_noise() -> None:
         return found([line for line in game_of(**looks) if line.step <= step], GAME_FACTS)
 
     assert not until(900, diversity=lambda t: 0.19, coverage=lambda t: 0.0, brightness=lambda t: 1.1)
+    assert not until(900, dimension=lambda t: 0.04)
+    assert until(1200, dimension=lambda t: 0.04) == {("GAN collapse", "failure")}
     assert until(1200, diversity=lambda t: 0.19) == {("GAN collapse", "failure")}
     assert until(600, diversity=lambda t: 1.3, coverage=lambda t: 0.0) == {("GAN collapse", "failure")}
 

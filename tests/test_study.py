@@ -93,5 +93,5 @@ def test_a_new_score_enters_the_page_of_its_run(tmp_path: Path) -> None:
     before = picture.stat().st_mtime_ns
     assert cli.main(["evaluate", out, "--samples", "7"]) == 0
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "IWAE_7" in page and page.count("data:image/png") == 5
+    assert "IWAE_7" in page and page.count("data:image/png") == len(list((tmp_path / "run" / "figures").glob("*.png")))
     assert picture.stat().st_mtime_ns == before

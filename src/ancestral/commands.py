@@ -26,6 +26,7 @@ DrawingName = Literal[
     "components",
     "steps",
     "curves",
+    "starvation",
     "density",
     "deformation",
     "neighbours",

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
+from ancestral.courses import curves, starvation
 from ancestral.data.toy import PointDataset
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.neighbours import nearest
-from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.densities import Plane, draw_planes
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
-from ancestral.figures.series import Curve
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.flow import NormalizingFlow
 from ancestral.models.gan import GAN
@@ -35,13 +34,6 @@ MANIFOLD_SIDE = 20
 STEPS_SHOWN = 9
 ROWS = 4096  # points looked at together
 LINE_POINTS = 400  # of each line of a deformed grid
-IN_WORDS = {
-    "loss": "loss",
-    "nll": "negative log-likelihood",
-    "negative_elbo": "negative ELBO",
-    "reconstruction": "reconstruction",
-    "kl": "KL divergence",
-}
 
 
 def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
@@ -129,37 +121,6 @@ def components(run: Run, count: int = 100, seed: int = 0) -> Figure:
     captions = [f"{model.component_probs[k]:.1%}" for k in order.tolist()] if len(order) <= 60 else None
     images = model.component_images[order].detach()
     return image_grid(_grey(run, images), captions=captions, title="mixture components and their probabilities")
-
-
-def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
-    """Training and held-out curves from the log, in nats; reconstruction and KL beside the bound."""
-    log = run.log()
-    if not log:
-        raise NotComputable(f"{run.path} has no log yet: nothing was trained")
-    per_epoch = -(-run.record["data"]["counts"]["train"] // run.settings.training.batch_size)
-    known = {(line.split, line.name) for line in log}
-
-    def curve(split: str, name: str, label: str) -> Curve:
-        lines = [line for line in log if (line.split, line.name) == (split, name)]
-        return Curve(label, [line.step / per_epoch for line in lines], [line.value for line in lines])
-
-    def panel(name: str) -> list[Curve]:
-        """Training and held-out curves of one quantity; evaluated training images stand for minibatches."""
-        first = next(key for key in (("train-set", name), ("train", name), ("train", "loss")) if key in known)
-        # a loss that is not the bound (importance-weighted, say) must not pass for it
-        label = "training loss" if name == "negative_elbo" and first[1] == "loss" else "train"
-        held_out = [curve(split, name, split) for split in ("valid", "test") if (split, name) in known]
-        return [curve(*first, label), *held_out]
-
-    main = next((name for name in ("nll", "negative_elbo", "reconstruction") if name in {n for _, n in known}), "loss")
-    title = f"{IN_WORDS[main]}, nats per {run.data.space.noun.removesuffix('s')}"
-    parts = [name for name in ("reconstruction", "kl") if ("train", name) in known and name != main]
-    if parts:
-        return small_multiples([(title, panel(main)), *((IN_WORDS[name], panel(name)) for name in parts)])
-    best = run.outcome.get("best_step")
-    marks = [(best / per_epoch, "best")] if best else None
-    floor = None if run.data.entropy is None else [(run.data.entropy, "entropy of the target")]
-    return learning_curves(panel(main), title=title, marks=marks, reference=floor)
 
 
 def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
@@ -255,10 +216,14 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
     "components": components,
     "steps": steps,
     "curves": curves,
+    "starvation": starvation,
     "density": density,
     "deformation": deformation,
     "neighbours": neighbours,
 }
+
+ON_REQUEST = ("starvation",)
+"""Drawings that train something first, and so are not on every page."""
 
 
 def _coder(run: Run, what: str, of: str = "images") -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:

@@ -29,6 +29,8 @@ CAPTIONS = {
     "components": "The mean image of each component, with its probability.",
     "steps": "Draws as they come into being: each pixel given those before it. Grey pixels are not drawn yet.",
     "curves": "Learning curves. Training values are those of the minibatches as they were used.",
+    "starvation": "A fresh critic learns while the generator stands still: the saturating loss loses its gradient as "
+    "the critic wins, the other does not.",
     "density": "The density the points were drawn from, the one learned, and where the model starts from, in one "
     "colour scale; and draws from the model.",
     "neighbours": "Draws from the model above, the training image nearest to each (by distance of pixels) beneath: a "
@@ -42,6 +44,8 @@ def draw_all(run: Run) -> dict[str, Path]:
     """Draw everything this model can draw into the run's `figures`; returns name and file of each."""
     drawn: dict[str, Path] = {}
     for name, draw in drawings.DRAWINGS.items():
+        if name in drawings.ON_REQUEST:
+            continue
         try:
             figure = draw(run)
         except InputError:  # this family has no such picture, or there are too few images for it

@@ -3,7 +3,8 @@
 The losses of the two networks are noisy by nature and bound nothing: no rule looks at their course. What is read:
 on split `samples` at each validation, from 512 draws against as many held-out images, `diversity` (mean distance
 between draws over that between images), `coverage` (share of images with a draw among their 5 nearest
-neighbours' ball), `brightness` (mean pixel of draws minus that of images, in the images' standard deviations), and
+neighbours' ball), `dimension` (effective dimensions of the draws over those of the images), `brightness` (mean
+pixel of draws minus that of images, in the images' standard deviations), and
 where the images have labels `modes` (classes that the draws reach); on split `train`, means over minibatches.
 
 The weights in use are the last ones, not the best: so it is the last reading of the samples that counts. It is a
@@ -22,6 +23,10 @@ ONE_IMAGE, ALIKE, SIMILAR = 0.05, 0.25, 0.5
 """collapse: diversity of a failure at any time, of a failure, of a warning; draws from the data have 1, one image
 again and again has 0, and the images of one MNIST class have still about 0.8. A healthy GAN of MNIST has 0.19 after
 352 updates, 0.5 after 700, 0.7 after 1,000."""
+THIN = 0.06
+"""collapse: effective dimensions of the draws over those of the data: faint and bold copies of one image, whose
+distances are wide and some of which lie near much of the data, have 1/28 = 0.04 of MNIST's; a healthy GAN of MNIST has
+0.07 after 352 updates and 0.12 after 1,000"""
 WILD = 1.2
 """collapse: diversity of draws wilder than the data, which with a coverage below `UNCOVERED` are noise; a healthy
 generator comes to 1 from below"""
@@ -57,6 +62,7 @@ def collapse(case: Case) -> Verdict | None:
 
         failure:  diversity < ONE_IMAGE, or < ALIKE from ALIKE_STEPS updates on (an untrained generator has none, and
                   that is no collapse) or once HAD_DIVERSITY was seen;
+                  dimension < THIN from ALIKE_STEPS updates on;
                   diversity > WILD  and  coverage < UNCOVERED;
                   from COVERED_STEPS on  coverage < UNCOVERED,  or more than MODES_LOST of the classes missing
         warning:  from COVERED_STEPS on  diversity < SIMILAR,  coverage < LITTLE_COVERED,  a class missing,  or
@@ -69,13 +75,14 @@ def collapse(case: Case) -> Verdict | None:
     if not len(diversity) or (diversity.first_infinite or 0) > diversity.steps[-1]:
         return Verdict("GAN collapse", "failure", "the draws are not finite", _STEADIER, case.step)
     spread, step = float(diversity.values[-1]), int(diversity.steps[-1])
-    covered, shift, modes = (_last(case, name) for name in ("coverage", "brightness", "modes"))
+    covered, shift, modes, thin = (_last(case, name) for name in ("coverage", "brightness", "modes", "dimension"))
     classes = case.facts.classes
     missing = 0.0 if modes is None or not classes else 1 - modes / classes
     begun = case.step >= ALIKE_STEPS or float(diversity.values.max()) >= HAD_DIVERSITY
     grown = case.step >= COVERED_STEPS
     bare = 1.0 if covered is None else covered
     failed = spread < ONE_IMAGE or (begun and spread < ALIKE)
+    failed |= case.step >= ALIKE_STEPS and thin is not None and thin < THIN
     failed |= spread > WILD and bare < UNCOVERED
     failed |= grown and (bare < UNCOVERED or missing > MODES_LOST)
     warned = grown and (spread < SIMILAR or bare < LITTLE_COVERED or missing > 0 or abs(shift or 0) > OFF_BRIGHTNESS)
@@ -83,9 +90,11 @@ def collapse(case: Case) -> Verdict | None:
         return None
     seen = [f"diversity {spread:.2g}" + (" (the draws are one image)" if spread < ONE_IMAGE else "")]
     seen += [] if covered is None else [f"coverage {covered:.2g}"]
+    seen += [] if thin is None else [f"dimension {thin:.2g}"]
     seen += [] if modes is None else [f"{modes:.0f} of {classes or 'the'} classes reached"]
     seen += [] if shift is None else [f"brightness {shift:+.2f} standard deviations" + _shade(spread, shift)]
-    evidence = f"at {case.at(step)}: {', '.join(seen)}; draws from the data have diversity 1 and coverage 0.97"
+    healthy = "draws from the data have diversity and dimension 1, coverage 0.97"
+    evidence = f"at {case.at(step)}: {', '.join(seen)}; {healthy}"
     return Verdict("GAN collapse", "failure" if failed else "warning", evidence, _STEADIER, step)
 
 
