@@ -36,7 +36,7 @@ def test_the_page_holds_every_score_and_picture_and_needs_no_network(tour: Path)
         for score in Run(tour / "runs" / planned.name).scores():
             assert f"{score.nats:.2f}" in page
             assert score.kind_in_words in page
-    assert page.count("data:image/png;base64,") == 22
+    assert page.count("data:image/png;base64,") == 25
     assert "http://" not in page and "https://" not in page
     assert "too briefly" in page
 

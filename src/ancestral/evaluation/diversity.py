@@ -48,7 +48,7 @@ def effective_dimensions(x: Tensor) -> Tensor:
     """
     centred = x - x.mean(0)
     gram = centred @ centred.T  # its eigenvalues are the covariance's, N times
-    return gram.trace().square() / gram.square().sum()
+    return gram.trace().square() / gram.square().sum().clamp_min(torch.finfo(x.dtype).tiny)  # 0 where nothing varies
 
 
 def dimension_ratio(draws: Tensor, data: Tensor) -> float:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ancestral import drawings
+from ancestral.evaluation.quality import Quality, rank_quality
 from ancestral.evaluation.score import Score, best_of, rank
 from ancestral.figures.style import save_figure
+from ancestral.measuring import measure_run, stored_quality
 from ancestral.report import Figure, Report, Section, write_report
 from ancestral.run import Run
-from ancestral.run_page import SCORE_CAPTION, repeat_command, score_table
+from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, repeat_command, score_table
 from ancestral.scoring import entropy_in_words, target_score
 from ancestral.studies.recipe import PlannedRun, Workshop
 
@@ -32,6 +34,18 @@ PIXELCNN = {
     "learning_rate": 3e-3,
     "schedule": "cosine",
 }
+GAN = {
+    "hidden": (128, 256),
+    "critic_hidden": (256, 128),
+    "dropout": 0.0,
+    "critic_dropout": 0.2,
+    "r1": 0.1,
+    "average": 0.995,
+    "epochs": 150,
+    "batch_size": 32,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+}
 POINT_FLOW = {"data": "moons", "epochs": 10, "batch_size": 250, "learning_rate": 3e-3, "schedule": "cosine"}
 IMAGE_FLOW = {"width": 24, "scales": 2, "couplings": 4, "epochs": 20, "batch_size": 50, "learning_rate": 2e-3}
 PLAN = (
@@ -49,6 +63,7 @@ PLAN = (
     PlannedRun("pixelcnn-levels", "PixelCNN, categorical pixels", "pixelcnn", {**GREY, **PIXELCNN}),
     PlannedRun("flow-levels", "flow, uniform dequantisation", "flow", {**GREY, **IMAGE_FLOW, "schedule": "cosine"}, 20),
     PlannedRun("flow-points", "flow of points, splines", "flow", POINT_FLOW),
+    PlannedRun("gan", "GAN", "gan", GAN, scored=False),
     PlannedRun("autoencoder", "plain autoencoder", "autoencoder", {**BINARY, **VAE}, scored=False),
 )
 TITLES = {planned.name: planned.title for planned in PLAN}
@@ -59,6 +74,7 @@ def run_study(workshop: Workshop) -> Path:
     runs = workshop.carry_out(PLAN)
     sections = [
         _scores(runs),
+        _quality(workshop, runs),
         _pictures(
             workshop,
             "Draws",
@@ -77,6 +93,7 @@ def run_study(workshop: Workshop) -> Path:
                     "vae-levels-mixture",
                     "pixelcnn-levels",
                     "flow-levels",
+                    "gan",
                 )
             ],
         ),
@@ -96,8 +113,9 @@ def run_study(workshop: Workshop) -> Path:
             workshop,
             "One way or another",
             "An autoregressive model draws one pixel after the other, each given those before it. A flow bends the "
-            "plane until its own round density becomes that of the data; every point has one code, and back.",
-            [("pixelcnn", "steps"), ("flow-points", "density"), ("flow-points", "deformation")],
+            "plane until its own round density becomes that of the data; every point has one code, and back. A GAN's "
+            "generator turns each code into an image in one go; no code can be found for an image in the same way.",
+            [("pixelcnn", "steps"), ("flow-points", "density"), ("flow-points", "deformation"), ("gan", "walks")],
         ),
         _pictures(
             workshop,
@@ -105,7 +123,7 @@ def run_study(workshop: Workshop) -> Path:
             "The curve to watch is the validation curve: the weights kept are those where it is lowest.",
             [
                 (name, "curves")
-                for name in ("mixture-gradient", "belief-net", "made", "pixelcnn", "vae-binary", "flow-points")
+                for name in ("mixture-gradient", "belief-net", "made", "pixelcnn", "vae-binary", "flow-points", "gan")
             ],
         ),
         Section(
@@ -135,6 +153,24 @@ def _scores(runs: dict[str, Run]) -> Section:
         f"called a bound. The points come from a density whose entropy is {floor}."
     )
     return Section("Scores", text, tables=tables)
+
+
+def _quality(workshop: Workshop, runs: dict[str, Run]) -> Section:
+    """All models of images side by side, the best by FID first; grey ones are cut at one half."""
+    measured: dict[str, Quality] = {}
+    for name, run in runs.items():
+        if run.data.space.noun == "images":
+            stored = [record for record in stored_quality(run) if "threshold" in record.space]
+            measured[name] = stored[-1] if stored else measure_run(run, threshold=True)
+    workshop.say(f"sample quality of {len(measured)} models measured")
+    names, records = list(measured), list(measured.values())
+    named = [(TITLES[names[i]], records[i]) for i in rank_quality(records)]
+    text = (
+        "What draws look like to a network that was trained to recognise these digits. It needs no likelihood, so "
+        "every family has its place; but it is no yardstick of probability: a model that repeats a part of the "
+        "training images would do well. Grey pixels are cut at one half, so that all are of one space.\n\n"
+    )
+    return Section("Sample quality", text + records[0].conditions, tables=[quality_table(named, QUALITY_CAPTION)])
 
 
 def _best_scores(runs: dict[str, Run], pixels: str | None) -> dict[str, Score]:
