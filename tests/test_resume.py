@@ -152,11 +152,12 @@ MOMENTUM: dict[str, Any] = {
 PATIENT: dict[str, Any] = {**VAE, "learning_rate": 0.3, "epochs": 30, "patience": 5}
 SHORT: dict[str, Any] = {"train_size": 200, "valid_size": 50, "epochs": 2, "batch_size": 64, "log_every": 2}
 # what each has of its own: standardising layers set by the first batch, a baseline that learns beside the model,
-# an ordering drawn for each batch
+# an ordering drawn for each batch, a critic, and a generator beside its own moving average
 OWN: dict[str, tuple[str, dict[str, Any]]] = {
     "flow": ("flow", {**SHORT, "width": 4, "couplings": 2, "scales": 1, "dequantisation": "variational"}),
     "score function": ("belief-net", {**SHORT, "latents": (6, 4), "method": "score"}),
     "orderings": ("made", {**SHORT, "hidden": (12,), "orderings": 5}),
+    "gan": ("gan", {**SHORT, "hidden": (8,), "critic_hidden": (8,), "average": 0.9, "critic_steps": 2, "classes": 10}),
 }
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", VAE),

@@ -50,7 +50,7 @@ def fit(
 ) -> Run:
     """Train a model into a run folder.
 
-    Args:      family: mixture, vae or autoencoder. out: the folder. resume: go on with what is there.
+    Args:      family: a key of `FAMILIES`. out: the folder. resume: go on with what is there.
                reporter: told of progress. settings: any of the command line's flags by name, `epochs=5`.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is
                wrong with the training, if anything.
