@@ -13,13 +13,21 @@ FLOORS = {
     "models": 3,
     "training": 4, "evaluation": 4,
     "run": 5, "report": 5, "checkup": 5, "looks": 5, "starvation": 5,
-    "fitting": 6, "scoring": 6, "measuring": 6, "courses": 6, "drawings": 6, "verification": 6, "progress": 6,
+    "fitting": 6, "scoring": 6, "measuring": 6, "completing": 6, "courses": 6, "detecting": 6, "drawings": 6,
+    "verification": 6, "progress": 6,
     "run_page": 7,
     "studies": 8,
     "commands": 9,
     "cli": 10,
 }  # fmt: skip
-NEIGHBOURS = {("registry", "errors"), ("settings", "errors"), ("files", "errors"), ("drawings", "courses")}
+NEIGHBOURS = {
+    ("registry", "errors"),
+    ("settings", "errors"),
+    ("files", "errors"),
+    ("drawings", "courses"),
+    ("drawings", "completing"),
+    ("drawings", "detecting"),
+}
 HEAVY = {"torch", "numpy", "lightning_fabric", "matplotlib", "sklearn", "scipy"}
 LIGHT = {"cli", "commands", "settings", "errors"}
 

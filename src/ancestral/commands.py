@@ -29,9 +29,12 @@ DrawingName = Literal[
     "starvation",
     "density",
     "deformation",
+    "completions",
     "neighbours",
+    "frankenstein",
 ]
 screen = Console(stderr=True)
+WIDE = 240  # characters of a line in a file
 
 
 def train(
@@ -154,6 +157,44 @@ def sample(
     _say(f"{n} {opened.data.space.noun}: {out}")
 
 
+def complete(
+    run: RunPath,
+    out: Path,
+    hide: Literal["left", "right", "top", "bottom", "random", "halves"] = "halves",
+    count: int = 8,
+    draws: int = 4,
+    seed: int = 0,
+    split: Literal["train", "valid", "test"] = "test",
+) -> None:
+    """Hide part of some images and let a trained model draw it, several times for each image.
+
+    Args:
+        run: run folder
+        out: .png file
+        hide: which part: a half, half of the pixels at random, or halves: the four halves in turn
+        count: how many images
+        draws: completions of each
+        seed: of the draws, and of random pixels
+        split: which images
+    """
+    from ancestral.completing import complete_run, completion_figure
+    from ancestral.figures.style import save_figure
+    from ancestral.run import Run
+
+    if out.suffix != ".png":
+        raise InputError(f"--out {out}: choose a name that ends in .png")
+    _refuse_below_one(count)
+    if draws < 1:
+        raise InputError(f"--draws {draws}: give a whole number of at least 1")
+    opened = Run(run)
+    found = complete_run(opened, hide, count, draws, seed, split)
+    save_figure(completion_figure(opened, found), out)
+    if found.score is not None:
+        _show([(run.name, found.score)], as_json=False)
+    _say(f"how the hidden pixels are drawn: {found.how}")
+    _say(f"completions: {out}")
+
+
 def draw(
     what: tyro.conf.Positional[DrawingName], run: RunPath, out: Path, count: int | None = None, seed: int = 0
 ) -> None:
@@ -240,6 +281,59 @@ def quality(
         _say(f"samples: {picture}")
 
 
+def detect(
+    run: RunPath,
+    against: str,
+    samples: int = 0,
+    batches: tuple[int, ...] = (),
+    alpha: float = 0.05,
+    trials: int = 1000,
+    calibrate: Literal["valid", "test"] = "valid",
+    count: int | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Tell what does not belong to the data a model learned, image by image and batch by batch.
+
+    Args:
+        run: run folder
+        against: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a file or a folder
+        samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO
+        batches: sizes of the batches to test (default: 1 2 5 10 20 50 100 200, as far as there are images)
+        alpha: false-positive rate of the test of batches
+        trials: natural and anomalous batches of each size
+        calibrate: on validation images where there are any, or on half of the test images
+        count: at most so many images of each kind
+        seed: of anomalies and batches
+        out: also draw histograms of log p and the power by batch size into this .png file
+        json: print the record as JSON, and nothing else, on stdout
+    """
+    from ancestral.detecting import detect_run, detection_figure, detection_tables
+    from ancestral.figures.style import save_figure
+    from ancestral.progress import counter
+    from ancestral.run import Run
+
+    if samples < 0:
+        raise InputError(f"--samples {samples}: give a number of draws per image")
+    _refuse_below_one(count)
+    if out is not None and out.suffix != ".png":
+        raise InputError(f"--out {out}: choose a name that ends in .png")
+    options = {"samples": samples, "sizes": batches, "alpha": alpha, "trials": trials, "calibrate": calibrate}
+    with counter(screen, f"scoring {run.name}") as progress:
+        found = detect_run(Run(run), against, **options, count=count, seed=seed, progress=progress)
+    if json:
+        _print_json([{"run": run.name, **found.to_json()}])
+    else:
+        for table in detection_tables(found):
+            _print_table(table)
+    for line in found.conditions:
+        _say(line)
+    if out is not None:
+        save_figure(detection_figure(found), out)
+        _say(f"histograms and power: {out}")
+
+
 def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool = False) -> None:
     """Train, score and draw a whole recipe of runs, and write one report.
 
@@ -306,7 +400,13 @@ def data(name: tyro.conf.Positional[str | None] = None, fetch: bool = False, jso
     table = Table("data", "state", "where", "", box=None)
     for state in states:
         table.add_row(state.name, state.state, str(state.where), state.detail)
-    Console().print(table)
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Stdout; in a file, which has no width, nothing is folded or cut."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
 
 
 def _say(line: str) -> None:
@@ -366,7 +466,7 @@ def _print_table(shown: Any) -> None:
         table.add_column(column, justify="right" if i in shown.numeric else "left")
     for row in shown.rows:
         table.add_row(*row)
-    Console().print(table)
+    _console().print(table)
 
 
 def _say_floors(runs: list[Any]) -> None:

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from ancestral.courses import curves, starvation
+from ancestral.completing import completions
 from ancestral.data.toy import PointDataset
+from ancestral.detecting import frankenstein_sheet
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.neighbours import nearest
 from ancestral.figures.densities import Plane, draw_planes
@@ -219,7 +221,9 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
     "starvation": starvation,
     "density": density,
     "deformation": deformation,
+    "completions": completions,
     "neighbours": neighbours,
+    "frankenstein": frankenstein_sheet,
 }
 
 ON_REQUEST = ("starvation",)

@@ -35,6 +35,10 @@ CAPTIONS = {
     "colour scale; and draws from the model.",
     "neighbours": "Draws from the model above, the training image nearest to each (by distance of pixels) beneath: a "
     "model that remembers would show the same image twice.",
+    "frankenstein": "Test images, none picked, and images made of the left half of one and the right half of another "
+    "of a different class, with the log-probability of each: a good model finds these less probable.",
+    "completions": "Test images with one half hidden, and draws of it from the model given the other half. The true "
+    "half is one of many that fit.",
     "deformation": "Lines of equal coordinates in the latent plane and where they lie among the data, and the other "
     "way round: where lines crowd, the flow packs probability together.",
 }
@@ -74,7 +78,8 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
 
 
 def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Table:
-    """Sample quality, a column for each run, and last the same measures of real images, which are the floor."""
+    """Sample quality, a column for each run, and last the same measures of real images, which are the floor; a row
+    for each where there are many."""
     real: dict[tuple[str, ...], Quality] = {}
     for _, record in named:
         real.setdefault(tuple(_in_measure(record, name, 1) for name in COMMON_FLOORS), record)
@@ -86,6 +91,8 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     if len(real) > 1:  # else the line on the conditions says it for all
         rows.append(["pixels", *(r.space for _, r in named), *(r.space for r in real.values())])
         rows.append(["images", *(f"{r.count} {r.drawn}" for _, r in named), *(str(r.count) for r in real.values())])
+    if len(named) > MOST_COLUMNS:
+        header, *rows = [list(line) for line in zip(header, *rows, strict=True)]
     return Table(header, rows, caption, numeric=set(range(1, len(header))))
 
 
@@ -137,8 +144,9 @@ SCORE_CAPTION = (
 )
 
 
+MOST_COLUMNS = 5  # of runs; more stand in rows
 QUALITY_CAPTION = (
-    "Small is good for FID, KID and class KL, large for the others. The last column holds the same measures of real "
+    "Small is good for FID, KID and class KL, large for the others. The last entry holds the same measures of real "
     "images: no model can be expected to do better. Near copies, and the distance of pixels to the nearest training "
     "image, should be as for test images, which stand in brackets."
 )

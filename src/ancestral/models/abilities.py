@@ -50,7 +50,7 @@ def likelihood_of(family: type[Model]) -> str:
 def answer(family: type[Model], method: str) -> str:
     """Whether a family has an ability, will have it, or cannot."""
     if hasattr(family, method):
-        return "yes"
+        return family.completion.split(":")[0] if method == "complete" else "yes"  # type: ignore[attr-defined]
     if issubclass(family, AutoregressiveModel) and method in ("encode", "decode"):
         return "no latents"
     return "no" if method == "conditionals" else "not yet"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
+from ancestral.models.completion import WARMING, filled, given_only, pseudo_gibbs
 from ancestral.models.kinds import ImplicitModel
 from ancestral.registry import registered
 from ancestral.settings.coding import AutoencoderSettings
@@ -23,6 +26,7 @@ class Autoencoder(CodingModel, ImplicitModel):
     Reference: `uva2020`, question 1.9; Rumelhart et al., 1986.
     """
 
+    completion: ClassVar[str] = "approximate: coding and decoding in turn"
     origin: Tensor
 
     def __init__(self, encoder: nn.Module, likelihood: PixelLikelihood, latents: int) -> None:
@@ -37,6 +41,17 @@ class Autoencoder(CodingModel, ImplicitModel):
     def reconstruction_loss(self, x: Tensor) -> Tensor:
         """-log p(x | z = f(x)), shape (B,), nats: a distortion. No likelihood of x, whatever its unit."""
         return -self.likelihood(self.encode(x)).log_prob(x)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, sweeps: int = WARMING) -> Tensor:
+        """Missing pixels by coding and decoding in turn, from the decoded draw of a code: no distribution is
+        behind it, and so none is drawn from.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        start = filled(given_only(self, x, observed), observed, self.sample(len(x)))
+        return filled(x, observed, pseudo_gibbs(self.encode, self.likelihood, start, observed, sweeps)[0])
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.errors import InputError
+from ancestral.models.completion import filled, given_only
 from ancestral.models.kinds import ExactModel, as_images
 from ancestral.registry import registered
 from ancestral.settings.belief_net import refuse_beyond_exact
@@ -45,6 +46,7 @@ class SigmoidBeliefNet(ExactModel):
 
     spaces = BINARY_SPACES
     levels = 2
+    completion: ClassVar[str] = "exact"
     u_states: Tensor
     v_states: Tensor
 
@@ -74,6 +76,32 @@ class SigmoidBeliefNet(ExactModel):
             raise InputError("a sigmoid belief net gives a probability to binary pixels only: found others than 0, 1")
         return _LogSumOverPairs.apply(*self._joint(x))  # type: ignore[return-value]
 
+    def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""
+        given, log_p_observed = given_only(self, x, observed), []
+        rows, seen = _alike(observed)
+        for images, pixels in zip(rows, seen, strict=True):
+            log_p_observed.append(_LogSumOverPairs.apply(*self._joint(given[images], pixels)))
+        return self.log_prob(x) - torch.cat(log_p_observed)[torch.cat(rows).argsort()]  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Missing pixels from p(missing | observed): z ~ p(z | observed) among all its states, then each pixel.
+
+        Costs a sum over pixels and states for every mask that differs, O(2^M D).
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        given = given_only(self, x, observed)
+        z = self.b.new_empty(len(x), len(self.b))
+        for images, pixels in zip(*_alike(observed), strict=True):
+            for rows, p in _shares(*self._joint(given[images], pixels)):
+                state = torch.multinomial(p.flatten(1), 1)[:, 0]
+                u, v = state // p.shape[2], state % p.shape[2]
+                z[images[rows]] = torch.cat([self.u_states[u], self.v_states[v]], 1).to(z)
+        return filled(x, observed, torch.bernoulli(self.decode(z)))
+
     def posterior(self, x: Tensor) -> Categorical:
         """p(z | x) over all states in the order of `states`, exact, batch shape (B,)."""
         of_u, of_v, of_both = self._joint(x)
@@ -101,18 +129,29 @@ class SigmoidBeliefNet(ExactModel):
     def sample_mean(self, n: int) -> Tensor:
         return self.decode(torch.bernoulli(self.b.sigmoid().expand(n, -1)))
 
-    def _joint(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """log p(x, u, v) in three parts: of x and u (B, U), of x and v (B, V), and of u and v alone (U, V)."""
+    def _joint(self, x: Tensor, pixels: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """log p(x, u, v) in three parts: of x and u (B, U), of x and v (B, V), and of u and v alone (U, V).
+
+        Args:      pixels: indices of those that are looked at, the others summed out; None for all.
+        """
         split = self.u_states.shape[1]
         with torch.autocast(x.device.type, enabled=False):  # half precision would leave whole nats of error in A
-            x = x.flatten(1).to(self.c)
-            input_u, input_v = (x @ self.w.T + self.b).tensor_split([split], 1)
-            table = sum_of_softplus(self.u_states @ self.w[:split] + self.c, self.v_states @ self.w[split:])
+            x, w, c = x.flatten(1).to(self.c), self.w, self.c
+            if pixels is not None:
+                x, w, c = x[:, pixels], w[:, pixels], c[pixels]
+            input_u, input_v = (x @ w.T + self.b).tensor_split([split], 1)
+            table = sum_of_softplus(self.u_states @ w[:split] + c, self.v_states @ w[split:])
             return (
-                input_u @ self.u_states.T + (x @ self.c)[:, None],
+                input_u @ self.u_states.T + (x @ c)[:, None],
                 input_v @ self.v_states.T,
                 -table - F.softplus(self.b, threshold=40).sum(),
             )
+
+
+def _alike(observed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Images with the same mask, and the pixels they show: indices of both, an entry for every mask there is."""
+    masks, which = observed.flatten(1).unique(dim=0, return_inverse=True)
+    return [(which == i).nonzero()[:, 0] for i in range(len(masks))], [mask.nonzero()[:, 0] for mask in masks]
 
 
 def all_states(bits: int) -> Tensor:
@@ -128,6 +167,8 @@ def sum_of_softplus(a: Tensor, b: Tensor) -> Tensor:
 
     Args:      a: shape (U, D). b: shape (V, D); V D numbers should fit in the cache.
     """
+    if not a.shape[1]:
+        return a.new_zeros(len(a), len(b))
     return _SumOfSoftplus.apply(a, b)  # type: ignore[return-value]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,12 +20,16 @@ from ancestral.distributions.conditional import diagonal_gaussian
 from ancestral.distributions.couplings import MaskedAutoregressive, build_coupling
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.errors import InputError
+from ancestral.models.completion import filled, given_only
 from ancestral.models.image_flow import build_image_flow
 from ancestral.models.kinds import ExactModel, Model
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 from ancestral.registry import registered
 from ancestral.settings.flow import FlowSettings
+
+POOL, NEAR = 1000, 20  # draws among which a completion starts, and how many of the nearest ones it may start at
+STEP_SIZES = (-2.0, 0.5)  # of its steps, in spreads of the model, as powers of ten
 
 
 @registered
@@ -41,6 +46,7 @@ class NormalizingFlow(ExactModel):
 
     spaces = ("points",)
     levels = None
+    completion: ClassVar[str] = "approximate: a Metropolis chain, exact after enough sweeps"
     log_variance: Tensor
 
     def __init__(self, bijection: Bijection, event_shape: Sequence[int], base_scale: float = 1.0) -> None:
@@ -65,6 +71,31 @@ class NormalizingFlow(ExactModel):
     def decode(self, z: Tensor) -> Tensor:
         """x = f^-1(z), shape (B, D): `encode` undone."""
         return self.bijection.inverse(z)[0]
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, sweeps: int = 300) -> Tensor:
+        """Missing coordinates by a Metropolis chain for each point, whose limit is p(missing | observed) exactly.
+
+        Each starts at one of the draws of the model that come nearest the observed coordinates, and proposes steps
+        of all sizes, so that it crosses gaps as well as it follows ridges.
+
+        Args:      x, observed: shape (B, D), observed boolean. sweeps: proposals of a chain.
+        Raises:    InputError: as `given_only`.
+        """
+        given, pool = given_only(self, x, observed), self.sample(POOL)
+        distance = torch.where(observed[:, None], given[:, None] - pool, 0).square().sum(2)  # (B, POOL)
+        near = distance.topk(NEAR, 1, largest=False).indices
+        start = near.gather(1, torch.randint(NEAR, (len(x), 1), device=x.device))[:, 0]
+        now, spread = filled(given, observed, pool[start]), pool.std(0)
+        log_p = self.log_prob(now)
+        for _ in range(sweeps):
+            size = spread * 10 ** torch.empty_like(now[:, :1]).uniform_(*STEP_SIZES)
+            proposed = filled(now, observed, now + size * torch.randn_like(now))
+            log_p_proposed = self.log_prob(proposed)
+            accepted = torch.rand_like(log_p).log() < log_p_proposed - log_p
+            now = torch.where(accepted[:, None], proposed, now)
+            log_p = torch.where(accepted, log_p_proposed, log_p)
+        return filled(x, observed, now)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.distributions import Distribution, constraints
 from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, BernoulliPixels
 from ancestral.errors import InputError
 from ancestral.models.belief_net import SigmoidBeliefNet
+from ancestral.models.completion import CHAIN, SWEEPS, WARMING, filled, given_only, metropolis_within_gibbs
 from ancestral.models.kinds import LatentModel
 from ancestral.networks.mlp import MLP
 from ancestral.registry import registered
@@ -94,6 +96,7 @@ class HelmholtzMachine(LatentModel):
 
     spaces = BINARY_SPACES
     levels = 2
+    completion: ClassVar[str] = CHAIN
 
     def __init__(self, event_shape: Sequence[int], latents: Sequence[int], hidden: Sequence[int] = ()) -> None:
         super().__init__()
@@ -144,6 +147,17 @@ class HelmholtzMachine(LatentModel):
     @torch.no_grad()
     def sample_mean(self, n: int) -> Tensor:
         return self.decode(self.prior().sample((n,)))
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:
+        """Missing pixels by a chain per image, see `metropolis_within_gibbs`: approximate, exact in the limit of
+        many sweeps.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        given = given_only(self, x, observed)
+        return filled(x, observed, metropolis_within_gibbs(self, self._pixels, given, observed, warming, sweeps))
 
     def _pixels(self, z: Tensor) -> Distribution:
         return self.likelihood(z[..., : self.latents[0]])

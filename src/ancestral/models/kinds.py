@@ -166,10 +166,21 @@ class Decodes(Protocol):
 
 @runtime_checkable
 class Completes(Protocol):
-    """Can fill in missing pixels."""
+    """Can fill in missing pixels; `completion` says whether exactly, and if not, how."""
+
+    completion: ClassVar[str]
 
     def complete(self, x: Tensor, observed: Tensor) -> Tensor:
-        """A draw of x given its pixels where `observed` (boolean, shape of x) is true."""
+        """A draw of x given its pixels where `observed` (boolean, shape of x) is true; those stay as they are."""
+        ...
+
+
+@runtime_checkable
+class ScoresMissing(Protocol):
+    """Can say how probable the other pixels of an image are, given some."""
+
+    def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(x where not observed | x where observed), exact, shape (B,), nats."""
         ...
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ancestral.distributions.outputs import CategoricalOutput, pixel_output
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.made_sampling import draw_in_order
+from ancestral.models.particles import Particles
 from ancestral.networks.masked import MaskedLinear
 from ancestral.networks.mlp import ACTIVATIONS
 from ancestral.numerics import lasting_permutation, log_mean_exp, seed_for
@@ -78,6 +79,10 @@ class MADE(AutoregressiveModel):
         """Of the first ordering."""
         return self.positions[0].argsort()
 
+    @property
+    def orders(self) -> Tensor:
+        return self.positions.argsort(1)
+
     def seen(self, x: Tensor) -> Tensor:
         """Levels as the network sees them, (B, D) to (B, D * inputs)."""
         if self.inputs == 1:
@@ -122,13 +127,13 @@ class MADE(AutoregressiveModel):
         return self.predict_under(x, torch.zeros(1, dtype=torch.long, device=x.device))
 
     @torch.no_grad()
-    def draw(self, noise: Tensor) -> Tensor:
+    def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
         """See `AutoregressiveModel.draw`; in the first ordering."""
-        return self.draw_under(noise, 0)
+        return self.draw_under(noise, 0, particles)
 
-    def draw_under(self, noise: Tensor, ordering: int) -> Tensor:
+    def draw_under(self, noise: Tensor, ordering: int, particles: Particles | None = None) -> Tensor:
         """The image that noise of shape (n, *event_shape) stands for in one ordering."""
-        return draw_in_order(self, ordering, noise.flatten(1)).reshape(noise.shape)
+        return draw_in_order(self, ordering, noise.flatten(1), particles).reshape(noise.shape)
 
     def hidden_layers(self, ordering: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Weight, bias and degrees of each hidden layer in one ordering."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from ancestral.models.made import MADE
+    from ancestral.models.particles import Particles
 
 
 class Stage:
@@ -41,12 +42,15 @@ class Stage:
         return self.values[: self.ends[m]]
 
 
-def draw_in_order(model: MADE, ordering: int, noise: Tensor) -> Tensor:
-    """The images that uniform noise of shape (n, D) stands for in one of the model's orderings, shape (n, D)."""
+def draw_in_order(model: MADE, ordering: int, noise: Tensor, particles: Particles | None = None) -> Tensor:
+    """The images that uniform noise of shape (n, D) stands for in one of the model's orderings, shape (n, D).
+
+    Args:      particles: observed pixels, n rows, around which the others are drawn.
+    """
     n, pixels = noise.shape
     inputs, size, output = model.inputs, model.output.size, model.output
     order = model.positions[ordering].argsort()
-    columns, rows = _spread(order, inputs), _spread(order, size)
+    turns, columns, rows = order.tolist(), _spread(order, inputs), _spread(order, size)
     noise = output.noise(noise)[:, order].T.contiguous()
     x, seen = torch.empty_like(noise), noise.new_empty(pixels * inputs, n)  # a row per pixel: prefixes are whole
 
@@ -68,6 +72,12 @@ def draw_in_order(model: MADE, ordering: int, noise: Tensor) -> Tensor:
         if direct is not None:
             parameters = torch.addmm(parameters, direct[here, : p * inputs], seen[: p * inputs])
         x[p] = output.draw(parameters.T, noise[p])
+        if particles is not None:
+            x[p] = particles.clamp(turns[p], output, parameters.T, x[p])
+            if (heirs := particles.heirs()) is not None:
+                x, seen = x[:, heirs], seen[:, heirs]
+                for stage in stages:
+                    stage.values = stage.values[:, heirs]
         seen[p * inputs : (p + 1) * inputs] = model.seen(x[p, :, None]).T
         below = seen[: (p + 1) * inputs]
         for stage in stages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.errors import InputError
+from ancestral.models.completion import filled, given_only
 from ancestral.models.kinds import ExactModel, as_images
 from ancestral.registry import registered
 from ancestral.settings.mixture import MixtureSettings
@@ -35,6 +37,7 @@ class MixtureOfBernoullis(ExactModel):
 
     spaces = BINARY_SPACES
     levels = 2
+    completion: ClassVar[str] = "exact"
 
     def __init__(self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01) -> None:
         super().__init__()
@@ -61,11 +64,14 @@ class MixtureOfBernoullis(ExactModel):
         """p(Z), shape (K,)."""
         return self.b.softmax(0)
 
-    def joint(self, x: Tensor) -> Tensor:
-        """log p(x, Z = k), shape (B, K), nats."""
-        logits = self.logits
-        log_x_given_k = x.flatten(1) @ logits.T - F.softplus(logits, threshold=40).sum(1)
-        return self.b.log_softmax(0) + log_x_given_k
+    def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(x, Z = k), shape (B, K), nats; of the observed pixels alone where there is a mask of shape (B, D)."""
+        logits, rows = self.logits, x.flatten(1)
+        off = F.softplus(logits, threshold=40)
+        if observed is None:
+            return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
+        seen = observed.to(rows)
+        return self.b.log_softmax(0) + (seen * rows) @ logits.T - seen @ off.T
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), exact. x: (B, *event_shape), zeros and ones; returns (B,), nats.
@@ -77,6 +83,22 @@ class MixtureOfBernoullis(ExactModel):
                 "a mixture of Bernoullis gives a probability to binary pixels only: found others than 0, 1"
             )
         return self.joint(x).logsumexp(1)
+
+    def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""
+        given = given_only(self, x, observed)
+        return self.log_prob(x) - self.joint(given, observed.flatten(1)).logsumexp(1)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Missing pixels from p(missing | observed): k ~ p(Z | observed), then each pixel from its Bernoulli.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        joint = self.joint(given_only(self, x, observed), observed.flatten(1))
+        k = Categorical(logits=joint, validate_args=False).sample()
+        return filled(x, observed, torch.bernoulli(self.component_images[k]))
 
     def posterior(self, x: Tensor) -> Categorical:
         """p(Z | x), exact, batch shape (B,)."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ancestral.distributions.outputs import pixel_output
 from ancestral.errors import InputError
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
+from ancestral.models.particles import Particles
 from ancestral.networks.causal import CausalConv2d, GatedBlock, PixelCache
 from ancestral.registry import registered
 from ancestral.settings.autoregressive import PixelCNNSettings
@@ -98,7 +99,7 @@ class PixelCNN(AutoregressiveModel):
         return self.head(features, image)
 
     @torch.no_grad()
-    def draw(self, noise: Tensor) -> Tensor:
+    def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
         """See `AutoregressiveModel.draw`. Each activation is computed once: when its pixel's turn comes, all it
         depends on is there."""
         n, (colours, height, width) = len(noise), self.event_shape
@@ -116,15 +117,26 @@ class PixelCNN(AutoregressiveModel):
                 features = torch.addmm(self.first.bias, image.window(i, j), first_kernel)
                 for block, cache, kernel in blocks:
                     features = block.at_pixel(features, i, j, cache, kernel)
-                self._draw_pixel(features[:, :, None, None], noise[:, :, i, j], x[:, :, i, j])
+                self._draw_pixel(features[:, :, None, None], noise, x, (i, j), particles)
+                if particles is not None and (heirs := particles.heirs()) is not None:
+                    x = x[heirs]
+                    for cache in (image, *(cache for _, cache, _ in blocks)):
+                        cache.reorder(i, heirs)
                 image.put(i, j, self.centred(x[:, :, i, j]))
         return x
 
-    def _draw_pixel(self, features: Tensor, noise: Tensor, pixel: Tensor) -> None:
-        """Fill in the channels of one pixel, shape (n, C), one after the other."""
-        for colour in range(self.event_shape[0]):
+    def _draw_pixel(
+        self, features: Tensor, noise: Tensor, x: Tensor, place: tuple[int, int], particles: Particles | None
+    ) -> None:
+        """Fill in the channels of one pixel of x, shape (n, C, H, W), one after the other."""
+        colours, height, width = self.event_shape
+        pixel, at = x[:, :, *place], place[0] * width + place[1]
+        for colour in range(colours):
             parameters = self.head(features, self.centred(pixel)[:, :, None, None])[:, colour, 0, 0]
-            pixel[:, colour] = self.output.draw(parameters, noise[:, colour])
+            drawn = self.output.draw(parameters, noise[:, colour, *place])
+            if particles is not None:
+                drawn = particles.clamp(colour * height * width + at, self.output, parameters, drawn)
+            pixel[:, colour] = drawn
 
 
 def build_pixelcnn(settings: PixelCNNSettings, event_shape: tuple[int, ...], levels: int, space: str) -> PixelCNN:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
@@ -11,6 +13,7 @@ from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
 from ancestral.errors import InputError
 from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
+from ancestral.models.completion import CHAIN, SWEEPS, WARMING, filled, given_only, metropolis_within_gibbs
 from ancestral.models.flow import vector_bijection
 from ancestral.models.kinds import LatentModel
 from ancestral.registry import registered
@@ -29,6 +32,8 @@ class VAE(CodingModel, LatentModel):
         >>> model.log_weights(torch.zeros(3, 1, 8, 8), k=5).shape
         torch.Size([3, 5])
     """
+
+    completion: ClassVar[str] = CHAIN
 
     def __init__(self, encoder: Conditional, likelihood: PixelLikelihood, prior: Conditional) -> None:
         super().__init__()
@@ -61,6 +66,17 @@ class VAE(CodingModel, LatentModel):
     def encode(self, x: Tensor) -> Tensor:
         """Posterior means E_q[z | x], shape (B, M)."""
         return self.posterior(x).mean
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:
+        """Missing pixels by a chain per image, see `metropolis_within_gibbs`: approximate, exact in the limit of
+        many sweeps.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        given = given_only(self, x, observed)
+        return filled(x, observed, metropolis_within_gibbs(self, self.likelihood, given, observed, warming, sweeps))
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

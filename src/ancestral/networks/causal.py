@@ -58,6 +58,11 @@ class PixelCache:
         """Store the channels of pixel (i, j), shape (images, channels)."""
         self.values[:, i + self.reach, j + self.reach] = value
 
+    def reorder(self, i: int, rows: Tensor) -> None:
+        """Let each image go on from another one, shape (images,); from row i on, as rows above are seen no more."""
+        last = i + self.reach + 1
+        self.values[:, i:last] = self.values[rows, i:last]
+
     def window(self, i: int, j: int) -> Tensor:
         """What the kernel sees from (i, j), shape (images, window)."""
         return self.values[:, i : i + self.reach + 1, j : j + self.kernel].flatten(1)

@@ -1,0 +1,139 @@
+"""Images that do not belong: made from held-out ones, or others of the same shape, all as stored grey levels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ancestral.data.datasets import Split, dataset_names, load_dataset
+from ancestral.data.readers import refusal
+from ancestral.errors import InputError
+from ancestral.numerics import seed_for
+
+
+class Spliced(NamedTuple):
+    """Frankenstein images, shape (N, C, H, W), and the rows of the images that gave the left and right halves."""
+
+    images: Tensor
+    left: Tensor
+    right: Tensor
+
+
+def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spliced:
+    """The left half of each image with the right half of an image of another class.
+
+    The splice is at column W // 2, so of an odd width the right half is the wider one. Each image gives its left half
+    before any gives a second; right halves are drawn evenly from all images of the other classes.
+
+    Args:      source: held-out images with labels. count: how many; as many as there are images.
+    Raises:    InputError: no labels, or a single class.
+    Reference: `uva2018`.
+    Example:
+        >>> source = Split(torch.tensor([[1, 1, 1], [2, 2, 2]], dtype=torch.uint8).view(2, 1, 1, 3), torch.arange(2))
+        >>> frankenstein(source).images.flatten(1).tolist()
+        [[1, 2, 2], [2, 1, 1]]
+    """
+    if source.labels is None:
+        raise InputError("Frankenstein images need classes to splice, and these images have no labels")
+    if len(source.labels.unique()) < 2:
+        raise InputError("Frankenstein images need two classes at least, and these images are all of one")
+    count = len(source) if count is None else count
+    generator = torch.Generator().manual_seed(seed_for(seed, "frankenstein"))
+    left = torch.arange(count) % len(source)
+    right = left.clone()
+    while len(wrong := (source.labels[left] == source.labels[right]).nonzero()[:, 0]):
+        right[wrong] = torch.randint(len(source), (len(wrong),), generator=generator)
+    images = source.images[left].clone()
+    middle = images.shape[-1] // 2
+    images[..., middle:] = source.images[right][..., middle:]
+    return Spliced(images, left, right)
+
+
+def noise(source: Split, levels: int, seed: int = 0) -> Tensor:
+    """Every pixel drawn evenly from all levels."""
+    generator = torch.Generator().manual_seed(seed_for(seed, "noise"))
+    return torch.randint(levels, source.images.shape, generator=generator).to(torch.uint8)
+
+
+def constant(source: Split, levels: int, seed: int = 0) -> Tensor:
+    """One level for a whole image, drawn evenly from all."""
+    generator = torch.Generator().manual_seed(seed_for(seed, "constant"))
+    drawn = torch.randint(levels, (len(source), 1, 1, 1), generator=generator).to(torch.uint8)
+    return drawn.expand_as(source.images).clone()
+
+
+def shuffled(source: Split, levels: int, seed: int = 0) -> Tensor:
+    """The places of each image in an order of its own: the same values, no shape. Channels stay together."""
+    generator = torch.Generator().manual_seed(seed_for(seed, "shuffled"))
+    flat = source.images.flatten(2)
+    order = torch.rand(len(flat), 1, flat.shape[2], generator=generator).argsort(2)
+    return flat.gather(2, order.expand_as(flat)).view_as(source.images)
+
+
+def rotated(source: Split, levels: int, seed: int = 0) -> Tensor:
+    """A quarter turn.
+
+    Raises:    InputError: images that are not square have another shape then.
+    """
+    if source.images.shape[-1] != source.images.shape[-2]:
+        raise InputError("only square images keep their shape in a quarter turn: choose upside-down")
+    return source.images.rot90(1, (2, 3)).contiguous()
+
+
+def upside_down(source: Split, levels: int, seed: int = 0) -> Tensor:
+    """Half a turn; some digits (0, 1, 8) look the same."""
+    return source.images.rot90(2, (2, 3)).contiguous()
+
+
+def _spliced(source: Split, levels: int, seed: int = 0) -> Tensor:
+    """Left and right halves of two classes."""
+    return frankenstein(source, seed).images
+
+
+# name -> (held-out images, levels, seed) -> as many images that do not belong
+ANOMALIES: dict[str, Callable[[Split, int, int], Tensor]] = {
+    "frankenstein": _spliced,
+    "noise": noise,
+    "shuffled": shuffled,
+    "constant": constant,
+    "rotated": rotated,
+    "upside-down": upside_down,
+}
+
+
+def other_images(source: str, shape: tuple[int, ...], levels: int, pad_to: int | None = None) -> Tensor:
+    """Other images of the same shape: the test images of a named data set, or all of a file or folder.
+
+    Args:      source: as for `load_dataset`. shape: (C, H, W) wanted. levels: wanted; other ranges are stretched
+               to 0..levels-1 and rounded. pad_to: height and width to reach with zeros.
+    Returns:   uint8, shape (N, C, H, W).
+    Raises:    InputError: nothing of that name, a damaged file, or images of another shape.
+    """
+    if source not in dataset_names() and not Path(source).expanduser().exists():
+        known = ", ".join((*ANOMALIES, *dataset_names()))
+        raise refusal(f"--against {source}", "unknown", f"choose {known}, or a .npz/.npy file or a folder of images")
+    found = load_dataset(source, pad_to=pad_to)
+    parts = [found.test] if source in dataset_names() else [found.train, found.valid, found.test]
+    images = torch.cat([part.images for part in parts])
+    if tuple(images.shape[1:]) != tuple(shape):
+        sizes = ["x".join(map(str, size)) for size in (images.shape[1:], shape)]
+        raise refusal(source, f"images of {sizes[0]}", f"this model knows {sizes[1]} (channels x height x width) only")
+    if found.levels == levels:
+        return images
+    return (images.double() * ((levels - 1) / (found.levels - 1))).round().to(torch.uint8)
+
+
+def refuse_training_images(images: Tensor, training: Tensor, source: str) -> None:
+    """Refuse images that a model was trained on: what belongs cannot be tested for not belonging.
+
+    Args:      images, training: uint8, shapes (N, C, H, W) and (M, C, H, W).
+    Raises:    InputError: some of the images are among the training images, byte for byte.
+    """
+    known = {row.tobytes() for row in training.numpy()}
+    again = sum(row.tobytes() in known for row in images.numpy())
+    if again:
+        raise refusal(source, f"{again} of its {len(images)} images are training images", "give images it never saw")
