@@ -76,7 +76,7 @@ def milliseconds(step: Callable[[Tensor, int], None], x: Tensor, steps: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="A step of the MLP GAN, beside plain PyTorch.")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")

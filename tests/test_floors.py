@@ -13,21 +13,15 @@ FLOORS = {
     "models": 3,
     "training": 4, "evaluation": 4,
     "run": 5, "report": 5, "checkup": 5, "looks": 5, "starvation": 5,
-    "fitting": 6, "scoring": 6, "measuring": 6, "completing": 6, "courses": 6, "detecting": 6, "drawings": 6,
+    "fitting": 6, "scoring": 6, "measuring": 6, "completing": 6, "detecting": 6, "courses": 6,
     "verification": 6, "progress": 6,
-    "run_page": 7,
-    "studies": 8,
-    "commands": 9,
-    "cli": 10,
+    "drawings": 7,
+    "run_page": 8,
+    "studies": 9,
+    "commands": 10,
+    "cli": 11,
 }  # fmt: skip
-NEIGHBOURS = {
-    ("registry", "errors"),
-    ("settings", "errors"),
-    ("files", "errors"),
-    ("drawings", "courses"),
-    ("drawings", "completing"),
-    ("drawings", "detecting"),
-}
+NEIGHBOURS = {("registry", "errors"), ("settings", "errors"), ("files", "errors")}
 HEAVY = {"torch", "numpy", "lightning_fabric", "matplotlib", "sklearn", "scipy"}
 LIGHT = {"cli", "commands", "settings", "errors"}
 

@@ -127,5 +127,5 @@ def test_held_out_readings_split_the_bound_whatever_the_training_weighs() -> Non
         found.append(validation(chosen, data, torch.device("cpu"))(model))
     assert found[0] == found[1]
     values = {reading.name: reading.value for reading in found[0]}
-    assert list(values) == ["negative_elbo", "reconstruction", "kl"]
+    assert list(values) == ["negative_elbo", "reconstruction", "kl", "active_units"]
     assert values["negative_elbo"] == pytest.approx(values["reconstruction"] + values["kl"])

@@ -98,7 +98,7 @@ def _game(course: Course) -> Figure:
             continue
         panel = [course.curve(*key, label) for label, key in shown.items() if key in course.known]
         if panel and title.startswith("value"):
-            ends = [panel[0].steps[0], panel[0].steps[-1]]
+            ends = [float(panel[0].steps[0]), float(panel[0].steps[-1])]
             panel.append(Curve("-2 log 2, the equilibrium", ends, [-2 * math.log(2)] * 2, style="dashed"))
         if panel:
             panels.append((title, panel))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Normal
 
-from ancestral.courses import curves, starvation
 from ancestral.completing import completions
+from ancestral.courses import curves, starvation
 from ancestral.data.toy import PointDataset
 from ancestral.detecting import frankenstein_sheet
 from ancestral.errors import InputError, NotComputable

@@ -1,0 +1,88 @@
+"""What the commands share: how they open runs and what they say, to a person or to a program."""
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+
+from ancestral.errors import InputError
+from ancestral.settings.data import POINT_SETS
+
+Runs = tyro.conf.Positional[tuple[Path, ...]]
+RunPath = tyro.conf.Positional[Path]
+screen = Console(stderr=True)
+WIDE = 240  # characters of a line in a file
+
+
+def console() -> Console:
+    """Stdout; in a file, which has no width, nothing is folded or cut."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
+
+
+def say(line: str) -> None:
+    """A line for a person, as it is: not folded, and with no meaning seen in the brackets of a path."""
+    screen.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def refuse_below_one(count: int | None) -> None:
+    if count is not None and count < 1:
+        raise InputError(f"--count {count}: give a whole number of at least 1")
+
+
+def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
+    from ancestral.run import Run
+
+    if not paths:
+        raise InputError("name at least one run folder")
+    opened = [Run(path) for path in paths]
+    for run in opened:
+        _ = run.record  # refuses at once what is no run folder
+    return opened
+
+
+def score_one(run: Any, samples: int, split: str, from_prior: bool, count: int | None = None) -> Any:
+    from ancestral.progress import counter
+    from ancestral.scoring import score_run
+
+    with counter(screen, f"scoring {run.path.name}") as progress:
+        return score_run(run, split, samples, from_prior, count, progress)
+
+
+def show_scores(named: list[tuple[str, Any]], as_json: bool) -> None:
+    from ancestral.run_page import score_table
+
+    if as_json:
+        print_json([{"run": name, **score.to_json()} for name, score in named])
+        return
+    print_table(score_table(named))
+
+
+def print_table(shown: Any) -> None:
+    from rich.table import Table
+
+    table = Table(box=None)
+    for i, column in enumerate(shown.header):
+        table.add_column(column, justify="right" if i in shown.numeric else "left")
+    for row in shown.rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def say_floors(runs: list[Any]) -> None:
+    """What no score can be better than, for data whose entropy is known; on stderr, beside the table or the JSON."""
+    from ancestral.scoring import entropy_in_words
+
+    known = {run.record["data"]["name"]: run for run in runs if run.settings.data.data in POINT_SETS}
+    for name, run in known.items():
+        say(f"entropy of {name}: {entropy_in_words(run.data)}")
+
+
+def print_json(records: list[dict[str, Any]]) -> None:
+    # JSON has no word for what is not finite: the standard error of a single image, say
+    finite = [{k: None if v in (math.inf, -math.inf) or v != v else v for k, v in r.items()} for r in records]
+    sys.stdout.write(json.dumps(finite, indent=2, allow_nan=False, default=str) + "\n")

@@ -1,0 +1,139 @@
+"""Commands that judge trained models: by likelihood, by their samples, by their contract."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from ancestral.commands.console import (
+    RunPath,
+    Runs,
+    opened_runs,
+    print_json,
+    print_table,
+    refuse_below_one,
+    say,
+    say_floors,
+    score_one,
+    screen,
+    show_scores,
+)
+from ancestral.errors import InputError
+
+
+def evaluate(
+    runs: Runs,
+    samples: int = 0,
+    split: Literal["train", "valid", "test"] = "test",
+    from_prior: bool = False,
+    count: int | None = None,
+    json: bool = False,
+) -> None:
+    """Score runs on held-out images: exact where it can be, else a bound. Scores are added to the runs.
+
+    Args:
+        runs: run folders
+        samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO
+        split: which images
+        from_prior: draw the latents from the prior instead: plain Monte Carlo
+        count: score only the first so many images
+        json: print the scores as JSON, and nothing else, on stdout
+    """
+    from ancestral.run_page import write_run_page
+
+    if samples < 0 or (from_prior and samples < 1):
+        raise InputError(f"--samples {samples}: give a number of draws per image")
+    refuse_below_one(count)
+    opened = opened_runs(runs)
+    scored = [(run.path.name, score_one(run, samples, split, from_prior, count)) for run in opened]
+    for run in opened:
+        write_run_page(run, redraw=False)
+    show_scores(scored, json)
+    say_floors(opened)
+
+
+def compare(runs: Runs, json: bool = False) -> None:
+    """Rank runs by their stored scores; refuses where those are of different spaces or images.
+
+    Args:
+        runs: run folders
+        json: print the ranking as JSON, and nothing else, on stdout
+    """
+    from ancestral.evaluation.score import best_of, rank
+
+    opened = opened_runs(runs)
+    named = [(run.path.name, best_of(run.scores(), str(run.path))) for run in opened]
+    order = rank([score for _, score in named])
+    show_scores([named[i] for i in order], json)
+    say_floors(opened)
+
+
+def quality(
+    runs: Runs,
+    count: int | None = None,
+    means: bool = False,
+    threshold: bool = False,
+    seed: int = 0,
+    picture: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Compare samples of runs with real images, in the eyes of a frozen network. Records are added to the runs.
+
+    Args:
+        runs: run folders
+        count: samples, and test and training images to compare with (default: 10000, or as many as there are)
+        means: take E[x | z] in place of draws, where the model has such a mean
+        threshold: cut grey samples and images at one half, to compare them with thresholded ones
+        seed: of the draws
+        picture: also draw a row of samples of each run into this .png file
+        json: print the records as JSON, and nothing else, on stdout
+    """
+    from ancestral.figures.style import save_figure
+    from ancestral.measuring import measure_run, sample_rows
+    from ancestral.progress import counter
+    from ancestral.run_page import quality_table, write_run_page
+
+    refuse_below_one(count)
+    if picture is not None and picture.suffix != ".png":
+        raise InputError(f"--picture {picture}: choose a name that ends in .png")
+    opened = opened_runs(runs)
+    named = []
+    for run in opened:
+        with counter(screen, f"drawing from {run.path.name}") as progress:
+            options = {"means": means, "threshold": threshold, "seed": seed}
+            named.append((run.path.name, measure_run(run, count, **options, progress=progress)))
+        write_run_page(run, redraw=False)
+    if json:
+        print_json([{"run": name, **record.to_json()} for name, record in named])
+    else:
+        print_table(quality_table(_ranked(named)))
+    for line in dict.fromkeys(record.conditions for _, record in named):
+        say(line)
+    if picture is not None:
+        save_figure(sample_rows(opened, means=means, threshold=threshold, seed=seed), picture)
+        say(f"samples: {picture}")
+
+
+def _ranked(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Runs by FID, best first; as they came where their records do not compare, and a line that says so."""
+    from ancestral.evaluation.quality import rank_quality
+
+    try:
+        return [named[i] for i in rank_quality([record for _, record in named])]
+    except InputError as error:
+        say(str(error))
+        return named
+
+
+def verify(run: RunPath) -> None:
+    """Check a run folder: files whole, weights finite, the model's contract kept, the stored scores repeatable.
+
+    Args:
+        run: run folder
+    """
+    from ancestral.verification import verify_run
+
+    failed = False
+    for check in verify_run(run):
+        say(f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}")
+        failed |= not check.passed
+    if failed:
+        raise InputError(f"{run} does not hold up: see the lines marked FAILED")

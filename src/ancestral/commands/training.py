@@ -1,0 +1,67 @@
+"""Commands that train: one model, or the runs of a study."""
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from ancestral.commands.console import say, say_floors, score_one, screen, show_scores
+from ancestral.errors import NotComputable, TrainingUnhealthy
+from ancestral.settings.data import DataSettings
+from ancestral.settings.families import Settings
+from ancestral.settings.training import TrainingSettings
+
+
+def train(
+    family: str,
+    model: Any,
+    data: DataSettings = DataSettings(),  # noqa: B008  (frozen)
+    training: TrainingSettings = TrainingSettings(),  # noqa: B008
+    out: Path | None = None,
+    resume: bool = False,
+    tolerate: bool = False,
+    json: bool = False,
+) -> None:
+    """Train a model into a run folder: weights, log, scores, pictures and a report.
+
+    Args:
+        out: run folder (default: runs/FAMILY-DATA)
+        resume: go on with what is in the folder
+        tolerate: end with exit code 0 even where the training is judged a failure
+        json: print the scores as JSON, and nothing else, on stdout
+    """
+    from ancestral.fitting import fit_settings
+    from ancestral.progress import bar
+    from ancestral.run_page import write_run_page
+
+    out = out or Path("runs") / f"{family}-{Path(data.data).stem}"
+    with bar(screen, family) as reporter:
+        run = fit_settings(Settings(family, model, data, training), out, resume, reporter)
+    with suppress(NotComputable):  # an autoencoder has pictures to show, but no score
+        score_one(run, samples=0, split="test", from_prior=False)
+    page = write_run_page(run)
+    if json or run.scores():
+        show_scores([(run.path.name, score) for score in run.scores()], json)
+    say_floors([run])
+    for verdict in run.verdicts():
+        say(verdict.line)
+    say(f"report: {page}")
+    failures = run.health.failures if run.health else ()
+    if failures and not tolerate:
+        raise TrainingUnhealthy("; ".join(f"{failure.name}: {failure.evidence}" for failure in failures))
+
+
+def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool = False) -> None:
+    """Train, score and draw a whole recipe of runs, and write one report.
+
+    Args:
+        name: which study: tour
+        out: folder for runs and report (default: runs/NAME)
+        quick: a much shorter training, to see that everything works
+    """
+    from ancestral.progress import bar
+    from ancestral.studies.recipe import carry_out_study
+
+    page = carry_out_study(name, out or Path("runs") / name, quick, lambda title: bar(screen, title), say)
+    say(f"report: {page}")
