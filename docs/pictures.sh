@@ -9,3 +9,5 @@ ancestral draw steps runs/pixelcnn --count 6 --out docs/pictures/steps.png
 ancestral draw density runs/flow-moons --count 80 --out docs/pictures/density.png
 ancestral draw starvation runs/gan-mlp --count 400 --out docs/pictures/starvation.png
 (cd runs && ancestral quality mixture belief-net vae made pixelcnn flow gan-mlp gan-cnn --count 500 --picture ../docs/pictures/families.png)
+ancestral complete runs/pixelcnn --out docs/pictures/completions.png
+ancestral detect runs/made-500 --against frankenstein --out docs/pictures/detection.png
