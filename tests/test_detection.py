@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -18,7 +18,7 @@ from ancestral import cli, detecting
 from ancestral.data.anomalies import ANOMALIES, frankenstein, noise, other_images, refuse_training_images
 from ancestral.data.datasets import Split, load_dataset
 from ancestral.detecting import Detection, detect_run, detection_figure, divided, frankenstein_sheet
-from ancestral.errors import InputError, NotComputable
+from ancestral.errors import NotComputable
 from ancestral.evaluation.detection import (
     SCORES,
     BatchTest,
@@ -45,16 +45,6 @@ SURE = 4.0  # standard errors: about one false alarm in 16,000 looks
 
 def normal(n: int, seed: int = 0, shift: float = 0.0, scale: float = 1.0) -> Tensor:
     return shift + scale * torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-
-
-def refused(action: Callable[[], object], *words: str, kind: type[InputError] = InputError) -> None:
-    """An `InputError` of one line that holds the words."""
-    with pytest.raises(kind) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 def numbered(count: int = 40, height: int = 4, width: int = 6, classes: int = 5) -> Split:

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 from scipy import linalg
 from torch import Tensor
 
 from ancestral import cli
 from ancestral.data.datasets import load_dataset
-from ancestral.errors import InputError
 from ancestral.evaluation import neighbours, recogniser_training
 from ancestral.evaluation.neighbours import density_coverage, nearest, precision_recall
 from ancestral.evaluation.quality import (
@@ -47,16 +47,6 @@ def correlated(n: int, f: int = 8, seed: int = 0) -> Tensor:
     """Features as a network gives them: not negative, correlated, far from zero mean."""
     mixing = gaussian(f, f, seed=99)
     return (gaussian(n, f, seed) @ mixing + 1).clamp(min=0) + seed % 3
-
-
-def refused(action: Callable[[], object], *words: str) -> None:
-    """An `InputError` of one line that holds the words."""
-    with pytest.raises(InputError) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 # ---- FID, KID and IS against references in numpy

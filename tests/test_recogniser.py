@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
 import pytest
 import torch
+from refusals import refused
 from torch import Tensor
 
 from ancestral.data.datasets import ImageDataset, Split, dataset_status, load_dataset
-from ancestral.errors import InputError
 from ancestral.evaluation import recogniser as module
 from ancestral.evaluation import recogniser_training
 from ancestral.evaluation.recogniser import (
@@ -49,15 +49,6 @@ def mnist() -> ImageDataset:
     if dataset_status("mnist").state != "ready":
         pytest.skip("MNIST is not on this machine: set ANCESTRAL_DATA")
     return load_dataset("mnist", valid_size=0)
-
-
-def refused(action: Callable[[], object], *words: str) -> None:
-    with pytest.raises(InputError) as caught:
-        action()
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message, message
 
 
 # ---- what is shipped

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.health import Examination, Facts, Verdict, examine
+from ancestral.evaluation.symptoms import CALMER
 from ancestral.settings.families import Settings
 from ancestral.training.log import LogLine, Reading
 from ancestral.training.loop import Reporter
@@ -61,8 +62,7 @@ class Watch(Reporter):
         if not diverged:
             return found
         step = self.log[-1].step if self.log else 0
-        advice = "Lower --learning-rate, warm it up (--warmup-steps) or clip the gradient (--clip-norm)"
-        verdict = Verdict("divergence", "failure", diverged, advice, step)
+        verdict = Verdict("divergence", "failure", diverged, CALMER, step)
         others = (other for other in found.verdicts if other.name != verdict.name)
         healthy = tuple(name for name in found.healthy if name != verdict.name)
         unjudged = tuple(name for name in found.unjudged if name != verdict.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -137,17 +136,14 @@ def _score_hidden(run: Run, model: Model, hide: str, seed: int, split: str, coun
         seen = seen_pixels(hide, masks, model.event_shape, generator=generator).expand_as(x)
         values.append(model.log_prob_missing(x.to(model.dtype), seen).double())
         hidden.append((~seen).flatten(1).sum(1))
-    log_p = torch.cat(values)
-    return Score(
-        nats=log_p.mean().item(),
-        stderr=(log_p.std() / math.sqrt(len(log_p))).item() if len(log_p) > 1 else math.nan,
+    return Score.of(
+        torch.cat(values),
         method=f"log p({_in_words(hide)} | the rest)",
         kind="exact",
         side=None,
         samples=0,
         space=images.space.describe(run.data.name),
         split=split,
-        count=len(log_p),
         dimensions=round(torch.cat(hidden).double().mean().item()),
         discrete=model.discrete,
     )

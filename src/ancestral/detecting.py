@@ -13,6 +13,7 @@ from torch import Tensor
 from ancestral.data.anomalies import ANOMALIES, frankenstein, other_images, refuse_training_images
 from ancestral.data.datasets import ImageDataset, Split
 from ancestral.data.pixels import PixelBatches
+from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.detection import (
     SCORES,
@@ -28,7 +29,7 @@ from ancestral.evaluation.detection import (
     rates,
     size_of_power,
 )
-from ancestral.evaluation.likelihood import elbo, exact_log_prob, importance_weighted
+from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.figures.grids import image_grid
 from ancestral.figures.histograms import histograms_and_shares
 from ancestral.figures.series import Curve
@@ -166,7 +167,7 @@ def detect_run(
     anomalous = _anomalies(data, pools.source, against, seed)[:count]
     raw = (pools.calibration.images, pools.natural.images, anomalous)
     images = PixelBatches(torch.cat(raw), data.space)
-    log_prob, method = _log_probs(model, images, samples, progress)
+    log_prob, method = log_probs(model, images, samples, progress=counted(progress, len(images)))
     expected = log_prob[: len(raw[0])].mean().item()
     scores = anomaly_scores(log_prob, _code_lengths(images), _background(data, images), expected)
     split = {name: score.split([len(part) for part in raw]) for name, score in scores.items()}
@@ -259,7 +260,7 @@ def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
         raise InputError(f"{count} natural images are more than there are: {len(pools.natural)}")
     natural = pools.natural.images[:count]
     images = PixelBatches(torch.cat([natural, frankenstein(pools.source, seed, count).images]), data.space)
-    values, method = _log_probs(model, images, SHOWN_DRAWS, None)
+    values, method = log_probs(model, images, SHOWN_DRAWS)
     columns = next(n for n in range(min(count, SHOWN), 0, -1) if count % n == 0)  # no row of both kinds
     kind = "exact" if isinstance(model, ExactModel) else "a lower bound on log p(x)"
     return image_grid(
@@ -291,24 +292,6 @@ def _anomalies(data: RunData, source: Split, against: str, seed: int) -> Tensor:
     return images
 
 
-def _log_probs(model: Model, images: PixelBatches, samples: int, progress: Progress | None) -> tuple[Tensor, str]:
-    """log p(x) or its bound, shape (N,), float64 nats, and what it is."""
-    done = 0
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress:
-            progress(done, len(images))
-
-    if isinstance(model, ExactModel):
-        return exact_log_prob(model, images, advance), "log p(x)"
-    assert isinstance(model, LatentModel)
-    if samples:
-        return importance_weighted(model, images, samples, progress=advance), f"IWAE_{samples}"
-    return elbo(model, images, progress=advance), "ELBO"
-
-
 def _code_lengths(images: PixelBatches) -> Tensor:
     space = images.space
     return torch.cat([code_lengths(space.to_unit(x), _levels(images)) for x in images.in_order(ROWS)])
@@ -323,7 +306,7 @@ def _background(data: RunData, images: PixelBatches) -> Tensor:
 
 def _levels(images: PixelBatches) -> int:
     """How many values a pixel takes in its space."""
-    return 2 if images.space.name in ("binary", "static", "threshold") else images.space.levels
+    return 2 if images.space.name in BINARY_SPACES else images.space.levels
 
 
 def _whole(images: PixelBatches, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ancestral.data.toy import PointDataset
 from ancestral.errors import InputError
-from ancestral.evaluation.likelihood import score
+from ancestral.evaluation.likelihood import counted, score
 from ancestral.evaluation.score import Score
 from ancestral.numerics import bits_per_dimension, keep_large_blocks
 from ancestral.run import Run, RunData
@@ -30,16 +30,14 @@ def target_score(data: RunData, split: str = "test") -> Score | None:
     if not isinstance(data.dataset, PointDataset):
         return None
     values = data.dataset.density.log_prob(data.dataset.split(split).images)
-    return Score(
-        nats=values.mean().item(),
-        stderr=(values.std() / math.sqrt(len(values))).item(),
+    return Score.of(
+        values,
         method="log p(x)",
         kind="exact",
         side=None,
         samples=0,
         space=data.space.describe(data.name),
         split=split,
-        count=len(values),
         dimensions=math.prod(data.event_shape),
         discrete=False,
     )
@@ -66,14 +64,6 @@ def score_run(
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {images.space.noun}")
-    done = 0
-
-    def advance(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress:
-            progress(done, len(images))
-
     found = score(
         model,
         images,
@@ -81,7 +71,7 @@ def score_run(
         split=split,
         samples=samples,
         from_prior=from_prior,
-        progress=advance,
+        progress=counted(progress, len(images)),
     )
     run.add_score(found)
     return found

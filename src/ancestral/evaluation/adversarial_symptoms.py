@@ -4,8 +4,8 @@ The losses of the two networks are noisy by nature and bound nothing: no rule lo
 on split `samples` at each validation, from 512 draws against as many held-out images, `diversity` (mean distance
 between draws over that between images), `coverage` (share of images with a draw among their 5 nearest
 neighbours' ball), `dimension` (effective dimensions of the draws over those of the images), `brightness` (mean
-pixel of draws minus that of images, in the images' standard deviations), and
-where the images have labels `modes` (classes that the draws reach); on split `train`, means over minibatches.
+pixel of draws minus that of images, in the images' standard deviations), and where the images have labels `modes`
+(classes that the draws reach); on split `train`, means over minibatches.
 
 The weights in use are the last ones, not the best: so it is the last reading of the samples that counts. It is a
 mean over 512 draws, whose own noise is far below the thresholds.

@@ -26,6 +26,19 @@ BLOCK = 100  # images at once where there is one draw (or none) per image
 Progress = Callable[[int], None]  # told how many more images are done
 
 
+def counted(progress: Callable[[int, int], None] | None, total: int) -> Progress:
+    """What tells `progress` of (images done, images in all)."""
+    done = 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        if progress:
+            progress(done, total)
+
+    return advance
+
+
 @contextmanager
 def _scoring(model: Model, device: torch.device) -> Iterator[None]:
     """No gradients, no dropout, and the caller's generator and mode as they were afterwards."""
@@ -143,6 +156,31 @@ def _log_mean_weight(log_weights: Callable[[int], Tensor], images: int, samples:
     return total - math.log(samples)
 
 
+def log_probs(
+    model: Model,
+    images: PixelBatches,
+    samples: int = 0,
+    from_prior: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Tensor, str]:
+    """log p(x) of each image or what can be computed in its place, shape (N,), float64 nats, and what it is.
+
+    Args:      as for `score`.
+    Raises:    NotComputable: the model has no likelihood.
+    """
+    if isinstance(model, ExactModel):
+        return exact_log_prob(model, images, progress), "log p(x)"
+    if not isinstance(model, LatentModel):
+        model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, saying why
+        raise NotComputable(f"a {type(model).__name__} has no likelihood")
+    if from_prior:
+        return prior_monte_carlo(model, images, samples, seed, progress), f"prior MC_{samples}"
+    if samples:
+        return importance_weighted(model, images, samples, seed, progress), f"IWAE_{samples}"
+    return elbo(model, images, seed, progress), "ELBO"
+
+
 def score(
     model: Model,
     images: PixelBatches,
@@ -162,30 +200,16 @@ def score(
     Returns:   a `Score`; a value that is not finite stays in the mean, and so shows.
     Raises:    NotComputable: the model has no likelihood. InputError: pixels outside the model's space.
     """
-    kind, side = "bound", "lower"
-    if isinstance(model, ExactModel):
-        values, method, samples = exact_log_prob(model, images, progress), "log p(x)", 0
-        kind, side = "exact", None
-    elif not isinstance(model, LatentModel):
-        model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, saying why
-        raise NotComputable(f"a {type(model).__name__} has no likelihood")
-    elif from_prior:
-        values, method = prior_monte_carlo(model, images, samples, seed, progress), f"prior MC_{samples}"
-    elif samples:
-        values, method = importance_weighted(model, images, samples, seed, progress), f"IWAE_{samples}"
-    else:
-        values, method, samples = elbo(model, images, seed, progress), "ELBO", 1
-    count = len(values)
-    return Score(
-        nats=values.mean().item(),
-        stderr=(values.std() / math.sqrt(count)).item() if count > 1 else math.nan,
+    values, method = log_probs(model, images, samples, from_prior, seed, progress)
+    exact = isinstance(model, ExactModel)
+    return Score.of(
+        values,
         method=method,
-        kind=kind,  # type: ignore[arg-type]
-        side=side,  # type: ignore[arg-type]
-        samples=samples,
+        kind="exact" if exact else "bound",
+        side=None if exact else "lower",
+        samples=0 if exact else samples or 1,
         space=images.space.describe(dataset),
         split=split,
-        count=count,
         dimensions=math.prod(images.event_shape),
         discrete=model.discrete,
     )

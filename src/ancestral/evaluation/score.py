@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from torch import Tensor
+
 from ancestral.errors import InputError
 from ancestral.numerics import bits_per_dimension
 
@@ -33,6 +35,16 @@ class Score:
     count: int
     dimensions: int
     discrete: bool = True
+
+    @classmethod
+    def of(cls, log_probs: Tensor, **what: Any) -> Score:
+        """The score that these log-probabilities, one an image, come to.
+
+        Args:      log_probs: shape (N,), nats. what: the fields besides nats, stderr and count.
+        """
+        count = len(log_probs)
+        stderr = (log_probs.std() / math.sqrt(count)).item() if count > 1 else math.nan
+        return cls(nats=log_probs.mean().item(), stderr=stderr, count=count, **what)
 
     @property
     def bits_per_dim(self) -> float:

@@ -43,6 +43,8 @@ STRAIGHT = 0.7
 there by 0.7 of that is far from flat; healthy: 0.65, with a plateau, mostly below 0.3"""
 ACTIVE = 0.01
 """nats: a latent whose divergence, averaged over images, is below this carries nothing"""
+CALMER = "Lower --learning-rate, warm it up (--warmup-steps) or clip the gradient (--clip-norm)"
+"""advice against divergence and spikes"""
 FEW_ACTIVE = 0.1
 """posterior collapse: share of active latents below which the others are worth a word"""
 
@@ -110,13 +112,13 @@ def divergence(case: Case) -> Verdict | None:
     for name, curve, start in case.courses():
         if curve.first_infinite is not None:
             evidence = f"{name} is not finite at {case.at(curve.first_infinite)}"
-            return Verdict("divergence", "failure", evidence, _CALMER, curve.first_infinite)
+            return Verdict("divergence", "failure", evidence, CALMER, curve.first_infinite)
         if curve is case.held and _still_learning(case, curve):
             continue
         gain, rise = start - curve.best, curve.end - curve.best
         if len(curve) >= WINDOW and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
             evidence = f"{name} ends at {curve.end:.4g} nats, above the untrained model's {start:.4g}"
-            return Verdict("divergence", "failure", evidence, _CALMER, case.step)
+            return Verdict("divergence", "failure", evidence, CALMER, case.step)
         if len(curve) < MIN_HELD or rise <= max(LOST_WARNING * gain, CERTAIN * curve.noise):
             continue
         return Verdict(
@@ -124,13 +126,10 @@ def divergence(case: Case) -> Verdict | None:
             "failure" if rise > LOST_FAILURE * gain else "warning",
             f"{name} rose from {curve.best:.4g} at {case.at(curve.best_step)} to {curve.end:.4g} nats, "
             f"{rise / gain:.0%} of what it had gained",
-            _CALMER,
+            CALMER,
             curve.best_step,
         )
     return None
-
-
-_CALMER = "Lower --learning-rate, warm it up (--warmup-steps) or clip the gradient (--clip-norm)"
 
 
 def _still_learning(case: Case, held: Curve) -> bool:
@@ -192,7 +191,7 @@ def spikes(case: Case) -> Verdict | None:
         "warning",
         f"{len(found)} in the curves; the highest, of {name} at {case.at(step)}, is {height:.3g} nats, "
         f"{share:.0%} of all that was gained",
-        _CALMER,
+        CALMER,
         step,
     )
 

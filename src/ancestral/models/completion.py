@@ -66,29 +66,31 @@ def pseudo_gibbs(
 
 
 def metropolis_within_gibbs(
-    model: LatentModel, likelihood: Likelihood, given: Tensor, observed: Tensor, warming: int, sweeps: int
+    model: LatentModel, likelihood: Likelihood, x: Tensor, observed: Tensor, warming: int, sweeps: int
 ) -> Tensor:
-    """Draws of the missing pixels by a chain for each image, whose limit is p(missing, z | observed) exactly.
+    """Images whose missing pixels are drawn by a chain for each image, whose limit is p(missing, z | observed) exactly.
 
     A sweep proposes latents from q(z | x) and keeps them or the present ones, each with probability proportional to
     p(x, z) / q(z | x); then it draws the missing pixels from p(x | z). Both leave the target as it is.
 
-    Args:      given, observed: shape (B, *event_shape). warming: sweeps of `pseudo_gibbs` before, which bring
-               the start, a draw of the model around the observed pixels, near them. sweeps: of the chain.
+    Args:      x, observed: shape (B, *event_shape), observed boolean. warming: sweeps of `pseudo_gibbs` before,
+               which bring the start, a draw of the model around the observed pixels, near them. sweeps: of the chain.
+    Raises:    InputError: as `given_only`.
     Deviation: several proposals a sweep (iterated sampling importance resampling) where the paper has one that is
                accepted or not: fewer sweeps are then in vain.
     Reference: Mattei and Frellsen, 2018, algorithm 1, arXiv 1802.04826; Andrieu et al., 2010, section 2.
     """
+    given = given_only(model, x, observed)
     start = filled(given, observed, model.sample(len(given)))
-    x, z = pseudo_gibbs(lambda x: model.posterior(x).sample(), likelihood, start, observed, warming)
-    rows = torch.arange(len(x), device=x.device)
+    now, z = pseudo_gibbs(lambda x: model.posterior(x).sample(), likelihood, start, observed, warming)
+    rows = torch.arange(len(now), device=now.device)
     for _ in range(sweeps):
-        q = model.posterior(x)
+        q = model.posterior(now)
         tried = torch.cat([z[None], q.sample(torch.Size((PROPOSALS,)))])  # (1 + proposals, B, ...)
-        log_weights = model.log_joint(x, tried) - q.log_prob(tried)
+        log_weights = model.log_joint(now, tried) - q.log_prob(tried)
         z = tried[Categorical(logits=log_weights.T, validate_args=False).sample(), rows]
-        x = filled(x, observed, likelihood(z).sample())
-    return x
+        now = filled(now, observed, likelihood(z).sample())
+    return filled(x, observed, now)
 
 
 def fit_latents(energy: Callable[[Tensor], Tensor], z: Tensor, steps: int, rate: float) -> Tensor:

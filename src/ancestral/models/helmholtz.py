@@ -13,7 +13,7 @@ from torch.distributions import Distribution, constraints
 from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, BernoulliPixels
 from ancestral.errors import InputError
 from ancestral.models.belief_net import SigmoidBeliefNet
-from ancestral.models.completion import CHAIN, SWEEPS, WARMING, filled, given_only, metropolis_within_gibbs
+from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
 from ancestral.models.kinds import LatentModel
 from ancestral.networks.mlp import MLP
 from ancestral.registry import registered
@@ -156,8 +156,7 @@ class HelmholtzMachine(LatentModel):
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
         """
-        given = given_only(self, x, observed)
-        return filled(x, observed, metropolis_within_gibbs(self, self._pixels, given, observed, warming, sweeps))
+        return metropolis_within_gibbs(self, self._pixels, x, observed, warming, sweeps)
 
     def _pixels(self, z: Tensor) -> Distribution:
         return self.likelihood(z[..., : self.latents[0]])

@@ -13,7 +13,7 @@ from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
 from ancestral.errors import InputError
 from ancestral.models.coding import CodingModel, encoder_network, pixel_likelihood
-from ancestral.models.completion import CHAIN, SWEEPS, WARMING, filled, given_only, metropolis_within_gibbs
+from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
 from ancestral.models.flow import vector_bijection
 from ancestral.models.kinds import LatentModel
 from ancestral.registry import registered
@@ -75,8 +75,7 @@ class VAE(CodingModel, LatentModel):
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
         """
-        given = given_only(self, x, observed)
-        return filled(x, observed, metropolis_within_gibbs(self, self.likelihood, given, observed, warming, sweeps))
+        return metropolis_within_gibbs(self, self.likelihood, x, observed, warming, sweeps)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
