@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ancestral import fit
+from ancestral import fit, looks
+from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.errors import InputError, NotComputable, TrainingDiverged
 from ancestral.evaluation.diversity import (
@@ -25,6 +26,7 @@ from ancestral.evaluation.diversity import (
     effective_dimensions,
     spread_ratio,
 )
+from ancestral.evaluation.recogniser import Recognition
 from ancestral.models.gan import GAN, build_gan
 from ancestral.numerics import arcs
 from ancestral.settings.gan import GANSettings
@@ -418,6 +420,29 @@ def test_every_kind_trains_and_keeps_the_last_weights(settings: dict[str, Any], 
     assert {("train", "generator_gradient"), ("samples", "diversity"), ("samples", "coverage")} <= names
     assert (("train", "value") in names) == (settings.get("loss") in (None, "saturating"))
     assert (("samples", "brightness") in names) == ("data" not in settings)
+
+
+def test_few_images_are_enough_to_train(tmp_path: Path) -> None:
+    for name, sizes in {"few held out": {"train_size": 200, "valid_size": 4}, "few": {"train_size": 4}}.items():
+        made = fit("gan", tmp_path / name, epochs=1, **sizes)
+        seen = {line.name: line.value for line in made.log() if line.split == "samples"}
+        assert 0 <= seen["coverage"] <= 1 and seen["diversity"] > 0
+
+
+def test_looks_beside_images_that_lack_a_class_leave_classes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = load_dataset("digits")
+
+    class Seer:
+        """Sees the first class everywhere."""
+
+        def __call__(self, x: Tensor) -> Recognition:
+            return Recognition(torch.zeros(len(x), 2), torch.tensor([[1.0] + [0.0] * 9]).expand(len(x), 10))
+
+    monkeypatch.setattr(looks, "shipped_for", lambda dataset: Seer())
+    x = PixelBatches(dataset.train.images, PixelSpace("unit", 17)).first(200)
+    model = build_gan(GANSettings(**TINY), dataset.event_shape, 17, "unit")
+    names = {reading.name for reading in looks.Looks(x, dataset, seed=0)(model)}
+    assert names == {"diversity", "coverage", "dimension", "brightness"}
 
 
 def test_from_the_command_line(tmp_path: Path, capsys: Captured) -> None:

@@ -18,7 +18,7 @@ from ancestral.evaluation import likelihood
 from ancestral.evaluation.symptoms import ACTIVE
 from ancestral.figures.style import save_figure
 from ancestral.files import write_json
-from ancestral.looks import Looks
+from ancestral.looks import ENOUGH, Looks
 from ancestral.models.autoencoder import Autoencoder
 from ancestral.models.build import build_model
 from ancestral.models.gan import GAN
@@ -183,7 +183,7 @@ def validation(settings: Settings, data: RunData, device: torch.device) -> Calla
 
     looks = None
     if isinstance(settings.model, GANSettings):
-        beside = data.held("valid" if len(data.dataset.valid) else "train", LOOKED_AT, device)
+        beside = data.held("valid" if len(data.dataset.valid) >= ENOUGH else "train", LOOKED_AT, device)
         looks = Looks(beside.first(LOOKED_AT), data.dataset, settings.training.seed)
 
     def readings(model: Model) -> list[Reading]:

@@ -13,14 +13,17 @@ from ancestral.models.gan import GAN
 from ancestral.numerics import seed_device, seed_for
 from ancestral.training.log import Reading
 
+ENOUGH = 100  # images; fewer say too little of a data set, and may lack a class of it
+
 
 class Looks:
     """Readings on split `samples`: draws, always from the same noise, beside as many held-out images or points.
 
     diversity, coverage, dimension and, for images, brightness are those of `evaluation.diversity`. Where the network
-    that is shipped knows the images: modes, the classes among the draws; class_kl, of their histogram against the
-    held-out one, nats; recognised, the share of draws it is sure of. A network trained here and kept for the user
-    alone has no say: a log must not depend on what was done before on a machine.
+    that is shipped knows the images, and they are `ENOUGH` and of all classes: modes, the classes among the draws;
+    class_kl, of their histogram against the held-out one, nats; recognised, the share of draws it is sure of. A
+    network trained here and kept for the user alone has no say: a log must not depend on what was done before on a
+    machine.
 
     Args:      x: held-out images or points, shape (N, *event_shape), on the model's device. dataset: which they are
                of. seed: of the run.
@@ -28,9 +31,11 @@ class Looks:
 
     def __init__(self, x: Tensor, dataset: ImageDataset | PointDataset, seed: int) -> None:
         self.x, self.seed = x, seed_for(seed, "looks")
-        self.recogniser = shipped_for(dataset) if isinstance(dataset, ImageDataset) else None
+        self.recogniser = shipped_for(dataset) if isinstance(dataset, ImageDataset) and len(x) >= ENOUGH else None
         if self.recogniser is not None:
             self.shares = class_shares(self.recogniser(self.x.cpu()).logits)
+            if not bool((self.shares > 0).all()):  # no divergence from a histogram with a gap
+                self.recogniser = None
 
     def __call__(self, model: GAN) -> list[Reading]:
         seed_device(self.x.device, self.seed)

@@ -24,11 +24,12 @@ def spread_ratio(draws: Tensor, data: Tensor) -> float:
 def covered_share(draws: Tensor, data: Tensor, neighbours: int = NEIGHBOURS) -> float:
     """Share of the data that have a draw nearer than their own `neighbours`-th nearest of the other data.
 
-    Args:      draws, data: of any event shape, more data than neighbours.
+    Args:      draws, data: of any event shape. neighbours: fewer where there are fewer data.
     Reference: coverage of Naeem et al., 2020, eq. 9, arXiv 2002.09797, in the space of pixels.
     """
     draws, data = draws.flatten(1), data.flatten(1)
-    radii = torch.cdist(data, data).kthvalue(neighbours + 1, dim=1).values  # the nearest is the datum itself
+    rank = min(neighbours + 1, len(data))  # the nearest is the datum itself
+    radii = torch.cdist(data, data).kthvalue(rank, dim=1).values
     return (torch.cdist(data, draws).min(1).values <= radii).float().mean().item()
 
 
