@@ -432,6 +432,20 @@ def test_what_the_report_says_to_repeat_repeats(capsys: Captured, trained: Path,
         assert (tmp_path / "again" / name).read_bytes() == (trained / "wide" / name).read_bytes()
 
 
+def test_a_setting_that_is_off_is_repeated_off(capsys: Captured, tmp_path: Path) -> None:
+    import shlex
+
+    from ancestral.fitting import fit
+    from ancestral.run import Run
+    from ancestral.run_page import repeat_command
+
+    first = fit("flow", tmp_path / "first", data="moons", train_size=64, epochs=1, actnorm=False, depth=2)
+    _, *words = shlex.split(repeat_command(first))
+    words[words.index("--out") + 1] = str(tmp_path / "again")
+    printed(capsys, *words)
+    assert Run(tmp_path / "again").settings == first.settings
+
+
 def test_a_reader_that_leaves_is_no_error(trained: Path) -> None:
     program = "from ancestral.cli import entry; entry()"
     command = [sys.executable, "-c", program, "compare", str(trained / "vae"), "--json"]

@@ -55,7 +55,7 @@ class Table:
 
 @dataclass
 class Section:
-    """A heading and what stands below it, in this order.
+    """A heading and what stands below it, in this order: what was asked, text, tables, figures, commands.
 
     Args:
         title: the heading.
@@ -63,6 +63,7 @@ class Section:
         tables: shown after the text.
         figures: shown after the tables.
         commands: shell commands, shown last, in a block that one click selects.
+        asked: the task that the section answers, where it answers one.
     """
 
     title: str
@@ -70,6 +71,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    asked: str = ""
 
 
 @dataclass

@@ -233,7 +233,7 @@ def repeat_command(run: Run) -> str:
     for room in (settings.model, settings.data, settings.training):
         for name, value in vars(room).items():
             if value != getattr(type(room)(), name):
-                flag = "--" + name.replace("_", "-")
-                values = [] if value is True else [str(v) for v in (value if isinstance(value, tuple) else [value])]
-                words += [flag, *values]
+                flag = ("--no-" if value is False else "--") + name.replace("_", "-")
+                values = value if isinstance(value, tuple) else [] if isinstance(value, bool) else [value]
+                words += [flag, *map(str, values)]
     return shlex.join([*words, "--out", str(run.path)])

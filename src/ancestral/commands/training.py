@@ -7,7 +7,7 @@ from typing import Any
 import tyro
 
 from ancestral.commands.console import say, say_floors, score_one, screen, show_scores
-from ancestral.errors import NotComputable, TrainingUnhealthy
+from ancestral.errors import InputError, NotComputable, TrainingUnhealthy
 from ancestral.settings.data import DataSettings
 from ancestral.settings.families import Settings
 from ancestral.settings.training import TrainingSettings
@@ -52,16 +52,34 @@ def train(
         raise TrainingUnhealthy("; ".join(f"{failure.name}: {failure.evidence}" for failure in failures))
 
 
-def study(name: tyro.conf.Positional[str], out: Path | None = None, quick: bool = False) -> None:
+def study(
+    name: tyro.conf.Positional[str],
+    out: Path | None = None,
+    quick: bool = False,
+    full: bool = False,
+    learning_rates: tuple[float, ...] = (),
+) -> None:
     """Train, score and draw a whole recipe of runs, and write one report.
 
-    Args:
-        name: which study: tour
-        out: folder for runs and report (default: runs/NAME)
-        quick: a much shorter training, to see that everything works
-    """
-    from ancestral.progress import bar
-    from ancestral.studies.recipe import carry_out_study
+    What is finished is reused and what was interrupted goes on, so the same command can be given again.
 
-    page = carry_out_study(name, out or Path("runs") / name, quick, lambda title: bar(screen, title), say)
+    Args:
+        name: tour, uva2018, uva2020, tue2024, csds600 or families; or a .py file of your own that defines STUDY
+        out: folder for runs and report (default: runs/NAME)
+        quick: everything trained too briefly to judge by, to see that it works
+        full: as many epochs as the source of the study asks for
+        learning_rates: tue2024: those to compare
+    """
+    from functools import partial
+
+    from ancestral.progress import bar, counter
+    from ancestral.studies.page import carry_out_study
+    from ancestral.studies.recipe import Options
+    from ancestral.studies.workshop import Progress
+
+    if quick and full:
+        raise InputError("--quick and --full exclude each other")
+    options = Options("quick" if quick else "full" if full else "default", learning_rates)
+    progress = Progress(partial(bar, screen), partial(counter, screen), say)
+    page = carry_out_study(name, out or Path("runs") / Path(name).stem, options, progress)
     say(f"report: {page}")

@@ -1,1 +1,1 @@
-"""Recipes of runs that end in one report. One file per study."""
+"""Recipes: one file is one study, with the runs it needs and the page it writes."""

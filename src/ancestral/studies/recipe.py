@@ -1,31 +1,41 @@
-"""What a study is made of: named runs, which are trained once and then reused."""
+"""What a study is made of: the runs it needs, and the chapters that tell what they show."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ancestral.errors import InputError
-from ancestral.fitting import fit_settings
-from ancestral.run import Run, settings_to_json
-from ancestral.scoring import score_run
-from ancestral.settings.families import settings_for
-from ancestral.training.loop import Reporter
+from ancestral.report import Figure, Table
+from ancestral.settings.families import Settings, settings_for
 
-ReporterFor = Callable[[str], AbstractContextManager[Reporter]]
+if TYPE_CHECKING:
+    from ancestral.studies.workshop import Workshop
+
+Budget = Literal["quick", "default", "full"]
+QUICK: Mapping[str, Any] = {"epochs": 2}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may ask of a study.
+
+    Args:      budget: quick trains everything too briefly to judge by, full as long as the source did.
+               learning_rates: of a study that compares some; none: its own.
+    """
+
+    budget: Budget = "default"
+    learning_rates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that a study needs.
+    """A run that a study needs: trained once, then reused.
 
     Args:      name: its folder. title: its name for a reader. family, settings: as for `fit`.
                importance_samples: draws for the tighter bound, besides the ELBO or exact value; 0 for none.
-               scored: False for a model that has no likelihood.
+               scored: False for a model that has no likelihood. minutes: about how long it trains on two cores.
+               full, quick: settings that differ under those budgets.
     """
 
     name: str
@@ -34,71 +44,85 @@ class PlannedRun:
     settings: Mapping[str, Any]
     importance_samples: int = 0
     scored: bool = True
+    minutes: float = 1.0
+    full: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings_under(self, budget: Budget, quick: Mapping[str, Any]) -> Settings:
+        """All settings of the run; `quick` are the study's for all of its runs, of which `epochs` is the most."""
+        values = dict(self.settings)
+        if budget == "full":
+            values.update(self.full)
+        if budget == "quick":
+            epochs = min(quick["epochs"], values.get("epochs", quick["epochs"]))
+            values.update({**quick, "epochs": epochs, **self.quick})
+        return settings_for(self.family, **values)
+
+    def share_under(self, budget: Budget, quick: Mapping[str, Any]) -> float:
+        """How many images the training sees under a budget, as a share of those by default."""
+        asked, usual = (self.settings_under(b, quick) for b in (budget, "default"))
+        seen = [one.training.epochs * (one.data.train_size or 50_000) for one in (asked, usual)]
+        return seen[0] / seen[1]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A number of ours beside the one it is held against.
+
+    Args:      what: is measured. reference, ours: in words, with units. met: whether ours is as good.
+               why: what explains a miss.
+    """
+
+    what: str
+    reference: str
+    ours: str
+    met: bool
+    why: str = ""
 
 
 @dataclass
-class Workshop:
-    """Where a study works: its folder, and how it tells of its progress.
+class Told:
+    """What a chapter says: paragraphs, tables, figures, in this order, and the numbers held against references."""
 
-    Args:      out: folder for runs and report. quick: every run at most `quick_epochs` epochs.
-               reporter_for: a progress reporter for a title. say: prints a line.
+    text: str = ""
+    tables: list[Table] = field(default_factory=list)
+    figures: list[Figure] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One deliverable.
+
+    Args:      title: its heading. tell: makes it from the workshop's runs. asked: what the source asks for, in our
+               words. minutes: about how long it takes by default, beyond drawing.
     """
 
-    out: Path
-    quick: bool
-    reporter_for: ReporterFor
-    say: Callable[[str], None]
-    quick_epochs: int = 2
-    done: dict[str, Run] = field(default_factory=dict)
-
-    def carry_out(self, plan: Sequence[PlannedRun]) -> dict[str, Run]:
-        """Train what is missing, go on with what was interrupted, reuse what is finished; score each."""
-        for number, planned in enumerate(plan, 1):
-            self.done[planned.name] = self._train(planned, f"{number}/{len(plan)} {planned.title}")
-        return self.done
-
-    def _train(self, planned: PlannedRun, title: str) -> Run:
-        values = dict(planned.settings)
-        if self.quick:
-            values["epochs"] = min(self.quick_epochs, values.get("epochs", self.quick_epochs))
-        settings = settings_for(planned.family, **values)
-        run = Run(self.out / "runs" / planned.name)
-        if run.outcome.get("reason") in ("epochs", "patience") and _same(run, settings_to_json(settings)):
-            self.say(f"{title}: reused")
-        else:
-            with self.reporter_for(title) as reporter:
-                run = fit_settings(settings, run.path, resume=True, reporter=reporter)
-            self.say(f"{title}: trained in {run.outcome['seconds']:.0f} s")
-            for verdict in run.verdicts():
-                self.say(f"{title}: {verdict.line}")
-        if planned.scored:
-            wanted = [0, planned.importance_samples] if planned.importance_samples else [0]
-            have = {(score.method, score.split) for score in run.scores()}
-            for samples in wanted:
-                names = {f"IWAE_{samples}"} if samples else {"ELBO", "log p(x)"}
-                if not any((name, "test") in have for name in names):
-                    score_run(run, samples=samples)
-        return run
+    title: str
+    tell: Callable[[Workshop], Told]
+    asked: str = ""
+    minutes: float = 0.2
 
 
-def _same(run: Run, described: dict[str, Any]) -> bool:
-    """Whether a finished run is the one wanted.
+@dataclass(frozen=True)
+class Study:
+    """A recipe: a page of chapters about runs that are trained once.
 
-    Raises:    InputError: the folder holds a run with other settings.
+    Args:      title, subtitle: of the page. plan: the runs under some options. chapters: of the page, in order.
+               lead: the result in a few sentences, from the scores. facts: the numbers to remember.
+               quick: settings of every run under `--quick`. learning_rates: those compared, where some are.
+    Example:
+        >>> study = Study("Mine", "a mixture", lambda options: [PlannedRun("m", "mixture", "mixture", {})], [])
+        >>> study.plan(Options())[0].settings_under("quick", study.quick).training.epochs
+        2
     """
-    if settings_to_json(run.settings) != described:
-        raise InputError(f"{run.path} holds a run with other settings: choose another --out")
-    return True
 
-
-STUDIES = {"tour": "ancestral.studies.tour"}
-
-
-def carry_out_study(name: str, out: Path, quick: bool, reporter_for: ReporterFor, say: Callable[[str], None]) -> Path:
-    """Run the study of that name into `out`; returns the path of its report.
-
-    Raises:    InputError: unknown name.
-    """
-    if name not in STUDIES:
-        raise InputError(f"unknown study {name!r}: choose {', '.join(STUDIES)}")
-    return importlib.import_module(STUDIES[name]).run_study(Workshop(out, quick, reporter_for, say))
+    title: str
+    subtitle: str
+    plan: Callable[[Options], Sequence[PlannedRun]]
+    chapters: Sequence[Chapter]
+    lead: Callable[[Workshop], str] = lambda workshop: ""
+    facts: Callable[[Workshop], list[tuple[str, str]]] = lambda workshop: []
+    quick: Mapping[str, Any] = field(default_factory=lambda: dict(QUICK))
+    learning_rates: tuple[float, ...] = ()

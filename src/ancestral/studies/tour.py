@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from ancestral import drawings
-from ancestral.evaluation.quality import Quality, rank_quality
+from ancestral.evaluation.quality import rank_quality
 from ancestral.evaluation.score import Score, best_of, rank
-from ancestral.figures.style import save_figure
-from ancestral.measuring import measure_run, stored_quality
-from ancestral.report import Figure, Report, Section, write_report
-from ancestral.run import Run
-from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, repeat_command, score_table
+from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, score_table
 from ancestral.scoring import entropy_in_words, target_score
-from ancestral.studies.recipe import PlannedRun, Workshop
+from ancestral.studies.recipe import Chapter, PlannedRun, Study, Told
+from ancestral.studies.workshop import Workshop
 
 BINARY = {"data": "digits", "pixels": "threshold"}
 GREY = {"data": "digits", "pixels": "levels"}
@@ -66,39 +60,102 @@ PLAN = (
     PlannedRun("gan", "GAN", "gan", GAN, scored=False),
     PlannedRun("autoencoder", "plain autoencoder", "autoencoder", {**BINARY, **VAE}, scored=False),
 )
-TITLES = {planned.name: planned.title for planned in PLAN}
 
 
-def run_study(workshop: Workshop) -> Path:
-    """Train, score and draw the tour; returns the path of its report."""
-    runs = workshop.carry_out(PLAN)
-    sections = [
-        _scores(runs),
-        _quality(workshop, runs),
+def _scores(workshop: Workshop) -> Told:
+    runs, tables = workshop.runs, []
+    for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels"), (None, "Points of the plane")):
+        best = _best_scores(workshop, pixels)
+        here, order = list(best), rank(list(best.values()))
+        named = [(workshop.titles[here[i]], score) for i in order for score in runs[here[i]].scores()]
+        ceiling = target_score(runs[here[0]].data)  # of points, whose density is known
+        named = [("the target itself", ceiling), *named] if ceiling else named
+        tables.append(score_table(named, f"{what}, best first. {SCORE_CAPTION}"))
+    floor = entropy_in_words(runs["flow-points"].data)
+    text = (
+        "One yardstick: the mean log-probability of the 447 test images, or of test points. Scores of different "
+        "spaces are different quantities, so they stand in different tables and are never ranked together. A bound is "
+        f"called a bound. The points come from a density whose entropy is {floor}."
+    )
+    return Told(text, tables)
+
+
+def _quality(workshop: Workshop) -> Told:
+    """All models of images side by side, the best by FID first; grey ones are cut at one half."""
+    names = [name for name, run in workshop.runs.items() if run.data.space.noun == "images"]
+    records = [workshop.quality(name, threshold=True) for name in names]
+    named = [(workshop.titles[names[i]], records[i]) for i in rank_quality(records)]
+    text = (
+        "What draws look like to a network that was trained to recognise these digits. It needs no likelihood, so "
+        "every family has its place; but it is no yardstick of probability: a model that repeats a part of the "
+        "training images would do well. Grey pixels are cut at one half, so that all are of one space.\n\n"
+    )
+    return Told(text + records[0].conditions, [quality_table(named, QUALITY_CAPTION)])
+
+
+def _best_scores(workshop: Workshop, pixels: str | None) -> dict[str, Score]:
+    scored = {n: run for n, run in workshop.runs.items() if run.settings.data.pixels == pixels and run.scores()}
+    return {name: best_of(run.scores(), name) for name, run in scored.items()}
+
+
+def _pictures(title: str, text: str, wanted: list[tuple[str, str]]) -> Chapter:
+    def tell(workshop: Workshop) -> Told:
+        captions = [f"{workshop.titles[name]}: {what}." for name, what in wanted]
+        return Told(text, figures=[workshop.draw(*one, caption) for one, caption in zip(wanted, captions, strict=True)])
+
+    return Chapter(title, tell)
+
+
+def _lead(workshop: Workshop) -> str:
+    binary = _best_scores(workshop, "threshold")
+    best = max(binary, key=lambda name: binary[name].nats)
+    score = binary[best]
+    return (
+        f"{len(workshop.runs)} models, of handwritten digits of 8 by 8 pixels and of points in the plane. On binary "
+        f"pixels the best is the {workshop.titles[best]}: {score.nats:.2f} ± {score.stderr:.2f} nats per image "
+        f"({score.kind_in_words}, {score.method})."
+    )
+
+
+def _facts(workshop: Workshop) -> list[tuple[str, str]]:
+    binary = _best_scores(workshop, "threshold")
+    best, mixture = max(binary.values(), key=lambda score: score.nats), binary["mixture-em"]
+    return [
+        ("best on binary pixels", f"{best.nats:.2f} nats, {best.kind_in_words}"),
+        ("mixture, EM", f"{mixture.nats:.2f} nats, {mixture.kind_in_words}"),
+    ]
+
+
+DRAWN = (
+    "mixture-em",
+    "belief-net",
+    "made",
+    "pixelcnn",
+    "vae-binary",
+    "autoencoder",
+    "vae-levels-mixture",
+    "pixelcnn-levels",
+    "flow-levels",
+    "gan",
+)
+CURVES = ("mixture-gradient", "belief-net", "made", "pixelcnn", "vae-binary", "flow-points", "gan")
+STUDY = Study(
+    title="A tour of generative models",
+    subtitle="scikit-learn's handwritten digits, and two moons",
+    plan=lambda options: PLAN,
+    lead=_lead,
+    facts=_facts,
+    chapters=(
+        Chapter("Scores", _scores),
+        Chapter("Sample quality", _quality, minutes=0.5),
         _pictures(
-            workshop,
             "Draws",
             "What each model makes up by itself: z is drawn from the prior and x given z. Nothing was picked. The "
             "plain autoencoder decodes draws of a standard normal too, but nothing in its training gave them a "
             "meaning.",
-            [
-                (name, "samples")
-                for name in (
-                    "mixture-em",
-                    "belief-net",
-                    "made",
-                    "pixelcnn",
-                    "vae-binary",
-                    "autoencoder",
-                    "vae-levels-mixture",
-                    "pixelcnn-levels",
-                    "flow-levels",
-                    "gan",
-                )
-            ],
+            [(name, "samples") for name in DRAWN],
         ),
         _pictures(
-            workshop,
             "What they learned",
             "The mixture's components are soft prototypes. The plane of the two-latent VAE is covered by digits that "
             "change into each other. Reconstructions show what eight numbers keep of an image.",
@@ -110,7 +167,6 @@ def run_study(workshop: Workshop) -> Path:
             ],
         ),
         _pictures(
-            workshop,
             "One way or another",
             "An autoregressive model draws one pixel after the other, each given those before it. A flow bends the "
             "plane until its own round density becomes that of the data; every point has one code, and back. A GAN's "
@@ -118,96 +174,9 @@ def run_study(workshop: Workshop) -> Path:
             [("pixelcnn", "steps"), ("flow-points", "density"), ("flow-points", "deformation"), ("gan", "walks")],
         ),
         _pictures(
-            workshop,
             "How the training went",
             "The curve to watch is the validation curve: the weights kept are those where it is lowest.",
-            [
-                (name, "curves")
-                for name in ("mixture-gradient", "belief-net", "made", "pixelcnn", "vae-binary", "flow-points", "gan")
-            ],
+            [(name, "curves") for name in CURVES],
         ),
-        Section(
-            "How to repeat it",
-            "Each run is one command; each folder has a page of its own and can be used further.",
-            commands=["ancestral study tour", *(repeat_command(run) for run in runs.values())],
-        ),
-    ]
-    page = workshop.out / "report.html"
-    write_report(_report(runs, sections, workshop.quick), page)
-    return page
-
-
-def _scores(runs: dict[str, Run]) -> Section:
-    tables = []
-    for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels"), (None, "Points of the plane")):
-        best = _best_scores(runs, pixels)
-        here, order = list(best), rank(list(best.values()))
-        named = [(TITLES[here[i]], score) for i in order for score in runs[here[i]].scores()]
-        ceiling = target_score(runs[here[0]].data)  # of points, whose density is known
-        named = [("the target itself", ceiling), *named] if ceiling else named
-        tables.append(score_table(named, f"{what}, best first. {SCORE_CAPTION}"))
-    floor = entropy_in_words(runs["flow-points"].data)
-    text = (
-        "One yardstick: the mean log-probability of the 447 test images, or of test points. Scores of different "
-        "spaces are different quantities, so they stand in different tables and are never ranked together. A bound is "
-        f"called a bound. The points come from a density whose entropy is {floor}."
-    )
-    return Section("Scores", text, tables=tables)
-
-
-def _quality(workshop: Workshop, runs: dict[str, Run]) -> Section:
-    """All models of images side by side, the best by FID first; grey ones are cut at one half."""
-    measured: dict[str, Quality] = {}
-    for name, run in runs.items():
-        if run.data.space.noun == "images":
-            stored = [record for record in stored_quality(run) if "threshold" in record.space]
-            measured[name] = stored[-1] if stored else measure_run(run, threshold=True)
-    workshop.say(f"sample quality of {len(measured)} models measured")
-    names, records = list(measured), list(measured.values())
-    named = [(TITLES[names[i]], records[i]) for i in rank_quality(records)]
-    text = (
-        "What draws look like to a network that was trained to recognise these digits. It needs no likelihood, so "
-        "every family has its place; but it is no yardstick of probability: a model that repeats a part of the "
-        "training images would do well. Grey pixels are cut at one half, so that all are of one space.\n\n"
-    )
-    return Section("Sample quality", text + records[0].conditions, tables=[quality_table(named, QUALITY_CAPTION)])
-
-
-def _best_scores(runs: dict[str, Run], pixels: str | None) -> dict[str, Score]:
-    scored = {name: run for name, run in runs.items() if run.settings.data.pixels == pixels and run.scores()}
-    return {name: best_of(run.scores(), name) for name, run in scored.items()}
-
-
-def _pictures(workshop: Workshop, title: str, text: str, wanted: list[tuple[str, str]]) -> Section:
-    figures = []
-    for name, what in wanted:
-        path = workshop.out / "figures" / f"{name}-{what}.png"
-        save_figure(drawings.DRAWINGS[what](workshop.done[name]), path)
-        figures.append(Figure(path, f"{TITLES[name]}: {what}."))
-    return Section(title, text, figures=figures)
-
-
-def _report(runs: dict[str, Run], sections: list[Section], quick: bool) -> Report:
-    seconds = sum(run.outcome["total_seconds"] for run in runs.values())
-    binary = _best_scores(runs, "threshold")
-    best = max(binary, key=lambda name: binary[name].nats)
-    score, mixture = binary[best], binary["mixture-em"]
-    lead = (
-        f"{len(runs)} models, of handwritten digits of 8 by 8 pixels and of points in the plane, trained in "
-        f"{seconds:.0f} seconds. On binary pixels the best is the {TITLES[best]}: {score.nats:.2f} ± "
-        f"{score.stderr:.2f} nats per image ({score.kind_in_words}, {score.method})."
-    )
-    if quick:
-        lead += " This is the quick version: trained too briefly to judge the models by."
-    return Report(
-        title="A tour of generative models",
-        subtitle="scikit-learn's handwritten digits, and two moons",
-        lead=lead,
-        facts=[
-            ("best on binary pixels", f"{score.nats:.2f} nats, {score.kind_in_words}"),
-            ("mixture, EM", f"{mixture.nats:.2f} nats, {mixture.kind_in_words}"),
-            ("training time", f"{seconds:.0f} s"),
-        ],
-        sections=sections,
-        footer="Made by `ancestral study tour`.",
-    )
+    ),
+)

@@ -1,0 +1,136 @@
+"""From a study to its page: its runs trained, its chapters told, its numbers held against the references."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+
+from ancestral.errors import InputError
+from ancestral.report import Report, Section, Table, write_report
+from ancestral.run_page import repeat_command
+from ancestral.studies.recipe import Chapter, Check, Options, PlannedRun, Study, Told
+from ancestral.studies.workshop import Pace, Progress, Workshop
+
+STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
+BUDGET_IN_WORDS = {
+    "quick": "This is the quick version: everything is trained and measured too briefly to judge the models by.",
+    "default": "This is the default budget, made for an afternoon on two cores.",
+    "full": "This is the full budget: the source's own numbers of epochs, where it names them.",
+}
+
+
+def carry_out_study(name: str, out: Path, options: Options, progress: Progress) -> Path:
+    """Run a study into `out`; returns the path of its report.
+
+    Args:      name: one of `STUDIES`, or a Python file that defines `STUDY`.
+    Raises:    InputError: unknown name, a file that is no study, or options that the study does not have.
+    """
+    study = find_study(name)
+    if options.learning_rates and not study.learning_rates:
+        raise InputError(f"--learning-rates: the study {name} compares none")
+    plan = study.plan(options)
+    if repeated := {one.name for one in plan if [other.name for other in plan].count(one.name) > 1}:
+        raise InputError(f"the study {name} plans several runs of one name: {', '.join(sorted(repeated))}")
+    workshop = Workshop(study, out, options, progress)
+    workshop.carry_out(plan)
+    told = _chapters(workshop)
+    page = out / "report.html"
+    write_report(_report(name, workshop, plan, told), page)
+    return page
+
+
+def find_study(name: str) -> Study:
+    """A study of this package, or one of the user's own in a file.
+
+    Raises:    InputError: neither, or a file that cannot be run or defines no `STUDY`.
+    """
+    if name in STUDIES:
+        return importlib.import_module(f"ancestral.studies.{name}").STUDY
+    path = Path(name)
+    if path.suffix != ".py" or not path.is_file():
+        raise InputError(f"unknown study {name!r}: choose {', '.join(STUDIES)}, or a file of your own that ends in .py")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file may raise
+        raise InputError(f"the study {path} cannot be read: {type(error).__name__}: {error}") from error
+    study = getattr(module, "STUDY", None)
+    if not isinstance(study, Study):
+        raise InputError(f"the study {path} must define STUDY = Study(...)")
+    return study
+
+
+def _chapters(workshop: Workshop) -> list[tuple[Chapter, Told]]:
+    chapters = workshop.study.chapters
+    pace = Pace([chapter.minutes for chapter in chapters])
+    told = []
+    for number, chapter in enumerate(chapters, 1):
+        with pace.step():
+            told.append((chapter, chapter.tell(workshop)))
+        workshop.progress.say(f"chapter {number}/{len(chapters)} {chapter.title}: told; {pace.left}")
+    return told
+
+
+def _report(name: str, workshop: Workshop, plan: Sequence[PlannedRun], told: list[tuple[Chapter, Told]]) -> Report:
+    study, budget, runs = workshop.study, workshop.options.budget, workshop.runs
+    seconds = sum(run.outcome.get("total_seconds", 0) for run in runs.values())
+    command = f"ancestral study {name}" + ("" if budget == "default" else f" --{budget}")
+    return Report(
+        title=study.title,
+        subtitle=study.subtitle,
+        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget]}",
+        facts=[*study.facts(workshop), ("training time, all runs", _in_words(seconds))],
+        sections=[
+            *_against_references([check for _, one in told for check in one.checks], budget == "quick"),
+            *(_section(chapter, one) for chapter, one in told),
+            Section(
+                "How to repeat it",
+                "The first command makes this page. Each run is a command of its own too; each folder has its "
+                "settings, weights, log and scores, and can be used further.",
+                tables=[_times(workshop, plan)],
+                commands=[command, *(repeat_command(run) for run in runs.values())],
+            ),
+        ],
+        footer=f"Made by `{command}`.",
+    )
+
+
+def _section(chapter: Chapter, told: Told) -> Section:
+    return Section(chapter.title, told.text, told.tables, told.figures, told.commands, asked=chapter.asked)
+
+
+def _against_references(checks: Sequence[Check], quick: bool) -> list[Section]:
+    """Every number that has a reference, in one table."""
+    if not checks:
+        return []
+    met = sum(check.met for check in checks)
+    rows = [
+        [check.what, check.reference, check.ours, "not judged" if quick else "met" if check.met else "missed"]
+        for check in checks
+    ]
+    missed = [] if quick else [f"Missed: {c.what}. {c.why}" for c in checks if not c.met]
+    first = "Trained too briefly to be judged." if quick else f"{met} of {len(checks)} are met."
+    return [
+        Section(
+            "The numbers and their references",
+            "\n\n".join([first, *missed]),
+            tables=[Table(["what", "reference", "ours", ""], rows, "Each stands again in its chapter.")],
+        )
+    ]
+
+
+def _times(workshop: Workshop, plan: Sequence[PlannedRun]) -> Table:
+    rows = []
+    for planned in plan:
+        outcome = workshop.runs[planned.name].outcome
+        epochs = str(outcome.get("epochs", "")) + (", diverged" if outcome.get("reason") == "diverged" else "")
+        rows.append([planned.title, f"runs/{planned.name}", epochs, _in_words(outcome.get("total_seconds", 0))])
+    return Table(["run", "folder", "epochs", "trained in"], rows, "Every run of this study.", numeric={2, 3})
+
+
+def _in_words(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
