@@ -11,3 +11,5 @@ ancestral draw starvation runs/gan-mlp --count 400 --out docs/pictures/starvatio
 (cd runs && ancestral quality mixture belief-net vae made pixelcnn flow gan-mlp gan-cnn --count 500 --picture ../docs/pictures/families.png)
 ancestral complete runs/pixelcnn --out docs/pictures/completions.png
 ancestral detect runs/made-500 --against frankenstein --out docs/pictures/detection.png
+(cd runs && ancestral complete mixture belief-net helmholtz VAE MADE PixelCNN flow GAN --out ../docs/pictures/completions-families.png)
+(cd runs && ancestral detect mixture belief-net helmholtz VAE MADE PixelCNN flow flow-variational --against frankenstein --out ../docs/pictures/power.png)

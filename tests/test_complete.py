@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from scipy import stats
 from test_cli import Captured, printed, run
 from torch import Tensor
 
-from ancestral.completing import complete_run
+from ancestral import completing
+from ancestral.completing import complete_run, completions_of
 from ancestral.data.masks import HIDDEN, seen_pixels
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.contract import all_images, log_probs_of_all
@@ -56,11 +58,13 @@ CHAINS = [
     "vae, categorical",
     "vae, flow prior",
 ]
+FLOWS = ["flow of images", "flow of images, variational", "flow of images, binary, affine"]
 # enough for these tiny models; more than the defaults would only cost time here
 OPTIONS: dict[str, int] = {
     **dict.fromkeys(EXACT, 0),
     **dict.fromkeys(IN_ORDER, 40),
     **dict.fromkeys(CHAINS, 25),
+    **dict.fromkeys(FLOWS, 12),
 }
 
 
@@ -78,6 +82,8 @@ def log_joint_of_all(name: str) -> tuple[Tensor, Tensor, Tensor]:
 
 def completed(model: Model, x: Tensor, observed: Tensor, name: str) -> Tensor:
     assert isinstance(model, Completes)
+    if name in FLOWS:
+        return model.complete(x, observed, warming=8, sweeps=OPTIONS[name], steps=3)  # type: ignore[call-arg]
     if name in CHAINS:
         return model.complete(x, observed, warming=5, sweeps=OPTIONS[name])  # type: ignore[call-arg]
     if name in IN_ORDER:
@@ -129,8 +135,10 @@ def chi_square(counts: Tensor, expected: Tensor, relative: Tensor) -> float:
     return float(stats.chi2.sf(statistic, common))
 
 
-SLOW = {"vae, flow prior", "Helmholtz machine, two layers", "pixelcnn, logistic, colour", "made, logistic"}
-FITTED = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in (*EXACT, *IN_ORDER, *CHAINS)]
+SLOW = {"vae, flow prior", "Helmholtz machine, two layers", "pixelcnn, logistic, colour", "made, logistic", *FLOWS[:2]}
+FITTED = [
+    pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in (*EXACT, *IN_ORDER, *CHAINS, *FLOWS)
+]
 
 
 @pytest.mark.parametrize("name", FITTED)
@@ -153,6 +161,7 @@ def test_observed_pixels_never_change_and_all_observed_is_the_identity(name: str
         observed[0] = True
         before = x.clone()
         options = {"steps": 20} if isinstance(model, GAN) else {"sweeps": 20} if "flow," in name else {}
+        options = {"warming": 2, "sweeps": 3, "steps": 3} if name in FLOWS else options
         complete = partial(model.complete, **options)
         drawn = complete(x, observed)
         assert drawn.dtype == x.dtype and drawn.shape == x.shape
@@ -315,8 +324,30 @@ def test_latents_of_lowest_energy_are_found() -> None:
     assert (z - 3).abs().max() < 0.05 and not z.requires_grad
 
 
+def test_a_hamiltonian_chain_draws_from_its_density() -> None:
+    """Two correlated normal variables, from a start far away: mean, spread and correlation, five standard errors."""
+    precision = torch.tensor([[2.0, 1.2], [1.2, 1.0]], dtype=torch.float64)
+    with seeded_noise(7):
+        start = torch.full((4000, 2), 3.0, dtype=torch.float64)
+        v = completion.hamiltonian_chains(lambda v: -((v @ precision) * v).sum(1) / 2, start, warming=30, sweeps=30)
+    expected, error = precision.inverse(), 5 / math.sqrt(4000)
+    spread = expected.diag().sqrt()
+    assert (v.mean(0).abs() < error * spread).all()
+    assert (((v.T @ v) / 4000 - expected).abs() < error * math.sqrt(2) * spread[:, None] * spread).all()
+
+
 def test_bad_masks_are_refused_in_one_line() -> None:
-    for name in ("mixture", "belief net", "Helmholtz machine", "made", "pixelcnn", "vae", "autoencoder", "gan"):
+    for name in (
+        "mixture",
+        "belief net",
+        "Helmholtz machine",
+        "made",
+        "pixelcnn",
+        "vae",
+        "autoencoder",
+        "gan",
+        FLOWS[0],
+    ):
         model = model_of(name)
         assert isinstance(model, Completes)
         x = model.sample(3)
@@ -361,6 +392,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fast = ["--epochs", 1, "--train-size", 100, "--valid-size", 20]
     assert run("train", "mixture", *fast, "--components", 3, "--out", folder / "mixture") == 0
     assert run("train", "made", *fast, "--hidden", 8, "--out", folder / "made") == 0
+    grey = ["--pixels", "levels", "--split-seed", 1, "--latents", 2, "--hidden", 8]
+    assert run("train", "vae", *fast, *grey, "--out", folder / "grey") == 0
     assert run("train", "flow", "--data", "moons", *fast, "--out", folder / "moons") == 0
     return folder
 
@@ -372,12 +405,45 @@ def test_the_command_draws_and_says_how_and_how_probable_the_truth_was(
     words = ["complete", trained / "mixture", "--hide", "right", "--count", 3, "--draws", 2]
     out, err = printed(capsys, *words, "--out", picture)
     assert "log p(right" in out
-    assert "hidden pixels are drawn: exact" in err
+    assert "drawn: exact" in err
     first = picture.read_bytes()
     printed(capsys, *words, "--out", picture)
     assert picture.read_bytes() == first
     printed(capsys, *words, "--seed", 1, "--out", picture)
     assert picture.read_bytes() != first
+
+
+def test_several_runs_stand_in_one_picture(
+    trained: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[Tensor, dict[str, Any]]] = []
+    grid = completing.image_grid
+    monkeypatch.setattr(completing, "image_grid", lambda x, **kw: drawn.append((x, kw)) or grid(x, **kw))
+    runs = [trained / name for name in ("mixture", "grey", "made")]  # pixels of two kinds
+    out, err = printed(capsys, "complete", *runs, "--count", 6, "--out", tmp_path / "all.png")
+    (images, texts), *_ = drawn
+    assert texts["row_titles"] == ["true", "given", "mixture", "grey", "made"]
+    true, given, *rows = images.unflatten(0, (5, 6))
+    mixture = Run(trained / "mixture").data.held("test").first(6)
+    seen = seen_pixels("halves", 6, (1, 8, 8)).expand(6, 3, 8, 8)
+    assert torch.equal(true, mixture.expand(6, 3, 8, 8)) and torch.equal(given[seen], true[seen])
+    grey = Run(trained / "grey").data.held("test").first(6) / 16
+    assert torch.equal(rows[0][seen], true[seen])
+    assert torch.equal(rows[1][seen], grey.expand(6, 3, 8, 8)[seen])  # each in its own pixels
+    assert "mixture" in out and "grey" not in out and "mixture: exact" in err
+    picture = completions_of([("one", Run(runs[0])), ("two", Run(runs[0]))], count=4, draws=2)
+    assert drawn[-1][1]["row_titles"] == ["true", "given", "one", "one", "two", "two"]
+    assert any("one, two: exact" in text.get_text() for text in picture.texts)
+
+
+def test_runs_that_do_not_know_the_same_images_are_refused(trained: Path, tmp_path: Path, capsys: Captured) -> None:
+    out = ["--out", tmp_path / "x.png"]
+    assert run("complete", trained / "mixture", trained / "moons", *out) == 2
+    assert "1x8x8" in capsys.readouterr().err
+    assert (
+        run("complete", trained / "mixture", trained / "grey", "--split", "train", *out) == 2
+    )  # other training images
+    assert "train images" in capsys.readouterr().err
 
 
 def test_an_autoregressive_run_is_exact_for_the_bottom_only(trained: Path, tmp_path: Path, capsys: Captured) -> None:

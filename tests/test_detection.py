@@ -17,10 +17,11 @@ from torch import Tensor
 from ancestral import cli, detecting
 from ancestral.data.anomalies import ANOMALIES, frankenstein, noise, other_images, refuse_training_images
 from ancestral.data.datasets import Split, load_dataset
-from ancestral.detecting import Detection, detect_run, detection_figure, divided, frankenstein_sheet
+from ancestral.detecting import Detection, detect_run, divided, frankenstein_sheet, stored_detections
 from ancestral.errors import NotComputable
 from ancestral.evaluation.detection import (
     SCORES,
+    Auroc,
     BatchTest,
     PixelBackground,
     Rate,
@@ -35,8 +36,11 @@ from ancestral.evaluation.detection import (
     rates,
     size_of_power,
 )
+from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.fitting import fit
+from ancestral.powers import detection_figure, power_figure, power_table
 from ancestral.run import Run, RunData
+from ancestral.run_page import write_run_page
 from ancestral.settings.data import DataSettings
 
 TRIALS = 4000
@@ -316,6 +320,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit("mixture", folder / "mixture", components=20, epochs=3, valid_size=300)
     fit("vae", folder / "vae", epochs=1, latents=2, hidden=(16,))
     fit("autoencoder", folder / "autoencoder", epochs=1, latents=2, hidden=(16,))
+    fit("flow", folder / "flow", pixels="levels", epochs=1, scales=1, couplings=2, width=4, train_size=100)
     fit("flow", folder / "points", data="moons", train_size=200, valid_size=100, epochs=1)
     return folder
 
@@ -389,6 +394,65 @@ def test_other_images_of_a_file_are_told(trained: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "grey.npy", np.random.default_rng(0).integers(0, 256, (100, 8, 8), np.uint8))
     there = detect_run(trained / "mixture", str(tmp_path / "grey.npy"), trials=20)
     assert len(there.anomalous) == 100 and there.auroc["log_prob"].value > 0.99
+
+
+def test_a_record_is_read_back_as_it_was_and_the_newest_of_a_kind_is_kept(trained: Path) -> None:
+    run = Run(trained / "vae")
+    first = detect_run(run, "noise", trials=33, count=80)
+    (stored,) = [record for record in stored_detections(run) if (record.against, record.method) == ("noise", "ELBO")]
+    assert stored.to_json() == first.to_json() and stored.conditions == first.conditions
+    assert (stored.rates, stored.auroc) == (first.rates, first.auroc)
+    assert stored.counts == (80, 80) and stored.nats[0] == pytest.approx(first.natural.mean().item())
+    again = detect_run(run, "noise", trials=22, count=80)
+    tighter = detect_run(run, "noise", trials=22, count=80, samples=5)
+    kept = {record.method: record.trials for record in stored_detections(run) if record.against == "noise"}
+    assert kept == {"ELBO": again.trials, "IWAE_5": tighter.trials}
+    assert "What does not belong" in write_run_page(run, redraw=False).read_text()
+
+
+@pytest.mark.parametrize("damage", ["{}", "[1]", '[{"against": "noise"}]', "[{"])
+def test_a_damaged_file_of_records_is_refused(tmp_path: Path, damage: str) -> None:
+    (tmp_path / "detections.json").write_text(damage)
+    refused(lambda: stored_detections(Run(tmp_path)), "")
+
+
+def record_of(powers: dict[int, int], alarms: int = 5, against: str = "noise", alpha: float = 0.05) -> DetectionRecord:
+    rates = [Rate(size, Share(alarms, 100), Share(power, 100)) for size, power in powers.items()]
+    return DetectionRecord(
+        against, "ELBO", "lower bound", "digits", "these images", alpha, 100, "valid", 0.5, (9, 8), (-1.0, -2.0),
+        {"log_prob": Auroc(0.9, 0.01)}, {"log_prob": rates},
+    )  # fmt: skip
+
+
+def test_power_of_several_runs_stands_in_one_picture_and_table() -> None:
+    named = [(f"run {i}", record_of({1: 10, 5: 96 - 10 * (i > 5), 20: 99}, alarms=3 + i)) for i in range(8)]
+    assert any("run 7" in text.get_text() for text in power_figure(named).texts)
+    lines = {(line.get_color(), line.get_linestyle()) for line in power_figure(named).axes[0].lines[1:]}
+    assert len(lines) == 8  # an eighth curve takes a colour again, and is dashed
+    table = power_table([*named[:1], named[7], ("weak", record_of({1: 10, 5: 50}, alarms=20))])
+    size, power, alarms = (table.header.index(name) for name in ("batch for 95% power", "power", "false positives"))
+    assert [row[size] for row in table.rows] == ["5", "20", "> 5"]
+    assert [row[power] for row in table.rows] == ["96.0%", "99.0%", "50.0%"]
+    assert [row[alarms] for row in table.rows] == ["3.0%", "10.0%", "20.0%"]
+    assert "10.0% of 20" in table.rows[1]
+
+
+def test_what_cannot_stand_in_one_picture_of_power_is_refused() -> None:
+    one = record_of({1: 10})
+    refused(lambda: power_figure([]), "one kind")
+    refused(lambda: power_figure([("a", one), ("b", record_of({1: 10}, against="frankenstein"))]), "one kind")
+    refused(lambda: power_figure([("a", one), ("b", record_of({1: 10}, alpha=0.1))]), "one level")
+
+
+def test_command_for_several_runs(capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Path) -> None:
+    runs = [trained / name for name in ("mixture", "vae", "flow")]  # of two pixel spaces
+    words = ["detect", *runs, "--against", "noise", "--trials", 50, "--batches", 1, 5, "--count", 60]
+    code, out, err = printed(capsys, *words, "--out", tmp_path / "a.png")
+    assert code == 0 and all(name in out for name in ("mixture", "vae", "flow", "AUROC", "false positives"))
+    assert "vae: ELBO" in err and "17 levels" in err
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    code, out, _ = printed(capsys, *words, "--json")
+    assert code == 0 and [record["run"] for record in json.loads(out)] == ["mixture", "vae", "flow"]
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:

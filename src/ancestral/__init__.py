@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ancestral.models.kinds import Model, load_model
     from ancestral.run import Run, load
     from ancestral.scoring import score_run as evaluate
+    from ancestral.sweeping.worker import sweep
 
-__all__ = ["Model", "Run", "check_model", "evaluate", "fit", "load", "load_model", "measure"]
+__all__ = ["Model", "Run", "check_model", "evaluate", "fit", "load", "load_model", "measure", "sweep"]
 # name here: module and name there; torch is imported only once one of them is asked for
 _EXPORTS = {
     "Model": ("ancestral.models.kinds", "Model"),
@@ -34,6 +35,7 @@ _EXPORTS = {
     "load": ("ancestral.run", "load"),
     "load_model": ("ancestral.models.kinds", "load_model"),
     "measure": ("ancestral.measuring", "measure_run"),
+    "sweep": ("ancestral.sweeping.worker", "sweep"),
 }
 
 

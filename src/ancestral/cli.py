@@ -22,20 +22,25 @@ import tyro
 
 from ancestral import commands
 from ancestral.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
+from ancestral.settings.axes import split_axes
 from ancestral.settings.data import DataSettings
 from ancestral.settings.families import FAMILIES
 from ancestral.settings.training import TrainingSettings
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": commands.train,
+    "sweep": commands.sweep,
     "evaluate": commands.evaluate,
     "sample": commands.sample,
     "draw": commands.draw,
     "complete": commands.complete,
+    "infer": commands.infer,
     "compare": commands.compare,
     "quality": commands.quality,
     "detect": commands.detect,
+    "explain": commands.explain,
     "study": commands.study,
+    "bracket": commands.bracket,
     "verify": commands.verify,
     "data": commands.data,
 }
@@ -82,34 +87,39 @@ def _dispatch(words: list[str]) -> None:
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         raise InputError(f"unknown command {name!r}: choose {', '.join(COMMANDS)} (see ancestral --help)")
-    if name == "train":
-        _train(rest)
+    if name in ("train", "sweep"):
+        _of_family(name, rest)
     else:
         _parse(COMMANDS[name], rest, f"ancestral {name}")()
 
 
-def _train(words: list[str]) -> None:
+def _of_family(name: str, words: list[str]) -> None:
+    """A command that trains: its flags are those of a family, which is its first word."""
     if not words or words[0] in ("-h", "--help"):
-        print("usage: ancestral train FAMILY [flags]\n\nFAMILY:")
-        for name, settings in FAMILIES.items():
-            print(f"  {name:<12} {_summary(settings)}")
-        print("\nSee ancestral train FAMILY --help for its flags.")
+        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_summary(COMMANDS[name])}\n\nFAMILY:")
+        for family, settings in FAMILIES.items():
+            print(f"  {family:<12} {_summary(settings)}")
+        print(f"\nSee ancestral {name} FAMILY --help for its flags.")
         return
     family, rest = words[0], words[1:]
     if family not in FAMILIES:
         raise InputError(f"unknown family {family!r}: choose {', '.join(FAMILIES)}")
+    command = COMMANDS[name]
+    known: dict[str, Any] = {"family": family}
+    rest = expand_recipes(rest, family)
+    if name == "sweep":
+        known["axes"], rest = split_axes(rest, family)
 
-    def train(model: Any, **flags: Any) -> None:
-        commands.train(family, model, **flags)
+    def trains(model: Any, **flags: Any) -> None:
+        command(model=model, **known, **flags)
 
     # tyro makes flags from annotations: those of the general command, with this family's settings as its model
-    train.__doc__ = commands.train.__doc__
-    train.__annotations__ = {**commands.train.__annotations__, "model": FAMILIES[family]}
-    del train.__annotations__["family"]
-    parameters = [p for name, p in inspect.signature(commands.train).parameters.items() if name != "family"]
-    parameters[0] = parameters[0].replace(annotation=FAMILIES[family])
-    train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    _parse(train, expand_recipes(rest, family), f"ancestral train {family}")()
+    trains.__doc__ = command.__doc__
+    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in known}
+    parameters["model"] = parameters["model"].replace(annotation=FAMILIES[family])
+    trains.__annotations__ = {n: p.annotation for n, p in parameters.items()}
+    trains.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    _parse(trains, rest, f"ancestral {name} {family}")()
 
 
 def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callable[[], Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 IMAGES, DRAWS = 8, 4
 ROWS = 200  # images completed together
 SCORED, BLOCK = 1000, 100  # images whose hidden pixels are scored, and how many at once
+Progress = Callable[[int, int], None]
 TINT = (0.34, 0.71, 0.91)  # of hidden pixels: no grey value
 
 
@@ -76,24 +78,74 @@ def complete_run(
     return Completion(x, seen, drawn, hide, "exact" if exact else model.completion.split("else ")[-1], score)
 
 
-def completion_figure(run: Run, found: Completion) -> Figure:
-    """Images, what was given of them (hidden pixels coloured), and each draw of the rest: a row each."""
-    to_unit, draws = run.data.space.to_unit, len(found.drawn)
-    tint = torch.tensor(TINT)[:, None, None]
-    rows = [_in_colour(to_unit(images.float())) for images in (found.x, found.x, *found.drawn)]
-    rows[1] = torch.where(found.seen, rows[1], tint)
+def complete_runs(
+    named: Sequence[tuple[str, Run]],
+    hide: str = "halves",
+    count: int = IMAGES,
+    draws: int = 1,
+    seed: int = 0,
+    split: str = "test",
+    scored: int = 0,
+    progress: Progress | None = None,
+) -> list[Completion]:
+    """`complete_run` for each of several runs: the same images, the same parts of them hidden.
+
+    Args:      named: (name, run), their pixel spaces of any kind. progress: called with (runs done, runs in all).
+    Raises:    NotComputable, InputError: as `complete_run`; or the runs do not know the same images.
+    """
+    _refuse_other_images(named, split, count)
+    found = []
+    for done, (_, run) in enumerate(named):
+        if progress:
+            progress(done, len(named))
+        found.append(complete_run(run, hide, count, draws, seed, split, scored))
+    return found
+
+
+def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> Figure:
+    """Images, what was given of them (hidden pixels coloured), and each draw of the rest by each run: a row each.
+
+    Args:      named: (name, run), as `complete_runs` takes them. found: what it gave. The true images, and what was
+               given of them, are in the pixels of the first run.
+    """
+    first, views = found[0], [run.data.space.to_unit for _, run in named]
+    true, seen = _in_colour(views[0](first.x.float())), first.seen
+    rows = [true, torch.where(seen, true, torch.tensor(TINT)[:, None, None])]
+    titles = ["true", "given"]
+    for (name, _), to_unit, completion in zip(named, views, found, strict=True):
+        rows += [_in_colour(to_unit(images.float())) for images in completion.drawn]
+        titles += [name if len(named) > 1 else "drawn"] * len(completion.drawn)
     return image_grid(
         torch.cat(rows),
-        columns=len(found.x),
-        row_titles=["true", "given", *["drawn"] * draws],
-        title=f"{_in_words(found.hide)} hidden, and drawn given the rest",
-        note=f"How it was drawn: {found.how}.",
+        columns=len(first.x),
+        row_titles=titles,
+        title=f"{_in_words(first.hide)} hidden, and drawn given the rest",
+        note=" ".join(drawn_in_words(named, found)),
     )
+
+
+def drawn_in_words(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> list[str]:
+    """How the hidden pixels were drawn, a sentence for each way."""
+    ways: dict[str, list[str]] = {}
+    for (name, _), completion in zip(named, found, strict=True):
+        ways.setdefault(completion.how, []).append(name)
+    return [
+        f"{', '.join(names)}: {how}." if len(named) > 1 else f"How it was drawn: {how}." for how, names in ways.items()
+    ]
 
 
 def completions(run: Run, count: int = IMAGES, seed: int = 0) -> Figure:
     """Test images with one half hidden, each of the four in turn, and draws of it given the other half."""
-    return completion_figure(run, complete_run(run, "halves", count, seed=seed, scored=0))
+    return completions_of([("drawn", run)], count, DRAWS, seed)
+
+
+def completions_of(named: Sequence[tuple[str, Run]], count: int = IMAGES, draws: int = 1, seed: int = 0) -> Figure:
+    """One picture of several runs: the same test images with each half hidden in turn, and what each run makes of them.
+
+    Args:      named: (name, run) of each block of rows. count: images. draws: completions of each. seed: of the draws.
+    Raises:    NotComputable, InputError: as `complete_runs`.
+    """
+    return completion_figure(named, complete_runs(named, "halves", count, draws, seed))
 
 
 def _masks(seed: int) -> torch.Generator:
@@ -109,6 +161,17 @@ def _in_words(hide: str) -> str:
 def _in_colour(images: Tensor) -> Tensor:
     """(N, 1 or 3, H, W) to (N, 3, H, W)."""
     return images.expand(-1, 3, -1, -1)
+
+
+def _refuse_other_images(named: Sequence[tuple[str, Run]], split: str, count: int) -> None:
+    (first, reference), *others = named
+    for name, run in others:
+        images = [one.data.dataset.split(split).images[:count] for one in (reference, run)]
+        if not torch.equal(*images):
+            what = [f"{one.data.name}, {'x'.join(map(str, one.data.event_shape))}" for one in (reference, run)]
+            raise InputError(
+                f"{first} ({what[0]}) and {name} ({what[1]}) do not have the same {split} images: complete them apart"
+            )
 
 
 def _can_score(model: Model, x: Tensor, seen: Tensor) -> bool:

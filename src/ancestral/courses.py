@@ -12,7 +12,7 @@ from ancestral.models.gan import GAN, build_gan
 from ancestral.numerics import seed_for, seeded_noise
 from ancestral.run import Run
 from ancestral.settings.gan import GANSettings
-from ancestral.starvation import COMPARED, starve
+from ancestral.starvation import COMPARED, Starvation, starve
 from ancestral.training.adversarial import build_critic
 
 if TYPE_CHECKING:
@@ -63,6 +63,16 @@ class Course:
         lines = [line for line in self.log if (line.split, line.name) == (split, name)]
         return Curve(label, [line.step / self.per_epoch for line in lines], [line.value for line in lines])
 
+    def value(self, split: str, name: str, epoch: float = 0.0) -> float:
+        """The first reading of a quantity at or after so many epochs; the last one where the training ended before.
+
+        Raises:    NotComputable: it was never read.
+        """
+        if (split, name) not in self.known:
+            raise NotComputable(f"the log holds no {name} of {split}")
+        curve = self.curve(split, name, "")
+        return next((v for s, v in zip(curve.steps, curve.values, strict=True) if s >= epoch), curve.values[-1])
+
     def both(self, name: str) -> list[Curve]:
         """Training and held-out curves of one quantity; evaluated training images stand for minibatches."""
         first = next(key for key in (("train-set", name), ("train", name), ("train", "loss")) if key in self.known)
@@ -106,6 +116,11 @@ def _game(course: Course) -> Figure:
 
 
 def starvation(run: Run, count: int = STARVED_STEPS, seed: int = 0) -> Figure:
+    """The gradients of both generator losses while a critic wins: see `starved`."""
+    return starvation_figure(starved(run, count, seed))
+
+
+def starved(run: Run, count: int = STARVED_STEPS, seed: int = 0) -> dict[str, Starvation]:
     """The gradients of both generator losses while a fresh critic learns for `count` steps against a generator that
     stands still, untrained and as trained: what the saturating loss leaves when the critic wins."""
     trained, settings, data = run.load(), run.settings.model, run.data
@@ -115,7 +130,7 @@ def starvation(run: Run, count: int = STARVED_STEPS, seed: int = 0) -> Figure:
     with seeded_noise(seed_for(seed, "drawing")):
         generators = {"untrained": build_gan(settings, data.event_shape, data.dataset.levels, data.space.name).eval()}
         generators["trained"] = trained
-        found = {
+        return {
             name: starve(
                 generator,
                 build_critic(settings, data.event_shape),
@@ -127,6 +142,10 @@ def starvation(run: Run, count: int = STARVED_STEPS, seed: int = 0) -> Figure:
             )
             for name, generator in generators.items()
         }
+
+
+def starvation_figure(found: dict[str, Starvation]) -> Figure:
+    """What the critic makes of the draws, and both gradients, of each generator."""
     probabilities = [Curve(name, one.steps, one.fake_prob) for name, one in found.items()]
     panels = [
         (

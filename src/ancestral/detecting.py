@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -16,34 +16,27 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.detection import (
-    SCORES,
-    Auroc,
     PixelBackground,
-    Rate,
-    Share,
     anomaly_scores,
     auroc,
     code_lengths,
     drift,
     largest_batch,
     rates,
-    size_of_power,
 )
+from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.figures.grids import image_grid
-from ancestral.figures.histograms import histograms_and_shares
-from ancestral.figures.series import Curve
+from ancestral.files import read_json, write_json
 from ancestral.models.kinds import ExactModel, LatentModel, Model
 from ancestral.numerics import keep_large_blocks, lasting_permutation
-from ancestral.report import Table
-from ancestral.run import Run, RunData
+from ancestral.run import SCORES_WAIT, Run, RunData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
-TRIALS, POWER = 1000, 0.95
-DRIFTED = 0.01  # below this p-value a person is told
+TRIALS = 1000
 ROWS = 2000  # images coded and counted together
 SHOWN, SHOWN_DRAWS = 10, 100  # of each kind in the picture, and latent draws of their bounds
 Calibration = Literal["valid", "test"]
@@ -65,75 +58,14 @@ class Pools:
 
 
 @dataclass(frozen=True)
-class Detection:
-    """How well a model tells anomalous images from natural ones.
+class Detection(DetectionRecord):
+    """The record of a detection with what it was made of: log p(x) or its bound of each image.
 
-    Args:      against: the anomalies. method, kind, space: of log p, as in a `Score`. pools: which images were used.
-               alpha: the false-positive rate asked for. trials: batches of each kind and size. calibrated_on: valid
-               or test. drift: p-value of calibration and natural images being alike, by log p.
-               auroc, rates: by score, keys of `SCORES`. natural, anomalous: log p(x) or its bound,
-               shapes (N,) and (M,), nats.
+    Args:      natural, anomalous: shapes (N,) and (M,), nats.
     """
 
-    against: str
-    method: str
-    kind: str
-    space: str
-    pools: str
-    alpha: float
-    trials: int
-    calibrated_on: str
-    drift: float
-    auroc: dict[str, Auroc]
-    rates: dict[str, list[Rate]]
     natural: Tensor
     anomalous: Tensor
-
-    @property
-    def conditions(self) -> list[str]:
-        """What the numbers rest on, a line each; and whether the calibration fits the natural images."""
-        lines = [
-            f"{self.method}, {self.kind}; {self.space}; {self.pools}",
-            f"{self.trials} random batches of each kind and size; level asked for: {self.alpha:.1%}; 95 % intervals",
-            f"calibration and natural images differ among themselves with p = {self.drift:.2g}",
-        ]
-        if self.drift < DRIFTED and self.calibrated_on == "valid":
-            lines.append("the level will not hold for large batches: --calibrate test takes both from the test images")
-        return lines
-
-    def to_json(self) -> dict[str, Any]:
-        """The record for `--json`: a score each with its batches."""
-        words = {name: getattr(self, name) for name in ("against", "method", "kind", "space", "pools")}
-        return {
-            **words,
-            "alpha": self.alpha,
-            "trials": self.trials,
-            "calibrated_on": self.calibrated_on,
-            "drift": self.drift,
-            "natural": len(self.natural),
-            "anomalous": len(self.anomalous),
-            "natural_nats": self.natural.mean().item(),
-            "anomalous_nats": self.anomalous.mean().item(),
-            "scores": [
-                {
-                    "score": name,
-                    "auroc": self.auroc[name].value,
-                    "stderr": self.auroc[name].stderr,
-                    "size_of_95_power": size_of_power(found, POWER),
-                    "batches": [
-                        {
-                            "size": rate.size,
-                            "false_positives": rate.false_positives.value,
-                            "false_positives_95": rate.false_positives.interval,
-                            "power": rate.power.value,
-                            "power_95": rate.power.interval,
-                        }
-                        for rate in found
-                    ],
-                }
-                for name, found in self.rates.items()
-            ],
-        }
 
 
 def detect_run(
@@ -149,7 +81,7 @@ def detect_run(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Detection:
-    """Tell anomalies from natural images by a trained run, image by image and batch by batch.
+    """Tell anomalies from natural images by a trained run, image by image and batch by batch; the run keeps the record.
 
     Args:      run: the run or its folder. against: a key of `ANOMALIES`, the name of another data set, or a file or
                folder of images. samples: latent draws per image for the importance-weighted bound (0: exact value or
@@ -173,7 +105,8 @@ def detect_run(
     split = {name: score.split([len(part) for part in raw]) for name, score in scores.items()}
     kept = largest_batch(pools.natural.images, anomalous)
     sizes = sizes or [size for size in SIZES if size <= kept] or SIZES[:1]
-    return Detection(
+    natural, anomalies = (-part for part in split["log_prob"][1:])
+    found = Detection(
         against=against,
         method=method,
         kind=("exact" if isinstance(model, ExactModel) else "lower bound") + ("" if model.discrete else ", density"),
@@ -183,11 +116,15 @@ def detect_run(
         trials=trials,
         calibrated_on="valid" if calibrate == "valid" and len(data.dataset.valid) else "test",
         drift=drift(split["log_prob"][0], split["log_prob"][1], seed),
+        counts=(len(natural), len(anomalies)),
+        nats=(natural.mean().item(), anomalies.mean().item()),
         auroc={name: auroc(*parts[1:]) for name, parts in split.items()},
         rates={name: rates(c, n, a, sizes, alpha, trials, seed) for name, (c, n, a) in split.items()},
-        natural=-split["log_prob"][1],
-        anomalous=-split["log_prob"][2],
+        natural=natural,
+        anomalous=anomalies,
     )
+    _store(run, found)
+    return found
 
 
 def divided(data: RunData, calibrate: Calibration = "valid", count: int | None = None) -> Pools:
@@ -215,40 +152,16 @@ def divided(data: RunData, calibrate: Calibration = "valid", count: int | None =
     )
 
 
-def detection_tables(found: Detection) -> list[Table]:
-    """The scores of single images, and the batch test by log p, as tables."""
-    by_image = [
-        [SCORES[name], f"{value:.4f}", f"{stderr:.4f}", str(size_of_power(found.rates[name], POWER) or "-")]
-        for name, (value, stderr) in found.auroc.items()
-    ]
-    header = ["score", "AUROC", "± s.e.", f"batch for {POWER:.0%} power"]
-    by_batch = [
-        [str(rate.size), *_in_percent(rate.false_positives), *_in_percent(rate.power)]
-        for rate in found.rates["log_prob"]
-    ]
-    columns = ["batch", "false positives", "95 %", "power", "95 %"]
-    return [Table(header, by_image, numeric={1, 2, 3}), Table(columns, by_batch, numeric={0, 1, 2, 3, 4})]
+def stored_detections(run: Run) -> list[DetectionRecord]:
+    """What was told from this run's data so far.
 
-
-def detection_figure(found: Detection) -> Figure:
-    """Histograms of log p of natural and anomalous images, and the power of the batch test by its size."""
-
-    def curve(label: str, name: str, what: Literal["false_positives", "power"], dashed: bool = False) -> Curve:
-        shares: list[Share] = [getattr(rate, what) for rate in found.rates[name]]
-        low, high = zip(*(share.interval for share in shares), strict=True)
-        sizes, values = [rate.size for rate in found.rates[name]], [share.value for share in shares]
-        return Curve(label, sizes, values, None if dashed else (low, high), "dashed" if dashed else "line")
-
-    against = Path(found.against).name
-    others = [curve(SCORES[name], name, "power", dashed=True) for name in SCORES if name != "log_prob"]
-    return histograms_and_shares(
-        [("natural", found.natural), (against, found.anomalous)],
-        [curve("natural", "log_prob", "false_positives"), curve(against, "log_prob", "power"), *others],
-        titles=(f"{found.method} of single images, nats ({found.kind})", "batches found out (dashed: by other scores)"),
-        xlabel="images in a batch",
-        levels=(found.alpha, POWER),
-        title=f"{against} against {found.space}",
-    )
+    Raises:    InputError: the file is not one of ours.
+    """
+    path = run.path / "detections.json"
+    records = read_json(path) if path.exists() else []
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise InputError(f"{path} is not a list of records: remove it and detect anew")
+    return [DetectionRecord.from_json(record) for record in records]
 
 
 def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
@@ -322,6 +235,9 @@ def _rows(part: Split, rows: slice | Tensor) -> Split:
     return Split(part.images[rows], None if part.labels is None else part.labels[rows])
 
 
-def _in_percent(share: Share) -> list[str]:
-    low, high = share.interval
-    return [f"{share.value:.1%}", f"{low:.1%}-{high:.1%}"]
+def _store(run: Run, record: DetectionRecord) -> None:
+    """Add a record to the run; one of the same anomalies and method is replaced."""
+    same = (record.against, record.method)
+    with run.locked(wait=SCORES_WAIT):
+        kept = [stored for stored in stored_detections(run) if (stored.against, stored.method) != same]
+        write_json(run.path / "detections.json", [stored.to_json() for stored in [*kept, record]])

@@ -15,8 +15,10 @@ from ancestral.data.toy import PointDataset
 from ancestral.detecting import frankenstein_sheet
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.neighbours import nearest
+from ancestral.explaining import split, surprise
 from ancestral.figures.densities import Plane, draw_planes
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
+from ancestral.inferring import latents, posterior, traversals
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.flow import NormalizingFlow
 from ancestral.models.gan import GAN
@@ -99,16 +101,21 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
     )
 
 
+def percentile_grid(side: int = MANIFOLD_SIDE) -> tuple[Tensor, Tensor]:
+    """The standard normal's percentiles (1/2)/(S+1), (3/2)/(S+1), ..., shape (S,), and all pairs, shape (S * S, 2)."""
+    axis = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / (side + 1))
+    second, first = torch.meshgrid(axis, axis, indexing="ij")
+    return axis, torch.stack([first, second], -1).flatten(0, 1)
+
+
 def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0) -> Figure:
-    """E[x | z] over a grid of a two-dimensional latent space, at the standard normal's percentiles
-    (1/2)/(S+1), (3/2)/(S+1), ..., so that each cell stands for about the same share of the prior."""
+    """E[x | z] over a grid of a two-dimensional latent space, at the standard normal's percentiles, so that each cell
+    stands for about the same share of the prior."""
     model = run.load()
     latents = getattr(run.settings.model, "latents", None)
     if latents != 2 or not isinstance(model, Decodes):
         raise NotComputable(f"a manifold needs a decoder with 2 latents; this {type(model).__name__} has {latents}")
-    axis = Normal(0.0, 1.0).icdf((torch.arange(count) + 0.5) / (count + 1))
-    second, first = torch.meshgrid(axis, axis, indexing="ij")
-    z = torch.stack([first, second], -1).flatten(0, 1)
+    axis, z = percentile_grid(count)
     with torch.no_grad():
         images = model.decode(z.to(model.dtype))
     return manifold_grid(_grey(run, images), axis_values=axis.tolist(), title="the latent manifold")
@@ -222,8 +229,13 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
     "density": density,
     "deformation": deformation,
     "completions": completions,
+    "latents": latents,
+    "posterior": posterior,
+    "traversals": traversals,
     "neighbours": neighbours,
     "frankenstein": frankenstein_sheet,
+    "surprise": surprise,
+    "split": split,
 }
 
 ON_REQUEST = ("starvation",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
@@ -25,7 +26,7 @@ from ancestral.models.gan import GAN
 from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.numerics import keep_large_blocks, seed_device, seed_for, seeded_noise
-from ancestral.run import Run, RunData
+from ancestral.run import Run, RunData, settings_to_json
 from ancestral.settings.families import Settings, settings_for
 from ancestral.settings.gan import GANSettings
 from ancestral.settings.mixture import MixtureSettings
@@ -108,6 +109,28 @@ def fit_settings(
         finally:
             log.close()
     return run
+
+
+def fit_or_reuse(
+    settings: Settings,
+    out: Path | str,
+    reporter_for: Callable[[], AbstractContextManager[Reporter]] = lambda: nullcontext(Reporter()),
+) -> tuple[Run, bool]:
+    """The run of these settings, trained to its end, and whether any of that was done now.
+
+    What is finished is reused, what was interrupted goes on. A divergence is an end too: the outcome tells.
+
+    Args:      reporter_for: makes what is told of progress, where something is to be trained.
+    Raises:    InputError: the folder holds a run with other settings.
+    """
+    run = Run(out)
+    if run.finished:
+        if settings_to_json(run.settings) != settings_to_json(settings):
+            raise InputError(f"{run.path} holds a run with other settings: choose another --out")
+        return run, False
+    with suppress(TrainingDiverged), reporter_for() as reporter:
+        fit_settings(settings, run.path, resume=True, reporter=reporter)
+    return Run(run.path), True
 
 
 def initial_model(settings: Settings, data: RunData) -> Model:

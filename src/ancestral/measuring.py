@@ -103,10 +103,33 @@ def measure_run(
     whole = _whole(data)
     recogniser = recogniser_for(whole)
     count = _checked(count, data, whole)
+    samples = view.drawn(model, count, seed, progress)
+    record = _assessed(view, samples, whole, recogniser, seed)
+    _store(run, record)
+    return record
+
+
+def measure_images(view: View, images: Tensor, seed: int = 0) -> Quality:
+    """Measure images that did not come from a run's own model, as if they were its samples. Nothing is stored.
+
+    Args:      view: of the data they are held against. images: grey values in [0, 1], shape (N, C, H, W), N as `count`
+               in `measure_run`. seed: for the record.
+    Raises:    InputError: as `measure_run`.
+    """
+    keep_large_blocks()
+    whole = _whole(view.data)
+    recogniser = recogniser_for(whole)
+    _checked(len(images), view.data, whole)
+    return _assessed(view, images, whole, recogniser, seed)
+
+
+def _assessed(view: View, samples: Tensor, whole: ImageDataset, recogniser: Recogniser, seed: int) -> Quality:
+    """Samples beside as many test and training images."""
+    count, data = len(samples), view.data
     test, training = (_chosen(images, count) for images in (data.dataset.test.images, whole.train.images))
-    samples, real = view.drawn(model, count, seed, progress), view.real(test, "test")
+    real = view.real(test, "test")
     learned = view.real(data.dataset.train.images, "training")
-    record = assess(
+    return assess(
         _look(recogniser, samples),
         _look(recogniser, real),
         _look(recogniser, view.real(training, "training")),
@@ -117,8 +140,6 @@ def measure_run(
         drawn=MEANS if view.means else DRAWS,
         seed=seed,
     )
-    _store(run, record)
-    return record
 
 
 def stored_quality(run: Run) -> list[Quality]:

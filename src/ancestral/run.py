@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 SCORES_WAIT = 30.0  # seconds; another writer of scores is done in far less
 PICTURED_IMAGES, PICTURED_POINTS = 64, 2000
+FINISHED = ("epochs", "patience", "diverged")
 PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
 
 
@@ -148,6 +149,11 @@ class Run:
         """How the training ended, how long it took and how fast it was; empty while it is not over."""
         path = self.path / "training.json"
         return read_json(path) if path.exists() else {}
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training is over, be it by divergence."""
+        return self.outcome.get("reason") in FINISHED
 
     @property
     def health(self) -> Examination | None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral import drawings
+from ancestral.bracketing import CONDITIONS, Bracket, stored_bracket
 from ancestral.data.pixels import SPACES
+from ancestral.detecting import stored_detections
 from ancestral.errors import InputError
 from ancestral.evaluation.quality import MEASURES, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
 from ancestral.measuring import stored_quality
+from ancestral.powers import power_table
 from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.run import Run
 from ancestral.scoring import entropy_in_words, target_score
+from ancestral.settings.families import flags_of
 
 CAPTIONS = {
     "samples": "Draws from the model, the first of them, none picked. Where a model has a last step that draws pixels, "
@@ -39,6 +44,15 @@ CAPTIONS = {
     "of a different class, with the log-probability of each: a good model finds these less probable.",
     "completions": "Test images with one half hidden, and draws of it from the model given the other half. The true "
     "half is one of many that fit.",
+    "latents": "Codes of test images in the latent space, by class. More than two latents are shown along the two "
+    "directions in which codes vary most, with the share of the variance there.",
+    "posterior": "Test images beside the exact probability of each component or latent given them, and the mean of "
+    "that over the images of each class.",
+    "traversals": "What each latent does: it moves, the others stay where they are.",
+    "surprise": "How surprising each pixel of an image is given those before it. At the seam of a Frankenstein image "
+    "the right half comes as a surprise.",
+    "split": "What the score of test images is a sum of, beside that of images made of halves of different classes; "
+    "where latents have a divergence each, how much each takes.",
     "deformation": "Lines of equal coordinates in the latent plane and where they lie among the data, and the other "
     "way round: where lines crowd, the flow packs probability together.",
 }
@@ -75,6 +89,25 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
         for name, score in named
     ]
     return Table(header, rows, caption, numeric={1, 2, 3})
+
+
+def bracket_table(record: Bracket, caption: str = "") -> Table:
+    """Bounds of a run on images of its own and on test images, and how far each lies below the annealed one."""
+    header = ["scored on", "kind", "method", "nats", "± s.e.", "below AIS", "± s.e."]
+    rows = [
+        [
+            f"{score.count} {score.split} {_noun(score)}",
+            score.kind_in_words,
+            score.method,
+            f"{score.nats:.3f}",
+            f"{score.stderr:.3f}",
+            f"{rung.gap:.3f}" if rung.gap else "",
+            f"{rung.gap_stderr:.3f}" if rung.gap else "",
+        ]
+        for rung in record.rungs
+        for score in (rung.score,)
+    ]
+    return Table(header, rows, caption, numeric={3, 4, 5, 6})
 
 
 def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Table:
@@ -114,7 +147,9 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     sections = [
         Section("Scores", "" if scores else "Not scored: this kind of model has no likelihood.",
                 tables=[score_table(shown, SCORE_CAPTION)] if scores else []),
+        *_bracket_section(run),
         *_quality_section(measured),
+        *_detection_section(run),
         Section("Pictures", figures=figures),
         *_health(run),
         Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
@@ -144,15 +179,33 @@ SCORE_CAPTION = (
 )
 
 
+BRACKET_CAPTION = (
+    "Mean log-probability in nats. The last columns say how far each bound lies below the lower bound of annealed "
+    "importance sampling on the same images, image by image; the upper bound lies above it."
+)
 MOST_COLUMNS = 5  # of runs; more stand in rows
 QUALITY_CAPTION = (
     "Small is good for FID, KID and class KL, large for the others. The last entry holds the same measures of real "
     "images: no model can be expected to do better. Near copies, and the distance of pixels to the nearest training "
     "image, should be as for test images, which stand in brackets."
 )
+DETECTION_CAPTION = (
+    "AUROC: how often an anomalous image is less probable than a natural one. Beside it the smallest batch tried that "
+    "is found out 95 times in 100, and how often a batch of natural images of that size is taken for one that does not "
+    "belong."
+)
 OWN_FLOORS = ("near_copies", "nearest")  # they depend on which images a run was trained on
 COMMON_FLOORS = tuple(name for name in MEASURES if name not in OWN_FLOORS)
 FORMATS = {"recognised": "{:.1%}", "near_copies": "{:.1%}", "classes": "{:.0f}", "kid": "{:.4f}", "class_kl": "{:.4f}"}
+
+
+def _bracket_section(run: Run) -> list[Section]:
+    """The bracket around log p(x), where one was found."""
+    found = stored_bracket(run)
+    if found is None:
+        return []
+    text = f"{CONDITIONS}\n\n{found.summary}."
+    return [Section("How tight the bounds are", text, tables=[bracket_table(found, BRACKET_CAPTION)])]
 
 
 def _quality_section(measured: Sequence[tuple[str, Quality]]) -> list[Section]:
@@ -160,6 +213,16 @@ def _quality_section(measured: Sequence[tuple[str, Quality]]) -> list[Section]:
         return []
     conditions = "\n\n".join(dict.fromkeys(record.conditions for _, record in measured))
     return [Section("Sample quality", conditions, tables=[quality_table(measured, QUALITY_CAPTION)])]
+
+
+def _detection_section(run: Run) -> list[Section]:
+    """How well anomalies were told from natural images, where that was measured."""
+    found = stored_detections(run)
+    if not found:
+        return []
+    conditions = "\n\n".join(f"{record.against}: {'; '.join(record.conditions)}." for record in found)
+    table = power_table([("this run", record) for record in found], DETECTION_CAPTION)
+    return [Section("What does not belong", conditions, tables=[table])]
 
 
 def _in_measure(record: Quality, name: str, which: int) -> str:
@@ -228,12 +291,5 @@ def _provenance(run: Run) -> str:
 
 def repeat_command(run: Run) -> str:
     """The command that trains this run again: every setting that is not the default."""
-    settings = run.settings
-    words = ["ancestral", "train", settings.family]
-    for room in (settings.model, settings.data, settings.training):
-        for name, value in vars(room).items():
-            if value != getattr(type(room)(), name):
-                flag = ("--no-" if value is False else "--") + name.replace("_", "-")
-                values = value if isinstance(value, tuple) else [] if isinstance(value, bool) else [value]
-                words += [flag, *map(str, values)]
-    return shlex.join([*words, "--out", str(run.path)])
+    words = itertools.chain(*flags_of(run.settings).values())
+    return shlex.join(["ancestral", "train", run.settings.family, *words, "--out", str(run.path)])

@@ -123,6 +123,48 @@ def _ranked(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
         return named
 
 
+def bracket(
+    run: RunPath,
+    images: int = 100,
+    temperatures: int = 300,
+    chains: int = 8,
+    leapfrogs: int = 3,
+    start: Literal["encoder", "prior"] = "encoder",
+    samples: int = 5000,
+    seed: int = 0,
+    json: bool = False,
+) -> None:
+    """Bracket log p(x) of a VAE by annealed importance sampling, and judge its ELBO by it. Stored with the run.
+
+    Args:
+        run: run folder
+        images: how many images of the model's own, and as many test images
+        temperatures: densities on the way to the posterior: more close the bracket
+        chains: per image
+        leapfrogs: steps of a trajectory at each temperature
+        start: anneal from the encoder's posterior or from the prior
+        samples: latent draws per image of the importance-weighted bound that is judged beside the ELBO
+        seed: of all draws
+        json: print the bounds as JSON, and nothing else, on stdout
+    """
+    from ancestral.bracketing import bracket_run
+    from ancestral.evaluation.ais import Annealing
+    from ancestral.progress import counter
+    from ancestral.run_page import bracket_table, write_run_page
+
+    (opened,) = opened_runs((run,))
+    plan = Annealing(temperatures, chains, leapfrogs, start)
+    with counter(screen, f"annealing {opened.path.name}") as progress:
+        record = bracket_run(opened, images, plan, samples, seed, progress)
+    write_run_page(opened, redraw=False)
+    if json:
+        print_json([{"run": opened.path.name, **rung.to_json()} for rung in record.rungs])
+    else:
+        print_table(bracket_table(record))
+    say(record.summary)
+    say("on test images there is no upper bound: it needs the latents that an image was drawn from")
+
+
 def verify(run: RunPath) -> None:
     """Check a run folder: files whole, weights finite, the model's contract kept, the stored scores repeatable.
 

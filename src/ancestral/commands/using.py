@@ -7,6 +7,8 @@ import tyro
 
 from ancestral.commands.console import (
     RunPath,
+    Runs,
+    opened_runs,
     print_json,
     print_table,
     refuse_below_one,
@@ -29,8 +31,13 @@ DrawingName = Literal[
     "density",
     "deformation",
     "completions",
+    "latents",
+    "posterior",
+    "traversals",
     "neighbours",
     "frankenstein",
+    "surprise",
+    "split",
 ]
 
 
@@ -109,45 +116,49 @@ def draw(
 
 
 def complete(
-    run: RunPath,
+    runs: Runs,
     out: Path,
     hide: Literal["left", "right", "top", "bottom", "random", "halves"] = "halves",
     count: int = 8,
-    draws: int = 4,
+    draws: int | None = None,
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
 ) -> None:
-    """Hide part of some images and let a trained model draw it, several times for each image.
+    """Hide part of some images and let trained models draw it; several runs stand in one picture, a block of rows each.
 
     Args:
-        run: run folder
+        runs: run folders
         out: .png file
         hide: which part: a half, half of the pixels at random, or halves: the four halves in turn
         count: how many images
-        draws: completions of each
+        draws: completions of each (default: 4, or 1 where there are several runs)
         seed: of the draws, and of random pixels
         split: which images
     """
-    from ancestral.completing import complete_run, completion_figure
+    from ancestral.completing import DRAWS, SCORED, complete_runs, completion_figure, drawn_in_words
     from ancestral.figures.style import save_figure
-    from ancestral.run import Run
+    from ancestral.progress import counter
 
     if out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
     refuse_below_one(count)
-    if draws < 1:
+    if draws is not None and draws < 1:
         raise InputError(f"--draws {draws}: give a whole number of at least 1")
-    opened = Run(run)
-    found = complete_run(opened, hide, count, draws, seed, split)
-    save_figure(completion_figure(opened, found), out)
-    if found.score is not None:
-        show_scores([(run.name, found.score)], as_json=False)
-    say(f"how the hidden pixels are drawn: {found.how}")
+    named = [(run.path.name, run) for run in opened_runs(runs)]
+    draws = draws or (DRAWS if len(named) == 1 else 1)
+    with counter(screen, "completing") as progress:
+        found = complete_runs(named, hide, count, draws, seed, split, SCORED, progress)
+    save_figure(completion_figure(named, found), out)
+    scored = [(name, one.score) for (name, _), one in zip(named, found, strict=True) if one.score is not None]
+    if scored:
+        show_scores(scored, as_json=False)
+    for line in drawn_in_words(named, found):
+        say(line)
     say(f"completions: {out}")
 
 
 def detect(
-    run: RunPath,
+    runs: Runs,
     against: str,
     samples: int = 0,
     batches: tuple[int, ...] = (),
@@ -159,10 +170,12 @@ def detect(
     out: Path | None = None,
     json: bool = False,
 ) -> None:
-    """Tell what does not belong to the data a model learned, image by image and batch by batch.
+    """Tell what does not belong to the data that models learned, image by image and batch by batch.
+
+    Records are added to the runs. Several runs stand in one table and one picture.
 
     Args:
-        run: run folder
+        runs: run folders
         against: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a file or a folder
         samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO
         batches: sizes of the batches to test (default: 1 2 5 10 20 50 100 200, as far as there are images)
@@ -171,13 +184,14 @@ def detect(
         calibrate: on validation images where there are any, or on half of the test images
         count: at most so many images of each kind
         seed: of anomalies and batches
-        out: also draw histograms of log p and the power by batch size into this .png file
-        json: print the record as JSON, and nothing else, on stdout
+        out: also draw this .png file: histograms of log p and the power by batch size; power alone of several runs
+        json: print the records as JSON, and nothing else, on stdout
     """
-    from ancestral.detecting import detect_run, detection_figure, detection_tables
+    from ancestral.detecting import detect_run
     from ancestral.figures.style import save_figure
+    from ancestral.powers import detection_figure, detection_tables, power_figure, power_table
     from ancestral.progress import counter
-    from ancestral.run import Run
+    from ancestral.run_page import write_run_page
 
     if samples < 0:
         raise InputError(f"--samples {samples}: give a number of draws per image")
@@ -185,15 +199,21 @@ def detect(
     if out is not None and out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
     options = {"samples": samples, "sizes": batches, "alpha": alpha, "trials": trials, "calibrate": calibrate}
-    with counter(screen, f"scoring {run.name}") as progress:
-        found = detect_run(Run(run), against, **options, count=count, seed=seed, progress=progress)
+    named = []
+    for run in opened_runs(runs):
+        with counter(screen, f"scoring {run.path.name}") as progress:
+            found = detect_run(run, against, **options, count=count, seed=seed, progress=progress)
+        named.append((run.path.name, found))
+        write_run_page(run, redraw=False)
+    alone = named[0][1] if len(named) == 1 else None
     if json:
-        print_json([{"run": run.name, **found.to_json()}])
+        print_json([{"run": name, **found.to_json()} for name, found in named])
     else:
-        for table in detection_tables(found):
+        for table in detection_tables(alone) if alone else [power_table(named)]:
             print_table(table)
-    for line in found.conditions:
-        say(line)
+    for name, found in named:
+        for line in found.conditions:
+            say(line if alone else f"{name}: {line}")
     if out is not None:
-        save_figure(detection_figure(found), out)
-        say(f"histograms and power: {out}")
+        save_figure(detection_figure(alone) if alone else power_figure(named), out)
+        say(f"power: {out}")

@@ -52,7 +52,7 @@ def _scoring(model: Model, device: torch.device) -> Iterator[None]:
             model.train(training)
 
 
-def _per_image(
+def per_image(
     model: Model,
     images: PixelBatches,
     block: int,
@@ -60,6 +60,7 @@ def _per_image(
     seed: int,
     progress: Progress | None,
 ) -> Tensor:
+    """What `value` makes of each image, shape (N, ...), float64, `block` images at a time, each with its own seed."""
     values: list[Tensor] = []
     with _scoring(model, images.device):
         for number, x in enumerate(images.in_order(block)):
@@ -75,12 +76,12 @@ def exact_log_prob(model: Model, images: PixelBatches, progress: Progress | None
 
     Raises:    NotComputable: the model has no closed form; the message says what it has instead.
     """
-    return _per_image(model, images, 10 * BLOCK, model.log_prob, 0, progress)  # type: ignore[attr-defined]
+    return per_image(model, images, 10 * BLOCK, model.log_prob, 0, progress)  # type: ignore[attr-defined]
 
 
 def elbo(model: LatentModel, images: PixelBatches, seed: int = 0, progress: Progress | None = None) -> Tensor:
     """One-draw unbiased estimate of each image's evidence lower bound, shape (N,), float64 nats."""
-    return _per_image(model, images, 10 * BLOCK, model.elbo, seed, progress)
+    return per_image(model, images, 10 * BLOCK, model.elbo, seed, progress)
 
 
 def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,13 +96,13 @@ def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[
         return torch.cat([log_likelihood[:, None], divergence.sum(1, keepdim=True), divergence], 1)
 
     assert isinstance(model, Model)
-    columns = _per_image(model, images, 10 * BLOCK, value, seed, None)  # (N, 2 + J)
+    columns = per_image(model, images, 10 * BLOCK, value, seed, None)  # (N, 2 + J)
     return columns[:, 0], columns[:, 1], columns[:, 2:]
 
 
 def distortion(model: Autoencoder, images: PixelBatches, progress: Progress | None = None) -> Tensor:
     """-log p(x | z = f(x)) of each image, shape (N,), float64 nats: how well a code keeps x. Not a likelihood."""
-    return _per_image(model, images, 10 * BLOCK, model.reconstruction_loss, 0, progress)
+    return per_image(model, images, 10 * BLOCK, model.reconstruction_loss, 0, progress)
 
 
 def importance_weighted(
@@ -118,7 +119,7 @@ def importance_weighted(
     def value(x: Tensor) -> Tensor:
         return _log_mean_weight(lambda k: model.log_weights(x, k), len(x), samples)
 
-    return _per_image(model, images, _block_for(samples), value, seed, progress)
+    return per_image(model, images, _block_for(samples), value, seed, progress)
 
 
 def prior_monte_carlo(
@@ -138,7 +139,7 @@ def prior_monte_carlo(
 
         return _log_mean_weight(log_likelihoods, len(x), samples)
 
-    return _per_image(model, images, _block_for(samples), value, seed, progress)
+    return per_image(model, images, _block_for(samples), value, seed, progress)
 
 
 def _block_for(samples: int) -> int:

@@ -275,12 +275,13 @@ def _limits(series: list[Series], lines: list[float], ylim: str | None) -> tuple
 
 
 def _limit_steps(axes: Axes, steps: np.ndarray, log_x: bool, ticks: int) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = float(steps.min()), float(steps.max())
     if log_x:
         axes.set_xscale("log")
-        axes.set_xlim(low * (1 if high > low else 0.5), high * (1 if high > low else 2))
+        margin = (high / low) ** 0.01 if high > low else 2
+        axes.set_xlim(low / margin, high * margin)
         axes.xaxis.set_major_locator(LogLocator(numticks=ticks + 1))
         axes.xaxis.set_minor_locator(NullLocator())
     else:
@@ -288,7 +289,7 @@ def _limit_steps(axes: Axes, steps: np.ndarray, log_x: bool, ticks: int) -> None
         axes.set_xlim(low - margin, high + margin)
         whole = bool((steps == steps.round()).all())
         axes.xaxis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 5, 10], integer=whole))
-    axes.xaxis.set_major_formatter(_formatter(high))
+    axes.xaxis.set_major_formatter(_formatter(high) if low >= 1 or not log_x else FuncFormatter(lambda x, _: f"{x:g}"))
 
 
 def _formatter(largest: float) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 
 from ancestral.errors import InputError
 from ancestral.figures.series import DASHES, Curve, Series
-from ancestral.figures.style import MUTED, PALETTE, Page, as_floats
+from ancestral.figures.shares import draw_shares
+from ancestral.figures.style import PALETTE, Page, as_floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,14 +60,14 @@ def histograms_and_shares(
         titles=titles,
         legend=[(label, colours[label], dashes[label]) for label in labels],
     )
-    notes = _draw_histograms(page.axes[0], kinds, colours)
-    _draw_shares(page.axes[1], series, colours, levels)
-    page.settle(notes)
+    beyond = draw_histograms(page.axes[0], kinds, colours)
+    draw_shares(page.axes[1], series, colours, levels)
+    page.settle([f"{beyond:,} values lie beyond the upper plot."] if beyond else [])
     return page.figure
 
 
-def _draw_histograms(axes: Axes, kinds: list[tuple[str, np.ndarray]], colours: dict[str, str]) -> list[str]:
-    """Densities over common bins; returns what a reader must be told about what lies beyond them."""
+def draw_histograms(axes: Axes, kinds: list[tuple[str, np.ndarray]], colours: dict[str, str]) -> int:
+    """Densities over common bins; returns how many values lie beyond them."""
     ends = np.concatenate([np.quantile(one, [TAIL, 1 - TAIL]) for _, one in kinds])
     low, high = float(ends.min()), float(ends.max())
     if low == high:  # all values are the same
@@ -82,23 +83,4 @@ def _draw_histograms(axes: Axes, kinds: list[tuple[str, np.ndarray]], colours: d
     axes.set_xlim(low, high)
     axes.set_ylim(bottom=0)
     axes.set_yticks([])
-    return [f"{beyond:,} values lie beyond the upper plot."] if beyond else []
-
-
-def _draw_shares(axes: Axes, series: list[Series], colours: dict[str, str], levels: Sequence[float]) -> None:
-    from matplotlib.ticker import NullLocator, PercentFormatter
-
-    for level in levels:
-        axes.axhline(level, color=MUTED, linewidth=1.0, linestyle=":")
-    for one in series:
-        if one.band:
-            axes.fill_between(one.x, *one.band, color=colours[one.label], alpha=0.18, linewidth=0)
-        line = {"color": colours[one.label], "linestyle": DASHES[one.style], "linewidth": 1.6}
-        axes.plot(one.x, one.y, marker="o", markersize=2.6, **line)
-    steps = sorted({float(x) for one in series for x in one.x})
-    axes.set_xscale("log")
-    axes.set_xlim(steps[0] * 0.9, steps[-1] * 1.1)
-    axes.set_xticks(steps, [f"{step:,.0f}" for step in steps])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(0, 1.03)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    return beyond

@@ -32,6 +32,7 @@ LINE_HEIGHT = 1.25
 UNIT = DPI / 72  # pixels in a point
 WIDTH = round(WIDTH_INCHES * DPI)
 EDGE, PANEL_GAP = 8.0, 10.0  # points
+MARKS = ("o", "^", "s")  # of points in the place of a line
 
 
 def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
@@ -198,7 +199,7 @@ class Page:
         """Room in points for the widest tick label of the y axes."""
         self.figure.draw_without_rendering()
         labels = [label for axes in self.axes for label in axes.get_yticklabels()]
-        return max(label.get_window_extent().width for label in labels) / UNIT + 6
+        return max((label.get_window_extent().width for label in labels), default=0) / UNIT + 6
 
     def _legend_places(self, y: float) -> tuple[list[tuple[Any, ...]], float]:
         keys, x = [], EDGE
@@ -216,7 +217,10 @@ def draw_key(figure: Any, x: Sequence[float], y: Sequence[float] | np.ndarray, c
     from matplotlib.lines import Line2D
 
     width, height = WIDTH / UNIT, figure.bbox.height / UNIT
-    line = Line2D(np.asarray(x) / width, np.asarray(y) / height, color=colour, linewidth=1.6, linestyle=dashes)
+    style = "" if dashes in MARKS else dashes
+    line = Line2D(np.asarray(x) / width, np.asarray(y) / height, color=colour, linewidth=1.6, linestyle=style)
     if dashes == "":
         line.set(marker="o", markersize=2.6, markevery=[1])
+    elif dashes in MARKS:
+        line.set(marker=dashes, markersize=5.0, markeredgewidth=0, markevery=[1])
     figure.add_artist(line)

@@ -50,7 +50,8 @@ def likelihood_of(family: type[Model]) -> str:
 def answer(family: type[Model], method: str) -> str:
     """Whether a family has an ability, will have it, or cannot."""
     if hasattr(family, method):
-        return family.completion.split(":")[0] if method == "complete" else "yes"  # type: ignore[attr-defined]
+        how = {"complete": "completion", "encode": "inference"}.get(method)
+        return getattr(family, how).split(":")[0] if how else "yes"
     if issubclass(family, AutoregressiveModel) and method in ("encode", "decode"):
         return "no latents"
     return "no" if method == "conditionals" else "not yet"

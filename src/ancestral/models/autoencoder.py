@@ -27,6 +27,7 @@ class Autoencoder(CodingModel, ImplicitModel):
     """
 
     completion: ClassVar[str] = "approximate: coding and decoding in turn"
+    inference: ClassVar[str] = "a code: z = f(x)"
     origin: Tensor
 
     def __init__(self, encoder: nn.Module, likelihood: PixelLikelihood, latents: int) -> None:

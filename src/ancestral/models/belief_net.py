@@ -47,6 +47,7 @@ class SigmoidBeliefNet(ExactModel):
     spaces = BINARY_SPACES
     levels = 2
     completion: ClassVar[str] = "exact"
+    inference: ClassVar[str] = "exact: posterior marginals p(z_m = 1 | x)"
     u_states: Tensor
     v_states: Tensor
 

@@ -47,6 +47,7 @@ class NormalizingFlow(ExactModel):
     spaces = ("points",)
     levels = None
     completion: ClassVar[str] = "approximate: a Metropolis chain, exact after enough sweeps"
+    inference: ClassVar[str] = "exact: z = f(x)"
     log_variance: Tensor
 
     def __init__(self, bijection: Bijection, event_shape: Sequence[int], base_scale: float = 1.0) -> None:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Categorical
 from torch.nn.functional import one_hot
 
 from ancestral.errors import InputError
-from ancestral.models.completion import filled, fit_latents, given_only
+from ancestral.models.completion import filled, fit_latents, given_only, misfit_energy, nearest_image
 from ancestral.models.kinds import ImplicitModel
 from ancestral.networks.conv import ConvDecoder
 from ancestral.networks.mlp import MLP
+from ancestral.numerics import seed_for
 from ancestral.registry import registered
 from ancestral.settings.gan import GANSettings
 
 ACTIVATION = "leaky-relu-0.2"
 STARTS, STEPS, RATE = 8, 200, 0.1  # of the search for latents behind observed pixels
-MISFIT = 0.1  # standard deviation that observed pixels are allowed around G(z)
+POOL, NEAR = 1000, 4  # draws among which the search for the code of a whole image starts, and at how many of them
+FIRST, LAST = 30, 100  # its steps from all starts, and from the best of their ends
 
 
 @registered
@@ -42,6 +43,7 @@ class GAN(ImplicitModel):
 
     levels = None
     completion: ClassVar[str] = "approximate: images from the latents that come nearest the observed pixels"
+    inference: ClassVar[str] = "approximate: found by optimisation, the best of several starts"
     origin: Tensor
 
     def __init__(self, generator: nn.Module, latents: int, event_shape: Sequence[int], classes: int = 0) -> None:
@@ -63,8 +65,9 @@ class GAN(ImplicitModel):
             if labels is not None:
                 raise InputError("this GAN knows no classes: train one with --classes")
             return z
-        if labels is None:
-            labels = torch.randint(self.classes, (n,), device=z.device)
+        return self._of_class(z, torch.randint(self.classes, (n,), device=z.device) if labels is None else labels)
+
+    def _of_class(self, z: Tensor, labels: Tensor) -> Tensor:
         return torch.cat([z, one_hot(labels, self.classes).to(z)], 1)
 
     def to_pixels(self, raw: Tensor) -> Tensor:
@@ -81,10 +84,8 @@ class GAN(ImplicitModel):
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, starts: int = STARTS, steps: int = STEPS) -> Tensor:
-        """Missing pixels of G(z) for a z whose image comes near the observed ones: no distribution is drawn from.
-
-        Adam goes from several draws of z, each with its class, down |G(z) - x|^2 / (2 s^2) + |z|^2 / 2 over the
-        observed pixels, and one of the ends is taken, the more readily the lower it lies.
+        """Missing pixels of G(z) for a z whose image comes near the observed ones, see `nearest_image`: no
+        distribution is drawn from. Each start has its class.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean. starts: draws of z for each image.
         Raises:    InputError: as `given_only`.
@@ -94,17 +95,36 @@ class GAN(ImplicitModel):
         given = given_only(self, x, observed)
         codes = self.codes(starts * len(x)).unflatten(0, (starts, -1))  # (starts, B, M + classes)
         z, classes = codes.split([self.latents, self.classes], -1)
+        return filled(x, observed, nearest_image(self._images(classes), z, given, observed, steps, RATE))
 
-        def images(z: Tensor) -> Tensor:
-            return self.decode(torch.cat([z, classes], -1).flatten(0, 1)).unflatten(0, (starts, -1))
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes whose images come near x, shape (B, M + classes): the lowest `misfit_energy` of several searches.
 
-        def energy(z: Tensor) -> Tensor:
-            misfit = torch.where(observed, images(z) - given, 0).flatten(2).square().sum(2)
-            return misfit / (2 * MISFIT**2) + z.square().sum(2) / 2
+        They start at those of many draws, always the same, that come nearest x, and keep their classes; all go some
+        steps, and the best goes on. An image that G cannot draw has a code as well: that of one it can.
 
-        z = fit_latents(energy, z, steps, RATE)
-        chosen = Categorical(logits=-energy(z).T, validate_args=False).sample()
-        return filled(x, observed, images(z)[chosen, torch.arange(len(x), device=x.device)])
+        Reference: Creswell and Bharath, 2016, algorithm 1, arXiv 1611.05644; Lipton and Tripathi, 2017,
+                   arXiv 1702.04782.
+        """
+        x, whole = x.to(self.dtype), torch.ones((), dtype=torch.bool, device=x.device)
+        noise = torch.Generator().manual_seed(seed_for("encode"))
+        pool = torch.randn(POOL, self.latents, generator=noise).to(self.origin)
+        if self.classes:  # each as often as the others
+            pool = self._of_class(pool, torch.arange(POOL, device=pool.device) % self.classes)
+        distances = torch.cdist(x.flatten(1), self.decode(pool).flatten(1))  # (B, POOL)
+        codes = pool[distances.topk(NEAR, 1, largest=False).indices.T]  # (NEAR, B, M + classes)
+        for steps in (FIRST, LAST):
+            z, classes = codes.split([self.latents, self.classes], -1)
+            energy = misfit_energy(self._images(classes), x, whole)
+            z = fit_latents(energy, z, steps, RATE)
+            best = energy(z).argmin(0)
+            codes = torch.cat([z, classes], -1)[best, torch.arange(len(x), device=x.device)][None]
+        return codes[0]
+
+    def _images(self, classes: Tensor) -> Callable[[Tensor], Tensor]:
+        """G as a function of z alone, (S, B, M) to (S, B, *event_shape). classes: shape (S, B, classes)."""
+        return lambda z: self.decode(torch.cat([z, classes], -1).flatten(0, 1)).unflatten(0, z.shape[:2])
 
     @torch.no_grad()
     def sample_classes(self, labels: Tensor) -> Tensor:

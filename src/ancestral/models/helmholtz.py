@@ -97,6 +97,7 @@ class HelmholtzMachine(LatentModel):
     spaces = BINARY_SPACES
     levels = 2
     completion: ClassVar[str] = CHAIN
+    inference: ClassVar[str] = "approximate: marginals q(z_1 = 1 | x) of the layer nearest the image"
 
     def __init__(self, event_shape: Sequence[int], latents: Sequence[int], hidden: Sequence[int] = ()) -> None:
         super().__init__()

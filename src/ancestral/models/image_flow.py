@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn import functional as F
 
 from ancestral.distributions.bijections import (
     ActNorm,
@@ -24,12 +26,16 @@ from ancestral.distributions.multiscale import MultiScale, Squeeze
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.distributions.priors import StandardNormal
 from ancestral.errors import InputError, NotComputable
+from ancestral.models.completion import filled, given_only, hamiltonian_chains, nearest_image
 from ancestral.models.kinds import LatentModel, Weighing
 from ancestral.networks.gated import GatedConvNet
 from ancestral.registry import registered
 from ancestral.settings.flow import FlowSettings
 
 ALPHA = 1e-5  # of the logits: far below a level, far above rounding in single precision
+STARTS, STEPS, RATE = 2, 200, 0.05  # of the search for latents behind observed pixels
+WARMING, SWEEPS = 20, 30
+EDGE = 1e-3  # of a cell, between which and the other edge a chain starts
 
 
 @registered
@@ -48,6 +54,8 @@ class ImageFlow(LatentModel):
     """
 
     levels: int
+    completion: ClassVar[str] = "approximate: a Hamiltonian chain, exact after enough sweeps"
+    inference: ClassVar[str] = "approximate: z = f(y) for y in the middle of the cell of x"
 
     def __init__(
         self, bijection: Bijection, dequantisation: Conditional, event_shape: Sequence[int], levels: int
@@ -98,6 +106,43 @@ class ImageFlow(LatentModel):
         """The image whose cell f^-1(z) lies in, shape (B, C, H, W): `encode` undone."""
         y = self.bijection.inverse(z)[0]
         return (self.levels * y).floor().clamp(0, self.levels - 1)
+
+    @torch.no_grad()
+    def complete(
+        self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS, steps: int = STEPS
+    ) -> Tensor:
+        """Missing pixels by a chain for each image, whose limit is p(missing | observed) exactly.
+
+        Its state is y = (x + u) / L in coordinates without edges: the logit of u where a pixel is observed, so that y
+        stays in its cell, and of y itself elsewhere. Its density is that of the flow, and the missing levels of its
+        draws are those that y lies in. Each chain starts at the image of latents that come near the observed pixels,
+        and it is this start that makes a digit: on MNIST a chain of 150 sweeps changed the grey of one missing pixel
+        in ten, by less than a quarter of the scale in nearly all, and never the course of a stroke.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean. warming, sweeps: of the chain, see
+                   `hamiltonian_chains`. steps: of the search for its start.
+        Raises:    InputError: as `given_only`.
+        """
+        given = given_only(self, x, observed)
+
+        def images(z: Tensor) -> Tensor:
+            return self.bijection.inverse(z.flatten(0, 1))[0].unflatten(0, z.shape[:2])
+
+        z = torch.randn(STARTS, len(x), self.base.latents, dtype=self.dtype, device=given.device)
+        found = nearest_image(images, z, (given + 0.5) / self.levels, observed, steps, RATE)
+        start = filled(given, observed, (self.levels * found).floor().clamp(0, self.levels - 1))
+        u = self.dequantisation(start).sample().clamp(EDGE, 1 - EDGE)
+        v = torch.where(observed, u, (start + u) / self.levels).logit()
+
+        def place(v: Tensor) -> Tensor:
+            return torch.where(observed, (given + v.sigmoid()) / self.levels, v.sigmoid())
+
+        def log_density(v: Tensor) -> Tensor:
+            volume = (F.logsigmoid(v) + F.logsigmoid(-v)).flatten(1).sum(1)  # dy/dv, up to a constant
+            return self.distribution().log_prob(place(v)) + volume
+
+        y = place(hamiltonian_chains(log_density, v, warming, sweeps))
+        return filled(x, observed, (self.levels * y).floor().clamp(0, self.levels - 1))
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

@@ -148,7 +148,9 @@ class ImplicitModel(Model):
 
 @runtime_checkable
 class Infers(Protocol):
-    """Can say which latents are behind an image."""
+    """Can say which latents are behind an image; `inference` says which numbers these are, and how true."""
+
+    inference: ClassVar[str]
 
     def encode(self, x: Tensor) -> Tensor:
         """Latents of x, shape (B, M): posterior means, responsibilities or codes."""
@@ -161,6 +163,15 @@ class Decodes(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """Expected image E[x | z]. z: (B, M); returns (B, *event_shape) in the model's pixel space."""
+        ...
+
+
+@runtime_checkable
+class Dreams(Protocol):
+    """Can draw images together with the latents behind them."""
+
+    def dream(self, n: int) -> tuple[Tensor, Tensor]:
+        """`n` joint draws of p(x, z): images (n, *event_shape) and their latents (n, M)."""
         ...
 
 

@@ -38,6 +38,7 @@ class MixtureOfBernoullis(ExactModel):
     spaces = BINARY_SPACES
     levels = 2
     completion: ClassVar[str] = "exact"
+    inference: ClassVar[str] = "exact: responsibilities p(Z = k | x)"
 
     def __init__(self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01) -> None:
         super().__init__()

@@ -34,6 +34,7 @@ class VAE(CodingModel, LatentModel):
     """
 
     completion: ClassVar[str] = CHAIN
+    inference: ClassVar[str] = "approximate: means of the posterior q(z | x)"
 
     def __init__(self, encoder: Conditional, likelihood: PixelLikelihood, prior: Conditional) -> None:
         super().__init__()
@@ -78,9 +79,14 @@ class VAE(CodingModel, LatentModel):
         return metropolis_within_gibbs(self, self.likelihood, x, observed, warming, sweeps)
 
     @torch.no_grad()
+    def dream(self, n: int) -> tuple[Tensor, Tensor]:
+        """`n` joint draws of p(x, z): images (n, *event_shape) and their latents (n, M)."""
+        z = self.prior().sample((n,))
+        return self.likelihood(z).sample(), z
+
     def sample(self, n: int) -> Tensor:
         """Ancestral sampling: z ~ p(z), then x ~ p(x | z)."""
-        return self.likelihood(self.prior().sample((n,))).sample()
+        return self.dream(n)[0]
 
     @torch.no_grad()
     def sample_mean(self, n: int) -> Tensor:

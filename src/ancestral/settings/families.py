@@ -65,3 +65,15 @@ def settings_for(family: str, **values: Any) -> Settings:
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     parts = [room(**{n: v for n, v in chosen.items() if n in known}) for room, known in zip(rooms, names, strict=True)]
     return Settings(family, *parts)
+
+
+def flags_of(settings: Settings) -> dict[str, list[str]]:
+    """Every setting that is not the default, as the words of its flag."""
+    flags = {}
+    for room in (settings.model, settings.data, settings.training):
+        for name, value in vars(room).items():
+            if value != getattr(type(room)(), name):
+                first = ("--no-" if value is False else "--") + name.replace("_", "-")
+                values = value if isinstance(value, tuple) else [] if isinstance(value, bool) else [value]
+                flags[name] = [first, *map(str, values)]
+    return flags

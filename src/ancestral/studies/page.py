@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral.errors import InputError
+from ancestral.progress import Pace
 from ancestral.report import Report, Section, Table, write_report
 from ancestral.run_page import repeat_command
 from ancestral.studies.recipe import Chapter, Check, Options, PlannedRun, Study, Told
-from ancestral.studies.workshop import Pace, Progress, Workshop
+from ancestral.studies.workshop import Progress, Workshop
 
 STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
 BUDGET_IN_WORDS = {
     "quick": "This is the quick version: everything is trained and measured too briefly to judge the models by.",
-    "default": "This is the default budget, made for an afternoon on two cores.",
+    "default": "This is the default budget: about an hour on two cores, from nothing.",
     "full": "This is the full budget: the source's own numbers of epochs, where it names them.",
 }
 

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ancestral import drawings
-from ancestral.errors import InputError, TrainingDiverged
-from ancestral.evaluation.quality import Quality
+from ancestral.evaluation.quality import MEANS, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
 from ancestral.files import read_json, write_json
-from ancestral.fitting import fit_settings
+from ancestral.fitting import fit_or_reuse
 from ancestral.measuring import measure_run, stored_quality
+from ancestral.progress import Pace
 from ancestral.report import Figure
-from ancestral.run import Run, settings_to_json
+from ancestral.run import Run
 from ancestral.run_page import CAPTIONS
 from ancestral.scoring import score_run
 from ancestral.studies.recipe import Options, PlannedRun, Study
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
 
 Counter = Callable[[int, int], None]
-FINISHED = ("epochs", "patience", "diverged")
 
 
 @dataclass
@@ -69,7 +68,7 @@ class Workshop:
 
     def carry_out(self, plan: Sequence[PlannedRun]) -> None:
         """Train what is missing, go on with what was interrupted, reuse what is finished; score each."""
-        pace = Pace([one.minutes * one.share_under(self.options.budget, self.study.quick) for one in plan])
+        pace = Pace([self._minutes(planned) for planned in plan])
         for number, planned in enumerate(plan, 1):
             title = f"{number}/{len(plan)} {planned.title}"
             with pace.step() as step:
@@ -80,25 +79,25 @@ class Workshop:
                     self.score(planned.name)
                     if planned.importance_samples:
                         self.score(planned.name, planned.importance_samples)
-            how = f"trained in {run.outcome['seconds']:.0f} s" if trained else "reused"
+            how = f"trained in {run.outcome.get('seconds', 0):.0f} s" if trained else "reused"
             self.progress.say(f"{title}: {how}; {pace.left}")
             for verdict in run.verdicts() if trained else []:
                 self.progress.say(f"{title}: {verdict.line}")
 
+    def _minutes(self, planned: PlannedRun) -> float:
+        """How long a run is expected to take: nothing where it is finished."""
+        if Run(self.out / "runs" / planned.name).finished:
+            return 0.0
+        return planned.minutes * planned.share_under(self.options.budget, self.study.quick)
+
     def _train(self, planned: PlannedRun, title: str) -> tuple[Run, bool]:
         """The run, finished, and whether any of it was trained now."""
         settings = planned.settings_under(self.options.budget, self.study.quick)
-        run = Run(self.out / "runs" / planned.name)
-        if run.outcome.get("reason") in FINISHED:
-            if settings_to_json(run.settings) != settings_to_json(settings):
-                raise InputError(f"{run.path} holds a run with other settings: choose another --out")
-            return run, False
-        try:
-            with self.progress.reporter_for(title) as reporter:
-                run = fit_settings(settings, run.path, resume=True, reporter=reporter)
-        except TrainingDiverged as error:
-            self.progress.say(f"{title}: diverged: {error}")
-        return Run(run.path), True
+        reporter_for = partial(self.progress.reporter_for, title)
+        run, trained = fit_or_reuse(settings, self.out / "runs" / planned.name, reporter_for)
+        if trained and run.outcome["reason"] == "diverged":
+            self.progress.say(f"{title}: diverged: {run.outcome['detail']}")
+        return run, trained
 
     def score(self, name: str, samples: int = 0, count: int | None = None) -> Score:
         """The score of a run on its test images by so many latent draws (0: exact, or ELBO); computed once."""
@@ -117,7 +116,8 @@ class Workshop:
         count = min(count, self.size(10_000, 200), len(run.data.dataset.test), len(run.data.dataset.train))
         for record in stored_quality(run):
             cut = "threshold" in record.space
-            if record.count == count and cut == (threshold or run.data.space.name == "threshold"):
+            wanted = threshold or run.data.space.name == "threshold"
+            if (record.count, cut, record.drawn == MEANS) == (count, wanted, means):
                 return record
         with self.progress.counter_for(f"drawing from {self.titles.get(name, name)}") as progress:
             return measure_run(run, count, threshold=threshold, means=means, progress=progress)
@@ -137,7 +137,7 @@ class Workshop:
 
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
         """One of the drawings of a run, with its caption."""
-        caption = caption or f"{self.titles[name]}: {what}. {CAPTIONS[what]}"
+        caption = caption or f"{self.titles[name]}. {CAPTIONS[what]}"
         return self.figure(f"{name}-{what}", drawings.DRAWINGS[what](self.runs[name], **options), caption)
 
     def samples_at(self, name: str, epoch: int) -> list[Figure]:
@@ -150,41 +150,6 @@ class Workshop:
         path = self.out / "figures" / f"{stem}.png"
         save_figure(drawn, path)
         return Figure(path, caption)
-
-
-@dataclass
-class Step:
-    """A part of the work; whether it says something about how fast the machine is."""
-
-    counts: bool = True
-
-
-class Pace:
-    """How long the rest of some work will take, from how long the first parts took.
-
-    Args:      minutes: that each part is expected to take.
-    """
-
-    def __init__(self, minutes: Sequence[float]) -> None:
-        self.expected, self.done = list(minutes), 0
-        self._expected_spent = self._spent = 0.0
-
-    @contextmanager
-    def step(self) -> Iterator[Step]:
-        """The next part."""
-        step, begun = Step(), time.monotonic()
-        yield step
-        if step.counts:
-            self._expected_spent += self.expected[self.done]
-            self._spent += (time.monotonic() - begun) / 60
-        self.done += 1
-
-    @property
-    def left(self) -> str:
-        """`about 12 min left`."""
-        factor = self._spent / self._expected_spent if self._expected_spent else 1.0
-        minutes = factor * sum(self.expected[self.done :])
-        return f"about {minutes:.0f} min left" if minutes >= 1 else f"about {60 * minutes:.0f} s left"
 
 
 def _digest(run: Run) -> str:

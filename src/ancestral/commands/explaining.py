@@ -1,0 +1,76 @@
+"""Commands that look inside a trained model: why a score is what it is, and what lies behind an image."""
+
+from pathlib import Path
+from typing import Literal
+
+from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, say, screen
+from ancestral.errors import InputError
+
+
+def explain(
+    run: RunPath,
+    count: int | None = None,
+    split: Literal["train", "valid", "test"] = "test",
+    seed: int = 0,
+    out: Path | None = None,
+    json: bool = False,
+) -> None:
+    """Split the score of a trained model into what it is a sum of: by part, by latent, by pixel.
+
+    Args:
+        run: run folder
+        count: only the first so many images
+        split: which images
+        seed: of the Frankenstein images beside them
+        out: also draw what fits the family into this .png file: surprise pixel by pixel, or histograms of the parts
+        json: print the parts as JSON, and nothing else, on stdout
+    """
+    from ancestral.explaining import conditions, explain_run, explanation_figure, explanation_tables
+    from ancestral.figures.style import save_figure
+    from ancestral.progress import counter
+    from ancestral.run import Run
+
+    refuse_below_one(count)
+    if out is not None and out.suffix != ".png":
+        raise InputError(f"--out {out}: choose a name that ends in .png")
+    opened = Run(run)
+    with counter(screen, f"explaining {run.name}") as progress:
+        found = explain_run(opened, count, split, seed, progress)
+    if json:
+        print_json([{"run": run.name, **record} for record in found.to_json()])
+    else:
+        for table in explanation_tables(found):
+            print_table(table)
+    say(conditions(found))
+    if out is not None:
+        save_figure(explanation_figure(opened, found, count, seed), out)
+        say(f"drawn: {out}")
+
+
+def infer(
+    run: RunPath,
+    out: Path,
+    split: Literal["train", "valid", "test"] = "test",
+    count: int | None = None,
+) -> None:
+    """Find the latents behind images.
+
+    Args:
+        run: run folder
+        out: .npz file for the arrays z, labels where the images have some, and stddev where the posterior has one
+        split: which images
+        count: only the first so many
+    """
+    from ancestral.inferring import infer_run
+    from ancestral.progress import counter
+    from ancestral.run import Run
+
+    refuse_below_one(count)
+    if out.suffix != ".npz":
+        raise InputError(f"--out {out}: choose a name that ends in .npz")
+    opened = Run(run)
+    with counter(screen, f"inferring {run.name}") as progress:
+        found = infer_run(opened, split, count, progress)
+    found.save(out)
+    say(f"z, shape {found.z.shape[0]} x {found.z.shape[1]}, {found.how}")
+    say(f"{found.z.shape[0]} {opened.data.space.noun}, {', '.join(found.arrays())}: {out}")

@@ -1,0 +1,273 @@
+"""Annealed importance sampling: how probable a decoder finds images, between bounds that close.
+
+From a density p_0 that can be drawn from, the encoder's q(z | x) or the prior, to the posterior through
+
+    f_b(z) = p_0(z)^(1 - b) p(x, z)^b,      0 = b_0 < b_1 < ... < b_T = 1.
+
+Forward, z_0 ~ p_0, and z_t comes from z_(t-1) by a transition that leaves f_(b_t) invariant:
+
+    log w = sum_t (b_t - b_(t-1)) [log p(x, z_(t-1)) - log p_0(z_(t-1))],   E[w] = p(x),
+
+and so of C chains E[log mean_c w_c] <= log p(x).
+
+Backward, from a draw z* of the posterior itself, which is at hand where the model drew (z*, x), through the same
+transitions in the opposite order: E[1 / w*] = 1 / p(x), and with C forward chains beside the one backward chain
+
+    E[log (w* + w_1 + ... + w_C) / (C + 1)] >= log p(x).
+
+Let R be the law of C + 1 chains of which one, at a random place, runs backward, and F that of C + 1 forward chains.
+Then dR / dF = mean_c w_c / p(x), so the left side less log p(x) is KL(R || F). Every chain that is added draws both
+bounds nearer. The mean of several backward chains would be no such bound: they share z*, of which there is only one.
+
+Transitions are Hamiltonian, corrected by Metropolis. Their step sizes are tuned for each image and temperature in a
+preliminary run with draws of its own, which never sees z*, and then frozen. So they are independent of the chains that
+count, and given any steps at all the weights are unbiased: bad ones make bounds loose, never wrong.
+
+Reference: Neal, 2001, arXiv physics/9803008; Grosse, Ghahramani and Adams, 2015, arXiv 1511.02543 (bidirectional);
+           Wu et al., 2017, arXiv 1611.04273 (decoders); Brekelmans et al., 2022, arXiv 2303.06992 (many chains).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ancestral.data.pixels import PixelBatches
+from ancestral.errors import InputError, NotComputable
+from ancestral.evaluation.likelihood import Progress, per_image
+from ancestral.models.kinds import ExactModel, LatentModel, Model
+from ancestral.numerics import log_mean_exp
+
+ROWS = 1000  # latent rows moved at once: states and slopes of more do not stay in the cache
+SHARPNESS = 4.0  # of the sigmoid that spaces temperatures: closer at both ends, where the target changes fastest
+ACCEPTANCE = 0.7  # sought: half as large steps (0.9) doubled the gap
+FIRST_SIZE, GAIN, WARMING = 0.5, 0.3, 5  # of the tuning, which follows the best size along the path
+TUNERS = 4  # chains of the preliminary run
+WIDTH_DRAWS = 500
+
+
+@dataclass(frozen=True)
+class Annealing:
+    """How to anneal: the cost per image is about `temperatures * leapfrogs * (chains + 5)` gradients of the decoder.
+
+    Args:      temperatures: T; with one there is no transition left, and the lower bound is plain importance sampling.
+               chains: C, forward, per image. leapfrogs: steps of a trajectory. start: p_0.
+    Raises:    InputError: numbers below one.
+    """
+
+    temperatures: int = 300
+    chains: int = 8
+    leapfrogs: int = 3
+    start: Literal["encoder", "prior"] = "encoder"
+
+    def __post_init__(self) -> None:
+        for name in ("temperatures", "chains", "leapfrogs"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} {getattr(self, name)}: give a whole number of at least 1")
+
+    @property
+    def ladder(self) -> list[float]:
+        """b_0 = 0, ..., b_T = 1, evenly spaced on a sigmoid."""
+        raw = torch.linspace(-SHARPNESS, SHARPNESS, self.temperatures + 1, dtype=torch.float64).sigmoid()
+        return ((raw - raw[0]) / (raw[-1] - raw[0])).tolist()
+
+    def moves(self, backward: bool = False) -> int:
+        """Transitions of an image that `progress` is told of."""
+        return (3 if backward else 2) * (self.temperatures - 1)
+
+
+class Annealed(NamedTuple):
+    """Of each image, shape (N,), float64: log of an unbiased estimate of p(x); what exceeds log p(x) in expectation,
+    nats, where z* was known; and the mean rate of acceptance."""
+
+    lower: Tensor
+    upper: Tensor | None
+    acceptance: Tensor
+
+
+def ais(
+    model: Model,
+    images: PixelBatches,
+    plan: Annealing | None = None,
+    latents: Tensor | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Annealed:
+    """Bounds on log p(x) of each image, from below, and from above too where the model itself drew the images.
+
+    Args:      model: its latents are real vectors. latents: z* of the same joint draws (z*, x) ~ p(x, z) as the
+               images, shape (N, M); of other images nobody can know one. progress: told of `plan.moves` an image.
+    Raises:    NotComputable: as `refuse_to_anneal`.
+    """
+    plan = plan or Annealing()
+    behind = None if latents is None else iter(latents.split(block_of(plan)))
+
+    def value(x: Tensor) -> Tensor:
+        annealer = Annealer(refuse_to_anneal(model, x), x, plan, progress)
+        sizes = annealer.tuned()
+        log_w, acceptance = annealer.forward(sizes)
+        columns = [log_mean_exp(log_w, 0), acceptance.double()]
+        if behind is not None:
+            log_w_star = annealer.backward(next(behind).to(x)[None], sizes)[0]
+            columns.append(log_mean_exp(torch.cat([log_w, log_w_star]), 0))
+        return torch.stack(columns, 1)
+
+    columns = per_image(model, images, block_of(plan), value, seed, None)  # (N, 2) or (N, 3)
+    return Annealed(columns[:, 0], None if latents is None else columns[:, 2], columns[:, 1])
+
+
+def block_of(plan: Annealing) -> int:
+    """Images annealed at once."""
+    return max(1, ROWS // plan.chains)
+
+
+def refuse_to_anneal(model: Model, x: Tensor) -> LatentModel:
+    """The model, if its p(x) can be annealed to.
+
+    Args:      x: some images, shape (B, *event_shape).
+    Raises:    NotComputable: it has no likelihood, an exact one, or latents that are no real vectors with a prior.
+    """
+    name = type(model).__name__
+    if isinstance(model, ExactModel):
+        raise NotComputable(f"log p(x) of a {name} is computed exactly: it needs no bracket")
+    if not isinstance(model, LatentModel):
+        model.log_prob(x)  # type: ignore[operator]  # raises, saying why
+        raise NotComputable(f"a {name} has no likelihood")
+    try:
+        model.prior()
+    except NotComputable as error:
+        raise NotComputable(f"no bracket for a {name}: {error}") from error
+    q = model.posterior(x)
+    if not q.has_rsample or len(q.event_shape) != 1:
+        raise NotComputable(
+            f"no bracket for a {name}: annealing follows slopes of log p(x, z) in z, and its latents are discrete; "
+            "`ancestral evaluate --samples` gives a lower bound"
+        )
+    return model
+
+
+class State(NamedTuple):
+    """Latents z, shape (C, B, M), with log p_0(z) and log p(x, z), shape (C, B), and the slope of each in z."""
+
+    z: Tensor
+    log_start: Tensor
+    log_joint: Tensor
+    start_slope: Tensor
+    joint_slope: Tensor
+
+    def log_density(self, b: float) -> Tensor:
+        """log f_b(z), shape (C, B), nats, up to a constant."""
+        return (1 - b) * self.log_start + b * self.log_joint
+
+    def slope(self, b: float) -> Tensor:
+        """Gradient of log f_b at z, shape (C, B, M): a change of temperature costs no pass through the decoder."""
+        return (1 - b) * self.start_slope + b * self.joint_slope
+
+
+class Annealer:
+    """Moves chains of latents of a batch of images along the path, as one tensor.
+
+    Args:      model: its latents are real vectors. x: shape (B, *event_shape). plan: how.
+    """
+
+    def __init__(self, model: LatentModel, x: Tensor, plan: Annealing, progress: Progress | None = None) -> None:
+        self.model, self.x, self.plan, self.progress = model, x, plan, progress
+        self.q, self.prior = model.posterior(x), model.prior()
+        self.start: Distribution = self.q if plan.start == "encoder" else self.prior
+
+    def draw(self, chains: int) -> Tensor:
+        """z ~ p_0 for each image, shape (chains, B, M)."""
+        if self.start is self.q:
+            return self.q.rsample(torch.Size((chains,)))
+        return self.prior.sample(torch.Size((chains, len(self.x))))
+
+    def at(self, z: Tensor) -> State:
+        """Densities and slopes at z, one pass through the decoder and back."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            log_start, log_joint = self.start.log_prob(z), self.model.log_joint(self.x, z)
+            (start_slope,) = torch.autograd.grad(log_start.sum(), z)
+            (joint_slope,) = torch.autograd.grad(log_joint.sum(), z)
+        return State(z.detach(), log_start.detach(), log_joint.detach(), start_slope, joint_slope)
+
+    @cached_property
+    def _precisions(self) -> tuple[Tensor, Tensor]:
+        """1 / variance of each latent under p_0 and under q, shape (B, M)."""
+        at_start = self.draw(WIDTH_DRAWS).var(0).reciprocal()
+        return at_start, self.q.rsample(torch.Size((WIDTH_DRAWS,))).var(0).reciprocal()
+
+    def widths(self, b: float) -> Tensor:
+        """How far f_b reaches in each latent, roughly, shape (B, M): exact where p_0 and q are normal and q is the
+        posterior. A trajectory's steps are measured in these."""
+        at_start, at_end = self._precisions
+        return torch.lerp(at_start, at_end, b).rsqrt()
+
+    def leapfrog(self, state: State, momentum: Tensor, b: float, stride: Tensor) -> tuple[State, Tensor]:
+        """A trajectory of the system with energy -log f_b(z) + |momentum|^2 / 2, in units of `stride` (B, M) a step."""
+        for _ in range(self.plan.leapfrogs):
+            momentum = momentum + 0.5 * stride * state.slope(b)
+            state = self.at(state.z + stride * momentum)
+            momentum = momentum + 0.5 * stride * state.slope(b)
+        return state, momentum
+
+    def move(self, state: State, b: float, size: Tensor) -> tuple[State, Tensor]:
+        """One Hamiltonian transition, reversible with respect to f_b, and its probabilities of acceptance (C, B).
+
+        Args:      size: of a step, in widths, shape (B,).
+        """
+        momentum = torch.randn_like(state.z)
+        proposed, after = self.leapfrog(state, momentum, b, size[:, None] * self.widths(b))
+        gain = proposed.log_density(b) - state.log_density(b)
+        gain = gain + 0.5 * (momentum.square() - after.square()).sum(-1)
+        accepted = torch.rand_like(gain).log() < gain  # a trajectory that ran away to NaN is not
+
+        def chosen(new: Tensor, old: Tensor) -> Tensor:
+            return torch.where(accepted if new.dim() == 2 else accepted[..., None], new, old)
+
+        return State(*map(chosen, proposed, state)), gain.clamp(max=0).exp().nan_to_num(0)
+
+    def tuned(self) -> list[Tensor]:
+        """Step sizes for b_1, ..., b_(T-1), each of shape (B,), found by a run whose draws are then forgotten.
+
+        log e_(t+1) = log e_t + GAIN (mean acceptance at b_t - ACCEPTANCE)
+        """
+        inner = self.plan.ladder[1:-1]
+        if not inner:
+            return []
+        state = self.at(self.draw(TUNERS))
+        size = torch.full_like(state.log_joint[0], FIRST_SIZE)
+        sizes: list[Tensor] = []
+        for b in [inner[0]] * WARMING + inner:
+            state, acceptance = self.move(state, b, size)
+            size = size * (GAIN * (acceptance.mean(0) - ACCEPTANCE)).exp()
+            sizes.append(size)
+            if self.progress and len(sizes) > WARMING:
+                self.progress(len(self.x))
+        return sizes[WARMING:]
+
+    def forward(self, sizes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """log w of chains from p_0 to the posterior, shape (C, B), float64, and rates of acceptance (B,)."""
+        return self._along(self.draw(self.plan.chains), self.plan.ladder, sizes)
+
+    def backward(self, z: Tensor, sizes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """log w of chains from draws z of the posterior, shape (C, B, M), back to p_0."""
+        return self._along(z, self.plan.ladder[::-1], sizes[::-1])
+
+    def _along(self, z: Tensor, ladder: Sequence[float], sizes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        state = self.at(z)
+        log_w, rates = state.log_joint.double() * 0, torch.zeros_like(state.log_joint[0])
+        for t, (b, following) in enumerate(pairwise(ladder)):
+            log_w = log_w + abs(following - b) * (state.log_joint - state.log_start).double()
+            if t < len(sizes):  # at the end of the path there is no weight left to take
+                state, acceptance = self.move(state, following, sizes[t])
+                rates = rates + acceptance.mean(0) / len(sizes)
+                if self.progress:
+                    self.progress(len(self.x))
+        return log_w, rates

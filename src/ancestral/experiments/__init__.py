@@ -1,0 +1,1 @@
+"""Small computations that show one fact each: what a formula claims, measured, and its picture."""

@@ -1,0 +1,22 @@
+"""How fast a model draws: what a sample costs, whatever its likelihood."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+
+from ancestral.models.kinds import Model
+from ancestral.numerics import seed_for, seeded_noise
+
+DRAWS, ROUNDS = 256, 3
+
+
+def draws_per_second(model: Model, count: int = DRAWS, rounds: int = ROUNDS, seed: int = 0) -> float:
+    """Draws a second, the median of some rounds after one that is not timed. count: drawn together."""
+    seconds = []
+    with seeded_noise(seed_for(seed, "pace")):
+        for _ in range(rounds + 1):
+            begun = time.perf_counter()
+            model.sample(count)
+            seconds.append(time.perf_counter() - begun)
+    return count / median(seconds[1:])

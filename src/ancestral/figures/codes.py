@@ -1,0 +1,73 @@
+"""Points of a latent plane by class: a colour and a mark each, named where they lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ancestral.errors import InputError
+from ancestral.figures.style import INK, MARKS, PALETTE, TEXT_SIZE, Page, text_style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+NAMED = len(MARKS) * len(PALETTE)  # classes; beyond the palette they have its colours again, with another mark
+INKED = 1500  # points beyond which each is drawn smaller
+
+
+def code_scatter(
+    points: np.ndarray | Tensor,
+    classes: np.ndarray | Tensor | None,
+    *,
+    axes: tuple[str, str],
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Draw points of a plane in the colour and mark of their class, its name at the median of each.
+
+    Args:
+        points: (N, 2), finite.
+        classes: (N,), whole numbers; None where there are none. More than `NAMED` classes are not told apart.
+        axes: what the first and second coordinates are.
+        title: above.
+        note: small print.
+
+    Returns: the figure.
+    Raises: InputError for other shapes or values that are not finite.
+    """
+    places = _as_array(points)
+    if places.ndim != 2 or places.shape[1:] != (2,) or not len(places) or not np.isfinite(places).all():
+        raise InputError(f"codes in a plane are finite pairs of numbers, got an array of shape {places.shape}")
+    kinds = np.zeros(len(places)) if classes is None else _as_array(classes)
+    if kinds.shape != (len(places),):
+        raise InputError(f"{kinds.shape} classes for {len(places)} points: give one each")
+    names = np.unique(kinds)
+    if classes is None or len(names) > NAMED:
+        kinds, names = np.zeros(len(places)), np.zeros(0)
+    looks = [(PALETTE[i % len(PALETTE)], MARKS[i // len(PALETTE)]) for i in range(len(names))]
+    page = Page(
+        (title, axes[1], axes[0]),
+        plot_height=300.0,
+        right=14,
+        legend=[(f"{name:.0f}", *look) for name, look in zip(names, looks, strict=True)],
+    )
+    (plot,) = page.axes
+    size = 7.0 if len(places) > INKED else 12.0
+    style = {"s": size, "linewidths": 0, "alpha": 0.7}
+    if not len(names):
+        plot.scatter(*places.T, color=INK, **style)
+    for name, (colour, mark) in zip(names, looks, strict=True):
+        plot.scatter(*places[kinds == name].T, color=colour, marker=mark, **style)
+    for name, (colour, _) in zip(names, looks, strict=True):
+        x, y = np.median(places[kinds == name], 0)
+        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "alpha": 0.9}
+        words = text_style(TEXT_SIZE, ha="center", va="center", fontweight="bold", bbox=box)
+        plot.text(float(x), float(y), f"{name:.0f}", **words)
+    page.settle([note] if note else [])
+    return page.figure
+
+
+def _as_array(values: np.ndarray | Tensor) -> np.ndarray:
+    return np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)  # type: ignore[union-attr]

@@ -1,0 +1,182 @@
+"""Values as colours: maps beside the images they are of, and tables with their rows named or shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ancestral.errors import InputError
+from ancestral.figures.grids import image_grid, tile
+from ancestral.figures.style import EDGE, FONT, MUTED, SMALL_SIZE, TEXT_SIZE, UNIT, Page, text_style, text_width
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+COLOURS = "inferno"  # black for nothing, even steps to every eye
+BAR_HEIGHT, BAR_ROOM = 5.0, 30.0  # points
+ROW_HEIGHT = 15.0  # of a table, points
+
+
+@dataclass
+class HeatTable:
+    """A table of values in [0, 1].
+
+    Args:
+        title: above it.
+        values: (R, C).
+        rows: R names, or images (R, 1 or 3, H, W) to be shown in their place.
+        top: where its colours end; another end than 1 is told below.
+    """
+
+    title: str
+    values: np.ndarray | Tensor
+    rows: Sequence[str] | np.ndarray | Tensor
+    top: float = 1.0
+
+
+def heat_grid(
+    images: np.ndarray | Tensor,
+    maps: np.ndarray | Tensor,
+    *,
+    top: float,
+    quantity: str,
+    columns: int,
+    captions: Sequence[str],
+    row_titles: Sequence[str],
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Draw images, each with a map of values in colour beneath it, in one colour scale with its bar.
+
+    Args:
+        images: (N, 1 or 3, H, W) in [0, 1].
+        maps: (N, H, W), not negative.
+        top: where the colours end; larger values have the last colour.
+        quantity: what the values are, beside the bar.
+        columns: images in a row.
+        captions: N texts, one under each pair.
+        row_titles: one for each row.
+        title: above all.
+        note: small print.
+
+    Returns: the figure.
+    Raises: InputError for values that are not finite or negative, or as `image_grid`.
+    """
+    grey, values = _as_array(images), _as_array(maps)
+    if values.ndim != 3 or values.shape != (len(grey), *grey.shape[2:]):
+        raise InputError(f"maps must be of the images' size, got {values.shape} for {grey.shape}")
+    if not np.isfinite(values).all() or values.min() < 0 or not top > 0:
+        raise InputError("a map of colours needs values that are finite and not negative, and a scale above 0")
+    colour = _colours(values / top).transpose(0, 3, 1, 2)  # (N, 3, H, W)
+    line = np.ones_like(colour[:, :, :1])
+    pairs = np.concatenate([np.broadcast_to(grey, colour.shape), line, colour], 2)
+    figure = image_grid(pairs, columns=columns, captions=captions, row_titles=row_titles, title=title, note=note)
+    _add_bar(figure, top, quantity)
+    return figure
+
+
+def heat_tables(tables: Sequence[HeatTable], *, quantity: str, xlabel: str, title: str = "", note: str = "") -> Figure:
+    """Draw tables one above the other, their columns aligned, in one colour scale with its bar.
+
+    Args:
+        tables: of the same number of columns, and of one height.
+        quantity: what the values are, beside the bar.
+        xlabel: what the columns are.
+        title: above all.
+        note: small print.
+
+    Returns: the figure.
+    Raises: InputError for tables of different shapes or values outside [0, 1].
+    """
+    arrays = [_as_array(table.values) for table in tables]
+    if any(array.ndim != 2 or not array.size for array in arrays) or len({a.shape[1] for a in arrays}) != 1:
+        raise InputError(f"tables drawn together need as many columns, got {[array.shape for array in arrays]}")
+    if not all(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-6 for array in arrays):
+        raise InputError("a table of colours needs values in [0, 1]")
+    height = ROW_HEIGHT * max(map(len, arrays))
+    page = Page(
+        (title, "", xlabel),
+        plot_height=height,
+        right=EDGE,
+        grid=(len(tables), 1),
+        titles=[table.title for table in tables],
+    )
+    for axes, table, array in zip(page.axes, tables, arrays, strict=True):
+        axes.grid(False)
+        axes.spines["bottom"].set_visible(False)
+        rows, columns = array.shape
+        axes.imshow(
+            _colours(array / table.top), interpolation="nearest", aspect="auto", extent=(0.5, columns + 0.5, rows, 0)
+        )
+        if _are_names(table.rows):
+            axes.set_yticks(np.arange(rows) + 0.5, [str(name) for name in table.rows])
+        else:  # unseen names hold the place of the images
+            width = height / rows * np.shape(table.rows)[3] / np.shape(table.rows)[2]
+            axes.set_yticks([rows / 2], ["M" * math.ceil(width / text_width("M", TEXT_SIZE))])
+            axes.tick_params(axis="y", labelcolor="none")
+    ends = [f"Colours of {table.title!r} end at {table.top:.2g}." for table in tables if table.top != 1]
+    page.settle([note, *ends] if note else ends)
+    for axes, table in zip(page.axes, tables, strict=True):
+        if not _are_names(table.rows):
+            _show_rows(page, axes, _as_array(table.rows), height)
+    _add_bar(page.figure, 1.0, quantity)
+    return page.figure
+
+
+def _show_rows(page: Page, axes: Any, images: np.ndarray, height: float) -> None:
+    """Small images at the left of the rows of a table, where their names would stand."""
+    box, figure = axes.get_position(), page.figure
+    side = height / len(images) * UNIT / figure.bbox.width * images.shape[3] / images.shape[2]
+    beside = figure.add_axes((box.x0 - side - 3 * UNIT / figure.bbox.width, box.y0, side, box.height))
+    column = tile(images, 1, 1)
+    beside.imshow(
+        column if column.ndim == 3 else column[..., None].repeat(3, 2), aspect="auto", interpolation="nearest"
+    )
+    beside.set_axis_off()
+
+
+def _add_bar(figure: Figure, top: float, quantity: str) -> None:
+    """The colour scale beneath everything, in a strip that the figure grows by."""
+    from matplotlib.ticker import MaxNLocator
+
+    width, height = figure.bbox.width, figure.bbox.height
+    unit = figure.dpi / 72
+    room = round(BAR_ROOM * unit)
+    for axes in figure.axes:
+        box = axes.get_position()
+        place = (box.x0, (box.y0 * height + room) / (height + room), box.width, box.height * height / (height + room))
+        axes.set_position(place)
+    for text in figure.texts:
+        text.set_y((text.get_position()[1] * height + room) / (height + room))
+    figure.set_size_inches((width + 1e-3) / figure.dpi, (height + room + 1e-3) / figure.dpi)
+    height += room
+    edge = 2 * EDGE * unit
+    bar = figure.add_axes((edge / width, 18 * unit / height, 0.4 - edge / width, BAR_HEIGHT * unit / height))
+    bar.imshow(_colours(np.linspace(0, 1, 256)[None]), extent=(0, top, 0, 1), aspect="auto")
+    bar.set_yticks([])
+    bar.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    bar.tick_params(length=0, pad=3, labelsize=SMALL_SIZE, labelcolor=MUTED, labelfontfamily=FONT)
+    for spine in bar.spines.values():
+        spine.set_visible(False)
+    style = text_style(SMALL_SIZE, MUTED, va="center")
+    figure.text(0.4 + 8 * unit / width, (18 + BAR_HEIGHT / 2) * unit / height, quantity, **style)
+
+
+def _colours(values: np.ndarray) -> np.ndarray:
+    """Values to red, green and blue, a last axis of 3; beyond [0, 1] the colours of the ends."""
+    from matplotlib import colormaps
+
+    return colormaps[COLOURS](values.clip(0, 1))[..., :3]
+
+
+def _are_names(rows: Any) -> bool:
+    return isinstance(rows, (list, tuple))
+
+
+def _as_array(values: Any) -> np.ndarray:
+    return np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)

@@ -1,0 +1,88 @@
+"""Shares of trials over a logarithmic axis, several kinds in one plot: how often a test finds what it looks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from ancestral.errors import InputError
+from ancestral.figures.series import DASHES, Curve, Series
+from ancestral.figures.style import MUTED, PALETTE, Page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+class Shares(NamedTuple):
+    """One plot: its title, curves in [0, 1], shares at which a dotted line is drawn, and a shaded band of them."""
+
+    title: str
+    curves: Sequence[Curve]
+    levels: Sequence[float] = ()
+    band: tuple[float, float] | None = None
+
+
+def share_panels(panels: Sequence[Shares], *, xlabel: str, title: str = "", note: str = "") -> Figure:
+    """Draw shares in plots above each other, over the same steps; a label has one colour throughout.
+
+    Args:
+        panels: at least one; those whose shares all stay below one half show that half only.
+        xlabel: what the steps count.
+        title: above all.
+        note: small print.
+
+    Returns: the figure.
+    Raises: InputError where there is nothing to draw or a curve is malformed.
+    """
+    series = [[Series.of(curve, log_x=True) for curve in panel.curves] for panel in panels]
+    if not series or not all(series):
+        raise InputError("there is nothing to draw")
+    labels = list(dict.fromkeys(one.label for panel in series for one in panel))
+    colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
+    for one in (one for panel in series for one in panel):
+        if labels.index(one.label) >= len(PALETTE):  # a colour used before
+            one.style = "dashed"
+    dashes = {one.label: DASHES[one.style] for panel in series for one in panel}
+    page = Page(
+        (title, "", xlabel),
+        plot_height=115.0,
+        right=14,
+        grid=(len(panels), 1),
+        titles=[panel.title for panel in panels],
+        legend=[(label, colours[label], dashes[label]) for label in labels],
+    )
+    for axes, panel, content in zip(page.axes, panels, series, strict=True):
+        draw_shares(axes, content, colours, panel.levels, panel.band)
+        peak = max(float(one.extremes().max()) for one in content)
+        axes.set_ylim(0, 1.03 if peak > 0.5 else 1.15 * max(peak, *panel.levels, *(panel.band or (0.0,))))
+    page.settle([note] if note else [])
+    return page.figure
+
+
+def draw_shares(
+    axes: Axes,
+    series: list[Series],
+    colours: dict[str, str],
+    levels: Sequence[float],
+    band: tuple[float, float] | None = None,
+) -> None:
+    """Curves of shares with their intervals in one plot, whose ticks are the steps that there are."""
+    from matplotlib.ticker import NullLocator, PercentFormatter
+
+    for level in levels:
+        axes.axhline(level, color=MUTED, linewidth=1.0, linestyle=":")
+    if band:
+        axes.axhspan(*band, color=MUTED, alpha=0.15, linewidth=0)
+    for one in series:
+        if one.band:
+            axes.fill_between(one.x, *one.band, color=colours[one.label], alpha=0.18, linewidth=0)
+        line = {"color": colours[one.label], "linestyle": DASHES[one.style], "linewidth": 1.6}
+        axes.plot(one.x, one.y, marker="o", markersize=2.6, **line)
+    steps = sorted({float(x) for one in series for x in one.x})
+    axes.set_xscale("log")
+    axes.set_xlim(steps[0] * 0.9, steps[-1] * 1.1)
+    axes.set_xticks(steps, [f"{step:,.0f}" for step in steps])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(0, 1.03)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -1,0 +1,57 @@
+"""What chapters of several studies share: curves in bits per dimension, and numbers in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ancestral.courses import Course
+from ancestral.figures.curves import learning_curves
+from ancestral.figures.series import Curve
+from ancestral.numerics import bits_per_dimension
+from ancestral.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def loss_bits(run: Run, nats: float) -> float:
+    """A loss of a run, nats per image, in bits per dimension."""
+    return bits_per_dimension(-nats, math.prod(run.data.event_shape))
+
+
+def bits_curves(run: Run) -> list[Curve]:
+    """Training and held-out loss of a run with a likelihood, in bits per dimension over epochs."""
+    course = Course(run)
+    name = "negative_elbo" if ("valid", "negative_elbo") in course.known else "nll"
+    return [replace(one, values=[loss_bits(run, float(value)) for value in one.values]) for one in course.both(name)]
+
+
+def bits_figure(run: Run, reference: Sequence[tuple[float, str]] = ()) -> Figure:
+    """Those curves as a picture. reference: (bits per dimension, label) of lines beside them."""
+    return learning_curves(bits_curves(run), title="loss, bits per dimension", reference=reference)
+
+
+def health_in_words(run: Run) -> str:
+    """What the examination at the end of a training looked for and found, in sentences."""
+    found = run.health
+    if found is None:
+        return "This training was not examined."
+    told = []
+    if found.verdicts:
+        each = "; ".join(f"{verdict.name} ({verdict.severity}): {verdict.evidence}" for verdict in found.verdicts)
+        told.append(f"The examination found {each}.")
+    if found.healthy:
+        told.append(f"It shows no sign of {', '.join(found.healthy)}.")
+    if found.unjudged:
+        told.append(f"Its log is too short to judge {', '.join(found.unjudged)}.")
+    if not found.verdicts and not found.unjudged:
+        told.insert(0, "Stable.")
+    return " ".join(told)
