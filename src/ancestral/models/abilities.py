@@ -30,14 +30,7 @@ FAMILIES: tuple[type[Model], ...] = (
     ImageFlow,
     GAN,
 )
-# ability in words, and the method that a family has if it has the ability
-METHODS = {
-    "draw": "sample",
-    "infer": "encode",
-    "decode": "decode",
-    "pixel by pixel": "conditionals",
-    "complete": "complete",
-}
+COMMANDS = {"draw": "sample", "complete": "complete", "infer": "infer", "detect": "detect", "bracket": "bracket"}
 
 
 def likelihood_of(family: type[Model]) -> str:
@@ -47,22 +40,33 @@ def likelihood_of(family: type[Model]) -> str:
     return "lower bound" if issubclass(family, LatentModel) else "none, and says so"
 
 
-def answer(family: type[Model], method: str) -> str:
-    """Whether a family has an ability, will have it, or cannot."""
-    if hasattr(family, method):
-        how = {"complete": "completion", "encode": "inference"}.get(method)
-        return getattr(family, how).split(":")[0] if how else "yes"
-    if issubclass(family, AutoregressiveModel) and method in ("encode", "decode"):
-        return "no latents"
-    return "no" if method == "conditionals" else "not yet"
+def abilities_of(family: type[Model]) -> dict[str, str]:
+    """Every ability, and whether a family has it, how, or why not."""
+    latents = not issubclass(family, AutoregressiveModel)
+    scored = issubclass(family, (ExactModel, LatentModel))
+    return {
+        "log p(x)": likelihood_of(family),
+        "draw": "yes",
+        "infer": _kind(getattr(family, "inference", "no")) if latents else "no latents",
+        "decode": ("yes" if hasattr(family, "decode") else "no") if latents else "no latents",
+        "pixel by pixel": "yes" if hasattr(family, "conditionals") else "no",
+        "complete": _kind(getattr(family, "completion", "no")),
+        "detect": "yes" if scored else "no likelihood",
+        "bracket": "needs none" if issubclass(family, ExactModel) else "yes" if issubclass(family, VAE) else "no",
+    }
+
+
+def _kind(described: str) -> str:
+    """`exact` of `exact: by a sum over all states`."""
+    return described.split(":")[0]
 
 
 def capability_table() -> str:
-    """A row a family, in Markdown."""
-    rows = [["family", "log p(x)", *METHODS], ["---"] * (2 + len(METHODS))]
-    for family in FAMILIES:
-        can = [answer(family, method) for method in METHODS.values()]
-        rows.append([f"`{family.__name__}`", likelihood_of(family), *can])
+    """A row a family, in Markdown; abilities that a command serves name it."""
+    abilities = [abilities_of(family) for family in FAMILIES]
+    header = [f"{name}, `{COMMANDS[name]}`" if name in COMMANDS else name for name in abilities[0]]
+    rows = [["family", *header], ["---"] * (1 + len(header))]
+    rows += [[f"`{family.__name__}`", *can.values()] for family, can in zip(FAMILIES, abilities, strict=True)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -10,7 +10,7 @@ from ancestral.evaluation.quality import rank_quality
 from ancestral.evaluation.score import best_of, rank
 from ancestral.experiments.sampling_pace import draws_per_second
 from ancestral.measuring import sample_rows
-from ancestral.models.abilities import METHODS, answer, likelihood_of
+from ancestral.models.abilities import abilities_of
 from ancestral.models.kinds import ImplicitModel
 from ancestral.powers import power_figure, power_table
 from ancestral.report import Table
@@ -138,16 +138,13 @@ def _side_by_side(workshop: Workshop) -> Told:
 
 
 def _abilities(workshop: Workshop) -> Told:
-    classes = {name: type(workshop.runs[name].load()) for name in VERDICTS}
-    rows = [
-        [workshop.titles[name], likelihood_of(one), *(answer(one, method) for method in METHODS.values())]
-        for name, one in classes.items()
-    ]
+    can = {name: abilities_of(type(workshop.runs[name].load())) for name in VERDICTS}
+    rows = [[workshop.titles[name], *abilities.values()] for name, abilities in can.items()]
     words = [[workshop.titles[name], *VERDICTS[name]] for name in VERDICTS]
     return Told(
         "What a family offers is read off its class. Where mathematics does not allow something, the program says so.",
         [
-            Table(["family", "log p(x)", *METHODS], rows, "What each can do."),
+            Table(["family", *next(iter(can.values()))], rows, "What each can do."),
             Table(["family", "strength", "weakness"], words, "In a few words."),
         ],
     )
