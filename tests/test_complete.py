@@ -26,6 +26,7 @@ from ancestral.models.abilities import FAMILIES
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.flow import NormalizingFlow
 from ancestral.models.gan import GAN
+from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.models.kinds import Completes, Model, ScoresMissing
 from ancestral.models.made import MADE
 from ancestral.models.mixture import MixtureOfBernoullis
@@ -329,7 +330,7 @@ def test_a_hamiltonian_chain_draws_from_its_density() -> None:
     precision = torch.tensor([[2.0, 1.2], [1.2, 1.0]], dtype=torch.float64)
     with seeded_noise(7):
         start = torch.full((4000, 2), 3.0, dtype=torch.float64)
-        v = completion.hamiltonian_chains(lambda v: -((v @ precision) * v).sum(1) / 2, start, warming=30, sweeps=30)
+        v = hamiltonian_chains(lambda v: -((v @ precision) * v).sum(1) / 2, start, warming=30, sweeps=30)
     expected, error = precision.inverse(), 5 / math.sqrt(4000)
     spread = expected.diag().sqrt()
     assert (v.mean(0).abs() < error * spread).all()

@@ -42,6 +42,7 @@ from torch.distributions import Distribution
 from ancestral.data.pixels import PixelBatches
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.likelihood import Progress, per_image
+from ancestral.models.hamiltonian import leapfrog
 from ancestral.models.kinds import ExactModel, LatentModel, Model
 from ancestral.numerics import log_mean_exp
 
@@ -210,12 +211,8 @@ class Annealer:
         return torch.lerp(at_start, at_end, b).rsqrt()
 
     def leapfrog(self, state: State, momentum: Tensor, b: float, stride: Tensor) -> tuple[State, Tensor]:
-        """A trajectory of the system with energy -log f_b(z) + |momentum|^2 / 2, in units of `stride` (B, M) a step."""
-        for _ in range(self.plan.leapfrogs):
-            momentum = momentum + 0.5 * stride * state.slope(b)
-            state = self.at(state.z + stride * momentum)
-            momentum = momentum + 0.5 * stride * state.slope(b)
-        return state, momentum
+        """A trajectory that follows the slope of log f_b, in units of `stride` (B, M) a step."""
+        return leapfrog(state, momentum, stride, self.plan.leapfrogs, self.at, lambda one: one.slope(b))
 
     def move(self, state: State, b: float, size: Tensor) -> tuple[State, Tensor]:
         """One Hamiltonian transition, reversible with respect to f_b, and its probabilities of acceptance (C, B).

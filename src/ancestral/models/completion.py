@@ -19,7 +19,6 @@ WARMING, SWEEPS = 50, 200
 PROPOSALS = 4
 CHAIN = "approximate: Metropolis within Gibbs, exact after enough sweeps"
 MISFIT = 0.1  # standard deviation that observed pixels in [0, 1] are allowed around the image of a latent
-LEAPS, FIRST_STEP, ACCEPTED, HASTE = 5, 0.1, 0.75, 0.3  # of a Hamiltonian chain: its step adapts to accept so often
 
 Likelihood = Callable[[Tensor], Distribution]
 
@@ -106,9 +105,7 @@ def fit_latents(energy: Callable[[Tensor], Tensor], z: Tensor, steps: int, rate:
     return z.detach()
 
 
-def misfit_energy(
-    images: Callable[[Tensor], Tensor], given: Tensor, observed: Tensor
-) -> Callable[[Tensor], Tensor]:
+def misfit_energy(images: Callable[[Tensor], Tensor], given: Tensor, observed: Tensor) -> Callable[[Tensor], Tensor]:
     """|images(z) - given|^2 / (2 s^2) + |z|^2 / 2 over the observed pixels, a function of z: (S, B, M) to (S, B).
 
     Up to a constant it is -log p(z, given) for normal noise of standard deviation s around the images, which no model
@@ -139,46 +136,3 @@ def nearest_image(
     z = fit_latents(energy, z, steps, rate)
     chosen = Categorical(logits=-energy(z).T, validate_args=False).sample()
     return images(z)[chosen, torch.arange(len(given), device=given.device)]
-
-
-def hamiltonian_chains(
-    log_density: Callable[[Tensor], Tensor], v: Tensor, warming: int, sweeps: int, leaps: int = LEAPS
-) -> Tensor:
-    """A draw of a density by Hamiltonian Monte Carlo, a chain for each start: exact in the limit of many sweeps.
-
-    A sweep follows the slope for `leaps` steps of a fresh momentum and accepts or refuses where it arrives.
-
-    Args:      log_density: v (B, *event) to (B,), nats, up to a constant. v: the starts. warming: sweeps in which each
-               chain finds its step size. sweeps: of the chain proper, in which it keeps that size (but for a tenth, at
-               random, so that no orbit closes).
-    Reference: Neal, 2011, section 5.3, arXiv 1206.1901.
-    """
-
-    def rise(v: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            v = v.detach().requires_grad_()
-            log_p = log_density(v)
-            (slope,) = torch.autograd.grad(log_p.sum(), v)
-        return log_p.detach(), slope
-
-    one_each = (-1, *[1] * (v.dim() - 1))
-    log_p, slope = rise(v)
-    step = torch.full_like(log_p, FIRST_STEP)
-    for sweep in range(warming + sweeps):
-        size = (step * torch.empty_like(step).uniform_(0.9, 1.1)).view(one_each)
-        momentum = torch.randn_like(v)
-        before = log_p - momentum.flatten(1).square().sum(1) / 2
-        there, log_p_there, slope_there = v, log_p, slope
-        for _ in range(leaps):
-            momentum = momentum + size / 2 * slope_there
-            there = there + size * momentum
-            log_p_there, slope_there = rise(there)
-            momentum = momentum + size / 2 * slope_there
-        after = log_p_there - momentum.flatten(1).square().sum(1) / 2
-        chance = (after - before).clamp(max=0).exp().nan_to_num(0)
-        accepted = torch.rand_like(chance) < chance
-        v, slope = (torch.where(accepted.view(one_each), *pair) for pair in ((there, v), (slope_there, slope)))
-        log_p = torch.where(accepted, log_p_there, log_p)
-        if sweep < warming:
-            step = step * (HASTE * (chance - ACCEPTED)).exp()
-    return v

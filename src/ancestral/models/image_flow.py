@@ -26,7 +26,8 @@ from ancestral.distributions.multiscale import MultiScale, Squeeze
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.distributions.priors import StandardNormal
 from ancestral.errors import InputError, NotComputable
-from ancestral.models.completion import filled, given_only, hamiltonian_chains, nearest_image
+from ancestral.models.completion import filled, given_only, nearest_image
+from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.models.kinds import LatentModel, Weighing
 from ancestral.networks.gated import GatedConvNet
 from ancestral.registry import registered
@@ -116,7 +117,7 @@ class ImageFlow(LatentModel):
         Its state is y = (x + u) / L in coordinates without edges: the logit of u where a pixel is observed, so that y
         stays in its cell, and of y itself elsewhere. Its density is that of the flow, and the missing levels of its
         draws are those that y lies in. Each chain starts at the image of latents that come near the observed pixels,
-        and it is this start that makes a digit: on MNIST a chain of 150 sweeps changed the grey of one missing pixel
+        and it is this start that makes a digit: on MNIST a chain of 200 sweeps changed the grey of one missing pixel
         in ten, by less than a quarter of the scale in nearly all, and never the course of a stroke.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean. warming, sweeps: of the chain, see
