@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from ancestral import cli
 from ancestral.run import Run
+from ancestral.studies.recipe import Budget, Options, PlannedRun, Study
 from ancestral.studies.tour import PLAN
+from ancestral.studies.workshop import Progress, Workshop
+from ancestral.training.loop import Reporter
+
+BUDGETS: tuple[Budget, ...] = ("quick", "default", "full")
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +101,59 @@ def test_a_new_score_enters_the_page_of_its_run(tmp_path: Path) -> None:
     page = (tmp_path / "run" / "report.html").read_text()
     assert "IWAE_7" in page and page.count("data:image/png") == len(list((tmp_path / "run" / "figures").glob("*.png")))
     assert picture.stat().st_mtime_ns == before
+
+
+def test_a_study_of_ones_own_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that CONTRIBUTING shows."""
+    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
+    (tmp_path / "mine.py").write_text(text.split("## A new study")[1].split("```python\n")[1].split("```")[0])
+    out = tmp_path / "out"
+    assert cli.main(["study", str(tmp_path / "mine.py"), "--quick", "--out", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert "above -30 nats" in page and "What was asked." in page and "not judged" in page
+    assert cli.main(["study", str(tmp_path / "mine.py"), "--quick", "--out", str(out)]) == 0
+    assert "reused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("STUDY = 3", "must define STUDY"), ("import nothing_of_this_name", "cannot be read: ModuleNotFoundError")],
+)
+def test_a_file_that_is_no_study_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str
+) -> None:
+    (tmp_path / "mine.py").write_text(content)
+    assert cli.main(["study", str(tmp_path / "mine.py"), "--out", str(tmp_path / "out")]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_options_that_a_study_does_not_have_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    assert cli.main(["study", "tour", "--learning-rates", "0.1", *out]) == 2
+    assert "compares none" in capsys.readouterr().err
+    assert cli.main(["study", "tour", "--quick", "--full", *out]) == 2
+    assert "exclude" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_full_budget_changes_what_the_plan_says_and_the_quick_one_what_the_study_says() -> None:
+    planned = PlannedRun("a", "a", "vae", {"epochs": 10, "latents": 3}, full={"epochs": 80}, quick={"latents": 2})
+    found = {budget: planned.settings_under(budget, {"epochs": 2, "train_size": 50}) for budget in BUDGETS}
+    assert [found[budget].training.epochs for budget in BUDGETS] == [2, 10, 80]
+    assert [found[budget].model.latents for budget in BUDGETS] == [2, 3, 3]
+    assert [found[budget].data.train_size for budget in BUDGETS] == [50, None, None]
+    assert planned.share_under("full", {"epochs": 2}) == 8
+
+
+def test_what_was_computed_is_remembered_until_its_conditions_change(tmp_path: Path) -> None:
+    quiet = Progress(lambda title: nullcontext(Reporter()), lambda title: nullcontext(lambda done, total: None), str)
+    study = Study("Mine", "", lambda options: [], [])
+    computed: list[int] = []
+
+    def compute() -> int:
+        computed.append(1)
+        return len(computed)
+
+    for budget, conditions in (("quick", {}), ("quick", {}), ("default", {}), ("default", {"n": (1, 2)})):
+        workshop = Workshop(study, tmp_path, Options(budget), quiet)  # type: ignore[arg-type]
+        workshop.remember("it", compute, **conditions)
+    assert len(computed) == 3
