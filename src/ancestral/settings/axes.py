@@ -52,8 +52,14 @@ class Range:
         """Whether it is drawn from by ratio: where both ends are positive and ten times or more apart."""
         return self.low > 0 and self.high >= 10 * self.low
 
+    def share(self, value: float) -> float:
+        """How far from the low end to the high one a number lies, by ratio where it is drawn so."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
     def __str__(self) -> str:
-        return f"{self.low}..{self.high}"
+        return f"{in_text(self.low)}..{in_text(self.high)}"
 
 
 Axis = tuple[Any, ...] | Range
@@ -125,7 +131,10 @@ def grid(axes: Mapping[str, Axis]) -> Iterator[dict[str, Any]]:
 
 
 def in_text(value: Any) -> str:
-    """A value as it is written in an axis."""
+    """A value as it is written in an axis: shortly, but to the last digit."""
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
     if isinstance(value, tuple):
         return "x".join(map(str, value)) or "none"
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -18,6 +18,7 @@ from ancestral.sweeping.plan import Plan, is_number
 from ancestral.sweeping.ranking import Combination, criterion
 
 CLEAR = 2.0  # standard errors from which on two means are said to differ
+AT_THE_END = 0.05  # of a range
 
 
 def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
@@ -44,9 +45,10 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
             Section(
                 "How to repeat it",
                 "The first command makes this page: what is finished is reused, what was interrupted goes on, and "
-                "other machines that see the folder can take a share by the same command. The second trains the best "
-                "combination on its own. Every run is a folder with its settings, weights and log.",
-                commands=[sweep_command(plan), train_command(plan, best)],
+                "other machines that see the folder can take a share by the same command. "
+                + ("" if best.mean is None else "The second trains the best combination on its own. ")
+                + "Every run is a folder with its settings, weights and log.",
+                commands=[sweep_command(plan), *([] if best.mean is None else [train_command(plan, best)])],
             ),
         ],
         footer=f"Made by `{sweep_command(plan)}`.",
@@ -136,12 +138,16 @@ def _sureness(plan: Plan, rows: Sequence[Combination]) -> list[str]:
 def _ends(plan: Plan, rows: Sequence[Combination]) -> list[str]:
     """Axes on whose end the best value lies, where others were tried: beyond may be better."""
     told = []
-    for name in plan.axes:
+    for name, axis in plan.axes.items():
         tried = sorted({row.values[name] for row in rows if is_number(row.values[name])})
         value = rows[0].values[name]
-        if len(tried) > 1 and value in (tried[0], tried[-1]):
-            end, beyond = ("smallest", "smaller") if value == tried[0] else ("largest", "larger")
-            told.append(f"Its {name.replace('_', ' ')} is the {end} tried: a {beyond} one may be better still.")
+        if len(tried) < 2 or not is_number(value):
+            continue
+        share = axis.share(value) if isinstance(axis, Range) else tried.index(value) / (len(tried) - 1)
+        if min(share, 1 - share) < AT_THE_END:
+            end, beyond = ("smallest", "smaller") if share < AT_THE_END else ("largest", "larger")
+            among = f"near the {end} of its range" if isinstance(axis, Range) else f"the {end} tried"
+            told.append(f"Its {name.replace('_', ' ')} is {among}: a {beyond} one may be better still.")
     return told
 
 
@@ -150,7 +156,7 @@ def _curves(plan: Plan, rows: Sequence[Combination]) -> list[Section]:
     over = "; bands show one standard deviation over seeds" if plan.seeds > 1 else ""
     if drawn := compared(plan, rows):
         left = f" The best {MOST_CURVES} are shown." if len(rows) > MOST_CURVES else ""
-        figures.append(Figure(drawn, f"Held-out data after each epoch{over}.{left}"))
+        figures.append(Figure(drawn, f"After each epoch{over}.{left}"))
     if drawn := panels(plan, rows):
         left = f" The best {MOST_PANELS} are shown." if len(rows) > MOST_PANELS else ""
         figures.append(Figure(drawn, f"Each combination by itself, on a scale of its own{over}.{left}"))

@@ -98,7 +98,7 @@ def mean_curve(label: str, runs: Sequence[Run], split: str, name: str) -> Curve 
     if not found:
         return Curve(label, [0.0], [math.nan]) if runs and not sound else None
     length = min(len(curve.steps) for curve in found)
-    steps = list(found[0].steps)[:length]
+    steps = np.asarray(found[0].steps)[:length]
     values = np.array([list(curve.values)[:length] for curve in found])
     mean = values.mean(0)
     band = None
@@ -107,8 +107,7 @@ def mean_curve(label: str, runs: Sequence[Run], split: str, name: str) -> Curve 
         band = mean - spread, mean + spread
     if sound:
         return Curve(label, steps, mean, band)
-    lost = np.append(mean, math.nan)
-    return Curve(label, [*steps, steps[-1] + 1], lost, band and tuple(np.append(side, math.nan) for side in band))
+    return Curve(label, np.append(steps, steps[-1]), np.append(mean, math.nan))
 
 
 def _read(run: Run, label: str, split: str, name: str) -> Curve | None:
