@@ -60,7 +60,7 @@ def test_a_run_on_points_explains_itself(trained: Path) -> None:
     assert drawings == {"samples-epoch-0000.png", *(f"{name}.png" for name in ("samples", *DRAWN))}
 
 
-DRAWN = ("curves", "density", "deformation")
+DRAWN = ("curves", "density", "deformation", "latents", "split")
 
 
 def test_the_page_names_the_floor_and_the_points(trained: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 
 from ancestral import cli
@@ -16,7 +19,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
     out = tmp_path_factory.mktemp("uva2018") / "out"
     assert cli.main(["study", "uva2018", "--quick", "--out", str(out)]) == 0
     assert {path.name for path in (out / "runs").iterdir()} == {planned.name for planned in PLAN}
-    return (out / "report.html").read_text()
+    return html.unescape((out / "report.html").read_text())
 
 
 def test_every_deliverable_is_on_the_page(page: str) -> None:
