@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all check clean
+.PHONY: demo test test-all docs check clean
 
 demo: $(VENV)/.core ## train the tour on the embedded digits and write demo/report.html
 	$(BIN)/ancestral study tour --out demo
@@ -15,6 +15,9 @@ test: $(VENV)/.test ## the quick tests
 
 test-all: $(VENV)/.test ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+docs: $(VENV)/.docs ## the handbook: docs/_build/index.html
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 check: $(VENV)/.dev ## style, types and the import floors
 	$(BIN)/ruff check src tests benchmarks
@@ -33,9 +36,13 @@ $(VENV)/.test: $(VENV)/.core
 	$(PIP) --editable '.[test]'
 	touch $@
 
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) --editable '.[docs]'
+	touch $@
+
 $(VENV)/.dev: $(VENV)/.test
 	$(PIP) --editable '.[dev,bench]'
 	touch $@
 
-clean: ## forget the environment and the demo
-	rm -rf $(VENV) demo
+clean: ## forget the environment, the demo and the built handbook
+	rm -rf $(VENV) demo docs/_build

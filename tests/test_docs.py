@@ -13,6 +13,7 @@ from ancestral.models.abilities import capability_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("*.md"))
+WITH_COMMANDS = [*PAGES, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "handbook").glob("*.md"))]
 
 
 def test_the_readme_has_the_table_that_the_code_gives() -> None:
@@ -44,7 +45,8 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def commands_shown() -> list[str]:
-    blocks = [block for page in PAGES for block in re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL)]
+    texts = [page.read_text() for page in WITH_COMMANDS]
+    blocks = [block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return sorted({line.strip() for line in lines if line.strip().startswith("ancestral ")})
 

@@ -39,6 +39,12 @@ def bits_figure(run: Run, reference: Sequence[tuple[float, str]] = ()) -> Figure
     return learning_curves(bits_curves(run), title="loss, bits per dimension", reference=reference)
 
 
+def epochs_in_words(run: Run) -> str:
+    """`1 epoch`, `20 epochs`: how long a run was trained."""
+    count = run.outcome["epochs"]
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
+
+
 def health_in_words(run: Run) -> str:
     """What the examination at the end of a training looked for and found, in sentences."""
     found = run.health
