@@ -145,8 +145,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     shown = [*scores, ("the target itself", floor)] if floor else scores
     measured = [("this run", record) for record in stored_quality(run)]
     sections = [
-        Section("Scores", "" if scores else "Not scored: this kind of model has no likelihood.",
-                tables=[score_table(shown, SCORE_CAPTION)] if scores else []),
+        *([Section("Scores", tables=[score_table(shown, SCORE_CAPTION)])] if scores else []),
         *_bracket_section(run),
         *_quality_section(measured),
         *_detection_section(run),
@@ -275,7 +274,8 @@ def _lead(run: Run) -> str:
     best = (
         f" The weights kept are those with the best validation value, {selected:.{decimals}f} nats." if selected else ""
     )
-    return ends.get(str(reason), "The training is not over.") + best
+    unscored = "" if run.scores() else " It has no score."
+    return ends.get(str(reason), "The training is not over.") + best + unscored
 
 
 def _provenance(run: Run) -> str:
