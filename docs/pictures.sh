@@ -13,3 +13,4 @@ ancestral complete runs/pixelcnn --out docs/pictures/completions.png
 ancestral detect runs/made-500 --against frankenstein --out docs/pictures/detection.png
 (cd runs && ancestral complete mixture belief-net helmholtz VAE MADE PixelCNN flow GAN --out ../docs/pictures/completions-families.png)
 (cd runs && ancestral detect mixture belief-net helmholtz VAE MADE PixelCNN flow flow-variational --against frankenstein --out ../docs/pictures/power.png)
+ancestral draw surprise runs/made-500 --out docs/pictures/surprise.png
