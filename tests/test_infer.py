@@ -12,7 +12,7 @@ import torch
 import zoo
 from refusals import refused
 from test_cli import Captured, printed, run
-from torch import Tensor
+from torch import Tensor, nn
 
 from ancestral import fit
 from ancestral.errors import InputError, NotComputable
@@ -80,6 +80,20 @@ def test_a_conditional_gan_finds_the_class_too() -> None:
     codes = model.encode(x)
     assert (codes[:, 2:].sum(1) == 1).all() and set(codes[:, 2:].flatten().tolist()) == {0.0, 1.0}
     assert (codes[:, 2:].argmax(1) == labels).float().mean() > 0.8, "images of two classes may be alike"
+
+
+@torch.no_grad()
+def test_of_several_searches_the_lowest_is_taken() -> None:
+    """Six latents weigh more than the class: the draws nearest an image are of both, the best of the ends is not."""
+    weights = torch.randn(9, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 2
+    linear = nn.Linear(8, 9, bias=False).double()
+    linear.weight.copy_(torch.cat([weights, torch.tensor([[0.1, -0.1]] * 9)], 1))
+    model = GAN(nn.Sequential(linear, nn.Unflatten(1, (1, 3, 3))), 6, (1, 3, 3), classes=2).double()
+    labels = torch.arange(40) % 2
+    with seeded_noise(5):
+        codes = model.codes(40, labels)
+    codes[:, :6] *= 0.7
+    assert (model.encode(model.decode(codes))[:, 6:].argmax(1) == labels).float().mean() > 0.9
 
 
 @torch.no_grad()
