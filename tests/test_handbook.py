@@ -6,6 +6,7 @@ Pages of one worker share a folder, as they do when they are built: a training t
 from __future__ import annotations
 
 import doctest
+import importlib
 import re
 import subprocess
 import sys
@@ -156,8 +157,7 @@ def test_every_page_is_in_the_contents() -> None:
 
 def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(DOCS)
-    from building.docstrings import rewritten
-
+    rewritten = importlib.import_module("building.docstrings").rewritten
     formula = ["", "    log p(x) = a|b|", ""]
     sections = ["Args:      x, y: shape (B, *e). k: `K`, a_", "           number.", "Returns:   nats."]
     text = "\n".join(rewritten(["Score x.", *formula, *sections]))
