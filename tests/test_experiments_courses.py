@@ -24,13 +24,15 @@ from ancestral.experiments.paired_scores import Difference, paired_difference
 from ancestral.experiments.prior_mistakes import (
     draw_with,
     mistake_costs,
-    mixture_prior,
     mixed_per_dimension,
+    mixture_prior,
     variance_as_scale,
 )
 from ancestral.experiments.pushforward import MAPS, pushforward, pushforward_figure
 from ancestral.fitting import fit_settings
+from ancestral.models.made import MADE
 from ancestral.models.vae import VAE, build_vae
+from ancestral.networks.masked import MaskedLinear
 from ancestral.numerics import seeded_noise
 from ancestral.run import Run
 from ancestral.scoring import score_run
@@ -291,3 +293,14 @@ def test_runs_of_other_pixels_are_not_paired(two_runs: tuple[Run, Run], tmp_path
     settings = settings_for("vae", data="digits", pixels="levels", latents=2, hidden=(8,), epochs=1)
     with pytest.raises(InputError, match="different spaces"):
         paired_difference(two_runs[0], fit_settings(settings, tmp_path / "grey"), 0, 10)
+
+
+def test_the_unmasked_network_has_the_same_weights_and_sees_all() -> None:
+    with seeded_noise(0):
+        model = MADE([1, 2, 2], hidden=[5]).eval()
+        x = torch.bernoulli(torch.full((7, 4), 0.5))
+    (hidden,), last, direct = model.layers, model.last, model.direct
+    assert isinstance(hidden, MaskedLinear) and last is not None and direct is not None
+    seen = 2 * x - 1
+    expected = (seen @ hidden.weight.T + hidden.bias).relu() @ last.weight.T + last.bias + seen @ direct.weight.T
+    torch.testing.assert_close(chain_rule._unmasked_logits(model, x), expected)

@@ -225,7 +225,7 @@ def _vae(workshop: Workshop) -> Told:
     text = (
         f"The bound of the first minibatch is {first:.1f} nats, after one epoch {later:.1f} on the first 1,000 "
         f"training images, and at the end {score.nats:.2f} ± {score.stderr:.2f} on the test images. The "
-        f"importance-weighted bound of 1,000 draws is {tight.nats:.2f}: the ELBO gives away "
+        f"importance-weighted bound of {tight.samples:,} draws is {tight.nats:.2f}: the ELBO gives away "
         f"{tight.nats - score.nats:.2f} nats or more."
     )
     return Told(

@@ -103,6 +103,7 @@ class Workshop:
         """The score of a run on its test images by so many latent draws (0: exact, or ELBO); computed once."""
         run = self.runs[name]
         count = min(count or 10**9, self.size(10**9, 200), len(run.data.dataset.test))
+        samples = min(samples, self.size(samples, 100))
         methods = {f"IWAE_{samples}"} if samples else {"ELBO", "log p(x)"}
         for score in run.scores():
             if (score.split, score.count) == ("test", count) and score.method in methods:

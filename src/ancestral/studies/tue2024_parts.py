@@ -1,0 +1,267 @@
+"""Chapters of `tue2024` on what a VAE is made of: its four parts, their log-probabilities, and its prior."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import torch
+from torch import nn
+
+from ancestral.errors import InputError
+from ancestral.evaluation.likelihood import counted
+from ancestral.evaluation.quality import Quality
+from ancestral.experiments.compositions import LIKELIHOODS, PRIORS, Composition, compositions
+from ancestral.experiments.log_probabilities import POINTS, Agreement, agreements
+from ancestral.experiments.paired_scores import Difference, paired_difference
+from ancestral.experiments.prior_mistakes import MISTAKES, Cost, draw_with, mistake_costs, mixture_prior
+from ancestral.figures.grids import image_grid
+from ancestral.measuring import View, measure_images
+from ancestral.models.vae import VAE
+from ancestral.numerics import seeded_noise
+from ancestral.report import Table
+from ancestral.run import Run
+from ancestral.studies.recipe import Check, Told
+from ancestral.studies.workshop import Workshop
+
+ROUNDING = 1e-9  # nats: far more than double precision loses, far less than a mistake makes
+SAME = ("vae-normal", "rate-0.001")
+"""runs that differ in the prior alone"""
+
+
+def vae_of(run: Run) -> VAE:
+    """The trained VAE of a run.
+
+    Raises:    InputError: another family.
+    """
+    model = run.load()
+    if not isinstance(model, VAE):
+        raise InputError(f"{run.path} is no VAE but a {type(model).__name__}")
+    return model
+
+
+# ---- the four parts
+
+
+def four_parts(workshop: Workshop) -> Told:
+    run = workshop.runs["vae"]
+    model, x = vae_of(run), run.data.held("test").first(100)
+    with seeded_noise(0), torch.no_grad():
+        reconstruction, divergence = (part.sum(1) if part.dim() > 1 else part for part in model.elbo_parts(x))
+        encoded = model.posterior(x[:1])
+    loss = divergence - reconstruction
+    rows = [
+        ["Encoder", "`DiagonalGaussian`", "q(z | x) = N(m(x), diag v(x)), z = m + sqrt(v) e", _count(model.encoder),
+         f"{encoded.mean.shape[1]} means and {encoded.mean.shape[1]} variances"],
+        ["Decoder", "`BernoulliPixels`", "p(x | z) = prod_d Bernoulli(x_d; s(l_d(z)))", _count(model.likelihood),
+         f"log p(x | z) = {reconstruction[0]:.2f} nats"],
+        ["Prior", "`MixturePrior`", "p(z) = sum_k w_k N(z; m_k, diag v_k)", _count(model.latent_prior),
+         f"log q(z | x) - log p(z) = {divergence[0]:.2f} nats"],
+        ["VAE", "`VAE(encoder, likelihood, prior)`", "-ELBO(x) = -log p(x | z) + log q(z | x) - log p(z)",
+         _count(model), f"-ELBO = {loss[0]:.2f} nats"],
+    ]  # fmt: skip
+    composed = [
+        Composition(**one) for one in workshop.remember("compositions", lambda: list(map(asdict, compositions())))
+    ]
+    sound = sum(one.learns and one.draws_in_space for one in composed)
+    text = (
+        "Each part is a module whose `forward` gives a distribution; the VAE adds up their log-probabilities. "
+        "`elbo(x)` gives one number per image, so the reduction is the caller's: for the first "
+        f"{len(x)} test images `-model.elbo(x).mean()` is {loss.mean():.2f} nats and `-model.elbo(x).sum()` is "
+        f"{loss.sum():.1f}. `model.sample(n)` draws z from the prior and x from the decoder.\n\n"
+        f"Any likelihood goes with any prior: of {len(composed)} combinations, untrained, on small digits, {sound} "
+        "have a finite gradient at every parameter and draw pixels of their own space. The standard normal is there to "
+        "compare with; the other priors have parameters."
+    )
+    return Told(
+        text,
+        [
+            Table(["part", "class", "computes", "parameters", "first test image"], rows, "The parts, as trained.", {3}),
+            _composed_table(composed),
+        ],
+        checks=[
+            Check(
+                "likelihoods and priors that compose",
+                f"{len(LIKELIHOODS) * len(PRIORS)} of {len(LIKELIHOODS) * len(PRIORS)}",
+                f"{sound} of {len(composed)}",
+                sound == len(LIKELIHOODS) * len(PRIORS),
+                "The table says which does not.",
+            )
+        ],
+        commands=[
+            "ancestral train vae --data mnist --pixels levels --likelihood logistic --prior flow --out runs/mine",
+            "ancestral evaluate runs/mine --samples 1000",
+            "ancestral sample runs/mine -n 64 --out sheet.png",
+        ],
+    )
+
+
+def _composed_table(composed: Sequence[Composition]) -> Table:
+    cells = {(one.likelihood, one.prior): one for one in composed}
+    rows = [
+        [name, LIKELIHOODS[name], *(f"{cells[name, prior].negative_elbo:.1f}" for prior in PRIORS)]
+        for name in LIKELIHOODS
+    ]
+    caption = (
+        "Negative ELBO of untrained models on 64 of scikit-learn's digits, nats. Rows of different pixels, and "
+        "densities (unit) and probabilities, do not compare."
+    )
+    return Table(["`--likelihood`", "pixels", *(f"`--prior {p}`" for p in PRIORS)], rows, caption, {2, 3, 4, 5})
+
+
+def _count(module: nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()):,}"
+
+
+# ---- log-probabilities
+
+
+def log_probabilities(workshop: Workshop) -> Told:
+    found = [
+        Agreement(**one) for one in workshop.remember("log-probabilities", lambda: list(map(asdict, agreements())))
+    ]
+    largest, off = max(one.difference for one in found), max(abs(one.total - 1) for one in found)
+    rows = [[one.name, f"`{one.formula}`", f"{one.difference:.1e}", f"{abs(one.total - 1):.1e}"] for one in found]
+    text = (
+        "Training uses these sums of logarithms. Each is written out a second time as a plain product of "
+        f"probabilities, with the logarithm taken at the end, and the two are compared at {POINTS} random points: "
+        f"they differ by at most {largest:.1e} nats. A log-probability must also belong to something that sums to "
+        "one: all states of a small case are summed, or the plane is integrated over, and the total is off by at most "
+        f"{off:.1e}."
+    )
+    header = ["distribution", "log-probability", "largest difference", "total, off one by"]
+    return Told(
+        text,
+        [Table(header, rows, "v is a variance: exp(log-variance), whose root is the deviation.", {2, 3})],
+        checks=[
+            Check(
+                "log-probabilities beside their formulas",
+                f"equal but for rounding (below {ROUNDING:.0e} nats)",
+                f"{largest:.1e} nats at most",
+                largest < ROUNDING,
+                "A formula and its code differ.",
+            )
+        ],
+    )
+
+
+# ---- mistakes in the prior
+
+
+def mistakes(workshop: Workshop) -> Told:
+    run = workshop.runs["vae"]
+    costs = [Cost(**one) for one in workshop.remember("mistake-costs", lambda: _costs(workshop, run))]
+    right = workshop.quality("vae")
+    drawn = {name: _drawn_wrong(workshop, run, name, right.count) for name in MISTAKES}
+    loss = -workshop.score("vae").nats
+    rows = [["none", f"{loss:.2f}", "", f"{right.fid.value:.2f}", f"{right.recognised.value:.1%}"]] + [
+        [cost.name, f"{loss - cost.nats:.2f}", f"{-cost.nats:+.3f} ± {cost.stderr:.3f}",
+         f"{drawn[cost.name].fid.value:.2f}", f"{drawn[cost.name].recognised.value:.1%}"]
+        for cost in costs
+    ]  # fmt: skip
+    text = "\n\n".join(
+        [
+            "The same trained model, with the wrong prior in the place of its own. Mixed per dimension, each of the "
+            "20 latents chooses a component for itself, prod_d sum_k in place of sum_k prod_d. The other takes "
+            "exp(log-variance) for the standard deviation.",
+            *(_cost_in_words(cost, right, drawn[cost.name]) for cost in costs),
+            "Both are densities that integrate to one, and both agree with the right one for a single component (and, "
+            "mixed per dimension, for a single latent), so neither small tests nor sums find them: only the formula "
+            "does. A model trained with either mistake would learn to live with it; these numbers are those of a "
+            "right model measured wrongly.",
+        ]
+    )
+    header = ["mistake", "negative ELBO", "difference, ± s.e.", "FID of draws", "recognised"]
+    return Told(text, [Table(header, rows, "What each mistake would make of the main run.", {1, 2, 3, 4})])
+
+
+def _cost_in_words(cost: Cost, right: Quality, wrong: Quality) -> str:
+    better = "better" if cost.nats > 0 else "worse"
+    score = (
+        f"would make the bound look {abs(cost.nats):.2f} nats {better} than it is"
+        if abs(cost.nats) > 3 * cost.stderr
+        else f"moves the bound by {cost.nats:+.2f} ± {cost.stderr:.2f} nats, which may be nothing"
+    )
+    worse, better_draws = wrong.fid.value > right.fid.value * 1.02, wrong.fid.value < right.fid.value / 1.02
+    change = "worse" if worse else "better" if better_draws else "hardly other"
+    return (
+        f"“{cost.name.capitalize()}” {score}. Draws through it are {change}: FID {wrong.fid.value:.2f} for "
+        f"{right.fid.value:.2f}, and {wrong.recognised.value:.1%} recognised for {right.recognised.value:.1%}."
+    )
+
+
+def _costs(workshop: Workshop, run: Run) -> list[dict[str, object]]:
+    images = run.data.held("test", workshop.size(10_000, 200))
+    with workshop.progress.counter_for("mistakes in the prior") as progress:
+        return [asdict(one) for one in mistake_costs(vae_of(run), images, progress=counted(progress, len(images)))]
+
+
+def _drawn_wrong(workshop: Workshop, run: Run, name: str, count: int) -> Quality:
+    """Sample quality of draws whose z come from a mistaken prior."""
+
+    def measured() -> dict[str, object]:
+        model = vae_of(run)
+        return measure_images(View(run.data), draw_with(model, MISTAKES[name](mixture_prior(model)), count)).to_json()
+
+    return Quality.from_json(workshop.remember(f"quality-{name.replace(' ', '-')}", measured))
+
+
+# ---- what the prior is worth
+
+
+def learned_prior(workshop: Workshop) -> Told:
+    run = workshop.runs["vae"]
+    model = vae_of(run)
+    prior = mixture_prior(model)
+    weights, order = prior.log_weights.exp(), prior.log_weights.argsort(descending=True)
+    in_use = (-(weights * prior.log_weights).sum()).exp().item()
+    with torch.no_grad():
+        centres = run.data.space.to_unit(model.decode(prior.means[order]))
+    sheet = image_grid(centres, columns=8, captions=[f"{weight:.1%}" for weight in weights[order].tolist()])
+    text = (
+        f"{_gain_in_words(workshop)}\n\n"
+        f"The main run's prior has {len(weights)} components, and uses them as {in_use:.1f} equal ones would be used "
+        f"(the exponential of the entropy of their weights); {int((weights < 0.01).sum())} have less than 1 %. Their "
+        "means, decoded, stand below, the most used first. A standard normal stays where it is and draws the codes to "
+        "itself; this prior goes to meet them."
+    )
+    return Told(
+        text,
+        figures=[workshop.figure("prior-components", sheet, "Decoded means of the prior's components, and weights.")],
+    )
+
+
+def _gain_in_words(workshop: Workshop) -> str:
+    mixture = SAME[1]
+    if mixture not in workshop.runs or not workshop.runs[mixture].model_folder.exists():
+        return (
+            "Without a run at rate 0.001 (`--learning-rates`) there is none that differs from the standard normal's in "
+            "the prior alone, so nothing is said of what the learned prior is worth."
+        )
+    found = [Difference(**one) for one in workshop.remember("prior-gain", lambda: _gains(workshop))]
+    runs = [workshop.runs[name] for name in SAME]
+    epochs = {run.outcome["epochs"] for run in runs}
+    told = " and ".join(f"{one.nats:+.2f} ± {one.stderr:.2f} nats ({one.method})" for one in found)
+    clear = [one.nats > 0 for one in found if one.clear]
+    verdict = (
+        "The learned prior is better by both"
+        if clear == [True, True]
+        else "The learned prior is worse by both"
+        if clear == [False, False]
+        else "The two do not say the same beyond their errors, so neither prior is clearly ahead"
+    )
+    same = "after equally many epochs" if len(epochs) == 1 else "though not after equally many epochs"
+    return (
+        f"Two runs differ in nothing but the prior. {same.capitalize()} ({', '.join(map(str, sorted(epochs)))}), image "
+        f"by image on {found[0].count:,} test images, the score with the mixture minus that with the standard normal "
+        f"is {told}. {verdict}."
+    )
+
+
+def _gains(workshop: Workshop) -> list[dict[str, object]]:
+    normal, mixture = (workshop.runs[name] for name in SAME)
+    count, gains = workshop.size(10_000, 200), []
+    for samples in (0, 100):
+        with workshop.progress.counter_for("both priors on the same images") as progress:
+            gains.append(asdict(paired_difference(mixture, normal, samples, count, progress)))
+    return gains

@@ -1,0 +1,126 @@
+"""`tue2024` from end to end, quickly: every deliverable on one page, every number held against its reference."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from ancestral import cli
+from ancestral.data.datasets import dataset_status
+from ancestral.run import Run
+from ancestral.studies.recipe import Options, PlannedRun
+from ancestral.studies.tue2024 import RATES, STUDY, plan
+from ancestral.studies.tue2024_rates import learning_rates, rate_name
+from ancestral.studies.workshop import Progress, Workshop
+
+needs_mnist = pytest.mark.skipif(
+    dataset_status("mnist").state != "ready", reason="MNIST is not on this machine: set ANCESTRAL_DATA"
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tue2024") / "out"
+    assert cli.main(["study", "tue2024", "--quick", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(study: Path) -> str:
+    return (study / "report.html").read_text()
+
+
+def test_the_plan_is_the_courseworks() -> None:
+    runs = {one.name: one.settings_under("default", STUDY.quick) for one in plan(Options())}
+    assert list(runs) == ["vae", "vae-dynamic", "vae-normal", "rate-0.01", "rate-0.001", "rate-1e-05"]
+    main = runs["vae"]
+    assert (main.model.prior, main.model.components, main.model.hidden) == ("mixture", 16, (512, 512))  # type: ignore[attr-defined]
+    assert (main.training.optimizer, main.training.rate, main.training.batch_size) == ("adamax", 1e-3, 32)
+    assert (main.training.epochs, main.training.patience) == (1000, 20)
+    assert (main.data.split, runs["vae-dynamic"].data.pixels) == ("tue2024", "binary")
+    normal, mixture = runs["vae-normal"], runs["rate-0.001"]
+    assert normal.training.epochs == mixture.training.epochs  # equal epochs; they differ in the prior alone
+    assert (normal.model.prior, mixture.model.prior) == ("normal", "mixture")  # type: ignore[attr-defined]
+    assert (normal.data, normal.training.rate) == (mixture.data, mixture.training.rate)
+
+
+def test_other_learning_rates_make_other_runs() -> None:
+    names = [one.name for one in plan(Options(learning_rates=(3e-3, 1e-3)))]
+    assert names[3:] == ["rate-0.003", "rate-0.001"]
+    assert STUDY.learning_rates == RATES
+
+
+@pytest.mark.parametrize("rates", [(1e-3, 1e30), (1e30,)])
+def test_a_rate_that_diverges_is_shown_as_such(rates: tuple[float, ...], tmp_path: Path) -> None:
+    """Small digits stand for MNIST: what is tried is what is said of a training that breaks off."""
+    small = {"data": "digits", "pixels": "threshold", "latents": 2, "hidden": (8,), "epochs": 2, "log_every": 1}
+    planned = [PlannedRun(rate_name(r), f"{r}", "vae", {**small, "learning_rate": r}, scored=False) for r in rates]
+    bench = Workshop(STUDY, tmp_path, Options(), Progress(silent, silent, lambda line: None))
+    bench.carry_out(planned)
+    told = learning_rates(bench)
+    assert "At 1e+30 the training diverged" in told.text
+    row = next(row for row in told.tables[0].rows if row[0] == "1e+30")
+    assert "diverged" in row[1] and row[2] == "none"
+    assert told.figures[0].path.exists()
+    assert ("0.001 (" in told.text) == (1e-3 in rates)
+
+
+@contextmanager
+def silent(title: str) -> Iterator[Any]:
+    yield Mock()
+
+
+@needs_mnist
+def test_every_deliverable_has_its_chapter(page: str) -> None:
+    for chapter in STUDY.chapters:
+        assert chapter.asked[:60] in html.unescape(page) and chapter.title in page
+    assert page.count("<b>Asked.</b>") == len(STUDY.chapters) == 9
+
+
+@needs_mnist
+def test_the_page_shows_its_pictures_and_needs_no_network(page: str) -> None:
+    assert page.count("data:image/png;base64,") == 7
+    assert "http://" not in page and "https://" not in page
+    words = re.sub(r"base64,[^\"]*", "", page)
+    assert not re.search(r"\bnan\b", words, re.IGNORECASE)
+
+
+@needs_mnist
+def test_references_are_listed_but_not_judged(page: str) -> None:
+    assert "92.07 nats" in page and "78.8 nats" in page and "92.9 nats" in page
+    assert page.count("not judged") == 8
+    assert "Trained too briefly to be judged." in page and "are met" not in page
+
+
+@needs_mnist
+def test_numbers_of_the_chapters_are_those_of_the_runs(study: Path, page: str) -> None:
+    for name in ("vae", "vae-dynamic"):
+        for score in Run(study / "runs" / name).scores():
+            assert f"{score.nats:.2f}" in page
+    for rate in RATES:
+        best = Run(study / "runs" / rate_name(rate)).outcome["best_value"]
+        assert page.count(f"{best:.2f}") >= 2  # in a sentence and in the table
+
+
+@needs_mnist
+def test_what_was_computed_is_reused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = {path: path.stat().st_mtime_ns for path in (study / "results").glob("*.json")}
+    assert len(results) == 8
+    assert cli.main(["study", "tue2024", "--quick", "--out", str(study)]) == 0
+    assert capsys.readouterr().err.count("reused") == 6
+    assert results == {path: path.stat().st_mtime_ns for path in (study / "results").glob("*.json")}
+
+
+@needs_mnist
+def test_the_memory_is_found_out_by_its_copies(study: Path) -> None:
+    memory = json.loads((study / "results" / "quality-memory.json").read_text())["value"]
+    assert memory["near_copies"]["value"] == 1.0
+    assert memory["fid"]["value"] < 3 * memory["fid"]["floor"]
