@@ -12,8 +12,8 @@ from ancestral import cli
 from ancestral.data.datasets import dataset_status
 from ancestral.models.build import build_model
 from ancestral.run import Run
-from ancestral.studies.csds600 import STUDY, plan
-from ancestral.studies.csds600_vae import ASKED_LAYERS, described
+from ancestral.studies.csds600.recipe import STUDY, plan
+from ancestral.studies.csds600.vae import ASKED_LAYERS, described
 from ancestral.studies.recipe import Options
 
 needs_mnist = pytest.mark.skipif(

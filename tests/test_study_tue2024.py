@@ -17,8 +17,8 @@ from ancestral import cli
 from ancestral.data.datasets import dataset_status
 from ancestral.run import Run
 from ancestral.studies.recipe import Options, PlannedRun
-from ancestral.studies.tue2024 import RATES, STUDY, plan
-from ancestral.studies.tue2024_rates import learning_rates, rate_name
+from ancestral.studies.tue2024.rates import learning_rates, rate_name
+from ancestral.studies.tue2024.recipe import RATES, STUDY, plan
 from ancestral.studies.workshop import Progress, Workshop
 
 needs_mnist = pytest.mark.skipif(

@@ -15,9 +15,9 @@ from ancestral.data.datasets import dataset_status
 from ancestral.drawings import percentile_grid
 from ancestral.evaluation.health import Examination, Verdict
 from ancestral.run import Run
-from ancestral.studies.uva2020 import PLAN, STUDY
-from ancestral.studies.uva2020_game import _in_the_run
-from ancestral.studies.uva2020_gan import _finding
+from ancestral.studies.uva2020.game import _in_the_run
+from ancestral.studies.uva2020.gan import _finding
+from ancestral.studies.uva2020.recipe import PLAN, STUDY
 
 needs_mnist = pytest.mark.skipif(dataset_status("mnist").state != "ready", reason="MNIST is not on this machine")
 DELIVERABLES = (

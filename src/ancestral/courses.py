@@ -71,7 +71,8 @@ class Course:
         if (split, name) not in self.known:
             raise NotComputable(f"the log holds no {name} of {split}")
         curve = self.curve(split, name, "")
-        return next((v for s, v in zip(curve.steps, curve.values, strict=True) if s >= epoch), curve.values[-1])
+        later = (value for step, value in zip(curve.steps, curve.values, strict=True) if step >= epoch)
+        return float(next(later, curve.values[-1]))
 
     def both(self, name: str) -> list[Curve]:
         """Training and held-out curves of one quantity; evaluated training images stand for minibatches."""

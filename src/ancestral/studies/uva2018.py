@@ -173,7 +173,9 @@ def _stability(workshop: Workshop) -> Told:
         f"64 bits, while the sum is exact to the last: {found.sums[-1].item():.2f} nats for {len(found.sums)} factors."
     )
     lost = first is not None and 500 <= first <= 2000
-    check = Check("log of a product becomes minus infinity", "near N = 1000", f"N = {first} (64 bits, factors 1/2)", lost)
+    check = Check(
+        "log of a product becomes minus infinity", "near N = 1000", f"N = {first} (64 bits, factors 1/2)", lost
+    )
     return Told(text, figures=[workshop.figure("underflow", underflow_figure(found), caption)], checks=[check])
 
 

@@ -13,7 +13,7 @@ from ancestral.run import Run
 from ancestral.starvation import Starvation
 from ancestral.studies.parts import health_in_words, plural
 from ancestral.studies.recipe import Check, Told
-from ancestral.studies.uva2020_gan import READ_AS, readings_side_by_side
+from ancestral.studies.uva2020.gan import READ_AS, readings_side_by_side
 from ancestral.studies.workshop import Workshop
 
 CONVERGED = -2 * math.log(2)

@@ -7,12 +7,9 @@ from ancestral.experiments.sampling_pace import draws_per_second
 from ancestral.measuring import sample_rows
 from ancestral.report import Table
 from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, score_table
-from ancestral.studies import uva2020_flow as flow
-from ancestral.studies import uva2020_game as game
-from ancestral.studies import uva2020_gan as gan
-from ancestral.studies import uva2020_vae as vae
 from ancestral.studies.parts import plural
 from ancestral.studies.recipe import Chapter, PlannedRun, Study, Told
+from ancestral.studies.uva2020 import flow, game, gan, vae
 from ancestral.studies.workshop import Workshop
 
 DATA = {"data": "mnist", "split": "uva2020"}

@@ -14,7 +14,7 @@ from ancestral.models.made import MADE
 from ancestral.models.vae import VAE
 from ancestral.report import Table
 from ancestral.run_page import SCORE_CAPTION, score_table
-from ancestral.studies.csds600_vae import LINES, PAIRS, SAMPLES, interpolations, layers, losses, pairs, samples
+from ancestral.studies.csds600.vae import LINES, PAIRS, SAMPLES, interpolations, layers, losses, pairs, samples
 from ancestral.studies.parts import epochs_in_words, health_in_words
 from ancestral.studies.recipe import Chapter, Check, Options, PlannedRun, Study, Told
 from ancestral.studies.workshop import Workshop

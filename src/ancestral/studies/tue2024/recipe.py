@@ -15,9 +15,9 @@ from ancestral.run import Run
 from ancestral.run_page import SCORE_CAPTION, score_table
 from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import Chapter, Check, Options, PlannedRun, Study, Told
-from ancestral.studies.tue2024_parts import four_parts, learned_prior, log_probabilities, mistakes, vae_of
-from ancestral.studies.tue2024_quality import sample_quality
-from ancestral.studies.tue2024_rates import learning_rates, rate_name
+from ancestral.studies.tue2024.parts import four_parts, learned_prior, log_probabilities, mistakes, vae_of
+from ancestral.studies.tue2024.quality import sample_quality
+from ancestral.studies.tue2024.rates import learning_rates, rate_name
 from ancestral.studies.workshop import Workshop
 
 if TYPE_CHECKING:

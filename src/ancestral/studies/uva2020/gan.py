@@ -12,7 +12,7 @@ from ancestral.run import Run
 from ancestral.run_page import QUALITY_CAPTION, quality_table
 from ancestral.studies.parts import health_in_words, plural
 from ancestral.studies.recipe import Check, Told
-from ancestral.studies.uva2020_vae import drawn_on_the_way
+from ancestral.studies.uva2020.vae import drawn_on_the_way
 from ancestral.studies.workshop import Workshop
 
 LONG = 250  # epochs of the coursework
