@@ -17,7 +17,7 @@ from ancestral.studies.workshop import Progress, Workshop
 STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
 BUDGET_IN_WORDS = {
     "quick": "This is the quick version: everything is trained and measured too briefly to judge the models by.",
-    "default": "This is the default budget: about an hour on two cores, from nothing.",
+    "default": "This is the default budget: an hour or two on two cores, from nothing.",
     "full": "This is the full budget: the source's own numbers of epochs, where it names them.",
 }
 
