@@ -116,13 +116,6 @@ def losses(workshop: Workshop) -> Told:
                 abs(final["negative_elbo"] - final["reconstruction"] - final["kl"]) < 1e-3,
                 "The parts are of other draws than the whole.",
             ),
-            Check(
-                "test negative ELBO of the convolutional VAE",
-                "at most 961 nats (960.2 measured before, 3 epochs)",
-                f"{final['negative_elbo']:.2f} nats",
-                final["negative_elbo"] <= 961,
-                "Fewer epochs than 3, or a training that went otherwise.",
-            ),
         ],
     )
 
