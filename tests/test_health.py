@@ -87,6 +87,15 @@ def spiky(t: float) -> float:
     return learning(t) + (30 if round(t * EPOCHS) in (15, 28) else 0)
 
 
+def quick_then_slow(t: float) -> float:
+    """Most is gained at once, as by the mean image; then it falls by as much in each quarter."""
+    return 100 + 300 * math.exp(-100 * t) - 60 * t
+
+
+def quick_then_slack(t: float) -> float:
+    return 100 + 300 * math.exp(-100 * t) - 60 * (1 - math.exp(-2 * t))
+
+
 KL: dict[str, Course] = {"kl": lambda t: 6.0 * t, "active_units": lambda t: round(8 * t)}
 INJECTED: dict[str, tuple[list[LogLine], Facts, set[tuple[str, str]]]] = {
     "not finite": (log_of(held=lambda t: math.nan if t > 0.5 else learning(t)), FACTS, {("divergence", "failure")}),
@@ -124,6 +133,13 @@ INJECTED: dict[str, tuple[list[LogLine], Facts, set[tuple[str, str]]]] = {
         FACTS,
         {("learning rate too low", "warning")},
     ),
+    "slow learning after a quick beginning": (
+        log_of(quick_then_slow, quick_then_slow),
+        FACTS,
+        {("learning rate too low", "warning")},
+    ),
+    "a course that slackens": (log_of(quick_then_slack, quick_then_slack), FACTS, set()),
+    "the same rate, but falling": (log_of(quick_then_slow, quick_then_slow), FACTS._replace(cosine=True), set()),
     "posterior collapse": (
         log_of(kl=lambda t: 0.001, active_units=lambda t: 0.0),
         FACTS,

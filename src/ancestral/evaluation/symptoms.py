@@ -41,6 +41,11 @@ UNMOVED = 0.01
 STRAIGHT = 0.7
 """learning rate too low: a straight line falls by 1/4 of its whole fall in its last quarter; a curve that falls
 there by 0.7 of that is far from flat; healthy: 0.65, with a plateau, mostly below 0.3"""
+UNDIMINISHED = 0.025
+"""learning rate too low: share of the gain that a last quarter at a constant rate may still bring, where it brings
+`AS_BEFORE` of what the quarter before brought; healthy: 0.007. Where most is gained at once (by the mean image, say), a
+slow course after it is no straight line of the whole."""
+AS_BEFORE = 0.9
 ACTIVE = 0.01
 """nats: a latent whose divergence, averaged over images, is below this carries nothing"""
 CALMER = "Lower --learning-rate, warm it up (--warmup-steps) or clip the gradient (--clip-norm)"
@@ -67,8 +72,11 @@ def too_low_a_rate(case: Case) -> Verdict | None:
 
         level(q) - end > STRAIGHT / 4 (v_0 - end)  and  > CERTAIN s,
 
-    q where three quarters of the learning rate's sum are spent. Judged on the held-out curve where it has
-    `MIN_READINGS`, and only once the training is over.
+    q where three quarters of the learning rate's sum are spent; or, at a constant rate, it falls on undiminished:
+
+        level(q) - end > AS_BEFORE (level(h) - level(q))  and  > UNDIMINISHED (v_0 - end)  and  > CERTAIN s,
+
+    h where half of it is. Judged on the held-out curve where it has `MIN_READINGS`, and only once the training is over.
     """
     facts = case.facts
     if hardly_moved(case):
@@ -85,15 +93,18 @@ def too_low_a_rate(case: Case) -> Verdict | None:
         return None
     name, curve, start = next(course for course in case.courses()[::-1] if len(course[1]) >= MIN_READINGS)
     ways = np.array([facts.way(step) for step in curve.steps])
-    quarter = float(np.interp(0.75 * ways[-1], ways, curve.steps))
-    fall, whole = curve.level(quarter) - curve.end, start - curve.end
-    if whole <= 0 or fall < STRAIGHT / 4 * whole or fall < CERTAIN * curve.noise:
+    half, quarter = (float(np.interp(share * ways[-1], ways, curve.steps)) for share in (0.5, 0.75))
+    before, fall = curve.level(half) - curve.level(quarter), curve.level(quarter) - curve.end
+    whole = start - curve.end
+    steady = fall >= STRAIGHT / 4 * whole
+    undiminished = not facts.cosine and fall > max(AS_BEFORE * before, UNDIMINISHED * whole)
+    if whole <= 0 or fall < CERTAIN * curve.noise or not (steady or undiminished):
         return None
     return Verdict(
         "learning rate too low",
         "warning",
         f"{name} still falls steadily: by {fall:.3g} of its {whole:.3g} nats in the last quarter of the way "
-        f"(a straight line: {whole / 4:.3g}), at rate {facts.learning_rate:g}",
+        f"({before:.3g} in the quarter before; a straight line: {whole / 4:.3g}), at rate {facts.learning_rate:g}",
         "Raise --learning-rate, or train for more --epochs",
         int(quarter),
     )

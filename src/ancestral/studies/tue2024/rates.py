@@ -85,13 +85,22 @@ def _in_words(runs: Mapping[str, Run]) -> str:
     if best:
         ranked = ", ".join(f"{rate} ({best[rate]:.2f} nats)" for rate in sorted(best, key=lambda rate: best[rate]))
         told.append(f"From best to worst by their best validation value: {ranked}.")
-        top = min(best.values())
-        told += [
-            f"In as many epochs {rate} stays {value - top:.2f} nats above the best."
-            for rate, value in best.items()
-            if value > top
-        ]
+        first = min(best, key=lambda rate: best[rate])
+        told += [_beside(rate, first, value - best[first]) for rate, value in best.items() if value > best[first]]
     return " ".join([*told, *(_rate_in_words(rate, run) for rate, run in runs.items())])
+
+
+def _beside(rate: str, first: str, behind: float) -> str:
+    """What a rate that ends behind the best one, after equally many epochs, is said to be."""
+    too = "too large: its steps do not settle as low" if float(rate) > float(first) else "too small for so many epochs"
+    return f"In as many epochs {rate} stays {behind:.2f} nats above {first}; beside it, it is {too}."
+
+
+def _unsettled(run: Run) -> str:
+    """How far the last validation value lies above the best, where that is more than a nat."""
+    held = _readings(run, "valid", "negative_elbo")
+    lost = float(held.values[-1]) - min(map(float, held.values)) if held and not diverged(run) else 0.0
+    return f" It has not settled: its last value lies {lost:.2f} nats above its best." if lost > 1 else ""
 
 
 def _rate_in_words(rate: str, run: Run) -> str:
@@ -102,11 +111,11 @@ def _rate_in_words(rate: str, run: Run) -> str:
     if not named:
         judged = run.health.healthy if run.health else ()
         sign = f"shows no sign of {', '.join(judged)}" if judged else "has too short a log to judge by"
-        return f"At {rate} the training {sign}."
+        return f"At {rate} the training {sign}.{_unsettled(run)}"
     told = []
     if unsteady := [name for name in named if name in UNSTEADY]:
         told.append(f"{' and '.join(unsteady)} (steps of that size overshoot)")
     if TOO_LOW in named:
         told.append(f"{TOO_LOW} (the curve is still on its way down when the epochs end)")
     told += [name for name in named if name not in (*UNSTEADY, TOO_LOW)]
-    return f"At {rate} the examination names {', and '.join(told)}."
+    return f"At {rate} the examination names {', and '.join(told)}.{_unsettled(run)}"
