@@ -121,9 +121,9 @@ LATENTS = {  # what z is, where it comes from, how x comes from z, how z is foun
 VERDICTS = {  # strengths, weaknesses
     "mixture": ("exact, trained in seconds, every question answered exactly", "independent pixels given z: dotted"),
     "belief-net": ("exact, parts combine", "cost doubles with each latent"),
-    "vae": ("fast both ways, smooth latent space", "a bound only; draws are soft"),
+    "vae": ("fast both ways, smooth latent space", "a bound only; noise of its own on every pixel"),
     "made": ("exact, one pass to score", "as many steps as pixels to draw; no latents"),
-    "pixelcnn": ("the best likelihood of all", "the slowest to draw; no latents"),
+    "pixelcnn": ("exact, learns local patterns with few weights", "as many steps as pixels to draw; no latents"),
     "flow": ("exact on real numbers, one code for each x", "as wide as the data; a bound on pixels"),
     "gan": ("sharp draws in one pass", "no likelihood; may drop parts of the data"),
 }
