@@ -271,11 +271,17 @@ def _monte_carlo(workshop: Workshop) -> Told:
 
     found = [Shortfall(**record) for record in workshop.remember("prior-sampling", compute)]
     few, many = found[0], found[-1]
+    beside = (
+        f"{few.nats[-1]:.2f} nats below the tight bound"
+        if few.nats[-1] > 0
+        else f"{-few.nats[-1]:.2f} nats above the bound by draws from q(z | x), since so many draws cover so few latents "
+        "better than q does"
+    )
     text = (
-        f"With {few.latents} latents the estimate by {few.draws[-1]:,} draws from the prior lies {few.nats[-1]:.2f} "
-        f"nats below the tight bound; with {many.latents} latents it lies {many.nats[-1]:.1f} below, although the "
-        "bound itself is the better one. Hardly any z from the prior explains a given image, and the volume to be "
-        "searched grows exponentially with the dimension of z: that is why q(z | x) is learned."
+        f"With {few.latents} latents the estimate by {few.draws[-1]:,} draws from the prior lies {beside}; with "
+        f"{many.latents} latents it lies {many.nats[-1]:.1f} below. Hardly any z from the prior explains a given image, "
+        "and the volume to be searched grows exponentially with the dimension of z: that is why q(z | x) is learned. "
+        "Latents that a model leaves unused cost nothing, so beyond some number the curves come together."
     )
     figure = shortfall_figure({f"{f.latents} latents": f for f in found})
     return Told(
