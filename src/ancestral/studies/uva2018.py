@@ -274,14 +274,14 @@ def _monte_carlo(workshop: Workshop) -> Told:
     beside = (
         f"{few.nats[-1]:.2f} nats below the tight bound"
         if few.nats[-1] > 0
-        else f"{-few.nats[-1]:.2f} nats above the bound by draws from q(z | x), since so many draws cover so few latents "
-        "better than q does"
+        else f"{-few.nats[-1]:.2f} nats above the bound by draws from q(z | x), since so many draws cover so few "
+        "latents better than q does"
     )
     text = (
         f"With {few.latents} latents the estimate by {few.draws[-1]:,} draws from the prior lies {beside}; with "
-        f"{many.latents} latents it lies {many.nats[-1]:.1f} below. Hardly any z from the prior explains a given image, "
-        "and the volume to be searched grows exponentially with the dimension of z: that is why q(z | x) is learned. "
-        "Latents that a model leaves unused cost nothing, so beyond some number the curves come together."
+        f"{many.latents} latents it lies {many.nats[-1]:.1f} below. Hardly any z from the prior explains a given "
+        "image, and the volume to be searched grows exponentially with the dimension of z: that is why q(z | x) is "
+        "learned."
     )
     figure = shortfall_figure({f"{f.latents} latents": f for f in found})
     return Told(
