@@ -451,6 +451,8 @@ WELL: dict[str, tuple[str, dict[str, Any]]] = {
 EXPLAINED = {
     # the log-variance can move by the rate in each step: 0.8 in these 800 updates, and it has further to go
     "vae, learned variance": {"learning rate too low"},
+    # its last ten epochs bring 0.8 nats, the ten before 0.7: it is not done, and more epochs are the advice
+    "belief net, wake-sleep": {"learning rate too low"},
     # it finds the shape of the moons only after a plateau, late in these 400 updates
     "flow, autoregressive": {"learning rate too low"},
 }
