@@ -43,8 +43,8 @@ STRAIGHT = 0.7
 there by 0.7 of that is far from flat; healthy: 0.65, with a plateau, mostly below 0.3"""
 UNDIMINISHED = 0.025
 """learning rate too low: share of the gain that a last quarter at a constant rate may still bring, where it brings
-`AS_BEFORE` of what the quarter before brought; healthy and done: 0.007. Where most is gained at once (by the mean image, say), a
-slow course after it is no straight line of the whole."""
+`AS_BEFORE` of what the quarter before brought; healthy and done: 0.007. Where most is gained at once (by the mean
+image, say), a slow course after it is no straight line of the whole."""
 AS_BEFORE = 0.9
 ACTIVE = 0.01
 """nats: a latent whose divergence, averaged over images, is below this carries nothing"""
