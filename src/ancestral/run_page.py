@@ -274,7 +274,7 @@ def _lead(run: Run) -> str:
     best = (
         f" The weights kept are those with the best validation value, {selected:.{decimals}f} nats." if selected else ""
     )
-    unscored = "" if run.scores() else " It has no score."
+    unscored = "" if run.scores() else " It has no score, as this kind of model has no likelihood or none was asked for."
     return ends.get(str(reason), "The training is not over.") + best + unscored
 
 
