@@ -17,6 +17,7 @@ from ancestral.evaluation.quality import MEASURES, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
 from ancestral.measuring import stored_quality
+from ancestral.models.kinds import ExactModel, LatentModel
 from ancestral.powers import power_table
 from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.run import Run
@@ -274,8 +275,16 @@ def _lead(run: Run) -> str:
     best = (
         f" The weights kept are those with the best validation value, {selected:.{decimals}f} nats." if selected else ""
     )
-    unscored = "" if run.scores() else " It has no score, as this kind of model has no likelihood or none was asked for."
-    return ends.get(str(reason), "The training is not over.") + best + unscored
+    return ends.get(str(reason), "The training is not over.") + best + _unscored(run)
+
+
+def _unscored(run: Run) -> str:
+    """Why a trained run has no score."""
+    if run.scores() or not run.finished or run.outcome["reason"] == "diverged":
+        return ""
+    if isinstance(run.load(), (ExactModel, LatentModel)):
+        return " It has not been scored yet."
+    return " It has no score: this kind of model has no likelihood."
 
 
 def _provenance(run: Run) -> str:
