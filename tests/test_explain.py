@@ -21,7 +21,8 @@ from ancestral.drawings import DRAWINGS
 from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.contract import all_images, log_probs_of_all
 from ancestral.evaluation.likelihood import elbo
-from ancestral.explaining import ACTIVE_VARIANCE, Explanation, explain_run, score_parts, surprise, surprise_maps
+from ancestral.evaluation.score_parts import score_parts, surprise_maps
+from ancestral.explaining import ACTIVE_VARIANCE, Explanation, explain_run, surprise
 from ancestral.figures.heat import HeatTable, heat_grid, heat_tables
 from ancestral.figures.parts import parts_figure
 from ancestral.models.belief_net import SigmoidBeliefNet
