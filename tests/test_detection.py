@@ -429,6 +429,8 @@ def test_power_of_several_runs_stands_in_one_picture_and_table() -> None:
     assert any("run 7" in text.get_text() for text in power_figure(named).texts)
     lines = {(line.get_color(), line.get_linestyle()) for line in power_figure(named).axes[0].lines[1:]}
     assert len(lines) == 8  # an eighth curve takes a colour again, and is dashed
+    drawn = [[list(line.get_ydata()) for line in axes.lines] for axes in power_figure(named[:1]).axes[:2]]
+    assert [0.1, 0.96, 0.99] in drawn[0] and [0.03] * 3 in drawn[1]  # power above, false positives beneath
     table = power_table([*named[:1], named[7], ("weak", record_of({1: 10, 5: 50}, alarms=20))])
     size, power, alarms = (table.header.index(name) for name in ("batch for 95% power", "power", "false positives"))
     assert [row[size] for row in table.rows] == ["5", "20", "> 5"]
