@@ -7,25 +7,18 @@ import re
 from pathlib import Path
 
 import pytest
+from quick_studies import carried_out, needs_mnist
 
-from ancestral import cli
-from ancestral.data.datasets import dataset_status
 from ancestral.models.build import build_model
 from ancestral.run import Run
 from ancestral.studies.csds600.recipe import STUDY, plan
 from ancestral.studies.csds600.vae import ASKED_LAYERS, described
 from ancestral.studies.recipe import Options
 
-needs_mnist = pytest.mark.skipif(
-    dataset_status("mnist").state != "ready", reason="MNIST is not on this machine: set ANCESTRAL_DATA"
-)
-
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("csds600") / "out"
-    assert cli.main(["study", "csds600", "--quick", "--out", str(out)]) == 0
-    return out
+    return carried_out("csds600", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -6,21 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
+from quick_studies import carried_out, needs_mnist
 
-from ancestral import cli
-from ancestral.data.datasets import dataset_status
 from ancestral.run import Run
 from ancestral.settings.families import FAMILIES
 from ancestral.studies.families import LATENTS, PLAN, STUDY, VERDICTS
 
-pytestmark = pytest.mark.skipif(dataset_status("mnist").state != "ready", reason="MNIST is not on this machine")
+pytestmark = needs_mnist
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("families") / "out"
-    assert cli.main(["study", "families", "--quick", "--out", str(out)]) == 0
-    return out
+    return carried_out("families", tmp_path_factory)
 
 
 def test_every_family_is_planned_and_described() -> None:

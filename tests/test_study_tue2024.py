@@ -12,25 +12,19 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from quick_studies import carried_out, needs_mnist
 
 from ancestral import cli
-from ancestral.data.datasets import dataset_status
 from ancestral.run import Run
 from ancestral.studies.recipe import Options, PlannedRun
 from ancestral.studies.tue2024.rates import learning_rates, rate_name
 from ancestral.studies.tue2024.recipe import RATES, STUDY, plan
 from ancestral.studies.workshop import Progress, Workshop
 
-needs_mnist = pytest.mark.skipif(
-    dataset_status("mnist").state != "ready", reason="MNIST is not on this machine: set ANCESTRAL_DATA"
-)
-
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("tue2024") / "out"
-    assert cli.main(["study", "tue2024", "--quick", "--out", str(out)]) == 0
-    return out
+    return carried_out("tue2024", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

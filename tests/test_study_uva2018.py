@@ -6,18 +6,16 @@ import html
 import re
 
 import pytest
+from quick_studies import carried_out, needs_mnist
 
-from ancestral import cli
-from ancestral.data.datasets import dataset_status
 from ancestral.studies.uva2018 import PLAN, STUDY
 
-pytestmark = pytest.mark.skipif(dataset_status("mnist").state != "ready", reason="MNIST is not on this machine")
+pytestmark = needs_mnist
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    out = tmp_path_factory.mktemp("uva2018") / "out"
-    assert cli.main(["study", "uva2018", "--quick", "--out", str(out)]) == 0
+    out = carried_out("uva2018", tmp_path_factory)
     assert {path.name for path in (out / "runs").iterdir()} == {planned.name for planned in PLAN}
     return html.unescape((out / "report.html").read_text())
 

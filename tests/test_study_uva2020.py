@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from quick_studies import carried_out, needs_mnist
 
-from ancestral import cli
-from ancestral.data.datasets import dataset_status
 from ancestral.drawings import percentile_grid
 from ancestral.evaluation.health import Examination, Verdict
 from ancestral.run import Run
@@ -19,7 +18,6 @@ from ancestral.studies.uva2020.game import _in_the_run
 from ancestral.studies.uva2020.gan import _finding
 from ancestral.studies.uva2020.recipe import PLAN, STUDY
 
-needs_mnist = pytest.mark.skipif(dataset_status("mnist").state != "ready", reason="MNIST is not on this machine")
 DELIVERABLES = (
     "falls below|never falls below",  # training loss against 0.16
     "IWAE_100",
@@ -41,9 +39,7 @@ DELIVERABLES = (
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("uva2020") / "out"
-    assert cli.main(["study", "uva2020", "--quick", "--out", str(out)]) == 0
-    return out
+    return carried_out("uva2020", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from ancestral.evaluation.detection import (
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.figures.grids import image_grid
-from ancestral.files import read_json, write_json
+from ancestral.files import read_records, write_json
 from ancestral.models.kinds import ExactModel, LatentModel, Model
 from ancestral.numerics import keep_large_blocks, lasting_permutation
 from ancestral.run import SCORES_WAIT, Run, RunData
@@ -157,10 +157,7 @@ def stored_detections(run: Run) -> list[DetectionRecord]:
 
     Raises:    InputError: the file is not one of ours.
     """
-    path = run.path / "detections.json"
-    records = read_json(path) if path.exists() else []
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise InputError(f"{path} is not a list of records: remove it and detect anew")
+    records = read_records(run.path / "detections.json", "records", "detect")
     return [DetectionRecord.from_json(record) for record in records]
 
 

@@ -64,3 +64,15 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}") from error
+
+
+def read_records(path: Path | str, what: str, remedy: str) -> list[dict[str, Any]]:
+    """Records kept in a JSON file, oldest first; none where there is no file.
+
+    Args:      what: they are, and remedy: what to do beside removing the file, for the refusal.
+    Raises:    InputError: as `read_json`, or the file holds no list of records.
+    """
+    records = read_json(path) if Path(path).exists() else []
+    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+        raise InputError(f"{path} is not a list of {what}: remove it and {remedy} anew")
+    return records

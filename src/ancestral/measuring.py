@@ -17,7 +17,7 @@ from ancestral.evaluation.neighbours import nearest
 from ancestral.evaluation.quality import DRAWS, MEANS, Quality, assess
 from ancestral.evaluation.recogniser import Recogniser, Recognition, recogniser_for
 from ancestral.figures.grids import image_grid
-from ancestral.files import read_json, write_json
+from ancestral.files import read_records, write_json
 from ancestral.models.kinds import Model
 from ancestral.numerics import keep_large_blocks, lasting_permutation, seed_for, seeded_noise
 from ancestral.run import SCORES_WAIT, Run, RunData
@@ -147,10 +147,7 @@ def stored_quality(run: Run) -> list[Quality]:
 
     Raises:    InputError: the file is not one of ours.
     """
-    path = run.path / "quality.json"
-    records = read_json(path) if path.exists() else []
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise InputError(f"{path} is not a list of records: remove it and measure anew")
+    records = read_records(run.path / "quality.json", "records", "measure")
     return [Quality.from_json(record) for record in records]
 
 

@@ -25,7 +25,7 @@ from ancestral.evaluation.health import Examination, Verdict
 from ancestral.evaluation.score import Score
 from ancestral.figures.densities import scatter
 from ancestral.figures.grids import image_grid
-from ancestral.files import is_temporary, read_json, write_json
+from ancestral.files import is_temporary, read_json, read_records, write_json
 from ancestral.models.kinds import Model, load_model
 from ancestral.settings.data import POINT_SETS, DataSettings
 from ancestral.settings.families import FAMILIES, Settings
@@ -185,10 +185,7 @@ class Run:
         return read_log(self.log_path)
 
     def scores(self) -> list[Score]:
-        path = self.path / "scores.json"
-        records = read_json(path) if path.exists() else []
-        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-            raise InputError(f"{path} is not a list of scores: remove it and evaluate anew")
+        records = read_records(self.path / "scores.json", "scores", "evaluate")
         return [Score.from_json(record) for record in records]
 
     def add_score(self, score: Score) -> None:

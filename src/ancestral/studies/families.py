@@ -16,7 +16,8 @@ from ancestral.powers import power_figure, power_table
 from ancestral.report import Table
 from ancestral.run import Run
 from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, score_table
-from ancestral.studies.recipe import Chapter, Options, PlannedRun, Study, Told
+from ancestral.studies.parts import IMAGE_FLOW
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, Options, PlannedRun, Study, Told
 from ancestral.studies.workshop import Workshop
 
 DRAWN = {"data": "mnist", "pixels": "binary", "train_size": 55_000, "valid_size": 5_000}
@@ -82,18 +83,7 @@ PLAN = (
         "flow",
         "flow, uniform dequantisation",
         "flow",
-        {
-            "data": "mnist",
-            "train_size": 50_000,
-            "valid_size": 2_000,
-            "batch_size": 32,
-            "learning_rate": 4e-3,
-            "schedule": "cosine",
-            "warmup_steps": 100,
-            "clip_norm": 50.0,
-            "log_every": 100,
-            "epochs": 4,
-        },
+        {**IMAGE_FLOW, "epochs": 4},
         8,
         minutes=10,
         full={"epochs": 12},
@@ -282,7 +272,7 @@ STUDY = Study(
     subtitle="MNIST: how each family uses z, what it can do, what it scores, draws, completes and costs",
     plan=_plan,
     lead=_lead,
-    quick={"epochs": 1, "split": None, "train_size": 1000, "valid_size": 300},
+    quick=QUICK_MNIST,
     chapters=(
         Chapter("Draws, and how each uses z", _side_by_side, minutes=0.5),
         Chapter("What each can and cannot do", _abilities),

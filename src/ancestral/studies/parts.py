@@ -1,4 +1,4 @@
-"""What chapters of several studies share: curves in bits per dimension, and numbers in words."""
+"""What several studies share: how flows of images are trained, curves in bits per dimension, numbers in words."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ from ancestral.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+IMAGE_FLOW = {
+    "data": "mnist",
+    "train_size": 50_000,
+    "valid_size": 2_000,
+    "batch_size": 32,
+    "learning_rate": 4e-3,
+    "schedule": "cosine",
+    "warmup_steps": 100,
+    "clip_norm": 50.0,
+    "log_every": 100,
+}
+"""how flows of grey MNIST images are trained"""
 
 
 def plural(count: int, noun: str) -> str:
@@ -37,12 +51,6 @@ def bits_curves(run: Run) -> list[Curve]:
 def bits_figure(run: Run, reference: Sequence[tuple[float, str]] = ()) -> Figure:
     """Those curves as a picture. reference: (bits per dimension, label) of lines beside them."""
     return learning_curves(bits_curves(run), title="loss, bits per dimension", reference=reference)
-
-
-def epochs_in_words(run: Run) -> str:
-    """`1 epoch`, `20 epochs`: how long a run was trained."""
-    count = run.outcome["epochs"]
-    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def health_in_words(run: Run) -> str:

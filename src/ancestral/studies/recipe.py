@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Budget = Literal["quick", "default", "full"]
 QUICK: Mapping[str, Any] = {"epochs": 2}
+QUICK_MNIST: Mapping[str, Any] = {"epochs": 1, "split": None, "train_size": 1000, "valid_size": 300}
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from ancestral.experiments.underflow import underflow, underflow_figure
 from ancestral.models.vae import VAE
 from ancestral.powers import detection_figure, detection_tables
 from ancestral.run_page import SCORE_CAPTION, score_table
-from ancestral.studies.recipe import Chapter, Check, PlannedRun, Study, Told
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, Check, PlannedRun, Study, Told
 from ancestral.studies.workshop import Workshop
 
 DATA = {"data": "mnist", "split": "uva2018"}
@@ -322,7 +322,7 @@ STUDY = Study(
     plan=lambda options: PLAN,
     lead=_lead,
     facts=_facts,
-    quick={"epochs": 1, "split": None, "train_size": 1000, "valid_size": 300},
+    quick=QUICK_MNIST,
     chapters=(
         Chapter(
             "Mixture of Bernoullis",

@@ -15,8 +15,8 @@ from ancestral.models.vae import VAE
 from ancestral.report import Table
 from ancestral.run_page import SCORE_CAPTION, score_table
 from ancestral.studies.csds600.vae import LINES, PAIRS, SAMPLES, interpolations, layers, losses, pairs, samples
-from ancestral.studies.parts import epochs_in_words, health_in_words
-from ancestral.studies.recipe import Chapter, Check, Options, PlannedRun, Study, Told
+from ancestral.studies.parts import health_in_words, plural
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, Check, Options, PlannedRun, Study, Told
 from ancestral.studies.workshop import Workshop
 
 CODING = {
@@ -104,9 +104,10 @@ def _made(workshop: Workshop) -> Told:
     model = run.load()
     assert isinstance(model, MADE)
     count = sum(parameter.numel() for parameter in model.parameters())
+    epochs = plural(run.outcome["epochs"], "epoch")
     text = (
         f"784-{'-'.join(str(width) for width in run.settings.model.hidden)}-784, {count:,} weights (masked ones among "  # type: ignore[attr-defined]
-        f"them), {epochs_in_words(run)} on pixels drawn with their grey value as probability. log p(x) is "
+        f"them), {epochs} on pixels drawn with their grey value as probability. log p(x) is "
         f"exact, one pass of the network: {score.nats:.2f} ± {score.stderr:.2f} nats on {score.count:,} test images. "
         "Drawing takes a step for each pixel: 784 in their order, each given those before.\n\n"
         f"{health_in_words(run)}"
@@ -224,7 +225,7 @@ STUDY = Study(
     plan=plan,
     lead=_lead,
     facts=_facts,
-    quick={"epochs": 1, "split": None, "train_size": 1000, "valid_size": 300},
+    quick=QUICK_MNIST,
     chapters=(
         Chapter(
             "MADE: the chain rule and its masks",

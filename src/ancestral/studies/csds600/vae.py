@@ -11,7 +11,7 @@ from ancestral.evaluation.likelihood import elbo_parts
 from ancestral.models.vae import VAE
 from ancestral.report import Table
 from ancestral.run_page import SCORE_CAPTION, score_table
-from ancestral.studies.parts import epochs_in_words, health_in_words
+from ancestral.studies.parts import health_in_words, plural
 from ancestral.studies.recipe import Check, Told
 from ancestral.studies.workshop import Workshop
 
@@ -89,8 +89,9 @@ def losses(workshop: Workshop) -> Told:
     first = course.value("train", "negative_elbo")
     named = {"negative_elbo": "negative ELBO", "reconstruction": "reconstruction, -log p(x | z)", "kl": "KL divergence"}
     rows = [[name, f"{final[key]:.2f}"] for key, name in named.items()]
+    epochs = plural(run.outcome["epochs"], "epoch")
     text = (
-        f"After {epochs_in_words(run)} the test images have a negative ELBO of {final['negative_elbo']:.2f} "
+        f"After {epochs} the test images have a negative ELBO of {final['negative_elbo']:.2f} "
         f"nats = {final['reconstruction']:.2f} reconstruction + {final['kl']:.2f} KL (the first minibatch had "
         f"{first:.1f}). {constant:.2f} nats of the reconstruction are the constant (D / 2) log 2 pi of {pixels:,} "
         f"unit Gaussians, which no training changes; the other {squares:.2f} are half the squared error of an image. A "

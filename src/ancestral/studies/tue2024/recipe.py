@@ -14,7 +14,7 @@ from ancestral.numerics import seed_for, seeded_noise
 from ancestral.run import Run
 from ancestral.run_page import SCORE_CAPTION, score_table
 from ancestral.studies.parts import health_in_words
-from ancestral.studies.recipe import Chapter, Check, Options, PlannedRun, Study, Told
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, Check, Options, PlannedRun, Study, Told
 from ancestral.studies.tue2024.parts import four_parts, learned_prior, log_probabilities, mistakes, vae_of
 from ancestral.studies.tue2024.quality import sample_quality
 from ancestral.studies.tue2024.rates import learning_rates, rate_name
@@ -210,7 +210,7 @@ STUDY = Study(
     plan=plan,
     lead=_lead,
     facts=_facts,
-    quick={"epochs": 1, "split": None, "train_size": 1000, "valid_size": 300},
+    quick=QUICK_MNIST,
     learning_rates=RATES,
     chapters=(
         Chapter(

@@ -7,23 +7,12 @@ from ancestral.experiments.sampling_pace import draws_per_second
 from ancestral.measuring import sample_rows
 from ancestral.report import Table
 from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, score_table
-from ancestral.studies.parts import plural
-from ancestral.studies.recipe import Chapter, PlannedRun, Study, Told
+from ancestral.studies.parts import IMAGE_FLOW, plural
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, PlannedRun, Study, Told
 from ancestral.studies.uva2020 import flow, game, gan, vae
 from ancestral.studies.workshop import Workshop
 
 DATA = {"data": "mnist", "split": "uva2020"}
-GREY = {
-    "data": "mnist",
-    "train_size": 50_000,
-    "valid_size": 2_000,
-    "batch_size": 32,
-    "learning_rate": 4e-3,
-    "schedule": "cosine",
-    "warmup_steps": 100,
-    "clip_norm": 50.0,
-    "log_every": 100,
-}
 POINTS = {"data": "two-gaussians", "batch_size": 256, "epochs": 40, "learning_rate": 1e-3}
 AFFINE = {"layers": "affine", "actnorm": False, "base_scale": 0.3}
 CNN = {"network": "cnn", "epochs": 12, "schedule": "cosine", "samples_at": (0, 10, 12)}
@@ -65,7 +54,7 @@ PLAN = (
         "flow-uniform",
         "flow of images, uniform dequantisation",
         "flow",
-        {**GREY, "epochs": 12},
+        {**IMAGE_FLOW, "epochs": 12},
         8,
         minutes=30,
         quick=SMALL,
@@ -74,7 +63,7 @@ PLAN = (
         "flow-variational",
         "flow of images, variational dequantisation",
         "flow",
-        {**GREY, "epochs": 9, "dequantisation": "variational"},
+        {**IMAGE_FLOW, "epochs": 9, "dequantisation": "variational"},
         8,
         minutes=30,
         quick=SMALL,
@@ -225,7 +214,7 @@ STUDY = Study(
     plan=lambda options: PLAN,
     lead=_lead,
     facts=_facts,
-    quick={"epochs": 1, "split": None, "train_size": 1000, "valid_size": 300},
+    quick=QUICK_MNIST,
     chapters=(
         Chapter(
             "VAE: training and score",
