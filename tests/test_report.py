@@ -119,6 +119,22 @@ def test_text_becomes_paragraphs_and_code() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("x_1, ..., x_{d-1}", "x<sub>1</sub>, ..., x<sub>d−1</sub>"),
+        ("f_n^{-1}(x)", "f<sub>n</sub><sup>−1</sup>(x)"),
+        ("(m_1 - m_2)^2 / 2^{10}", "(m<sub>1</sub> - m<sub>2</sub>)<sup>2</sup> / 2<sup>10</sup>"),
+        ("IWAE_5000", "IWAE<sub>5000</sub>"),
+        ("runs/vae_cnn, log_prob and `x_1`", "runs/vae_cnn, log_prob and <code><span>x_1</span></code>"),
+        ("x_<b>", "x_&lt;b&gt;"),
+        ("s_{<b>}", "s<sub>&lt;b&gt;</sub>"),
+    ],
+)
+def test_formulas_have_sub_and_superscripts_and_names_have_none(text: str, shown: str) -> None:
+    assert f"<p>{shown}</p>" in render_report(Report("t", sections=[Section("s", text)]))
+
+
 def test_numbers_are_aligned_at_the_right() -> None:
     table = Table(["model", "nats"], [["VAE", "-93.2"], ["MADE", "-88.9"]], numeric={1})
     page = Page(render_report(Report("t", sections=[Section("s", tables=[table])])))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ancestral import cli
 from ancestral.run import Run
-from ancestral.studies.recipe import Budget, Options, PlannedRun, Study
+from ancestral.run_page import caption_of, score_table
+from ancestral.studies.page import met_in_words
+from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Check, Options, PlannedRun, Study
 from ancestral.studies.tour import PLAN
 from ancestral.studies.workshop import Progress, Workshop
 from ancestral.training.loop import Reporter
@@ -49,10 +52,49 @@ def test_the_page_holds_every_score_and_picture_and_needs_no_network(tour: Path)
 
 def test_a_second_time_everything_is_reused(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tour / "runs" / "vae-binary" / "model" / "model.safetensors"
-    before = weights.stat().st_mtime_ns
+    health = tour / "runs" / "vae-binary" / "health.json"
+    before, examined = weights.stat().st_mtime_ns, health.read_text()
+    health.write_text('{"verdicts": [], "healthy": [], "unjudged": []}')  # as rules of another day would have it
     assert cli.main(["study", "tour", "--quick", "--out", str(tour)]) == 0
     assert capsys.readouterr().err.count("reused") == len(PLAN)
     assert weights.stat().st_mtime_ns == before
+    assert health.read_text() == examined
+
+
+def test_how_to_read_scores_is_said_once(tour: Path) -> None:
+    assert (tour / "report.html").read_text().count("larger is better") == 1
+
+
+def test_what_all_scores_of_a_table_share_is_no_column(tour: Path) -> None:
+    score = Run(tour / "runs" / "vae-binary").scores()[0]
+    alike = score_table([("a", score), ("b", replace(score, nats=-1.0))])
+    assert "scored on" not in alike.header and score.space in alike.caption
+    unlike = score_table([("a", score), ("b", replace(score, count=3))])
+    assert unlike.header[-1] == "scored on" and score.space not in unlike.caption
+
+
+def test_commands_are_told_of_the_folder_of_the_page(tour: Path) -> None:
+    page = (tour / "report.html").read_text()
+    assert "<span>runs/vae-binary</span>" in page and str(tour) not in page
+
+
+def test_captions_tell_what_pixels_and_curves_are_of(tour: Path) -> None:
+    runs = {name: Run(tour / "runs" / name) for name in ("vae-binary", "flow-levels")}
+    assert caption_of(runs["vae-binary"], "samples").endswith("The pixels are not drawn: each shows its mean.")
+    assert caption_of(runs["flow-levels"], "samples").endswith("The pixels are drawn too.")
+    assert caption_of(runs["vae-binary"], "curves").endswith("means over the minibatches as they were used.")
+
+
+def test_references_of_others_identities_and_our_own_aims_are_counted_apart() -> None:
+    checks = [
+        Check("a", "1", "1", True),
+        Check("b", "1", "2", False, source="Germain et al., 2015"),
+        Check("c", "1", "1", True, source=AN_IDENTITY),
+        Check("d", "1", "2", False, source=OURS),
+    ]
+    assert met_in_words(checks) == (
+        "Met: 1 of 2 references of others, 1 of 1 identities that must hold, 0 of 1 aims of our own."
+    )
 
 
 def test_runs_of_other_settings_are_refused_and_kept(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:

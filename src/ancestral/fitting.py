@@ -118,7 +118,8 @@ def fit_or_reuse(
 ) -> tuple[Run, bool]:
     """The run of these settings, trained to its end, and whether any of that was done now.
 
-    What is finished is reused, what was interrupted goes on. A divergence is an end too: the outcome tells.
+    What is finished is reused and its log examined again, what was interrupted goes on. A divergence is an end too:
+    the outcome tells.
 
     Args:      reporter_for: makes what is told of progress, where something is to be trained.
     Raises:    InputError: the folder holds a run with other settings.
@@ -127,10 +128,18 @@ def fit_or_reuse(
     if run.finished:
         if settings_to_json(run.settings) != settings_to_json(settings):
             raise InputError(f"{run.path} holds a run with other settings: choose another --out")
+        _examine_again(run)
         return run, False
     with suppress(TrainingDiverged), reporter_for() as reporter:
         fit_settings(settings, run.path, resume=True, reporter=reporter)
     return Run(run.path), True
+
+
+def _examine_again(run: Run) -> None:
+    """Put today's verdict on a finished training in place of that of the day it ended: rules change, its log lasts."""
+    facts = facts_for(run.settings, run.data.training(run.settings.training.seed))
+    watch = Watch(Reporter(), facts, read_log(run.log_path))
+    run.keep_health(watch.conclude(run.outcome.get("detail", "")))
 
 
 def initial_model(settings: Settings, data: RunData) -> Model:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 LOG_VARIANCE_LIMIT = 14.0
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def log_mean_exp(values: Tensor, dim: int) -> Tensor:
@@ -48,6 +49,20 @@ def bits_per_dimension(nats: float, dimensions: int) -> float:
         8.0
     """
     return -nats / (dimensions * math.log(2.0))
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    """A number in powers of ten for a reader, zero as it is.
+
+    Args:      digits: after the point of the first factor.
+    Example:
+        >>> scientific(5.05e7), scientific(-2.2e-16), scientific(0.0), scientific(1e-5, digits=0)
+        ('5.0 × 10⁷', '−2.2 × 10⁻¹⁶', '0', '1 × 10⁻⁵')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    factor, exponent = f"{value:.{digits}e}".split("e")
+    return f"{factor} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "\N{MINUS SIGN}")
 
 
 def bounded_log_variance(raw: Tensor, limit: float = LOG_VARIANCE_LIMIT) -> Tensor:

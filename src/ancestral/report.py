@@ -18,6 +18,9 @@ from ancestral.errors import InputError
 from ancestral.files import write_atomically
 
 CONTENTS_FROM = 4  # sections; fewer are seen at a glance
+# x_1, z_{i-1}, f_n^{-1}, 2^M, IWAE_100: marks behind one letter, capitals, a number or a bracket
+MARK = r"[_^](?:\{[^{}]+\}|-?[^\W_]+|\*)"
+MARKED = re.compile(rf"(?:(?<=\b[^\W\d_])|(?<=[A-Z]{{2}})|(?<=[\d)\]|]))((?:{MARK})+)")
 PIXELS_PER_INCH = 150  # of the page: figures of one resolution appear in one size of type
 
 
@@ -27,7 +30,7 @@ class Figure:
 
     Args:
         path: a PNG file.
-        caption: what it shows; backticks mark code.
+        caption: what it shows; backticks mark code, `_` and `^` sub- and superscripts.
         alt: what a reader who cannot see it should know; the caption unless given.
     """
 
@@ -59,7 +62,7 @@ class Section:
 
     Args:
         title: the heading.
-        text: paragraphs separated by blank lines; backticks mark code.
+        text: paragraphs separated by blank lines; marks as in captions.
         tables: shown after the text.
         figures: shown after the tables.
         commands: shell commands, shown last, in a block that one click selects.
@@ -168,12 +171,20 @@ def _paragraphs(text: str) -> list[str]:
     return [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
 
 
-def _pieces(text: str) -> Iterator[tuple[bool, str]]:
-    """(is code, text) in turn; a backtick without a partner is just a backtick."""
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """(`code`, `sub`, `sup` or nothing, text) in turn; a backtick without a partner is just a backtick."""
     for i, part in enumerate(re.split(r"`([^`\n]+)`", text)):
-        if part:
-            yield i % 2 == 1, part
+        if i % 2:
+            yield "code", part
+            continue
+        for j, piece in enumerate(MARKED.split(part)):
+            if j % 2 == 0:
+                yield "", piece
+                continue
+            for mark in re.findall(MARK, piece):
+                yield "sup" if mark[0] == "^" else "sub", mark[1:].strip("{}").replace("-", "\N{MINUS SIGN}")
 
 
 def _plain(text: str) -> str:
-    return "".join(part for _, part in _pieces(text))
+    """The same without marks of code; subscripts and superscripts as they were written."""
+    return re.sub(r"`([^`\n]+)`", r"\1", text)

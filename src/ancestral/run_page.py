@@ -17,7 +17,7 @@ from ancestral.evaluation.quality import MEASURES, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
 from ancestral.measuring import stored_quality
-from ancestral.models.kinds import ExactModel, LatentModel
+from ancestral.models.kinds import ExactModel, LatentModel, Model
 from ancestral.powers import power_table
 from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.run import Run
@@ -25,8 +25,7 @@ from ancestral.scoring import entropy_in_words, target_score
 from ancestral.settings.families import flags_of
 
 CAPTIONS = {
-    "samples": "Draws from the model, the first of them, none picked. Where a model has a last step that draws pixels, "
-    "its mean is shown.",
+    "samples": "Draws from the model, the first of them, none picked.",
     "reconstructions": "Test images above, their reconstructions from the latents beneath.",
     "interpolations": "Straight lines in the latent space between the codes of two test images (the ends of each row).",
     "walks": "From one draw of the latents to another, in straight lines and, beneath each, along the great arc "
@@ -34,7 +33,7 @@ CAPTIONS = {
     "manifold": "The decoder's mean over the plane of the two latents, at percentiles of the standard normal.",
     "components": "The mean image of each component, with its probability.",
     "steps": "Draws as they come into being: each pixel given those before it. Grey pixels are not drawn yet.",
-    "curves": "Learning curves. Training values are those of the minibatches as they were used.",
+    "curves": "Learning curves.",
     "starvation": "A fresh critic learns while the generator stands still: the saturating loss loses its gradient as "
     "the critic wins, the other does not.",
     "density": "The density the points were drawn from, the one learned, and where the model starts from, in one "
@@ -59,6 +58,26 @@ CAPTIONS = {
 }
 
 
+def caption_of(run: Run, what: str) -> str:
+    """What one of the drawings of a run shows, and what has to be known of its numbers or pixels."""
+    if what == "samples":
+        shown = "drawn too" if type(run.load()).sample_mean is Model.sample_mean else "not drawn: each shows its mean"
+        return f"{CAPTIONS[what]} The pixels are {shown}."
+    if what == "curves":
+        return f"{CAPTIONS[what]} {_read_on(run)}"
+    return CAPTIONS[what]
+
+
+def _read_on(run: Run) -> str:
+    """Which images the values of learning curves are of."""
+    training, noun = run.settings.training, run.data.space.noun
+    some = f"the first {training.watch_size:,}" if training.watch_size else "all"
+    minibatches = "Training values are means over the minibatches as they were used"
+    read = [f"Training values are of {some} training {noun}" if "train" in training.watch else minibatches]
+    read += [f"test values of {some} test {noun}"] if "test" in training.watch else []
+    return ", ".join(read) + "."
+
+
 def draw_all(run: Run) -> dict[str, Path]:
     """Draw everything this model can draw into the run's `figures`; returns name and file of each."""
     drawn: dict[str, Path] = {}
@@ -75,7 +94,7 @@ def draw_all(run: Run) -> dict[str, Path]:
 
 
 def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
-    """Scores with everything that makes them comparable or not, one row each."""
+    """Scores with everything that makes them comparable or not, one row each; what all share stands in the caption."""
     header = ["model", "nats", "± s.e.", "bits/dim", "kind", "method", "scored on"]
     rows = [
         [
@@ -85,10 +104,13 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
             f"{score.bits_per_dim:.4f}",
             score.kind_in_words,
             score.method,
-            f"{score.space}; {score.split}, {score.count} {_noun(score)}",
+            f"{score.space}; {score.split}, {score.count:,} {_noun(score)}",
         ]
         for name, score in named
     ]
+    if len({row[-1] for row in rows}) == 1:
+        caption = " ".join(filter(None, [caption, f"Scored on: {rows[0][-1]}."]))
+        header, rows = header[:-1], [row[:-1] for row in rows]
     return Table(header, rows, caption, numeric={1, 2, 3})
 
 
@@ -139,7 +161,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     there = {name: run.figures / f"{name}.png" for name in drawings.DRAWINGS}
     drawn = draw_all(run) if redraw else {name: path for name, path in there.items() if path.exists()}
     early = sorted(run.figures.glob("samples-epoch-*.png"))
-    figures = [Figure(path, CAPTIONS[name]) for name, path in drawn.items()]
+    figures = [Figure(path, caption_of(run, name)) for name, path in drawn.items()]
     figures += [Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early]
     scores = [("this run", score) for score in run.scores()]
     floor = target_score(run.data) if scores else None
@@ -175,7 +197,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
 
 SCORE_CAPTION = (
     "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
-    "(smaller is better). A lower bound means that the true value is at least that."
+    "(smaller is better). Where it is a lower bound, the true nats are at least that, and the true bits at most."
 )
 
 
@@ -298,7 +320,12 @@ def _provenance(run: Run) -> str:
     )
 
 
-def repeat_command(run: Run) -> str:
-    """The command that trains this run again: every setting that is not the default."""
+def repeat_command(run: Run, folder: Path | None = None) -> str:
+    """The command that trains this run again: every setting that is not the default.
+
+    Args:      folder: where it is typed, of which the run's place is told; by default where the program is now.
+    """
     words = itertools.chain(*flags_of(run.settings).values())
-    return shlex.join(["ancestral", "train", run.settings.family, *words, "--out", str(run.path)])
+    place, folder = run.path.absolute(), (folder or Path()).absolute()
+    out = place.relative_to(folder) if place.is_relative_to(folder) else place
+    return shlex.join(["ancestral", "train", run.settings.family, *words, "--out", str(out)])

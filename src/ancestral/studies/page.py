@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ancestral.errors import InputError
 from ancestral.progress import Pace
 from ancestral.report import Report, Section, Table, write_report
-from ancestral.run_page import repeat_command
-from ancestral.studies.recipe import Chapter, Check, Options, PlannedRun, Study, Told
+from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, repeat_command
+from ancestral.studies.recipe import AN_IDENTITY, OURS, Chapter, Check, Options, PlannedRun, Study, Told
 from ancestral.studies.workshop import Progress, Workshop
 
 STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
 BUDGET_IN_WORDS = {
     "quick": "This is the quick version: everything is trained and measured too briefly to judge the models by.",
-    "default": "This is the default budget: an hour or two on two cores, from nothing.",
-    "full": "This is the full budget: the source's own numbers of epochs, where it names them.",
+    "default": "This is the default budget, from nothing about {} on two cores.",
+    "full": "This is the full budget, the source's own numbers of epochs where it names them: from nothing about {} on "
+    "two cores.",
 }
 
 
@@ -83,17 +85,17 @@ def _report(name: str, workshop: Workshop, plan: Sequence[PlannedRun], told: lis
     return Report(
         title=study.title,
         subtitle=study.subtitle,
-        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget]}",
+        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget].format(_in_words(60 * _minutes(workshop, plan)))}",
         facts=[*study.facts(workshop), ("training time, all runs", _in_words(seconds))],
         sections=[
             *_against_references([check for _, one in told for check in one.checks], budget == "quick"),
-            *(_section(chapter, one) for chapter, one in told),
+            *_explained_once(_section(chapter, one) for chapter, one in told),
             Section(
                 "How to repeat it",
-                "The first command makes this page. Each run is a command of its own too; each folder has its "
-                "settings, weights, log and scores, and can be used further.",
+                "The first command makes this page. Each run is a command of its own too, given in the folder of this "
+                "page; its folder has its settings, weights, log and scores, and can be used further.",
                 tables=[_times(workshop, plan)],
-                commands=[command, *(repeat_command(run) for run in runs.values())],
+                commands=[command, *(repeat_command(run, workshop.out) for run in runs.values())],
             ),
         ],
         footer=f"Made by `{command}`.",
@@ -104,24 +106,47 @@ def _section(chapter: Chapter, told: Told) -> Section:
     return Section(chapter.title, told.text, told.tables, told.figures, told.commands, asked=chapter.asked)
 
 
+def _explained_once(sections: Iterable[Section]) -> Iterator[Section]:
+    """The same, how to read a kind of table said with the first of its kind only."""
+    unsaid = [SCORE_CAPTION, QUALITY_CAPTION]
+    for section in sections:
+        for table, words in itertools.product(section.tables, (SCORE_CAPTION, QUALITY_CAPTION)):
+            if words in table.caption and words not in unsaid:
+                table.caption = table.caption.replace(words, "").strip()
+            elif words in table.caption:
+                unsaid.remove(words)
+        yield section
+
+
 def _against_references(checks: Sequence[Check], quick: bool) -> list[Section]:
     """Every number that has a reference, in one table."""
     if not checks:
         return []
-    met = sum(check.met for check in checks)
     rows = [
-        [check.what, check.reference, check.ours, "not judged" if quick else "met" if check.met else "missed"]
+        [
+            check.what,
+            check.reference,
+            check.source,
+            check.ours,
+            "not judged" if quick else "met" if check.met else "missed",
+        ]
         for check in checks
     ]
     missed = [] if quick else [f"Missed: {c.what}. {c.why}" for c in checks if not c.met]
-    first = "Trained too briefly to be judged." if quick else f"{met} of {len(checks)} are met."
-    return [
-        Section(
-            "The numbers and their references",
-            "\n\n".join([first, *missed]),
-            tables=[Table(["what", "reference", "ours", ""], rows, "Each stands again in its chapter.")],
-        )
-    ]
+    first = "Trained too briefly to be judged." if quick else met_in_words(checks)
+    table = Table(["what", "reference", "set by", "ours", ""], rows, "Our numbers stand again in their chapters.")
+    return [Section("The numbers and their references", "\n\n".join([first, *missed]), tables=[table])]
+
+
+def met_in_words(checks: Sequence[Check]) -> str:
+    """How many references are met: those of others, what mathematics demands, and our own aims, each apart."""
+    groups = {
+        "references of others": [c for c in checks if c.source not in (AN_IDENTITY, OURS)],
+        "identities that must hold": [c for c in checks if c.source == AN_IDENTITY],
+        "aims of our own": [c for c in checks if c.source == OURS],
+    }
+    told = [f"{sum(c.met for c in some)} of {len(some)} {kind}" for kind, some in groups.items() if some]
+    return f"Met: {', '.join(told)}."
 
 
 def _times(workshop: Workshop, plan: Sequence[PlannedRun]) -> Table:
@@ -133,5 +158,13 @@ def _times(workshop: Workshop, plan: Sequence[PlannedRun]) -> Table:
     return Table(["run", "folder", "epochs", "trained in"], rows, "Every run of this study.", numeric={2, 3})
 
 
+def _minutes(workshop: Workshop, plan: Sequence[PlannedRun]) -> float:
+    """About how long the study takes where nothing of it is there yet."""
+    trained = sum(one.minutes * one.share_under(workshop.options.budget, workshop.study.quick) for one in plan)
+    return trained + sum(chapter.minutes for chapter in workshop.study.chapters)
+
+
 def _in_words(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} hours"

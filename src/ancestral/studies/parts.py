@@ -54,18 +54,21 @@ def bits_figure(run: Run, reference: Sequence[tuple[float, str]] = ()) -> Figure
 
 
 def health_in_words(run: Run) -> str:
-    """What the examination at the end of a training looked for and found, in sentences."""
+    """What the examination of a training looked for and found, in sentences."""
     found = run.health
-    if found is None:
-        return "This training was not examined."
-    told = []
-    if found.verdicts:
-        each = "; ".join(f"{verdict.name} ({verdict.severity}): {verdict.evidence}" for verdict in found.verdicts)
-        told.append(f"The examination found {each}.")
+    assert found is not None, "a run of a study is finished, and so examined"
+    told = [f"{_capital(v.name)} ({v.severity}): {v.evidence}." for v in found.verdicts]
     if found.healthy:
-        told.append(f"It shows no sign of {', '.join(found.healthy)}.")
+        told.append(f"The training shows no sign of {listed(found.healthy, 'or')}.")
     if found.unjudged:
-        told.append(f"Its log is too short to judge {', '.join(found.unjudged)}.")
-    if not found.verdicts and not found.unjudged:
-        told.insert(0, "Stable.")
+        told.append(f"Its log is too short to judge {listed(found.unjudged, 'or')}.")
     return " ".join(told)
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return f" {last} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -20,7 +20,7 @@ from ancestral.measuring import measure_run, stored_quality
 from ancestral.progress import Pace
 from ancestral.report import Figure
 from ancestral.run import Run
-from ancestral.run_page import CAPTIONS
+from ancestral.run_page import caption_of
 from ancestral.scoring import score_run
 from ancestral.studies.recipe import Options, PlannedRun, Study
 from ancestral.training.loop import Reporter
@@ -138,7 +138,7 @@ class Workshop:
 
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
         """One of the drawings of a run, with its caption."""
-        caption = caption or f"{self.titles[name]}. {CAPTIONS[what]}"
+        caption = caption or f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
         return self.figure(f"{name}-{what}", drawings.DRAWINGS[what](self.runs[name], **options), caption)
 
     def samples_at(self, name: str, epoch: int) -> list[Figure]:
