@@ -81,7 +81,7 @@ def test_commands_are_told_of_the_folder_of_the_page(tour: Path) -> None:
 def test_captions_tell_what_pixels_and_curves_are_of(tour: Path) -> None:
     runs = {name: Run(tour / "runs" / name) for name in ("vae-binary", "flow-levels")}
     assert caption_of(runs["vae-binary"], "samples").endswith("The pixels are not drawn: each shows its mean.")
-    assert caption_of(runs["flow-levels"], "samples").endswith("The pixels are drawn too.")
+    assert caption_of(runs["flow-levels"], "samples").endswith("Whole draws, pixels included.")
     assert caption_of(runs["vae-binary"], "curves").endswith("means over the minibatches as they were used.")
 
 

@@ -61,8 +61,9 @@ CAPTIONS = {
 def caption_of(run: Run, what: str) -> str:
     """What one of the drawings of a run shows, and what has to be known of its numbers or pixels."""
     if what == "samples":
-        shown = "drawn too" if type(run.load()).sample_mean is Model.sample_mean else "not drawn: each shows its mean"
-        return f"{CAPTIONS[what]} The pixels are {shown}."
+        whole = type(run.load()).sample_mean is Model.sample_mean
+        noise = "Whole draws, pixels included." if whole else "The pixels are not drawn: each shows its mean."
+        return f"{CAPTIONS[what]} {noise}"
     if what == "curves":
         return f"{CAPTIONS[what]} {_read_on(run)}"
     return CAPTIONS[what]
