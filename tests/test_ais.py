@@ -380,7 +380,7 @@ def test_the_command_brackets_a_run_and_its_page_shows_it(trained: Path, capsys:
     assert stored_bracket(Run(trained / "vae")) is not None
     first = (trained / "vae" / "bracket.json").read_bytes()
     page = (trained / "vae" / "report.html").read_text()
-    assert "simulated by the model" not in page and "30 simulated images" in page and "AIS_30" in page
+    assert "simulated by the model" not in page and "30 simulated images" in page and "AIS<sub>30</sub>" in page
     assert cli.main(words) == 0
     assert "IWAE_200" in capsys.readouterr().out
     assert (trained / "vae" / "bracket.json").read_bytes() == first

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,6 @@ from ancestral.evaluation.detection import (
     BatchTest,
     PixelBackground,
     Rate,
-    Share,
     anomaly_scores,
     auroc,
     code_lengths,
@@ -37,11 +38,13 @@ from ancestral.evaluation.detection import (
     size_of_power,
 )
 from ancestral.evaluation.detection_record import DetectionRecord
+from ancestral.evaluation.shares import Share, _above, share_of_batches
 from ancestral.fitting import fit
-from ancestral.powers import detection_figure, power_figure, power_table
+from ancestral.powers import detection_figure, level_bands, power_figure, power_note
 from ancestral.run import Run, RunData
 from ancestral.run_page import write_run_page
 from ancestral.settings.data import DataSettings
+from ancestral.tables.detections import power_table
 
 TRIALS = 4000
 SURE = 4.0  # standard errors: about one false alarm in 16,000 looks
@@ -275,6 +278,56 @@ def test_shares_have_wilson_intervals() -> None:
         assert Share(count, trials).interval == pytest.approx((interval.low, interval.high), abs=1e-6)
 
 
+@pytest.mark.parametrize("correlation", [-0.9, -0.3, 0.0, 0.2, 0.7, 1.0])
+@pytest.mark.parametrize("height", [-1.5, 0.4, 2.0])
+def test_two_normal_variables_lie_above_a_height_together_as_the_quadrature_says(
+    correlation: float, height: float
+) -> None:
+    p = stats.norm.cdf(height)
+    cov: Any = [[1, correlation], [correlation, 1]]
+    both = stats.multivariate_normal.cdf([height, height], cov=cov, allow_singular=True)
+    assert _above(height, np.array([correlation])).item() == pytest.approx(both - p * p, abs=2e-4)
+
+
+def test_single_images_are_drawn_again_as_often_as_there_are_few() -> None:
+    """Two batches of one image are the same image once in N times, and then of one verdict."""
+    assert share_of_batches(300, 1000, 1, (50,)).alike == pytest.approx(1 - math.exp(-1 / 50), abs=1e-6)
+    assert share_of_batches(300, 1000, 1, (10**9,)).interval == pytest.approx(Share(300, 1000).interval, abs=1e-6)
+    wide, narrow = (share_of_batches(300, 1000, 20, (pool,)).interval for pool in (200, 20_000))
+    assert wide[0] < narrow[0] < 0.3 < narrow[1] < wide[1]
+    both, natural = (share_of_batches(50, 1000, 20, pools, two_sided=True).alike for pools in ((400, 400), (400,)))
+    assert both > 1.5 * natural  # the calibration counts too
+
+
+@pytest.mark.parametrize(("size", "shift"), [(1, 0.0), (5, 0.0), (20, 0.0), (1, 1.0), (5, 1.0), (20, 0.5)])
+def test_intervals_hold_the_true_share_19_times_in_20(size: int, shift: float) -> None:
+    """Of a known model, over 200 draws of all images: level for any calibration, power for the one there is. Intervals
+    that took batches for independent would hold it in about four draws of five."""
+    images, trials, draws = 200, 400, 200
+    test = BatchTest(torch.arange(float(images)), size, draws=4000)
+    generator = torch.Generator().manual_seed(size)
+
+    def rejected(calibration: Tensor, batches: Tensor) -> Tensor:
+        return test.rejects(placements(calibration, batches) - 0.5)  # it sees ranks only
+
+    held, within, values = 0, 0, []
+    for _ in range(draws):
+        calibration, pool = torch.randn(2, images, generator=generator).double()
+        chosen = torch.rand(trials, images, generator=generator).topk(size, 1).indices
+        count = int(rejected(calibration, (pool + shift)[chosen]).sum())
+        fresh = torch.randn(4000, size, generator=generator).double() + shift
+        true = float(rejected(calibration, fresh).double().mean()) if shift else test.alpha
+        found = share_of_batches(count, trials, size, (images,) if shift else (images, images), two_sided=not shift)
+        held += found.interval[0] <= true <= found.interval[1]
+        values.append(found.value)
+        level = share_of_batches(round(true * trials), trials, size, (images, images), two_sided=True)
+        within += level.band[0] <= found.value <= level.band[1]
+    assert 0.9 * draws < held
+    if not shift:
+        scatter = math.sqrt(level.value * (1 - level.value) / level.independent)
+        assert 0.9 * draws < within and 0.75 < np.std(values) / scatter < 1.3
+
+
 def test_the_smallest_size_of_enough_power() -> None:
     share = Share(5, 100)
     found = [Rate(size, share, Share(power, 100)) for size, power in ((1, 10), (5, 95), (10, 100))]
@@ -402,7 +455,8 @@ def test_a_record_is_read_back_as_it_was_and_the_newest_of_a_kind_is_kept(traine
     (stored,) = [record for record in stored_detections(run) if (record.against, record.method) == ("noise", "ELBO")]
     assert stored.to_json() == first.to_json() and stored.conditions == first.conditions
     assert (stored.rates, stored.auroc) == (first.rates, first.auroc)
-    assert stored.counts == (80, 80) and stored.nats[0] == pytest.approx(first.natural.mean().item())
+    assert (stored.calibration, stored.counts) == (first.calibration, (80, 80))
+    assert stored.nats[0] == pytest.approx(first.natural.mean().item())
     again = detect_run(run, "noise", trials=22, count=80)
     tighter = detect_run(run, "noise", trials=22, count=80, samples=5)
     kept = {record.method: record.trials for record in stored_detections(run) if record.against == "noise"}
@@ -419,8 +473,8 @@ def test_a_damaged_file_of_records_is_refused(tmp_path: Path, damage: str) -> No
 def record_of(powers: dict[int, int], alarms: int = 5, against: str = "noise", alpha: float = 0.05) -> DetectionRecord:
     rates = [Rate(size, Share(alarms, 100), Share(power, 100)) for size, power in powers.items()]
     return DetectionRecord(
-        against, "ELBO", "lower bound", "digits", "these images", alpha, 100, "valid", 0.5, (9, 8), (-1.0, -2.0),
-        {"log_prob": Auroc(0.9, 0.01)}, {"log_prob": rates},
+        against, "ELBO", "lower bound", "digits", "these images", alpha, 100, "valid", 0.5, 300, (200, 200),
+        (-1.0, -2.0), {"log_prob": Auroc(0.9, 0.01)}, {"log_prob": rates},
     )  # fmt: skip
 
 
@@ -432,11 +486,28 @@ def test_power_of_several_runs_stands_in_one_picture_and_table() -> None:
     drawn = [[list(line.get_ydata()) for line in axes.lines] for axes in power_figure(named[:1]).axes[:2]]
     assert [0.1, 0.96, 0.99] in drawn[0] and [0.03] * 3 in drawn[1]  # power above, false positives beneath
     table = power_table([*named[:1], named[7], ("weak", record_of({1: 10, 5: 50}, alarms=20))])
-    size, power, alarms = (table.header.index(name) for name in ("batch for 95% power", "power", "false positives"))
+    size, power, alarms = (table.header.index(name) for name in ("batch", "power", "false positives"))
     assert [row[size] for row in table.rows] == ["5", "20", "> 5"]
-    assert [row[power] for row in table.rows] == ["96.0%", "99.0%", "50.0%"]
-    assert [row[alarms] for row in table.rows] == ["3.0%", "10.0%", "20.0%"]
+    assert [row[power].split()[0] for row in table.rows] == ["96.0%", "99.0%", "50.0%"]
+    assert [row[alarms].split()[0] for row in table.rows] == ["3.0%", "10.0%", "20.0%"]
     assert "10.0% of 20" in table.rows[1]
+    assert "against" not in table.header  # the same for all
+    assert power_table(named[:2]).header[-1] == "of 20"
+    other = power_table([named[0], ("other", record_of({1: 10}, against="frankenstein"))])
+    assert [row[1] for row in other.rows] == ["noise", "frankenstein"]
+
+
+def test_the_band_of_the_level_is_as_wide_as_the_fewest_images_make_it() -> None:
+    few, many = record_of({1: 10, 20: 99}), replace(record_of({1: 10, 20: 99}), calibration=9000, counts=(9000, 9000))
+    named = [("many", many), ("few", few)]
+    texts = [text.get_text() for text in power_figure(named).texts]
+    assert any("200 images" in text.replace("\n", " ") for text in texts) and "200 images" in power_note(named)
+    assert not any("Shaded" in text.get_text() for text in power_figure(named, noted=False).texts)
+    assert any(text.startswith("Noise") for text in texts)
+    drawn = np.asarray(power_figure(named).axes[1].collections[0].get_paths()[0].vertices)
+    for (low, high), (inner, outer) in zip(level_bands(few), level_bands(many), strict=True):
+        assert low <= inner < 0.05 < outer < high
+        assert np.isclose(drawn[:, 1], high).any()
 
 
 def test_what_cannot_stand_in_one_picture_of_power_is_refused() -> None:

@@ -227,6 +227,8 @@ def test_the_divergence_three_ways() -> None:
     for nats, stderr in zip(found.nats, found.stderr, strict=True):
         assert abs(nats - expected) < 5 * stderr
     assert found.stderr[-1] < found.stderr[0] / 30  # a hundred times and more as many draws
+    apart = divergence_by_draws(mean, scale, draws=(100, 100))
+    assert apart.nats[0] != apart.nats[1]  # none has draws of another
     assert divergence_figure(found).axes
 
 
@@ -247,6 +249,7 @@ def test_masked_conditionals_are_those_of_the_joint() -> None:
     assert abs(found.unmasked_total - 1) > 0.01
     assert not found.reach.triu().any()  # exact zeros: no pixel sees itself or a later one
     assert (found.reach.tril(-1) > 0).sum() == 36  # and each sees all before it
+    assert torch.equal(found.direct, torch.ones(9, 9, dtype=DOUBLE).tril(-1))
     assert masks_figure(found).axes
 
 

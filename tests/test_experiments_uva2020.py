@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,9 +16,13 @@ from ancestral.experiments.change_of_variables import (
     change_of_variables,
     change_of_variables_figure,
 )
+from ancestral.experiments.code_spread import codes_figure, normal_fitted, normal_length
 from ancestral.experiments.dequantised import dequantised, dequantised_figure
 from ancestral.experiments.equilibrium import equilibrium, equilibrium_figure
+from ancestral.experiments.midway import midway
+from ancestral.experiments.paired_scores import target_difference
 from ancestral.experiments.sampling_pace import draws_per_second
+from ancestral.fitting import fit
 from ancestral.models.flow import NormalizingFlow, build_flow
 from ancestral.models.gan import build_gan
 from ancestral.settings.flow import FlowSettings
@@ -123,3 +129,41 @@ def test_the_pace_of_drawing_is_a_positive_number_and_leaves_the_generator_alone
     before = torch.get_rng_state()
     assert draws_per_second(model, 20, rounds=2) > 0
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_flow_against_its_target_has_no_luck_of_the_draw_in_it(tmp_path: Path) -> None:
+    # an affine flow left as the identity is its base, N(0, s^2 I): the mean difference is minus a KL divergence
+    run = fit("flow", tmp_path / "run", data="two-gaussians", layers="affine", actnorm=False, base_scale=1.0,
+              epochs=1, learning_rate=1e-12, train_size=200, valid_size=50)  # fmt: skip
+    found, density = target_difference(run), density_of("two-gaussians")
+    axis = torch.arange(-6 + 0.025, 6, 0.05, dtype=torch.float64)
+    x = torch.cartesian_prod(axis, axis)
+    log_p, log_q = density.log_prob(x), -(x**2).sum(1) / 2 - math.log(2 * math.pi)
+    divergence = (log_p.exp() * (log_p - log_q)).sum().item() * 0.05**2
+    assert abs(found.nats + divergence) < 4 * found.stderr < 0.05 * divergence
+    assert found.clear and found.nats < 0 and found.count == 50_000
+
+
+def test_codes_of_a_normal_are_fitted_and_lie_within_the_circle() -> None:
+    torch.manual_seed(0)
+    mixing, mean = torch.tensor([[2.0, 0.0], [1.0, 0.5]]).double(), torch.tensor([3.0, -1.0]).double()
+    fitted = normal_fitted(torch.randn(50_000, 2, dtype=torch.float64) @ mixing.T + mean)
+    torch.testing.assert_close(fitted.mean, mean, atol=0.05, rtol=0)
+    torch.testing.assert_close(fitted.covariance_matrix, mixing @ mixing.T, atol=0.1, rtol=0)
+    z = torch.randn(50_000, 7, dtype=torch.float64)
+    assert z.norm(dim=1).mean().item() == pytest.approx(normal_length(7), abs=0.01)
+    first, second = codes_figure({"narrow": z, "wide": 3 * z}).axes
+    assert first.get_xlim() == second.get_xlim() == first.get_ylim()
+    circle = np.asarray(first.lines[0].get_xydata())
+    radii = np.hypot(circle[[0, 50], 0], circle[[0, 50], 1]).tolist()
+    assert radii[0] == pytest.approx(radii[1])
+    assert (z[:, :2].norm(dim=1) < radii[0]).double().mean().item() == pytest.approx(0.95, abs=0.005)
+
+
+def test_the_middle_of_an_arc_is_as_long_as_its_ends_and_that_of_a_line_is_not(tmp_path: Path) -> None:
+    run = fit("gan", tmp_path / "run", data="digits", epochs=1, hidden=(8,), critic_hidden=(8,), train_size=200)
+    found = midway(run, 50)
+    assert found.count == 50 and set(found.shares) == {"ends", "line", "arc"}
+    ends, line, arc = (found.lengths[where] for where in ("ends", "line", "arc"))
+    assert arc == pytest.approx(ends, rel=0.05)
+    assert line == pytest.approx(ends / math.sqrt(2), rel=0.1)

@@ -298,6 +298,16 @@ def test_pictures_of_nonsense_are_refused() -> None:
         parts_figure({"a": [("b", np.array([math.inf]))]})
 
 
+def test_exact_zeros_stand_apart_from_small_values_where_that_is_asked() -> None:
+    values = np.array([[0.0, 1e-9, 1.0]])
+    for said, apart in (("", False), ("Grey: exactly 0.", True)):
+        figure = heat_tables([HeatTable("", values, ["row"])], quantity="", xlabel="", zeros=said)
+        zero, small, one = np.asarray(figure.axes[0].images[0].get_array())[0]
+        assert (len(set(zero)) == 1 and zero[0] > 0.5) == apart  # grey, and light
+        assert (zero != small).any() == apart and (small != one).any()
+        assert any(said in text.get_text() for text in figure.texts)
+
+
 def test_an_explanation_says_what_it_is(trained: Path) -> None:
     found = explain_run(Run(trained / "vae"), count=30)
     assert isinstance(found, Explanation)

@@ -334,6 +334,19 @@ class TestSmallMultiples:
         assert {"bound", "KL", "training", "validation", "nats"} <= set(words(figure))
         figure.savefig(BytesIO())
 
+    def test_more_names_than_colours_have_a_legend_in_each_panel(self) -> None:
+        panels = [(f"panel {i}", [Curve(f"{i}-{k}", [1, 2], [0.0, 1.0]) for k in range(4)]) for i in range(2)]
+        figure = small_multiples(panels)
+        looks = [[line.get_color() for line in axes.lines] for axes in figure.axes]
+        assert looks[0] == looks[1] and len(set(looks[0])) == 4  # no colour stands for two names of one panel
+        places = {text.get_text(): text.get_position() for text in figure.texts}
+        for i, axes in enumerate(figure.axes):
+            box = axes.get_position()
+            for k in range(4):
+                x, y = places[f"{i}-{k}"]
+                assert box.y1 < y < places[f"panel {i}"][1] and x < box.x1
+                assert i == 0 or x > figure.axes[0].get_position().x1
+
     def test_an_empty_panel_is_refused(self) -> None:
         with pytest.raises(InputError):
             small_multiples([("empty", [])])

@@ -15,7 +15,7 @@ FLOORS = {
     "run": 5, "report": 5, "checkup": 5, "looks": 5, "starvation": 5,
     "fitting": 6, "scoring": 6, "measuring": 6, "completing": 6, "detecting": 6, "courses": 6,
     "verification": 6, "progress": 6, "explaining": 6, "inferring": 6, "bracketing": 6,
-    "drawings": 7, "powers": 7,
+    "drawings": 7, "powers": 7, "tables": 7,
     "run_page": 8, "experiments": 8,
     "studies": 9, "sweeping": 9,
     "commands": 10,

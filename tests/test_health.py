@@ -96,6 +96,16 @@ def quick_then_slack(t: float) -> float:
     return 100 + 300 * math.exp(-100 * t) - 60 * (1 - math.exp(-2 * t))
 
 
+def up_at_the_end(t: float) -> float:
+    """Rises by 4 of its 80 nats in the last fifth, and stays up there."""
+    return learning(t) + 4 * min(1.0, max(0.0, 10 * (t - 0.8)))
+
+
+def with_a_blip(at: int, height: float = 3.0) -> Course:
+    """One reading a little above the others: too little of the whole gain for a spike."""
+    return lambda t: learning(t) + (height if round(t * EPOCHS) == at else 0.0)
+
+
 KL: dict[str, Course] = {"kl": lambda t: 6.0 * t, "active_units": lambda t: round(8 * t)}
 INJECTED: dict[str, tuple[list[LogLine], Facts, set[tuple[str, str]]]] = {
     "not finite": (log_of(held=lambda t: math.nan if t > 0.5 else learning(t)), FACTS, {("divergence", "failure")}),
@@ -122,6 +132,28 @@ INJECTED: dict[str, tuple[list[LogLine], Facts, set[tuple[str, str]]]] = {
         FACTS,
         {("oscillation", "warning")},
     ),
+    "late rise, its last reading up": (log_of(held=with_a_blip(EPOCHS)), FACTS, {("late rise", "warning")}),
+    "late rise, up to stay": (log_of(up_at_the_end, up_at_the_end), FACTS, {("late rise", "warning")}),
+    "a little over-fitting is no unrest": (log_of(held=lambda t: learning(t) + 2 * t * t), FACTS, set()),
+    "a blip that is over": (log_of(held=with_a_blip(30)), FACTS, set()),
+    "a dip before the last reading": (log_of(held=with_a_blip(EPOCHS - 1, -3.0)), FACTS, set()),
+    "a little over-fitting from the middle on, hardly any noise": (
+        log_of(held=lambda t: 20 + 80 * math.exp(-40 * t) + 8 * max(0.0, t - 0.5) ** 2, noise=1e-3),
+        FACTS,
+        set(),
+    ),
+    "over-fitting, its last reading up": (
+        log_of(held=lambda t: learning(t) + 15 * t * t + (3 if t == 1 else 0)),
+        FACTS,
+        {("over-fitting", "warning")},
+    ),
+    "a last reading up, little of what the second half gained": (
+        log_of(lambda t: 100 - 60 * t, lambda t: 100 - 60 * t + (8 if t == 1 else 0)),
+        FACTS,
+        {("learning rate too low", "warning")},
+    ),
+    "a last reading up among loud ones": (log_of(held=with_a_blip(EPOCHS, 2.0), noise=6.0), FACTS, set()),
+    "a last reading within the noise": (log_of(held=with_a_blip(EPOCHS, 0.1)), FACTS, set()),
     "no learning": (log_of(lambda t: 100.0, lambda t: 100.0), FACTS, {("learning rate too low", "failure")}),
     "no learning is no collapse": (
         log_of(lambda t: 100.0, lambda t: 100.0, kl=lambda t: 0.01, active_units=lambda t: 0.0),
@@ -253,7 +285,7 @@ def test_readings_of_a_single_batch_neither_are_spikes_nor_hide_them(
 
 
 @pytest.mark.parametrize("scale, shift", [(10.0, 0.0), (0.01, 0.0), (1.0, -50.0), (3.0, 500.0)])
-@pytest.mark.parametrize("name", ["spikes", "oscillation", "over-fitting", "slow learning"])
+@pytest.mark.parametrize("name", ["spikes", "oscillation", "over-fitting", "slow learning", "late rise, up to stay"])
 def test_units_and_constants_of_the_loss_change_no_verdict(name: str, scale: float, shift: float) -> None:
     log, facts, expected = INJECTED[name]
     moved = [line._replace(value=scale * line.value + shift) for line in log]
@@ -261,6 +293,44 @@ def test_units_and_constants_of_the_loss_change_no_verdict(name: str, scale: flo
         assert ("spikes", "warning") in found(moved, facts)
     else:
         assert found(moved, facts) == expected
+
+
+MNIST_AT_RATE_1E_2 = (
+    "119.59 106.23 103.09 100.67 99.24 98.36 97.11 97.23 96.78 95.36 "
+    "94.73 93.60 94.33 93.79 93.92 93.52 92.60 93.53 93.43 97.02"
+)
+"""validation negative ELBO, nats, after each epoch of a VAE with a mixture prior trained by Adamax"""
+
+
+@pytest.mark.parametrize("last, expected", [(0, {("late rise", "warning")}), (1, set()), (4, set())])
+def test_unrest_is_seen_although_almost_all_was_gained_in_the_first_epoch(
+    last: int, expected: set[tuple[str, str]]
+) -> None:
+    held = [float(value) for value in MNIST_AT_RATE_1E_2.split()][: 20 - last]
+    log = [LogLine(1, 1, "train", "loss", 546.0)]
+    for epoch, value in enumerate(held, 1):
+        log.append(LogLine(epoch * 1563, epoch, "train", "loss", 88 + 30 / epoch))
+        log.append(LogLine(epoch * 1563, epoch, "valid", "negative_elbo", value))
+    assert found(log, Facts(50_000, 1563, len(held) * 1563, learning_rate=1e-2)) == expected
+
+
+def test_unrest_is_a_matter_of_the_end() -> None:
+    log, facts, expected = INJECTED["late rise, its last reading up"]
+    assert found(log, facts._replace(finished=False)) == set() != expected
+    assert "late rise" in examine(log_of(), FACTS).healthy
+    assert "late rise" in examine([line for line in log_of() if line.epoch < 12], FACTS).unjudged
+
+
+@pytest.mark.parametrize(
+    "course, cosine, words",
+    [
+        (quick_then_slow, False, "of the quarter before: it is not done"),
+        (lambda t: 100 - 20 * t, True, "a straight line would have fallen"),
+    ],
+)
+def test_a_rate_too_low_is_told_in_one_plain_sentence(course: Course, cosine: bool, words: str) -> None:
+    (verdict,) = diagnose(log_of(course, course, noise=0.01), FACTS._replace(cosine=cosine))
+    assert verdict.name == "learning rate too low" and words in verdict.evidence
 
 
 @pytest.mark.parametrize("at", [3, 20, 39])

@@ -66,7 +66,7 @@ DRAWN = ("curves", "density", "deformation", "latents", "split")
 def test_the_page_names_the_floor_and_the_points(trained: Path) -> None:
     page = (trained / "flow" / "report.html").read_text()
     assert "1.1231 nats = 0.8101 bits/dim" in page and "the target itself" in page
-    assert "50000 points" in page and "50000 images" not in page
+    assert "50,000 points" in page and "50,000 images" not in page
     assert "entropy" not in (trained / "mixture" / "report.html").read_text()
 
 
@@ -88,7 +88,8 @@ def test_evaluate_and_compare_name_the_floor(capsys: Captured, trained: Path, tm
     assert score["space"] == "two-gaussians, R^2" and (trained / "flow" / "scores.json").read_bytes() == before
     assert err == "entropy of two-gaussians: 1.1231 nats = 0.8101 bits/dim, the best any model can do\n"
     out, err = printed(capsys, "compare", trained / "flow")
-    assert f"{score['nats']:.4f}" in out and "points" in out and "0.8101" in err
+    assert f"{score['nats']:.4f}" in out and "0.8101" in err
+    assert "Scored on: two-gaussians, R^2; test, 50,000 points." in " ".join(out.split())
     assert "different things" in refused(capsys, "compare", trained / "flow", trained / "mixture")
 
 

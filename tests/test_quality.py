@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
 from ancestral.evaluation.neighbours import density_coverage, nearest, precision_recall
 from ancestral.evaluation.quality import (
+    MEASURES,
+    Measured,
     Quality,
     class_divergence,
     class_shares,
@@ -35,6 +38,7 @@ from ancestral.measuring import View, measure_run, stored_quality
 from ancestral.models.kinds import Model
 from ancestral.run import Run
 from ancestral.run_page import write_run_page
+from ancestral.tables.quality import quality_table
 
 CLOSE = 1e-3  # relative, of every metric to its reference
 
@@ -355,8 +359,6 @@ def test_a_model_that_draws_the_training_images_is_found_out(runs: dict[str, Run
 
 
 def test_records_that_differ_in_anything_are_not_ranked(runs: dict[str, Run]) -> None:
-    from dataclasses import replace
-
     record = measure_run(runs["mixture"], 200)
     for change in ({"count": 100}, {"network_sha256": "0" * 64}, {"drawn": "E[x | z], not draws"}, {"space": "x"}):
         refused(lambda change=change: rank_quality([record, replace(record, **change)]), "cannot be ranked")
@@ -432,6 +434,40 @@ def test_the_command_says_what_does_not_compare(
         assert cli.main(["quality", *paths, flag, value]) == 2
         out, err = capsys.readouterr()
         assert not out and err.count("\n") == 1 and words in err
+
+
+def quality_of(**values: float) -> Quality:
+    """A record with these values, 0.1 for others, beside real images that have 0.5 of everything."""
+    measured = {name: Measured(values.get(name, 0.1), 0.5) for name in MEASURES}
+    return Quality(
+        **measured, count=200, seed=0, drawn="draws", space="digits, binary, threshold 0.5", network="a network",
+        network_sha256="0" * 64, network_accuracy={"grey": 0.9},
+    )  # fmt: skip
+
+
+def test_real_images_of_two_kinds_are_told_apart_in_a_table() -> None:
+    cut = quality_of(fid=3.0)
+    drawn = replace(cut, space="digits, binary, each pixel drawn with probability = its grey value")
+    assert quality_table([("a", cut), ("b", cut)]).header == ["", "a", "b", "real images"]
+    other = replace(drawn, fid=Measured(4.0, 0.7))  # other floors: other real images
+    both = quality_table([("a", cut), ("b", other)])
+    assert both.header == ["", "a", "b", "real images, cut", "real images, drawn"]
+    assert ["pixels", "cut", "drawn", "cut", "drawn"] in both.rows
+    assert ["FID", "3.000", "4.000", "0.500", "0.700"] in both.rows
+
+
+def test_floors_of_ones_own_stand_in_brackets_only_where_they_differ() -> None:
+    one = quality_of(nearest=3.0)
+    other = replace(one, nearest=Measured(4.0, 0.6))
+    assert ["nearest", "3.000", "3.000", "0.500"] in quality_table([("a", one), ("b", one)]).rows
+    assert ["nearest", "3.000 (0.500)", "4.000 (0.600)", ""] in quality_table([("a", one), ("b", other)]).rows
+
+
+def test_of_many_runs_what_is_the_same_for_all_is_left_out() -> None:
+    named = [(str(i), quality_of(classes=0.5, fid=i)) for i in range(6)]
+    table = quality_table(named)
+    assert "classes" not in table.header and "FID" in table.header and len(table.rows) == 7
+    assert ["classes", "0", "0"] in quality_table(named[:1]).rows
 
 
 def test_the_page_of_a_run_shows_its_quality(runs: dict[str, Run]) -> None:

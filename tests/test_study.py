@@ -11,11 +11,12 @@ import pytest
 
 from ancestral import cli
 from ancestral.run import Run
-from ancestral.run_page import caption_of, score_table
+from ancestral.run_page import caption_of
 from ancestral.studies.page import met_in_words
 from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Check, Options, PlannedRun, Study
 from ancestral.studies.tour import PLAN
 from ancestral.studies.workshop import Progress, Workshop
+from ancestral.tables.scores import score_table
 from ancestral.training.loop import Reporter
 
 BUDGETS: tuple[Budget, ...] = ("quick", "default", "full")
@@ -141,7 +142,8 @@ def test_a_new_score_enters_the_page_of_its_run(tmp_path: Path) -> None:
     before = picture.stat().st_mtime_ns
     assert cli.main(["evaluate", out, "--samples", "7"]) == 0
     page = (tmp_path / "run" / "report.html").read_text()
-    assert "IWAE_7" in page and page.count("data:image/png") == len(list((tmp_path / "run" / "figures").glob("*.png")))
+    drawn = list((tmp_path / "run" / "figures").glob("*.png"))
+    assert "IWAE<sub>7</sub>" in page and page.count("data:image/png") == len(drawn)
     assert picture.stat().st_mtime_ns == before
 
 

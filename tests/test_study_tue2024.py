@@ -15,9 +15,12 @@ import pytest
 from quick_studies import carried_out, needs_mnist
 
 from ancestral import cli
+from ancestral.evaluation.evidence import Verdict
 from ancestral.run import Run
 from ancestral.studies.recipe import Options, PlannedRun
-from ancestral.studies.tue2024.rates import learning_rates, rate_name
+from ancestral.studies.tue2024.main import _against_student, _beside_the_student, departures
+from ancestral.studies.tue2024.quality import _draws_in_words
+from ancestral.studies.tue2024.rates import _rate_in_words, learning_rates, plain, rate_name
 from ancestral.studies.tue2024.recipe import RATES, STUDY, plan
 from ancestral.studies.workshop import Progress, Workshop
 
@@ -60,11 +63,63 @@ def test_a_rate_that_diverges_is_shown_as_such(rates: tuple[float, ...], tmp_pat
     bench = Workshop(STUDY, tmp_path, Options(), Progress(silent, silent, lambda line: None))
     bench.carry_out(planned)
     told = learning_rates(bench)
-    assert "At 1e+30 the training diverged" in told.text
+    assert "Rate 1e+30. The training diverged" in told.text and "a cross marks" in told.figures[0].caption
     row = next(row for row in told.tables[0].rows if row[0] == "1e+30")
     assert "diverged" in row[1] and row[2] == "none"
     assert told.figures[0].path.exists()
     assert ("0.001 (" in told.text) == (1e-3 in rates)
+
+
+def test_every_setting_in_which_a_run_departs_is_told() -> None:
+    runs = {one.name: Mock(settings=one.settings_under("default", STUDY.quick)) for one in plan(Options())}
+    told = departures(runs["vae-dynamic"], runs["vae"])
+    for words in ("`--epochs` 40 in place of 1000", "`--learning-rate` 0.002 in place of", "no `--patience`"):
+        assert any(one.startswith(words) for one in told)
+    assert len(told) == 5  # and the pixels and the schedule
+    assert departures(runs["vae"], runs["vae"]) == []
+
+
+@pytest.mark.parametrize(
+    "nats, words, alike",
+    [
+        (91.0, "1.07 nats (4.3 standard errors) below the first and 0.70 nats (2.8 standard errors) below", False),
+        (91.8, "0.27 nats (1.1 standard errors) below the first and 0.10 nats (0.4 standard errors) above", True),
+        (95.0, "2.93 nats (11.7 standard errors) above the first", False),
+    ],
+)
+def test_the_student_is_beaten_only_where_the_error_allows_it(nats: float, words: str, alike: bool) -> None:
+    bounds = {"vae": Mock(nats=-80.0, stderr=0.25), "vae-dynamic": Mock(nats=-nats, stderr=0.25)}
+    told = _beside_the_student(bounds)  # type: ignore[arg-type]
+    assert f"with pixels drawn, {words}" in told
+    assert ("are not told apart" in told) == alike
+    checks = _against_student(bounds)  # type: ignore[arg-type]
+    assert [check.met for check in checks] == [True, nats < 92.07, True, nats < 91.7]
+
+
+@pytest.mark.parametrize("means, coded, blamed", [(0.78, 0.95, True), (0.92, 0.93, False), (0.74, 0.73, False)])
+def test_what_draws_lose_is_told_step_by_step(means: float, coded: float, blamed: bool) -> None:
+    def quality(recognised: float) -> Any:
+        some = Mock(value=1.0, floor=0.1)
+        return Mock(recognised=Mock(value=recognised, floor=0.97), fid=some, kid=some, inception_score=some)
+
+    told = _draws_in_words(quality(0.74), quality(means), quality(coded))
+    steps = [f"{100 * step:.1f}".replace("-", "\N{MINUS SIGN}") for step in (means - 0.74, coded - means, 0.97 - coded)]
+    pixels, prior, decoder = steps
+    assert f"{pixels} percentage points, the prior one of {prior} and the decoder one of {decoder}" in told
+    assert ("few or no images were encoded" in told) == blamed
+
+
+def test_what_an_examination_finds_stands_by_name_in_the_table_and_with_its_evidence_in_the_text() -> None:
+    verdict = Verdict("late rise", "warning", "it ends above its best", "advice", 9)
+    found = Mock(verdicts=lambda: [verdict], outcome={"reason": "epochs"}, health=Mock(healthy=("spikes",)))
+    best = {"0.01": 92.6, "0.001": 80.06}
+    told = _rate_in_words("0.01", found, best)
+    assert "12.54 nats above that of 0.001: beside it, it is too large" in told
+    assert "Late rise (steps of that size overshoot): it ends above its best." in told
+    well = Mock(verdicts=list, outcome={"reason": "epochs"}, health=Mock(healthy=("spikes",)))
+    assert _rate_in_words("0.001", well, best) == "The best of those tried. The examination found nothing."
+    assert "too small" in _rate_in_words("0.00001", well, {**best, "0.00001": 166.0})
+    assert [plain(rate) for rate in ("1e-05", "0.01", "1e+30")] == ["0.00001", "0.01", "1e+30"]
 
 
 @contextmanager
@@ -88,10 +143,18 @@ def test_the_page_shows_its_pictures_and_needs_no_network(page: str) -> None:
 
 
 @needs_mnist
+def test_each_training_says_where_it_ended_and_by_which_thresholds_it_was_examined(page: str) -> None:
+    assert page.count("In the last epoch (1) the minibatches average") == 3
+    for rule in ("divergence", "spikes", "oscillation", "late rise", "learning rate too low", "over-fitting"):
+        assert f">{rule}</th>" in page
+
+
+@needs_mnist
 def test_references_are_listed_but_not_judged(page: str) -> None:
     assert "92.07 nats" in page and "78.8 nats" in page and "92.9 nats" in page
-    assert page.count("not judged") == 8
-    assert "Trained too briefly to be judged." in page and "are met" not in page
+    assert page.count("not judged") == 10
+    assert page.count("(ours)</td>") == 3
+    assert "Trained too briefly to be judged." in page and "Met: " not in page
 
 
 @needs_mnist
@@ -107,7 +170,7 @@ def test_numbers_of_the_chapters_are_those_of_the_runs(study: Path, page: str) -
 @needs_mnist
 def test_what_was_computed_is_reused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = {path: path.stat().st_mtime_ns for path in (study / "results").glob("*.json")}
-    assert len(results) == 8
+    assert len(results) == 9
     assert cli.main(["study", "tue2024", "--quick", "--out", str(study)]) == 0
     assert capsys.readouterr().err.count("reused") == 6
     assert results == {path: path.stat().st_mtime_ns for path in (study / "results").glob("*.json")}

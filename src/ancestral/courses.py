@@ -53,7 +53,7 @@ class Course:
     """
 
     def __init__(self, run: Run) -> None:
-        self.log = run.log()
+        self.run, self.log = run, run.log()
         if not self.log:
             raise NotComputable(f"{run.path} has no log yet: nothing was trained")
         self.per_epoch = -(-run.record["data"]["counts"]["train"] // run.settings.training.batch_size)
@@ -73,6 +73,24 @@ class Course:
         curve = self.curve(split, name, "")
         later = (value for step, value in zip(curve.steps, curve.values, strict=True) if step >= epoch)
         return float(next(later, curve.values[-1]))
+
+    def epoch_means(self, name: str) -> Curve:
+        """A quantity of the training minibatches, as they were used: its mean over all images of each epoch.
+
+        A reading is the mean over the images since the one before, which may be a single minibatch.
+        """
+        images, batch = self.run.record["data"]["counts"]["train"], self.run.settings.training.batch_size
+        sums: dict[int, float] = {}
+        counts: dict[int, int] = {}
+        before = 0
+        for line in self.log:
+            if (line.split, line.name) == ("train", name):
+                epochs, steps = divmod(line.step, self.per_epoch)
+                seen = epochs * images + steps * batch
+                sums[line.epoch] = sums.get(line.epoch, 0.0) + (seen - before) * line.value
+                counts[line.epoch] = counts.get(line.epoch, 0) + seen - before
+                before = seen
+        return Curve("train", list(sums), [sums[epoch] / counts[epoch] for epoch in sums])
 
     def both(self, name: str) -> list[Curve]:
         """Training and held-out curves of one quantity; evaluated training images stand for minibatches."""
@@ -94,7 +112,8 @@ def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
     title = f"{IN_WORDS[main]}, nats per {run.data.space.noun.removesuffix('s')}"
     parts = [name for name in ("reconstruction", "kl") if ("train", name) in course.known and name != main]
     if parts:
-        return small_multiples([(title, course.both(main)), *((IN_WORDS[name], course.both(name)) for name in parts)])
+        panels = [(f"{IN_WORDS[name]}, nats", course.both(name)) for name in parts]
+        return small_multiples([(title, course.both(main)), *panels])
     best = run.outcome.get("best_step")
     marks = [(best / course.per_epoch, "best")] if best else None
     floor = None if run.data.entropy is None else [(run.data.entropy, "entropy of the target")]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 TRIALS = 1000
 ROWS = 2000  # images coded and counted together
-SHOWN, SHOWN_DRAWS = 10, 100  # of each kind in the picture, and latent draws of their bounds
+SHOWN, COLUMNS, SHOWN_DRAWS = 10, 5, 100  # of each kind in the picture, in a row of it, and draws of their bounds
 Calibration = Literal["valid", "test"]
 Progress = Callable[[int, int], None]
 
@@ -116,6 +116,7 @@ def detect_run(
         trials=trials,
         calibrated_on="valid" if calibrate == "valid" and len(data.dataset.valid) else "test",
         drift=drift(split["log_prob"][0], split["log_prob"][1], seed),
+        calibration=len(raw[0]),
         counts=(len(natural), len(anomalies)),
         nats=(natural.mean().item(), anomalies.mean().item()),
         auroc={name: auroc(*parts[1:]) for name, parts in split.items()},
@@ -171,7 +172,7 @@ def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
     natural = pools.natural.images[:count]
     images = PixelBatches(torch.cat([natural, frankenstein(pools.source, seed, count).images]), data.space)
     values, method = log_probs(model, images, SHOWN_DRAWS)
-    columns = next(n for n in range(min(count, SHOWN), 0, -1) if count % n == 0)  # no row of both kinds
+    columns = next(n for n in range(COLUMNS, 0, -1) if count % n == 0)  # no row of both kinds
     kind = "exact" if isinstance(model, ExactModel) else "a lower bound on log p(x)"
     return image_grid(
         data.space.to_unit(images.first(2 * count)),

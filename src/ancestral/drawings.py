@@ -101,21 +101,25 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
     )
 
 
-def percentile_grid(side: int = MANIFOLD_SIDE) -> tuple[Tensor, Tensor]:
-    """The standard normal's percentiles (1/2)/(S+1), (3/2)/(S+1), ..., shape (S,), and all pairs, shape (S * S, 2)."""
-    axis = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / (side + 1))
+def percentile_grid(side: int = MANIFOLD_SIDE, cells: int | None = None) -> tuple[Tensor, Tensor]:
+    """The standard normal's percentiles (1/2)/C, (3/2)/C, ..., shape (S,), and all pairs, shape (S * S, 2).
+
+    Args:      side: S. cells: C. By default C = S: the middles of cells of equal mass, as far to either side. Where a
+               coursework divides by S + 1, the uppermost of its cells is left out.
+    """
+    axis = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / (cells or side))
     second, first = torch.meshgrid(axis, axis, indexing="ij")
     return axis, torch.stack([first, second], -1).flatten(0, 1)
 
 
-def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0) -> Figure:
+def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0, cells: int | None = None) -> Figure:
     """E[x | z] over a grid of a two-dimensional latent space, at the standard normal's percentiles, so that each cell
-    stands for about the same share of the prior."""
+    stands for the same share of the prior. cells: as in `percentile_grid`."""
     model = run.load()
     latents = getattr(run.settings.model, "latents", None)
     if latents != 2 or not isinstance(model, Decodes):
         raise NotComputable(f"a manifold needs a decoder with 2 latents; this {type(model).__name__} has {latents}")
-    axis, z = percentile_grid(count)
+    axis, z = percentile_grid(count, cells)
     with torch.no_grad():
         images = model.decode(z.to(model.dtype))
     return manifold_grid(_grey(run, images), axis_values=axis.tolist(), title="the latent manifold")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 10_000
 AT_ONCE = 500  # samples drawn together
-ROW = 12  # samples of a run in a picture
+ROW = 12  # samples of a run in a picture, unless asked for more or fewer
 Progress = Callable[[int, int], None]
 
 
@@ -142,6 +142,15 @@ def _assessed(view: View, samples: Tensor, whole: ImageDataset, recogniser: Reco
     )
 
 
+def recognised(data: RunData, images: Tensor) -> Recognition:
+    """What the frozen network sees in images of a run's data.
+
+    Args:      images: grey values in [0, 1], shape (N, *event_shape).
+    Raises:    InputError: the data have no labels.
+    """
+    return _look(recogniser_for(_whole(data)), images)
+
+
 def stored_quality(run: Run) -> list[Quality]:
     """What was measured of a run's samples so far.
 
@@ -151,19 +160,30 @@ def stored_quality(run: Run) -> list[Quality]:
     return [Quality.from_json(record) for record in records]
 
 
-def sample_rows(runs: Sequence[Run], *, means: bool = False, threshold: bool = False, seed: int = 0) -> Figure:
+def sample_rows(
+    runs: Sequence[Run],
+    *,
+    titles: Sequence[str] = (),
+    count: int = ROW,
+    means: bool = False,
+    threshold: bool = False,
+    seed: int = 0,
+) -> Figure:
     """One picture with a row of samples of each run, none picked.
 
+    Args:      titles: of the rows; the names of the runs' folders unless given. count: samples of each.
     Raises:    InputError: as `View`, or images of different sizes.
     """
     rows: list[Tensor] = []
     for run in runs:
         model = run.load()
-        rows.append(_view(model, run.data, means, threshold).drawn(model, ROW, seed))
+        rows.append(_view(model, run.data, means, threshold).drawn(model, count, seed))
     shapes = {tuple(row.shape[1:]) for row in rows}
     if len(shapes) > 1:
         raise InputError(f"images of different sizes make no common picture: {sorted(shapes)}")
-    return image_grid(torch.cat(rows), columns=ROW, row_titles=[run.path.name for run in runs], title="samples")
+    return image_grid(
+        torch.cat(rows), columns=count, row_titles=titles or [run.path.name for run in runs], title="samples"
+    )
 
 
 def _view(model: Model, data: RunData, means: bool, threshold: bool) -> View:

@@ -1,4 +1,4 @@
-"""What detections found, as tables and pictures: of one run, and the power of several side by side."""
+"""What detections found, as pictures: of one run, and the power of several side by side."""
 
 from __future__ import annotations
 
@@ -8,62 +8,17 @@ from typing import TYPE_CHECKING, Literal
 
 from ancestral.detecting import Detection
 from ancestral.errors import InputError
-from ancestral.evaluation.detection import SCORES, Share
+from ancestral.evaluation.detection import SCORES
 from ancestral.evaluation.detection_record import POWER, DetectionRecord
+from ancestral.evaluation.shares import Share, share_of_batches
 from ancestral.figures.histograms import histograms_and_shares
 from ancestral.figures.series import Curve
 from ancestral.figures.shares import Shares, share_panels
-from ancestral.report import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Named = Sequence[tuple[str, DetectionRecord]]
-
-
-def detection_tables(found: DetectionRecord) -> list[Table]:
-    """The scores of single images, and the batch test by log p, as tables."""
-    by_image = [
-        [SCORES[name], f"{value:.4f}", f"{stderr:.4f}", str(found.size_of_power(name) or "-")]
-        for name, (value, stderr) in found.auroc.items()
-    ]
-    header = ["score", "AUROC", "± s.e.", f"batch for {POWER:.0%} power"]
-    by_batch = [
-        [str(rate.size), *_in_percent(rate.false_positives), *_in_percent(rate.power)]
-        for rate in found.rates["log_prob"]
-    ]
-    columns = ["batch", "false positives", "95 %", "power", "95 %"]
-    return [Table(header, by_image, numeric={1, 2, 3}), Table(columns, by_batch, numeric={0, 1, 2, 3, 4})]
-
-
-def power_table(named: Named, caption: str = "") -> Table:
-    """The test by log p of several runs, a row each: of single images, and at the size at which its power suffices.
-
-    False positives are shown at that size (at the largest, where no size suffices) and at the largest size.
-    """
-    rows = []
-    for name, found in named:
-        rates = found.rates["log_prob"]
-        size = found.size_of_power()
-        there = next((rate for rate in rates if rate.size == size), rates[-1])
-        value, stderr = found.auroc["log_prob"]
-        rows.append(
-            [
-                name,
-                found.against,
-                f"{found.method}, {found.kind}",
-                f"{value:.4f}",
-                f"{stderr:.4f}",
-                str(size) if size else f"> {rates[-1].size}",
-                *_in_percent(there.power),
-                *_in_percent(there.false_positives),
-                f"{rates[-1].false_positives.value:.1%} of {rates[-1].size}",
-                f"{found.drift:.2g}",
-            ]
-        )
-    header = ["model", "against", "by", "AUROC", "± s.e.", f"batch for {POWER:.0%} power", "power", "95 %"]
-    header += ["false positives", "95 %", "at the largest size", "p of calibration"]
-    return Table(header, rows, caption, numeric=set(range(3, len(header))))
 
 
 def detection_figure(found: Detection) -> Figure:
@@ -80,29 +35,50 @@ def detection_figure(found: Detection) -> Figure:
     )
 
 
-def power_figure(named: Named) -> Figure:
+def level_bands(found: DetectionRecord) -> list[tuple[float, float]]:
+    """Where 95 % of measured shares of rejected natural batches fall if the level holds; one a size of batches."""
+    pools, expected = (found.counts[0], found.calibration), round(found.alpha * found.trials)
+    sizes = [rate.size for rate in found.rates["log_prob"]]
+    return [share_of_batches(expected, found.trials, size, pools, two_sided=True).band for size in sizes]
+
+
+def widest(named: Named) -> DetectionRecord:
+    """The record of the fewest images, whose shares scatter most."""
+    return max((found for _, found in named), key=lambda found: 1 / found.calibration + 1 / found.counts[0])
+
+
+def power_note(named: Named) -> str:
+    """What the shades of a figure of power mean."""
+    found = widest(named)
+    return (
+        f"Shaded: 95 % intervals of the power over {found.trials:,} batches and other anomalous images; beneath, where "
+        f"95 % of measurements fall if the level asked for, {found.alpha:.1%}, holds: large batches of "
+        f"{found.counts[0]:,} images have many in common, so that their shares scatter more."
+    )
+
+
+def power_figure(named: Named, noted: bool = True) -> Figure:
     """Power of the batch test by its size, of several runs, with its 95 % interval; and beneath, how many natural
     batches each rejects, with the band in which 95 % of such measurements fall where the level holds.
 
-    Args:      named: (name, record), of one kind of anomalies and one level.
+    Args:      named: (name, record), of one kind of anomalies and one level. noted: with `power_note` beneath.
     Raises:    InputError: none, or of several kinds or levels.
     """
-    asked = {(found.against, found.alpha, found.trials) for _, found in named}
-    if len(asked) != 1:
+    if len({(found.against, found.alpha, found.trials) for _, found in named}) != 1:
         raise InputError("power is compared against one kind of anomalies, at one level, over as many trials")
-    against, alpha, trials = asked.pop()
-    low, high = Share(round(alpha * trials), trials).interval
+    found = widest(named)
+    low, high = zip(*level_bands(found), strict=True)
+    steps = [rate.size for rate in found.rates["log_prob"]]
     power = [_curve(name, found, "power") for name, found in named]
     alarms = [_curve(name, found, "false_positives", band=False) for name, found in named]
     return share_panels(
         [
             Shares("batches found out", power, (POWER,)),
-            Shares("natural batches rejected", alarms, (alpha,), (low, high)),
+            Shares("natural batches rejected", alarms, (found.alpha,), (steps, low, high)),
         ],
         xlabel="images in a batch",
-        title=f"{Path(against).name}: power of a test of batches by log p",
-        note=f"Shaded: 95 % intervals over {trials:,} batches; beneath, where measurements fall if the level asked "
-        f"for, {alpha:.1%}, holds.",
+        title=f"{_named(found.against)}: power of a test of batches by log p",
+        note=power_note(named) if noted else "",
     )
 
 
@@ -121,6 +97,6 @@ def _curve(
     return Curve(label, sizes, values, (low, high) if band and plain else None, "line" if plain else "dashed")
 
 
-def _in_percent(share: Share) -> list[str]:
-    low, high = share.interval
-    return [f"{share.value:.1%}", f"{low:.1%}-{high:.1%}"]
+def _named(against: str) -> str:
+    name = Path(against).name
+    return name[:1].upper() + name[1:]

@@ -116,7 +116,14 @@ def render_report(report: Report) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(paragraphs=_paragraphs, pieces=_pieces, plain=_plain, picture=_picture)
+    filters = {
+        "paragraphs": _paragraphs,
+        "pieces": _pieces,
+        "plain": _plain,
+        "sentence": _sentence,
+        "picture": _picture,
+    }
+    environment.filters.update(filters)
     return environment.from_string(template).render(report=report, contents_from=CONTENTS_FROM)
 
 
@@ -183,6 +190,11 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
                 continue
             for mark in re.findall(MARK, piece):
                 yield "sup" if mark[0] == "^" else "sub", mark[1:].strip("{}").replace("-", "\N{MINUS SIGN}")
+
+
+def _sentence(text: str) -> str:
+    """The same with a capital, if it begins with a word (and not with a symbol or a name in code)."""
+    return text[:1].upper() + text[1:] if re.match(r"[a-z]{2}", text) else text
 
 
 def _plain(text: str) -> str:

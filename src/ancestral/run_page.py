@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral import drawings
-from ancestral.bracketing import CONDITIONS, Bracket, stored_bracket
-from ancestral.data.pixels import SPACES
+from ancestral.bracketing import CONDITIONS, stored_bracket
 from ancestral.detecting import stored_detections
 from ancestral.errors import InputError
-from ancestral.evaluation.quality import MEASURES, Quality
+from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
 from ancestral.measuring import stored_quality
 from ancestral.models.kinds import ExactModel, LatentModel, Model
-from ancestral.powers import power_table
 from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.run import Run
 from ancestral.scoring import entropy_in_words, target_score
 from ancestral.settings.families import flags_of
+from ancestral.tables.detections import DETECTION_CAPTION, power_table
+from ancestral.tables.quality import QUALITY_CAPTION, quality_table
+from ancestral.tables.scores import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, decimals_for, score_table
 
 CAPTIONS = {
     "samples": "Draws from the model, the first of them, none picked.",
@@ -53,8 +54,9 @@ CAPTIONS = {
     "the right half comes as a surprise.",
     "split": "What the score of test images is a sum of, beside that of images made of halves of different classes; "
     "where latents have a divergence each, how much each takes.",
-    "deformation": "Lines of equal coordinates in the latent plane and where they lie among the data, and the other "
-    "way round: where lines crowd, the flow packs probability together.",
+    "deformation": "Above, lines of equal coordinates in the latent plane and where they lie among the data: where "
+    "they crowd, density is raised. Beneath, lines among the data and where they lie in the latent plane: where they "
+    "crowd, the data's density is low.",
 }
 
 
@@ -92,65 +94,6 @@ def draw_all(run: Run) -> dict[str, Path]:
         drawn[name] = run.figures / f"{name}.png"
         save_figure(figure, drawn[name])
     return drawn
-
-
-def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
-    """Scores with everything that makes them comparable or not, one row each; what all share stands in the caption."""
-    header = ["model", "nats", "± s.e.", "bits/dim", "kind", "method", "scored on"]
-    rows = [
-        [
-            name,
-            f"{score.nats:.{_decimals(score.dimensions)}f}",
-            f"{score.stderr:.{_decimals(score.dimensions)}f}",
-            f"{score.bits_per_dim:.4f}",
-            score.kind_in_words,
-            score.method,
-            f"{score.space}; {score.split}, {score.count:,} {_noun(score)}",
-        ]
-        for name, score in named
-    ]
-    if len({row[-1] for row in rows}) == 1:
-        caption = " ".join(filter(None, [caption, f"Scored on: {rows[0][-1]}."]))
-        header, rows = header[:-1], [row[:-1] for row in rows]
-    return Table(header, rows, caption, numeric={1, 2, 3})
-
-
-def bracket_table(record: Bracket, caption: str = "") -> Table:
-    """Bounds of a run on images of its own and on test images, and how far each lies below the annealed one."""
-    header = ["scored on", "kind", "method", "nats", "± s.e.", "below AIS", "± s.e."]
-    rows = [
-        [
-            f"{score.count} {score.split} {_noun(score)}",
-            score.kind_in_words,
-            score.method,
-            f"{score.nats:.3f}",
-            f"{score.stderr:.3f}",
-            f"{rung.gap:.3f}" if rung.gap else "",
-            f"{rung.gap_stderr:.3f}" if rung.gap else "",
-        ]
-        for rung in record.rungs
-        for score in (rung.score,)
-    ]
-    return Table(header, rows, caption, numeric={3, 4, 5, 6})
-
-
-def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Table:
-    """Sample quality, a column for each run, and last the same measures of real images, which are the floor; a row
-    for each where there are many."""
-    real: dict[tuple[str, ...], Quality] = {}
-    for _, record in named:
-        real.setdefault(tuple(_in_measure(record, name, 1) for name in COMMON_FLOORS), record)
-    header = ["", *(name for name, _ in named), *["real images"] * len(real)]
-    rows = [
-        [title, *(_with_own_floor(record, name) for _, record in named), *(_floor(r, name) for r in real.values())]
-        for name, title in MEASURES.items()
-    ]
-    if len(real) > 1:  # else the line on the conditions says it for all
-        rows.append(["pixels", *(r.space for _, r in named), *(r.space for r in real.values())])
-        rows.append(["images", *(f"{r.count} {r.drawn}" for _, r in named), *(str(r.count) for r in real.values())])
-    if len(named) > MOST_COLUMNS:
-        header, *rows = [list(line) for line in zip(header, *rows, strict=True)]
-    return Table(header, rows, caption, numeric=set(range(1, len(header))))
 
 
 def write_run_page(run: Run, redraw: bool = True) -> Path:
@@ -196,32 +139,6 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     return path
 
 
-SCORE_CAPTION = (
-    "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
-    "(smaller is better). Where it is a lower bound, the true nats are at least that, and the true bits at most."
-)
-
-
-BRACKET_CAPTION = (
-    "Mean log-probability in nats. The last columns say how far each bound lies below the lower bound of annealed "
-    "importance sampling on the same images, image by image; the upper bound lies above it."
-)
-MOST_COLUMNS = 5  # of runs; more stand in rows
-QUALITY_CAPTION = (
-    "Small is good for FID, KID and class KL, large for the others. The last entry holds the same measures of real "
-    "images: no model can be expected to do better. Near copies, and the distance of pixels to the nearest training "
-    "image, should be as for test images, which stand in brackets."
-)
-DETECTION_CAPTION = (
-    "AUROC: how often an anomalous image is less probable than a natural one. Beside it the smallest batch tried that "
-    "is found out 95 times in 100, and how often a batch of natural images of that size is taken for one that does not "
-    "belong."
-)
-OWN_FLOORS = ("near_copies", "nearest")  # they depend on which images a run was trained on
-COMMON_FLOORS = tuple(name for name in MEASURES if name not in OWN_FLOORS)
-FORMATS = {"recognised": "{:.1%}", "near_copies": "{:.1%}", "classes": "{:.0f}", "kid": "{:.4f}", "class_kl": "{:.4f}"}
-
-
 def _bracket_section(run: Run) -> list[Section]:
     """The bracket around log p(x), where one was found."""
     found = stored_bracket(run)
@@ -248,20 +165,6 @@ def _detection_section(run: Run) -> list[Section]:
     return [Section("What does not belong", conditions, tables=[table])]
 
 
-def _in_measure(record: Quality, name: str, which: int) -> str:
-    """One value (0) or its floor (1) in words."""
-    return FORMATS.get(name, "{:.3f}").format(getattr(record, name)[which])
-
-
-def _with_own_floor(record: Quality, name: str) -> str:
-    value = _in_measure(record, name, 0)
-    return f"{value} ({_in_measure(record, name, 1)})" if name in OWN_FLOORS else value
-
-
-def _floor(record: Quality, name: str) -> str:
-    return "" if name in OWN_FLOORS else _in_measure(record, name, 1)
-
-
 def _health(run: Run) -> list[Section]:
     """What the log shows of the training's health, where it was examined."""
     found = run.health
@@ -272,18 +175,9 @@ def _health(run: Run) -> list[Section]:
     return [Section("Health of the training", found.summary, tables=tables)]
 
 
-def _noun(score: Score) -> str:
-    return "points" if score.space.endswith(SPACES["points"]) else "images"
-
-
-def _decimals(dimensions: int) -> int:
-    """Of nats: a thousandth matters to a point, not to an image."""
-    return 4 if dimensions <= 2 else 2
-
-
 def _in_words(score: Score) -> str:
     bits = f" = {score.bits_per_dim:.4f} bits/dim" if score.dimensions <= 2 else ""
-    return f"{score.nats:.{_decimals(score.dimensions)}f} nats{bits}, {score.kind_in_words} ({score.method})"
+    return f"{score.nats:.{decimals_for(score.dimensions)}f} nats{bits}, {score.kind_in_words} ({score.method})"
 
 
 def _lead(run: Run) -> str:
@@ -294,7 +188,7 @@ def _lead(run: Run) -> str:
         "diverged": f"The training diverged: {run.outcome.get('detail')}.",
     }
     selected = run.outcome.get("best_value")
-    decimals = _decimals(math.prod(run.record["data"]["event_shape"]))
+    decimals = decimals_for(math.prod(run.record["data"]["event_shape"]))
     best = (
         f" The weights kept are those with the best validation value, {selected:.{decimals}f} nats." if selected else ""
     )

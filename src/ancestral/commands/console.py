@@ -54,7 +54,7 @@ def score_one(run: Any, samples: int, split: str, from_prior: bool, count: int |
 
 
 def show_scores(named: list[tuple[str, Any]], as_json: bool) -> None:
-    from ancestral.run_page import score_table
+    from ancestral.tables.scores import score_table
 
     if as_json:
         print_json([{"run": name, **score.to_json()} for name, score in named])
@@ -71,6 +71,8 @@ def print_table(shown: Any) -> None:
     for row in shown.rows:
         table.add_row(*row)
     console().print(table)
+    if shown.caption:
+        console().print(shown.caption, markup=False, highlight=False, soft_wrap=True)
 
 
 def say_floors(runs: list[Any]) -> None:

@@ -89,7 +89,8 @@ def quality(
     from ancestral.figures.style import save_figure
     from ancestral.measuring import measure_run, sample_rows
     from ancestral.progress import counter
-    from ancestral.run_page import quality_table, write_run_page
+    from ancestral.run_page import write_run_page
+    from ancestral.tables.quality import quality_table
 
     refuse_below_one(count)
     if picture is not None and picture.suffix != ".png":
@@ -150,7 +151,8 @@ def bracket(
     from ancestral.bracketing import bracket_run
     from ancestral.evaluation.ais import Annealing
     from ancestral.progress import counter
-    from ancestral.run_page import bracket_table, write_run_page
+    from ancestral.run_page import write_run_page
+    from ancestral.tables.scores import bracket_table
 
     (opened,) = opened_runs((run,))
     plan = Annealing(temperatures, chains, leapfrogs, start)

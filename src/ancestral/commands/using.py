@@ -189,9 +189,10 @@ def detect(
     """
     from ancestral.detecting import detect_run
     from ancestral.figures.style import save_figure
-    from ancestral.powers import detection_figure, detection_tables, power_figure, power_table
+    from ancestral.powers import detection_figure, power_figure
     from ancestral.progress import counter
     from ancestral.run_page import write_run_page
+    from ancestral.tables.detections import DETECTION_CAPTION, detection_tables, power_table
 
     if samples < 0:
         raise InputError(f"--samples {samples}: give a number of draws per image")
@@ -211,6 +212,8 @@ def detect(
     else:
         for table in detection_tables(alone) if alone else [power_table(named)]:
             print_table(table)
+        if not alone:
+            say(DETECTION_CAPTION)
     for name, found in named:
         for line in found.conditions:
             say(line if alone else f"{name}: {line}")

@@ -92,8 +92,8 @@ def collapse(case: Case) -> Verdict | None:
     seen += [] if covered is None else [f"coverage {covered:.2g}"]
     seen += [] if thin is None else [f"dimension {thin:.2g}"]
     seen += [] if modes is None else [f"{modes:.0f} of {classes or 'the'} classes reached"]
-    seen += [] if shift is None else [f"brightness {shift:+.2f} standard deviations" + _shade(spread, shift)]
-    healthy = "draws from the data have diversity and dimension 1, coverage 0.97"
+    seen += [] if shift is None else [f"brightness {shift:+.2f} standard deviations" + _shade(shift)]
+    healthy = "draws from the data have diversity and dimension 1, coverage about 0.9"
     evidence = f"at {case.at(step)}: {', '.join(seen)}; {healthy}"
     return Verdict("GAN collapse", "failure" if failed else "warning", evidence, _STEADIER, step)
 
@@ -106,11 +106,11 @@ def _last(case: Case, name: str) -> float | None:
     return None if curve is None or not len(curve) else float(curve.values[-1])
 
 
-def _shade(spread: float, shift: float) -> str:
-    """What images without diversity look like."""
-    if spread >= ALIKE or abs(shift) < OFF_BRIGHTNESS / 2:
+def _shade(shift: float) -> str:
+    """Which way the mean pixel is off. How dark or bright single pixels are it does not say."""
+    if abs(shift) < OFF_BRIGHTNESS / 2:
         return ""
-    return " (all dark)" if shift < 0 else " (all bright)"
+    return " (darker than the data)" if shift < 0 else " (brighter than the data)"
 
 
 def saturation(case: Case) -> Verdict | None:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ancestral.errors import InputError
+from ancestral.evaluation.shares import Share, share_of_batches
 from ancestral.numerics import seed_for
 
 SCORES = {
@@ -29,7 +30,6 @@ SCORES = {
 PNG_FRAME = 57  # bytes of a PNG file that say nothing of its pixels: signature, header, frames of data and end
 NULL_DRAWS = 20_000  # the p-value of a batch is a multiple of 1 / (this + 1)
 DRIFT_DRAWS = 1999  # for a batch of thousands
-NORMAL_95 = 1.959964
 ROUNDING = 1e-12
 
 
@@ -231,38 +231,26 @@ def largest_batch(natural: Tensor, anomalous: Tensor) -> int:
 
 
 @dataclass(frozen=True)
-class Share:
-    """So many of so many trials, with an interval that holds the true probability with 95 % confidence.
-
-    Reference: Wilson, 1927.
-    Example:
-        >>> Share(50, 1000).value, [round(side, 4) for side in Share(50, 1000).interval]
-        (0.05, [0.0381, 0.0653])
-    """
-
-    count: int
-    trials: int
-
-    @property
-    def value(self) -> float:
-        return self.count / self.trials
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Lower and upper end; trials count as independent."""
-        n, p, z = self.trials, self.value, NORMAL_95
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return max(0.0, centre - half), min(1.0, centre + half)
-
-
-@dataclass(frozen=True)
 class Rate:
     """How a test of batches of one size does: rejected natural batches and rejected anomalous ones."""
 
     size: int
     false_positives: Share
     power: Share
+
+    @classmethod
+    def counted(cls, size: int, rejected: tuple[int, int], trials: int, pools: tuple[int, int, int]) -> Rate:
+        """Of counts of rejected natural and anomalous batches. pools: images of calibration, natural and anomalous.
+
+        The interval of false positives is of any such calibration, whose level is asked for; that of the power is of
+        this one, on other anomalous images.
+        """
+        calibration, natural, anomalous = pools
+        return cls(
+            size,
+            share_of_batches(rejected[0], trials, size, (natural, calibration), two_sided=True),
+            share_of_batches(rejected[1], trials, size, (anomalous,)),
+        )
 
 
 def rates(
@@ -280,13 +268,13 @@ def rates(
                sizes: of the batches. alpha: level asked for. trials: batches of each kind and size.
     Returns:   one a size. They are of these calibration and natural images: with others in their place the level is
                alpha on average, and by luck of the draw as if batches were shifted by about
-               sqrt(n / m + n / N) of their standard deviation.
+               sqrt(n / m + n / N) of their standard deviation, which their intervals allow for.
     Raises:    InputError: as `BatchTest`; no trials; or batches of more than a tenth of the natural or of the
                anomalous images, which would be too much alike.
     """
     if trials < 1:
         raise InputError(f"--trials {trials}: give a number of batches")
-    found = []
+    found, pools = [], (len(calibration), len(natural), len(anomalous))
     for size in sizes:
         if size > largest_batch(natural, anomalous):
             raise InputError(
@@ -298,7 +286,7 @@ def rates(
             int(test.rejects(random_batches(scores, size, trials, seed_for(seed, use, size))).sum())
             for use, scores in (("natural", natural), ("anomalous", anomalous))
         ]
-        found.append(Rate(size, Share(rejected[0], trials), Share(rejected[1], trials)))
+        found.append(Rate.counted(size, (rejected[0], rejected[1]), trials, pools))
     return found
 
 

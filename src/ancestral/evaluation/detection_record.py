@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral.evaluation.detection import Auroc, Rate, Share, size_of_power
+from ancestral.evaluation.detection import Auroc, Rate, size_of_power
 
 POWER = 0.95
 DRIFTED = 0.01  # below this p-value a person is told
@@ -19,8 +19,9 @@ class DetectionRecord:
 
     Args:      against: the anomalies. method, kind, space: of log p, as in a `Score`. pools: which images were used.
                alpha: the false-positive rate asked for. trials: batches of each kind and size. calibrated_on: valid
-               or test. drift: p-value of calibration and natural images being alike, by log p.
-               counts, nats: natural and anomalous images, and the mean of log p(x) or its bound over each.
+               or test. drift: p-value of calibration and natural images being alike, by log p. calibration: images
+               calibrated on. counts, nats: natural and anomalous images, and the mean of log p(x) or its bound over
+               each.
                auroc, rates: by score, keys of `SCORES`.
     """
 
@@ -33,6 +34,7 @@ class DetectionRecord:
     trials: int
     calibrated_on: str
     drift: float
+    calibration: int
     counts: tuple[int, int]
     nats: tuple[float, float]
     auroc: dict[str, Auroc]
@@ -43,7 +45,8 @@ class DetectionRecord:
         """What the numbers rest on, a line each; and whether the calibration fits the natural images."""
         lines = [
             f"{self.method}, {self.kind}; {self.space}; {self.pools}",
-            f"{self.trials} random batches of each kind and size; level asked for: {self.alpha:.1%}; 95 % intervals",
+            f"{self.trials} random batches of each kind and size; level asked for: {self.alpha:.1%}; 95 % intervals, "
+            "which allow for other images",
             f"calibration and natural images differ among themselves with p = {self.drift:.2g}",
         ]
         if self.drift < DRIFTED and self.calibrated_on == "valid":
@@ -58,6 +61,7 @@ class DetectionRecord:
         """The record for `--json` and for the run: a score each with its batches."""
         return {
             **{name: getattr(self, name) for name in PLAIN},
+            "calibration": self.calibration,
             "natural": self.counts[0],
             "anomalous": self.counts[1],
             "natural_nats": self.nats[0],
@@ -91,18 +95,21 @@ class DetectionRecord:
         """
         try:
             trials, scores = int(record["trials"]), record["scores"]
+            counts = int(record["natural"]), int(record["anomalous"])
+            calibration = int(record["calibration"])
 
-            def share(value: float) -> Share:
-                return Share(round(value * trials), trials)
+            def rejected(batch: dict[str, Any]) -> tuple[int, int]:
+                return round(batch["false_positives"] * trials), round(batch["power"] * trials)
 
             return DetectionRecord(
                 **{name: record[name] for name in PLAIN},
-                counts=(record["natural"], record["anomalous"]),
+                calibration=calibration,
+                counts=counts,
                 nats=(record["natural_nats"], record["anomalous_nats"]),
                 auroc={one["score"]: Auroc(one["auroc"], one["stderr"]) for one in scores},
                 rates={
                     one["score"]: [
-                        Rate(batch["size"], share(batch["false_positives"]), share(batch["power"]))
+                        Rate.counted(batch["size"], rejected(batch), trials, (calibration, *counts))
                         for batch in one["batches"]
                     ]
                     for one in scores

@@ -1,7 +1,7 @@
 """The health of a training: named verdicts, from its log and a few facts.
 
 What is looked for, and how, stands with each rule: `symptoms` for trainings that minimise a meaningful loss,
-`adversarial_symptoms` for those of two networks against each other.
+`settling` for how they end, `adversarial_symptoms` for those of two networks against each other.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.errors import InputError
-from ancestral.evaluation import adversarial_symptoms, symptoms
+from ancestral.evaluation import adversarial_symptoms, settling, symptoms
 from ancestral.evaluation.evidence import Case, Facts, Line, Verdict
 
-RULES = (*adversarial_symptoms.RULES, *symptoms.RULES)
+RULES = (*adversarial_symptoms.RULES, *symptoms.RULES, *settling.RULES)
 
 
 @dataclass(frozen=True)

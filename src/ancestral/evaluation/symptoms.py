@@ -100,11 +100,15 @@ def too_low_a_rate(case: Case) -> Verdict | None:
     undiminished = not facts.cosine and fall > max(AS_BEFORE * before, UNDIMINISHED * whole)
     if whole <= 0 or fall < CERTAIN * curve.noise or not (steady or undiminished):
         return None
+    beside = (
+        f"{'more than' if fall > before else 'hardly less than'} the {before:.3g} of the quarter before: it is not done"
+        if undiminished
+        else f"where a straight line would have fallen by {whole / 4:.3g}: it is far from flat"
+    )
     return Verdict(
         "learning rate too low",
         "warning",
-        f"{name} still falls steadily: by {fall:.3g} of its {whole:.3g} nats in the last quarter of the way "
-        f"({before:.3g} in the quarter before; a straight line: {whole / 4:.3g}), at rate {facts.learning_rate:g}",
+        f"{name} fell by {fall:.3g} nats in the last quarter of the {'way' if facts.cosine else 'training'}, {beside}",
         "Raise --learning-rate, or train for more --epochs",
         int(quarter),
     )
@@ -124,7 +128,7 @@ def divergence(case: Case) -> Verdict | None:
         if curve.first_infinite is not None:
             evidence = f"{name} is not finite at {case.at(curve.first_infinite)}"
             return Verdict("divergence", "failure", evidence, CALMER, curve.first_infinite)
-        if curve is case.held and _still_learning(case, curve):
+        if curve is case.held and still_learning(case, curve):
             continue
         gain, rise = start - curve.best, curve.end - curve.best
         if len(curve) >= WINDOW and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
@@ -143,7 +147,7 @@ def divergence(case: Case) -> Verdict | None:
     return None
 
 
-def _still_learning(case: Case, held: Curve) -> bool:
+def still_learning(case: Case, held: Curve) -> bool:
     """Whether the training loss went on falling, below its beginning, after the held-out curve was at its best."""
     loss = case.loss
     return len(loss) >= WINDOW and loss.end < loss.level(held.best_step) and loss.end < case.beginning
@@ -159,7 +163,7 @@ def over_fitting(case: Case) -> Verdict | None:
     held = case.held
     assert held is not None and case.criterion is not None
     gain, rise = case.held_beginning - held.best, held.end - held.best
-    if rise <= max(RISE * gain, CERTAIN * held.noise) or not _still_learning(case, held):
+    if rise <= max(RISE * gain, CERTAIN * held.noise) or not still_learning(case, held):
         return None
     kept = case.criterion[0] == "valid"
     return Verdict(
@@ -258,7 +262,7 @@ def _minimises(case: Case) -> bool:
     return not case.adversarial
 
 
-def _holds_out(case: Case) -> bool:
+def holds_out(case: Case) -> bool:
     return not case.adversarial and case.held is not None
 
 
@@ -279,13 +283,13 @@ RULES = (
     Rule("spikes", _minimises, lambda case: len(case.loss) >= MIN_READINGS, spikes),
     Rule(
         "oscillation",
-        _holds_out,
+        holds_out,
         lambda case: case.held is not None and len(case.held) >= MIN_SWINGS,
         oscillation,
     ),
     Rule(
         "over-fitting",
-        _holds_out,
+        holds_out,
         lambda case: case.held is not None and len(case.held) >= MIN_HELD,
         over_fitting,
     ),

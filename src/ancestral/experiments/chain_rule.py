@@ -29,8 +29,9 @@ class Chain:
 
     Attributes: states: images summed over. total: sum of p(x). gap: the largest difference between a conditional that
                 the network gives and the one that follows from the table of all p(x). unmasked_total: the sum for
-                the same weights without masks. sees: which hidden unit sees which pixel, shape (H, D). reach: the
-                largest |d output of pixel i / d pixel j| over all images, shape (D, D).
+                the same weights without masks. sees: which hidden unit sees which pixel, shape (H, D). direct: which
+                output sees which pixel past the hidden units, shape (D, D). reach: the largest
+                |d output of pixel i / d pixel j| over all images, by either way, shape (D, D).
     """
 
     states: int
@@ -38,6 +39,7 @@ class Chain:
     gap: float
     unmasked_total: float
     sees: Tensor
+    direct: Tensor
     reach: Tensor
 
 
@@ -53,7 +55,7 @@ def chain_rule_holds(seed: int = 0) -> Chain:
     pixels = SIDE * SIDE
     x = torch.tensor(list(itertools.product((0.0, 1.0), repeat=pixels)), dtype=torch.float64)  # (2^D, D)
     images = x.view(-1, *model.event_shape)
-    degrees = model.layers[0].degrees[0]  # type: ignore[union-attr, index]
+    degrees, positions = model.layers[0].degrees[0], model.positions[0]  # type: ignore[union-attr, index]
     with torch.no_grad():
         p = model.log_prob(images).exp()
         on = model.conditionals(images).mean.flatten(1)  # p(x_d = 1 | x_<d)
@@ -63,22 +65,25 @@ def chain_rule_holds(seed: int = 0) -> Chain:
         p.sum().item(),
         _largest_gap(p, on),
         unmasked.sum().item(),
-        (model.positions[0][None, :] <= degrees[:, None]).double(),
+        (positions[None, :] <= degrees[:, None]).double(),
+        (positions[None, :] < positions[:, None]).double(),
         _reach(model, x),
     )
 
 
 def masks_figure(found: Chain) -> Figure:
-    """What the hidden units see, and what a change of each pixel does to each output."""
-    pixels = [f"p(x{d + 1} | ...)" for d in range(len(found.reach))]
+    """What the hidden units and the outputs see, and what a change of each pixel does to each output."""
+    outputs = [f"p(x{d + 1} | ...)" for d in range(len(found.reach))]
     units = [f"unit {h + 1}" for h in range(len(found.sees))]
     return heat_tables(
         [
-            HeatTable("what each hidden unit sees: 1, or 0", found.sees, units),
-            HeatTable("derivative of each output by each pixel", found.reach / found.reach.max(), pixels),
+            HeatTable("mask: which pixels a hidden unit sees", found.sees, units),
+            HeatTable("mask: which pixels an output sees directly", found.direct, outputs),
+            HeatTable("derivative of each output by each pixel", found.reach / found.reach.max(), outputs),
         ],
         quantity="size, the largest being 1",
         xlabel="pixel",
+        zeros="Grey: exactly 0.",
     )
 
 

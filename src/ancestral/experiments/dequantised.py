@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 
-from ancestral.figures.curves import learning_curves
+from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.series import Curve
 
 if TYPE_CHECKING:
@@ -108,17 +108,19 @@ def _fit(
 
 
 def dequantised_figure(found: Dequantised) -> Figure:
-    """Both mean log-densities over the updates, under the best discrete log-likelihood."""
+    """Both mean log-densities over the updates, under the best discrete log-likelihood; then closer, without the one
+    that grows for ever."""
     updates = range(1, len(found.points) + 1)
-    return learning_curves(
-        [
-            Curve("on the values", updates, found.points),
-            Curve("probability of the cells, with noise", updates, found.cells, style="dashed"),
-            Curve("with noise", updates, found.noisy),
-        ],
+    with_noise = [
+        Curve("best discrete model", [1, len(updates)], [found.ceiling] * 2, style="dashed"),
+        Curve("with noise, probability of the cells", updates, found.cells),
+        Curve("with noise, density", updates, found.noisy),
+    ]
+    return small_multiples(
+        [("all", [*with_noise, Curve("values as they are, density", updates, found.points)]), ("closer", with_noise)],
         xlabel="updates",
-        title="mean log-density of five grey levels, nats",
-        reference=[(found.ceiling, "best discrete model")],
+        ylabel="mean logarithm, nats",
+        title=f"a density fitted to {len(found.shares)} grey levels",
         ylim=None,
     )
 
@@ -130,6 +132,7 @@ def learned_density_figure(found: Dequantised) -> Figure:
     return learning_curves(
         [Curve("shares", edges, heights), Curve("learned with noise", found.x, found.density, style="dashed")],
         xlabel="grey level",
+        ylabel="probability of a level; density",
         title="a density fitted to grey levels with uniform noise",
         ylim=None,
     )

@@ -26,7 +26,8 @@ class Estimates:
     """One divergence found in three ways, nats.
 
     Attributes: closed: sum_d (s_d^2 + m_d^2 - 1 - log s_d^2) / 2. quadrature: the integrals of the latents, added.
-                draws, nats, stderr: means of log q(z) - log p(z) over so many z ~ q, and their standard errors.
+                draws, nats, stderr: means of log q(z) - log p(z) over so many z ~ q, and their standard errors; each
+                has draws of its own.
     """
 
     closed: float
@@ -39,21 +40,21 @@ class Estimates:
 def divergence_by_draws(mean: Tensor, scale: Tensor, draws: Sequence[int] = DRAWS, seed: int = 0) -> Estimates:
     """Three ways to KL(N(mean, diag scale^2) || N(0, I)).
 
-    Args:      mean, scale: m and s, shape (M,). draws: sizes of the Monte Carlo estimates; each has the former's too.
+    Args:      mean, scale: m and s, shape (M,). draws: sizes of the Monte Carlo estimates.
     Reference: Kingma and Welling, 2014, appendix B, arXiv 1312.6114.
     """
     m, s = mean.double(), scale.double()
     q, p = diagonal_gaussian(m, 2 * s.log()), diagonal_gaussian(torch.zeros_like(m), torch.zeros_like(m))
     generator = torch.Generator().manual_seed(seed)
-    z = m + s * torch.randn(max(draws), len(m), dtype=torch.float64, generator=generator)
-    gaps = q.log_prob(z) - p.log_prob(z)
-    each = [divergence_from_standard(*pair).integral for pair in zip(m.tolist(), s.tolist(), strict=True)]
+    drawn = [m + s * torch.randn(n, len(m), dtype=torch.float64, generator=generator) for n in draws]
+    gaps = [q.log_prob(z) - p.log_prob(z) for z in drawn]
+    integrals = [divergence_from_standard(*pair).integral for pair in zip(m.tolist(), s.tolist(), strict=True)]
     return Estimates(
-        kl_parts(q, p, z).sum().item(),
-        sum(each),
+        kl_parts(q, p, m).sum().item(),
+        sum(integrals),
         tuple(draws),
-        tuple(gaps[:n].mean().item() for n in draws),
-        tuple((gaps[:n].std() / math.sqrt(n)).item() for n in draws),
+        tuple(each.mean().item() for each in gaps),
+        tuple((each.std() / math.sqrt(len(each))).item() for each in gaps),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from ancestral.distributions.conditional import diagonal_gaussian, kl_parts
+from ancestral.numerics import scientific
 from ancestral.report import Table
 
 NODES, REACH = 20_001, 12.0  # of the integral: points, and standard deviations to either side of q's mean
@@ -46,5 +47,18 @@ def divergence_from_standard(mean: float, scale: float) -> Divergence:
 
 def divergence_table(found: Sequence[Divergence]) -> Table:
     """A row for each q."""
-    rows = [[f"N({f.mean:g}, {f.scale:g}²)", f"{f.closed:.6g}", f"{f.integral:.6g}", f"{f.reverse:.6g}"] for f in found]
-    return Table(["q", "KL(q || p)", "by quadrature", "KL(p || q)"], rows, "p = N(0, 1); nats.", numeric={1, 2, 3})
+    rows = [
+        [f"N({f.mean:g}, {f.scale:g}²)", *(nats_in_words(value) for value in (f.closed, f.integral, f.reverse))]
+        for f in found
+    ]
+    return Table(
+        ["q", "KL(q || p)", "by quadrature", "KL(p || q)"],
+        rows,
+        "Divergences from p = N(0, 1) and back, in nats: in closed form, and the first as an integral too.",
+        numeric={1, 2, 3},
+    )
+
+
+def nats_in_words(value: float) -> str:
+    """A divergence, from the tiny to the huge, to four or five digits."""
+    return f"{value:.5g}" if value == 0 or 1e-2 <= abs(value) < 1e5 else scientific(value, 3)

@@ -6,6 +6,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from ancestral.data.toy import PointDataset
 from ancestral.errors import InputError
 from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.run import Run
@@ -28,6 +31,11 @@ class Difference:
         """Whether it is more than three standard errors from nothing."""
         return abs(self.nats) > 3 * self.stderr
 
+    @classmethod
+    def of(cls, gaps: Tensor, method: str) -> Difference:
+        """Of differences image by image, shape (N,), nats."""
+        return cls(gaps.mean().item(), (gaps.std() / math.sqrt(len(gaps))).item(), method, len(gaps))
+
 
 def paired_difference(
     first: Run, second: Run, samples: int, count: int, progress: Callable[[int, int], None] | None = None
@@ -43,5 +51,29 @@ def paired_difference(
     images = first.data.held("test", count)
     advance = counted(progress, 2 * len(images))
     (a, method), (b, _) = (log_probs(run.load(), images, samples, progress=advance) for run in (first, second))
-    gaps = a - b
-    return Difference(gaps.mean().item(), (gaps.std() / math.sqrt(len(gaps))).item(), method, len(gaps))
+    return Difference.of(a - b, method)
+
+
+def gain_of_draws(run: Run, samples: int, count: int) -> Difference:
+    """The importance-weighted bound of so many draws minus the ELBO of a run, image by image on the first test images.
+
+    Args:      samples: latent draws per image of the former. count: of images.
+    """
+    model, images = run.load(), run.data.held("test", count)
+    (several, method), (one, _) = (log_probs(model, images, draws) for draws in (samples, 0))
+    return Difference.of(several - one, method)
+
+
+def target_difference(run: Run) -> Difference:
+    """Score of a run on its test points minus that of the density they were drawn from, point by point.
+
+    The luck of the draw is in both, and leaves no trace in the difference, whose expectation is minus the divergence
+    of the model from the density.
+
+    Raises:    InputError: the run is one of images, whose density nobody knows.
+    """
+    if not isinstance(run.data.dataset, PointDataset):
+        raise InputError(f"{run.path}: only points are drawn from a density that is known")
+    points = run.data.held("test")
+    found, method = log_probs(run.load(), points)
+    return Difference.of(found - run.data.dataset.density.log_prob(run.data.dataset.test.images), method)

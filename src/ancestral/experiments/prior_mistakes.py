@@ -48,7 +48,7 @@ def mixed_per_dimension(prior: GaussianMixture) -> Distribution:
 
 
 def variance_as_scale(prior: GaussianMixture) -> GaussianMixture:
-    """exp(log-variance) taken for the standard deviation of each component."""
+    """exp(log-variance) taken for the standard deviation of each component: right only where every variance is one."""
     return GaussianMixture(prior.log_weights, prior.means, 2 * prior.log_variances)
 
 

@@ -1,9 +1,13 @@
-"""How fast a model draws: what a sample costs, whatever its likelihood."""
+"""How fast a model draws: what a sample costs, whatever its likelihood, and on which machine."""
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from statistics import median
+
+import torch
 
 from ancestral.models.kinds import Model
 from ancestral.numerics import seed_for, seeded_noise
@@ -20,3 +24,10 @@ def draws_per_second(model: Model, count: int = DRAWS, rounds: int = ROUNDS, see
             model.sample(count)
             seconds.append(time.perf_counter() - begun)
     return count / median(seconds[1:])
+
+
+def machine_in_words() -> str:
+    """What a pace was measured on, as far as every system can tell."""
+    cores, threads = os.cpu_count() or 1, torch.get_num_threads()
+    name = platform.machine().replace("_", "-")
+    return f"{name}, {cores} processor{'s' * (cores > 1)}, {threads} thread{'s' * (threads > 1)} in use"

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ancestral.errors import InputError
+from ancestral.figures.keys import draw_keys, key_rows
 from ancestral.figures.series import DASHES, Curve, Series, outline
 from ancestral.figures.style import (
+    EDGE,
     INK,
     MUTED,
     PALETTE,
+    PANEL_GAP,
     SMALL_SIZE,
     TEXT_SIZE,
     UNIT,
@@ -32,6 +35,8 @@ from ancestral.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+PANEL_RIGHT = 14.0  # points at the right of panels
 
 
 def learning_curves(
@@ -96,7 +101,8 @@ def small_multiples(
     """Draw panels side by side over the same steps, such as a bound and its parts.
 
     Args:
-        panels: (title, curves) of each; curves of one label have one colour throughout.
+        panels: (title, curves) of each; curves of one label have one colour throughout, and one legend stands above
+            all; where there are more labels than colours, each panel has its own legend and colours.
         xlabel: what the steps count.
         ylabel: what the values are, where it is the same in all panels.
         title: above all panels.
@@ -114,27 +120,37 @@ def small_multiples(
         columns = 2 if len(content) in (2, 4) else 3
     columns = min(columns, len(content))
     rows = -(-len(content) // columns)
-    named = {s.label: s.style for panel in content for s in panel}
-    colour = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(named)}
-    legend = [(label, colour[label], DASHES[style]) for label, style in named.items() if label]
+    common = _coloured([s for panel in content for s in panel])
+    apart = len(common) > len(PALETTE)
+    keys = [_coloured(series) if apart else common for series in content]
+    wide = (WIDTH / UNIT - EDGE - PANEL_RIGHT + PANEL_GAP) / columns - PANEL_GAP
+    own = [key_rows(one, wide) if apart else [] for one in keys]
     page = Page(
         (title, ylabel, xlabel),
         plot_height=115.0 if columns > 1 else 145.0,
-        right=14,
+        right=PANEL_RIGHT,
         grid=(rows, columns),
-        titles=[name for name, _ in panels],
-        legend=legend,
+        titles=[name + "\n" * len(lines) for (name, _), lines in zip(panels, own, strict=True)],
+        legend=[] if apart else [(label, *look) for label, look in common.items() if label],
     )
     notes: list[str] = []
-    for axes, series in zip(page.axes, content, strict=True):
-        notes += _draw_panel(axes, series, [colour[s.label] for s in series], log_x, ylim, [])
+    for axes, series, one in zip(page.axes, content, keys, strict=True):
+        notes += _draw_panel(axes, series, [one[s.label][0] for s in series], log_x, ylim, [])
     steps = np.concatenate([s.x for panel in content for s in panel])
     for axes in page.axes:
         _limit_steps(axes, steps, log_x, ticks=3 if columns > 2 else 4)
     if len(notes) > 1:  # each panel is cut elsewhere; one sentence says it for all
         notes = sorted({"Axes clipped at the top." if "clipped" in note else note for note in notes})
     page.settle(notes)
+    for i, lines in enumerate(own):
+        draw_keys(page, i, lines, EDGE + i % columns * (wide + PANEL_GAP))
     return page.figure
+
+
+def _coloured(series: Sequence[Series]) -> dict[str, tuple[str, Any]]:
+    """A colour and dashes for each label."""
+    styles = {s.label: s.style for s in series}
+    return {label: (PALETTE[i % len(PALETTE)], DASHES[style]) for i, (label, style) in enumerate(styles.items())}
 
 
 def _draw_panel(

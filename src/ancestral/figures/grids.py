@@ -149,6 +149,8 @@ def manifold_grid(
     array = tile(_enlarge(pixels, scale), side, 0)
     figure, axes = _frame(array, title or "", "", left=left, below=below, dpi=DPI)
     places = np.interp(ticks, values, np.arange(side) + 0.5)
+    for x, y, across, name in ((1.0, -0.022, "top", "z₁"), (-0.015, 1.0, "center", "z₂")):
+        axes.text(x, y, name, transform=axes.transAxes, **text_style(TEXT_SIZE, MUTED, ha="right", va=across))
     axes.set_axis_on()
     axes.set_xticks(places * width * scale - 0.5, names)
     axes.set_yticks((side - places) * height * scale - 0.5, names)

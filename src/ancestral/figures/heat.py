@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 COLOURS = "inferno"  # black for nothing, even steps to every eye
+NONE_AT_ALL = (0.8, 0.8, 0.8)  # grey is none of its colours
 BAR_HEIGHT, BAR_ROOM = 5.0, 30.0  # points
 ROW_HEIGHT = 15.0  # of a table, points
 
@@ -80,7 +81,9 @@ def heat_grid(
     return figure
 
 
-def heat_tables(tables: Sequence[HeatTable], *, quantity: str, xlabel: str, title: str = "", note: str = "") -> Figure:
+def heat_tables(
+    tables: Sequence[HeatTable], *, quantity: str, xlabel: str, title: str = "", note: str = "", zeros: str = ""
+) -> Figure:
     """Draw tables one above the other, their columns aligned, in one colour scale with its bar.
 
     Args:
@@ -89,6 +92,7 @@ def heat_tables(tables: Sequence[HeatTable], *, quantity: str, xlabel: str, titl
         xlabel: what the columns are.
         title: above all.
         note: small print.
+        zeros: what is said of values that are exactly 0, which are then grey, apart from all colours.
 
     Returns: the figure.
     Raises: InputError for tables of different shapes or values outside [0, 1].
@@ -110,9 +114,10 @@ def heat_tables(tables: Sequence[HeatTable], *, quantity: str, xlabel: str, titl
         axes.grid(False)
         axes.spines["bottom"].set_visible(False)
         rows, columns = array.shape
-        axes.imshow(
-            _colours(array / table.top), interpolation="nearest", aspect="auto", extent=(0.5, columns + 0.5, rows, 0)
-        )
+        cells = _colours(array / table.top)
+        if zeros:
+            cells[array == 0] = NONE_AT_ALL
+        axes.imshow(cells, interpolation="nearest", aspect="auto", extent=(0.5, columns + 0.5, rows, 0))
         if _are_names(table.rows):
             axes.set_yticks(np.arange(rows) + 0.5, [str(name) for name in table.rows])
         else:  # unseen names hold the place of the images
@@ -120,7 +125,7 @@ def heat_tables(tables: Sequence[HeatTable], *, quantity: str, xlabel: str, titl
             axes.set_yticks([rows / 2], ["M" * math.ceil(width / text_width("M", TEXT_SIZE))])
             axes.tick_params(axis="y", labelcolor="none")
     ends = [f"Colours of {table.title!r} end at {table.top:.2g}." for table in tables if table.top != 1]
-    page.settle([note, *ends] if note else ends)
+    page.settle([text for text in (note, zeros, *ends) if text])
     for axes, table in zip(page.axes, tables, strict=True):
         if not _are_names(table.rows):
             _show_rows(page, axes, _as_array(table.rows), height)

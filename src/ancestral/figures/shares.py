@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 class Shares(NamedTuple):
-    """One plot: its title, curves in [0, 1], shares at which a dotted line is drawn, and a shaded band of them."""
+    """One plot: title, curves in [0, 1], shares at which a dotted line is drawn, a shaded band (steps, low, high)."""
 
     title: str
     curves: Sequence[Curve]
     levels: Sequence[float] = ()
-    band: tuple[float, float] | None = None
+    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None
 
 
 def share_panels(panels: Sequence[Shares], *, xlabel: str, title: str = "", note: str = "") -> Figure:
@@ -55,7 +55,9 @@ def share_panels(panels: Sequence[Shares], *, xlabel: str, title: str = "", note
     for axes, panel, content in zip(page.axes, panels, series, strict=True):
         draw_shares(axes, content, colours, panel.levels, panel.band)
         peak = max(float(one.extremes().max()) for one in content)
-        axes.set_ylim(0, 1.03 if peak > 0.5 else 1.15 * max(peak, *panel.levels, *(panel.band or (0.0,))))
+        axes.set_ylim(
+            0, 1.03 if peak > 0.5 else 1.15 * max(peak, *panel.levels, *(panel.band[2] if panel.band else (0.0,)))
+        )
     page.settle([note] if note else [])
     return page.figure
 
@@ -65,7 +67,7 @@ def draw_shares(
     series: list[Series],
     colours: dict[str, str],
     levels: Sequence[float],
-    band: tuple[float, float] | None = None,
+    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
 ) -> None:
     """Curves of shares with their intervals in one plot, whose ticks are the steps that there are."""
     from matplotlib.ticker import NullLocator, PercentFormatter
@@ -73,7 +75,7 @@ def draw_shares(
     for level in levels:
         axes.axhline(level, color=MUTED, linewidth=1.0, linestyle=":")
     if band:
-        axes.axhspan(*band, color=MUTED, alpha=0.15, linewidth=0)
+        axes.fill_between(*band, color=MUTED, alpha=0.15, linewidth=0)
     for one in series:
         if one.band:
             axes.fill_between(one.x, *one.band, color=colours[one.label], alpha=0.18, linewidth=0)

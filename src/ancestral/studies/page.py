@@ -11,9 +11,11 @@ from pathlib import Path
 from ancestral.errors import InputError
 from ancestral.progress import Pace
 from ancestral.report import Report, Section, Table, write_report
-from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, repeat_command
-from ancestral.studies.recipe import AN_IDENTITY, OURS, Chapter, Check, Options, PlannedRun, Study, Told
+from ancestral.run_page import repeat_command
+from ancestral.studies.recipe import AN_IDENTITY, COURSEWORK, OURS, Chapter, Check, Options, PlannedRun, Study, Told
 from ancestral.studies.workshop import Progress, Workshop
+from ancestral.tables.quality import QUALITY_CAPTION
+from ancestral.tables.scores import SCORE_CAPTION
 
 STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
 BUDGET_IN_WORDS = {
@@ -125,8 +127,7 @@ def _against_references(checks: Sequence[Check], quick: bool) -> list[Section]:
     rows = [
         [
             check.what,
-            check.reference,
-            check.source,
+            check.reference + ("" if check.source == COURSEWORK else f" ({check.source})"),
             check.ours,
             "not judged" if quick else "met" if check.met else "missed",
         ]
@@ -134,7 +135,8 @@ def _against_references(checks: Sequence[Check], quick: bool) -> list[Section]:
     ]
     missed = [] if quick else [f"Missed: {c.what}. {c.why}" for c in checks if not c.met]
     first = "Trained too briefly to be judged." if quick else met_in_words(checks)
-    table = Table(["what", "reference", "set by", "ours", ""], rows, "Our numbers stand again in their chapters.")
+    caption = "References are those of the coursework unless told. Our numbers stand again in their chapters."
+    table = Table(["what", "reference", "ours", ""], rows, caption)
     return [Section("The numbers and their references", "\n\n".join([first, *missed]), tables=[table])]
 
 

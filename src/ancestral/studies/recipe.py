@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ancestral.studies.workshop import Workshop
 
 Budget = Literal["quick", "default", "full"]
-AN_IDENTITY, OURS = "an identity", "ours"
+COURSEWORK, AN_IDENTITY, OURS = "the coursework", "an identity", "ours"
 QUICK: Mapping[str, Any] = {"epochs": 2}
 QUICK_MNIST: Mapping[str, Any] = {"epochs": 1, "split": None, "train_size": 1000, "valid_size": 300}
 
@@ -72,7 +72,7 @@ class Check:
     """A number of ours beside the one it is held against.
 
     Args:      what: is measured. reference, ours: in words, with units. met: whether ours is as good.
-               why: what explains a miss. source: who set the reference: the coursework, a tutorial or paper,
+               why: what explains a miss. source: who set the reference: `COURSEWORK`, a tutorial or paper,
                `AN_IDENTITY` of mathematics, or `OURS`, an aim or a comparison of our own.
     """
 
@@ -81,7 +81,7 @@ class Check:
     ours: str
     met: bool
     why: str = ""
-    source: str = "the coursework"
+    source: str = COURSEWORK
 
 
 @dataclass

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ancestral.evaluation.quality import rank_quality
 from ancestral.evaluation.score import Score, best_of, rank
-from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, score_table
 from ancestral.scoring import entropy_in_words, target_score
 from ancestral.studies.recipe import Chapter, PlannedRun, Study, Told
 from ancestral.studies.workshop import Workshop
+from ancestral.tables.quality import QUALITY_CAPTION, quality_table
+from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 BINARY = {"data": "digits", "pixels": "threshold"}
 GREY = {"data": "digits", "pixels": "levels"}

@@ -1,136 +1,149 @@
-"""Chapters of `csds600` on the convolutional VAE of Gaussian pixels: layers, losses and pictures."""
+"""Chapters of `csds600` on the convolutional VAE of Gaussian pixels: losses and pictures."""
 
 from __future__ import annotations
 
 import math
-
-from torch import nn
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
 
 from ancestral.courses import Course
+from ancestral.drawings import INTERPOLATION_STEPS
 from ancestral.evaluation.likelihood import elbo_parts
+from ancestral.experiments.code_worth import class_kept, error_of_mean_image
+from ancestral.experiments.tighter_bound import Tightening, mean_of, tightening
 from ancestral.models.vae import VAE
 from ancestral.report import Table
-from ancestral.run_page import SCORE_CAPTION, score_table
+from ancestral.studies.csds600.layers import settings_of
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, Check, Told
 from ancestral.studies.workshop import Workshop
+from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 IMPORTANCE, SCORED = 100, 500  # latent draws of the tighter bound, and on how many images: they are dear here
 SAMPLES, PAIRS, LINES = 100, 50, 10
-ASKED_LAYERS = (
-    ("encoder", "Conv2d", (1, 32, 3, 1, 1)),
-    ("encoder", "Conv2d", (32, 64, 3, 2, 1)),
-    ("encoder", "Conv2d", (64, 128, 3, 2, 1)),
-    ("encoder", "Conv2d", (128, 256, 3, 2, 1)),
-    ("encoder", "Linear", (4096, 32)),
-    ("decoder", "Linear", (16, 2048)),
-    ("decoder", "ConvTranspose2d", (128, 128, 4, 2, 1)),
-    ("decoder", "ConvTranspose2d", (128, 64, 4, 2, 1)),
-    ("decoder", "ConvTranspose2d", (64, 32, 4, 2, 1)),
-    ("decoder", "Conv2d", (32, 1, 3, 1, 1)),
-)
-"""side, kind, and (channels in, out, kernel, stride, padding) or (features in, out)"""
-
-
-def layers(workshop: Workshop) -> Told:
-    model = workshop.runs["vae"].load()
-    assert isinstance(model, VAE)
-    ours = [*described("encoder", model.encoder), *described("decoder", model.likelihood)]
-    rows = [[side, kind, ", ".join(map(str, sizes)), f"{weights:,}"] for side, kind, sizes, weights in ours]
-    same = tuple((side, kind, sizes) for side, kind, sizes, _ in ours) == ASKED_LAYERS
-    return Told(
-        f"The trained model's own layers, as asked: {'all are equal' if same else 'NOT all are equal'}. Between them "
-        "stand ReLUs. The decoder gives the mean; p(x | z) = N(mean, I). Images of 28 by 28 pixels have a black frame "
-        f"around them. Losses are summed over the {math.prod(model.event_shape):,} pixels and the "
-        f"{workshop.runs['vae'].settings.model.latents} latents, and averaged over the batch.",  # type: ignore[attr-defined]
-        [
-            Table(
-                ["side", "layer", "in, out, kernel, stride, padding", "parameters"],
-                rows,
-                "Linear layers have in and out only.",
-                {3},
-            )
-        ],
-        checks=[
-            Check(
-                "layers of the convolutional VAE",
-                f"{len(ASKED_LAYERS)} as listed",
-                f"{sum(a == b[:3] for a, b in zip(ASKED_LAYERS, ours, strict=False))} equal",
-                same,
-                "The table shows which differs.",
-            )
-        ],
-    )
-
-
-def described(side: str, module: nn.Module) -> list[tuple[str, str, tuple[int, ...], int]]:
-    """Side, kind, sizes and number of parameters of each layer that has some, in their order."""
-    found = []
-    layers = [one for one in module.modules() if isinstance(one, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
-    # a module lists its members as they were made; images pass the convolutions first on their way in
-    first = nn.Linear if side == "decoder" else (nn.Conv2d, nn.ConvTranspose2d)
-    for layer in sorted(layers, key=lambda one: not isinstance(one, first)):
-        sizes = (
-            (layer.in_features, layer.out_features)
-            if isinstance(layer, nn.Linear)
-            else (layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], int(layer.padding[0]))
-        )
-        found.append((side, type(layer).__name__, sizes, sum(p.numel() for p in layer.parameters())))
-    return found
 
 
 def losses(workshop: Workshop) -> Told:
-    run, course = workshop.runs["vae"], Course(workshop.runs["vae"])
-    final = workshop.remember("final-losses", lambda: _final_losses(workshop))
-    pixels = math.prod(run.data.event_shape)
-    constant = 0.5 * pixels * math.log(2 * math.pi)
-    squares = final["reconstruction"] - constant
-    scores = [workshop.score("vae"), workshop.score("vae", IMPORTANCE, workshop.size(SCORED, 20))]
+    run, course, final = workshop.runs["vae"], Course(workshop.runs["vae"]), final_losses(workshop)
+    tighter = _tightening(workshop)
+    constant = 0.5 * math.prod(run.data.event_shape) * math.log(2 * math.pi)
     first = course.value("train", "negative_elbo")
-    named = {"negative_elbo": "negative ELBO", "reconstruction": "reconstruction, -log p(x | z)", "kl": "KL divergence"}
-    rows = [[name, f"{final[key]:.2f}"] for key, name in named.items()]
     epochs = plural(run.outcome["epochs"], "epoch")
     text = (
-        f"After {epochs} the test images have a negative ELBO of {final['negative_elbo']:.2f} "
-        f"nats = {final['reconstruction']:.2f} reconstruction + {final['kl']:.2f} KL (the first minibatch had "
-        f"{first:.1f}). {constant:.2f} nats of the reconstruction are the constant (D / 2) log 2 pi of {pixels:,} "
-        f"unit Gaussians, which no training changes; the other {squares:.2f} are half the squared error of an image. A "
-        "standard deviation of 1 is wide for pixels between 0 and 1, so the error weighs little, and the model spends "
-        "few nats on its code.\n\n"
+        f"After {epochs} the {final['count']:,} test images have a negative ELBO of "
+        f"{_pm(final['negative_elbo'])} nats = {_pm(final['reconstruction'])} reconstruction + {_pm(final['kl'])} KL, "
+        f"each ± its standard error (the first minibatch had {first:.1f}).\n\n{price_in_words(final, constant)}\n\n"
         "This is a density of real pixels, padded ones among them: it compares with no probability of binary or whole "
-        "grey values, and can be made any size by scaling the pixels.\n\n"
-        f"The tighter bound of {IMPORTANCE} draws, on the first {scores[1].count:,} test images, is "
-        f"{-scores[1].nats:.2f} nats.\n\n{health_in_words(run)}"
+        f"grey values, and can be made any size by scaling the pixels.\n\n{gain_in_words(tighter)}\n\n"
+        f"{health_in_words(run)}"
     )
+    caption = (
+        f"Final values of {final['count']:,} test images, means ± standard error: the reconstruction is summed over "
+        "pixels, the divergence over latents."
+    )
+    rows = [[name, *_pm(final[key]).split(" ± ")] for key, name in NAMED.items()]
     return Told(
         text,
-        [
-            Table(["test images", "nats"], rows, "Final values: summed over pixels, averaged over images.", {1}),
-            score_table([(workshop.titles["vae"], score) for score in scores], SCORE_CAPTION),
-        ],
-        [workshop.draw("vae", "curves", "Each minibatch, and the whole test set after each epoch.")],
+        [Table(["loss", "nats", "± s.e."], rows, caption, {1, 2}), _bounds(workshop, tighter)],
+        [workshop.draw("vae", "curves")],
         [
             Check(
                 "test negative ELBO = reconstruction + KL",
                 "equal",
-                f"{final['negative_elbo']:.2f} = {final['reconstruction']:.2f} + {final['kl']:.2f} nats",
-                abs(final["negative_elbo"] - final["reconstruction"] - final["kl"]) < 1e-3,
+                f"{_pm(final['negative_elbo'])} = {_pm(final['reconstruction'])} + {_pm(final['kl'])} nats",
+                abs(final["negative_elbo"][0] - final["reconstruction"][0] - final["kl"][0]) < 1e-3,
                 "The parts are of other draws than the whole.",
+                AN_IDENTITY,
+            ),
+            Check(
+                f"IWAE_{tighter.samples} bound, {tighter.count} test images",
+                f"not below the ELBO of the same images, {_pm(tighter.elbo)} nats",
+                f"{_pm(tighter.tighter)} nats, higher by {_pm(tighter.gain)}",
+                tighter.gain[0] > -3 * tighter.gain[1],
+                "More draws cannot make the bound looser: one of the two is wrong.",
+                AN_IDENTITY,
             ),
         ],
     )
 
 
-def _final_losses(workshop: Workshop) -> dict[str, float]:
-    run = workshop.runs["vae"]
+NAMED = {"negative_elbo": "negative ELBO", "reconstruction": "reconstruction, −log p(x | z)", "kl": "KL divergence"}
+
+
+def final_losses(workshop: Workshop) -> dict[str, Any]:
+    """The three losses of the test images, and the error of the best image without a code: means and errors, nats."""
+    return workshop.remember("test-losses", lambda: _final_losses(workshop))
+
+
+def _final_losses(workshop: Workshop) -> dict[str, Any]:
+    run, score = workshop.runs["vae"], workshop.score("vae")
     model = run.load()
     assert isinstance(model, VAE)
-    reconstruction, divergence, _ = elbo_parts(model, run.data.held("test", workshop.size(10_000, 200)))
+    log_likelihood, divergence, _ = elbo_parts(model, run.data.held("test", score.count))
     return {
-        "negative_elbo": -workshop.score("vae").nats,
-        "reconstruction": -reconstruction.mean().item(),
-        "kl": divergence.mean().item(),
+        "count": score.count,
+        "negative_elbo": (-score.nats, score.stderr),
+        "reconstruction": mean_of(-log_likelihood),
+        "kl": mean_of(divergence),
+        "mean_image": mean_of(error_of_mean_image(run, score.count)),
     }
+
+
+def _pm(mean: Sequence[float]) -> str:
+    return f"{mean[0]:.2f} ± {mean[1]:.2f}"
+
+
+def price_in_words(final: dict[str, Any], constant: float) -> str:
+    """What the reconstruction is made of, and whether the code is worth its nats."""
+    squares, spent, without = final["reconstruction"][0] - constant, final["kl"][0], final["mean_image"][0]
+    saved = without - squares
+    if saved > spent:
+        worth = f"the code costs {spent:.2f} nats and saves {saved:.2f}"
+    elif saved > 0:
+        worth = f"the code costs {spent:.2f} nats and saves {saved:.2f}: so far it does not pay"
+    else:
+        worth = f"the code costs {spent:.2f} nats and saves nothing so far"
+    return (
+        f"{constant:.2f} nats of the reconstruction are the constant (D / 2) log 2π of D unit Gaussians, which no "
+        f"training changes; the other {squares:.2f} are half the squared error of an image. A standard deviation of 1 "
+        "is wide for pixels between 0 and 1: a nat of the code pays only where it lowers the squared error of an image "
+        "by more than 2. The mean of the training images in place of the decoder's, which needs no code, would leave "
+        f"{without:.2f}: {worth}."
+    )
+
+
+def _tightening(workshop: Workshop) -> Tightening:
+    samples, count = IMPORTANCE, workshop.size(SCORED, 20)
+
+    def compute() -> dict[str, Any]:
+        with workshop.progress.counter_for(f"scoring {workshop.titles['vae']}") as progress:
+            return asdict(tightening(workshop.runs["vae"], samples, count, progress))
+
+    return Tightening(**workshop.remember("tighter-bound", compute, samples=samples, count=count))
+
+
+def gain_in_words(found: Tightening) -> str:
+    bounds = (
+        f"As bounds on log p(x), larger is better: of the first {found.count} test images the ELBO is "
+        f"{_pm(found.elbo)} nats, the bound of {found.samples} draws of z, IWAE_{found.samples}, {_pm(found.tighter)}."
+    )
+    if not found.clear:
+        return f"{bounds} The difference, image by image, is {_pm(found.gain)} nats: not told from none."
+    return (
+        f"{bounds} The gain, image by image, is {_pm(found.gain)} nats: q(z | x) is at least that far, "
+        "in KL divergence, from the posterior of the model."
+    )
+
+
+def _bounds(workshop: Workshop, found: Tightening) -> Table:
+    """Both bounds as scores: the ELBO of all test images, and both of the images that have both."""
+    title, whole = workshop.titles["vae"], workshop.score("vae")
+    part = replace(whole, nats=found.elbo[0], stderr=found.elbo[1], count=found.count)
+    method = f"IWAE_{found.samples}"
+    better = replace(part, nats=found.tighter[0], stderr=found.tighter[1], method=method, samples=found.samples)
+    of_density = "Bits per dimension of a density change with the unit of a pixel, and compare with no others."
+    return score_table([(title, one) for one in (whole, part, better)], f"{SCORE_CAPTION} {of_density}")
 
 
 # ---- pictures
@@ -146,17 +159,36 @@ def samples(workshop: Workshop) -> Told:
 
 
 def pairs(workshop: Workshop) -> Told:
+    final, latents = final_losses(workshop), settings_of(workshop.runs["vae"])["latents"]
+    kept = workshop.remember("classes-kept", lambda: _classes_kept(workshop))
+    spent = final["kl"][0]
+    of_shown = f"all but {kept['lost_shown']}" if kept["lost_shown"] else "all"
     caption = f"The first {PAIRS} test images, and beneath each its reconstruction."
     return Told(
-        "The first test images, coded as the mean of q(z | x) and decoded: what 16 numbers keep of 1,024 pixels.",
+        f"The first test images, coded as the mean of q(z | x) and decoded. {latents} real numbers could hold much, "
+        f"but q(z | x) is wide: the code costs {spent:.1f} nats, or {spent / math.log(2):.1f} bits, an image, and on "
+        "average z tells no more than that about it. The unit variance of p(x | z) is why: to tell more, each further "
+        "nat would have to lower the squared error of an image by more than 2. The frozen recogniser reads "
+        f"{kept['share']:.1%} ± {kept['stderr']:.1%} of {kept['count']:,} reconstructions as the digit that it reads "
+        f"the originals as, and {of_shown} of the {PAIRS} shown.",
         figures=[workshop.draw("vae", "reconstructions", caption, count=PAIRS)],
     )
 
 
+def _classes_kept(workshop: Workshop) -> dict[str, Any]:
+    kept = class_kept(workshop.runs["vae"], workshop.size(10_000, 200))
+    share, error = mean_of(kept.double())
+    return {"share": share, "stderr": error, "count": len(kept), "lost_shown": int((~kept[:PAIRS]).sum())}
+
+
 def interpolations(workshop: Workshop) -> Told:
-    caption = f"{LINES} interpolations of length 10: each row goes from one test image to the next."
+    caption = (
+        f"{LINES} interpolations of length {INTERPOLATION_STEPS}: row i goes from test image 2i − 1 to test image 2i, "
+        "both ends included."
+    )
     return Told(
-        "Straight lines between the codes of the first pairs of test images, in ten steps, decoded: the ends of each "
-        "row are reconstructions.",
+        f"Straight lines between the codes of two test images, the first and the second, the third and the fourth and "
+        f"so on: {INTERPOLATION_STEPS} points of each, the ends among them, decoded. The ends of the rows are "
+        f"reconstructions; the images themselves are the first {2 * LINES} of the chapter before.",
         figures=[workshop.draw("vae", "interpolations", caption, count=LINES)],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 
 from ancestral.courses import Course
 from ancestral.errors import NotComputable
@@ -11,13 +12,18 @@ from ancestral.figures.curves import small_multiples
 from ancestral.figures.series import Curve
 from ancestral.report import Table
 from ancestral.run import Run
+from ancestral.studies.parts import listed
 from ancestral.studies.recipe import Told
 from ancestral.studies.workshop import Workshop
 
 PREFIX = "rate-"
 PANELS = {"validation, nats per image": ("valid", "negative_elbo"), "training minibatches": ("train", "loss")}
-UNSTEADY, TOO_LOW = ("divergence", "spikes", "oscillation"), "learning rate too low"
-"""names that the examination of a training gives"""
+OVERSHOOTS = " (steps of that size overshoot)"
+MEANING = {
+    **dict.fromkeys(("divergence", "spikes", "oscillation", "late rise"), OVERSHOOTS),
+    "learning rate too low": " (the curve is still on its way down when the epochs end)",
+}
+"""what a verdict means where only the rates differ"""
 
 
 def rate_name(rate: float) -> str:
@@ -27,10 +33,17 @@ def rate_name(rate: float) -> str:
 
 def learning_rates(workshop: Workshop) -> Told:
     runs = {name.removeprefix(PREFIX): run for name, run in workshop.runs.items() if name.startswith(PREFIX)}
+    runs = {plain(rate): run for rate, run in runs.items()}
     panels = {title: _curves(runs, *key) for title, key in PANELS.items()}
     drawn = small_multiples([panel for panel in panels.items() if panel[1]], columns=1)
-    caption = "Negative ELBO at each learning rate; a cross marks where a training diverged."
+    cross = "; a cross marks where a training diverged" if any(map(diverged, runs.values())) else ""
+    caption = f"Negative ELBO at each learning rate{cross}."
     return Told(_in_words(runs), [_table(runs)], [workshop.figure("learning-rates", drawn, caption)])
+
+
+def plain(rate: str) -> str:
+    """A small rate without an exponent, which lines would break in two: `0.00001`."""
+    return f"{Decimal(rate):f}" if float(rate) < 1 else rate
 
 
 def _curves(runs: Mapping[str, Run], split: str, name: str) -> list[Curve]:
@@ -63,59 +76,59 @@ def diverged(run: Run) -> bool:
 def _table(runs: Mapping[str, Run]) -> Table:
     rows = []
     for rate, run in runs.items():
-        held = _readings(run, "valid", "negative_elbo")
-        values = [float(value) for value in held.values] if held else []
-        found = "; ".join(f"{verdict.name}: {verdict.evidence}" for verdict in run.verdicts())
+        values = _validation(run)
         rows.append(
             [
                 rate,
                 f"{len(values)}" + (", then diverged" if diverged(run) else ""),
                 f"{min(values):.2f}" if values else "none",
                 f"{values[-1]:.2f}" if values else "none",
-                run.outcome["detail"] if diverged(run) else found or "nothing",
+                ", ".join(verdict.name for verdict in run.verdicts()) or "nothing",
             ]
         )
-    caption = "Negative ELBO of the validation images, nats, and what the examination of each training found."
+    caption = (
+        "Negative ELBO of the validation images, nats, and what the examination of each training found; its evidence "
+        "stands above."
+    )
     return Table(["rate", "epochs", "best", "last", "found"], rows, caption, {1, 2, 3})
 
 
+def _validation(run: Run) -> list[float]:
+    held = _readings(run, "valid", "negative_elbo")
+    return [float(value) for value in held.values] if held else []
+
+
 def _in_words(runs: Mapping[str, Run]) -> str:
+    """The comparison, a line for each rate, and what was looked for."""
     best = {rate: run.outcome["best_value"] for rate, run in runs.items() if run.outcome.get("best_value") is not None}
     told = ["Each run sees the same images in the same order from the same weights; only the rate differs."]
     if best:
         ranked = ", ".join(f"{rate} ({best[rate]:.2f} nats)" for rate in sorted(best, key=lambda rate: best[rate]))
-        told.append(f"From best to worst by their best validation value: {ranked}.")
-        first = min(best, key=lambda rate: best[rate])
-        told += [_beside(rate, first, value - best[first]) for rate, value in best.items() if value > best[first]]
-    return " ".join([*told, *(_rate_in_words(rate, run) for rate, run in runs.items())])
+        told[0] += f" From best to worst by their best validation value: {ranked}."
+    told += [f"Rate {rate}. {_rate_in_words(rate, run, best)}" for rate, run in runs.items()]
+    looked = [set(run.health.healthy) | {v.name for v in run.verdicts()} for run in runs.values() if run.health]
+    if judged := sorted(set.intersection(*looked)) if looked else []:
+        told.append(f"Each training was examined for {listed(judged)}: what is not named above did not show.")
+    return "\n\n".join(told)
 
 
-def _beside(rate: str, first: str, behind: float) -> str:
-    """What a rate that ends behind the best one, after equally many epochs, is said to be."""
-    too = "too large: its steps do not settle as low" if float(rate) > float(first) else "too small for so many epochs"
-    return f"In as many epochs {rate} stays {behind:.2f} nats above {first}; beside it, it is {too}."
-
-
-def _unsettled(run: Run) -> str:
-    """How far the last validation value lies above the best, where that is more than a nat."""
-    held = _readings(run, "valid", "negative_elbo")
-    lost = float(held.values[-1]) - min(map(float, held.values)) if held and not diverged(run) else 0.0
-    return f" It has not settled: its last value lies {lost:.2f} nats above its best." if lost > 1 else ""
-
-
-def _rate_in_words(rate: str, run: Run) -> str:
-    """What became of one rate, as the examination has it."""
+def _rate_in_words(rate: str, run: Run, best: Mapping[str, float]) -> str:
+    """How a rate did beside the best one, and what became of its training, as the examination has it."""
     if diverged(run):
-        return f"At {rate} the training diverged: {run.outcome['detail']}."
-    named = [verdict.name for verdict in run.verdicts()]
-    if not named:
-        judged = run.health.healthy if run.health else ()
-        sign = f"shows no sign of {', '.join(judged)}" if judged else "has too short a log to judge by"
-        return f"At {rate} the training {sign}.{_unsettled(run)}"
-    told = []
-    if unsteady := [name for name in named if name in UNSTEADY]:
-        told.append(f"{' and '.join(unsteady)} (steps of that size overshoot)")
-    if TOO_LOW in named:
-        told.append(f"{TOO_LOW} (the curve is still on its way down when the epochs end)")
-    told += [name for name in named if name not in (*UNSTEADY, TOO_LOW)]
-    return f"At {rate} the examination names {', and '.join(told)}.{_unsettled(run)}"
+        return f"The training diverged: {run.outcome['detail']}."
+    told = [_beside(rate, best)] if rate in best else []
+    for verdict in run.verdicts():
+        told.append(f"{verdict.name.capitalize()}{MEANING.get(verdict.name, '')}: {verdict.evidence}.")
+    if not run.verdicts():
+        judged = run.health is not None and run.health.healthy
+        told.append("The examination found nothing." if judged else "The log is too short to be examined.")
+    return " ".join(told)
+
+
+def _beside(rate: str, best: Mapping[str, float]) -> str:
+    """What a rate is, beside the best of them."""
+    first = min(best, key=lambda name: best[name])
+    if rate == first:
+        return "The best of those tried."
+    size = "too large" if float(rate) > float(first) else "too small"
+    return f"Its best value lies {best[rate] - best[first]:.2f} nats above that of {first}: beside it, it is {size}."

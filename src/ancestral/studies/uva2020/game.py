@@ -12,8 +12,9 @@ from ancestral.report import Table
 from ancestral.run import Run
 from ancestral.starvation import Starvation
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import Check, Told
-from ancestral.studies.uva2020.gan import READ_AS, readings_side_by_side
+from ancestral.studies.recipe import AN_IDENTITY, OURS, Check, Told
+from ancestral.studies.uva2020.gan import AS_BEFORE, readings_side_by_side
+from ancestral.studies.uva2020.words import settings_in_words
 from ancestral.studies.workshop import Workshop
 
 CONVERGED = -2 * math.log(2)
@@ -43,6 +44,7 @@ def convergence(workshop: Workshop) -> Told:
         f"-2 log 2 = {CONVERGED:.6f} and 1/2",
         f"{game.values[0]:.6f} and {game.fake_prob[0]:.6f}",
         off < 1e-6,
+        source=AN_IDENTITY,
     )
     caption = (
         "One dimension, best critic: the value of the game and the gradients of both losses, by how far the draws "
@@ -76,24 +78,30 @@ def losses(workshop: Workshop) -> Told:
         "The generator minimises log(1 - D), the saturating loss, or -log D in its place. As functions of the "
         "critic's score s, with D = sigmoid(s), their slopes are -D and -(1 - D). Early on the critic wins: D on "
         "draws is nearly 0, and so is the first slope; the second is nearly -1. In one dimension, with the best "
-        f"critic and draws {FAR:g} standard deviations away, the saturating loss leaves {left:.2g} of the other's "
+        f"critic and draws {FAR:g} standard deviations away, the saturating loss leaves {left:.1%} of the other's "
         f"gradient.\n\nWith the GAN itself: a fresh critic learns for {steps} updates against the untrained "
-        f"generator, which stands still. At the end the saturating loss leaves {untrained:.2g} of the other's "
-        f"gradient in the generator's weights; against the trained generator, {trained:.2g}"
+        f"generator, which stands still. At the end the saturating loss leaves {untrained:.2%} of the other's "
+        f"gradient in the generator's weights (hardly any, we say, below {STARVED:.0%}); against the trained "
+        f"generator, {trained:.1%}"
         + (", since its draws are harder to tell from images." if trained > 2 * untrained else ".")
-        + f"\n\nA whole run with the saturating loss: {health_in_words(runs[1])}"
     )
     epoch = min(run.outcome["epochs"] for run in runs)
-    first = ["first gradient of the generator", *(f"{_readings(run, 'generator_gradient')[0]:.2g}" for run in runs)]
-    after = f"Two runs that differ in the loss alone, after {plural(epoch, 'epoch')}. {READ_AS}"
-    rows = [*readings_side_by_side(runs, epoch), first]
+    norms = [_gradient(run, epoch) for run in runs]
+    text += (
+        f"\n\nA whole run with the saturating loss, otherwise as the other. {settings_in_words(runs[1])} "
+        f"{_starving(norms[0], norms[1], epoch)} {_shares(*runs, epoch)}\n\n{health_in_words(runs[1])}"
+    )
+    after = f"Two runs that differ in the loss, after {plural(epoch, 'epoch')}. {AS_BEFORE}"
+    row = f"norm of the generator's gradient, median in epoch {epoch}"
+    rows = [*readings_side_by_side(runs, epoch), [row, *(f"{norm:.2f}" for norm in norms)]]
     table = Table(["", "non-saturating", "saturating"], rows, after, numeric={1, 2})
     check = Check(
         "saturating loss, critic winning",
         f"hardly any gradient: below {STARVED:.0%} of the other's",
-        f"{untrained:.2g} of it",
+        f"{untrained:.2%} of it",
         untrained < STARVED,
         "The critic had too few updates to win.",
+        OURS,
     )
     figures = [
         workshop.figure(
@@ -105,6 +113,39 @@ def losses(workshop: Workshop) -> Told:
         workshop.draw("gan-saturating", "samples", f"Saturating loss, after {plural(epoch, 'epoch')}, none picked."),
     ]
     return Told(text, [table], figures, [check])
+
+
+def _gradient(run: Run, epoch: int) -> float:
+    """Median norm of the generator's gradient over the readings of one epoch."""
+    curve = Course(run).curve("train", "generator_gradient", "")
+    steps = zip(curve.steps, curve.values, strict=True)
+    return median(float(value) for step, value in steps if epoch - 1 < step <= epoch)
+
+
+def _starving(usual: float, saturating: float, epoch: int) -> str:
+    """How the gradients that the two generators learn from compare."""
+    told = f"In epoch {epoch} its generator's gradient has a norm of {saturating:.2f} against {usual:.2f}"
+    if saturating < usual / 2:
+        return f"{told}: {usual / saturating:.0f} times less to learn from."
+    return f"{told}: here the starving does not show."
+
+
+def _shares(usual: Run, saturating: Run, epoch: int) -> str:
+    """What the share of recognised draws says of two runs, and what it does not."""
+    courses = [Course(run) for run in (usual, saturating)]
+    if any(("samples", name) not in course.known for course in courses for name in ("recognised", "dimension")):
+        return ""
+    (shares, covered, wide) = (
+        [course.value("samples", name, epoch) for course in courses] for name in ("recognised", "coverage", "dimension")
+    )
+    if not (shares[1] > shares[0] and covered[1] < covered[0]):
+        return ""
+    return (
+        f"Its draws are recognised more often at that time, {shares[1]:.1%} against {shares[0]:.1%}, and yet they are "
+        f"the worse ones: they cover {covered[1]:.0%} of held-out images against {covered[0]:.0%}, and have "
+        f"{wide[1]:.2f} of the data's effective dimensions against {wide[0]:.2f}. A few shapes that come again "
+        "and again can be recognised."
+    )
 
 
 def _starved(run: Run, steps: int) -> dict[str, dict[str, object]]:

@@ -4,69 +4,129 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from ancestral.courses import Course
-from ancestral.evaluation.quality import CONFIDENT
+from ancestral.evaluation.diversity import covered_share, spread_ratio
+from ancestral.evaluation.quality import CONFIDENT, Quality
+from ancestral.experiments.midway import Midway, midway
+from ancestral.fitting import LOOKED_AT
+from ancestral.models.gan import ACTIVATION
 from ancestral.report import Table
 from ancestral.run import Run
-from ancestral.run_page import QUALITY_CAPTION, quality_table
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import Check, Told
+from ancestral.studies.recipe import OURS, Check, Told
 from ancestral.studies.uva2020.vae import drawn_on_the_way
+from ancestral.studies.uva2020.words import NAMES, apart, settings_in_words, share_in_words, too_brief
 from ancestral.studies.workshop import Workshop
+from ancestral.tables.quality import QUALITY_CAPTION, quality_table
 
+AS_BEFORE = "Readings as in the chapter on the course of the game."
 LONG = 250  # epochs of the coursework
 READABLE, EVEN = 0.8, 0.1  # share of draws recognised, divergence of the class histogram: our words for "nearly every"
 CURE, AILING = "gan", "gan-collapsed"
 TWO = ("too large a rate", "the coursework's")
 COLLAPSE = "GAN collapse"
-TROUBLES = (  # the field's name, what the program calls it, what it looks at
+TROUBLES = (  # the field's name, what the program calls the sign it sees it by, what it looks at
     (
         "mode collapse",
         "GAN collapse",
-        "512 draws beside as many held-out images: how far apart they lie, how many classes they reach, how much of "
-        "the data they cover",
+        "draws beside as many held-out images: how far apart they lie, how many classes they reach, how much of the "
+        "data they cover",
     ),
-    ("a critic that always wins", "discriminator saturation", "D on images and on draws"),
-    (
-        "starved generator",
-        "vanishing generator gradient",
-        "the norm of the generator's gradient, while the critic wins",
-    ),
+    ("non-convergence", "oscillation", "diversity and coverage from one epoch to the next"),
     ("non-convergence", "divergence", "coverage that was there and is lost; values that are not finite"),
-    ("instability", "oscillation", "diversity and coverage from one epoch to the next"),
+    ("instability", "discriminator saturation", "D on images and on draws: a critic that always wins"),
+    (
+        "instability",
+        "vanishing generator gradient",
+        "the norm of the generator's gradient while the critic wins: it has nothing to learn from",
+    ),
 )
 READINGS = (
     ("diversity", "diversity", "{:.2f}"),
-    ("coverage", "coverage", "{:.2f}"),
+    ("coverage", "coverage, in pixels", "{:.2f}"),
+    ("dimension", "effective dimensions", "{:.2f}"),
     ("modes", "digits reached", "{:.0f}"),
     ("recognised", "recognised", "{:.1%}"),
 )
-READ_AS = "Of 512 draws beside as many validation images; images themselves have diversity 1 and coverage 0.97."
 
 
 def samples(workshop: Workshop) -> Told:
     """Draws at three moments, walks between codes, and how many draws can be read."""
     run, quality = workshop.runs["gan"], workshop.quality("gan")
-    epochs, readable = plural(run.outcome["epochs"], "epoch"), quality.recognised
-    shorter = run.outcome["epochs"] < LONG
-    long = f" The coursework trains {LONG} epochs, as `--full` does; this run has {epochs}." if shorter else ""
+    readable = quality.recognised
     text = (
-        f"Of {quality.count:,} draws {readable.value:.1%} are recognised with confidence {CONFIDENT}; of real "
-        f"images, {readable.floor:.1%}. They reach {quality.classes.value:.0f} of the 10 digits, and the histogram "
-        f"of digits is {quality.class_kl.value:.3f} nats from that of the data. FID is {quality.fid.value:.2f} (in "
-        f"the features of the same network; {quality.fid.floor:.2f} between real images).{long}\n\n"
-        "The walks show what lies between two draws of z. A straight line passes through z shorter than nearly all "
-        "that the generator was trained on; the arc beneath it keeps to their length."
+        f"{networks(run)} {settings_in_words(run)}"
+        + (
+            f" The coursework trains {LONG} epochs, as `--full` does."
+            if run.settings.training.epochs < LONG
+            else " That is as long as the coursework trains."
+        )
+        + f"\n\nOf {quality.count:,} draws {share_in_words(readable.value, quality.count)} are recognised with "
+        f"confidence {CONFIDENT} (asked for is nearly every one; we take that as {READABLE:.0%}); of real images, "
+        f"{share_in_words(readable.floor, quality.count)}. They reach {quality.classes.value:.0f} of the 10 digits, "
+        f"and the histogram of digits is {quality.class_kl.value:.3f} nats from that of the data (our aim: at most "
+        f"{EVEN}). FID is {quality.fid.value:.2f} (in the features of the same network; {quality.fid.floor:.2f} "
+        f"between real images).{_rising(run)}\n\n{_walked(workshop)}"
     )
-    checks = [
+    walks = workshop.draw("gan", "walks")
+    table = quality_table([("GAN, MLP", quality)], f"{QUALITY_CAPTION} {quality.conditions}.")
+    return Told(text, [table], [*drawn_on_the_way(workshop, "gan"), walks], _checks_of_samples(run, quality))
+
+
+def networks(run: Run) -> str:
+    """Generator and critic, from the settings."""
+    model, pixels = run.settings.model, math.prod(run.data.event_shape)
+    generator = "-".join(map(str, (model.latents, *model.hidden, pixels)))
+    critic = "-".join(map(str, (pixels, *model.critic_hidden, 1)))
+    return (
+        f"Generator {generator} with dropout {model.dropout:g}, its last layer tanh; critic {critic} with dropout "
+        f"{model.critic_dropout:g}, its output a logit; {NAMES[ACTIVATION]}. The critic sees pixels in (-1, 1)."
+    )
+
+
+def _rising(run: Run) -> str:
+    """Whether the share of recognised draws was still rising in the end: the last quarter beside the one before."""
+    course = Course(run)
+    if ("samples", "recognised") not in course.known:
+        return ""
+    shares = list(course.curve("samples", "recognised", "").values)
+    quarter = len(shares) // 4
+    if not quarter:
+        return ""
+    before, last = (sum(part) / quarter for part in (shares[-2 * quarter : -quarter], shares[-quarter:]))
+    epochs = plural(quarter, "epoch")
+    if last - before > 0.01:
+        return f" The share was still rising: {last:.1%} over the last {epochs}, {before:.1%} over as many before."
+    return f" The share no longer rose: {last:.1%} over the last {epochs}, {before:.1%} over as many before."
+
+
+def _walked(workshop: Workshop) -> str:
+    """What lies half-way between two draws of z."""
+    count = workshop.size(2000, 50)
+    found = Midway(**workshop.remember("midway", lambda: asdict(midway(workshop.runs["gan"], count)), count=count))
+    ends, line, arc = (found.shares[where] for where in ("ends", "line", "arc"))
+    told = (
+        "The walks show what lies between two draws of z. The middle of a straight line is shorter than a draw, "
+        f"{found.lengths['line']:.1f} against {found.lengths['ends']:.1f} in the mean of {count:,} walks; the arc "
+        f"beneath it keeps the length. Of images at the ends {share_in_words(ends, count)} are recognised, of those in "
+        f"the middle of lines {share_in_words(line, count)} and of arcs {share_in_words(arc, count)}"
+    )
+    if not apart(line, arc, count):
+        return f"{told}: between the two ways there is no clear difference."
+    return f"{told}: the {'arc' if arc > line else 'line'} fares better."
+
+
+def _checks_of_samples(run: Run, quality: Quality) -> list[Check]:
+    epochs, readable = plural(run.outcome["epochs"], "epoch"), quality.recognised
+    return [
         Check(
             "GAN: draws that can be read",
-            f"nearly every digit, after {LONG} epochs; in numbers at least {READABLE:.0%}",
-            f"{readable.value:.1%} after {epochs}",
+            f"nearly every digit, after {LONG} epochs; we take that as at least {READABLE:.0%}",
+            f"{share_in_words(readable.value, quality.count)} after {epochs}",
             readable.value >= READABLE,
-            f"It has trained for {epochs} of {LONG}: draws go on improving long after their diversity is that of the "
-            "data; `--full` trains as long as the coursework.",
+            f"{too_brief(run, LONG)}{_rising(run)}",
         ),
         Check(
             "GAN: digits reached",
@@ -74,6 +134,7 @@ def samples(workshop: Workshop) -> Told:
             f"{quality.classes.value:.0f}",
             quality.classes.value == 10,
             "The generator leaves out a part of the data.",
+            OURS,
         ),
         Check(
             "GAN: histogram of digits",
@@ -81,11 +142,21 @@ def samples(workshop: Workshop) -> Told:
             f"{quality.class_kl.value:.3f}",
             quality.class_kl.value <= EVEN,
             "It draws some digits far more often than others.",
+            OURS,
         ),
     ]
-    walks = workshop.draw("gan", "walks")
-    table = quality_table([("GAN, MLP", quality)], f"{QUALITY_CAPTION} {quality.conditions}.")
-    return Told(text, [table], [*drawn_on_the_way(workshop, "gan"), walks], checks)
+
+
+def read_as(workshop: Workshop) -> str:
+    """What the readings during a training are of, and what real images have in them."""
+    data = workshop.runs[CURE].data
+    count = min(LOOKED_AT, len(data.dataset.valid), len(data.dataset.test))
+    fresh, held = (data.held(split).first(count) for split in ("test", "valid"))
+    return (
+        f"Of {count} draws beside as many validation images, in distances of pixels; as many test images in place of "
+        f"the draws have diversity {spread_ratio(fresh, held):.2f} and coverage {covered_share(fresh, held):.2f}. The "
+        "coverage among the measures of sample quality is another: in the features of the recogniser, with all draws."
+    )
 
 
 def course(workshop: Workshop) -> Told:
@@ -98,12 +169,12 @@ def course(workshop: Workshop) -> Told:
     text = (
         "The losses of a GAN are those of two players and bound nothing, so a falling loss says little. What can be "
         "watched: what the critic makes of images and draws, the value of the game, the norms of the gradients, and "
-        f"how varied the draws are beside held-out images.\n\nAt the end D is {real:.2f} on images and {fake:.2f} on "
-        f"draws, and the value {value:.3f} nats. {health_in_words(run)}"
+        f"how varied the draws are beside held-out images.\n\nAt the last reading D is {real:.2f} on images and "
+        f"{fake:.2f} on draws, and the value {value:.3f} nats. {health_in_words(run)}"
     )
     rows = [[str(epoch), *(_reading(readings, name, epoch, words) for name, _, words in READINGS)] for epoch in epochs]
     header = ["epoch", *(title for _, title, _ in READINGS)]
-    table = Table(header, rows, f"After some epochs. {READ_AS}", numeric=set(range(5)))
+    table = Table(header, rows, f"After some epochs. {read_as(workshop)}", numeric=set(range(len(header))))
     return Told(text, [table], [workshop.draw(CURE, "curves")])
 
 
@@ -117,23 +188,25 @@ def troubles(workshop: Workshop) -> Told:
     else:
         say = f"The program finds no collapse in it. {health_in_words(ailing)}"
     text = (
-        "Three things go wrong with GANs. In mode collapse the generator draws a few images, or one, that please the "
-        "critic of the moment. Without convergence the two players chase each other for ever. And the training is "
-        "unstable: a critic that wins leaves a generator with nothing to learn from.\n\n"
+        f"Three things go wrong with GANs, and the program sees them by {len(TROUBLES)} signs. In mode collapse the "
+        "generator draws a few images, or one, that please the critic of the moment. Without convergence the two "
+        "players chase each other for ever: the draws swing from epoch to epoch, or lose what they had. And the "
+        "training is unstable: a critic that always wins may leave the generator without a gradient to learn "
+        "from.\n\n"
         f"To have a failure to show, one run was given a rate {rate / usual_rate:.0f} times as large ({rate:g} in "
-        f"place of {usual_rate:g}) and more momentum (beta1 {beta1:g} in place of {usual_beta1:g}); nothing else is "
-        f"changed. {say}\n\nThe cure is the coursework's own rate and momentum. {_cured(ailing, cure)} Where a "
-        "gentler step is not enough, the program offers a penalty on the critic's gradient (`--r1`), spectral "
-        "normalisation (`--spectral-norm`), more dropout in the critic, and an average of the generator's weights "
-        "(`--average`)."
+        f"place of {usual_rate:g}) and more momentum (β_1 {beta1:g} in place of {usual_beta1:g}). It ran for "
+        f"{plural(ailing.outcome['epochs'], 'epoch')}; nothing else is changed. {say}\n\nThe cure is the coursework's "
+        f"own rate and momentum. {_cured(ailing, cure)} Where a gentler step is not enough, the program offers a "
+        "penalty on the critic's gradient (`--r1`), spectral normalisation (`--spectral-norm`), more dropout in the "
+        "critic, and an average of the generator's weights (`--average`)."
     )
     epoch = ailing.outcome["epochs"]
-    settings = ["learning rate, beta1", f"{rate:g}, {beta1:g}", f"{usual_rate:g}, {usual_beta1:g}"]
-    after = f"The same networks after {plural(epoch, 'epoch')}. {READ_AS}"
+    settings = ["learning rate, β_1", f"{rate:g}, {beta1:g}", f"{usual_rate:g}, {usual_beta1:g}"]
+    after = f"The same networks after {plural(epoch, 'epoch')}. {AS_BEFORE}"
     side = Table(["", *TWO], [settings, *readings_side_by_side(both, epoch)], after, numeric={1, 2})
     rows = [[field, name, looks, *(_finding(one, name) for one in both)] for field, name, looks in TROUBLES]
     found = Table(
-        ["trouble", "its name here", "what is looked at", *TWO], rows, "What the program looked for in both runs."
+        ["trouble", "a sign of it", "what is looked at", *TWO], rows, "What the program looked for in both runs."
     )
     pictures = [
         workshop.draw(AILING, "samples", "Too large a rate: draws of the generator, none picked."),
@@ -146,18 +219,20 @@ def _checks_of_health(ailing: Run, cure: Run) -> list[Check]:
     named, cured = (next((v for v in one.verdicts() if v.name == COLLAPSE), None) for one in (ailing, cure))
     return [
         Check(
-            "a collapsed GAN is named",
+            "GAN, too large a rate: its collapse is named",
             f"{COLLAPSE}, failure",
             f"{named.name}, {named.severity}" if named else "not named",
             named is not None and named.severity == "failure",
             "Its draws still vary, or the training was too short to judge.",
+            OURS,
         ),
         Check(
-            "the coursework's own settings",
-            "no collapse",
-            f"{cured.name}, {cured.severity}" if cured else "none",
+            "GAN, the coursework's settings: collapse",
+            "none found",
+            f"{cured.name}, {cured.severity}" if cured else "none found",
             cured is None,
             "Chance plays a part: another seed may fare better.",
+            OURS,
         ),
     ]
 

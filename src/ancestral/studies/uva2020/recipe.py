@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from ancestral.evaluation.quality import rank_quality
-from ancestral.experiments.sampling_pace import draws_per_second
-from ancestral.measuring import sample_rows
-from ancestral.report import Table
-from ancestral.run_page import QUALITY_CAPTION, SCORE_CAPTION, quality_table, score_table
 from ancestral.studies.parts import IMAGE_FLOW, plural
 from ancestral.studies.recipe import QUICK_MNIST, Chapter, PlannedRun, Study, Told
-from ancestral.studies.uva2020 import flow, game, gan, vae
+from ancestral.studies.uva2020 import autoencoder, convolutions, flow, game, gan, points, vae
+from ancestral.studies.uva2020.comparison import comparison
+from ancestral.studies.uva2020.words import bits_in_words, share_in_words
 from ancestral.studies.workshop import Workshop
 
 DATA = {"data": "mnist", "split": "uva2020"}
@@ -70,113 +67,20 @@ PLAN = (
     ),
 )
 
-BINARY, LEVELS = {"vae": 5000, "vae-cnn": 0}, {"flow-uniform": 8, "flow-variational": 8}
-DRAWN = {
-    "vae": "VAE, MLP",
-    "vae-cnn": "VAE, CNN",
-    "gan": "GAN, MLP",
-    "flow-uniform": "flow, uniform",
-    "flow-variational": "flow, variational",
-}
-COMPARED = ("vae", "gan", "flow-uniform")
-WAYS = (
-    (
-        "what z is",
-        "20 numbers with a prior; each image has many z that explain it",
-        "32 numbers with a prior, which the generator turns into an image",
-        "784 numbers, as many as pixels; each z is one image and each image one z",
-    ),
-    (
-        "from image to z",
-        "approximate: the encoder's q(z | x)",
-        "none is learned; a search can find a z nearby",
-        "exact: z = f(x)",
-    ),
-    (
-        "likelihood",
-        "a lower bound (ELBO; tighter with more draws)",
-        "none: it can be drawn from, not asked",
-        "exact for real numbers; for whole grey levels a lower bound, by the noise",
-    ),
-    (
-        "trained by",
-        "maximising the bound: one loss that says how well it goes",
-        "a game of two networks, whose losses say little",
-        "maximising the likelihood: one loss that says how well it goes",
-    ),
-    (
-        "strengths",
-        "fast, steady to train, a small code to use further",
-        "sharp images, fast to draw from",
-        "true likelihood and true inverse, steady to train",
-    ),
-    (
-        "weaknesses",
-        "blurred means, noisy draws; the bound may be loose",
-        "may collapse or never settle; no likelihood; no coverage promised",
-        "no bottleneck; many layers, slow to train and to draw from; image quality",
-    ),
-)
-
-
-def _comparison(workshop: Workshop) -> Told:
-    """VAE, GAN and flow on one page."""
-    runs = {name: workshop.runs[name] for name in DRAWN}
-    count = workshop.size(256, 16)
-    paces = workshop.remember(
-        "paces", lambda: {name: draws_per_second(runs[name].load(), count) for name in COMPARED}, count=count
-    )
-    records = {name: workshop.quality(name, threshold=True) for name in DRAWN}
-    order = [list(DRAWN)[i] for i in rank_quality(list(records.values()))]
-    best, slowest, fastest = order[0], min(paces, key=paces.__getitem__), max(paces, key=paces.__getitem__)
-    text = (
-        "Likelihood and looks are two yardsticks; a GAN can be held against the second only. Scores of binary pixels "
-        "and of 256 grey levels are different quantities, and stand in different tables without an order between "
-        "them.\n\n"
-        f"By the looks of {records[best].count:,} draws each, grey ones cut at one half so that all are of one "
-        f"space, the best FID is that of the {workshop.titles[best]} ({records[best].fid.value:.2f}), the worst that "
-        f"of the {workshop.titles[order[-1]]} ({records[order[-1]].fid.value:.2f}); between real images it is "
-        f"{records[best].fid.floor:.2f}. A VAE's draws here are true draws, pixels drawn one by one from their "
-        "probabilities, which specks them; the means that papers show look better and are no samples. This machine "
-        f"draws {paces[fastest]:,.0f} images a second from the {workshop.titles[fastest]} and {paces[slowest]:,.0f} "
-        f"from the {workshop.titles[slowest]}."
-    )
-    ways = Table(
-        ["", "VAE", "GAN", "flow"],
-        [*map(list, WAYS), ["images drawn a second, here", *(f"{paces[name]:,.0f}" for name in COMPARED)]],
-        "The three families side by side.",
-    )
-    scores = [_score_table(workshop, BINARY, "Binary pixels."), _score_table(workshop, LEVELS, "256 grey levels.")]
-    looks = quality_table([(DRAWN[name], records[name]) for name in order], f"Best FID first. {QUALITY_CAPTION}")
-    rows = workshop.figure(
-        "rows",
-        sample_rows([runs[name] for name in order], threshold=True),
-        "Draws of each, grey ones cut at one half, none picked; best FID first.",
-    )
-    return Told(text, [ways, *scores, looks], [rows])
-
-
-def _score_table(workshop: Workshop, names: dict[str, int], what: str) -> Table:
-    """All scores of one space. names: runs, with the draws of their tighter bound, if they have one."""
-    named = []
-    for name, draws in names.items():
-        found = [workshop.score(name), *([workshop.score(name, draws)] if draws else [])]
-        named += [(workshop.titles[name], score) for score in found]
-    return score_table(named, f"{what} {SCORE_CAPTION}")
-
 
 def _loops(workshop: Workshop) -> Told:
     """What stands here for the two ways of training that the coursework offers."""
     run = workshop.runs["vae"]
     text = (
-        "The coursework offers a loop written out in PyTorch, and PyTorch Lightning. Here one epoch loop serves "
-        "every family (`src/ancestral/training/loop.py`): written out, so that it can be read, and on Lightning "
-        "Fabric, which takes care of devices, number formats and processes without hiding the steps. What "
-        "Lightning's Trainer adds is there too: progress with the time remaining, checkpoints that a killed training "
-        "resumes from bit by bit (`--resume`), early stopping (`--patience`), a watch over the training's health, "
-        "and the weights with the best validation. TensorBoard shows the curves of a run begun with `--tensorboard`; "
-        "the same readings are always in the run's `log.jsonl` and on its page. The MLP VAE of this study trained at "
-        f"{run.outcome['images_per_second']:,.0f} images a second."
+        "The coursework offers a loop written out in PyTorch, and PyTorch Lightning with its Trainer. Offered here is "
+        "the first: one epoch loop for every family (`src/ancestral/training/loop.py`), written out, so that it can be "
+        "read. Lightning's Trainer is not offered, and no model here is a LightningModule. From the same makers the "
+        "loop takes Lightning Fabric, which sees to devices and number formats and leaves the steps to the loop. What "
+        "the Trainer is used for has its place in the loop itself: progress with the time remaining, checkpoints that "
+        "a killed training resumes from bit by bit (`--resume`), early stopping (`--patience`), and the weights with "
+        "the best validation; besides, a watch over the training's health. TensorBoard shows the curves of a run begun "
+        "with `--tensorboard`; the same readings are always in the run's `log.jsonl` and on its page. The MLP VAE of "
+        f"this study trained at {run.outcome['images_per_second']:,.0f} images a second."
     )
     commands = [
         "ancestral train vae --data mnist --split uva2020 --epochs 80 --samples-at 0 10 80 --tensorboard --out "
@@ -187,24 +91,24 @@ def _loops(workshop: Workshop) -> Told:
 
 
 def _lead(workshop: Workshop) -> str:
-    score, quality, points = workshop.score("vae"), workshop.quality("gan"), workshop.score("flow-points")
+    score, quality, plane = workshop.score("vae"), workshop.quality("gan"), workshop.score("flow-points")
     image, epochs = workshop.score("flow-uniform"), plural(workshop.runs["gan"].outcome["epochs"], "epoch")
     return (
-        f"The VAE reaches {score.bits_per_dim:.4f} bits per dimension on binary MNIST ({score.kind_in_words}). The "
-        f"GAN, trained for {epochs}, draws images of which {quality.recognised.value:.0%} are digits to a network "
-        f"that recognises {quality.recognised.floor:.0%} of real ones. The flow of points comes to "
-        f"{points.bits_per_dim:.4f} bits per dimension ({points.kind_in_words}), the flow of grey images to "
-        f"{image.bits_per_dim:.4f} ({image.kind_in_words}, another space)."
+        f"The VAE needs {bits_in_words(score)} bits per dimension on binary MNIST (by its ELBO). The GAN, trained for "
+        f"{epochs}, draws images of which {quality.recognised.value:.0%} are digits to a network that recognises "
+        f"{quality.recognised.floor:.0%} of real ones. The flow of points comes to {bits_in_words(plane)} bits per "
+        f"dimension (exact, of a density), the flow of grey images to {bits_in_words(image)} (of whole levels, another "
+        "space)."
     )
 
 
 def _facts(workshop: Workshop) -> list[tuple[str, str]]:
-    bound, tighter = workshop.score("vae"), workshop.score("vae", 5000)
+    bound, tighter, quality = workshop.score("vae"), workshop.score("vae", vae.TIGHT), workshop.quality("gan")
     return [
-        ("VAE, test, ELBO", f"{bound.bits_per_dim:.4f} bits/dim, {bound.kind_in_words}"),
-        (f"VAE, test, {tighter.method}", f"{tighter.bits_per_dim:.4f} bits/dim, {tighter.kind_in_words}"),
-        ("GAN, draws recognised", f"{workshop.quality('gan').recognised.value:.1%}"),
-        ("flow of points", f"{workshop.score('flow-points').bits_per_dim:.4f} bits/dim"),
+        ("VAE, test, ELBO", f"{bits_in_words(bound)} bits/dim"),
+        (f"VAE, test, {tighter.method}", f"{bits_in_words(tighter)} bits/dim"),
+        ("GAN, draws recognised", share_in_words(quality.recognised.value, quality.count)),
+        ("Flow of points", f"{bits_in_words(workshop.score('flow-points'))} bits/dim"),
     ]
 
 
@@ -237,13 +141,13 @@ STUDY = Study(
         ),
         Chapter(
             "VAE: convolutions",
-            vae.convolutional,
+            convolutions.convolutional,
             "The same with convolutional encoder and decoder: curves, test score, samples, and how it differs.",
             minutes=1,
         ),
         Chapter(
             "A plain autoencoder",
-            vae.autoencoder,
+            autoencoder.autoencoder,
             "How does a VAE differ from an autoencoder, and why is the latter no generative model?",
             minutes=1,
         ),
@@ -273,7 +177,7 @@ STUDY = Study(
         ),
         Chapter(
             "Flow: points of the plane",
-            flow.points,
+            points.points,
             "Train six affine couplings with alternating masks on points around (1, 1) and (-1, -1), 40 epochs. Plot "
             "the densities of base, target and model, samples, and the loss, which ends at about 0.84 bits per "
             "dimension.",
@@ -298,7 +202,7 @@ STUDY = Study(
         ),
         Chapter(
             "VAE, GAN and flow",
-            _comparison,
+            comparison,
             "Compare the three: how each uses z, strengths and weaknesses, likelihood and samples.",
             minutes=6,
         ),

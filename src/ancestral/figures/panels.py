@@ -1,0 +1,133 @@
+"""Curves in plots whose axes are their own: what they count, which values, linear or logarithmic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ancestral.errors import InputError
+from ancestral.figures.series import DASHES, Curve, Series
+from ancestral.figures.style import PALETTE, SMALL_SIZE, Page, text_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DOTTED = 12  # points of a curve up to which each has a dot
+WIDE = 100.0  # ratio of largest and smallest value from which powers of ten are ticks enough
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot.
+
+    Args:      title: above it. curves: over its own steps. log_x, log_y: which axes are logarithmic.
+               ticks: the steps that are labelled; None leaves the choice to the plot.
+               cross: (step, value, words) of a point where something ends.
+    """
+
+    title: str
+    curves: Sequence[Curve]
+    log_x: bool = False
+    log_y: bool = False
+    ticks: Sequence[float] | None = None
+    cross: tuple[float, float, str] | None = None
+
+
+def panel_figure(
+    panels: Sequence[Panel],
+    *,
+    columns: int = 1,
+    plot_height: float = 115.0,
+    xlabel: str = "",
+    ylabel: str = "",
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Draw plots, each over steps of its own; curves of one label have one colour throughout.
+
+    Args:
+        panels: at least one, each with a curve.
+        columns: plots in a row.
+        plot_height: of each, in points.
+        xlabel, ylabel: what steps and values are, where that is the same in all plots.
+        title: above all.
+        note: small print.
+
+    Returns: the figure.
+    Raises: InputError where a curve is malformed, or has values on a logarithmic axis that are not positive.
+    """
+    content = [[Series.of(curve, panel.log_x) for curve in panel.curves] for panel in panels]
+    if not content or not all(content):
+        raise InputError("every panel needs at least one curve")
+    for panel, series in zip(panels, content, strict=True):
+        if panel.log_y and not all((one.extremes() > 0).all() for one in series):
+            raise InputError(f"panel {panel.title!r}: values must be positive on a log axis")
+    styles = {one.label: one.style for series in content for one in series}
+    colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(styles)}
+    page = Page(
+        (title, ylabel, xlabel),
+        plot_height=plot_height,
+        right=14,
+        grid=(-(-len(panels) // columns), columns),
+        titles=[panel.title for panel in panels],
+        legend=[(label, colours[label], DASHES[style]) for label, style in styles.items() if label],
+    )
+    for axes, panel, series in zip(page.axes, panels, content, strict=True):
+        _draw(axes, panel, series, colours, ticks=4 if columns > 2 else 6)
+    page.settle([note] if note else [])
+    return page.figure
+
+
+def _draw(axes: Axes, panel: Panel, series: list[Series], colours: dict[str, str], ticks: int) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+    for one in series:
+        style: dict[str, Any] = {"color": colours[one.label], "linestyle": DASHES[one.style], "linewidth": 1.7}
+        if one.band:
+            axes.fill_between(one.x, *one.band, color=style["color"], alpha=0.18, linewidth=0)
+        if len(one.x) <= DOTTED:
+            style |= {"marker": "o", "markersize": 3.0}
+        axes.plot(one.x, one.y if one.smooth is None else one.smooth, **style)
+    plain = FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\N{MINUS SIGN}"))
+    steps = np.concatenate([one.x for one in series])
+    values = np.concatenate([one.extremes() for one in series])
+    for axis, along, numbers, log in ((axes.xaxis, "x", steps, panel.log_x), (axes.yaxis, "y", values, panel.log_y)):
+        if log:
+            getattr(axes, f"set_{along}scale")("log")
+        axis.set_major_locator(_decades(numbers, ticks) if log else MaxNLocator(ticks - 1, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(plain)
+    if panel.ticks is not None:
+        axes.set_xticks(panel.ticks, [f"{tick:,g}" for tick in panel.ticks])
+    if panel.cross:
+        _cross(axes, *panel.cross)
+
+
+def _decades(numbers: np.ndarray, ticks: int) -> Any:
+    from matplotlib.ticker import LogLocator
+
+    wide = numbers.max() > WIDE * numbers.min()
+    return LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=ticks + 2)
+
+
+def _cross(axes: Axes, x: float, y: float, words: str) -> None:
+    """A cross with its words on the side where there is more room."""
+    from matplotlib.patheffects import withStroke
+
+    axes.plot([x], [y], "x", color=PALETTE[1], markersize=8, markeredgewidth=2.2, zorder=5)
+    axes.autoscale_view()  # else the limits, and with them the transform, are settled later
+    left = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0] > 0.6
+    style = text_style(SMALL_SIZE, path_effects=[withStroke(linewidth=2, foreground="white")])
+    axes.annotate(
+        words,
+        (x, y),
+        xytext=(-8 if left else 8, -8 if left else 6),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="top" if left else "bottom",
+        **style,
+    )

@@ -1,0 +1,119 @@
+"""Chapters of `csds600` that derive: the divergence from the standard normal, and the density after several maps."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from ancestral.experiments.divergence_by_draws import divergence_by_draws, divergence_figure
+from ancestral.experiments.gaussian_divergence import divergence_from_standard
+from ancestral.experiments.pushforward import DRAWS, MAPS, REACH, pushforward, pushforward_figure
+from ancestral.models.vae import VAE
+from ancestral.numerics import scientific
+from ancestral.report import Table
+from ancestral.studies.csds600.made import within_of_one
+from ancestral.studies.recipe import AN_IDENTITY, Check, Told
+from ancestral.studies.workshop import Workshop
+
+_DIVERGENCE = """KL(q || p) = E_q[log q(z) − log p(z)]. The latents are independent under q = N(m, diag s^2) and under \
+p = N(0, I), so both logarithms are sums over the latents, and the divergence is the sum of those of one latent each.
+
+Of one latent, log q(z) = −(z − m)^2 / (2 s^2) − log s − (log 2π) / 2 and log p(z) = −z^2 / 2 − (log 2π) / 2. In the \
+difference (log 2π) / 2 cancels.
+
+E_q[(z − m)^2] = s^2 and E_q[z^2] = m^2 + s^2. So E_q[log q(z) − log p(z)] = −1/2 − log s + (m^2 + s^2) / 2, and of \
+all latents KL(N(m, diag s^2) || N(0, I)) = Σ_d (s_d^2 + m_d^2 − 1 − log s_d^2) / 2."""
+_PUSHFORWARD = """One map x = f(z): the probability of a small region is that of the region it came from, \
+p_1(x) |dx| = p_0(z) |dz|, which gives the change of variables p_1(x) = p_0(z) |det ∂z / ∂x| at z = f^{-1}(x).
+
+f^{-1}(f(z)) = z, so the Jacobian of the inverse is the inverse of the Jacobian and det ∂z / ∂x = 1 / det ∂f / ∂z: \
+log p_1(x) = log p_0(z) − log |det ∂f / ∂z|.
+
+The rest is induction: z_i = f_i(z_{i-1}) is one map of z_{i-1}, whose density is known, so each map adds one term. Of \
+x = z_n the density is log p_n(x) = log p_0(z_0) − Σ_i log |det ∂f_i / ∂z_{i-1}|, i = 1 to n, at \
+z_0 = f_1^{-1}(... f_n^{-1}(x))."""
+
+
+def divergence(workshop: Workshop) -> Told:
+    run = workshop.runs["vae"]
+    model = run.load()
+    assert isinstance(model, VAE)
+    with torch.no_grad():
+        q = model.posterior(run.data.held("test").first(1))
+    found = divergence_by_draws(q.mean[0], q.stddev[0])
+    small, large = divergence_from_standard(0.01, 1.0), divergence_from_standard(10.0, 0.1)
+    last, error = found.nats[-1], found.stderr[-1]
+    of_image = f"q(z | x) of the first test image, {len(q.mean[0])} latents"
+    known = [(of_image, found.closed, found.quadrature)]
+    known += [("N(0.01, 1), one latent", small.closed, small.integral)]
+    known += [("N(10, 0.1^2), one latent", large.closed, large.integral)]
+    return Told(
+        f"{_DIVERGENCE}\n\nFor the posterior that the trained encoder gives the first test image this is "
+        f"{found.closed:.4f} nats. The integrals of the latents, added, give {found.quadrature:.4f}; the mean of "
+        f"log q(z) − log p(z) over {found.draws[-1]:,} draws gives {last:.4f} ± {error:.4f}. The closed form costs "
+        "nothing and has no noise, which is why training uses it.",
+        [
+            Table(
+                ["q", "closed form", "integral"],
+                [[name, _nats(closed), _nats(integral)] for name, closed, integral in known],
+                "KL to the standard normal, nats.",
+                {1, 2},
+            )
+        ],
+        [
+            workshop.figure(
+                "divergence",
+                divergence_figure(found),
+                "The same divergence from draws; each mean is of draws of its own, the shade is its standard error.",
+            )
+        ],
+        [
+            Check(
+                "KL of a posterior from the standard normal",
+                f"{found.closed:.4f} nats in closed form",
+                f"{found.quadrature:.4f} by integrals, {last:.4f} ± {error:.4f} by draws",
+                abs(found.quadrature - found.closed) < 1e-6 * max(1, found.closed)
+                and abs(last - found.closed) < 5 * error,
+                "One of the three is wrong.",
+                AN_IDENTITY,
+            )
+        ],
+    )
+
+
+def _nats(value: float) -> str:
+    return f"{value:.4f}" if abs(value) >= 1e-3 else scientific(value)
+
+
+def pushed(workshop: Workshop) -> Told:
+    stages = pushforward(workshop.size(DRAWS, DRAWS // 5))
+    rows = [[one.name, f"{one.integral:.6f}", f"{one.fit:.2f}"] for one in stages]
+    worst = max((one.integral - 1 for one in stages), key=abs)
+    least = min(one.fit for one in stages)
+    beyond = scientific(math.erfc(REACH / math.sqrt(2)), 0)
+    return Told(
+        f"{_PUSHFORWARD}\n\nWhere a map spreads the line out, the density falls by as much, and the logarithms of the "
+        f"slopes add up. Here are {len(MAPS)} maps, one after the other: {', '.join(f'`{one.name}`' for one in MAPS)}.",
+        [
+            Table(
+                ["density", "integral", "p-value of the draws"],
+                rows,
+                "The density integrated, and the draws pushed through the maps held against it, bin by bin "
+                f"(chi-square; small only where they do not fit). The grids end at {REACH:g} standard deviations of z, "
+                f"beyond which lies a share of {beyond}.",
+                {1, 2},
+            )
+        ],
+        [workshop.figure("pushforward", pushforward_figure(stages), "Lines: densities by the formula. Points: draws.")],
+        [
+            Check(
+                "pushed densities integrate to",
+                "1, and fit the draws pushed (p above 0.0001)",
+                f"{within_of_one(worst)}; p at least {least:.2f}",
+                abs(worst) < 1e-5 and least > 1e-4,
+                "A slope is wrong or missing.",
+                AN_IDENTITY,
+            )
+        ],
+    )

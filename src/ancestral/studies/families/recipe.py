@@ -1,0 +1,129 @@
+"""All families side by side on MNIST: how each uses z, what it can do, what it scores, draws, completes and costs."""
+
+from __future__ import annotations
+
+from ancestral.studies.families.kinds import abilities, side_by_side
+from ancestral.studies.families.standing import in_words, spans, standing
+from ancestral.studies.families.uses import completed, detected, pace, speed
+from ancestral.studies.families.worth import quality, scores
+from ancestral.studies.parts import IMAGE_FLOW
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, Options, PlannedRun, Study
+from ancestral.studies.workshop import Workshop
+
+DRAWN = {"data": "mnist", "pixels": "binary", "train_size": 55_000, "valid_size": 5_000}
+FALLING = {"schedule": "cosine"}
+PLAN = (
+    PlannedRun(
+        "mixture",
+        "mixture",
+        "mixture",
+        {**DRAWN, "components": 100, "method": "em", "epochs": 30, "batch_size": 1000},
+        minutes=0.5,
+    ),
+    PlannedRun(
+        "belief-net",
+        "belief net",
+        "belief-net",
+        {**DRAWN, **FALLING, "latents": (12,), "epochs": 15, "batch_size": 100},
+        minutes=5,
+        quick={"latents": (6,)},
+    ),
+    PlannedRun(
+        "vae",
+        "VAE",
+        "vae",
+        {**DRAWN, **FALLING, "latents": 40, "hidden": (500, 500), "epochs": 40},
+        1000,
+        minutes=5,
+        quick={"hidden": (100,)},
+    ),
+    PlannedRun(
+        "made",
+        "MADE",
+        "made",
+        {**DRAWN, **FALLING, "hidden": (500,), "epochs": 20, "batch_size": 100},
+        minutes=6,
+        full={"epochs": 60},
+        quick={"hidden": (50,)},
+    ),
+    PlannedRun(
+        "pixelcnn",
+        "PixelCNN",
+        "pixelcnn",
+        {
+            **DRAWN,
+            **FALLING,
+            "channels": 32,
+            "hidden_channels": 16,
+            "blocks": 5,
+            "first_kernel": 9,
+            "epochs": 4,
+            "batch_size": 50,
+            "warmup_steps": 300,
+            "clip_norm": 5.0,
+            "validate_every": 550,
+            "log_every": 50,
+            "precision": "bf16-mixed",
+        },
+        minutes=8,
+        full={"channels": 64, "hidden_channels": 32, "blocks": 8, "first_kernel": 13, "epochs": 10},
+        quick={"channels": 8, "hidden_channels": 4, "blocks": 1, "first_kernel": 3, "warmup_steps": 0},
+    ),
+    PlannedRun(
+        "flow",
+        "flow",
+        "flow",
+        {**IMAGE_FLOW, "epochs": 4},
+        8,
+        minutes=10,
+        full={"epochs": 12},
+        quick={"width": 8, "couplings": 2, "warmup_steps": 0},
+    ),
+    PlannedRun(
+        "gan",
+        "GAN",
+        "gan",
+        {"data": "mnist", "split": "uva2020", "epochs": 40, "samples_at": (0, 10, 40)},
+        scored=False,
+        minutes=6,
+        full={"epochs": 250, "samples_at": (0, 10, 250)},
+    ),
+)
+
+
+def plan(options: Options) -> tuple[PlannedRun, ...]:
+    return PLAN
+
+
+def lead(workshop: Workshop) -> str:
+    return f"{len(workshop.runs)} families, each trained on MNIST. {in_words(workshop)}\n\n{spans(workshop)}"
+
+
+def facts(workshop: Workshop) -> list[tuple[str, str]]:
+    found, paces = standing(workshop), pace(workshop)["a second"]
+    fastest, slowest = max(paces, key=paces.__getitem__), min(paces, key=paces.__getitem__)
+    best = found.scores[found.best]
+    return [
+        ("best score, drawn pixels", f"{best.nats:.2f} nats, {workshop.titles[found.best]} ({best.kind_in_words})"),
+        ("draws fastest", f"{workshop.titles[fastest]}, {paces[fastest]:,.0f} images/s"),
+        ("draws slowest", f"{workshop.titles[slowest]}, {paces[slowest]:,.0f} images/s"),
+    ]
+
+
+STUDY = Study(
+    title="All families side by side",
+    subtitle="MNIST: how each family uses z, what it can do, what it scores, draws, completes and costs",
+    plan=plan,
+    lead=lead,
+    facts=facts,
+    quick=QUICK_MNIST,
+    chapters=(
+        Chapter("Draws, and how each uses z", side_by_side, minutes=0.5),
+        Chapter("What each can and cannot do", abilities),
+        Chapter("Scores within a space", scores, minutes=2),
+        Chapter("Sample quality", quality, minutes=5),
+        Chapter("Speed", speed, minutes=1),
+        Chapter("Completions", completed, minutes=2),
+        Chapter("What does not belong", detected, minutes=5),
+    ),
+)

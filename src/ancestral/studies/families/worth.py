@@ -1,0 +1,138 @@
+"""What the families' models are worth: by log-probability, and by what their draws look like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ancestral.evaluation.quality import Quality, rank_quality
+from ancestral.evaluation.score import best_of, rank
+from ancestral.models.kinds import ImplicitModel
+from ancestral.report import Table
+from ancestral.studies.families.kinds import numbers
+from ancestral.studies.families.standing import Standing, in_words, standing
+from ancestral.studies.parts import listed
+from ancestral.studies.recipe import Told
+from ancestral.studies.workshop import Workshop
+from ancestral.tables.quality import QUALITY_CAPTION, quality_table
+from ancestral.tables.scores import SCORE_CAPTION, score_table
+
+FAR = 10.0  # nats
+EXCEEDABLE = {"inception_score": "IS", "precision": "precision", "density": "density", "recognised": "share recognised"}
+YARDSTICKS: dict[str, Callable[[Quality], float]] = {
+    "FID": lambda record: record.fid.value,
+    "share recognised": lambda record: -record.recognised.value,
+}
+Records = Mapping[str, Quality]
+
+
+def scores(workshop: Workshop) -> Told:
+    spaces: dict[str, list[str]] = {}
+    for name, run in workshop.runs.items():
+        if run.scores():
+            spaces.setdefault(best_of(run.scores(), name).space, []).append(name)
+    tables = []
+    for names in spaces.values():
+        best = [best_of(workshop.runs[name].scores(), name) for name in names]
+        named = [(workshop.titles[names[i]], score) for i in rank(best) for score in workshop.runs[names[i]].scores()]
+        tables.append(score_table(named, SCORE_CAPTION))
+    silent = [workshop.titles[n] for n, run in workshop.runs.items() if isinstance(run.load(), ImplicitModel)]
+    text = (
+        "Scores of different spaces are different quantities: they stand in different tables and are never ranked "
+        f"together. The {listed(silent)} has no score: no formula says how probable it finds an image."
+    )
+    return Told(f"{text}\n\n{in_words(workshop)} {_why(workshop, standing(workshop))}", tables)
+
+
+def _why(workshop: Workshop, found: Standing) -> str:
+    """What the bounds leave open, and what keeps the families of few states back."""
+    told = []
+    for name, score in found.scores.items():
+        loose = [one.nats for one in workshop.runs[name].scores() if one.method == "ELBO" and one.count == score.count]
+        if score.kind == "bound" and loose and score.samples > 1:
+            told.append(
+                f"Of the {workshop.titles[name]} only a bound is known: {score.samples:,} draws an image raise it "
+                f"{score.nats - loose[0]:.2f} nats above the ELBO, and its true value is at least that."
+            )
+    states = {"mixture": "components", "belief-net": "states"}
+    far = [name for name in states if name in found.scores and found.behind(name) > FAR]
+    if far:
+        many = [f"{numbers(workshop.runs[name])[states[name]]} {states[name]}" for name in far]
+        told.append(
+            f"The {listed([workshop.titles[name] for name in far])}, {listed([f'{found.behind(n):.1f}' for n in far])} "
+            f"nats below it, have no more than {listed(many)}, within each of which pixels are independent."
+        )
+    return " ".join(told)
+
+
+def quality(workshop: Workshop) -> Told:
+    """Of each family in its own pixels, grey ones cut at one half; a table for each kind of pixels."""
+    groups: dict[str, dict[str, Quality]] = {}
+    for name, run in workshop.runs.items():
+        record = workshop.quality(name, threshold=run.data.space.name in ("levels", "unit"))
+        groups.setdefault(record.space, {})[name] = record
+    tables: list[Table] = []
+    told = [
+        "Binary pixels were drawn, grey ones cut at one half. Each kind is compared with real images treated alike, in "
+        "a table of its own; the two are not ranked together."
+    ]
+    for space, records in groups.items():
+        names = list(records)
+        order = [names[i] for i in rank_quality(list(records.values()))]
+        named = [(workshop.titles[name], records[name]) for name in order]
+        kind = "Grey pixels, cut" if "threshold" in space else "Drawn pixels"
+        meaning = f" {QUALITY_CAPTION}" if not tables else ""
+        tables.append(quality_table(named, f"{kind}; best FID first.{meaning} {records[order[0]].conditions}."))
+        told.append(f"{kind}: {_compared(workshop.titles, records)} {_exceeding(workshop.titles, records)}".strip())
+    first = next(iter(groups.values()))
+    told.insert(1, _orders(workshop, first))
+    return Told("\n\n".join(filter(None, told)), tables)
+
+
+def _orders(workshop: Workshop, records: Records) -> str:
+    """Whether log-probability and the yardsticks of draws agree about the families that have both."""
+    found, titles = standing(workshop), workshop.titles
+    names = [name for name in found.scores if name in records]
+    orders = {"nats": names, **{y: sorted(names, key=lambda n: of(records[n])) for y, of in YARDSTICKS.items()}}
+    if len({tuple(order) for order in orders.values()}) == 1:
+        return f"By nats, FID and share recognised the order is the same: {listed([titles[name] for name in names])}."
+    text = "The yardsticks disagree: " + "; ".join(
+        f"by {yardstick} {', '.join(titles[name] for name in order)}" for yardstick, order in orders.items()
+    )
+    level = [found.best, *found.level]
+    fids = [records[name].fid.value for name in level]
+    if len(level) > 1 and max(fids) > 1.5 * min(fids):
+        text += (
+            f". {listed([titles[name] for name in level])} are level in nats, yet their FIDs are "
+            f"{listed([f'{fid:.1f}' for fid in fids])}: nats count every pixel of real images, FID what a recogniser "
+            "of digits sees in draws"
+        )
+    return f"{text}."
+
+
+def _compared(titles: Mapping[str, str], records: Records) -> str:
+    """Whether clear draws are also varied ones."""
+    clear = max(records, key=lambda name: records[name].recognised.value)
+    varied = max(records, key=lambda name: records[name].recall.value)
+    one, other = records[clear], records[varied]
+    share, recall = one.recognised.value, one.recall.value
+    if clear == varied:
+        return (
+            f"the {titles[clear]} has both the most draws recognised, {share:.1%}, and the most recall, {recall:.3f}."
+        )
+    return (
+        f"the {titles[clear]} has the most draws recognised, {share:.1%}, but reaches "
+        f"{recall:.3f} of the test images (recall), where the {titles[varied]}, of whose draws "
+        f"{other.recognised.value:.1%} are recognised, reaches {other.recall.value:.3f}."
+    )
+
+
+def _exceeding(titles: Mapping[str, str], records: Records) -> str:
+    """Values above those of real images, which are no merit."""
+    above = [
+        f"{word} of the {titles[name]} ({value.value:.3f}, real images {value.floor:.3f})"
+        for name, record in records.items()
+        for measure, word in EXCEEDABLE.items()
+        for value in (getattr(record, measure),)
+        if value.value > value.floor
+    ]
+    return f"Above the value of real images: {listed(above)}. Draws that are too alike can do so." if above else ""

@@ -1,0 +1,137 @@
+"""`uva2020`, part 1: the convolutional VAE, and how it differs from the other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+from ancestral.evaluation.quality import Measured
+from ancestral.experiments.paired_scores import Difference, paired_difference
+from ancestral.report import Table
+from ancestral.run import Run
+from ancestral.studies.parts import bits_figure
+from ancestral.studies.recipe import OURS, Check, Told
+from ancestral.studies.uva2020.vae import ASKED, BARE, BELOW, beginning, drawn_on_the_way, lowest_validation
+from ancestral.studies.uva2020.words import (
+    apart,
+    bits_in_words,
+    epoch_bits,
+    settings_in_words,
+    share_in_words,
+    too_brief,
+)
+from ancestral.studies.workshop import Workshop
+from ancestral.tables.scores import SCORE_CAPTION, score_table
+
+NAMES = ("vae-cnn", "vae")
+
+
+def convolutional(workshop: Workshop) -> Told:
+    """The convolutional VAE: curves, scores and samples beside those of the other."""
+    runs = [workshop.runs[name] for name in NAMES]
+    bounds = [workshop.score(name) for name in NAMES]
+    epochs = epoch_bits(runs[0])
+    checks = [
+        Check(
+            "VAE, CNN: training loss, mean of an epoch",
+            f"below {BELOW} bits/dim",
+            f"{min(epochs):.4f}",
+            min(epochs) < BELOW,
+            too_brief(runs[0], ASKED),
+        ),
+        Check(
+            "VAE, CNN: test ELBO",
+            f"at most {BARE} bits/dim, as the MLP's bare PyTorch loop",
+            bits_in_words(bounds[0]),
+            bounds[0].bits_per_dim <= BARE,
+            too_brief(runs[0], ASKED),
+            OURS,
+        ),
+    ]
+    shown = workshop.figure(
+        "vae-cnn-bits",
+        bits_figure(runs[0], [(BELOW, f"{BELOW}, asked for")]),
+        "The convolutional VAE's loss: minibatches as they were used, and the validation images after each epoch.",
+    )
+    scores = score_table([("VAE, CNN", bounds[0]), ("VAE, MLP", bounds[1])], SCORE_CAPTION)
+    text = f"{_networks(workshop)}\n\n{beginning(runs[0])} {_verdict(workshop)}\n\n{_samples_differ(workshop)}"
+    return Told(text, [_side_by_side(workshop), scores], [shown, *drawn_on_the_way(workshop, NAMES[0])], checks)
+
+
+def _networks(workshop: Workshop) -> str:
+    """What was trained, how large it is, and how long it took."""
+    run, other = (workshop.runs[name] for name in NAMES)
+    sizes, paces = [_parameters(one) for one in (run, other)], [_pace(one) for one in (run, other)]
+    first = run.settings.model.channels[0]
+    text = (
+        f"Encoder and decoder of convolutions, {first} filters at first. {settings_in_words(run)} It has {sizes[0]:,} "
+        f"parameters against {sizes[1]:,}"
+        + (", as the same filters serve every place" if sizes[0] < sizes[1] else "")
+        + f"; an epoch takes {paces[0]:.0f} s against {paces[1]:.1f} s on this machine"
+        + (", as each filter is applied at every place." if paces[0] > paces[1] else ".")
+    )
+    if run.settings.training.epochs < ASKED:
+        text += (
+            f" The coursework trains {ASKED} epochs at a fixed rate, as `--full` does here: the shorter course, with a "
+            "falling rate, is for time."
+        )
+    return text
+
+
+def _verdict(workshop: Workshop) -> str:
+    """Which model is better, on the same images."""
+    run, other = (workshop.runs[name] for name in NAMES)
+    count = workshop.score(NAMES[0]).count
+    gain = Difference(
+        **workshop.remember("cnn-over-mlp", lambda: asdict(paired_difference(run, other, 0, count)), count=count)
+    )
+    if not gain.clear:
+        return (
+            "The two models' test ELBOs do not differ by more than chance: "
+            f"{gain.nats:+.2f} ± {gain.stderr:.2f} nats an image."
+        )
+    return (
+        f"On the test images it is {'better' if gain.nats > 0 else 'worse'} than the MLP by {abs(gain.nats):.2f} ± "
+        f"{gain.stderr:.2f} nats (ELBO, image by image; the standard error is over images, for one training of each)."
+    )
+
+
+def _samples_differ(workshop: Workshop) -> str:
+    """How the draws of both look to the recogniser."""
+    cnn, mlp = (workshop.quality(name) for name in NAMES)
+    shares = [one.recognised.value for one in (cnn, mlp)]
+
+    def both(name: str) -> str:
+        values: list[Measured] = [getattr(one, name) for one in (cnn, mlp)]
+        return f"{values[0].value:.2f} against {values[1].value:.2f} ({values[0].floor:.2f} of real images)"
+
+    which = "more often" if shares[0] > shares[1] else "less often"
+    if not apart(shares[0], shares[1], cnn.count):
+        which = "as often"
+    return (
+        f"Its draws, true ones with each pixel drawn, are recognised {which}: {share_in_words(shares[0], cnn.count)} "
+        f"of {cnn.count:,} against {share_in_words(shares[1], mlp.count)} of the MLP's. Their FID is {both('fid')}; of "
+        f"the test images {both('recall')} lie among them (recall), and {both('precision')} of the draws lie among "
+        "test images (precision)."
+    )
+
+
+def _side_by_side(workshop: Workshop) -> Table:
+    runs = [workshop.runs[name] for name in NAMES]
+    rows = [
+        ["parameters", *(f"{_parameters(one):,}" for one in runs)],
+        ["epochs", *(str(one.outcome["epochs"]) for one in runs)],
+        ["seconds an epoch", *(f"{_pace(one):.1f}" for one in runs)],
+        ["lowest training loss, mean of an epoch, bits/dim", *(f"{min(epoch_bits(one)):.4f}" for one in runs)],
+        ["lowest validation loss, bits/dim", *(f"{lowest_validation(one):.4f}" for one in runs)],
+        ["test ELBO, bits/dim", *(bits_in_words(workshop.score(name)) for name in NAMES)],
+    ]
+    return Table(["", "VAE, CNN", "VAE, MLP"], rows, "The two side by side.", numeric={1, 2})
+
+
+def _pace(run: Run) -> float:
+    return run.outcome["seconds"] / run.outcome["epochs"]
+
+
+def _parameters(run: Run) -> int:
+    return sum(math.prod(parameter.shape) for parameter in run.load().parameters())
