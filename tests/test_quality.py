@@ -410,7 +410,7 @@ def test_the_command_prints_one_table_with_floors(
     assert cli.main(["quality", *paths, "--count", "200", "--threshold", "--picture", str(picture)]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["mixture", "levels", "real", "images"]  # the better one first
+    assert lines[0].split() == ["real", "images", "mixture", "levels"]  # of the runs the better one first
     assert [line.split()[0] for line in lines[1:4]] == ["FID", "KID", "IS"] and len(lines) == 13
     assert "digits recogniser" in err and "threshold 0.5" in err and "each" in err
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -448,19 +448,19 @@ def quality_of(**values: float) -> Quality:
 def test_real_images_of_two_kinds_are_told_apart_in_a_table() -> None:
     cut = quality_of(fid=3.0)
     drawn = replace(cut, space="digits, binary, each pixel drawn with probability = its grey value")
-    assert quality_table([("a", cut), ("b", cut)]).header == ["", "a", "b", "real images"]
+    assert quality_table([("a", cut), ("b", cut)]).header == ["", "real images", "a", "b"]
     other = replace(drawn, fid=Measured(4.0, 0.7))  # other floors: other real images
     both = quality_table([("a", cut), ("b", other)])
-    assert both.header == ["", "a", "b", "real images, cut", "real images, drawn"]
+    assert both.header == ["", "real images, cut", "real images, drawn", "a", "b"]
     assert ["pixels", "cut", "drawn", "cut", "drawn"] in both.rows
-    assert ["FID", "3.000", "4.000", "0.500", "0.700"] in both.rows
+    assert ["FID", "0.500", "0.700", "3.000", "4.000"] in both.rows
 
 
 def test_floors_of_ones_own_stand_in_brackets_only_where_they_differ() -> None:
     one = quality_of(nearest=3.0)
     other = replace(one, nearest=Measured(4.0, 0.6))
-    assert ["nearest", "3.000", "3.000", "0.500"] in quality_table([("a", one), ("b", one)]).rows
-    assert ["nearest", "3.000 (0.500)", "4.000 (0.600)", ""] in quality_table([("a", one), ("b", other)]).rows
+    assert ["nearest", "0.500", "3.000", "3.000"] in quality_table([("a", one), ("b", one)]).rows
+    assert ["nearest", "", "3.000 (0.500)", "4.000 (0.600)"] in quality_table([("a", one), ("b", other)]).rows
 
 
 def test_of_many_runs_what_is_the_same_for_all_is_left_out() -> None:

@@ -182,7 +182,7 @@ def test_the_mean_of_an_epoch_counts_readings_by_their_images(runs: list[Run]) -
 
 def test_settings_are_told_and_compared_as_they_are(runs: list[Run]) -> None:
     told = settings_in_words(runs[0])
-    assert "ReLU; Adam at 0.001, always, β_1 0.9; minibatches of 160; 2 epochs." in told
+    assert "ReLU; Adam at 0.001 throughout, β_1 0.9; minibatches of 160; 2 epochs." in told
     assert "falling as half a cosine" in settings_in_words(runs[1])
     assert differences(runs[0], runs[0]) == []
     assert differences(runs[1], runs[0]) == [

@@ -9,7 +9,7 @@ from ancestral.report import Table
 
 MOST_COLUMNS = 5  # of runs; more stand in rows
 QUALITY_CAPTION = (
-    "Small is good for FID, KID and class KL, large for the others. Last, real images: what a perfect model would "
+    "Small is good for FID, KID and class KL, large for the others. First, real images: what a perfect model would "
     "have. IS, precision, density and recognised can exceed that: such draws are too alike, not better. Precision is "
     "the share of draws that lie among test images, recall that of test images among draws; density and coverage say "
     f"the same by counts of neighbours. Recognised: the share named with a confidence of at least {CONFIDENT:.0%}; "
@@ -23,7 +23,7 @@ FORMATS = {"recognised": "{:.1%}", "near_copies": "{:.1%}", "classes": "{:.0f}",
 
 
 def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Table:
-    """Sample quality, a column for each run, and last the same measures of real images; a row for each where there are
+    """Sample quality, a column for each run, and first the same measures of real images; a row for each where there are
     many, without measures that are the same for all."""
     real: dict[tuple[str, ...], Quality] = {}
     for _, record in named:
@@ -31,19 +31,19 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     own = {tuple(_in_measure(record, name, 1) for name in OWN_FLOORS) for _, record in named}
     bracketed = set(OWN_FLOORS) if len(own) > 1 else set()
     kinds = [f"real images, {_pixels(r)}" if len(real) > 1 else "real images" for r in real.values()]
-    header = ["", *(name for name, _ in named), *kinds]
+    header = ["", *kinds, *(name for name, _ in named)]
     rows = [
         [
             title,
-            *(_in_measure(r, name, 0) + f" ({_in_measure(r, name, 1)})" * (name in bracketed) for _, r in named),
             *("" if name in bracketed else _in_measure(r, name, 1) for r in real.values()),
+            *(_in_measure(r, name, 0) + f" ({_in_measure(r, name, 1)})" * (name in bracketed) for _, r in named),
         ]
         for name, title in MEASURES.items()
     ]
     if len(real) > 1:  # else the line on the conditions says it for all
-        rows.append(["pixels", *(_pixels(r) for _, r in named), *(_pixels(r) for r in real.values())])
+        rows.append(["pixels", *(_pixels(r) for r in [*real.values(), *(r for _, r in named)])])
     if len({(r.count, r.drawn) for _, r in named}) > 1:
-        rows.append(["images", *(f"{r.count} {r.drawn}" for _, r in named), *(str(r.count) for r in real.values())])
+        rows.append(["images", *(str(r.count) for r in real.values()), *(f"{r.count} {r.drawn}" for _, r in named)])
     if len(named) > MOST_COLUMNS:
         rows = [row for row in rows if len(set(row[1:])) > 1]
         header, *rows = [list(line) for line in zip(header, *rows, strict=True)]

@@ -18,7 +18,7 @@ def settings_in_words(run: Run) -> str:
     """On what a run was trained, and how, in one sentence."""
     training, model, counts = run.settings.training, run.settings.model, run.record["data"]["counts"]
     rate = f"{NAMES.get(training.optimizer, training.optimizer)} at {training.rate:g}"
-    rate += " at first, falling as half a cosine" if training.schedule == "cosine" else ", always"
+    rate += " at first, falling as half a cosine" if training.schedule == "cosine" else " throughout"
     noun = run.data.space.noun
     told = [
         f"{counts['train']:,} {noun} to train on, {counts['valid']:,} to validate and {counts['test']:,} to test",
