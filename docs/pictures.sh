@@ -14,3 +14,12 @@ ancestral detect runs/made-500 --against frankenstein --out docs/pictures/detect
 (cd runs && ancestral complete mixture belief-net helmholtz VAE MADE PixelCNN flow GAN --out ../docs/pictures/completions-families.png)
 (cd runs && ancestral detect mixture belief-net helmholtz VAE MADE PixelCNN flow flow-variational --against frankenstein --out ../docs/pictures/power.png)
 ancestral draw surprise runs/made-500 --out docs/pictures/surprise.png
+OMP_NUM_THREADS=1 python benchmarks/belief_net_cost.py --out docs/pictures/belief-net-cost.png
+# Pictures of curves need few colours: a palette keeps them small.
+python - <<'PYTHON'
+from PIL import Image
+
+for name in ("detection", "power", "belief-net-cost"):
+    path = f"docs/pictures/{name}.png"
+    Image.open(path).convert("RGB").quantize(128).save(path, optimize=True)
+PYTHON
