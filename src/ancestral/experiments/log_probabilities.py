@@ -75,7 +75,7 @@ def _compared(points: int, generator: torch.Generator) -> Iterator[Agreement]:
     density = diagonal_gaussian(mean[0, :2], log_variance[0, :2]).log_prob(_plane())
     yield Agreement(
         "diagonal Gaussian",
-        "sum_d -[log(2 pi v_d) + (z_d - m_d)^2 / v_d] / 2",
+        "−Σ_d [log(2π v_d) + (z_d − m_d)^2 / v_d] / 2",
         _largest(ours, gaussian_written_out(mean, log_variance, z)),
         _integral(density),
     )
@@ -85,7 +85,7 @@ def _compared(points: int, generator: torch.Generator) -> Iterator[Agreement]:
     every = _states(LEVELS)
     yield Agreement(
         "categorical",
-        "sum_d [l_d,x_d - log sum_j exp(l_dj)]",
+        "Σ_d [l_{d, x(d)} − log Σ_j exp(l_{dj})]",
         _largest(CategoricalImage(logits, 1).log_prob(levels), categorical_written_out(logits, levels)),
         CategoricalImage(logits[0], 1).log_prob(every).exp().sum().item(),
     )
@@ -94,7 +94,7 @@ def _compared(points: int, generator: torch.Generator) -> Iterator[Agreement]:
     x = torch.randint(2, (points, DIMENSIONS), generator=generator).double()
     yield Agreement(
         "Bernoulli",
-        "sum_d -log(1 + exp((1 - 2 x_d) l_d))",
+        "−Σ_d log(1 + exp((1 − 2 x_d) l_d))",
         _largest(BernoulliImage(logits, 1).log_prob(x), bernoulli_written_out(logits, x)),
         BernoulliImage(logits[0], 1).log_prob(_states(2)).exp().sum().item(),
     )
@@ -105,7 +105,7 @@ def _compared(points: int, generator: torch.Generator) -> Iterator[Agreement]:
     density = GaussianMixture(log_weights, means[:, :2], log_variances[:, :2]).log_prob(_plane())
     yield Agreement(
         "mixture of Gaussians",
-        "log sum_k w_k prod_d N(z_d; m_kd, v_kd)",
+        "log Σ_k w_k Π_d N(z_d; m_{kd}, v_{kd})",
         _largest(ours, mixture_written_out(log_weights, means, log_variances, z)),
         _integral(density),
     )

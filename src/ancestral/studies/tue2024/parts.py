@@ -125,7 +125,7 @@ def log_probabilities(workshop: Workshop) -> Told:
         Agreement(**one) for one in workshop.remember("log-probabilities", lambda: list(map(asdict, agreements())))
     ]
     largest, off = max(one.difference for one in found), max(abs(one.total - 1) for one in found)
-    rows = [[one.name, f"`{one.formula}`", scientific(one.difference), scientific(abs(one.total - 1))] for one in found]
+    rows = [[one.name, one.formula, scientific(one.difference), scientific(abs(one.total - 1))] for one in found]
     text = (
         "Training uses these sums of logarithms. Each is written out a second time as a plain product of "
         f"probabilities, with the logarithm taken at the end, and the two are compared at {POINTS} random points: "
