@@ -188,7 +188,9 @@ def test_the_full_budget_changes_what_the_plan_says_and_the_quick_one_what_the_s
     assert planned.share_under("full", {"epochs": 2}) == 8
 
 
-def test_what_was_computed_is_remembered_until_its_conditions_change(tmp_path: Path) -> None:
+def test_what_was_computed_is_remembered_until_its_conditions_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     quiet = Progress(lambda title: nullcontext(Reporter()), lambda title: nullcontext(lambda done, total: None), str)
     study = Study("Mine", "", lambda options: [], [])
     computed: list[int] = []
@@ -201,3 +203,6 @@ def test_what_was_computed_is_remembered_until_its_conditions_change(tmp_path: P
         workshop = Workshop(study, tmp_path, Options(budget), quiet)  # type: ignore[arg-type]
         workshop.remember("it", compute, **conditions)
     assert len(computed) == 3
+    monkeypatch.setattr("ancestral.studies.workshop.version_of", lambda package: "another")
+    workshop.remember("it", compute, **conditions)
+    assert len(computed) == 4

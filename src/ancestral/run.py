@@ -304,14 +304,15 @@ def _new_record(described: dict[str, Any], data: RunData) -> dict[str, Any]:
             "space": data.space.describe(data.name),
             "event_shape": list(data.event_shape),
         },
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
         "git_commit": _git_commit(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

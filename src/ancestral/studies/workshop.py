@@ -19,7 +19,7 @@ from ancestral.fitting import fit_or_reuse
 from ancestral.measuring import measure_run, stored_quality
 from ancestral.progress import Pace
 from ancestral.report import Figure
-from ancestral.run import Run
+from ancestral.run import Run, version_of
 from ancestral.run_page import caption_of
 from ancestral.scoring import score_run
 from ancestral.studies.recipe import Options, PlannedRun, Study
@@ -124,10 +124,15 @@ class Workshop:
             return measure_run(run, count, threshold=threshold, means=means, progress=progress)
 
     def remember(self, name: str, compute: Callable[[], Any], **conditions: Any) -> Any:
-        """What `compute` gives, as JSON values; computed again only where runs or conditions have changed."""
+        """What `compute` gives, as JSON values; computed again where runs, conditions or the program have changed."""
         path = self.out / "results" / f"{name}.json"
         weights = {key: _digest(run) for key, run in self.runs.items()}
-        under = {"budget": self.options.budget, "conditions": _as_json(conditions), "weights": weights}
+        under = {
+            "version": version_of("ancestral"),
+            "budget": self.options.budget,
+            "conditions": _as_json(conditions),
+            "weights": weights,
+        }
         if path.exists():
             record = read_json(path)
             if record.get("under") == under:
