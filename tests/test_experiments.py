@@ -27,7 +27,6 @@ from ancestral.experiments.belief_net_cost import (
 from ancestral.experiments.gaussian_divergence import divergence_from_standard, nats_in_words
 from ancestral.experiments.latent_grid import grid_log_prob
 from ancestral.experiments.lonely_ink import lonely_ink
-from ancestral.experiments.paired_scores import gain_of_draws
 from ancestral.experiments.prior_sampling import (
     effective_size,
     model_table,
@@ -36,6 +35,7 @@ from ancestral.experiments.prior_sampling import (
     shortfall_figure,
     shortfall_table,
 )
+from ancestral.experiments.tighter_bound import tightening
 from ancestral.experiments.underflow import underflow, underflow_figure
 from ancestral.experiments.whole_course import course_figure, whole_course
 from ancestral.figures.panels import Panel, panel_figure
@@ -146,7 +146,7 @@ def test_the_gain_of_draws_is_that_of_the_bounds(run: Run) -> None:
     model, images = run.load(), run.data.held("test", 60)
     assert isinstance(model, VAE)
     gaps = importance_weighted(model, images, 20) - elbo(model, images)
-    found = gain_of_draws(run, 20, 60)
+    found = tightening(run, 20, 60).difference
     assert found.nats == pytest.approx(gaps.mean().item()) and found.nats > 0
     assert found.stderr == pytest.approx(gaps.std().item() / math.sqrt(60)) and found.method == "IWAE_20"
 

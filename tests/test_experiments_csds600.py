@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ancestral.errors import NotComputable
 from ancestral.experiments.code_worth import class_kept, error_of_mean_image
-from ancestral.experiments.tighter_bound import mean_of, tightening
+from ancestral.experiments.tighter_bound import tightening
 from ancestral.fitting import fit_settings
 from ancestral.measuring import recognised
+from ancestral.numerics import mean_and_error
 from ancestral.run import Run, RunData
 from ancestral.scoring import score_run
 from ancestral.settings.data import DataSettings
@@ -57,7 +58,7 @@ def test_a_model_without_latents_has_no_tighter_bound(tmp_path: Path) -> None:
 
 
 def test_the_mean_and_its_standard_error() -> None:
-    assert mean_of(torch.tensor([1.0, 2.0, 3.0, 4.0])) == pytest.approx((2.5, math.sqrt(5 / 3) / 2))
+    assert mean_and_error(torch.tensor([1.0, 2.0, 3.0, 4.0])) == pytest.approx((2.5, math.sqrt(5 / 3) / 2))
 
 
 # ---- what a code keeps

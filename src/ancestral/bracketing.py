@@ -18,7 +18,7 @@ from ancestral.evaluation.likelihood import Progress, counted, elbo, importance_
 from ancestral.evaluation.score import Score
 from ancestral.files import read_json, write_json
 from ancestral.models.kinds import Dreams, LatentModel
-from ancestral.numerics import keep_large_blocks, seed_for, seeded_noise
+from ancestral.numerics import keep_large_blocks, mean_and_error, seed_for, seeded_noise
 from ancestral.run import SCORES_WAIT, Run
 
 SIMULATED = "simulated"
@@ -165,8 +165,7 @@ def _rungs(
     def rung(values: Tensor, method: str, side: str, draws: int) -> Rung:
         dimensions, gap = math.prod(images.event_shape), found.lower - values
         score = Score.of(values, method=method, side=side, samples=draws, dimensions=dimensions, **what)
-        stderr = (gap.std() / math.sqrt(len(gap))).item() if len(gap) > 1 else math.nan
-        return Rung(score, gap.mean().item(), stderr)
+        return Rung(score, *mean_and_error(gap))
 
     name = f"AIS_{plan.temperatures}"
     above = [] if found.upper is None else [rung(found.upper, f"{name}, bidirectional", "upper", plan.chains + 1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from ancestral.data.pixels import PixelBatches
+from ancestral.data.datasets import Split
 from ancestral.evaluation.health import Examination, Facts, Verdict, examine
 from ancestral.evaluation.symptoms import CALMER
 from ancestral.settings.families import Settings
@@ -69,10 +69,10 @@ class Watch(Reporter):
         return Examination((verdict, *others), healthy, unjudged)
 
 
-def facts_for(settings: Settings, train: PixelBatches) -> Facts:
+def facts_for(settings: Settings, train: Split) -> Facts:
     """What the rules have to know of a training besides its log."""
     training = settings.training
-    per_epoch = train.batches_per_epoch(training.batch_size)
+    per_epoch = -(-len(train) // training.batch_size)
     latents = getattr(settings.model, "latents", None)
     return Facts(
         train_images=len(train),

@@ -82,7 +82,7 @@ def fit_settings(
         tensors, facts = load_state(run.checkpoint) if run.begin(settings, data, resume) else ({}, {})
         board = run.path / "tensorboard" if settings.training.tensorboard else None
         log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board)
-        watch = Watch(reporter or Reporter(), facts_for(settings, train), read_log(run.log_path))
+        watch = Watch(reporter or Reporter(), facts_for(settings, data.dataset.train), read_log(run.log_path))
         loop = Loop(
             model,
             step,
@@ -137,7 +137,7 @@ def fit_or_reuse(
 
 def _examine_again(run: Run) -> None:
     """Put today's verdict on a finished training in place of that of the day it ended: rules change, its log lasts."""
-    facts = facts_for(run.settings, run.data.training(run.settings.training.seed))
+    facts = facts_for(run.settings, run.data.dataset.train)
     watch = Watch(Reporter(), facts, read_log(run.log_path))
     run.keep_health(watch.conclude(run.outcome.get("detail", "")))
 

@@ -40,6 +40,17 @@ def sum_event(values: Tensor, event_dims: int) -> Tensor:
     return values.flatten(-event_dims).sum(-1) if event_dims else values
 
 
+def mean_and_error(values: Tensor) -> tuple[float, float]:
+    """Mean of one value an image, shape (N,), and its standard error, which a single image does not tell.
+
+    Example:
+        >>> mean_and_error(torch.tensor([1.0, 3.0])), mean_and_error(torch.tensor([1.0]))
+        ((2.0, 1.0), (1.0, nan))
+    """
+    count = len(values)
+    return values.mean().item(), (values.std() / math.sqrt(count)).item() if count > 1 else math.nan
+
+
 def bits_per_dimension(nats: float, dimensions: int) -> float:
     """Negative log-likelihood in bits per dimension, -nats / (D log 2).
 

@@ -83,6 +83,13 @@ def counter(console: Console, title: str) -> Iterator[Callable[[int, int], None]
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
+def duration(seconds: float) -> str:
+    """`42 s`, `12 min` or `2.4 hours`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
+
+
 @dataclass
 class Step:
     """A part of the work; whether it says something about how fast the machine is."""

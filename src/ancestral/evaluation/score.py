@@ -10,7 +10,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from ancestral.errors import InputError
-from ancestral.numerics import bits_per_dimension
+from ancestral.numerics import bits_per_dimension, mean_and_error
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,8 @@ class Score:
 
         Args:      log_probs: shape (N,), nats. what: the fields besides nats, stderr and count.
         """
-        count = len(log_probs)
-        stderr = (log_probs.std() / math.sqrt(count)).item() if count > 1 else math.nan
-        return cls(nats=log_probs.mean().item(), stderr=stderr, count=count, **what)
+        nats, stderr = mean_and_error(log_probs)
+        return cls(nats=nats, stderr=stderr, count=len(log_probs), **what)
 
     @property
     def bits_per_dim(self) -> float:

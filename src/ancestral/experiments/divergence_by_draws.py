@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from ancestral.distributions.conditional import diagonal_gaussian, kl_parts
 from ancestral.experiments.gaussian_divergence import divergence_from_standard
 from ancestral.figures.curves import learning_curves
 from ancestral.figures.series import Curve
+from ancestral.numerics import mean_and_error
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,12 +49,13 @@ def divergence_by_draws(mean: Tensor, scale: Tensor, draws: Sequence[int] = DRAW
     drawn = [m + s * torch.randn(n, len(m), dtype=torch.float64, generator=generator) for n in draws]
     gaps = [q.log_prob(z) - p.log_prob(z) for z in drawn]
     integrals = [divergence_from_standard(*pair).integral for pair in zip(m.tolist(), s.tolist(), strict=True)]
+    nats, stderr = zip(*map(mean_and_error, gaps), strict=True)
     return Estimates(
         kl_parts(q, p, m).sum().item(),
         sum(integrals),
         tuple(draws),
-        tuple(each.mean().item() for each in gaps),
-        tuple((each.std() / math.sqrt(len(each))).item() for each in gaps),
+        nats,
+        stderr,
     )
 
 

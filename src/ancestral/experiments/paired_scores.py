@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from ancestral.data.toy import PointDataset
 from ancestral.errors import InputError
 from ancestral.evaluation.likelihood import counted, log_probs
+from ancestral.numerics import mean_and_error
 from ancestral.run import Run
 
 
@@ -34,7 +34,7 @@ class Difference:
     @classmethod
     def of(cls, gaps: Tensor, method: str) -> Difference:
         """Of differences image by image, shape (N,), nats."""
-        return cls(gaps.mean().item(), (gaps.std() / math.sqrt(len(gaps))).item(), method, len(gaps))
+        return cls(*mean_and_error(gaps), method, len(gaps))
 
 
 def paired_difference(
@@ -52,16 +52,6 @@ def paired_difference(
     advance = counted(progress, 2 * len(images))
     (a, method), (b, _) = (log_probs(run.load(), images, samples, progress=advance) for run in (first, second))
     return Difference.of(a - b, method)
-
-
-def gain_of_draws(run: Run, samples: int, count: int) -> Difference:
-    """The importance-weighted bound of so many draws minus the ELBO of a run, image by image on the first test images.
-
-    Args:      samples: latent draws per image of the former. count: of images.
-    """
-    model, images = run.load(), run.data.held("test", count)
-    (several, method), (one, _) = (log_probs(model, images, draws) for draws in (samples, 0))
-    return Difference.of(several - one, method)
 
 
 def target_difference(run: Run) -> Difference:

@@ -18,7 +18,7 @@ from ancestral.explaining import explain_run
 from ancestral.figures.panels import Panel, panel_figure
 from ancestral.figures.series import Curve
 from ancestral.models.vae import VAE
-from ancestral.numerics import log_mean_exp
+from ancestral.numerics import log_mean_exp, mean_and_error
 from ancestral.report import Table
 from ancestral.run import Run
 
@@ -82,7 +82,7 @@ def shortfall(
     latents = run.settings.model.latents  # type: ignore[attr-defined]
     grid = grid_log_prob(model, x.first(images), step=step) if latents == 2 else None
     reference = bound if grid is None else grid.fine
-    below = [_mean(reference - log_mean_exp(from_prior[:, :s], 1)) for s in draws]
+    below = [mean_and_error(reference - log_mean_exp(from_prior[:, :s], 1)) for s in draws]
     parts = explain_run(run, explained)
     assert parts.active is not None
     return Shortfall(
@@ -95,8 +95,8 @@ def shortfall(
         nats=tuple(nats for nats, _ in below),
         stderr=tuple(stderr for _, stderr in below),
         tight=tight,
-        bound=_mean(bound),
-        reference=_mean(reference),
+        bound=mean_and_error(bound),
+        reference=mean_and_error(reference),
         change=None if grid is None else grid.change,
         effective=(effective_size(from_prior).median().item(), effective_size(from_q).median().item()),
     )
@@ -188,10 +188,6 @@ def _weights(draw: Callable[[Tensor, int], Tensor], model: VAE, images: PixelBat
         return torch.cat([draw(x, min(at_once, samples - done)) for done in range(0, samples, at_once)], 1)
 
     return per_image(model, images, TOGETHER, value, 0, None)
-
-
-def _mean(values: Tensor) -> tuple[float, float]:
-    return values.mean().item(), (values.std() / math.sqrt(len(values))).item()
 
 
 def _with_error(nats: float, stderr: float) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from ancestral.errors import NotComputable
 from ancestral.evaluation.likelihood import counted, elbo, importance_weighted
+from ancestral.experiments.paired_scores import Difference
 from ancestral.models.kinds import LatentModel
+from ancestral.numerics import mean_and_error
 from ancestral.run import Run
 
 Mean = tuple[float, float]
@@ -37,6 +36,11 @@ class Tightening:
         """Whether the gain is more than three standard errors."""
         return self.gain[0] > 3 * self.gain[1]
 
+    @property
+    def difference(self) -> Difference:
+        """The gain as that of any two scores of the same images."""
+        return Difference(*self.gain, f"IWAE_{self.samples}", self.count)
+
 
 def tightening(run: Run, samples: int, count: int, progress: Callable[[int, int], None] | None = None) -> Tightening:
     """Both bounds on the first test images.
@@ -51,9 +55,4 @@ def tightening(run: Run, samples: int, count: int, progress: Callable[[int, int]
     advance = counted(progress, 2 * len(images))
     low = elbo(model, images, progress=advance)
     high = importance_weighted(model, images, samples, progress=advance)
-    return Tightening(mean_of(low), mean_of(high), mean_of(high - low), len(images), samples)
-
-
-def mean_of(values: Tensor) -> Mean:
-    """Mean and standard error of one value an image, shape (N,)."""
-    return values.mean().item(), (values.std() / math.sqrt(len(values))).item()
+    return Tightening(mean_and_error(low), mean_and_error(high), mean_and_error(high - low), len(images), samples)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ancestral.errors import InputError
-from ancestral.progress import Pace
+from ancestral.progress import Pace, duration
 from ancestral.report import Report, Section, Table, write_report
 from ancestral.run_page import repeat_command
 from ancestral.studies.recipe import AN_IDENTITY, COURSEWORK, OURS, Chapter, Check, Options, PlannedRun, Study, Told
@@ -87,8 +87,8 @@ def _report(name: str, workshop: Workshop, plan: Sequence[PlannedRun], told: lis
     return Report(
         title=study.title,
         subtitle=study.subtitle,
-        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget].format(_in_words(60 * _minutes(workshop, plan)))}",
-        facts=[*study.facts(workshop), ("training time, all runs", _in_words(seconds))],
+        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget].format(duration(60 * _minutes(workshop, plan)))}",
+        facts=[*study.facts(workshop), ("training time, all runs", duration(seconds))],
         sections=[
             *_against_references([check for _, one in told for check in one.checks], budget == "quick"),
             *_explained_once(_section(chapter, one) for chapter, one in told),
@@ -156,17 +156,11 @@ def _times(workshop: Workshop, plan: Sequence[PlannedRun]) -> Table:
     for planned in plan:
         outcome = workshop.runs[planned.name].outcome
         epochs = str(outcome.get("epochs", "")) + (", diverged" if outcome.get("reason") == "diverged" else "")
-        rows.append([planned.title, f"runs/{planned.name}", epochs, _in_words(outcome.get("total_seconds", 0))])
+        rows.append([planned.title, f"runs/{planned.name}", epochs, duration(outcome.get("total_seconds", 0))])
     return Table(["run", "folder", "epochs", "trained in"], rows, "Every run of this study.", numeric={2, 3})
 
 
 def _minutes(workshop: Workshop, plan: Sequence[PlannedRun]) -> float:
     """About how long the study takes where nothing of it is there yet."""
-    trained = sum(one.minutes * one.share_under(workshop.options.budget, workshop.study.quick) for one in plan)
+    trained = sum(one.minutes_under(workshop.options.budget, workshop.study.quick) for one in plan)
     return trained + sum(chapter.minutes for chapter in workshop.study.chapters)
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} hours"

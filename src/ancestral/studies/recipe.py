@@ -60,6 +60,10 @@ class PlannedRun:
             values.update({**quick, "epochs": epochs, **self.quick})
         return settings_for(self.family, **values)
 
+    def minutes_under(self, budget: Budget, quick: Mapping[str, Any]) -> float:
+        """About how long the run trains on two cores under a budget."""
+        return self.minutes * self.share_under(budget, quick)
+
     def share_under(self, budget: Budget, quick: Mapping[str, Any]) -> float:
         """How many images the training sees under a budget, as a share of those by default."""
         asked, usual = (self.settings_under(b, quick) for b in (budget, "default"))

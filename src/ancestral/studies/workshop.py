@@ -88,7 +88,7 @@ class Workshop:
         """How long a run is expected to take: nothing where it is finished."""
         if Run(self.out / "runs" / planned.name).finished:
             return 0.0
-        return planned.minutes * planned.share_under(self.options.budget, self.study.quick)
+        return planned.minutes_under(self.options.budget, self.study.quick)
 
     def _train(self, planned: PlannedRun, title: str) -> tuple[Run, bool]:
         """The run, finished, and whether any of it was trained now."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral.courses import IN_WORDS
+from ancestral.progress import duration
 from ancestral.report import Figure, Report, Section, Table, write_report
 from ancestral.settings.axes import Axis, Range, axis_words, in_text
 from ancestral.settings.data import POINT_SETS
@@ -38,7 +39,7 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
         title=f"Sweep: {plan.family} on {Path(plan.settings(best.values, 0).data.data).stem}",
         subtitle=", ".join(f"{name.replace('_', ' ')}: {_tried(axis)}" for name, axis in plan.axes.items()),
         lead="\n\n".join(_lead(plan, rows, missing)),
-        facts=[*facts, ("training time, all runs", f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min")],
+        facts=[*facts, ("training time, all runs", duration(seconds))],
         sections=[
             Section("All combinations", tables=[combination_table(plan, rows)]),
             *_curves(plan, rows),

@@ -11,8 +11,9 @@ from ancestral.courses import Course
 from ancestral.drawings import INTERPOLATION_STEPS
 from ancestral.evaluation.likelihood import elbo_parts
 from ancestral.experiments.code_worth import class_kept, error_of_mean_image
-from ancestral.experiments.tighter_bound import Tightening, mean_of, tightening
+from ancestral.experiments.tighter_bound import Tightening, tightening
 from ancestral.models.vae import VAE
+from ancestral.numerics import mean_and_error
 from ancestral.report import Table
 from ancestral.studies.csds600.layers import settings_of
 from ancestral.studies.parts import health_in_words, plural
@@ -84,9 +85,9 @@ def _final_losses(workshop: Workshop) -> dict[str, Any]:
     return {
         "count": score.count,
         "negative_elbo": (-score.nats, score.stderr),
-        "reconstruction": mean_of(-log_likelihood),
-        "kl": mean_of(divergence),
-        "mean_image": mean_of(error_of_mean_image(run, score.count)),
+        "reconstruction": mean_and_error(-log_likelihood),
+        "kl": mean_and_error(divergence),
+        "mean_image": mean_and_error(error_of_mean_image(run, score.count)),
     }
 
 
@@ -177,7 +178,7 @@ def pairs(workshop: Workshop) -> Told:
 
 def _classes_kept(workshop: Workshop) -> dict[str, Any]:
     kept = class_kept(workshop.runs["vae"], workshop.size(10_000, 200))
-    share, error = mean_of(kept.double())
+    share, error = mean_and_error(kept.double())
     return {"share": share, "stderr": error, "count": len(kept), "lost_shown": int((~kept[:PAIRS]).sum())}
 
 

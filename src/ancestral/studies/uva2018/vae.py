@@ -8,7 +8,6 @@ from dataclasses import asdict
 
 from ancestral.experiments.gaussian_divergence import divergence_from_standard, divergence_table, nats_in_words
 from ancestral.experiments.latent_grid import STEP
-from ancestral.experiments.paired_scores import Difference, gain_of_draws
 from ancestral.experiments.prior_sampling import (
     DRAWS,
     Shortfall,
@@ -18,6 +17,7 @@ from ancestral.experiments.prior_sampling import (
     shortfall_figure,
     shortfall_table,
 )
+from ancestral.experiments.tighter_bound import Tightening, tightening
 from ancestral.experiments.whole_course import course_figure, whole_course
 from ancestral.numerics import scientific
 from ancestral.studies.parts import health_in_words, listed
@@ -34,8 +34,9 @@ def training(workshop: Workshop) -> Told:
     """The VAE of two latents: course and bounds."""
     run, score, title = workshop.runs["vae"], workshop.score("vae"), workshop.titles["vae"]
     tight, count = workshop.score("vae", 1000), workshop.size(1000, 50)
-    found = workshop.remember("vae-bounds", lambda: asdict(gain_of_draws(run, tight.samples, count)), count=count)
-    gain, course, watched = Difference(**found), whole_course(run, "negative_elbo"), run.settings.training.watch_size
+    found = workshop.remember("tighter-bound", lambda: asdict(tightening(run, tight.samples, count)), count=count)
+    gain, course = Tightening(**found).difference, whole_course(run, "negative_elbo")
+    watched = run.settings.training.watch_size
     train, test = course.last
     text = (
         f"The bound of the first minibatch is {course.first:.1f} nats, and after one epoch {course.later:.1f} on the "
