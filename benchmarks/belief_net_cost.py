@@ -2,7 +2,7 @@
 
     python benchmarks/belief_net_cost.py [--rounds 3] [--most 16] [--json] [--out cost.png]
 
-What is measured, and how, stands in `ancestral.experiments.belief_net_cost`; here on one thread, in several rounds.
+What is measured, and how, stands in `ancestral.studies.demonstrations.belief_net_cost`; here on one thread, in several rounds.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ancestral.experiments.belief_net_cost import GRIDS, SIZE, WAYS, cost_figure, growth, measure_all
+from ancestral.core.threads import keep_large_blocks
 from ancestral.figures.style import save_figure
-from ancestral.numerics import keep_large_blocks
-from ancestral.progress import counter
+from ancestral.runs.progress import counter
+from ancestral.studies.demonstrations.belief_net_cost import GRIDS, SIZE, WAYS, cost_figure, growth, measure_all
 
 CLAIM = 200.0  # times faster than the naive sum, at the size `SIZE`
 

@@ -23,11 +23,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import Batch
-from ancestral.models.gan import build_gan
-from ancestral.numerics import keep_large_blocks
-from ancestral.settings.families import settings_for
-from ancestral.training.adversarial import AdversarialStep, build_critic
+from ancestral.families.catalogue import settings_for
+from ancestral.families.gan.model import build_gan
+from ancestral.families.gan.step import AdversarialStep, build_critic
 
 BATCH, SHAPE = 128, (1, 28, 28)
 

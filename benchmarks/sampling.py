@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.made import MADE
-from ancestral.models.pixelcnn import PixelCNN
 from ancestral.networks.masked import MaskedLinear
 
 SHAPE = [1, 28, 28]

@@ -43,8 +43,8 @@ from rich.table import Table
 from torch import nn
 from torch.nn import functional as F
 
+from ancestral.core.errors import InputError
 from ancestral.data.datasets import ImageDataset, load_dataset
-from ancestral.errors import InputError
 
 CLAIM = 4.0  # `ancestral` trains at least this many times as fast as the loop handed out
 BATCH = 128

@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
+from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.models.vae import build_vae
-from ancestral.numerics import keep_large_blocks
-from ancestral.settings.coding import VAESettings
+from ancestral.families.objectives import objective_for
+from ancestral.families.vae.settings import VAESettings
+from ancestral.families.vae.vae import build_vae
 from ancestral.settings.training import TrainingSettings
-from ancestral.training.objectives import objective_for
 from ancestral.training.steps import GradientStep
 
 BATCH, PIXELS, HIDDEN, LATENTS = 128, 784, 512, 20

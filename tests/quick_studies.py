@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ancestral import cli
+from ancestral.commands import main as cli
 from ancestral.data.datasets import dataset_status
 
 needs_mnist = pytest.mark.skipif(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 
 def refused(action: Callable[[], object], *words: str, kind: type[InputError] = InputError) -> None:

@@ -14,17 +14,17 @@ from refusals import refused
 from scipy import stats
 from torch import Tensor
 
-from ancestral import cli
-from ancestral.bracketing import stored_bracket
+from ancestral.commands import main as cli
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation import ais as annealing
 from ancestral.evaluation.ais import Annealer, Annealing, ais
 from ancestral.evaluation.contract import all_images
 from ancestral.evaluation.likelihood import importance_weighted
-from ancestral.models.kinds import Dreams, LatentModel
-from ancestral.numerics import seeded_noise
-from ancestral.run import Run
+from ancestral.models.base import LatentModel, SamplesJointly
+from ancestral.runs.bracket import stored_bracket
+from ancestral.runs.run import Run
 
 STARTS = ("encoder", "prior")
 
@@ -60,7 +60,7 @@ def batches(x: Tensor) -> PixelBatches:
 
 def dreamt(model: zoo.VAE, n: int, seed: int = 5) -> tuple[Tensor, Tensor]:
     with seeded_noise(seed):
-        return model.dream(n)
+        return model.sample_joint(n)
 
 
 def by_quadrature(model: LatentModel, x: Tensor, latents: int) -> Tensor:
@@ -266,7 +266,7 @@ SLOW = {name for name in VAES if "convolutional" in name}
 @pytest.mark.parametrize("start", STARTS)
 def test_every_prior_and_every_likelihood(name: str, start: str) -> None:
     model = vae(name)
-    assert isinstance(model, Dreams)
+    assert isinstance(model, SamplesJointly)
     x, z = dreamt(model, 20)
     found = ais(model, batches(x), Annealing(25, 20, 2, start), z)  # type: ignore[arg-type]
     truth = by_quadrature(model, x, 2)

@@ -9,15 +9,16 @@ import torch
 import zoo
 from torch import Tensor
 
+from ancestral.core.errors import InputError
+from ancestral.core.maths import bits_per_dimension
 from ancestral.distributions.outputs import BernoulliOutput, CategoricalOutput, LogisticMixtureOutput, PixelOutput
-from ancestral.errors import InputError
 from ancestral.evaluation.contract import all_images
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.autoregressive.pixelcnn import PixelCNN
+from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSettings
+from ancestral.families.objectives import objective_for, order_agnostic
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
-from ancestral.models.made import MADE
-from ancestral.models.pixelcnn import PixelCNN
-from ancestral.numerics import bits_per_dimension
-from ancestral.settings.autoregressive import MADESettings, PixelCNNSettings
-from ancestral.training.objectives import nll, objective_for, order_agnostic
+from ancestral.training.objectives import nll
 
 AUTOREGRESSIVE = [name for name, make in zoo.ZOO.items() if isinstance(zoo.seeded(make), AutoregressiveModel)]
 

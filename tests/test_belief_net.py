@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.distributions import Bernoulli
 from torch.nn import functional as F
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.evaluation.contract import all_images
-from ancestral.fitting import fit
-from ancestral.models import belief_net
-from ancestral.models.belief_net import SigmoidBeliefNet, all_states, sum_of_softplus
-from ancestral.models.helmholtz import HelmholtzMachine
+from ancestral.families.belief_net import exact as belief_net
+from ancestral.families.belief_net.exact import SigmoidBeliefNet, all_states, sum_of_softplus
+from ancestral.families.belief_net.helmholtz import HelmholtzMachine
+from ancestral.runs.fit import fit
 from ancestral.settings import settings_for
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ancestral.core.random import seeded_noise
+from ancestral.core.serialization import from_config, to_config
 from ancestral.distributions.bijections import (
     ActNorm,
     Bijection,
@@ -29,8 +31,6 @@ from ancestral.distributions.splines import Knots, inverse_spline, knots_from, s
 from ancestral.networks.gated import GatedConvNet
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
-from ancestral.numerics import seeded_noise
-from ancestral.registry import from_config, to_config
 
 DOUBLE = torch.float64
 SPLINE = 3 * 5 - 1

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ancestral import cli
-from ancestral.errors import InputError
+from ancestral.commands import main as cli
+from ancestral.core.errors import InputError
 
 Captured = pytest.CaptureFixture[str]
 FAST = ["--epochs", "1", "--train-size", "200", "--valid-size", "50"]
@@ -422,8 +422,8 @@ def test_data(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_the_report_says_to_repeat_repeats(capsys: Captured, trained: Path, tmp_path: Path) -> None:
     import shlex
 
-    from ancestral.run import Run
-    from ancestral.run_page import repeat_command
+    from ancestral.reports.run_page import repeat_command
+    from ancestral.runs.run import Run
 
     _, *words = shlex.split(repeat_command(Run(trained / "wide")))
     words[words.index("--out") + 1] = str(tmp_path / "again")
@@ -435,9 +435,9 @@ def test_what_the_report_says_to_repeat_repeats(capsys: Captured, trained: Path,
 def test_a_setting_that_is_off_is_repeated_off(capsys: Captured, tmp_path: Path) -> None:
     import shlex
 
-    from ancestral.fitting import fit
-    from ancestral.run import Run
-    from ancestral.run_page import repeat_command
+    from ancestral.reports.run_page import repeat_command
+    from ancestral.runs.fit import fit
+    from ancestral.runs.run import Run
 
     first = fit("flow", tmp_path / "first", data="moons", train_size=64, epochs=1, actnorm=False, depth=2)
     _, *words = shlex.split(repeat_command(first))
@@ -447,7 +447,7 @@ def test_a_setting_that_is_off_is_repeated_off(capsys: Captured, tmp_path: Path)
 
 
 def test_a_reader_that_leaves_is_no_error(trained: Path) -> None:
-    program = "from ancestral.cli import entry; entry()"
+    program = "from ancestral.commands.main import entry; entry()"
     command = [sys.executable, "-c", program, "compare", str(trained / "vae"), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout and process.stderr

@@ -16,25 +16,26 @@ from scipy import stats
 from test_cli import Captured, printed, run
 from torch import Tensor
 
-from ancestral import completing
-from ancestral.completing import complete_run, completions_of
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.random import seeded_noise
 from ancestral.data.masks import HIDDEN, seen_pixels
-from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.contract import all_images, log_probs_of_all
+from ancestral.families.abilities import FAMILIES
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.flow.points import NormalizingFlow
+from ancestral.families.gan.model import GAN
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.vae.vae import VAE
 from ancestral.models import completion, particles
-from ancestral.models.abilities import FAMILIES
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.flow import NormalizingFlow
-from ancestral.models.gan import GAN
+from ancestral.models.base import Completes, Model, ScoresMissing
 from ancestral.models.hamiltonian import hamiltonian_chains
-from ancestral.models.kinds import Completes, Model, ScoresMissing
-from ancestral.models.made import MADE
-from ancestral.models.mixture import MixtureOfBernoullis
 from ancestral.models.particles import Particles
-from ancestral.models.vae import VAE
-from ancestral.numerics import seeded_noise
-from ancestral.run import Run
-from ancestral.run_page import CAPTIONS
+from ancestral.reports.pictures.completion import completions_of
+from ancestral.reports.run_page import CAPTIONS
+from ancestral.runs import complete as completing
+from ancestral.runs.complete import complete_run
+from ancestral.runs.run import Run
 
 # Every chi-square below has its seed fixed and rejects a right answer less than once in 10,000.
 FALSE_ALARM = 1e-4

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from ancestral.core.errors import InputError
 from ancestral.data import arrays, readers, sources
 from ancestral.data.datasets import (
     PROTOCOLS,
@@ -34,7 +35,6 @@ from ancestral.data.datasets import (
     load_dataset,
     verify_dataset,
 )
-from ancestral.errors import InputError
 
 REAL = Path(os.environ.get("ANCESTRAL_DATA", "../shared/data")).expanduser()
 needs_mnist = pytest.mark.skipif(

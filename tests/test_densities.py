@@ -9,7 +9,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.densities import Plane, draw_planes, scatter
 
 

@@ -16,11 +16,10 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from ancestral import cli, detecting
+from ancestral.commands import main as cli
+from ancestral.core.errors import NotComputable
 from ancestral.data.anomalies import ANOMALIES, frankenstein, noise, other_images, refuse_training_images
 from ancestral.data.datasets import Split, load_dataset
-from ancestral.detecting import Detection, detect_run, divided, frankenstein_sheet, stored_detections
-from ancestral.errors import NotComputable
 from ancestral.evaluation.detection import (
     SCORES,
     Auroc,
@@ -38,13 +37,22 @@ from ancestral.evaluation.detection import (
     size_of_power,
 )
 from ancestral.evaluation.detection_record import DetectionRecord
-from ancestral.evaluation.shares import Share, _above, share_of_batches
-from ancestral.fitting import fit
-from ancestral.powers import detection_figure, level_bands, power_figure, power_note
-from ancestral.run import Run, RunData
-from ancestral.run_page import write_run_page
+from ancestral.evaluation.proportions import Proportion, _above, proportion_of_batches
+from ancestral.reports.detection_tables import power_table
+from ancestral.reports.pictures.detection import (
+    detection_figure,
+    frankenstein_sheet,
+    level_bands,
+    power_figure,
+    power_note,
+)
+from ancestral.reports.run_page import write_run_page
+from ancestral.runs import detect as detecting
+from ancestral.runs.detect import Detection, detect_run, divided, stored_detections
+from ancestral.runs.fit import fit
+from ancestral.runs.run import Run
+from ancestral.runs.run_data import RunData
 from ancestral.settings.data import DataSettings
-from ancestral.tables.detections import power_table
 
 TRIALS = 4000
 SURE = 4.0  # standard errors: about one false alarm in 16,000 looks
@@ -275,7 +283,7 @@ def test_batches_hold_different_images_and_follow_their_seed() -> None:
 def test_shares_have_wilson_intervals() -> None:
     for count, trials in ((0, 20), (50, 1000), (1000, 1000)):
         interval = stats.binomtest(count, trials).proportion_ci(0.95, "wilson")
-        assert Share(count, trials).interval == pytest.approx((interval.low, interval.high), abs=1e-6)
+        assert Proportion(count, trials).interval == pytest.approx((interval.low, interval.high), abs=1e-6)
 
 
 @pytest.mark.parametrize("correlation", [-0.9, -0.3, 0.0, 0.2, 0.7, 1.0])
@@ -291,11 +299,13 @@ def test_two_normal_variables_lie_above_a_height_together_as_the_quadrature_says
 
 def test_single_images_are_drawn_again_as_often_as_there_are_few() -> None:
     """Two batches of one image are the same image once in N times, and then of one verdict."""
-    assert share_of_batches(300, 1000, 1, (50,)).alike == pytest.approx(1 - math.exp(-1 / 50), abs=1e-6)
-    assert share_of_batches(300, 1000, 1, (10**9,)).interval == pytest.approx(Share(300, 1000).interval, abs=1e-6)
-    wide, narrow = (share_of_batches(300, 1000, 20, (pool,)).interval for pool in (200, 20_000))
+    assert proportion_of_batches(300, 1000, 1, (50,)).alike == pytest.approx(1 - math.exp(-1 / 50), abs=1e-6)
+    assert proportion_of_batches(300, 1000, 1, (10**9,)).interval == pytest.approx(
+        Proportion(300, 1000).interval, abs=1e-6
+    )
+    wide, narrow = (proportion_of_batches(300, 1000, 20, (pool,)).interval for pool in (200, 20_000))
     assert wide[0] < narrow[0] < 0.3 < narrow[1] < wide[1]
-    both, natural = (share_of_batches(50, 1000, 20, pools, two_sided=True).alike for pools in ((400, 400), (400,)))
+    both, natural = (proportion_of_batches(50, 1000, 20, pools, two_sided=True).alike for pools in ((400, 400), (400,)))
     assert both > 1.5 * natural  # the calibration counts too
 
 
@@ -317,10 +327,12 @@ def test_intervals_hold_the_true_share_19_times_in_20(size: int, shift: float) -
         count = int(rejected(calibration, (pool + shift)[chosen]).sum())
         fresh = torch.randn(4000, size, generator=generator).double() + shift
         true = float(rejected(calibration, fresh).double().mean()) if shift else test.alpha
-        found = share_of_batches(count, trials, size, (images,) if shift else (images, images), two_sided=not shift)
+        found = proportion_of_batches(
+            count, trials, size, (images,) if shift else (images, images), two_sided=not shift
+        )
         held += found.interval[0] <= true <= found.interval[1]
         values.append(found.value)
-        level = share_of_batches(round(true * trials), trials, size, (images, images), two_sided=True)
+        level = proportion_of_batches(round(true * trials), trials, size, (images, images), two_sided=True)
         within += level.band[0] <= found.value <= level.band[1]
     assert 0.9 * draws < held
     if not shift:
@@ -329,8 +341,8 @@ def test_intervals_hold_the_true_share_19_times_in_20(size: int, shift: float) -
 
 
 def test_the_smallest_size_of_enough_power() -> None:
-    share = Share(5, 100)
-    found = [Rate(size, share, Share(power, 100)) for size, power in ((1, 10), (5, 95), (10, 100))]
+    share = Proportion(5, 100)
+    found = [Rate(size, share, Proportion(power, 100)) for size, power in ((1, 10), (5, 95), (10, 100))]
     assert size_of_power(found) == 5 and size_of_power(found[:1]) is None
 
 
@@ -471,7 +483,7 @@ def test_a_damaged_file_of_records_is_refused(tmp_path: Path, damage: str) -> No
 
 
 def record_of(powers: dict[int, int], alarms: int = 5, against: str = "noise", alpha: float = 0.05) -> DetectionRecord:
-    rates = [Rate(size, Share(alarms, 100), Share(power, 100)) for size, power in powers.items()]
+    rates = [Rate(size, Proportion(alarms, 100), Proportion(power, 100)) for size, power in powers.items()]
     return DetectionRecord(
         against, "ELBO", "lower bound", "digits", "these images", alpha, 100, "valid", 0.5, 300, (200, 200),
         (-1.0, -2.0), {"log_prob": Auroc(0.9, 0.01)}, {"log_prob": rates},

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.distributions import Categorical, Independent, MixtureSameFamily, MultivariateNormal, Normal
 
+from ancestral.core.maths import bits_per_dimension
 from ancestral.distributions.conditional import DiagonalGaussian, diagonal_gaussian, kl_parts
 from ancestral.distributions.pixels import (
     BernoulliImage,
@@ -18,7 +19,6 @@ from ancestral.distributions.pixels import (
     GaussianPixels,
 )
 from ancestral.distributions.priors import GaussianMixture, MixturePrior, StandardNormal
-from ancestral.numerics import bits_per_dimension
 
 DOUBLE = torch.float64
 

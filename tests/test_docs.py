@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ancestral import cli, commands
-from ancestral.models.abilities import capability_table
+from ancestral import commands
+from ancestral.commands import main as cli
+from ancestral.families.abilities import capability_table
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("*.md"))

@@ -17,17 +17,18 @@ import zoo
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from ancestral.core.maths import log_mean_exp
 from ancestral.data.pixels import Batch
 from ancestral.evaluation.contract import all_images
-from ancestral.models.belief_net import all_states
-from ancestral.models.helmholtz import HelmholtzMachine
-from ancestral.models.kinds import Weighing
-from ancestral.numerics import log_mean_exp
-from ancestral.settings.belief_net import BeliefNetSettings
+from ancestral.families.belief_net import objectives as estimators
+from ancestral.families.belief_net.exact import all_states
+from ancestral.families.belief_net.helmholtz import HelmholtzMachine
+from ancestral.families.belief_net.objectives import ScoreFunction, vimco, wake_sleep
+from ancestral.families.belief_net.settings import BeliefNetSettings
+from ancestral.families.objectives import objective_for
+from ancestral.models.base import ImportanceSample
 from ancestral.settings.training import TrainingSettings
-from ancestral.training import estimators
-from ancestral.training.estimators import ScoreFunction, vimco, wake_sleep
-from ancestral.training.objectives import Objective, objective_for
+from ancestral.training.objectives import Objective
 from ancestral.training.steps import GradientStep
 
 BATCHES, COPIES = 100, 400
@@ -108,7 +109,7 @@ def test_vimco_has_the_gradient_of_the_bound_of_k_draws(latents: tuple[int, ...]
 
 def plain(model: HelmholtzMachine, x: Tensor, k: int) -> dict[str, Tensor]:
     """The score function's estimator of the same bound, with nothing against its noise."""
-    _, log_joint, log_q = estimators.weigh_fixed(model, x, k)
+    _, log_joint, log_q = estimators.importance_sample_fixed(model, x, k)
     bound = log_mean_exp(log_joint - log_q, 0)
     return {"loss": estimators.with_gradient_of(-bound - (bound.detach() * log_q).sum(0), -bound)}
 
@@ -208,24 +209,24 @@ def gradient_through_the_signal(patch: pytest.MonkeyPatch) -> None:
 
 def wrong_sign_of_log_q(patch: pytest.MonkeyPatch) -> None:
     """q pushed away from what explains x."""
-    original = estimators.weigh_fixed
+    original = estimators.importance_sample_fixed
 
-    def weigh(model: HelmholtzMachine, x: Tensor, k: int) -> Weighing:
+    def importance_sample(model: HelmholtzMachine, x: Tensor, k: int) -> ImportanceSample:
         z, log_joint, log_q = original(model, x, k)
-        return Weighing(z, log_joint, 2 * log_q.detach() - log_q)  # its value, and its gradient turned round
+        return ImportanceSample(z, log_joint, 2 * log_q.detach() - log_q)  # its value, and its gradient turned round
 
-    patch.setattr(estimators, "weigh_fixed", weigh)
+    patch.setattr(estimators, "importance_sample_fixed", importance_sample)
 
 
 def forgotten_log_q(patch: pytest.MonkeyPatch) -> None:
     """log p(x, z) alone called a log weight."""
-    original = estimators.weigh_fixed
+    original = estimators.importance_sample_fixed
 
-    def weigh(model: HelmholtzMachine, x: Tensor, k: int) -> Weighing:
+    def importance_sample(model: HelmholtzMachine, x: Tensor, k: int) -> ImportanceSample:
         z, log_joint, log_q = original(model, x, k)
-        return Weighing(z, log_joint, log_q - log_q.detach())
+        return ImportanceSample(z, log_joint, log_q - log_q.detach())
 
-    patch.setattr(estimators, "weigh_fixed", weigh)
+    patch.setattr(estimators, "importance_sample_fixed", importance_sample)
 
 
 def of_bound(model: HelmholtzMachine) -> float:

@@ -11,10 +11,18 @@ import pytest
 import torch
 from refusals import refused
 
+from ancestral.core.maths import log_mean_exp
+from ancestral.core.random import seeded_noise
 from ancestral.evaluation.contract import all_images
 from ancestral.evaluation.likelihood import elbo, importance_weighted, prior_monte_carlo
-from ancestral.experiments import belief_net_cost
-from ancestral.experiments.belief_net_cost import (
+from ancestral.families.vae.settings import VAESettings
+from ancestral.families.vae.vae import VAE, build_vae
+from ancestral.figures.panels import Panel, panel_figure
+from ancestral.figures.series import Curve
+from ancestral.runs.fit import fit
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations import belief_net_cost
+from ancestral.studies.demonstrations.belief_net_cost import (
     cost_figure,
     cost_table,
     counted_growth,
@@ -24,10 +32,10 @@ from ancestral.experiments.belief_net_cost import (
     measure_all,
     times_faster,
 )
-from ancestral.experiments.gaussian_divergence import divergence_from_standard, nats_in_words
-from ancestral.experiments.latent_grid import grid_log_prob
-from ancestral.experiments.lonely_ink import lonely_ink
-from ancestral.experiments.prior_sampling import (
+from ancestral.studies.demonstrations.gaussian_divergence import divergence_from_standard, nats_in_words
+from ancestral.studies.demonstrations.isolated_pixels import isolated_pixels
+from ancestral.studies.demonstrations.latent_grid import grid_log_prob
+from ancestral.studies.demonstrations.prior_sampling import (
     effective_size,
     model_table,
     prior_weights,
@@ -35,16 +43,9 @@ from ancestral.experiments.prior_sampling import (
     shortfall_figure,
     shortfall_table,
 )
-from ancestral.experiments.tighter_bound import tightening
-from ancestral.experiments.underflow import underflow, underflow_figure
-from ancestral.experiments.whole_course import course_figure, whole_course
-from ancestral.figures.panels import Panel, panel_figure
-from ancestral.figures.series import Curve
-from ancestral.fitting import fit
-from ancestral.models.vae import VAE, build_vae
-from ancestral.numerics import log_mean_exp, seeded_noise
-from ancestral.run import Run
-from ancestral.settings.coding import VAESettings
+from ancestral.studies.demonstrations.tighter_bound import tightening
+from ancestral.studies.demonstrations.underflow import underflow, underflow_figure
+from ancestral.studies.demonstrations.whole_course import course_figure, whole_course
 
 
 def test_the_product_of_fair_coins_is_lost_where_the_number_formats_end() -> None:
@@ -76,15 +77,15 @@ def test_a_short_product_is_not_lost() -> None:
 def test_ink_is_lonely_where_no_ink_is_beside_or_askew() -> None:
     sheet = torch.zeros(1, 1, 5, 7)
     sheet[0, 0, 0, 0] = sheet[0, 0, 4, 6] = 1  # two dots, at the edges
-    assert lonely_ink(sheet) == 1.0
+    assert isolated_pixels(sheet) == 1.0
     sheet[0, 0, 2, 2] = sheet[0, 0, 3, 3] = 1  # and two that touch at a corner
-    assert lonely_ink(sheet) == 0.5
+    assert isolated_pixels(sheet) == 0.5
     for row, column in [(-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)]:
         pair = torch.zeros(1, 1, 5, 5)
         pair[0, 0, 2, 2] = pair[0, 0, 2 + row, 2 + column] = 1
-        assert lonely_ink(pair) == 0.0
+        assert isolated_pixels(pair) == 0.0
     with pytest.raises(ValueError, match="no strokes"):
-        lonely_ink(torch.zeros(1, 1, 2, 2))
+        isolated_pixels(torch.zeros(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (0.1, 1.05), (3.0, 0.5), (-20.0, 0.01), (0.0, 4.0)])

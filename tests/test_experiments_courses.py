@@ -11,33 +11,33 @@ from scipy import stats
 from torch import Tensor
 from torch.distributions import Independent, Normal
 
+from ancestral.core.errors import InputError
+from ancestral.core.random import seeded_noise
 from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.distributions.priors import GaussianMixture
-from ancestral.errors import InputError
-from ancestral.experiments import chain_rule, log_probabilities, prior_mistakes
-from ancestral.experiments.chain_rule import chain_rule_holds, masks_figure
-from ancestral.experiments.compositions import LIKELIHOODS, PRIORS, compositions
-from ancestral.experiments.divergence_by_draws import divergence_by_draws, divergence_figure
-from ancestral.experiments.log_probabilities import agreements
-from ancestral.experiments.paired_scores import Difference, paired_difference
-from ancestral.experiments.prior_mistakes import (
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.catalogue import settings_for
+from ancestral.families.vae.settings import VAESettings
+from ancestral.families.vae.vae import VAE, build_vae
+from ancestral.networks.masked import MaskedLinear
+from ancestral.runs.evaluate import score_run
+from ancestral.runs.fit import fit_settings
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations import chain_rule, log_probabilities, prior_mistakes
+from ancestral.studies.demonstrations.chain_rule import chain_rule_holds, masks_figure
+from ancestral.studies.demonstrations.compositions import LIKELIHOODS, PRIORS, compositions
+from ancestral.studies.demonstrations.divergence_by_draws import divergence_by_draws, divergence_figure
+from ancestral.studies.demonstrations.log_probabilities import agreements
+from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
+from ancestral.studies.demonstrations.prior_mistakes import (
     draw_with,
     mistake_costs,
     mixed_per_dimension,
     mixture_prior,
     variance_as_scale,
 )
-from ancestral.experiments.pushforward import MAPS, pushforward, pushforward_figure
-from ancestral.fitting import fit_settings
-from ancestral.models.made import MADE
-from ancestral.models.vae import VAE, build_vae
-from ancestral.networks.masked import MaskedLinear
-from ancestral.numerics import seeded_noise
-from ancestral.run import Run
-from ancestral.scoring import score_run
-from ancestral.settings.coding import VAESettings
-from ancestral.settings.families import settings_for
+from ancestral.studies.demonstrations.pushforward import MAPS, pushforward, pushforward_figure
 
 Patch = pytest.MonkeyPatch
 DOUBLE = torch.float64
@@ -208,7 +208,7 @@ def test_the_pushed_density_is_that_of_the_pushed_draws() -> None:
 
 def test_a_forgotten_slope_is_seen(monkeypatch: Patch) -> None:
     broken = MAPS[1]._replace(log_slope=torch.zeros_like)
-    monkeypatch.setattr("ancestral.experiments.pushforward.MAPS", (MAPS[0], broken, MAPS[2]))
+    monkeypatch.setattr("ancestral.studies.demonstrations.pushforward.MAPS", (MAPS[0], broken, MAPS[2]))
     stages = pushforward(draws=40_000)
     assert abs(stages[2].integral - 1) > 0.01
     assert stages[2].fit < 1e-12

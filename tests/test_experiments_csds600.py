@@ -10,16 +10,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from ancestral.errors import NotComputable
-from ancestral.experiments.code_worth import class_kept, error_of_mean_image
-from ancestral.experiments.tighter_bound import tightening
-from ancestral.fitting import fit_settings
-from ancestral.measuring import recognised
-from ancestral.numerics import mean_and_error
-from ancestral.run import Run, RunData
-from ancestral.scoring import score_run
+from ancestral.core.errors import NotComputable
+from ancestral.core.maths import mean_and_error
+from ancestral.families.catalogue import settings_for
+from ancestral.runs.evaluate import score_run
+from ancestral.runs.fit import fit_settings
+from ancestral.runs.quality import recognised
+from ancestral.runs.run import Run
+from ancestral.runs.run_data import RunData
 from ancestral.settings.data import DataSettings
-from ancestral.settings.families import settings_for
+from ancestral.studies.demonstrations.code_worth import class_kept, error_of_mean_image
+from ancestral.studies.demonstrations.tighter_bound import tightening
 
 PADDED = DataSettings(data="digits", pixels="unit", pad_to=12)
 

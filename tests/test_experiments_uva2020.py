@@ -11,22 +11,22 @@ import torch
 
 from ancestral.data.toy import density_of
 from ancestral.distributions.bijections import Bijection
-from ancestral.experiments.change_of_variables import (
+from ancestral.families.flow.points import NormalizingFlow, build_flow
+from ancestral.families.flow.settings import FlowSettings
+from ancestral.families.gan.model import build_gan
+from ancestral.families.gan.settings import GANSettings
+from ancestral.runs.fit import fit
+from ancestral.studies.demonstrations.change_of_variables import (
     against_autograd,
     change_of_variables,
     change_of_variables_figure,
 )
-from ancestral.experiments.code_spread import codes_figure, normal_fitted, normal_length
-from ancestral.experiments.dequantised import dequantised, dequantised_figure
-from ancestral.experiments.equilibrium import equilibrium, equilibrium_figure
-from ancestral.experiments.midway import midway
-from ancestral.experiments.paired_scores import target_difference
-from ancestral.experiments.sampling_pace import draws_per_second
-from ancestral.fitting import fit
-from ancestral.models.flow import NormalizingFlow, build_flow
-from ancestral.models.gan import build_gan
-from ancestral.settings.flow import FlowSettings
-from ancestral.settings.gan import GANSettings
+from ancestral.studies.demonstrations.code_spread import codes_figure, normal_fitted, normal_length
+from ancestral.studies.demonstrations.dequantised import dequantised, dequantised_figure
+from ancestral.studies.demonstrations.equilibrium import equilibrium, equilibrium_figure
+from ancestral.studies.demonstrations.midway import midway
+from ancestral.studies.demonstrations.paired_scores import target_difference
+from ancestral.studies.demonstrations.sampling_pace import draws_per_second
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 8.0), (-1.0, 1.0), (8.0, 27.0)])

@@ -17,24 +17,25 @@ from torch import Tensor
 from torch.distributions import kl_divergence
 
 from ancestral import fit
-from ancestral.drawings import DRAWINGS
-from ancestral.errors import InputError, NotComputable
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.random import seeded_noise
 from ancestral.evaluation.contract import all_images, log_probs_of_all
 from ancestral.evaluation.likelihood import elbo
-from ancestral.evaluation.score_parts import score_parts, surprise_maps
-from ancestral.explaining import ACTIVE_VARIANCE, Explanation, explain_run, surprise
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.belief_net.exact import SigmoidBeliefNet
+from ancestral.families.flow.points import NormalizingFlow
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.score_parts import score_parts, surprise_maps
+from ancestral.families.vae.vae import VAE
 from ancestral.figures.heat import HeatTable, heat_grid, heat_tables
 from ancestral.figures.parts import parts_figure
-from ancestral.models.belief_net import SigmoidBeliefNet
-from ancestral.models.flow import NormalizingFlow
-from ancestral.models.kinds import ExactModel, LatentModel, Model
-from ancestral.models.made import MADE
-from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.models.vae import VAE
-from ancestral.numerics import seeded_noise
-from ancestral.run import Run
-from ancestral.run_page import CAPTIONS
-from ancestral.scoring import score_run
+from ancestral.models.base import ExactModel, LatentModel, Model
+from ancestral.reports.pictures.catalogue import DRAWINGS
+from ancestral.reports.pictures.explanation import surprise
+from ancestral.reports.run_page import CAPTIONS
+from ancestral.runs.evaluate import score_run
+from ancestral.runs.explain import ACTIVE_VARIANCE, Explanation, explain_run
+from ancestral.runs.run import Run
 
 AUTOREGRESSIVE = [name for name in zoo.ZOO if name.startswith(("made", "pixelcnn", "fully"))]
 SILENT = [name for name in zoo.ZOO if name.startswith(("gan", "autoencoder"))]

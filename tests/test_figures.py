@@ -15,7 +15,7 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 from PIL import Image
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid, tile
 from ancestral.figures.series import Curve

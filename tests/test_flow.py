@@ -11,22 +11,22 @@ from scipy import stats
 from test_laws import assert_bounds_in_order, prior_samples_fit
 from torch import Tensor, nn
 
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.random import seeded_noise
+from ancestral.core.serialization import registered
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.distributions.bijections import ActNorm, Bijection, Chain, Logit, Permutation
 from ancestral.distributions.conditional import Conditional, diagonal_gaussian
 from ancestral.distributions.couplings import AffineCoupling, SplineCoupling
 from ancestral.distributions.dequantisation import UniformDequantisation, VariationalDequantisation
 from ancestral.distributions.priors import FlowPrior
-from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation import likelihood
 from ancestral.evaluation.contract import all_images
-from ancestral.models.build import build_model
-from ancestral.models.flow import NormalizingFlow, build_flow, vector_bijection
-from ancestral.models.image_flow import ImageFlow
+from ancestral.families.build import build_model
+from ancestral.families.flow.images import ImageFlow
+from ancestral.families.flow.points import NormalizingFlow, build_flow, vector_bijection
+from ancestral.families.flow.settings import FlowSettings
 from ancestral.networks.mlp import MLP
-from ancestral.numerics import seeded_noise
-from ancestral.registry import registered
-from ancestral.settings.flow import FlowSettings
 
 DOUBLE = torch.float64
 LAYERS = pytest.mark.parametrize("layers", ["affine", "spline", "maf"])
@@ -234,7 +234,7 @@ def test_noise_is_drawn_as_it_is_scored(dequantisation: type[Conditional]) -> No
         q = model.posterior(x)
         mass = (q.log_prob(u) + log_area[:, None]).exp()
         assert torch.allclose(mass.sum(0), torch.ones(9, dtype=DOUBLE), atol=1e-3)
-        weighing = model.weigh(x, 7)
+        weighing = model.importance_sample(x, 7)
         assert torch.allclose(weighing.log_q, q.log_prob(weighing.z), atol=1e-6)
         many = q.sample(torch.Size((20_000,)))
         middle = (mass[..., None] * u).sum(0)

@@ -15,10 +15,12 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ancestral import fit, looks
+from ancestral import fit
+from ancestral.core.errors import InputError, NotComputable, TrainingDiverged
+from ancestral.core.maths import arcs
 from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
-from ancestral.errors import InputError, NotComputable, TrainingDiverged
+from ancestral.evaluation import sample_readings as looks
 from ancestral.evaluation.diversity import (
     brightness_shift,
     covered_share,
@@ -27,12 +29,9 @@ from ancestral.evaluation.diversity import (
     spread_ratio,
 )
 from ancestral.evaluation.recogniser import Recognition
-from ancestral.models.gan import GAN, build_gan
-from ancestral.numerics import arcs
-from ancestral.settings.gan import GANSettings
-from ancestral.settings.training import TrainingSettings
-from ancestral.starvation import starve
-from ancestral.training.adversarial import (
+from ancestral.families.gan.model import GAN, build_gan
+from ancestral.families.gan.settings import GANSettings
+from ancestral.families.gan.step import (
     LOSSES,
     R1_EVERY,
     AdversarialStep,
@@ -41,6 +40,8 @@ from ancestral.training.adversarial import (
     gradient_penalty,
     r1_penalty,
 )
+from ancestral.families.gan.vanishing_gradient import measure_gradients
+from ancestral.settings.training import TrainingSettings
 
 SHAPE = (1, 4, 4)
 TINY: dict[str, Any] = {"latents": 3, "hidden": (8,), "critic_hidden": (8,), "dropout": 0.0, "critic_dropout": 0.0}
@@ -306,12 +307,12 @@ def test_a_winning_critic_starves_the_saturating_loss_alone() -> None:
     model, critic = build_gan(settings, SHAPE, 0, "unit").eval(), build_critic(settings, SHAPE)
     before = weights(model)
     real = PixelBatches(torch.full((256, *SHAPE), 255, dtype=torch.uint8), PixelSpace("unit", 256))
-    found = starve(model, critic, real, steps=150, rate=1e-2, batch_size=64)
+    found = measure_gradients(model, critic, real, steps=150, rate=1e-2, batch_size=64)
     assert found.fake_prob[-1] < 0.01 and not changed(before, model)
     assert found.ratio < 0.02  # sigmoid(s) against 1 - sigmoid(s)
-    healthy, starved = (found.gradients[name] for name in ("non-saturating", "saturating"))
-    assert healthy[0] == pytest.approx(starved[0], rel=0.5), "they begin alike, at D = 1/2"
-    assert starved[-1] < 0.2 * starved[0] and healthy[-1] > healthy[0]
+    healthy, vanishing_gradients = (found.gradients[name] for name in ("non-saturating", "saturating"))
+    assert healthy[0] == pytest.approx(vanishing_gradients[0], rel=0.5), "they begin alike, at D = 1/2"
+    assert vanishing_gradients[-1] < 0.2 * vanishing_gradients[0] and healthy[-1] > healthy[0]
 
 
 # --- the model
@@ -441,7 +442,7 @@ def test_looks_beside_images_that_lack_a_class_leave_classes_out(monkeypatch: py
     monkeypatch.setattr(looks, "shipped_for", lambda dataset: Seer())
     x = PixelBatches(dataset.train.images, PixelSpace("unit", 17)).first(200)
     model = build_gan(GANSettings(**TINY), dataset.event_shape, 17, "unit")
-    names = {reading.name for reading in looks.Looks(x, dataset, seed=0)(model)}
+    names = {reading.name for reading in looks.SampleReadings(x, dataset, seed=0)(model)}
     assert names == {"diversity", "coverage", "dimension", "brightness"}
 
 

@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ancestral import cli, registry
-from ancestral.models.build import BUILDERS
-from ancestral.settings.families import FAMILIES
+from ancestral.commands import main as cli
+from ancestral.core import serialization as registry
+from ancestral.families.build import BUILDERS
+from ancestral.families.catalogue import FAMILIES
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *(DOCS / "handbook").glob("*.md")])

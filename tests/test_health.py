@@ -11,17 +11,18 @@ from typing import Any
 
 import pytest
 
-from ancestral import checkup, cli
-from ancestral.errors import TrainingDiverged
-from ancestral.evaluation.health import Examination, Facts, diagnose, examine
-from ancestral.fitting import fit
-from ancestral.run import Run
+from ancestral.commands import main as cli
+from ancestral.core.errors import TrainingDiverged
+from ancestral.health import monitor as checkup
+from ancestral.health.examine import Examination, Facts, diagnose, examine
+from ancestral.runs.fit import fit
+from ancestral.runs.run import Run
 from ancestral.training.log import LogLine, Reading
 from ancestral.training.loop import Reporter
 
 EPOCHS, PER_EPOCH = 40, 20
 FACTS = Facts(1000, PER_EPOCH, EPOCHS * PER_EPOCH, learning_rate=1e-3, latents=10, classes=10)
-Course = Callable[[float], float]  # of t, from 0 to 1 over the training
+TrainingCurves = Callable[[float], float]  # of t, from 0 to 1 over the training
 
 
 def learning(t: float) -> float:
@@ -29,7 +30,10 @@ def learning(t: float) -> float:
 
 
 def log_of(
-    train: Course = learning, held: Course | None = learning, noise: float = 0.5, **valid: Course
+    train: TrainingCurves = learning,
+    held: TrainingCurves | None = learning,
+    noise: float = 0.5,
+    **valid: TrainingCurves,
 ) -> list[LogLine]:
     """A training of `EPOCHS` epochs: its first step, then one reading of each quantity an epoch."""
     draw = random.Random(0)
@@ -43,7 +47,7 @@ def log_of(
     return lines
 
 
-HEALTHY_GAME: dict[str, Course] = {
+HEALTHY_GAME: dict[str, TrainingCurves] = {
     "critic_loss": lambda t: 1.2,
     "real_prob": lambda t: 0.6,
     "fake_prob": lambda t: 0.4,
@@ -51,7 +55,7 @@ HEALTHY_GAME: dict[str, Course] = {
     "generator_gradient": lambda t: 1.0 + t,
     "critic_gradient": lambda t: 3.0,
 }
-HEALTHY_LOOKS: dict[str, Course] = {
+HEALTHY_LOOKS: dict[str, TrainingCurves] = {
     "diversity": lambda t: 0.95 - 0.8 * math.exp(-20 * t),
     "coverage": lambda t: 0.85 - 0.85 * math.exp(-6 * t),
     "brightness": lambda t: 0.5 * math.exp(-20 * t),
@@ -60,7 +64,7 @@ HEALTHY_LOOKS: dict[str, Course] = {
 }
 
 
-def game_of(**changed: Course) -> list[LogLine]:
+def game_of(**changed: TrainingCurves) -> list[LogLine]:
     """An adversarial training of 100 epochs of 30 updates; losses swing, as they do in healthy ones."""
     draw, lines = random.Random(0), []
     game = HEALTHY_GAME | {name: course for name, course in changed.items() if name in HEALTHY_GAME}
@@ -101,12 +105,12 @@ def up_at_the_end(t: float) -> float:
     return learning(t) + 4 * min(1.0, max(0.0, 10 * (t - 0.8)))
 
 
-def with_a_blip(at: int, height: float = 3.0) -> Course:
+def with_a_blip(at: int, height: float = 3.0) -> TrainingCurves:
     """One reading a little above the others: too little of the whole gain for a spike."""
     return lambda t: learning(t) + (height if round(t * EPOCHS) == at else 0.0)
 
 
-KL: dict[str, Course] = {"kl": lambda t: 6.0 * t, "active_units": lambda t: round(8 * t)}
+KL: dict[str, TrainingCurves] = {"kl": lambda t: 6.0 * t, "active_units": lambda t: round(8 * t)}
 INJECTED: dict[str, tuple[list[LogLine], Facts, set[tuple[str, str]]]] = {
     "not finite": (log_of(held=lambda t: math.nan if t > 0.5 else learning(t)), FACTS, {("divergence", "failure")}),
     "blown up": (log_of(lambda t: 100 + 1e4 * t, lambda t: 100 + 1e4 * t), FACTS, {("divergence", "failure")}),
@@ -263,7 +267,7 @@ def test_a_collapse_is_named_by_the_first_evaluation_that_shows_it() -> None:
 
 
 def test_a_young_generator_may_be_dull_but_not_noise() -> None:
-    def until(step: int, **looks: Course) -> set[tuple[str, str]]:
+    def until(step: int, **looks: TrainingCurves) -> set[tuple[str, str]]:
         return found([line for line in game_of(**looks) if line.step <= step], GAME_FACTS)
 
     assert not until(900, diversity=lambda t: 0.19, coverage=lambda t: 0.0, brightness=lambda t: 1.1)
@@ -275,7 +279,7 @@ def test_a_young_generator_may_be_dull_but_not_noise() -> None:
 
 @pytest.mark.parametrize("course, expected", [(learning, set()), (spiky, {("spikes", "warning")})])
 def test_readings_of_a_single_batch_neither_are_spikes_nor_hide_them(
-    course: Course, expected: set[tuple[str, str]]
+    course: TrainingCurves, expected: set[tuple[str, str]]
 ) -> None:
     draw, log = random.Random(0), log_of(course, noise=0.1)
     for epoch in range(1, EPOCHS):
@@ -328,7 +332,7 @@ def test_unrest_is_a_matter_of_the_end() -> None:
         (lambda t: 100 - 20 * t, True, "a straight line would have fallen"),
     ],
 )
-def test_a_rate_too_low_is_told_in_one_plain_sentence(course: Course, cosine: bool, words: str) -> None:
+def test_a_rate_too_low_is_told_in_one_plain_sentence(course: TrainingCurves, cosine: bool, words: str) -> None:
     (verdict,) = diagnose(log_of(course, course, noise=0.01), FACTS._replace(cosine=cosine))
     assert verdict.name == "learning rate too low" and words in verdict.evidence
 
@@ -421,7 +425,7 @@ def test_a_trouble_is_told_once_as_it_appears_and_not_again_on_resume(tmp_path: 
 def test_watching_leaves_the_log_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {**VAE, "epochs": 2}
     watched = fit("vae", tmp_path / "watched", **settings)
-    monkeypatch.setattr(checkup.Watch, "advance", lambda self, step, readings: None)
+    monkeypatch.setattr(checkup.Monitor, "advance", lambda self, step, readings: None)
     alone = fit("vae", tmp_path / "alone", **settings)
     assert watched.log_path.read_bytes() == alone.log_path.read_bytes()
 

@@ -15,16 +15,17 @@ from test_cli import Captured, printed, run
 from torch import Tensor, nn
 
 from ancestral import fit
-from ancestral.errors import InputError, NotComputable
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.random import seeded_noise
+from ancestral.families.abilities import FAMILIES
+from ancestral.families.gan.model import GAN
+from ancestral.families.vae.vae import VAE
 from ancestral.figures.codes import code_scatter
-from ancestral.inferring import by_class, infer_run, principal_axes, traversed
-from ancestral.models.abilities import FAMILIES
+from ancestral.models.base import Infers, Model
 from ancestral.models.completion import misfit_energy
-from ancestral.models.gan import GAN
-from ancestral.models.kinds import Infers, Model
-from ancestral.models.vae import VAE
-from ancestral.numerics import seeded_noise
-from ancestral.run import Run
+from ancestral.reports.pictures.latents import by_class, principal_axes, traversed
+from ancestral.runs.infer import infer_run
+from ancestral.runs.run import Run
 
 GANS = [name for name in zoo.ZOO if name.startswith("gan")]
 

@@ -9,11 +9,11 @@ import torch
 import zoo
 from scipy import stats
 
+from ancestral.core.maths import log_mean_exp
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation import likelihood
 from ancestral.evaluation.contract import all_images, check_model
-from ancestral.models.kinds import ExactModel, LatentModel
-from ancestral.numerics import log_mean_exp
+from ancestral.models.base import ExactModel, LatentModel
 
 # With a single component p(Z) is certain, so b can teach nothing: the one clause this model cannot keep.
 EXCUSED = {("mixture of one", "every parameter gets a gradient")}

@@ -16,13 +16,14 @@ from torch.nn import functional as F
 from ancestral.distributions import bijections, conditional, dequantisation, pixels, priors
 from ancestral.evaluation import contract
 from ancestral.evaluation.contract import check_model
-from ancestral.models import belief_net, made, made_sampling, pixelcnn
-from ancestral.models.helmholtz import BernoulliChain
-from ancestral.models.image_flow import ImageFlow
-from ancestral.models.kinds import LatentModel
-from ancestral.models.made import MADE
-from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.models.vae import VAE
+from ancestral.families.autoregressive import made, made_sampling, pixelcnn
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.belief_net import exact as belief_net
+from ancestral.families.belief_net.helmholtz import BernoulliChain
+from ancestral.families.flow.images import ImageFlow
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.vae.vae import VAE
+from ancestral.models.base import LatentModel
 from ancestral.networks import causal, masked
 
 Patch = pytest.MonkeyPatch
@@ -88,14 +89,14 @@ def clamped_probabilities(patch: Patch) -> None:
 
 def posterior_density_forgotten(patch: Patch) -> None:
     """log p(x, z) alone called a log weight."""
-    patch.setattr(LatentModel, "log_weights", lambda self, x, k: self.weigh(x, k).log_joint.T)
+    patch.setattr(LatentModel, "log_weights", lambda self, x, k: self.importance_sample(x, k).log_joint.T)
 
 
 def doubled_divergence(patch: Patch) -> None:
     """The training's beta = 2 kept in evaluation."""
 
     def log_weights(self: VAE, x: Tensor, k: int) -> Tensor:
-        z, log_joint, log_q = self.weigh(x, k)
+        z, log_joint, log_q = self.importance_sample(x, k)
         return (log_joint + self.prior().log_prob(z) - 2 * log_q).T
 
     patch.setattr(LatentModel, "log_weights", log_weights)

@@ -9,9 +9,10 @@ import torch
 import zoo
 
 from ancestral.evaluation.contract import all_images
-from ancestral.models.vae import VAE, build_vae
-from ancestral.settings.coding import VAESettings
-from ancestral.training.objectives import dreg, elbo, iwae, nll, objective_for
+from ancestral.families.objectives import objective_for
+from ancestral.families.vae.settings import VAESettings
+from ancestral.families.vae.vae import VAE, build_vae
+from ancestral.training.objectives import dreg, elbo, iwae, nll
 
 
 def vae(name: str = "vae") -> VAE:

@@ -11,16 +11,16 @@ import torch
 from test_cli import Captured, printed, run
 from torch import Tensor, nn
 
-from ancestral import drawings
+from ancestral.core.errors import InputError, Interrupted, NotComputable
+from ancestral.core.serialization import registered
 from ancestral.data.toy import DENSITIES
-from ancestral.errors import InputError, Interrupted, NotComputable
 from ancestral.evaluation.contract import check_model
-from ancestral.fitting import fit, fit_settings
-from ancestral.models.kinds import ExactModel
-from ancestral.registry import registered
-from ancestral.run import Run
-from ancestral.scoring import entropy_in_words, target_score
-from ancestral.settings.families import FAMILIES, settings_for
+from ancestral.families.catalogue import FAMILIES, settings_for
+from ancestral.models.base import ExactModel
+from ancestral.reports.pictures import samples as drawings
+from ancestral.runs.evaluate import entropy_in_words, target_score
+from ancestral.runs.fit import fit, fit_settings
+from ancestral.runs.run import Run
 from ancestral.training.loop import Reporter
 
 FAST = ["--epochs", "1", "--train-size", "500", "--valid-size", "100", "--depth", "2", "--hidden", "8"]

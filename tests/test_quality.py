@@ -16,7 +16,7 @@ from refusals import refused
 from scipy import linalg
 from torch import Tensor
 
-from ancestral import cli
+from ancestral.commands import main as cli
 from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
 from ancestral.evaluation.neighbours import density_coverage, nearest, precision_recall
@@ -33,12 +33,12 @@ from ancestral.evaluation.quality import (
     near_copies,
     rank_quality,
 )
-from ancestral.fitting import fit
-from ancestral.measuring import View, measure_run, stored_quality
-from ancestral.models.kinds import Model
-from ancestral.run import Run
-from ancestral.run_page import write_run_page
-from ancestral.tables.quality import quality_table
+from ancestral.models.base import Model
+from ancestral.reports.quality_tables import quality_table
+from ancestral.reports.run_page import write_run_page
+from ancestral.runs.fit import fit
+from ancestral.runs.quality import View, measure_run, stored_quality
+from ancestral.runs.run import Run
 
 CLOSE = 1e-3  # relative, of every metric to its reference
 

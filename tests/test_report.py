@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid
 from ancestral.figures.style import save_figure
-from ancestral.report import Figure, Report, Section, Table, render_report, write_report
+from ancestral.reports.html import Figure, Report, Section, Table, render_report, write_report
 
 
 class Page(HTMLParser):

@@ -28,7 +28,12 @@ MOMENTS = 10
 
 SERVER = r"""
 import json, os, signal, sys, time
-from ancestral import cli, commands, drawings, files, fitting, run_page, scoring  # before the forks: once
+from ancestral import commands  # before the forks: once
+from ancestral.commands import main as cli
+from ancestral.core import files
+from ancestral.reports import run_page
+from ancestral.reports.pictures import catalogue as drawings
+from ancestral.runs import evaluate as scoring, fit as fitting
 
 calls = 0
 
@@ -379,7 +384,7 @@ def logged(run: Path, step: int) -> Callable[[], bool]:
 def test_an_interrupted_command_saves_and_resumes(trainings: Trainings, tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C: exit code 130, one line, the state saved; --resume ends as if nothing had been."""
     out, reference = tmp_path / "run", trainings.folder / "reference-command"
-    command = [sys.executable, "-c", "from ancestral.cli import entry; entry()", *COMMAND, "--out", str(out)]
+    command = [sys.executable, "-c", "from ancestral.commands.main import entry; entry()", *COMMAND, "--out", str(out)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     if not reference.exists():  # while that process imports torch
         trainings.start(argv=[*COMMAND, "--out", str(reference)])

@@ -20,21 +20,21 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-import ancestral.files
-import ancestral.fitting as fit_module
-from ancestral import cli
+import ancestral.core.files
+import ancestral.runs.fit as fit_module
+from ancestral.commands import main as cli
+from ancestral.core.errors import InputError, TrainingDiverged
+from ancestral.core.files import write_atomically, write_json
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
-from ancestral.errors import InputError, TrainingDiverged
 from ancestral.evaluation.score import Score
-from ancestral.files import write_atomically, write_json
-from ancestral.fitting import fit
-from ancestral.models.build import build_model
-from ancestral.models.kinds import Model, load_model
-from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.run import Run
-from ancestral.run_page import write_run_page
-from ancestral.scoring import score_run
-from ancestral.settings.families import settings_for
+from ancestral.families.build import build_model
+from ancestral.families.catalogue import settings_for
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.models.base import Model, load_model
+from ancestral.reports.run_page import write_run_page
+from ancestral.runs.evaluate import score_run
+from ancestral.runs.fit import fit
+from ancestral.runs.run import Run
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state
 from ancestral.training.log import Reading, TrainingLog, read_log
@@ -442,7 +442,7 @@ def test_a_saved_model_loads_bit_identically(tmp_path: Path, name: str, dtype: t
 
 
 def test_a_model_of_another_class_is_refused(mixture: Path) -> None:
-    from ancestral.models.vae import VAE
+    from ancestral.families.vae.vae import VAE
 
     refused(lambda: VAE.load(mixture / "model"), "MixtureOfBernoullis", "VAE")
     assert isinstance(MixtureOfBernoullis.load(mixture / "model"), MixtureOfBernoullis)
@@ -459,7 +459,7 @@ def test_a_crash_while_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: p
     def crash(*arguments: object) -> None:
         raise OSError("no space left")
 
-    monkeypatch.setattr(ancestral.files.os, moment, crash)
+    monkeypatch.setattr(ancestral.core.files.os, moment, crash)
     with pytest.raises(OSError):
         write_atomically(path, b"new" * 100)
     monkeypatch.undo()
@@ -473,7 +473,7 @@ def test_the_bytes_reach_the_disk_before_the_name(tmp_path: Path, monkeypatch: p
     for name in ("fsync", "replace"):
         real = getattr(os, name)
         monkeypatch.setattr(
-            ancestral.files.os,
+            ancestral.core.files.os,
             name,
             lambda *a, real=real, name=name: (order.append(name), real(*a))[1],
         )
@@ -722,7 +722,7 @@ import numpy, torch
 torch.manual_seed(1); numpy.random.seed(1)
 def states(): return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist()
 before = states()
-import ancestral.cli, ancestral.fitting, ancestral.run_page, ancestral.scoring, ancestral.models
+import ancestral.commands.main, ancestral.runs.fit, ancestral.reports.run_page, ancestral.runs.evaluate, ancestral.models
 assert states() == before
 """
     subprocess.run([sys.executable, "-c", program], check=True)

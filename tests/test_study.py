@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from ancestral import cli
-from ancestral.run import Run
-from ancestral.run_page import caption_of
+from ancestral.commands import main as cli
+from ancestral.reports.run_page import caption_of
+from ancestral.reports.score_tables import score_table
+from ancestral.runs.run import Run
 from ancestral.studies.page import met_in_words
 from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Check, Options, PlannedRun, Study
 from ancestral.studies.tour import PLAN
 from ancestral.studies.workshop import Progress, Workshop
-from ancestral.tables.scores import score_table
 from ancestral.training.loop import Reporter
 
 BUDGETS: tuple[Budget, ...] = ("quick", "default", "full")

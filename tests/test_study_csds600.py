@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from quick_studies import carried_out, needs_mnist
 
-from ancestral.experiments.tighter_bound import Tightening
-from ancestral.models.build import build_model
-from ancestral.run import Run
+from ancestral.families.build import build_model
+from ancestral.runs.run import Run
 from ancestral.studies.csds600.layers import ASKED_LAYERS, ASKED_SETTINGS, described, settings_of
 from ancestral.studies.csds600.made import within_of_one
 from ancestral.studies.csds600.recipe import STUDY, plan
 from ancestral.studies.csds600.vae import gain_in_words, price_in_words
+from ancestral.studies.demonstrations.tighter_bound import Tightening
 from ancestral.studies.recipe import Options
 
 

@@ -15,10 +15,10 @@ from test_detection import record_of
 from test_quality import quality_of
 
 from ancestral.evaluation.score import Score
-from ancestral.experiments.paired_scores import Difference
-from ancestral.experiments.sampling_pace import machine_in_words
-from ancestral.run import Run
-from ancestral.settings.families import FAMILIES
+from ancestral.families.catalogue import FAMILIES
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.paired_scores import Difference
+from ancestral.studies.demonstrations.sampling_pace import machine_in_words
 from ancestral.studies.families import standing, uses, worth
 from ancestral.studies.families.kinds import LATENTS, VERDICTS
 from ancestral.studies.families.recipe import PLAN, STUDY

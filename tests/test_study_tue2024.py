@@ -14,9 +14,9 @@ from unittest.mock import Mock
 import pytest
 from quick_studies import carried_out, needs_mnist
 
-from ancestral import cli
-from ancestral.evaluation.evidence import Verdict
-from ancestral.run import Run
+from ancestral.commands import main as cli
+from ancestral.health.curves import Verdict
+from ancestral.runs.run import Run
 from ancestral.studies.recipe import Options, PlannedRun
 from ancestral.studies.tue2024.main import _against_student, _beside_the_student, departures
 from ancestral.studies.tue2024.quality import _draws_in_words

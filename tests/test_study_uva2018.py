@@ -9,8 +9,8 @@ import pytest
 from quick_studies import carried_out, needs_mnist
 
 from ancestral.evaluation.detection import SCORES
-from ancestral.experiments.paired_scores import Difference
-from ancestral.experiments.prior_sampling import Shortfall
+from ancestral.studies.demonstrations.paired_scores import Difference
+from ancestral.studies.demonstrations.prior_sampling import Shortfall
 from ancestral.studies.uva2018.belief import against_mixture, cost_in_words
 from ancestral.studies.uva2018.mixture import SCORES_IN_WORDS
 from ancestral.studies.uva2018.recipe import PLAN, STUDY

@@ -11,16 +11,16 @@ import pytest
 import torch
 from quick_studies import carried_out, needs_mnist
 
-from ancestral.courses import Course
-from ancestral.drawings import percentile_grid
-from ancestral.evaluation.adversarial_symptoms import _shade
-from ancestral.evaluation.health import Examination, Verdict
 from ancestral.evaluation.quality import Measured
 from ancestral.evaluation.score import Score
-from ancestral.experiments.code_spread import Spread
-from ancestral.experiments.paired_scores import Difference
-from ancestral.fitting import fit
-from ancestral.run import Run
+from ancestral.health.examine import Examination, Verdict
+from ancestral.health.gan_rules import _shade
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.pictures.latents import percentile_grid
+from ancestral.runs.fit import fit
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.code_spread import Spread
+from ancestral.studies.demonstrations.paired_scores import Difference
 from ancestral.studies.uva2020.autoencoder import _of_draws
 from ancestral.studies.uva2020.comparison import _missed
 from ancestral.studies.uva2020.game import _gradient, _in_the_run, _starving
@@ -167,7 +167,7 @@ def test_the_mean_of_an_epoch_counts_readings_by_their_images(runs: list[Run]) -
     per_epoch = -(-images // batch)
     steps = sorted({1, *range(3, 2 * per_epoch + 1, 3), per_epoch, 2 * per_epoch})
     assert [line.step for line in lines] == steps and per_epoch % 3 and images % batch  # odd ends are in it
-    found = Course(run).epoch_means("loss")
+    found = TrainingCurves(run).epoch_means("loss")
     for epoch, mean in zip((1, 2), found.values, strict=True):
         sizes = [batch] * (per_epoch - 1) + [images - batch * (per_epoch - 1)]
         total, before = 0.0, 0

@@ -20,11 +20,11 @@ import pytest
 from refusals import refused
 
 import ancestral
-from ancestral import cli
-from ancestral.errors import NotComputable
-from ancestral.run import Run
-from ancestral.settings.axes import Range, axis_from, folder_name, grid, split_axes
-from ancestral.settings.families import settings_for
+from ancestral.commands import main as cli
+from ancestral.core.errors import NotComputable
+from ancestral.families.catalogue import settings_for
+from ancestral.runs.run import Run
+from ancestral.sweeps.sweep_axes import Range, axis_from, folder_name, grid, split_axes
 
 pytest.importorskip("optuna")
 
@@ -156,9 +156,9 @@ def test_the_page_holds_table_curves_and_commands(swept: Path) -> None:
 
 
 def test_the_command_on_the_page_is_this_sweep(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from ancestral.sweeping.page import sweep_command, train_command
-    from ancestral.sweeping.plan import Plan
-    from ancestral.sweeping.ranking import ranked
+    from ancestral.sweeps.page import sweep_command, train_command
+    from ancestral.sweeps.plan import Plan
+    from ancestral.sweeps.ranking import ranked
 
     axes = {"learning_rate": (1e-2, 1e-3, 1e12)}
     plan = Plan("vae", swept, {**TINY, "optimizer": "sgd"}, axes, seeds=2)
@@ -239,7 +239,7 @@ def test_other_folders_and_other_runs_are_left_alone(swept: Path, tmp_path: Path
 
 
 def test_without_optuna_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ancestral.sweeping import queue
+    from ancestral.sweeps import queue
 
     monkeypatch.setattr(queue, "find_spec", lambda name: None)
     refused(lambda: ancestral.sweep("vae", tmp_path / "out", {"latents": [2, 3]}), "pip install 'ancestral[scale]'")
@@ -279,8 +279,8 @@ def test_trials_are_drawn_from_ranges_and_go_on(tmp_path: Path) -> None:
 def test_a_range_over_decades_is_drawn_by_ratio_and_a_divergence_counts_as_worst(tmp_path: Path) -> None:
     import optuna
 
-    from ancestral.sweeping.plan import Plan
-    from ancestral.sweeping.queue import Queue
+    from ancestral.sweeps.plan import Plan
+    from ancestral.sweeps.queue import Queue
 
     assert Range(1e-5, 1e-2).log and not Range(0.0, 1.0).log and not Range(1.0, 9.0).log
     queue = Queue(Plan("vae", tmp_path / "out", {}, {"learning_rate": Range(1e-6, 1.0)}, trials=30))
@@ -301,8 +301,9 @@ def test_a_range_over_decades_is_drawn_by_ratio_and_a_divergence_counts_as_worst
 
 SERVER = r"""
 import json, os, sys, time
-from ancestral import cli, commands
-from ancestral.sweeping import worker  # torch and all, before the forks: once
+from ancestral import commands
+from ancestral.commands import main as cli
+from ancestral.sweeps import worker  # torch and all, before the forks: once
 from ancestral.training.loop import Loop
 
 def work(job):
@@ -399,8 +400,8 @@ def test_a_killed_worker_leaves_its_run_to_the_next(workers: Workers, tmp_path: 
 
 
 def test_a_trial_under_way_elsewhere_is_left_alone(tmp_path: Path) -> None:
-    from ancestral.sweeping.plan import Plan
-    from ancestral.sweeping.queue import Queue
+    from ancestral.sweeps.plan import Plan
+    from ancestral.sweeps.queue import Queue
 
     plan = Plan("vae", tmp_path / "out", {}, {"latents": (2, 3)})
     mine, other = Queue(plan), Queue(plan)
@@ -417,7 +418,7 @@ def test_a_trial_under_way_elsewhere_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ancestral.errors import Interrupted
+    from ancestral.core.errors import Interrupted
     from ancestral.training.loop import Loop
 
     calls = 0

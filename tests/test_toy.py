@@ -9,9 +9,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from ancestral.core.errors import InputError
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.toy import DENSITIES, Ribbon, density_of, load_points
-from ancestral.errors import InputError
 from ancestral.settings.data import POINT_SETS
 
 DRAWS = 100_000

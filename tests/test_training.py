@@ -7,13 +7,14 @@ import torch
 
 from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
-from ancestral.fitting import validation
-from ancestral.models.build import build_model
-from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.run import RunData
-from ancestral.settings.families import settings_for
+from ancestral.families.build import build_model
+from ancestral.families.catalogue import settings_for
+from ancestral.families.mixture.em_step import EMStep
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.runs.fit import validation
+from ancestral.runs.run_data import RunData
 from ancestral.settings.training import TrainingSettings
-from ancestral.training.steps import EMStep, learning_rate_at
+from ancestral.training.steps import learning_rate_at
 
 DIGITS = load_dataset("digits")
 

@@ -9,19 +9,19 @@ import torch
 from torch import nn
 
 from ancestral.distributions.priors import FlowPrior
-from ancestral.models.autoencoder import build_autoencoder
-from ancestral.models.belief_net import SigmoidBeliefNet
-from ancestral.models.flow import build_flow, vector_bijection
-from ancestral.models.gan import GAN, build_gan
-from ancestral.models.helmholtz import HelmholtzMachine
-from ancestral.models.kinds import Model
-from ancestral.models.made import MADE
-from ancestral.models.mixture import MixtureOfBernoullis
-from ancestral.models.pixelcnn import PixelCNN
-from ancestral.models.vae import VAE, build_vae
-from ancestral.settings.coding import AutoencoderSettings, VAESettings
-from ancestral.settings.flow import FlowSettings
-from ancestral.settings.gan import GANSettings
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.autoregressive.pixelcnn import PixelCNN
+from ancestral.families.belief_net.exact import SigmoidBeliefNet
+from ancestral.families.belief_net.helmholtz import HelmholtzMachine
+from ancestral.families.flow.points import build_flow, vector_bijection
+from ancestral.families.flow.settings import FlowSettings
+from ancestral.families.gan.model import GAN, build_gan
+from ancestral.families.gan.settings import GANSettings
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.vae.autoencoder import build_autoencoder
+from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
+from ancestral.families.vae.vae import VAE, build_vae
+from ancestral.models.base import Model
 
 Kept = TypeVar("Kept", bound=nn.Module)
 

@@ -11,8 +11,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from ancestral import cli
-from ancestral.settings.families import FAMILIES
+from ancestral.commands import main as cli
+from ancestral.families.catalogue import FAMILIES
 
 COLUMNS = "92"  # as many as fit on a page
 

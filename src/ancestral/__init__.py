@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ancestral.evaluation.contract import check_model
-    from ancestral.fitting import fit
-    from ancestral.measuring import measure_run as measure
-    from ancestral.models.kinds import Model, load_model
-    from ancestral.run import Run, load
-    from ancestral.scoring import score_run as evaluate
-    from ancestral.sweeping.worker import sweep
+    from ancestral.models.base import Model, load_model
+    from ancestral.runs.evaluate import score_run as evaluate
+    from ancestral.runs.fit import fit
+    from ancestral.runs.quality import measure_run as measure
+    from ancestral.runs.run import Run, load
+    from ancestral.sweeps.worker import sweep
 
 __all__ = ["Model", "Run", "check_model", "evaluate", "fit", "load", "load_model", "measure", "sweep"]
 # name here: module and name there; torch is imported only once one of them is asked for
 _EXPORTS = {
-    "Model": ("ancestral.models.kinds", "Model"),
-    "Run": ("ancestral.run", "Run"),
+    "Model": ("ancestral.models.base", "Model"),
+    "Run": ("ancestral.runs.run", "Run"),
     "check_model": ("ancestral.evaluation.contract", "check_model"),
-    "evaluate": ("ancestral.scoring", "score_run"),
-    "fit": ("ancestral.fitting", "fit"),
-    "load": ("ancestral.run", "load"),
-    "load_model": ("ancestral.models.kinds", "load_model"),
-    "measure": ("ancestral.measuring", "measure_run"),
-    "sweep": ("ancestral.sweeping.worker", "sweep"),
+    "evaluate": ("ancestral.runs.evaluate", "score_run"),
+    "fit": ("ancestral.runs.fit", "fit"),
+    "load": ("ancestral.runs.run", "load"),
+    "load_model": ("ancestral.models.base", "load_model"),
+    "measure": ("ancestral.runs.quality", "measure_run"),
+    "sweep": ("ancestral.sweeps.worker", "sweep"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.settings.data import POINT_SETS
 
 Runs = tyro.conf.Positional[tuple[Path, ...]]
@@ -35,7 +35,7 @@ def refuse_below_one(count: int | None) -> None:
 
 
 def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
-    from ancestral.run import Run
+    from ancestral.runs.run import Run
 
     if not paths:
         raise InputError("name at least one run folder")
@@ -46,15 +46,15 @@ def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
 
 
 def score_one(run: Any, samples: int, split: str, from_prior: bool, count: int | None = None) -> Any:
-    from ancestral.progress import counter
-    from ancestral.scoring import score_run
+    from ancestral.runs.evaluate import score_run
+    from ancestral.runs.progress import counter
 
     with counter(screen, f"scoring {run.path.name}") as progress:
         return score_run(run, split, samples, from_prior, count, progress)
 
 
 def show_scores(named: list[tuple[str, Any]], as_json: bool) -> None:
-    from ancestral.tables.scores import score_table
+    from ancestral.reports.score_tables import score_table
 
     if as_json:
         print_json([{"run": name, **score.to_json()} for name, score in named])
@@ -77,7 +77,7 @@ def print_table(shown: Any) -> None:
 
 def say_floors(runs: list[Any]) -> None:
     """What no score can be better than, for data whose entropy is known; on stderr, beside the table or the JSON."""
-    from ancestral.scoring import entropy_in_words
+    from ancestral.runs.evaluate import entropy_in_words
 
     known = {run.record["data"]["name"]: run for run in runs if run.settings.data.data in POINT_SETS}
     for name, run in known.items():

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, say, screen
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 
 def explain(
@@ -25,10 +25,12 @@ def explain(
         out: also draw what fits the family into this .png file: surprise pixel by pixel, or histograms of the parts
         json: print the parts as JSON, and nothing else, on stdout
     """
-    from ancestral.explaining import conditions, explain_run, explanation_figure, explanation_tables
     from ancestral.figures.style import save_figure
-    from ancestral.progress import counter
-    from ancestral.run import Run
+    from ancestral.reports.explanation_tables import explanation_tables
+    from ancestral.reports.pictures.explanation import explanation_figure
+    from ancestral.runs.explain import conditions, explain_run
+    from ancestral.runs.progress import counter
+    from ancestral.runs.run import Run
 
     refuse_below_one(count)
     if out is not None and out.suffix != ".png":
@@ -61,9 +63,9 @@ def infer(
         split: which images
         count: only the first so many
     """
-    from ancestral.inferring import infer_run
-    from ancestral.progress import counter
-    from ancestral.run import Run
+    from ancestral.runs.infer import infer_run
+    from ancestral.runs.progress import counter
+    from ancestral.runs.run import Run
 
     refuse_below_one(count)
     if out.suffix != ".npz":

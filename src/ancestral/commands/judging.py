@@ -16,7 +16,7 @@ from ancestral.commands.console import (
     screen,
     show_scores,
 )
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 
 def evaluate(
@@ -37,7 +37,7 @@ def evaluate(
         count: score only the first so many images
         json: print the scores as JSON, and nothing else, on stdout
     """
-    from ancestral.run_page import write_run_page
+    from ancestral.reports.run_page import write_run_page
 
     if samples < 0 or (from_prior and samples < 1):
         raise InputError(f"--samples {samples}: give a number of draws per image")
@@ -87,10 +87,11 @@ def quality(
         json: print the records as JSON, and nothing else, on stdout
     """
     from ancestral.figures.style import save_figure
-    from ancestral.measuring import measure_run, sample_rows
-    from ancestral.progress import counter
-    from ancestral.run_page import write_run_page
-    from ancestral.tables.quality import quality_table
+    from ancestral.reports.pictures.samples import sample_rows
+    from ancestral.reports.quality_tables import quality_table
+    from ancestral.reports.run_page import write_run_page
+    from ancestral.runs.progress import counter
+    from ancestral.runs.quality import measure_run
 
     refuse_below_one(count)
     if picture is not None and picture.suffix != ".png":
@@ -148,11 +149,11 @@ def bracket(
         seed: of all draws
         json: print the bounds as JSON, and nothing else, on stdout
     """
-    from ancestral.bracketing import bracket_run
     from ancestral.evaluation.ais import Annealing
-    from ancestral.progress import counter
-    from ancestral.run_page import write_run_page
-    from ancestral.tables.scores import bracket_table
+    from ancestral.reports.run_page import write_run_page
+    from ancestral.reports.score_tables import bracket_table
+    from ancestral.runs.bracket import bracket_run
+    from ancestral.runs.progress import counter
 
     (opened,) = opened_runs((run,))
     plan = Annealing(temperatures, chains, leapfrogs, start)
@@ -173,7 +174,7 @@ def verify(run: RunPath) -> None:
     Args:
         run: run folder
     """
-    from ancestral.verification import verify_run
+    from ancestral.runs.verify import verify_run
 
     failed = False
     for check in verify_run(run):

@@ -3,7 +3,7 @@
 import tyro
 
 from ancestral.commands.console import console, print_json
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.settings.data import POINT_SETS
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.commands.console import print_json, print_table, say, screen
-from ancestral.settings.axes import Axis
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
+from ancestral.sweeps.sweep_axes import Axis
 
 
 def sweep(
@@ -38,9 +38,9 @@ def sweep(
     """
     from functools import partial
 
-    from ancestral.progress import bar
-    from ancestral.sweeping.page import combination_table
-    from ancestral.sweeping.worker import sweep as carry_out
+    from ancestral.runs.progress import bar
+    from ancestral.sweeps.page import combination_table
+    from ancestral.sweeps.worker import sweep as carry_out
 
     settings = {**vars(model), **vars(data), **vars(training)}
     settings = {name: value for name, value in settings.items() if name not in axes}

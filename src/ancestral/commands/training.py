@@ -7,9 +7,9 @@ from typing import Any
 import tyro
 
 from ancestral.commands.console import say, say_floors, score_one, screen, show_scores
-from ancestral.errors import InputError, NotComputable, TrainingUnhealthy
+from ancestral.core.errors import InputError, NotComputable, TrainingUnhealthy
+from ancestral.families.catalogue import Settings
 from ancestral.settings.data import DataSettings
-from ancestral.settings.families import Settings
 from ancestral.settings.training import TrainingSettings
 
 
@@ -31,9 +31,9 @@ def train(
         tolerate: end with exit code 0 even where the training is judged a failure
         json: print the scores as JSON, and nothing else, on stdout
     """
-    from ancestral.fitting import fit_settings
-    from ancestral.progress import bar
-    from ancestral.run_page import write_run_page
+    from ancestral.reports.run_page import write_run_page
+    from ancestral.runs.fit import fit_settings
+    from ancestral.runs.progress import bar
 
     out = out or Path("runs") / f"{family}-{Path(data.data).stem}"
     with bar(screen, family) as reporter:
@@ -72,7 +72,7 @@ def study(
     """
     from functools import partial
 
-    from ancestral.progress import bar, counter
+    from ancestral.runs.progress import bar, counter
     from ancestral.studies.page import carry_out_study
     from ancestral.studies.recipe import Options
     from ancestral.studies.workshop import Progress

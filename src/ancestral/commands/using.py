@@ -16,7 +16,7 @@ from ancestral.commands.console import (
     screen,
     show_scores,
 )
-from ancestral.errors import InputError, NotComputable
+from ancestral.core.errors import InputError, NotComputable
 
 DrawingName = Literal[
     "samples",
@@ -27,7 +27,7 @@ DrawingName = Literal[
     "components",
     "steps",
     "curves",
-    "starvation",
+    "vanishing_gradient",
     "density",
     "deformation",
     "completions",
@@ -59,11 +59,11 @@ def sample(
     """
     import torch
 
+    from ancestral.core.files import write_atomically
+    from ancestral.core.random import seed_for, seeded_noise
+    from ancestral.families.gan.model import GAN
     from ancestral.figures.style import save_figure
-    from ancestral.files import write_atomically
-    from ancestral.models.gan import GAN
-    from ancestral.numerics import seed_for, seeded_noise
-    from ancestral.run import Run
+    from ancestral.runs.run import Run
 
     if n < 1:
         raise InputError(f"--n {n}: draw at least one")
@@ -103,9 +103,9 @@ def draw(
         count: samples, pairs, rows, components or lines; for a manifold or a density the side of the grid
         seed: of what is drawn at random
     """
-    from ancestral.drawings import DRAWINGS
     from ancestral.figures.style import save_figure
-    from ancestral.run import Run
+    from ancestral.reports.pictures.catalogue import DRAWINGS
+    from ancestral.runs.run import Run
 
     if out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
@@ -135,9 +135,10 @@ def complete(
         seed: of the draws, and of random pixels
         split: which images
     """
-    from ancestral.completing import DRAWS, SCORED, complete_runs, completion_figure, drawn_in_words
     from ancestral.figures.style import save_figure
-    from ancestral.progress import counter
+    from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
+    from ancestral.runs.complete import DRAWS, SCORED, complete_runs
+    from ancestral.runs.progress import counter
 
     if out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
@@ -187,12 +188,12 @@ def detect(
         out: also draw this .png file: histograms of log p and the power by batch size; power alone of several runs
         json: print the records as JSON, and nothing else, on stdout
     """
-    from ancestral.detecting import detect_run
     from ancestral.figures.style import save_figure
-    from ancestral.powers import detection_figure, power_figure
-    from ancestral.progress import counter
-    from ancestral.run_page import write_run_page
-    from ancestral.tables.detections import DETECTION_CAPTION, detection_tables, power_table
+    from ancestral.reports.detection_tables import DETECTION_CAPTION, detection_tables, power_table
+    from ancestral.reports.pictures.detection import detection_figure, power_figure
+    from ancestral.reports.run_page import write_run_page
+    from ancestral.runs.detect import detect_run
+    from ancestral.runs.progress import counter
 
     if samples < 0:
         raise InputError(f"--samples {samples}: give a number of draws per image")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ancestral.core.random import lasting_permutation
 from ancestral.data.arrays import read_arrays
 from ancestral.data.readers import PART_NAMES, Part, check_size, read_folder, refusal
 from ancestral.data.sources import (
@@ -20,7 +21,6 @@ from ancestral.data.sources import (
     read_named,
     verify_dataset,
 )
-from ancestral.numerics import lasting_permutation
 
 __all__ = [
     "PROTOCOLS",

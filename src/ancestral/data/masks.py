@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 HALVES = ("left", "right", "top", "bottom")
 HIDDEN = (*HALVES, "random", "halves")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
-from ancestral.numerics import seed_for
+from ancestral.core.errors import InputError
+from ancestral.core.random import seed_for
 
 SPACES = {
     "binary": "binary, each pixel drawn with probability = its grey value",

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 MAX_BYTES = 4 * 2**30  # what one source may unpack to
 MAX_IMAGE_PIXELS = 2**24  # one image of a folder; these models are for small images

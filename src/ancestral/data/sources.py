@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from ancestral.core.errors import InputError
 from ancestral.data.readers import PART_NAMES, Part, is_gzip, read_idx_part, refusal
-from ancestral.errors import InputError
 
 _DIGITS_SIZES: tuple[int, int, int] = (1000, 350, 447)
 _DIGITS_LEVELS = 17

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional as F
 
-from ancestral.numerics import sum_event
-from ancestral.registry import registered
+from ancestral.core.maths import sum_event
+from ancestral.core.serialization import registered
 
 
 class Bijection(nn.Module):

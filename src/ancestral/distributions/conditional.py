@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
-from ancestral.numerics import bounded_log_variance
-from ancestral.registry import registered
+from ancestral.core.maths import bounded_log_variance
+from ancestral.core.serialization import registered
 
 
 class Conditional(nn.Module):

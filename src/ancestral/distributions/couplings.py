@@ -7,11 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ancestral.core.maths import bounded_log_variance, sum_event
+from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection
 from ancestral.distributions.splines import inverse_spline, knots_from, spline
-from ancestral.numerics import bounded_log_variance, sum_event
-from ancestral.registry import registered
-from ancestral.settings.flow import FlowSettings
 
 LOG_SCALE_LIMIT = 3.0
 Elementwise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -109,22 +108,6 @@ class SplineCoupling(Coupling):
 
     def restore(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         return inverse_spline(z, knots_from(raw, self.bound))
-
-
-def build_coupling(
-    settings: FlowSettings, features: int, flip: bool, network: Callable[[int, int], nn.Module]
-) -> Coupling:
-    """The coupling that the settings name.
-
-    Args:      features: size of axis 1. network: makes the network from its numbers of inputs and of outputs.
-    """
-    sizes = [features // 2, features - features // 2]
-    kept, changed = sizes[::-1] if flip else sizes
-    if settings.layers == "affine":
-        return AffineCoupling(network(kept, 2 * changed), features, flip)
-    return SplineCoupling(
-        network(kept, (3 * settings.bins - 1) * changed), features, flip, settings.bins, settings.bound
-    )
 
 
 @registered

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Uniform
 
+from ancestral.core.maths import sum_event
+from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection, FlowDistribution
 from ancestral.distributions.conditional import Conditional
 from ancestral.distributions.multiscale import Squeeze
-from ancestral.numerics import sum_event
-from ancestral.registry import registered
 
 
 class StandardLogistic(Distribution):

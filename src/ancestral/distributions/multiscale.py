@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection
-from ancestral.registry import registered
 
 
 @registered

@@ -12,14 +12,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, constraints
 
-from ancestral.distributions.pixels import (
-    BINARY_SPACES,
-    are_levels,
-    bernoulli_log_prob,
-    discretised_logistic_log_prob,
-)
-from ancestral.errors import InputError
-from ancestral.numerics import bounded_log_variance
+from ancestral.core.errors import InputError
+from ancestral.core.maths import bounded_log_variance
+from ancestral.distributions.pixels import BINARY_SPACES, are_levels, bernoulli_log_prob, discretised_logistic_log_prob
 
 
 class PixelOutput:

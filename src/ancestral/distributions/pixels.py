@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, Distribution, Independent, constraints
 from torch.nn import functional as F
 
+from ancestral.core.maths import bounded_log_variance
+from ancestral.core.serialization import registered
 from ancestral.distributions.conditional import Conditional, diagonal_gaussian
-from ancestral.numerics import bounded_log_variance
-from ancestral.registry import registered
 
 BINARY_SPACES = ("binary", "static", "threshold")
 

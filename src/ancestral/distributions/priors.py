@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
+from ancestral.core.maths import bounded_log_variance
+from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection, FlowDistribution
 from ancestral.distributions.conditional import Conditional, DiagonalGaussian, diagonal_gaussian
-from ancestral.numerics import bounded_log_variance
-from ancestral.registry import registered
 
 
 class GaussianMixture(Distribution):

@@ -39,12 +39,12 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.maths import log_mean_exp
 from ancestral.data.pixels import PixelBatches
-from ancestral.errors import InputError, NotComputable
 from ancestral.evaluation.likelihood import Progress, per_image
+from ancestral.models.base import ExactModel, LatentModel, Model
 from ancestral.models.hamiltonian import leapfrog
-from ancestral.models.kinds import ExactModel, LatentModel, Model
-from ancestral.numerics import log_mean_exp
 
 ROWS = 1000  # latent rows moved at once: states and slopes of more do not stay in the cache
 SHARPNESS = 4.0  # of the sigmoid that spaces temperatures: closer at both ends, where the target changes fastest

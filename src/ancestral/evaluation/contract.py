@@ -17,9 +17,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from ancestral.errors import NotComputable
-from ancestral.models.kinds import ExactModel, ImplicitModel, LatentModel, Model, load_model
-from ancestral.numerics import log_mean_exp, seeded_noise
+from ancestral.core.errors import NotComputable
+from ancestral.core.maths import log_mean_exp
+from ancestral.core.random import seeded_noise
+from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, load_model
 
 MAX_STATES = 4096
 DRAWS = 20_000

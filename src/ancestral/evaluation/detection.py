@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
-from ancestral.evaluation.shares import Share, share_of_batches
-from ancestral.numerics import seed_for
+from ancestral.core.errors import InputError
+from ancestral.core.random import seed_for
+from ancestral.evaluation.proportions import Proportion, proportion_of_batches
 
 SCORES = {
     "log_prob": "-log p(x)",
@@ -235,8 +235,8 @@ class Rate:
     """How a test of batches of one size does: rejected natural batches and rejected anomalous ones."""
 
     size: int
-    false_positives: Share
-    power: Share
+    false_positives: Proportion
+    power: Proportion
 
     @classmethod
     def counted(cls, size: int, rejected: tuple[int, int], trials: int, pools: tuple[int, int, int]) -> Rate:
@@ -248,8 +248,8 @@ class Rate:
         calibration, natural, anomalous = pools
         return cls(
             size,
-            share_of_batches(rejected[0], trials, size, (natural, calibration), two_sided=True),
-            share_of_batches(rejected[1], trials, size, (anomalous,)),
+            proportion_of_batches(rejected[0], trials, size, (natural, calibration), two_sided=True),
+            proportion_of_batches(rejected[1], trials, size, (anomalous,)),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.evaluation.detection import Auroc, Rate, size_of_power
 
 POWER = 0.95

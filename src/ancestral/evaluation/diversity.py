@@ -22,7 +22,7 @@ def spread_ratio(draws: Tensor, data: Tensor) -> float:
 
 
 def covered_share(draws: Tensor, data: Tensor, neighbours: int = NEIGHBOURS) -> float:
-    """Share of the data that have a draw nearer than their own `neighbours`-th nearest of the other data.
+    """Proportion of the data that have a draw nearer than their own `neighbours`-th nearest of the other data.
 
     Args:      draws, data: of any event shape. neighbours: fewer where there are fewer data.
     Reference: coverage of Naeem et al., 2020, eq. 9, arXiv 2002.09797, in the space of pixels.

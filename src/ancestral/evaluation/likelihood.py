@@ -14,12 +14,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from ancestral.core.errors import NotComputable
+from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
-from ancestral.errors import NotComputable
 from ancestral.evaluation.score import Score
-from ancestral.models.autoencoder import Autoencoder
-from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
-from ancestral.numerics import seed_device, seed_for
+from ancestral.families.vae.autoencoder import Autoencoder
+from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
 
 ROWS = 2000  # latent rows decoded at once: large enough for matrix products, small enough for the cache
 BLOCK = 100  # images at once where there is one draw (or none) per image

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 BLOCK = 1024  # rows of distances at once
 ROUNDING = 1e-10  # of the mean squared length: far below any distance that means something

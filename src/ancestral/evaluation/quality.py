@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.neighbours import check_vectors, density_coverage, precision_recall
 from ancestral.evaluation.recogniser import Recogniser, Recognition
-from ancestral.numerics import seed_for, seeded_noise
 
 CONFIDENT = 0.9
 COVERED = 0.1  # of its share in the data: a class with fewer samples than that is missed

@@ -21,12 +21,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ancestral.core.errors import InputError
+from ancestral.core.files import write_atomically
+from ancestral.core.serialization import from_config, to_config
 from ancestral.data.datasets import ImageDataset, Split
-from ancestral.errors import InputError
 from ancestral.evaluation.recogniser_training import RECIPE, SPACES_SEEN, pixels_as, train_classifier
-from ancestral.files import write_atomically
 from ancestral.networks.classifier import ImageClassifier
-from ancestral.registry import from_config, to_config
 
 ROWS = 1000  # images looked at together
 MAX_BYTES = 64 << 20  # of a weights file

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.networks.classifier import ImageClassifier, classifier_for
-from ancestral.numerics import seed_for, seeded_noise
 
 RECIPE = 1  # a recogniser of another recipe is another network: raise it with any change below
 SPACES_SEEN = ("grey", "threshold", "drawn")

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from ancestral.errors import InputError
-from ancestral.numerics import bits_per_dimension, mean_and_error
+from ancestral.core.errors import InputError
+from ancestral.core.maths import bits_per_dimension, mean_and_error
 
 
 @dataclass(frozen=True)

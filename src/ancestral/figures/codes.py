@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.style import INK, MARKS, PALETTE, TEXT_SIZE, Page, text_style
 
 if TYPE_CHECKING:

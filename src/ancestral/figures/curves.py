@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.keys import draw_keys, key_rows
 from ancestral.figures.series import DASHES, Curve, Series, outline
 from ancestral.figures.style import (

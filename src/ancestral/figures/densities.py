@@ -9,19 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ancestral.errors import InputError
-from ancestral.figures.style import (
-    EDGE,
-    FONT,
-    INK,
-    MUTED,
-    PALETTE,
-    SMALL_SIZE,
-    UNIT,
-    WIDTH,
-    Page,
-    text_style,
-)
+from ancestral.core.errors import InputError
+from ancestral.figures.style import EDGE, FONT, INK, MUTED, PALETTE, SMALL_SIZE, UNIT, WIDTH, Page, text_style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.style import (
     DPI,
     LINE_HEIGHT,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid, tile
 from ancestral.figures.style import EDGE, FONT, MUTED, SMALL_SIZE, TEXT_SIZE, UNIT, Page, text_style, text_width
 

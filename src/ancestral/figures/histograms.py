@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.series import DASHES, Curve, Series
 from ancestral.figures.shares import draw_shares
 from ancestral.figures.style import PALETTE, Page, as_floats

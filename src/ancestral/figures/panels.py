@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.series import DASHES, Curve, Series
 from ancestral.figures.style import PALETTE, SMALL_SIZE, Page, text_style
 

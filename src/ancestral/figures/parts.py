@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.histograms import draw_histograms
 from ancestral.figures.series import DASHES
 from ancestral.figures.style import MUTED, PALETTE, Page, as_floats

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.figures.series import DASHES, Curve, Series
 from ancestral.figures.style import MUTED, PALETTE, Page
 

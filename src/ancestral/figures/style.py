@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ancestral.errors import InputError
-from ancestral.files import write_atomically
+from ancestral.core.errors import InputError
+from ancestral.core.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

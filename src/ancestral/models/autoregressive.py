@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.distributions.outputs import PixelOutput
 from ancestral.distributions.pixels import BINARY_SPACES
-from ancestral.errors import InputError, NotComputable
+from ancestral.models.base import ExactModel
 from ancestral.models.completion import filled, given_only
-from ancestral.models.kinds import ExactModel
 from ancestral.models.particles import Particles
 
 PARTICLES, ROWS = 50, 1000  # tries at an image around observed pixels, and how many there are at once

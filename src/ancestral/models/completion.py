@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Distribution
 
+from ancestral.core.errors import InputError
 from ancestral.distributions.pixels import are_levels
-from ancestral.errors import InputError
-from ancestral.models.kinds import LatentModel, Model
+from ancestral.models.base import LatentModel, Model
 
 WARMING, SWEEPS = 50, 200
 PROPOSALS = 4

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ancestral.registry import registered
+from ancestral.core.serialization import registered
 
 SMALL_SIDE = 16  # images up to this side cannot afford a first layer that halves them
 

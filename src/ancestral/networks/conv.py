@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ancestral.core.serialization import registered
 from ancestral.networks.mlp import ACTIVATIONS, initialise_glorot
-from ancestral.registry import registered
 
 
 def sizes_before(size: int, strides: Sequence[int]) -> list[int]:

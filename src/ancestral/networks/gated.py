@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ancestral.core.serialization import registered
 from ancestral.networks.mlp import ACTIVATIONS
-from ancestral.registry import registered
 
 
 @registered

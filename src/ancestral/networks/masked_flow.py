@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ancestral.core.serialization import registered
 from ancestral.networks.masked import MaskedLinear
 from ancestral.networks.mlp import ACTIVATIONS
-from ancestral.registry import registered
 
 
 @registered

@@ -6,7 +6,7 @@ import math
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 
 def check_choices(settings: Any) -> None:

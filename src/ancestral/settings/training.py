@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 from ancestral.settings.checks import check_choices, check_numbers
 
 USUAL_RATE, USUAL_BETA1, BETA2 = 1e-3, 0.9, 0.999

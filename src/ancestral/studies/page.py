@@ -8,14 +8,25 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ancestral.errors import InputError
-from ancestral.progress import Pace, duration
-from ancestral.report import Report, Section, Table, write_report
-from ancestral.run_page import repeat_command
-from ancestral.studies.recipe import AN_IDENTITY, COURSEWORK, OURS, Chapter, Check, Options, PlannedRun, Study, Told
+from ancestral.core.errors import InputError
+from ancestral.core.pace import Pace
+from ancestral.core.text import duration
+from ancestral.reports.html import Report, Section, Table, write_report
+from ancestral.reports.quality_tables import QUALITY_CAPTION
+from ancestral.reports.run_page import repeat_command
+from ancestral.reports.score_tables import SCORE_CAPTION
+from ancestral.studies.recipe import (
+    AN_IDENTITY,
+    COURSEWORK,
+    OURS,
+    Chapter,
+    ChapterContent,
+    Check,
+    Options,
+    PlannedRun,
+    Study,
+)
 from ancestral.studies.workshop import Progress, Workshop
-from ancestral.tables.quality import QUALITY_CAPTION
-from ancestral.tables.scores import SCORE_CAPTION
 
 STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
 BUDGET_IN_WORDS = {
@@ -69,7 +80,7 @@ def find_study(name: str) -> Study:
     return study
 
 
-def _chapters(workshop: Workshop) -> list[tuple[Chapter, Told]]:
+def _chapters(workshop: Workshop) -> list[tuple[Chapter, ChapterContent]]:
     chapters = workshop.study.chapters
     pace = Pace([chapter.minutes for chapter in chapters])
     told = []
@@ -80,7 +91,9 @@ def _chapters(workshop: Workshop) -> list[tuple[Chapter, Told]]:
     return told
 
 
-def _report(name: str, workshop: Workshop, plan: Sequence[PlannedRun], told: list[tuple[Chapter, Told]]) -> Report:
+def _report(
+    name: str, workshop: Workshop, plan: Sequence[PlannedRun], told: list[tuple[Chapter, ChapterContent]]
+) -> Report:
     study, budget, runs = workshop.study, workshop.options.budget, workshop.runs
     seconds = sum(run.outcome.get("total_seconds", 0) for run in runs.values())
     command = f"ancestral study {name}" + ("" if budget == "default" else f" --{budget}")
@@ -104,7 +117,7 @@ def _report(name: str, workshop: Workshop, plan: Sequence[PlannedRun], told: lis
     )
 
 
-def _section(chapter: Chapter, told: Told) -> Section:
+def _section(chapter: Chapter, told: ChapterContent) -> Section:
     return Section(chapter.title, told.text, told.tables, told.figures, told.commands, asked=chapter.asked)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ancestral.report import Figure, Table
-from ancestral.settings.families import Settings, settings_for
+from ancestral.families.catalogue import Settings, settings_for
+from ancestral.reports.html import Figure, Table
 
 if TYPE_CHECKING:
     from ancestral.studies.workshop import Workshop
@@ -89,7 +89,7 @@ class Check:
 
 
 @dataclass
-class Told:
+class ChapterContent:
     """What a chapter says: paragraphs, tables, figures, in this order, and the numbers held against references."""
 
     text: str = ""
@@ -108,7 +108,7 @@ class Chapter:
     """
 
     title: str
-    tell: Callable[[Workshop], Told]
+    tell: Callable[[Workshop], ChapterContent]
     asked: str = ""
     minutes: float = 0.2
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ancestral.evaluation.quality import rank_quality
 from ancestral.evaluation.score import Score, best_of, rank
-from ancestral.scoring import entropy_in_words, target_score
-from ancestral.studies.recipe import Chapter, PlannedRun, Study, Told
+from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.evaluate import entropy_in_words, target_score
+from ancestral.studies.recipe import Chapter, ChapterContent, PlannedRun, Study
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.quality import QUALITY_CAPTION, quality_table
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 BINARY = {"data": "digits", "pixels": "threshold"}
 GREY = {"data": "digits", "pixels": "levels"}
@@ -77,7 +77,7 @@ PLAN = (
 )
 
 
-def _scores(workshop: Workshop) -> Told:
+def _scores(workshop: Workshop) -> ChapterContent:
     runs, tables = workshop.runs, []
     for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels"), (None, "Points of the plane")):
         best = _best_scores(workshop, pixels)
@@ -92,10 +92,10 @@ def _scores(workshop: Workshop) -> Told:
         "spaces are different quantities, so they stand in different tables and are never ranked together. A bound is "
         f"called a bound. The points come from a density whose entropy is {floor}."
     )
-    return Told(text, tables)
+    return ChapterContent(text, tables)
 
 
-def _quality(workshop: Workshop) -> Told:
+def _quality(workshop: Workshop) -> ChapterContent:
     """All models of images side by side, the best by FID first; grey ones are cut at one half."""
     names = [name for name, run in workshop.runs.items() if run.data.space.noun == "images"]
     records = [workshop.quality(name, threshold=True) for name in names]
@@ -105,7 +105,7 @@ def _quality(workshop: Workshop) -> Told:
         "every family has its place; but it is no yardstick of probability: a model that repeats a part of the "
         "training images would do well. Grey pixels are cut at one half, so that all are of one space.\n\n"
     )
-    return Told(text + records[0].conditions, [quality_table(named, QUALITY_CAPTION)])
+    return ChapterContent(text + records[0].conditions, [quality_table(named, QUALITY_CAPTION)])
 
 
 def _best_scores(workshop: Workshop, pixels: str | None) -> dict[str, Score]:
@@ -114,8 +114,8 @@ def _best_scores(workshop: Workshop, pixels: str | None) -> dict[str, Score]:
 
 
 def _pictures(title: str, text: str, wanted: list[tuple[str, str]]) -> Chapter:
-    def tell(workshop: Workshop) -> Told:
-        return Told(text, figures=[workshop.draw(name, what) for name, what in wanted])
+    def tell(workshop: Workshop) -> ChapterContent:
+        return ChapterContent(text, figures=[workshop.draw(name, what) for name, what in wanted])
 
     return Chapter(title, tell)
 

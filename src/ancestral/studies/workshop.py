@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ancestral import drawings
+from ancestral.core.files import read_json, write_json
+from ancestral.core.pace import Pace
 from ancestral.evaluation.quality import MEANS, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
-from ancestral.files import read_json, write_json
-from ancestral.fitting import fit_or_reuse
-from ancestral.measuring import measure_run, stored_quality
-from ancestral.progress import Pace
-from ancestral.report import Figure
-from ancestral.run import Run, version_of
-from ancestral.run_page import caption_of
-from ancestral.scoring import score_run
+from ancestral.reports.html import Figure
+from ancestral.reports.pictures import samples as drawings
+from ancestral.reports.run_page import caption_of
+from ancestral.runs.evaluate import score_run
+from ancestral.runs.fit import fit_or_reuse
+from ancestral.runs.quality import measure_run, stored_quality
+from ancestral.runs.run import Run, version_of
 from ancestral.studies.recipe import Options, PlannedRun, Study
 from ancestral.training.loop import Reporter
 

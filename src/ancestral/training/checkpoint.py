@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ancestral.errors import InputError
-from ancestral.files import write_atomically
+from ancestral.core.errors import InputError
+from ancestral.core.files import write_atomically
 
 
 def save_state(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:

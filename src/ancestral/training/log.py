@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
 
 
 class Reading(NamedTuple):

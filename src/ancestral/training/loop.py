@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.core.errors import InputError, Interrupted, TrainingDiverged
+from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
-from ancestral.errors import InputError, Interrupted, TrainingDiverged
-from ancestral.models.kinds import Model
-from ancestral.numerics import seed_device, seed_for
+from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state, save_state, under_prefix, with_prefix
 from ancestral.training.log import Reading, TrainingLog

@@ -7,21 +7,20 @@ an image and averaged only over images, so that no term is weighed against anoth
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ancestral.errors import InputError
-from ancestral.models.autoencoder import Autoencoder
-from ancestral.models.helmholtz import HelmholtzMachine
-from ancestral.models.kinds import ExactModel, LatentModel, Model, SplitsElbo
-from ancestral.models.made import MADE
-from ancestral.numerics import log_mean_exp
-from ancestral.settings.belief_net import BeliefNetSettings
-from ancestral.settings.coding import VAESettings
-from ancestral.training.estimators import ScoreFunction, vimco, wake_sleep, with_gradient_of
+from ancestral.core.errors import InputError
+from ancestral.core.maths import log_mean_exp
+from ancestral.models.base import ExactModel, LatentModel, SplitsElbo
+
+
+def with_gradient_of(surrogate: Tensor, value: Tensor) -> Tensor:
+    """`value`, whose gradient is that of `surrogate`."""
+    return value.detach() + (surrogate - surrogate.detach())
+
 
 Terms = dict[str, Tensor]
 # each objective asks for the kind of model it can be computed of, so the first argument is left open here
@@ -31,22 +30,6 @@ Objective = Callable[[Any, Tensor], Terms]
 def nll(model: ExactModel, x: Tensor) -> Terms:
     """Negative log-likelihood, -log p(x)."""
     return {"loss": -model.log_prob(x)}
-
-
-def order_agnostic(model: MADE, x: Tensor) -> Terms:
-    """-log p_j(x) under one ordering j of the model's, drawn anew for each batch.
-
-    Its mean over j is an upper bound on the model's own -log p(x), which averages the orderings in probability.
-
-    Reference: Uria et al., 2014, eq. 8, arXiv 1310.1757; Germain et al., 2015, section 4.3, arXiv 1502.03509.
-    """
-    ordering = torch.randint(len(model.positions), (1,), device=x.device)
-    return {"loss": -model.log_prob_under(x, ordering)}
-
-
-def reconstruction(model: Autoencoder, x: Tensor) -> Terms:
-    """Distortion of a plain autoencoder, -log p(x | z = f(x)); not a bound on anything."""
-    return {"loss": model.reconstruction_loss(x)}
 
 
 def elbo(model: LatentModel, x: Tensor, beta: float = 1.0, free_bits: float = 0.0) -> Terms:
@@ -110,33 +93,3 @@ def dreg(model: LatentModel, x: Tensor, k: int = 5) -> Terms:
         z.register_hook(lambda gradient: gradient * weights.unflatten(1, (-1, *latent_axes)))
     surrogate = -(weights * log_w).sum(0)
     return {"loss": with_gradient_of(surrogate, -log_mean_exp(log_w, 0))}
-
-
-def objective_for(settings: object, model: Model) -> Objective:
-    """The objective a family is trained with under its settings.
-
-    Raises:    InputError: none fits.
-    """
-    if isinstance(settings, VAESettings):
-        k = settings.importance_samples
-        choices: dict[str, Objective] = {
-            "elbo": partial(elbo, beta=settings.beta, free_bits=settings.free_bits),
-            "iwae": partial(iwae, k=k),
-            "dreg": partial(dreg, k=k),
-        }
-        return choices[settings.objective]
-    if isinstance(settings, BeliefNetSettings) and isinstance(model, HelmholtzMachine):
-        if settings.method == "score":
-            return ScoreFunction(model)
-        if settings.method == "vimco":
-            return partial(vimco, k=settings.particles)
-        return partial(wake_sleep, k=settings.particles, phase=settings.phase)
-    if isinstance(model, MADE) and len(model.positions) > 1:
-        return order_agnostic
-    if isinstance(model, ExactModel):
-        return nll
-    if isinstance(model, LatentModel):
-        return elbo
-    if isinstance(model, Autoencoder):
-        return reconstruction
-    raise InputError(f"no objective is known for a {type(model).__name__}")

@@ -7,13 +7,13 @@ from itertools import zip_longest
 
 from torch import nn
 
-from ancestral.models.vae import VAE
+from ancestral.families.vae.settings import VAESettings
+from ancestral.families.vae.vae import VAE
 from ancestral.networks.mlp import ACTIVATIONS
-from ancestral.report import Table
-from ancestral.run import Run
-from ancestral.settings.coding import VAESettings
+from ancestral.reports.html import Table
+from ancestral.runs.run import Run
 from ancestral.studies.parts import plural
-from ancestral.studies.recipe import Check, Told
+from ancestral.studies.recipe import ChapterContent, Check
 from ancestral.studies.workshop import Workshop
 
 ASKED_LAYERS = (
@@ -42,7 +42,7 @@ Layer = tuple[str, str, tuple[int, ...], int]
 """side, kind, sizes, and number of parameters"""
 
 
-def layers(workshop: Workshop) -> Told:
+def layers(workshop: Workshop) -> ChapterContent:
     run, unpadded = workshop.runs["vae"], workshop.runs["made"].data.event_shape[-1]
     model, settings = run.load(), settings_of(run)
     assert isinstance(model, VAE)
@@ -52,7 +52,7 @@ def layers(workshop: Workshop) -> Told:
     equal = sum(asked is not None and one is not None and asked == one[:3] for asked, one in beside)
     same = {name: settings[name] == value for name, value in ASKED_SETTINGS.items()}
     verdict = "all are equal" if equal == len(beside) and all(same.values()) else "NOT all are equal"
-    return Told(
+    return ChapterContent(
         f"The trained model's own layers and settings beside those asked for: {verdict}. The decoder gives the mean of "
         f"p(x | z). Images of {unpadded} by {unpadded} pixels are padded with "
         f"{plural((side - unpadded) // 2, 'black pixel')} on each side. Losses are summed over the {pixels:,} pixels "

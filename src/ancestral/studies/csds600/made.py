@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import math
 
-from ancestral.experiments.chain_rule import Chain, chain_rule_holds, masks_figure
-from ancestral.models.made import MADE
-from ancestral.numerics import scientific
-from ancestral.run import Run
+from ancestral.core.text import scientific
+from ancestral.families.autoregressive.made import MADE
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.chain_rule import Chain, chain_rule_holds, masks_figure
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import AN_IDENTITY, Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 KNOWN_UNITS, KNOWN = 500, -94.5  # nats, one order
 KNOWN_SOURCE = "pytorch-made, after Germain et al., 2015"
 LAST_DIGIT = 2.0**-52  # of numbers near 1, in 64 bits
 
 
-def chain_rule(workshop: Workshop) -> Told:
+def chain_rule(workshop: Workshop) -> ChapterContent:
     found = chain_rule_holds()
     caption = (
         "Above, the pixels that each hidden unit sees; in the middle, those that each output sees directly; below, how "
         f"much each output changes with each pixel by both ways together, the largest derivative over all "
         f"{found.states} images: zero, exactly, on the diagonal and to its right."
     )
-    return Told(
+    return ChapterContent(
         f"{_MASKS}\n\n{_sums(found)}",
         figures=[workshop.figure("made-masks", masks_figure(found), caption)],
         checks=[
@@ -67,7 +67,7 @@ def within_of_one(gap: float) -> str:
     return "1 to the last digit of 64 bits" if abs(gap) < LAST_DIGIT else f"1 within {scientific(abs(gap))}"
 
 
-def trained(workshop: Workshop) -> Told:
+def trained(workshop: Workshop) -> ChapterContent:
     run, score = workshop.runs["made"], workshop.score("made")
     nats = f"{score.nats:.2f} ± {score.stderr:.2f} nats"
     text = (
@@ -79,7 +79,7 @@ def trained(workshop: Workshop) -> Told:
         "the images are one fixed draw, another than ours.\n\n"
         f"{health_in_words(run)}"
     )
-    return Told(
+    return ChapterContent(
         text,
         [score_table([(workshop.titles["made"], score)], SCORE_CAPTION)],
         [workshop.draw("made", what) for what in ("samples", "steps", "curves")],

@@ -6,14 +6,14 @@ import math
 
 import torch
 
-from ancestral.experiments.divergence_by_draws import divergence_by_draws, divergence_figure
-from ancestral.experiments.gaussian_divergence import divergence_from_standard
-from ancestral.experiments.pushforward import DRAWS, MAPS, REACH, pushforward, pushforward_figure
-from ancestral.models.vae import VAE
-from ancestral.numerics import scientific
-from ancestral.report import Table
+from ancestral.core.text import scientific
+from ancestral.families.vae.vae import VAE
+from ancestral.reports.html import Table
 from ancestral.studies.csds600.made import within_of_one
-from ancestral.studies.recipe import AN_IDENTITY, Check, Told
+from ancestral.studies.demonstrations.divergence_by_draws import divergence_by_draws, divergence_figure
+from ancestral.studies.demonstrations.gaussian_divergence import divergence_from_standard
+from ancestral.studies.demonstrations.pushforward import DRAWS, MAPS, REACH, pushforward, pushforward_figure
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
 from ancestral.studies.workshop import Workshop
 
 _DIVERGENCE = """KL(q || p) = E_q[log q(z) − log p(z)]. The latents are independent under q = N(m, diag s^2) and under \
@@ -35,7 +35,7 @@ x = z_n the density is log p_n(x) = log p_0(z_0) − Σ_i log |det ∂f_i / ∂z
 z_0 = f_1^{-1}(... f_n^{-1}(x))."""
 
 
-def divergence(workshop: Workshop) -> Told:
+def divergence(workshop: Workshop) -> ChapterContent:
     run = workshop.runs["vae"]
     model = run.load()
     assert isinstance(model, VAE)
@@ -48,7 +48,7 @@ def divergence(workshop: Workshop) -> Told:
     known = [(of_image, found.closed, found.quadrature)]
     known += [("N(0.01, 1), one latent", small.closed, small.integral)]
     known += [("N(10, 0.1^2), one latent", large.closed, large.integral)]
-    return Told(
+    return ChapterContent(
         f"{_DIVERGENCE}\n\nFor the posterior that the trained encoder gives the first test image this is "
         f"{found.closed:.4f} nats. The integrals of the latents, added, give {found.quadrature:.4f}; the mean of "
         f"log q(z) − log p(z) over {found.draws[-1]:,} draws gives {last:.4f} ± {error:.4f}. The closed form costs "
@@ -86,13 +86,13 @@ def _nats(value: float) -> str:
     return f"{value:.4f}" if abs(value) >= 1e-3 else scientific(value)
 
 
-def pushed(workshop: Workshop) -> Told:
+def pushed(workshop: Workshop) -> ChapterContent:
     stages = pushforward(workshop.size(DRAWS, DRAWS // 5))
     rows = [[one.name, f"{one.integral:.6f}", f"{one.fit:.2f}"] for one in stages]
     worst = max((one.integral - 1 for one in stages), key=abs)
     least = min(one.fit for one in stages)
     beyond = scientific(math.erfc(REACH / math.sqrt(2)), 0)
-    return Told(
+    return ChapterContent(
         f"{_PUSHFORWARD}\n\nWhere a map spreads the line out, the density falls by as much, and the logarithms of the "
         f"slopes add up. Here are {len(MAPS)} maps, one after the other: {', '.join(f'`{one.name}`' for one in MAPS)}.",
         [

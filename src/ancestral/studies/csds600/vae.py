@@ -7,26 +7,26 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from ancestral.courses import Course
-from ancestral.drawings import INTERPOLATION_STEPS
+from ancestral.core.maths import mean_and_error
 from ancestral.evaluation.likelihood import elbo_parts
-from ancestral.experiments.code_worth import class_kept, error_of_mean_image
-from ancestral.experiments.tighter_bound import Tightening, tightening
-from ancestral.models.vae import VAE
-from ancestral.numerics import mean_and_error
-from ancestral.report import Table
+from ancestral.families.vae.vae import VAE
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.html import Table
+from ancestral.reports.pictures.latents import INTERPOLATION_STEPS
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.studies.csds600.layers import settings_of
+from ancestral.studies.demonstrations.code_worth import class_kept, error_of_mean_image
+from ancestral.studies.demonstrations.tighter_bound import Tightening, tightening
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import AN_IDENTITY, Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 IMPORTANCE, SCORED = 100, 500  # latent draws of the tighter bound, and on how many images: they are dear here
 SAMPLES, PAIRS, LINES = 100, 50, 10
 
 
-def losses(workshop: Workshop) -> Told:
-    run, course, final = workshop.runs["vae"], Course(workshop.runs["vae"]), final_losses(workshop)
+def losses(workshop: Workshop) -> ChapterContent:
+    run, course, final = workshop.runs["vae"], TrainingCurves(workshop.runs["vae"]), final_losses(workshop)
     tighter = _tightening(workshop)
     constant = 0.5 * math.prod(run.data.event_shape) * math.log(2 * math.pi)
     first = course.value("train", "negative_elbo")
@@ -44,7 +44,7 @@ def losses(workshop: Workshop) -> Told:
         "pixels, the divergence over latents."
     )
     rows = [[name, *_pm(final[key]).split(" ± ")] for key, name in NAMED.items()]
-    return Told(
+    return ChapterContent(
         text,
         [Table(["loss", "nats", "± s.e."], rows, caption, {1, 2}), _bounds(workshop, tighter)],
         [workshop.draw("vae", "curves")],
@@ -150,22 +150,22 @@ def _bounds(workshop: Workshop, found: Tightening) -> Table:
 # ---- pictures
 
 
-def samples(workshop: Workshop) -> Told:
+def samples(workshop: Workshop) -> ChapterContent:
     caption = f"{SAMPLES} draws, none picked: means of p(x | z) at z from the standard normal."
-    return Told(
+    return ChapterContent(
         "z is drawn from the standard normal and decoded. The mean of p(x | z) is shown: a draw would add noise of "
         "standard deviation 1 to pixels between 0 and 1, and show nothing else.",
         figures=[workshop.draw("vae", "samples", caption, count=SAMPLES)],
     )
 
 
-def pairs(workshop: Workshop) -> Told:
+def pairs(workshop: Workshop) -> ChapterContent:
     final, latents = final_losses(workshop), settings_of(workshop.runs["vae"])["latents"]
     kept = workshop.remember("classes-kept", lambda: _classes_kept(workshop))
     spent = final["kl"][0]
     of_shown = f"all but {kept['lost_shown']}" if kept["lost_shown"] else "all"
     caption = f"The first {PAIRS} test images, and beneath each its reconstruction."
-    return Told(
+    return ChapterContent(
         f"The first test images, coded as the mean of q(z | x) and decoded. {latents} real numbers could hold much, "
         f"but q(z | x) is wide: the code costs {spent:.1f} nats, or {spent / math.log(2):.1f} bits, an image, and on "
         "average z tells no more than that about it. The unit variance of p(x | z) is why: to tell more, each further "
@@ -182,12 +182,12 @@ def _classes_kept(workshop: Workshop) -> dict[str, Any]:
     return {"share": share, "stderr": error, "count": len(kept), "lost_shown": int((~kept[:PAIRS]).sum())}
 
 
-def interpolations(workshop: Workshop) -> Told:
+def interpolations(workshop: Workshop) -> ChapterContent:
     caption = (
         f"{LINES} interpolations of length {INTERPOLATION_STEPS}: row i goes from test image 2i − 1 to test image 2i, "
         "both ends included."
     )
-    return Told(
+    return ChapterContent(
         f"Straight lines between the codes of two test images, the first and the second, the third and the fourth and "
         f"so on: {INTERPOLATION_STEPS} points of each, the ends among them, decoded. The ends of the rows are "
         f"reconstructions; the images themselves are the first {2 * LINES} of the chapter before.",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ancestral.measuring import sample_rows
-from ancestral.models.abilities import abilities_of
-from ancestral.report import Table
-from ancestral.run import Run
+from ancestral.families.abilities import abilities_of
+from ancestral.reports.html import Table
+from ancestral.reports.pictures.samples import sample_rows
+from ancestral.runs.run import Run
 from ancestral.studies.parts import listed
-from ancestral.studies.recipe import Told
+from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
 
 DRAWS = 8
@@ -64,7 +64,7 @@ MEANINGS = (
 )
 
 
-def side_by_side(workshop: Workshop) -> Told:
+def side_by_side(workshop: Workshop) -> ChapterContent:
     runs = workshop.runs
     rows = [[workshop.titles[name], *(part.format(**numbers(runs[name])) for part in LATENTS[name])] for name in runs]
     table = Table(["family", "z", "its prior", "from z to x", "from x to z"], rows, "How each family uses z.")
@@ -74,7 +74,7 @@ def side_by_side(workshop: Workshop) -> Told:
         f"{DRAWS} draws of each, the first of them, none picked. Pixels of the {grey} are grey, those of the others "
         "drawn black or white."
     )
-    return Told("", [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption)])
+    return ChapterContent("", [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption)])
 
 
 def numbers(run: Run) -> dict[str, str]:
@@ -105,14 +105,14 @@ def _conditions(workshop: Workshop) -> Table:
     return Table(header, rows, "What each was trained with.", numeric={2, 3, 4})
 
 
-def abilities(workshop: Workshop) -> Told:
+def abilities(workshop: Workshop) -> ChapterContent:
     """A table of questions about probabilities and one of the others; what is the same for all is said beforehand."""
     can = {workshop.titles[name]: abilities_of(type(run.load())) for name, run in workshop.runs.items()}
     names = list(next(iter(can.values())))
     same = [name for name in names if {one[name] for one in can.values()} == {"yes"}]
     parts = [[n for n in names if n not in same and (n in OF_PROBABILITIES) == first] for first in (True, False)]
     words = [[workshop.titles[name], *VERDICTS[name]] for name in workshop.runs]
-    return Told(
+    return ChapterContent(
         "What a family offers is read off its class. Where mathematics does not allow something, the program says so."
         + "".join(f" Every family can {name}." for name in same),
         [

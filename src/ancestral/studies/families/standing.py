@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from ancestral.evaluation.score import Score, best_of, rank
-from ancestral.experiments.paired_scores import Difference, paired_difference
-from ancestral.run import Run
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.parts import listed
 from ancestral.studies.workshop import Workshop
 

@@ -6,21 +6,22 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ancestral.completing import complete_run, complete_runs, completion_figure
-from ancestral.detecting import detect_run, stored_detections
 from ancestral.evaluation.detection_record import POWER, DetectionRecord
 from ancestral.evaluation.score import Score
-from ancestral.experiments.sampling_pace import draws_per_second, machine_in_words
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.kinds import ImplicitModel, ScoresMissing
-from ancestral.powers import level_bands, power_figure, power_note
-from ancestral.report import Table
-from ancestral.run import Run
+from ancestral.models.base import ImplicitModel, ScoresMissing
+from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
+from ancestral.reports.html import Table
+from ancestral.reports.pictures.completion import completion_figure
+from ancestral.reports.pictures.detection import level_bands, power_figure, power_note
+from ancestral.runs.complete import complete_run, complete_runs
+from ancestral.runs.detect import detect_run, stored_detections
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.sampling_pace import draws_per_second, machine_in_words
 from ancestral.studies.families.standing import CLEAR
 from ancestral.studies.parts import listed, plural
-from ancestral.studies.recipe import Told
+from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.detections import DETECTION_CAPTION, power_table
 
 TOGETHER = {"pixelcnn": 16, "made": 64}  # images drawn at once by those that draw slowly
 USUAL = 256
@@ -44,7 +45,7 @@ def pace(workshop: Workshop) -> dict[str, Any]:
     return workshop.remember("pace", compute, together=together)
 
 
-def speed(workshop: Workshop) -> Told:
+def speed(workshop: Workshop) -> ChapterContent:
     found, titles = pace(workshop), workshop.titles
     paces = found["a second"]
     rows = [
@@ -70,10 +71,12 @@ def speed(workshop: Workshop) -> Told:
         + f": {at_once:,.0f} against {stepped:,.0f}. Times depend on the machine and on what else it did."
     )
     header = ["family", "trained in, min", "trained on, images/s", "draws, images/s", "drawn at once"]
-    return Told(text, [Table(header, rows, f"Drawn on this machine: {found['machine']}.", numeric={1, 2, 3, 4})])
+    return ChapterContent(
+        text, [Table(header, rows, f"Drawn on this machine: {found['machine']}.", numeric={1, 2, 3, 4})]
+    )
 
 
-def completed(workshop: Workshop) -> Told:
+def completed(workshop: Workshop) -> ChapterContent:
     named = [(workshop.titles[name], run) for name, run in workshop.runs.items()]
     drawn = completion_figure(named, complete_runs(named, "halves", count=workshop.size(8, 4)))
     grey = [workshop.titles[name] for name, run in workshop.runs.items() if run.data.space.name != "binary"]
@@ -98,7 +101,9 @@ def completed(workshop: Workshop) -> Told:
         "cannot say it, because hidden pixels come before seen ones in its order.",
         numeric={1, 2},
     )
-    return Told(_probable_halves(workshop, found["bottom"]), [table], [workshop.figure("completions", drawn, caption)])
+    return ChapterContent(
+        _probable_halves(workshop, found["bottom"]), [table], [workshop.figure("completions", drawn, caption)]
+    )
 
 
 def _hidden_scores(workshop: Workshop) -> dict[str, dict[str, Score]]:
@@ -137,7 +142,7 @@ def _probable_halves(workshop: Workshop, found: Mapping[str, Score]) -> str:
     return f"{text}; the {titles[last]} {behind:.1f} nats less, a factor of exp({behind:.1f}) for an image."
 
 
-def detected(workshop: Workshop) -> Told:
+def detected(workshop: Workshop) -> ChapterContent:
     """The batch test of each family with a likelihood; images are few enough for the slow ones."""
     named: dict[str, DetectionRecord] = {}
     for name, run in workshop.runs.items():
@@ -162,7 +167,7 @@ def detected(workshop: Workshop) -> Told:
         "log-probabilities is calibrated on held-out natural images and then tried on others. The families saw pixels "
         "of different kinds, which are different tasks: each kind has a table of its own."
     )
-    return Told(
+    return ChapterContent(
         "\n\n".join([text, _reached(every), _told_apart(workshop, named), _level(every)]), tables, [sheet, picture]
     )
 

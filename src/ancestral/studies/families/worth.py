@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 
 from ancestral.evaluation.quality import Quality, rank_quality
 from ancestral.evaluation.score import best_of, rank
-from ancestral.models.kinds import ImplicitModel
-from ancestral.report import Table
+from ancestral.models.base import ImplicitModel
+from ancestral.reports.html import Table
+from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.studies.families.kinds import numbers
 from ancestral.studies.families.standing import Standing, in_words, standing
 from ancestral.studies.parts import listed
-from ancestral.studies.recipe import Told
+from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.quality import QUALITY_CAPTION, quality_table
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 FAR = 10.0  # nats
 EXCEEDABLE = {"inception_score": "IS", "precision": "precision", "density": "density", "recognised": "share recognised"}
@@ -25,7 +25,7 @@ YARDSTICKS: dict[str, Callable[[Quality], float]] = {
 Records = Mapping[str, Quality]
 
 
-def scores(workshop: Workshop) -> Told:
+def scores(workshop: Workshop) -> ChapterContent:
     spaces: dict[str, list[str]] = {}
     for name, run in workshop.runs.items():
         if run.scores():
@@ -40,7 +40,7 @@ def scores(workshop: Workshop) -> Told:
         "Scores of different spaces are different quantities: they stand in different tables and are never ranked "
         f"together. The {listed(silent)} has no score: no formula says how probable it finds an image."
     )
-    return Told(f"{text}\n\n{in_words(workshop)} {_why(workshop, standing(workshop))}", tables)
+    return ChapterContent(f"{text}\n\n{in_words(workshop)} {_why(workshop, standing(workshop))}", tables)
 
 
 def _why(workshop: Workshop, found: Standing) -> str:
@@ -64,7 +64,7 @@ def _why(workshop: Workshop, found: Standing) -> str:
     return " ".join(told)
 
 
-def quality(workshop: Workshop) -> Told:
+def quality(workshop: Workshop) -> ChapterContent:
     """Of each family in its own pixels, grey ones cut at one half; a table for each kind of pixels."""
     groups: dict[str, dict[str, Quality]] = {}
     for name, run in workshop.runs.items():
@@ -85,7 +85,7 @@ def quality(workshop: Workshop) -> Told:
         told.append(f"{kind}: {_compared(workshop.titles, records)} {_exceeding(workshop.titles, records)}".strip())
     first = next(iter(groups.values()))
     told.insert(1, _orders(workshop, first))
-    return Told("\n\n".join(filter(None, told)), tables)
+    return ChapterContent("\n\n".join(filter(None, told)), tables)
 
 
 def _orders(workshop: Workshop, records: Records) -> str:

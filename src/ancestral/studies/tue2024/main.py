@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import torch
 
-from ancestral.courses import Course
 from ancestral.evaluation.score import Score
-from ancestral.run import Run
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.run import Run
 from ancestral.studies.parts import listed, plural
-from ancestral.studies.recipe import OURS, Check, Told
+from ancestral.studies.recipe import OURS, ChapterContent, Check
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 PATIENCE = 20  # epochs
 PIXELS = {"vae": "pixels cut at one half", "vae-dynamic": "pixels drawn"}
@@ -24,7 +24,7 @@ ALIKE = 2.0  # standard errors within which two values are not told apart
 ROOMS = ("model", "data", "training")  # of the settings of a run
 
 
-def main_run(workshop: Workshop) -> Told:
+def main_run(workshop: Workshop) -> ChapterContent:
     run, drawn = (workshop.runs[name] for name in PIXELS)
     scores = {name: [workshop.score(name), workshop.score(name, 1000)] for name in PIXELS}
     bounds = {name: both[0] for name, both in scores.items()}
@@ -44,7 +44,7 @@ def main_run(workshop: Workshop) -> Told:
         ]
     )
     named = [(workshop.titles[name], score) for name in PIXELS for score in scores[name]]
-    return Told(
+    return ChapterContent(
         text,
         [score_table(named, SCORE_CAPTION)],
         checks=[*_against_student(bounds), *_against_bare_loop(bounds), _patience_at_work(run)],
@@ -71,7 +71,7 @@ def departures(run: Run, protocol: Run) -> list[str]:
 
 def _stopping(run: Run) -> str:
     training, outcome = run.settings.training, run.outcome
-    best, done = outcome["best_step"] / Course(run).per_epoch, outcome["epochs"]
+    best, done = outcome["best_step"] / TrainingCurves(run).per_epoch, outcome["epochs"]
     began = (
         f"Epochs allowed: {training.epochs}, with a patience of {training.patience} on the validation negative ELBO. "
     )
@@ -162,7 +162,7 @@ def _against_bare_loop(bounds: Mapping[str, Score]) -> list[Check]:
 
 
 def _patience_at_work(run: Run) -> Check:
-    waited = run.outcome["epochs"] - run.outcome["best_step"] / Course(run).per_epoch
+    waited = run.outcome["epochs"] - run.outcome["best_step"] / TrainingCurves(run).per_epoch
     return Check(
         "early stopping: epochs after the best one",
         f"{PATIENCE}",

@@ -8,20 +8,21 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
-from ancestral.errors import InputError
+from ancestral.core.errors import InputError
+from ancestral.core.random import seeded_noise
+from ancestral.core.text import scientific
 from ancestral.evaluation.likelihood import counted
 from ancestral.evaluation.quality import Quality
-from ancestral.experiments.compositions import IMAGES, LIKELIHOODS, PRIORS, Composition, compositions
-from ancestral.experiments.log_probabilities import POINTS, Agreement, agreements
-from ancestral.experiments.paired_scores import Difference, paired_difference
-from ancestral.experiments.prior_mistakes import MISTAKES, Cost, draw_with, mistake_costs, mixture_prior
+from ancestral.families.vae.vae import VAE
 from ancestral.figures.grids import image_grid
-from ancestral.measuring import View, measure_images
-from ancestral.models.vae import VAE
-from ancestral.numerics import scientific, seeded_noise
-from ancestral.report import Table
-from ancestral.run import Run
-from ancestral.studies.recipe import AN_IDENTITY, OURS, Check, Told
+from ancestral.reports.html import Table
+from ancestral.runs.quality import View, measure_images
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.compositions import IMAGES, LIKELIHOODS, PRIORS, Composition, compositions
+from ancestral.studies.demonstrations.log_probabilities import POINTS, Agreement, agreements
+from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
+from ancestral.studies.demonstrations.prior_mistakes import MISTAKES, Cost, draw_with, mistake_costs, mixture_prior
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
 from ancestral.studies.tue2024.main import loss_in_words
 from ancestral.studies.workshop import Workshop
 
@@ -45,7 +46,7 @@ def vae_of(run: Run) -> VAE:
 # ---- the four parts
 
 
-def four_parts(workshop: Workshop) -> Told:
+def four_parts(workshop: Workshop) -> ChapterContent:
     run = workshop.runs["vae"]
     model, x = vae_of(run), run.data.held("test").first(100)
     with seeded_noise(0), torch.no_grad():
@@ -76,7 +77,7 @@ def four_parts(workshop: Workshop) -> Told:
         "are pixels of the likelihood's own kind. The standard normal is there to compare with; the other priors have "
         "parameters. On MNIST all runs of this study have Bernoulli pixels; the other likelihoods are not trained here."
     )
-    return Told(
+    return ChapterContent(
         text,
         [
             Table(["part", "class", "computes", "parameters", "first test image"], rows, "The parts, as trained.", {3}),
@@ -120,7 +121,7 @@ def _count(module: nn.Module) -> str:
 # ---- log-probabilities
 
 
-def log_probabilities(workshop: Workshop) -> Told:
+def log_probabilities(workshop: Workshop) -> ChapterContent:
     found = [
         Agreement(**one) for one in workshop.remember("log-probabilities", lambda: list(map(asdict, agreements())))
     ]
@@ -138,7 +139,7 @@ def log_probabilities(workshop: Workshop) -> Told:
         "Of a Gaussian m is the mean and v the variance, exp(log-variance), whose root is the deviation; l are logits; "
         "w are weights that sum to one; d counts dimensions, j levels and k components."
     )
-    return Told(
+    return ChapterContent(
         text,
         [Table(header, rows, caption, {2, 3})],
         checks=[
@@ -157,7 +158,7 @@ def log_probabilities(workshop: Workshop) -> Told:
 # ---- mistakes in the prior
 
 
-def mistakes(workshop: Workshop) -> Told:
+def mistakes(workshop: Workshop) -> ChapterContent:
     run = workshop.runs["vae"]
     costs = [Cost(**one) for one in workshop.remember("mistake-costs", lambda: _costs(workshop, run))]
     right = workshop.quality("vae")
@@ -182,7 +183,7 @@ def mistakes(workshop: Workshop) -> Told:
         ]
     )
     header = ["mistake", "negative ELBO, nats", "difference, ± s.e.", "FID, digit network", "recognised"]
-    return Told(text, [Table(header, rows, "What each mistake would make of the main run.", {1, 2, 3, 4})])
+    return ChapterContent(text, [Table(header, rows, "What each mistake would make of the main run.", {1, 2, 3, 4})])
 
 
 def _cost_in_words(cost: Cost, right: Quality, wrong: Quality) -> str:
@@ -220,7 +221,7 @@ def _drawn_wrong(workshop: Workshop, run: Run, name: str, count: int) -> Quality
 # ---- what the prior is worth
 
 
-def learned_prior(workshop: Workshop) -> Told:
+def learned_prior(workshop: Workshop) -> ChapterContent:
     run = workshop.runs["vae"]
     model = vae_of(run)
     prior = mixture_prior(model)
@@ -237,7 +238,7 @@ def learned_prior(workshop: Workshop) -> Told:
         "means, decoded, stand below, the most used first. A standard normal stays where it is and draws the codes to "
         "itself; this prior goes to meet them."
     )
-    return Told(
+    return ChapterContent(
         text,
         [_gain_table(workshop, gains)] if gains else [],
         [workshop.figure("prior-components", sheet, "Decoded means of the prior's components, and weights.")],

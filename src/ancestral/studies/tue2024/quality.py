@@ -8,22 +8,22 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.datasets import ImageDataset
 from ancestral.evaluation.quality import Quality
 from ancestral.figures.grids import image_grid
-from ancestral.measuring import View, measure_images
-from ancestral.numerics import seed_for, seeded_noise
-from ancestral.run import Run
-from ancestral.studies.recipe import AN_IDENTITY, Check, Told
+from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
+from ancestral.runs.quality import View, measure_images
+from ancestral.runs.run import Run
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
 from ancestral.studies.tue2024.parts import vae_of
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.quality import QUALITY_CAPTION, quality_table
 
 SHOWN = 16
 AT_ONCE = 500  # images encoded together
 
 
-def sample_quality(workshop: Workshop) -> Told:
+def sample_quality(workshop: Workshop) -> ChapterContent:
     view = View(workshop.runs["vae"].data)
     draws, means = workshop.quality("vae"), workshop.quality("vae", means=True)
     memory = _measured(workshop, "memory", lambda: remembered(view, draws.count))
@@ -31,7 +31,7 @@ def sample_quality(workshop: Workshop) -> Told:
     coded = _measured(workshop, "means-at-codes", lambda: means_at_codes(workshop.runs["vae"], draws.count))
     named = [("VAE, draws", draws), ("VAE, means", means), ("a memory", memory), ("ten images", few)]
     drawn_pixels = workshop.quality("vae-dynamic")
-    return Told(
+    return ChapterContent(
         "\n\n".join([MEASURES_IN_WORDS, _draws_in_words(draws, means, coded), _looking_in_words(draws, memory, few)]),
         [
             quality_table(named, f"{QUALITY_CAPTION} {draws.conditions}."),

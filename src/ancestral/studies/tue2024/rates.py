@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping
 from decimal import Decimal
 
-from ancestral.courses import Course
-from ancestral.errors import NotComputable
+from ancestral.core.errors import NotComputable
 from ancestral.figures.curves import small_multiples
 from ancestral.figures.series import Curve
-from ancestral.report import Table
-from ancestral.run import Run
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.html import Table
+from ancestral.runs.run import Run
 from ancestral.studies.parts import listed
-from ancestral.studies.recipe import Told
+from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
 
 PREFIX = "rate-"
@@ -31,14 +31,14 @@ def rate_name(rate: float) -> str:
     return f"{PREFIX}{rate:g}"
 
 
-def learning_rates(workshop: Workshop) -> Told:
+def learning_rates(workshop: Workshop) -> ChapterContent:
     runs = {name.removeprefix(PREFIX): run for name, run in workshop.runs.items() if name.startswith(PREFIX)}
     runs = {plain(rate): run for rate, run in runs.items()}
     panels = {title: _curves(runs, *key) for title, key in PANELS.items()}
     drawn = small_multiples([panel for panel in panels.items() if panel[1]], columns=1)
     cross = "; a cross marks where a training diverged" if any(map(diverged, runs.values())) else ""
     caption = f"Negative ELBO at each learning rate{cross}."
-    return Told(_in_words(runs), [_table(runs)], [workshop.figure("learning-rates", drawn, caption)])
+    return ChapterContent(_in_words(runs), [_table(runs)], [workshop.figure("learning-rates", drawn, caption)])
 
 
 def plain(rate: str) -> str:
@@ -63,7 +63,7 @@ def _curves(runs: Mapping[str, Run], split: str, name: str) -> list[Curve]:
 def _readings(run: Run, split: str, name: str, label: str = "") -> Curve | None:
     """One quantity of a training over epochs; None where it was never read."""
     try:
-        course = Course(run)
+        course = TrainingCurves(run)
     except NotComputable:  # it diverged before its first reading
         return None
     return course.curve(split, name, label) if (split, name) in course.known else None

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.figures.grids import image_grid
-from ancestral.numerics import seed_for, seeded_noise
-from ancestral.studies.recipe import QUICK_MNIST, Chapter, Options, PlannedRun, Study, Told
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, ChapterContent, Options, PlannedRun, Study
 from ancestral.studies.tue2024.main import PATIENCE, STUDENT, loss_in_words, main_run
 from ancestral.studies.tue2024.parts import four_parts, learned_prior, log_probabilities, mistakes, vae_of
 from ancestral.studies.tue2024.quality import sample_quality
@@ -53,12 +53,12 @@ def plan(options: Options) -> Sequence[PlannedRun]:
 # ---- real and generated
 
 
-def _sheet(workshop: Workshop) -> Told:
+def _sheet(workshop: Workshop) -> ChapterContent:
     run = workshop.runs["vae"]
     real = run.data.held("test").first(SHOWN)
     model = vae_of(run)
     with seeded_noise(seed_for(0, "drawing")), torch.no_grad():
-        drawn, z = model.dream(SHOWN)
+        drawn, z = model.sample_joint(SHOWN)
         means = model.decode(z)
     figure = image_grid(
         run.data.space.to_unit(torch.cat([real, drawn, means])),
@@ -70,7 +70,9 @@ def _sheet(workshop: Workshop) -> Told:
         "z. A draw settles each pixel by itself, so it is speckled; the mean, which is what one usually sees in "
         "papers, is smooth, but it is no sample of the model and has no place in a score."
     )
-    return Told(text, figures=[workshop.figure("real-and-generated", figure, "16 real and 16 generated images.")])
+    return ChapterContent(
+        text, figures=[workshop.figure("real-and-generated", figure, "16 real and 16 generated images.")]
+    )
 
 
 # ---- the page

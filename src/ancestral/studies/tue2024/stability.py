@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from ancestral.courses import IN_WORDS, Course
-from ancestral.evaluation import settling, symptoms
 from ancestral.figures.curves import learning_curves, small_multiples
-from ancestral.report import Table
-from ancestral.run import Run
+from ancestral.health import likelihood_rules as symptoms
+from ancestral.health import settling_rules as settling
+from ancestral.health.training_curves import IN_WORDS, TrainingCurves
+from ancestral.reports.html import Table
+from ancestral.runs.run import Run
 from ancestral.studies.parts import health_in_words
-from ancestral.studies.recipe import Told
+from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
 
 NAMES = ("vae", "vae-dynamic", "vae-normal")
 
 
-def stability(workshop: Workshop) -> Told:
+def stability(workshop: Workshop) -> ChapterContent:
     run, title = workshop.runs["vae"], workshop.titles["vae"]
-    course = Course(run)
+    course = TrainingCurves(run)
     best = run.outcome["best_step"] / course.per_epoch
     whole = learning_curves(
         course.both("negative_elbo"), title="negative ELBO, nats per image", marks=[(best, f"best, epoch {best:.0f}")]
@@ -26,7 +27,7 @@ def stability(workshop: Workshop) -> Told:
     parts = small_multiples([(f"{IN_WORDS[name]}, nats", course.both(name)) for name in ("reconstruction", "kl")])
     each = [f"{workshop.titles[name]}. {_ending(workshop.runs[name])} {health_in_words(workshop.runs[name])}"
             for name in NAMES]  # fmt: skip
-    return Told(
+    return ChapterContent(
         "\n\n".join([*each, "`ancestral train` examines each training at its end, by the rules below."]),
         [thresholds()],
         [
@@ -42,7 +43,7 @@ def stability(workshop: Workshop) -> Told:
 
 def _ending(run: Run) -> str:
     """Where training and validation ended, how far apart, and how both moved since the best epoch."""
-    course = Course(run)
+    course = TrainingCurves(run)
     train, valid = (np.array(curve.values) for curve in course.both("negative_elbo"))
     moments = np.array(course.both("negative_elbo")[0].steps)
     best = round(run.outcome["best_step"] / course.per_epoch)

@@ -8,23 +8,23 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
+from ancestral.core.text import scientific
 from ancestral.evaluation.score import Score
-from ancestral.experiments import belief_net_cost
-from ancestral.experiments.belief_net_cost import times_faster
-from ancestral.experiments.paired_scores import Difference, paired_difference
-from ancestral.numerics import scientific
-from ancestral.report import Table
+from ancestral.reports.html import Table
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.studies.demonstrations import belief_net_cost
+from ancestral.studies.demonstrations.belief_net_cost import times_faster
+from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.parts import listed, plural
-from ancestral.studies.recipe import AN_IDENTITY, OURS, Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 STATES = (8, 12, 16)
 NAMES = tuple(f"belief-{m}" for m in STATES)
 SAME = 1e-4  # relative difference of two sums in 32 bits that should be equal
 
 
-def nets(workshop: Workshop) -> Told:
+def nets(workshop: Workshop) -> ChapterContent:
     """Belief nets of several sizes beside the mixture."""
     count = workshop.size(10_000, 200)
     mixture = workshop.runs["mixture"]
@@ -50,7 +50,7 @@ def nets(workshop: Workshop) -> Told:
     )
     named = [(workshop.titles[name], score) for name, score in zip(NAMES, scores, strict=True)]
     named.append((workshop.titles["mixture"], workshop.score("mixture")))
-    return Told(
+    return ChapterContent(
         text,
         [_sizes(workshop, gaps), score_table(named, SCORE_CAPTION)],
         [workshop.draw(NAMES[-1], "samples"), workshop.draw(NAMES[-1], "curves")],
@@ -96,7 +96,7 @@ def _sizes(workshop: Workshop, gaps: list[Difference]) -> Table:
     return Table(header, rows, caption, numeric={1, 2, 3, 4})
 
 
-def cost(workshop: Workshop) -> Told:
+def cost(workshop: Workshop) -> ChapterContent:
     """Time of a step, by M, N and D, beside the naive sum and the mixture."""
     grids = {"M": (4, 6), "N": (32, 64), "D": (196, 392)} if workshop.quick else belief_net_cost.GRIDS
     at, rounds, most_naive = workshop.size(10, 4), workshop.size(3, 1), workshop.size(12, 6)
@@ -133,7 +133,7 @@ def cost(workshop: Workshop) -> Told:
             source=OURS,
         ),
     ]
-    return Told(
+    return ChapterContent(
         cost_in_words(shared, difference),
         [belief_net_cost.growth_table(rows), belief_net_cost.cost_table(rows)],
         [drawn],

@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ancestral.detecting import detect_run
+from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import scientific
 from ancestral.evaluation.detection import SCORES
 from ancestral.evaluation.detection_record import POWER, DetectionRecord
-from ancestral.experiments.lonely_ink import lonely_ink
-from ancestral.experiments.paired_scores import Difference, paired_difference
-from ancestral.experiments.underflow import underflow, underflow_figure
-from ancestral.experiments.whole_course import course_figure, whole_course
 from ancestral.figures.grids import pair_grid
-from ancestral.numerics import scientific, seed_for, seeded_noise
-from ancestral.powers import detection_figure
-from ancestral.run import Run
+from ancestral.reports.detection_tables import detection_tables
+from ancestral.reports.pictures.detection import detection_figure
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.detect import detect_run
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.isolated_pixels import isolated_pixels
+from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
+from ancestral.studies.demonstrations.underflow import underflow, underflow_figure
+from ancestral.studies.demonstrations.whole_course import course_figure, whole_course
 from ancestral.studies.parts import health_in_words
-from ancestral.studies.recipe import OURS, Check, Told
+from ancestral.studies.recipe import OURS, ChapterContent, Check
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.detections import detection_tables
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ SCORES_IN_WORDS = {
 DRAWN = 16
 
 
-def training(workshop: Workshop) -> Told:
+def training(workshop: Workshop) -> ChapterContent:
     """The gradient-trained mixture: course and score."""
     run, score = workshop.runs["mixture"], workshop.score("mixture")
     course, title = whole_course(run, "nll"), workshop.titles["mixture"]
@@ -55,7 +56,7 @@ def training(workshop: Workshop) -> Told:
         [("-540, at the start", -540, course.start, 0.1), ("-180, after 1 epoch", -180, 1, epochs)],
     )
     caption = f"{title}: mean log-probability as it trains. Dashed, the coursework's references."
-    return Told(
+    return ChapterContent(
         text,
         [score_table([(title, score)], SCORE_CAPTION)],
         [workshop.figure("mixture-course", figure, caption)],
@@ -78,7 +79,7 @@ def training(workshop: Workshop) -> Told:
     )
 
 
-def prototypes(workshop: Workshop) -> Told:
+def prototypes(workshop: Workshop) -> ChapterContent:
     """The components, and what is drawn from them."""
     run = workshop.runs["mixture"]
     count = workshop.size(1000, 100)
@@ -100,7 +101,7 @@ def prototypes(workshop: Workshop) -> Told:
         f"{workshop.titles['mixture']}: {DRAWN} draws of Z and of the pixels, none picked, each above the mean image "
         "of its component.",
     )
-    return Told(text, figures=[workshop.draw("mixture", "components"), figure])
+    return ChapterContent(text, figures=[workshop.draw("mixture", "components"), figure])
 
 
 def _draws_figure(run: Run) -> Figure:
@@ -114,10 +115,10 @@ def _lonely(run: Run, count: int) -> tuple[float, float]:
     """Of as many draws and test images."""
     with seeded_noise(seed_for(0, "lonely ink")):
         draws = run.load().sample(count)
-    return lonely_ink(draws), lonely_ink(run.data.held("test").first(count))
+    return isolated_pixels(draws), isolated_pixels(run.data.held("test").first(count))
 
 
-def expectation_maximisation(workshop: Workshop) -> Told:
+def expectation_maximisation(workshop: Workshop) -> ChapterContent:
     """The same model by the classical algorithm."""
     names = ("mixture", "mixture-em")
     gradient, em = (workshop.score(name) for name in names)
@@ -139,7 +140,9 @@ def expectation_maximisation(workshop: Workshop) -> Told:
         "The likelihood has many local optima; another seed may order the two otherwise.",
         source=OURS,
     )
-    return Told(text, [score_table(named, SCORE_CAPTION)], [workshop.draw("mixture-em", "components")], [check])
+    return ChapterContent(
+        text, [score_table(named, SCORE_CAPTION)], [workshop.draw("mixture-em", "components")], [check]
+    )
 
 
 def _which(gap: Difference) -> str:
@@ -150,7 +153,7 @@ def _signed(gap: Difference) -> str:
     return f"{gap.nats:+.2f} ± {gap.stderr:.2f}"
 
 
-def frankenstein(workshop: Workshop) -> Told:
+def frankenstein(workshop: Workshop) -> ChapterContent:
     """What does not belong, image by image and batch by batch."""
     found = detect_run(
         workshop.runs["mixture"],
@@ -171,7 +174,7 @@ def frankenstein(workshop: Workshop) -> Told:
         f"Frankenstein ones (power; the upper is {POWER:.0%}), by log p(x) and, dashed, by the other scores. "
         f"{'; '.join(found.conditions)}."
     )
-    return Told(
+    return ChapterContent(
         f"{_one_image(found)}\n\n{_batches(found)}\n\n{_other_scores(found)}",
         tables,
         [
@@ -218,7 +221,7 @@ def _other_scores(found: DetectionRecord) -> str:
     )
 
 
-def stability(workshop: Workshop) -> Told:
+def stability(workshop: Workshop) -> ChapterContent:
     """Products of probabilities, and sums of their logarithms."""
     found = underflow()
     n, first = len(found.sums["32 bits"]), found.first["64 bits"]
@@ -237,7 +240,9 @@ def stability(workshop: Workshop) -> Told:
         "Factors of another size are lost elsewhere.",
     )
     caption = "Fair coins, their probabilities multiplied (dashed) and their logarithms added, in two number formats."
-    return Told(text, figures=[workshop.figure("underflow", underflow_figure(found), caption)], checks=[check])
+    return ChapterContent(
+        text, figures=[workshop.figure("underflow", underflow_figure(found), caption)], checks=[check]
+    )
 
 
 def _lost(first: dict[str, int | None]) -> str:

@@ -6,9 +6,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ancestral.experiments.gaussian_divergence import divergence_from_standard, divergence_table, nats_in_words
-from ancestral.experiments.latent_grid import STEP
-from ancestral.experiments.prior_sampling import (
+from ancestral.core.text import scientific
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.studies.demonstrations.gaussian_divergence import (
+    divergence_from_standard,
+    divergence_table,
+    nats_in_words,
+)
+from ancestral.studies.demonstrations.latent_grid import STEP
+from ancestral.studies.demonstrations.prior_sampling import (
     DRAWS,
     Shortfall,
     clear_growth,
@@ -17,20 +23,18 @@ from ancestral.experiments.prior_sampling import (
     shortfall_figure,
     shortfall_table,
 )
-from ancestral.experiments.tighter_bound import Tightening, tightening
-from ancestral.experiments.whole_course import course_figure, whole_course
-from ancestral.numerics import scientific
+from ancestral.studies.demonstrations.tighter_bound import Tightening, tightening
+from ancestral.studies.demonstrations.whole_course import course_figure, whole_course
 from ancestral.studies.parts import health_in_words, listed
-from ancestral.studies.recipe import AN_IDENTITY, Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 LATENTS = (2, 5, 10, 20, 50)
 COARSE = 0.1  # distance of the grid's points where it must be quick
 PAIRS = ((0.0, 1.0), (0.01, 1.01), (1.0, 0.5), (10.0, 0.001))  # mean and scale of q beside N(0, 1)
 
 
-def training(workshop: Workshop) -> Told:
+def training(workshop: Workshop) -> ChapterContent:
     """The VAE of two latents: course and bounds."""
     run, score, title = workshop.runs["vae"], workshop.score("vae"), workshop.titles["vae"]
     tight, count = workshop.score("vae", 1000), workshop.size(1000, 50)
@@ -53,7 +57,7 @@ def training(workshop: Workshop) -> Told:
         [("-544, at the start", -544, course.start, 0.1), ("-174, after 1 epoch", -174, 1, epochs)],
     )
     caption = f"{title}: the lower bound as it trains. Dashed, the coursework's references."
-    return Told(
+    return ChapterContent(
         text,
         [score_table([(title, score), (title, tight)], SCORE_CAPTION)],
         [workshop.figure("vae-course", figure, caption), workshop.draw("vae", "curves")],
@@ -83,17 +87,17 @@ def _apart(gap: float) -> str:
     return f": {abs(gap):.1f} nats apart." if gap >= 0 else f", {-gap:.1f} nats higher."
 
 
-def samples(workshop: Workshop) -> Told:
+def samples(workshop: Workshop) -> ChapterContent:
     """Draws on the way."""
     epochs = workshop.runs["vae"].settings.training.samples_at
     figures = [figure for epoch in epochs for figure in workshop.samples_at("vae", epoch)]
-    return Told("The same draws of z each time, so only the decoder differs.", figures=figures)
+    return ChapterContent("The same draws of z each time, so only the decoder differs.", figures=figures)
 
 
-def manifold(workshop: Workshop) -> Told:
+def manifold(workshop: Workshop) -> ChapterContent:
     """The plane of the two latents."""
     side = 10
-    return Told(
+    return ChapterContent(
         "Each picture is the decoder's mean for one point of the plane. The points are the standard normal's "
         f"percentiles {50 / side:g} %, {150 / side:g} %, ..., {100 - 50 / side:g} % in either coordinate, the middles "
         f"of cells that hold {100 / side**2:g} % of the prior each.",
@@ -101,7 +105,7 @@ def manifold(workshop: Workshop) -> Told:
     )
 
 
-def monte_carlo(workshop: Workshop) -> Told:
+def monte_carlo(workshop: Workshop) -> ChapterContent:
     """Draws from the prior, and how many of them count."""
     images, draws = workshop.size(100, 10), DRAWS if not workshop.quick else DRAWS[:3]
     tight, explained = workshop.size(5000, 100), workshop.size(1000, 100)
@@ -125,7 +129,7 @@ def monte_carlo(workshop: Workshop) -> Told:
         "How far the estimate falls short, ± one standard error, against the number of draws; values that are not "
         "above nothing by two standard errors are left out."
     )
-    return Told(
+    return ChapterContent(
         f"{growth_in_words(found)}\n\n{few_in_words(found)}\n\n{reference_in_words(found)}",
         [shortfall_table(found), model_table(found)],
         [workshop.figure("prior-sampling", figure, caption)],
@@ -193,7 +197,7 @@ def _quadrature(few: Shortfall) -> str:
     return f"a grid of half as many points along each axis changes no value by more than {scientific(few.change)} nats"
 
 
-def divergence(workshop: Workshop) -> Told:
+def divergence(workshop: Workshop) -> ChapterContent:
     """KL between Gaussians."""
     found = [divergence_from_standard(*pair) for pair in PAIRS]
     gap = max(abs(f.integral - f.closed) / max(f.closed, 1) for f in found)
@@ -214,4 +218,4 @@ def divergence(workshop: Workshop) -> Told:
         "The closed form is wrong.",
         source=AN_IDENTITY,
     )
-    return Told(text, [divergence_table(found)], checks=[check])
+    return ChapterContent(text, [divergence_table(found)], checks=[check])

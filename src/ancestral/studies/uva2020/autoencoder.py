@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from ancestral.experiments.code_spread import MOST, SHOWN, Spread, code_spread, codes, codes_figure, normal_length
-from ancestral.report import Figure, Table
+from ancestral.reports.html import Figure, Table
+from ancestral.studies.demonstrations.code_spread import (
+    MOST,
+    SHOWN,
+    Spread,
+    code_spread,
+    codes,
+    codes_figure,
+    normal_length,
+)
 from ancestral.studies.parts import plural
-from ancestral.studies.recipe import Told
+from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.uva2020.words import apart, share_in_words
 from ancestral.studies.workshop import Workshop
 
 TITLES = {"autoencoder": "autoencoder", "vae": "VAE, MLP"}
 
 
-def autoencoder(workshop: Workshop) -> Told:
+def autoencoder(workshop: Workshop) -> ChapterContent:
     """The plain autoencoder beside the VAE: what it can do and what it cannot."""
     count = workshop.size(10_000, 200)
     stored = workshop.remember(
@@ -41,7 +49,7 @@ def autoencoder(workshop: Workshop) -> Told:
         + " It is no generative model: it says neither how to draw an image nor how probable one is, and asked for a "
         "likelihood the program refuses."
     )
-    return Told(text, [_table(workshop, plain, vae, count, normal)], _figures(workshop))
+    return ChapterContent(text, [_table(workshop, plain, vae, count, normal)], _figures(workshop))
 
 
 def _of_draws(plain: Spread, vae: Spread, count: int) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 
 from ancestral.evaluation.quality import Quality, rank_quality
-from ancestral.experiments.sampling_pace import draws_per_second
-from ancestral.measuring import sample_rows
-from ancestral.report import Table
-from ancestral.studies.recipe import Told
+from ancestral.reports.html import Table
+from ancestral.reports.pictures.samples import sample_rows
+from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.studies.demonstrations.sampling_pace import draws_per_second
+from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.uva2020.flow import DRAWS
 from ancestral.studies.uva2020.vae import TIGHT
 from ancestral.studies.uva2020.words import bits_in_words
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.quality import QUALITY_CAPTION, quality_table
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 DRAWN = {
     "vae": "VAE, MLP",
@@ -27,7 +27,7 @@ COMPARED = ("vae", "gan", "flow-uniform")
 ALIKE = 0.01  # of recall: a smaller difference says nothing
 
 
-def comparison(workshop: Workshop) -> Told:
+def comparison(workshop: Workshop) -> ChapterContent:
     """VAE, GAN and flow on one page."""
     runs = {name: workshop.runs[name] for name in DRAWN}
     count = workshop.size(256, 16)
@@ -59,7 +59,9 @@ def comparison(workshop: Workshop) -> Told:
         sample_rows([runs[name] for name in order], titles=[DRAWN[name] for name in order], threshold=True),
         "Draws of each, grey ones cut at one half, none picked; best FID first.",
     )
-    return Told(text, [_ways(workshop, paces), score_table(scores, f"Binary pixels. {SCORE_CAPTION}"), looks], [rows])
+    return ChapterContent(
+        text, [_ways(workshop, paces), score_table(scores, f"Binary pixels. {SCORE_CAPTION}"), looks], [rows]
+    )
 
 
 def _who(name: str) -> str:

@@ -6,11 +6,12 @@ import math
 from dataclasses import asdict
 
 from ancestral.evaluation.quality import Measured
-from ancestral.experiments.paired_scores import Difference, paired_difference
-from ancestral.report import Table
-from ancestral.run import Run
+from ancestral.reports.html import Table
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.parts import bits_figure
-from ancestral.studies.recipe import OURS, Check, Told
+from ancestral.studies.recipe import OURS, ChapterContent, Check
 from ancestral.studies.uva2020.vae import ASKED, BARE, BELOW, beginning, drawn_on_the_way, lowest_validation
 from ancestral.studies.uva2020.words import (
     apart,
@@ -21,12 +22,11 @@ from ancestral.studies.uva2020.words import (
     too_brief,
 )
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 NAMES = ("vae-cnn", "vae")
 
 
-def convolutional(workshop: Workshop) -> Told:
+def convolutional(workshop: Workshop) -> ChapterContent:
     """The convolutional VAE: curves, scores and samples beside those of the other."""
     runs = [workshop.runs[name] for name in NAMES]
     bounds = [workshop.score(name) for name in NAMES]
@@ -55,7 +55,9 @@ def convolutional(workshop: Workshop) -> Told:
     )
     scores = score_table([("VAE, CNN", bounds[0]), ("VAE, MLP", bounds[1])], SCORE_CAPTION)
     text = f"{_networks(workshop)}\n\n{beginning(runs[0])} {_verdict(workshop)}\n\n{_samples_differ(workshop)}"
-    return Told(text, [_side_by_side(workshop), scores], [shown, *drawn_on_the_way(workshop, NAMES[0])], checks)
+    return ChapterContent(
+        text, [_side_by_side(workshop), scores], [shown, *drawn_on_the_way(workshop, NAMES[0])], checks
+    )
 
 
 def _networks(workshop: Workshop) -> str:

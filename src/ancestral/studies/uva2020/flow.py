@@ -5,29 +5,30 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
+from ancestral.core.maths import bits_per_dimension
+from ancestral.core.text import scientific
 from ancestral.evaluation.score import Score
-from ancestral.experiments.change_of_variables import (
+from ancestral.families.flow.points import NormalizingFlow
+from ancestral.reports.html import Table
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.change_of_variables import (
     ChangedVariable,
     against_autograd,
     change_of_variables,
     change_of_variables_figure,
 )
-from ancestral.experiments.dequantised import (
+from ancestral.studies.demonstrations.dequantised import (
     Dequantised,
     dequantised,
     dequantised_figure,
     learned_density_figure,
 )
-from ancestral.experiments.paired_scores import Difference, paired_difference
-from ancestral.models.flow import NormalizingFlow
-from ancestral.numerics import bits_per_dimension, scientific
-from ancestral.report import Table
-from ancestral.run import Run
+from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.parts import bits_figure, plural
-from ancestral.studies.recipe import AN_IDENTITY, OURS, Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
 from ancestral.studies.uva2020.words import bits_in_words, settings_in_words
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 IMAGES = {"flow-uniform": 1.08, "flow-variational": 1.04}  # bits/dim of the tutorial's flows of one scale
 MULTISCALE = 1.02  # of its multi-scale flow, with variational dequantisation
@@ -37,7 +38,7 @@ COMPARED = 1000  # points at which a log-determinant is held against autograd's
 CHANCE = 1e-3  # p-values below it are taken for a misfit
 
 
-def discrete(workshop: Workshop) -> Told:
+def discrete(workshop: Workshop) -> ChapterContent:
     """Why whole grey levels need noise before a density may see them, in one dimension."""
     found = Dequantised(**workshop.remember("dequantised", lambda: asdict(dequantised())))
     late = found.points[-1] - found.points[-101]
@@ -86,10 +87,10 @@ def discrete(workshop: Workshop) -> Told:
             "What was learned with noise, over the shares of the levels.",
         ),
     ]
-    return Told(text, figures=figures, checks=checks)
+    return ChapterContent(text, figures=figures, checks=checks)
 
 
-def images(workshop: Workshop) -> Told:
+def images(workshop: Workshop) -> ChapterContent:
     """Flows of whole grey levels, with both kinds of noise."""
     runs = {name: workshop.runs[name] for name in IMAGES}
     bounds = {name: workshop.score(name) for name in IMAGES}
@@ -115,7 +116,7 @@ def images(workshop: Workshop) -> Told:
             TUTORIAL,
         )
     )
-    return Told(text, [_ways(runs["flow-uniform"]), score_table(named, SCORE_CAPTION)], figures, checks)
+    return ChapterContent(text, [_ways(runs["flow-uniform"]), score_table(named, SCORE_CAPTION)], figures, checks)
 
 
 def _ways(run: Run) -> Table:
@@ -230,7 +231,7 @@ def _capital(title: str) -> str:
     return title[:1].upper() + title[1:]
 
 
-def one_dimension(workshop: Workshop) -> Told:
+def one_dimension(workshop: Workshop) -> ChapterContent:
     """z = x³: the density, its integral, draws; and what a layer must be to serve in a flow."""
     draws = workshop.size(20_000, 2000)
     stored = workshop.remember("change-of-variables", lambda: asdict(change_of_variables(draws=draws)), draws=draws)
@@ -280,4 +281,4 @@ def one_dimension(workshop: Workshop) -> Told:
     figure = workshop.figure(
         "change-of-variables", change_of_variables_figure(found), f"{found.draws:,} draws of x and its density."
     )
-    return Told(text, figures=[figure], checks=checks)
+    return ChapterContent(text, figures=[figure], checks=checks)

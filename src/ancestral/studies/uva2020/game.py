@@ -6,13 +6,14 @@ import math
 from dataclasses import asdict
 from statistics import median
 
-from ancestral.courses import Course, starvation_figure, starved
-from ancestral.experiments.equilibrium import equilibrium, equilibrium_figure
-from ancestral.report import Table
-from ancestral.run import Run
-from ancestral.starvation import Starvation
+from ancestral.families.gan.vanishing_gradient import VanishingGradient
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.html import Table
+from ancestral.reports.pictures.training import vanishing_gradient_figure, vanishing_gradients
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.equilibrium import equilibrium, equilibrium_figure
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import AN_IDENTITY, OURS, Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
 from ancestral.studies.uva2020.gan import AS_BEFORE, readings_side_by_side
 from ancestral.studies.uva2020.words import settings_in_words
 from ancestral.studies.workshop import Workshop
@@ -24,7 +25,7 @@ LAST = 10  # readings of minibatches whose median stands for the end
 STARVED = 0.01
 
 
-def convergence(workshop: Workshop) -> Told:
+def convergence(workshop: Workshop) -> ChapterContent:
     """The value -2 log 2 and D = 1/2: derived, by quadrature, and beside the run."""
     game = equilibrium()
     far = game.distances.index(FAR)
@@ -50,7 +51,9 @@ def convergence(workshop: Workshop) -> Told:
         "One dimension, best critic: the value of the game and the gradients of both losses, by how far the draws "
         "lie from the data."
     )
-    return Told(text, figures=[workshop.figure("equilibrium", equilibrium_figure(game), caption)], checks=[check])
+    return ChapterContent(
+        text, figures=[workshop.figure("equilibrium", equilibrium_figure(game), caption)], checks=[check]
+    )
 
 
 def _in_the_run(value: float, real: float, fake: float) -> str:
@@ -66,12 +69,12 @@ def _in_the_run(value: float, real: float, fake: float) -> str:
     return f"{end}near the equilibrium. That alone proves little: a critic too weak to see anything ends there as well."
 
 
-def losses(workshop: Workshop) -> Told:
+def losses(workshop: Workshop) -> ChapterContent:
     """Saturating against non-saturating: their gradients while a critic wins, and two runs."""
     game, steps = equilibrium([FAR]), workshop.size(300, 20)
     left = game.gradients["saturating"][0] / game.gradients["non-saturating"][0]
-    stored = workshop.remember("starvation", lambda: _starved(workshop.runs["gan"], steps), steps=steps)
-    found = {name: Starvation(**one) for name, one in stored.items()}
+    stored = workshop.remember("vanishing_gradient", lambda: _starved(workshop.runs["gan"], steps), steps=steps)
+    found = {name: VanishingGradient(**one) for name, one in stored.items()}
     untrained, trained = found["untrained"].ratio, found["trained"].ratio
     runs = workshop.runs["gan"], workshop.runs["gan-saturating"]
     text = (
@@ -106,18 +109,18 @@ def losses(workshop: Workshop) -> Told:
     figures = [
         workshop.figure(
             "gan-starvation",
-            starvation_figure(found),
+            vanishing_gradient_figure(found),
             "A fresh critic learns while the generator stands still: the saturating loss loses its gradient as the "
             "critic wins.",
         ),
         workshop.draw("gan-saturating", "samples", f"Saturating loss, after {plural(epoch, 'epoch')}, none picked."),
     ]
-    return Told(text, [table], figures, [check])
+    return ChapterContent(text, [table], figures, [check])
 
 
 def _gradient(run: Run, epoch: int) -> float:
     """Median norm of the generator's gradient over the readings of one epoch."""
-    curve = Course(run).curve("train", "generator_gradient", "")
+    curve = TrainingCurves(run).curve("train", "generator_gradient", "")
     steps = zip(curve.steps, curve.values, strict=True)
     return median(float(value) for step, value in steps if epoch - 1 < step <= epoch)
 
@@ -132,7 +135,7 @@ def _starving(usual: float, saturating: float, epoch: int) -> str:
 
 def _shares(usual: Run, saturating: Run, epoch: int) -> str:
     """What the share of recognised draws says of two runs, and what it does not."""
-    courses = [Course(run) for run in (usual, saturating)]
+    courses = [TrainingCurves(run) for run in (usual, saturating)]
     if any(("samples", name) not in course.known for course in courses for name in ("recognised", "dimension")):
         return ""
     (shares, covered, wide) = (
@@ -149,8 +152,8 @@ def _shares(usual: Run, saturating: Run, epoch: int) -> str:
 
 
 def _starved(run: Run, steps: int) -> dict[str, dict[str, object]]:
-    return {name: asdict(one) for name, one in starved(run, steps).items()}
+    return {name: asdict(one) for name, one in vanishing_gradients(run, steps).items()}
 
 
 def _readings(run: Run, name: str) -> list[float]:
-    return [float(value) for value in Course(run).curve("train", name, "").values]
+    return [float(value) for value in TrainingCurves(run).curve("train", name, "").values]

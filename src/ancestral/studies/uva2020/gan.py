@@ -6,20 +6,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from ancestral.courses import Course
 from ancestral.evaluation.diversity import covered_share, spread_ratio
 from ancestral.evaluation.quality import CONFIDENT, Quality
-from ancestral.experiments.midway import Midway, midway
-from ancestral.fitting import LOOKED_AT
-from ancestral.models.gan import ACTIVATION
-from ancestral.report import Table
-from ancestral.run import Run
+from ancestral.families.gan.model import ACTIVATION
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.html import Table
+from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
+from ancestral.runs.fit import LOOKED_AT
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.midway import Midway, midway
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import OURS, Check, Told
+from ancestral.studies.recipe import OURS, ChapterContent, Check
 from ancestral.studies.uva2020.vae import drawn_on_the_way
 from ancestral.studies.uva2020.words import NAMES, apart, settings_in_words, share_in_words, too_brief
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.quality import QUALITY_CAPTION, quality_table
 
 AS_BEFORE = "Readings as in the chapter on the course of the game."
 LONG = 250  # epochs of the coursework
@@ -52,7 +52,7 @@ READINGS = (
 )
 
 
-def samples(workshop: Workshop) -> Told:
+def samples(workshop: Workshop) -> ChapterContent:
     """Draws at three moments, walks between codes, and how many draws can be read."""
     run, quality = workshop.runs["gan"], workshop.quality("gan")
     readable = quality.recognised
@@ -72,7 +72,7 @@ def samples(workshop: Workshop) -> Told:
     )
     walks = workshop.draw("gan", "walks")
     table = quality_table([("GAN, MLP", quality)], f"{QUALITY_CAPTION} {quality.conditions}.")
-    return Told(text, [table], [*drawn_on_the_way(workshop, "gan"), walks], _checks_of_samples(run, quality))
+    return ChapterContent(text, [table], [*drawn_on_the_way(workshop, "gan"), walks], _checks_of_samples(run, quality))
 
 
 def networks(run: Run) -> str:
@@ -88,7 +88,7 @@ def networks(run: Run) -> str:
 
 def _rising(run: Run) -> str:
     """Whether the share of recognised draws was still rising in the end: the last quarter beside the one before."""
-    course = Course(run)
+    course = TrainingCurves(run)
     if ("samples", "recognised") not in course.known:
         return ""
     shares = list(course.curve("samples", "recognised", "").values)
@@ -159,10 +159,10 @@ def read_as(workshop: Workshop) -> str:
     )
 
 
-def course(workshop: Workshop) -> Told:
+def course(workshop: Workshop) -> ChapterContent:
     """How the game went, and whether anything is wrong with it."""
     run = workshop.runs[CURE]
-    readings = Course(run)
+    readings = TrainingCurves(run)
     value, real, fake = (readings.value("train", name, math.inf) for name in ("value", "real_prob", "fake_prob"))
     last = run.outcome["epochs"]
     epochs = sorted({epoch for epoch in (1, *run.settings.training.samples_at, last) if 1 <= epoch <= last})
@@ -175,10 +175,10 @@ def course(workshop: Workshop) -> Told:
     rows = [[str(epoch), *(_reading(readings, name, epoch, words) for name, _, words in READINGS)] for epoch in epochs]
     header = ["epoch", *(title for _, title, _ in READINGS)]
     table = Table(header, rows, f"After some epochs. {read_as(workshop)}", numeric=set(range(len(header))))
-    return Told(text, [table], [workshop.draw(CURE, "curves")])
+    return ChapterContent(text, [table], [workshop.draw(CURE, "curves")])
 
 
-def troubles(workshop: Workshop) -> Told:
+def troubles(workshop: Workshop) -> ChapterContent:
     """A training made to fail, what the program says of it, and the same with the coursework's settings."""
     both = ailing, cure = workshop.runs[AILING], workshop.runs[CURE]
     (rate, beta1), (usual_rate, usual_beta1) = ((r.settings.training.rate, r.settings.training.beta1) for r in both)
@@ -212,7 +212,7 @@ def troubles(workshop: Workshop) -> Told:
         workshop.draw(AILING, "samples", "Too large a rate: draws of the generator, none picked."),
         workshop.draw(AILING, "curves", "Too large a rate: the course of the game."),
     ]
-    return Told(text, [side, found], pictures, _checks_of_health(ailing, cure))
+    return ChapterContent(text, [side, found], pictures, _checks_of_health(ailing, cure))
 
 
 def _checks_of_health(ailing: Run, cure: Run) -> list[Check]:
@@ -238,7 +238,7 @@ def _checks_of_health(ailing: Run, cure: Run) -> list[Check]:
 
 
 def _cured(ailing: Run, cure: Run) -> str:
-    epoch, readings = ailing.outcome["epochs"], [Course(one) for one in (ailing, cure)]
+    epoch, readings = ailing.outcome["epochs"], [TrainingCurves(one) for one in (ailing, cure)]
     if not all(("samples", "diversity") in one.known for one in readings):
         return "Too little was trained to compare them."
     ill, well = (one.value("samples", "diversity", epoch) for one in readings)
@@ -261,9 +261,11 @@ def _finding(run: Run, name: str) -> str:
 
 def readings_side_by_side(runs: Sequence[Run], epoch: float) -> list[list[str]]:
     """A row for each reading of draws, a column for each run."""
-    return [[title, *(_reading(Course(run), name, epoch, words) for run in runs)] for name, title, words in READINGS]
+    return [
+        [title, *(_reading(TrainingCurves(run), name, epoch, words) for run in runs)] for name, title, words in READINGS
+    ]
 
 
-def _reading(course: Course, name: str, epoch: float, words: str) -> str:
+def _reading(course: TrainingCurves, name: str, epoch: float, words: str) -> str:
     known = ("samples", name) in course.known
     return words.format(course.value("samples", name, epoch)) if known else "not read"

@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import asdict
 
-from ancestral.experiments.paired_scores import Difference, target_difference
-from ancestral.numerics import bits_per_dimension
-from ancestral.report import Figure
-from ancestral.run import Run
-from ancestral.run_page import CAPTIONS
-from ancestral.scoring import target_score
+from ancestral.core.maths import bits_per_dimension
+from ancestral.reports.html import Figure
+from ancestral.reports.run_page import CAPTIONS
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.evaluate import target_score
+from ancestral.runs.run import Run
+from ancestral.studies.demonstrations.paired_scores import Difference, target_difference
 from ancestral.studies.parts import bits_curves, bits_figure, listed
-from ancestral.studies.recipe import AN_IDENTITY, Check, Told
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
 from ancestral.studies.uva2020.words import differences, epoch_bits, settings_in_words, too_brief
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 POINTS = ("flow-points", "flow-splines")
 ABOUT, AT_MOST = 0.84, 0.845  # bits per dimension: the coursework's, and what still rounds to it
 ASKED = 40  # epochs of the coursework
 
 
-def points(workshop: Workshop) -> Told:
+def points(workshop: Workshop) -> ChapterContent:
     """The flow of the plane: score beside its floor, densities, draws, curve."""
     runs = [workshop.runs[name] for name in POINTS]
     entropy, target = runs[0].data.entropy, target_score(runs[0].data)
@@ -61,7 +61,7 @@ def points(workshop: Workshop) -> Told:
             AN_IDENTITY,
         ),
     ]
-    return Told(text, [score_table(named, SCORE_CAPTION)], _figures(workshop, runs, floor), checks)
+    return ChapterContent(text, [score_table(named, SCORE_CAPTION)], _figures(workshop, runs, floor), checks)
 
 
 def _excess(workshop: Workshop, name: str) -> Difference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ancestral.studies.parts import IMAGE_FLOW, plural
-from ancestral.studies.recipe import QUICK_MNIST, Chapter, PlannedRun, Study, Told
+from ancestral.studies.recipe import QUICK_MNIST, Chapter, ChapterContent, PlannedRun, Study
 from ancestral.studies.uva2020 import autoencoder, convolutions, flow, game, gan, points, vae
 from ancestral.studies.uva2020.comparison import comparison
 from ancestral.studies.uva2020.words import bits_in_words, share_in_words
@@ -68,7 +68,7 @@ PLAN = (
 )
 
 
-def _loops(workshop: Workshop) -> Told:
+def _loops(workshop: Workshop) -> ChapterContent:
     """What stands here for the two ways of training that the coursework offers."""
     run = workshop.runs["vae"]
     text = (
@@ -87,7 +87,7 @@ def _loops(workshop: Workshop) -> Told:
         "runs/vae",
         "tensorboard --logdir runs",
     ]
-    return Told(text, commands=commands)
+    return ChapterContent(text, commands=commands)
 
 
 def _lead(workshop: Workshop) -> str:

@@ -6,16 +6,17 @@ import math
 
 import torch
 
-from ancestral.courses import Course
-from ancestral.drawings import MANIFOLD_SIDE, percentile_grid
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.quality import CONFIDENT, recognised_share
 from ancestral.evaluation.recogniser import recogniser_for
-from ancestral.models.vae import VAE
-from ancestral.numerics import seed_for, seeded_noise
-from ancestral.report import Figure, Table
-from ancestral.run import Run
+from ancestral.families.vae.vae import VAE
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.html import Figure, Table
+from ancestral.reports.pictures.latents import MANIFOLD_SIDE, percentile_grid
+from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.runs.run import Run
 from ancestral.studies.parts import bits_curves, bits_figure, listed, loss_bits
-from ancestral.studies.recipe import OURS, Check, Told
+from ancestral.studies.recipe import OURS, ChapterContent, Check
 from ancestral.studies.uva2020.words import (
     apart,
     bits_in_words,
@@ -25,7 +26,6 @@ from ancestral.studies.uva2020.words import (
     too_brief,
 )
 from ancestral.studies.workshop import Workshop
-from ancestral.tables.scores import SCORE_CAPTION, score_table
 
 BELOW, BARE = 0.16, 0.1535  # bits per dimension; the second is what a bare PyTorch loop with these settings came to
 ASKED = 80  # epochs of the coursework
@@ -33,7 +33,7 @@ TIGHT = 5000  # draws of z for the tighter bound
 CLASSES, ROWS = 10, 1000
 
 
-def perceptron(workshop: Workshop) -> Told:
+def perceptron(workshop: Workshop) -> ChapterContent:
     """The VAE of fully connected layers: curves and scores."""
     run = workshop.runs["vae"]
     epochs, valid = epoch_bits(run), lowest_validation(run)
@@ -78,18 +78,18 @@ def perceptron(workshop: Workshop) -> Told:
         "images after each epoch. The weights kept are those where validation is lowest.",
     )
     named = [("VAE, MLP", score) for score in (bound, tighter)]
-    return Told(text, [score_table(named, SCORE_CAPTION)], [shown], checks)
+    return ChapterContent(text, [score_table(named, SCORE_CAPTION)], [shown], checks)
 
 
 def _start_check(run: Run) -> Check:
-    first = loss_bits(run, Course(run).value("train", "loss"))
+    first = loss_bits(run, TrainingCurves(run).value("train", "loss"))
     why = "The weights are drawn by torch's own rule, which may start elsewhere."
     return Check("VAE: very first training loss", "slightly above 1 bit/dim", f"{first:.4f}", 1 < first < 1.05, why)
 
 
 def beginning(run: Run) -> str:
     """What the very first minibatch costs, and why that is near one bit a pixel, above or below."""
-    course = Course(run)
+    course = TrainingCurves(run)
     first, reconstruction, divergence = (
         loss_bits(run, course.value("train", name)) for name in ("loss", "reconstruction", "kl")
     )
@@ -121,7 +121,7 @@ def _easier(workshop: Workshop) -> str:
     )
 
 
-def samples(workshop: Workshop) -> Told:
+def samples(workshop: Workshop) -> ChapterContent:
     """Draws before, during and after the training; reconstructions."""
     run, quality, count = workshop.runs["vae"], workshop.quality("vae"), workshop.size(10_000, 200)
     means = workshop.remember("recognised-means", lambda: _recognised_means(run, count), count=count)
@@ -146,7 +146,9 @@ def samples(workshop: Workshop) -> Told:
         )
     )
     caption = f"VAE, MLP: test images above, and what {run.settings.model.latents} numbers keep of each beneath."
-    return Told(text, figures=[*drawn_on_the_way(workshop, "vae"), workshop.draw("vae", "reconstructions", caption)])
+    return ChapterContent(
+        text, figures=[*drawn_on_the_way(workshop, "vae"), workshop.draw("vae", "reconstructions", caption)]
+    )
 
 
 def _recognised_means(run: Run, count: int) -> dict[str, float]:
@@ -163,7 +165,7 @@ def _recognised_means(run: Run, count: int) -> dict[str, float]:
     return {name: recognised_share(recogniser(images)) for name, images in means.items()}
 
 
-def manifold(workshop: Workshop) -> Told:
+def manifold(workshop: Workshop) -> ChapterContent:
     """The plane of two latents, and which digits the recogniser sees on it."""
     run, other = workshop.runs["vae-manifold"], workshop.runs["vae"]
     seen = workshop.remember("manifold", lambda: _classes_seen(run))
@@ -196,7 +198,7 @@ def manifold(workshop: Workshop) -> Told:
         visible == CLASSES,
         "Two latents leave a rare shape little room; the recogniser must be sure of it.",
     )
-    return Told(text, [table], [workshop.draw("vae-manifold", "manifold", cells=MANIFOLD_SIDE + 1)], [check])
+    return ChapterContent(text, [table], [workshop.draw("vae-manifold", "manifold", cells=MANIFOLD_SIDE + 1)], [check])
 
 
 def _classes_seen(run: Run) -> list[int]:

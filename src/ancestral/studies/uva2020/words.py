@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from ancestral.courses import Course
 from ancestral.evaluation.score import Score
-from ancestral.run import Run
-from ancestral.settings.gan import GANSettings
+from ancestral.families.gan.settings import GANSettings
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.runs.run import Run
 from ancestral.studies.parts import loss_bits, plural
 
 NAMES = {"adam": "Adam", "relu": "ReLU", "gelu": "GELU", "leaky-relu-0.2": "leaky ReLU 0.2"}
@@ -60,7 +60,7 @@ def too_brief(run: Run, asked: int) -> str:
 
 def epoch_bits(run: Run) -> list[float]:
     """The training loss in bits per dimension, a mean over the images of each epoch as they were used."""
-    return [loss_bits(run, float(value)) for value in Course(run).epoch_means("loss").values]
+    return [loss_bits(run, float(value)) for value in TrainingCurves(run).epoch_means("loss").values]
 
 
 def differences(run: Run, other: Run) -> list[str]:

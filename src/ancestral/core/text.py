@@ -1,0 +1,28 @@
+"""Numbers and durations as text."""
+
+from __future__ import annotations
+
+import math
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    """A number in powers of ten for a reader, zero as it is.
+
+    Args:      digits: after the point of the first factor.
+    Example:
+        >>> scientific(5.05e7), scientific(-2.2e-16), scientific(0.0), scientific(1e-5, digits=0)
+        ('5.0 × 10⁷', '−2.2 × 10⁻¹⁶', '0', '1 × 10⁻⁵')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    factor, exponent = f"{value:.{digits}e}".split("e")
+    return f"{factor} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}".replace("-", "\N{MINUS SIGN}")
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `12 min` or `2.4 hours`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} hours"

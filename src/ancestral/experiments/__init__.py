@@ -1,1 +1,0 @@
-"""Small computations that show one fact each: what a formula claims, measured, and its picture."""

@@ -1,0 +1,183 @@
+"""MADE: masks turn an ordinary network into an exact autoregressive model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ancestral.core.maths import log_mean_exp
+from ancestral.core.random import lasting_permutation, seed_for
+from ancestral.core.serialization import registered
+from ancestral.distributions.outputs import CategoricalOutput, pixel_output
+from ancestral.families.autoregressive.made_sampling import draw_in_order
+from ancestral.families.autoregressive.settings import MADESettings
+from ancestral.models.autoregressive import AutoregressiveModel, output_name
+from ancestral.models.particles import Particles
+from ancestral.networks.masked import MaskedLinear
+from ancestral.networks.mlp import ACTIVATIONS
+
+
+@registered
+class MADE(AutoregressiveModel):
+    """p(x) = (1/J) sum_j prod_d p_j(x_d | pixels before d in ordering j), all from one masked network.
+
+    The pixel at position p of an ordering has degree p, 1 to D; hidden units have degrees 1 to D - 1. A unit
+    sees units of its degree or less; the parameters of the pixel at position p see units of degree below p.
+    Another ordering is the same weights under other masks. Orderings are averaged as probabilities, so that the
+    whole is a distribution; averaging their logits would let pixels see themselves.
+
+    Args:      event_shape: of an image, D pixels in all. output: bernoulli, categorical or logistic.
+               levels: of a pixel. hidden: widths, none for a fully visible belief net. orderings: J; the first
+               is the order of reading where J = 1, else all are random. direct: earlier pixels feed later
+               ones without hidden units too. seed: of orderings and degrees.
+    Deviation: hidden degrees are spread evenly, then shuffled for J > 1, where the paper draws them.
+    Reference: Germain et al., 2015, arXiv 1502.03509; order-agnostic: Uria et al., 2014, arXiv 1310.1757.
+    Example:
+        >>> model = MADE([1, 8, 8], hidden=[32])
+        >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3])
+    """
+
+    positions: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        output: str = "bernoulli",
+        levels: int = 2,
+        hidden: Sequence[int] = (500,),
+        orderings: int = 1,
+        direct: bool = True,
+        activation: str = "relu",
+        components: int = 10,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if orderings < 1 or not (direct or hidden):
+            raise ValueError("a MADE needs an ordering, and hidden layers or direct connections")
+        self.event_shape = tuple(event_shape)
+        self.output = pixel_output(output, levels, components)
+        pixels, self.activation = math.prod(event_shape), ACTIVATIONS[activation]()
+        # a free probability per level wants each level seen apart
+        self.inputs = levels if isinstance(self.output, CategoricalOutput) else 1
+        widths = [pixels * self.inputs, *hidden]
+        self.layers = nn.ModuleList(MaskedLinear(a, b) for a, b in pairwise(widths))
+        self.last = MaskedLinear(widths[-1], pixels * self.output.size) if hidden else None
+        self.direct = MaskedLinear(widths[0], pixels * self.output.size, bias=not hidden) if direct else None
+        positions, degrees = _orderings(pixels, hidden, orderings, seed)
+        self.register_buffer("positions", positions, persistent=False)
+        for layer, values in zip(self.layers, degrees, strict=True):
+            layer.register_buffer("degrees", values, persistent=False)
+
+    @property
+    def order(self) -> Tensor:
+        """Of the first ordering."""
+        return self.positions[0].argsort()
+
+    @property
+    def orders(self) -> Tensor:
+        return self.positions.argsort(1)
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Levels as the network sees them, (B, D) to (B, D * inputs)."""
+        if self.inputs == 1:
+            return self.centred(x)
+        return F.one_hot(x.long(), self.inputs).to(self.dtype).flatten(1)
+
+    def predict_under(self, x: Tensor, ordering: Tensor) -> Tensor:
+        """Parameters of each pixel given those before it in one ordering, shape (B, *event_shape, size).
+
+        Args:      ordering: its index, shape (1,): a tensor, so that a drawn one need not visit the host.
+        """
+        position = self.positions.index_select(0, ordering)[0]
+        before = position.repeat_interleave(self.inputs)
+        wanted = position.repeat_interleave(self.output.size)
+        pixels = self.seen(x.flatten(1))
+        parameters = self.direct(pixels, before, wanted, strict=True) if self.direct else 0
+        h = pixels
+        for layer in self.layers:
+            degrees = layer.degrees.index_select(0, ordering)[0]  # type: ignore[operator, union-attr]
+            h, before = self.activation(layer(h, before, degrees)), degrees
+        if self.last is not None:
+            parameters = parameters + self.last(h, before, wanted, strict=True)
+        assert isinstance(parameters, Tensor)
+        return parameters.unflatten(1, (*self.event_shape, self.output.size))
+
+    def log_prob_under(self, x: Tensor, ordering: Tensor) -> Tensor:
+        """log p_j(x) of one ordering, exact, shape (B,), nats."""
+        return self.output.log_prob(self.predict_under(x, ordering), x).flatten(1).sum(1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact: the orderings averaged in probability. x: (B, *event_shape); returns (B,), nats.
+
+        Raises:    InputError, while not training, for values that are no levels.
+        """
+        if not self.training:
+            self.output.check(x)
+        each = torch.arange(len(self.positions), device=x.device).split(1)
+        return log_mean_exp(torch.stack([self.log_prob_under(x, ordering) for ordering in each]), 0)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Of the first ordering, as are `conditionals` and `draw`."""
+        return self.predict_under(x, torch.zeros(1, dtype=torch.long, device=x.device))
+
+    @torch.no_grad()
+    def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
+        """See `AutoregressiveModel.draw`; in the first ordering."""
+        return self.draw_under(noise, 0, particles)
+
+    def draw_under(self, noise: Tensor, ordering: int, particles: Particles | None = None) -> Tensor:
+        """The image that noise of shape (n, *event_shape) stands for in one ordering."""
+        return draw_in_order(self, ordering, noise.flatten(1), particles).reshape(noise.shape)
+
+    def hidden_layers(self, ordering: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Weight, bias and degrees of each hidden layer in one ordering."""
+        for layer in self.layers:
+            yield layer.weight, layer.bias, layer.degrees[ordering]  # type: ignore[misc, index]
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """Each image in an ordering of its own, drawn at random."""
+        like = self.positions
+        noise = torch.rand(n, *self.event_shape, dtype=self.dtype, device=like.device)
+        chosen = torch.randint(len(like), (n,), device=like.device)
+        x = torch.empty_like(noise)
+        for ordering in chosen.unique().tolist():
+            rows = chosen == ordering
+            x[rows] = self.draw_under(noise[rows], ordering)
+        return x
+
+
+def _orderings(pixels: int, hidden: Sequence[int], count: int, seed: int) -> tuple[Tensor, list[Tensor]]:
+    """Positions 1..D of the pixels, shape (J, D), and the degrees of each hidden layer, shapes (J, width)."""
+
+    def shuffled(values: np.ndarray, *name: int | str) -> np.ndarray:
+        if count == 1:
+            return values
+        return values[lasting_permutation(len(values), seed_for(seed, *name))]
+
+    spread = [1 + np.arange(width) * max(pixels - 1, 1) // width for width in hidden]
+    positions = [shuffled(np.arange(1, pixels + 1), "positions", j) for j in range(count)]
+    degrees = [[shuffled(row, "degrees", layer, j) for j in range(count)] for layer, row in enumerate(spread)]
+    return torch.from_numpy(np.stack(positions)), [torch.from_numpy(np.stack(rows)) for rows in degrees]
+
+
+def build_made(settings: MADESettings, event_shape: tuple[int, ...], levels: int, space: str) -> MADE:
+    """The MADE that the command line's flags describe, for images of `event_shape` in a pixel space."""
+    output, levels = output_name(settings.output, levels, space)
+    return MADE(
+        list(event_shape),
+        output,
+        levels,
+        list(settings.hidden),
+        settings.orderings,
+        settings.direct,
+        settings.activation,
+        settings.components,
+    )

@@ -1,0 +1,91 @@
+"""Drawing from a MADE with the work of one forward pass instead of D.
+
+A hidden unit of degree m depends on the first m pixels only. So once pixel m is drawn, all units of degree m are
+complete and are computed, once and for ever; nothing else changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ancestral.families.autoregressive.made import MADE
+    from ancestral.models.particles import Particles
+
+
+class Stage:
+    """A hidden layer whose units stand in the order in which they become complete.
+
+    Args:      weight: (units, inputs) and bias: (units,) of the layer. degrees: of its units, (units,).
+               inputs: order of its inputs. pixels: D. n: images.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, degrees: Tensor, inputs: Tensor, pixels: int, n: int) -> None:
+        self.order = degrees.argsort(stable=True)
+        self.weight, self.bias = weight[self.order][:, inputs], bias[self.order, None]
+        steps = torch.arange(pixels + 1, device=degrees.device)
+        self.ends = torch.searchsorted(degrees[self.order], steps, right=True).tolist()  # units of degree <= m
+        self.values = weight.new_empty(len(degrees), n)
+
+    def complete(self, m: int, seen: Tensor, activation: torch.nn.Module) -> None:
+        """Compute the units of degree m from the inputs of degree m or less, shape (inputs so far, n)."""
+        first, last = self.ends[m - 1], self.ends[m]
+        if first < last:
+            rows = torch.addmm(self.bias[first:last], self.weight[first:last, : len(seen)], seen)
+            self.values[first:last] = activation(rows)
+
+    def so_far(self, m: int) -> Tensor:
+        """Activations of the units of degree m or less."""
+        return self.values[: self.ends[m]]
+
+
+def draw_in_order(model: MADE, ordering: int, noise: Tensor, particles: Particles | None = None) -> Tensor:
+    """The images that uniform noise of shape (n, D) stands for in one of the model's orderings, shape (n, D).
+
+    Args:      particles: observed pixels, n rows, around which the others are drawn.
+    """
+    n, pixels = noise.shape
+    inputs, size, output = model.inputs, model.output.size, model.output
+    order = model.positions[ordering].argsort()
+    turns, columns, rows = order.tolist(), _spread(order, inputs), _spread(order, size)
+    noise = output.noise(noise)[:, order].T.contiguous()
+    x, seen = torch.empty_like(noise), noise.new_empty(pixels * inputs, n)  # a row per pixel: prefixes are whole
+
+    stages: list[Stage] = []
+    feeding = columns
+    for weight, bias, degrees in model.hidden_layers(ordering):
+        stages.append(Stage(weight, bias, degrees, feeding, pixels, n))
+        feeding = stages[-1].order
+    last = model.last.weight[rows][:, feeding] if model.last else None
+    direct = model.direct.weight[rows][:, columns] if model.direct else None
+    bias = (model.last or model.direct).bias[rows, None]  # type: ignore[union-attr]
+
+    for p in range(pixels):  # p pixels are known
+        here = slice(p * size, (p + 1) * size)
+        parameters = bias[here]
+        if last is not None:
+            known = stages[-1].so_far(p)
+            parameters = torch.addmm(parameters, last[here, : len(known)], known)
+        if direct is not None:
+            parameters = torch.addmm(parameters, direct[here, : p * inputs], seen[: p * inputs])
+        x[p] = output.draw(parameters.T, noise[p])
+        if particles is not None:
+            x[p] = particles.clamp(turns[p], output, parameters.T, x[p])
+            if (heirs := particles.heirs()) is not None:
+                x, seen = x[:, heirs], seen[:, heirs]
+                for stage in stages:
+                    stage.values = stage.values[:, heirs]
+        seen[p * inputs : (p + 1) * inputs] = model.seen(x[p, :, None]).T
+        below = seen[: (p + 1) * inputs]
+        for stage in stages:
+            stage.complete(p + 1, below, model.activation)
+            below = stage.so_far(p + 1)
+    return torch.empty_like(x).index_copy_(0, order, x).T
+
+
+def _spread(order: Tensor, each: int) -> Tensor:
+    """Indices of the `each` neighbouring entries of every pixel, pixels in `order`."""
+    return (order[:, None] * each + torch.arange(each, device=order.device)).flatten()

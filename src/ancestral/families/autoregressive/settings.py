@@ -1,0 +1,66 @@
+"""Flags of the autoregressive models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ancestral.core.errors import InputError
+from ancestral.settings.checks import check_choices, check_numbers
+from ancestral.settings.family import FamilySettings
+
+OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
+
+
+@dataclass(frozen=True)
+class MADESettings(FamilySettings):
+    """Masked autoencoder for distribution estimation: exact log-likelihood."""
+
+    hidden: tuple[int, ...] = (500,)
+    """widths of the hidden layers; none: a fully visible belief net"""
+    orderings: int = 1
+    """orders of the pixels, each with masks of its own: one at random per step, their probabilities averaged
+    in scores; 1: the order of reading"""
+    direct: bool = True
+    """connect earlier pixels to later ones directly too"""
+    activation: Literal["relu", "leaky-relu", "gelu", "silu", "tanh"] = "relu"
+    """nonlinearity"""
+    output: OutputName = "auto"
+    """of a pixel; auto: bernoulli for binary pixels, for levels categorical up to 32 and logistic beyond"""
+    components: int = 10
+    """logistic: components of the mixture"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "hidden orderings components", 1)
+        if not (self.hidden or self.direct):
+            raise InputError("--no-direct without --hidden: nothing would connect the pixels")
+
+
+@dataclass(frozen=True)
+class PixelCNNSettings(FamilySettings):
+    """Gated causal convolutions: exact log-likelihood of images."""
+
+    default_learning_rate: ClassVar[float] = 2e-3
+
+    channels: int = 64
+    """of the residual path"""
+    hidden_channels: int = 32
+    """within a block"""
+    blocks: int = 8
+    """gated residual blocks"""
+    kernel: int = 3
+    """width of the blocks' convolutions"""
+    first_kernel: int = 13
+    """width of the first convolution"""
+    output: OutputName = "auto"
+    """of a pixel; auto: bernoulli for binary pixels, for levels categorical up to 32 and logistic beyond"""
+    components: int = 10
+    """logistic: components of the mixture"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "channels hidden_channels blocks components", 1)
+        for name in ("kernel", "first_kernel"):
+            if (width := getattr(self, name)) < 3 or width % 2 == 0:
+                raise InputError(f"--{name.replace('_', '-')} {width}: give an odd number of at least 3")

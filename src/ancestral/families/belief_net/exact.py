@@ -1,0 +1,290 @@
+"""Sigmoid belief net with one layer of binary latents: exact, by a sum over all their states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.distributions import Categorical
+from torch.nn import functional as F
+
+from ancestral.core.errors import InputError
+from ancestral.core.serialization import registered
+from ancestral.distributions.pixels import BINARY_SPACES, are_levels
+from ancestral.families.belief_net.settings import refuse_beyond_exact
+from ancestral.models.base import ExactModel, as_images
+from ancestral.models.completion import filled, given_only
+
+BLOCK = 1 << 17  # numbers worked on at once: a few such arrays fit in a core's second cache
+HALVINGS = 3  # 2^3 pixels share a logarithm; from there on logarithms are not what costs
+TERMS = 1 << 17  # numbers at once in the sum over states, which are read once
+
+
+@registered
+class SigmoidBeliefNet(ExactModel):
+    """p(z) = prod_m Bernoulli(z_m; sigmoid(b_m)), p(x | z) = prod_d Bernoulli(x_d; sigmoid(c_d + z . w_d)).
+
+        log p(x) = x . c + log sum_z exp(log p(z) - A(z) + z . (w x)),   A(z) = sum_d softplus(c_d + z . w_d)
+
+    A does not depend on the image, so a batch costs O(2^M (D + N)) after one matrix product, not O(N M D 2^M).
+    The state is split in two, z = (u, v): a logit is then a sum of one term of u and one of v, and its
+    exponential a product of two tabulated numbers (`sum_of_softplus`).
+
+    Args:      event_shape: shape of an image, D pixels in all. latents: M, at most 20.
+               weight_scale: standard deviation of the initial w.
+    Raises:    InputError: too many latents to sum over.
+    Reference: `uva2018`; Neal, 1992, "Connectionist learning of belief networks".
+    Example:
+        >>> model = SigmoidBeliefNet([1, 8, 8], latents=5)
+        >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3])
+    """
+
+    spaces = BINARY_SPACES
+    levels = 2
+    completion: ClassVar[str] = "exact"
+    inference: ClassVar[str] = "exact: posterior marginals p(z_m = 1 | x)"
+    u_states: Tensor
+    v_states: Tensor
+
+    def __init__(self, event_shape: Sequence[int], latents: int = 8, weight_scale: float = 0.1) -> None:
+        super().__init__()
+        refuse_beyond_exact((latents,))
+        self.event_shape = tuple(event_shape)
+        pixels = math.prod(event_shape)
+        self.b = nn.Parameter(torch.zeros(latents))
+        self.w = nn.Parameter(weight_scale * torch.randn(latents, pixels))
+        self.c = nn.Parameter(torch.zeros(pixels))
+        last = min(latents, max(latents // 2, int(math.log2(max(1, BLOCK // pixels)))))
+        self.register_buffer("u_states", all_states(latents - last), persistent=False)
+        self.register_buffer("v_states", all_states(last), persistent=False)
+
+    @property
+    def states(self) -> Tensor:
+        """Every z, shape (2^M, M): row i is i in binary, z_1 the highest bit."""
+        return all_states(len(self.b)).to(self.b)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact. x: (B, *event_shape), zeros and ones; returns (B,), nats.
+
+        Raises:    InputError, while not training, for pixels that are neither 0 nor 1.
+        """
+        if not self.training and not are_levels(x, 2):
+            raise InputError("a sigmoid belief net gives a probability to binary pixels only: found others than 0, 1")
+        return _LogSumOverPairs.apply(*self._joint(x))  # type: ignore[return-value]
+
+    def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""
+        given, log_p_observed = given_only(self, x, observed), []
+        rows, seen = _alike(observed)
+        for images, pixels in zip(rows, seen, strict=True):
+            log_p_observed.append(_LogSumOverPairs.apply(*self._joint(given[images], pixels)))
+        return self.log_prob(x) - torch.cat(log_p_observed)[torch.cat(rows).argsort()]  # type: ignore[arg-type]
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Missing pixels from p(missing | observed): z ~ p(z | observed) among all its states, then each pixel.
+
+        Costs a sum over pixels and states for every mask that differs, O(2^M D).
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        given = given_only(self, x, observed)
+        z = self.b.new_empty(len(x), len(self.b))
+        for images, pixels in zip(*_alike(observed), strict=True):
+            for rows, p in _shares(*self._joint(given[images], pixels)):
+                state = torch.multinomial(p.flatten(1), 1)[:, 0]
+                u, v = state // p.shape[2], state % p.shape[2]
+                z[images[rows]] = torch.cat([self.u_states[u], self.v_states[v]], 1).to(z)
+        return filled(x, observed, torch.bernoulli(self.decode(z)))
+
+    def posterior(self, x: Tensor) -> Categorical:
+        """p(z | x) over all states in the order of `states`, exact, batch shape (B,)."""
+        of_u, of_v, of_both = self._joint(x)
+        joint = of_u[:, :, None] + of_v[:, None, :] + of_both
+        return Categorical(logits=joint.flatten(1), validate_args=False)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Posterior means E[z_m | x], exact, shape (B, M)."""
+        means = [
+            torch.cat([p.sum(2) @ self.u_states, p.sum(1) @ self.v_states], 1) for _, p in _shares(*self._joint(x))
+        ]
+        return torch.cat(means)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | z]. z: (B, M), zeros and ones or probabilities; returns (B, *event_shape)."""
+        return as_images((z @ self.w + self.c).sigmoid(), self.event_shape)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        """Ancestral sampling: z ~ p(z), then x ~ p(x | z)."""
+        return torch.bernoulli(self.sample_mean(n))
+
+    @torch.no_grad()
+    def sample_mean(self, n: int) -> Tensor:
+        return self.decode(torch.bernoulli(self.b.sigmoid().expand(n, -1)))
+
+    def _joint(self, x: Tensor, pixels: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """log p(x, u, v) in three parts: of x and u (B, U), of x and v (B, V), and of u and v alone (U, V).
+
+        Args:      pixels: indices of those that are looked at, the others summed out; None for all.
+        """
+        split = self.u_states.shape[1]
+        with torch.autocast(x.device.type, enabled=False):  # half precision would leave whole nats of error in A
+            x, w, c = x.flatten(1).to(self.c), self.w, self.c
+            if pixels is not None:
+                x, w, c = x[:, pixels], w[:, pixels], c[pixels]
+            input_u, input_v = (x @ w.T + self.b).tensor_split([split], 1)
+            table = sum_of_softplus(self.u_states @ w[:split] + c, self.v_states @ w[split:])
+            return (
+                input_u @ self.u_states.T + (x @ c)[:, None],
+                input_v @ self.v_states.T,
+                -table - F.softplus(self.b, threshold=40).sum(),
+            )
+
+
+def _alike(observed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Images with the same mask, and the pixels they show: indices of both, an entry for every mask there is."""
+    masks, which = observed.flatten(1).unique(dim=0, return_inverse=True)
+    return [(which == i).nonzero()[:, 0] for i in range(len(masks))], [mask.nonzero()[:, 0] for mask in masks]
+
+
+def all_states(bits: int) -> Tensor:
+    """Every vector of zeros and ones, shape (2^bits, bits), counting up with the last the lowest."""
+    return (torch.arange(1 << bits)[:, None] >> torch.arange(bits - 1, -1, -1) & 1).to(torch.get_default_dtype())
+
+
+def sum_of_softplus(a: Tensor, b: Tensor) -> Tensor:
+    """A_uv = sum_d softplus(a_ud + b_vd) for every pair, shape (U, V), without an array of shape (U, V, D).
+
+    With e^(a + b) = e^a e^b tabulated, a pair costs one multiply-add per pixel, and one logarithm per group of
+    pixels: log(1 + s) + log(1 + t) = log((1 + s)(1 + t)), for groups as large as cannot overflow.
+
+    Args:      a: shape (U, D). b: shape (V, D); V D numbers should fit in the cache.
+    """
+    if not a.shape[1]:
+        return a.new_zeros(len(a), len(b))
+    return _SumOfSoftplus.apply(a, b)  # type: ignore[return-value]
+
+
+class _SumOfSoftplus(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        tame = _tame(a, b)
+        ctx.all_tame = bool(tame.all())
+        table = _log_products(a[:, tame], b[:, tame])
+        if not ctx.all_tame:
+            wild_b = b[:, ~tame]
+            for row, wild_a in zip(table, a[:, ~tame], strict=True):
+                row += F.softplus(wild_b + wild_a, threshold=40).sum(1)
+        return table
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """sum_v G_uv sigma_uvd and sum_u G_uv sigma_uvd, with sigma = 1 / (1 + e^-a e^-b)."""
+        (a, b), (table_gradient,) = ctx.saved_tensors, gradients
+        a_gradient, b_gradient = torch.empty_like(a), torch.zeros_like(b)
+        exp_a, exp_b = _factors(-a, -b)
+        sigma, one = torch.empty_like(b), a.new_ones(())
+        for u, weights in enumerate(table_gradient):
+            if ctx.all_tame:
+                torch.addcmul(one, exp_b, exp_a[u], out=sigma).reciprocal_()
+            else:
+                torch.add(b, a[u], out=sigma).sigmoid_()
+            torch.mv(sigma.T, weights, out=a_gradient[u])
+            b_gradient.addcmul_(sigma, weights[:, None])
+        return a_gradient, b_gradient
+
+
+def _tame(a: Tensor, b: Tensor) -> Tensor:
+    """Pixels whose logits may be exponentiated factor by factor, boolean, shape (D,).
+
+    No e^(a + b) overflows, and no factor of `_factors` vanishes unless the product is nothing beside 1.
+    """
+    largest = math.log(torch.finfo(a.dtype).max)
+    swing = (a.amax(0) - a.amin(0)) / 2
+    reach = torch.maximum(a.amax(0) + b.amax(0), -a.amin(0) - b.amin(0))
+    return (swing < 0.4 * largest) & (reach < 0.9 * largest)
+
+
+def _factors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """e^(a - m) and e^(b + m), m chosen for each pixel so that the first lies around 1."""
+    middle = (a.amax(0) + a.amin(0)) / 2
+    return (a - middle).exp_(), (b + middle).exp_()
+
+
+def _log_products(a: Tensor, b: Tensor) -> Tensor:
+    """As `sum_of_softplus`, for tame pixels."""
+    exp_a, exp_b = _factors(a, b)
+    largest = math.log(torch.finfo(a.dtype).max) - 1
+    # what log(1 + s) may come to for each pixel, and for each group of pixels as groups double
+    heights = F.softplus(a.amax(0) + b.amax(0), threshold=40)
+    widths = []
+    while len(widths) < HALVINGS and (half := (len(heights) + 1) // 2) < len(heights):
+        heights = F.pad(heights, (0, 2 * half - len(heights)))
+        heights = heights[:half] + heights[half:]
+        if not bool(heights.max() < largest):
+            break
+        widths.append(half)
+    factors, one = torch.empty_like(b), a.new_ones(())
+    table = a.new_empty(len(a), len(b))
+    for u, row in enumerate(table):
+        product = torch.addcmul(one, exp_b, exp_a[u], out=factors)
+        for half in widths:
+            product[:, : product.shape[1] - half].mul_(product[:, half:])
+            product = product[:, :half]
+        torch.sum(product.log(), 1, out=row)
+    return table
+
+
+class _LogSumOverPairs(torch.autograd.Function):
+    """log sum_uv exp(r_nu + s_nv + t_uv), shape (B,); the (B, U, V) array exists for a few images at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Tensor:
+        ctx.save_for_backward(of_u, of_v, of_both)
+        return torch.cat([_log_sum_exp(joint.flatten(1)) for _, joint in _joints(of_u, of_v, of_both)])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        of_u, of_v, of_both = ctx.saved_tensors
+        (weights,) = gradients
+        u_gradient, v_gradient = torch.empty_like(of_u), torch.empty_like(of_v)
+        both_gradient = torch.zeros_like(of_both)
+        for rows, p in _shares(of_u, of_v, of_both):
+            torch.sum(p, 2, out=u_gradient[rows])
+            torch.sum(p, 1, out=v_gradient[rows])
+            both_gradient.view(-1).addmv_(p.flatten(1).T, weights[rows])
+        return u_gradient * weights[:, None], v_gradient * weights[:, None], both_gradient
+
+
+def _log_sum_exp(joint: Tensor) -> Tensor:
+    """As `logsumexp(1)`, which takes six times as long where exponentials are too small for the number format.
+
+    Each term counts for at least e^-80 of the largest: even 2^20 of them are then nothing in double precision.
+    """
+    largest = joint.amax(1, keepdim=True)
+    return joint.sub_(largest).clamp_min_(-80).exp_().sum(1).log_().add_(largest[:, 0])
+
+
+def _joints(of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of a few images, and log p(x, u, v) of each, shape (rows, U, V)."""
+    at_once = max(1, TERMS // of_both.numel())
+    for first in range(0, len(of_u), at_once):
+        rows = slice(first, first + at_once)
+        yield rows, (of_u[rows, :, None] + of_both).add_(of_v[rows, None, :])
+
+
+def _shares(of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows of a few images, and p(u, v | x) of each, shape (rows, U, V)."""
+    for rows, joint in _joints(of_u, of_v, of_both):
+        yield rows, joint.flatten(1).softmax(1).view_as(joint)

@@ -1,0 +1,177 @@
+"""Deep sigmoid belief net with a recognition network: layers of binary latents, bounded by importance weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution, constraints
+
+from ancestral.core.errors import InputError
+from ancestral.core.serialization import registered
+from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, BernoulliPixels
+from ancestral.families.belief_net.exact import SigmoidBeliefNet
+from ancestral.families.belief_net.settings import BeliefNetSettings
+from ancestral.models.base import LatentModel
+from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
+from ancestral.networks.mlp import MLP
+
+DARK = -2.0  # initial logit of every pixel: most are black, and a net at 0 must first learn that
+
+
+class BernoulliChain(Distribution):
+    """Layers of binary units, each independent given the layer before it: p(h_1) p(h_2 | h_1) ... p(h_L | h_(L-1)).
+
+    Args:      first_logits: of h_1, shape (*batch, width). maps: h_l to the logits of h_(l+1), any batch shape.
+               widths: of the layers, in the order of the event, which is all layers in one vector.
+               backwards: the event's last layer is h_1 (a generative chain, its latents nearest the image first).
+    """
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    has_rsample = False
+
+    def __init__(
+        self,
+        first_logits: Tensor,
+        maps: Sequence[Callable[[Tensor], Tensor]],
+        widths: Sequence[int],
+        backwards: bool = False,
+    ) -> None:
+        self.first_logits, self.maps, self.widths, self.backwards = first_logits, maps, list(widths), backwards
+        super().__init__(first_logits.shape[:-1], torch.Size([sum(widths)]), validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.independent(constraints.boolean, 1)
+
+    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
+        with torch.no_grad():
+            layers = [torch.bernoulli(self.first_logits.sigmoid().expand(*sample_shape, *self.first_logits.shape))]
+            for logits_of in self.maps:
+                layers.append(torch.bernoulli(logits_of(layers[-1]).sigmoid()))
+            return torch.cat(layers[::-1] if self.backwards else layers, -1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        layers = list(value.split(self.widths, -1))
+        if self.backwards:
+            layers.reverse()
+        total = BernoulliImage(self.first_logits, 1).log_prob(layers[0])
+        for logits_of, (before, after) in zip(self.maps, pairwise(layers), strict=True):
+            total = total + BernoulliImage(logits_of(before), 1).log_prob(after)
+        return total
+
+
+class Centred(nn.Module):
+    """A network that sees zeros and ones as -1 and 1, so that a change of weights hardly asks for one of biases."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.network(2 * h - 1)
+
+
+@registered
+class HelmholtzMachine(LatentModel):
+    """Deep sigmoid belief net with layers of binary latents, and a recognition network that runs the other way.
+
+        p(x, z) = p(z_L) prod_l p(z_l | z_(l+1)) p(x | z_1),   q(z | x) = q(z_1 | x) prod_l q(z_(l+1) | z_l)
+
+    Every layer is binary, every conditional a product of Bernoullis whose logits are affine in the layer before, or
+    one small network of it. z is all layers in one vector, z_1 first: shape (..., M_1 + ... + M_L).
+
+    Args:      event_shape: shape of an image. latents: M_1, ..., M_L, nearest the image first.
+               hidden: widths of deterministic tanh layers within each conditional, usually none.
+    Deviation: units are seen as -1 and 1, which is the same family of distributions and learns faster.
+    Reference: Dayan et al., 1995, "The Helmholtz machine"; Neal, 1992; Mnih and Gregor, 2014, arXiv 1402.0030.
+    Example:
+        >>> model = HelmholtzMachine([1, 8, 8], latents=[10, 5])
+        >>> model.log_weights(torch.zeros(3, 1, 8, 8), k=4).shape
+        torch.Size([3, 4])
+    """
+
+    spaces = BINARY_SPACES
+    levels = 2
+    completion: ClassVar[str] = CHAIN
+    inference: ClassVar[str] = "approximate: marginals q(z_1 = 1 | x) of the layer nearest the image"
+
+    def __init__(self, event_shape: Sequence[int], latents: Sequence[int], hidden: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.event_shape, self.latents = tuple(event_shape), tuple(latents)
+
+        def network(inputs: Sequence[int], outputs: Sequence[int]) -> Centred:
+            return Centred(MLP(inputs, hidden, outputs, "tanh"))
+
+        between = list(pairwise([[width] for width in latents]))
+        self.prior_logits = nn.Parameter(torch.zeros(latents[-1]))
+        self.generative = nn.ModuleList(network(above, below) for below, above in reversed(between))
+        self.likelihood = BernoulliPixels(network([latents[0]], event_shape), event_shape)
+        self.recognition = nn.ModuleList(
+            [network(event_shape, [latents[0]]), *(network(below, above) for below, above in between)]
+        )
+        last = list(self.likelihood.modules())[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.constant_(last.bias, DARK)
+
+    def prior(self) -> BernoulliChain:
+        return BernoulliChain(self.prior_logits, list(self.generative), self.latents, backwards=True)
+
+    def posterior(self, x: Tensor) -> BernoulliChain:
+        first, *further = self.recognition
+        return BernoulliChain(first(x), further, self.latents)
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.prior().log_prob(z) + self._pixels(z).log_prob(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """q(z_1 = 1 | x) of the layer nearest the image, shape (B, M_1); further layers have no closed form."""
+        return self.recognition[0](x).sigmoid()
+
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | z_1]. z: (B, M_1), or all layers, of which the further ones say no more of x once z_1 is known."""
+        return self._pixels(z).mean
+
+    def sample_joint(self, n: int) -> tuple[Tensor, Tensor]:
+        """`n` joint draws of p(x, z): images (n, *event_shape) and their latents (n, M_1 + ... + M_L)."""
+        with torch.no_grad():
+            z = self.prior().sample((n,))
+            return self._pixels(z).sample(), z
+
+    def sample(self, n: int) -> Tensor:
+        """Ancestral sampling: z_L ~ p(z_L), down to z_1, then x ~ p(x | z_1)."""
+        return self.sample_joint(n)[0]
+
+    @torch.no_grad()
+    def sample_mean(self, n: int) -> Tensor:
+        return self.decode(self.prior().sample((n,)))
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:
+        """Missing pixels by a chain per image, see `metropolis_within_gibbs`: approximate, exact in the limit of
+        many sweeps.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        return metropolis_within_gibbs(self, self._pixels, x, observed, warming, sweeps)
+
+    def _pixels(self, z: Tensor) -> Distribution:
+        return self.likelihood(z[..., : self.latents[0]])
+
+
+def build_belief_net(
+    settings: BeliefNetSettings, event_shape: tuple[int, ...], levels: int, space: str
+) -> SigmoidBeliefNet | HelmholtzMachine:
+    """The belief net that the command line's flags describe: exact, or with a recognition network.
+
+    Raises:    InputError: pixels that are not binary.
+    """
+    if space not in BINARY_SPACES:
+        raise InputError(f"a sigmoid belief net needs binary pixels, not {space}: --pixels threshold, say")
+    if settings.method == "exact":
+        return SigmoidBeliefNet(list(event_shape), settings.latents[0])
+    return HelmholtzMachine(list(event_shape), list(settings.latents), list(settings.hidden))

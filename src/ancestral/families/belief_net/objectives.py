@@ -1,0 +1,138 @@
+"""Objectives for latents that cannot be reparameterised: they learn from log-probabilities of what was drawn.
+
+As in `objectives`, each is (model, x) -> terms of shape (B,), nats per image; `loss` has the value of the bound it
+names and the gradient of the estimator.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.core.errors import InputError
+from ancestral.core.maths import log_mean_exp
+from ancestral.core.random import seeded_noise
+from ancestral.families.belief_net.helmholtz import Centred, HelmholtzMachine
+from ancestral.models.base import ImportanceSample, LatentModel
+from ancestral.networks.mlp import MLP
+from ancestral.training.objectives import with_gradient_of
+
+
+def importance_sample_fixed(model: LatentModel, x: Tensor, k: int) -> ImportanceSample:
+    """As `model.importance_sample`, with draws that pass no gradient: log q alone says how q should change."""
+    q = model.posterior(x)
+    z = q.sample(torch.Size((k,)))
+    return ImportanceSample(z, model.log_joint(x, z), q.log_prob(z))
+
+
+def vimco(model: LatentModel, x: Tensor, k: int = 5) -> dict[str, Tensor]:
+    """Negative importance-weighted bound of k draws, L = log (1/k) sum_i w_i, with an unbiased gradient for q.
+
+        grad E[L] = E[sum_i (L - L_i) grad log q(z_i | x) + sum_i w_i / (sum_j w_j) grad log w_i]
+
+    L_i is L with log w_i replaced by the mean of the other log-weights: it does not depend on z_i, so it takes
+    noise away and no truth.
+
+    Args:      k: draws per image, at least 2.
+    Returns:   loss: -L. It is not the ELBO, and is not logged as one.
+    Reference: Mnih and Rezende, 2016, eqs. 10 to 12, arXiv 1602.06725.
+    """
+    _, log_joint, log_q = importance_sample_fixed(model, x, k)
+    log_w = log_joint - log_q  # (k, B)
+    bound = log_mean_exp(log_w, 0)
+    with torch.no_grad():
+        signal = bound - bounds_without_each(log_w)
+    return {"loss": with_gradient_of(-bound - (signal * log_q).sum(0), -bound)}
+
+
+def bounds_without_each(log_w: Tensor) -> Tensor:
+    """The k-draw bound with each log-weight in turn replaced by the mean of the others.
+
+    Args:      log_w: shape (k, B), k at least 2.
+    Returns:   shape (k, B), nats; row i does not depend on row i of `log_w`.
+    Example:
+        >>> bounds_without_each(torch.tensor([[5.0], [2.0]]))
+        tensor([[2.],
+                [5.]])
+    """
+    k = len(log_w)
+    if k < 2:
+        raise InputError("vimco compares draws with each other: give at least 2 per image")
+    others = (log_w.sum(0) - log_w) / (k - 1)
+    itself = torch.eye(k, dtype=torch.bool, device=log_w.device)[:, :, None]
+    return log_mean_exp(torch.where(itself, others[:, None], log_w), 1)  # (k, k, B), row i in place i replaced
+
+
+def wake_sleep(model: HelmholtzMachine, x: Tensor, k: int = 5, phase: str = "wake") -> dict[str, Tensor]:
+    """Reweighted wake-sleep: p climbs the k-draw bound, q nears the posterior from the other side, KL(p || q).
+
+        p:             sum_i w_i / (sum_j w_j) grad log p(x, z_i)
+        q, wake:       sum_i w_i / (sum_j w_j) grad log q(z_i | x)
+        q, sleep:      grad log q(z' | x'),  (x', z') ~ p
+
+    Self-normalised weights make the first two biased by O(1/k); the sleep gradient is unbiased, of images the
+    model dreams. With k = 1 and sleep it is the wake-sleep algorithm itself.
+
+    Args:      k: draws per image. phase: what q learns from: wake, sleep, or both (their mean).
+    Returns:   loss: the negative k-draw bound; its gradient is the above, which is that of no single function.
+    Reference: Bornschein and Bengio, 2015, eqs. 6 to 9, arXiv 1406.2751; Hinton et al., 1995.
+    """
+    _, log_joint, log_q = importance_sample_fixed(model, x, k)
+    log_w = (log_joint - log_q).detach()
+    shares = log_w.softmax(0)
+    lessons = [(shares * log_q).sum(0)] if phase != "sleep" else []
+    if phase != "wake":
+        dreamt, behind = model.sample_joint(len(x))
+        lessons.append(model.posterior(dreamt).log_prob(behind))
+    surrogate = -(shares * log_joint).sum(0) - torch.stack(lessons).mean(0)
+    return {"loss": with_gradient_of(surrogate, -log_mean_exp(log_w, 0))}
+
+
+class ScoreFunction(nn.Module):
+    """Negative ELBO of one draw, with the score function's gradient for q and two baselines against its noise.
+
+        p:   grad log p(x, z)
+        q:   ((log w - c) / s - B(x)) grad log q(z | x)
+
+    c and s are the running mean and standard deviation (at least 1) of log w over earlier batches, B a small network
+    that learns to predict the rest by least squares. None depends on z, so what they take away is zero in
+    expectation: q's gradient is that of the ELBO divided by s.
+
+    Args:      model: says the shape and number format of x. hidden: width of the baseline's layer.
+               memory: share of the running mean and variance that each batch keeps.
+    Deviation: one signal for all layers of latents, not one per layer; c and s are of earlier batches only, so
+               that not even they depend on z; B predicts on the scale of s.
+    Reference: Mnih and Gregor, 2014, algorithm 1, arXiv 1402.0030.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    begun: Tensor
+
+    def __init__(self, model: LatentModel, hidden: int = 100, memory: float = 0.8) -> None:
+        super().__init__()
+        with seeded_noise(0):  # whatever else is drawn stays as it is
+            self.baseline = Centred(MLP(model.event_shape, [hidden], [1], "tanh"))
+        self.memory = memory
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("begun", torch.zeros(()))
+        self.to(model.dtype)
+
+    def forward(self, model: LatentModel, x: Tensor) -> dict[str, Tensor]:
+        _, log_joint, log_q = (part[0] for part in importance_sample_fixed(model, x, 1))
+        log_w = (log_joint - log_q).detach()
+        signal = (log_w - self.mean) / self.variance.sqrt().clamp_min(1)
+        # the first batch only measures: without c its signal would be hundreds of nats
+        error = self.begun * (signal - self.baseline(x).squeeze(-1))
+        surrogate = -log_joint - error.detach() * log_q + 0.5 * error.square()
+        if self.training:
+            self._remember(log_w)
+        return {"loss": with_gradient_of(surrogate, -log_w), "negative_elbo": -log_w}
+
+    @torch.no_grad()
+    def _remember(self, log_w: Tensor) -> None:
+        new = 1 - self.memory * self.begun
+        self.mean = self.mean.lerp(log_w.mean().to(self.mean), new)
+        self.variance = self.variance.lerp(log_w.var(correction=0).to(self.variance), new)
+        self.begun = torch.ones_like(self.begun)

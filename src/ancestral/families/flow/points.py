@@ -1,0 +1,150 @@
+"""Normalizing flows of real vectors: exact densities of points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import InputError
+from ancestral.core.serialization import registered
+from ancestral.distributions.bijections import (
+    ActNorm,
+    Bijection,
+    Chain,
+    FlowDistribution,
+    InvertibleConv1x1,
+    Permutation,
+)
+from ancestral.distributions.conditional import diagonal_gaussian
+from ancestral.distributions.couplings import MaskedAutoregressive
+from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.families.flow.images import build_image_flow
+from ancestral.families.flow.layers import build_coupling
+from ancestral.families.flow.settings import FlowSettings
+from ancestral.models.base import ExactModel, Model
+from ancestral.models.completion import filled, given_only
+from ancestral.networks.masked_flow import MaskedMLP
+from ancestral.networks.mlp import MLP
+
+POOL, NEAR = 1000, 20  # draws among which a completion starts, and how many of the nearest ones it may start at
+STEP_SIZES = (-2.0, 0.5)  # of its steps, in spreads of the model, as powers of ten
+
+
+@registered
+class NormalizingFlow(ExactModel):
+    """p(x) = N(f(x); 0, scale^2 I) |det df/dx| over real vectors; with affine couplings it is RealNVP.
+
+    Args:      bijection: f, from data to latent. event_shape: (D,). base_scale: standard deviation of the base.
+    Reference: Rezende and Mohamed, 2015, arXiv 1505.05770; Dinh et al., 2017, arXiv 1605.08803.
+    Example:
+        >>> model = build_flow(FlowSettings(layers="affine"), (2,), levels=0, space="points")
+        >>> model.log_prob(torch.zeros(3, 2))
+        tensor([-1.8379, -1.8379, -1.8379], grad_fn=<ViewBackward0>)
+    """
+
+    spaces = ("points",)
+    levels = None
+    completion: ClassVar[str] = "approximate: a Metropolis chain, exact after enough sweeps"
+    inference: ClassVar[str] = "exact: z = f(x)"
+    log_variance: Tensor
+
+    def __init__(self, bijection: Bijection, event_shape: Sequence[int], base_scale: float = 1.0) -> None:
+        super().__init__()
+        self.bijection, self.event_shape = bijection, tuple(event_shape)
+        log_variance = 2 * torch.tensor(base_scale).log()
+        self.register_buffer("log_variance", log_variance.expand(self.event_shape), persistent=False)
+
+    def distribution(self) -> FlowDistribution:
+        """p(x) as a `torch.distributions.Distribution` over one vector."""
+        base = diagonal_gaussian(torch.zeros_like(self.log_variance), self.log_variance, len(self.event_shape))
+        return FlowDistribution(base, self.bijection)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact, of a density. x: (B, D); returns (B,), nats."""
+        return self.distribution().log_prob(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """z = f(x), shape (B, D): the one latent that makes x."""
+        return self.bijection(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        """x = f^-1(z), shape (B, D): `encode` undone."""
+        return self.bijection.inverse(z)[0]
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, sweeps: int = 300) -> Tensor:
+        """Missing coordinates by a Metropolis chain for each point, whose limit is p(missing | observed) exactly.
+
+        Each starts at one of the draws of the model that come nearest the observed coordinates, and proposes steps
+        of all sizes, so that it crosses gaps as well as it follows ridges.
+
+        Args:      x, observed: shape (B, D), observed boolean. sweeps: proposals of a chain.
+        Raises:    InputError: as `given_only`.
+        """
+        given, pool = given_only(self, x, observed), self.sample(POOL)
+        distance = torch.where(observed[:, None], given[:, None] - pool, 0).square().sum(2)  # (B, POOL)
+        near = distance.topk(NEAR, 1, largest=False).indices
+        start = near.gather(1, torch.randint(NEAR, (len(x), 1), device=x.device))[:, 0]
+        now, spread = filled(given, observed, pool[start]), pool.std(0)
+        log_p = self.log_prob(now)
+        for _ in range(sweeps):
+            size = spread * 10 ** torch.empty_like(now[:, :1]).uniform_(*STEP_SIZES)
+            proposed = filled(now, observed, now + size * torch.randn_like(now))
+            log_p_proposed = self.log_prob(proposed)
+            accepted = torch.rand_like(log_p).log() < log_p_proposed - log_p
+            now = torch.where(accepted[:, None], proposed, now)
+            log_p = torch.where(accepted, log_p_proposed, log_p)
+        return filled(x, observed, now)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        return self.distribution().sample((n,))
+
+
+def vector_bijection(settings: FlowSettings, features: int) -> Chain:
+    """The layers the settings name, for vectors of so many dimensions; untrained couplings are the identity.
+
+    Raises:    InputError: couplings of a single dimension, which has no other part to depend on.
+    """
+    if features < 2 and settings.layers != "maf":
+        raise InputError("a coupling needs at least 2 dimensions: --layers maf takes one")
+    steps: list[Bijection] = []
+    for i in range(settings.depth):
+        if settings.actnorm:
+            steps.append(ActNorm(features))
+        steps.append(_layer(settings, features, flip=i % 2 == 1))
+        if i < settings.depth - 1:
+            steps += _mixing(settings, features, seed=i)
+    return Chain(steps)
+
+
+def _layer(settings: FlowSettings, features: int, flip: bool) -> Bijection:
+    hidden = list(settings.hidden)
+    if settings.layers == "maf":
+        return MaskedAutoregressive(MaskedMLP(features, hidden, activation=settings.activation), features)
+    return build_coupling(
+        settings, features, flip, lambda inputs, outputs: MLP([inputs], hidden, [outputs], settings.activation)
+    )
+
+
+def _mixing(settings: FlowSettings, features: int, seed: int) -> list[Bijection]:
+    if settings.mixing == "linear":
+        return [InvertibleConv1x1(features, seed)]
+    if settings.mixing == "permute":
+        return [Permutation(features, seed)]
+    return [Permutation(features)] if settings.layers == "maf" else []
+
+
+def build_flow(settings: FlowSettings, event_shape: tuple[int, ...], levels: int, space: str) -> Model:
+    """The flow that the command line's flags describe.
+
+    Raises:    InputError: pixels that are neither points nor whole levels, or of a shape that cannot be.
+    """
+    if space == "points":
+        return NormalizingFlow(vector_bijection(settings, *event_shape), list(event_shape), settings.base_scale)
+    if space in ("levels", *BINARY_SPACES):
+        return build_image_flow(settings, event_shape, levels, space)
+    raise InputError(f"a flow is for points or for pixels of whole levels, not {space}: --pixels levels, say")

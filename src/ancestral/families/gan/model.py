@@ -1,0 +1,162 @@
+"""Generative adversarial network: a generator and its prior. Its critic belongs to the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from ancestral.core.errors import InputError
+from ancestral.core.random import seed_for
+from ancestral.core.serialization import registered
+from ancestral.families.gan.settings import GANSettings
+from ancestral.models.base import ImplicitModel
+from ancestral.models.completion import filled, fit_latents, given_only, misfit_energy, nearest_image
+from ancestral.networks.conv import ConvDecoder
+from ancestral.networks.mlp import MLP
+
+ACTIVATION = "leaky-relu-0.2"
+STARTS, STEPS, RATE = 8, 200, 0.1  # of the search for latents behind observed pixels
+POOL, NEAR = 1000, 4  # draws among which the search for the code of a whole image starts, and at how many of them
+FIRST, LAST = 30, 100  # its steps from all starts, and from the best of their ends
+
+
+@registered
+class GAN(ImplicitModel):
+    """x = G(z) for z ~ N(0, I): images can be drawn, but no formula says how probable one is.
+
+    A conditional GAN draws x = G(z, y) for a class y, every class as often as the others where none is asked
+    for. What enters the generator is called a code: z, and after it y as a one-hot vector.
+
+    Args:      generator: codes (B, M + classes) to (B, *event_shape): through (1 + tanh) / 2 these are images,
+               or they are points of the plane as they are. latents: M. event_shape: of one x. classes: of y,
+               or 0.
+    Reference: Goodfellow et al., 2014, arXiv 1406.2661; Mirza and Osindero, 2014, arXiv 1411.1784.
+    Example:
+        >>> model = build_gan(GANSettings(), (1, 28, 28), levels=256, space="unit")
+        >>> model.sample(3).shape
+        torch.Size([3, 1, 28, 28])
+    """
+
+    levels = None
+    completion: ClassVar[str] = "approximate: images from the latents that come nearest the observed pixels"
+    inference: ClassVar[str] = "approximate: found by optimisation, the best of several starts"
+    origin: Tensor
+
+    def __init__(self, generator: nn.Module, latents: int, event_shape: Sequence[int], classes: int = 0) -> None:
+        super().__init__()
+        self.generator, self.latents, self.classes = generator, latents, classes
+        self.event_shape = tuple(event_shape)
+        self.draws_images = len(self.event_shape) == 3
+        self.spaces = ("unit",) if self.draws_images else ("points",)
+        self.register_buffer("origin", torch.zeros(latents), persistent=False)
+
+    def codes(self, n: int, labels: Tensor | None = None) -> Tensor:
+        """`n` draws of what enters the generator, shape (n, M + classes).
+
+        Args:      labels: classes of the conditional GAN, shape (n,); None draws them.
+        Raises:    InputError: classes asked of a GAN that knows none, or others than it knows.
+        """
+        z = torch.randn(n, self.latents, dtype=self.origin.dtype, device=self.origin.device)
+        if not self.classes:
+            if labels is not None:
+                raise InputError("this GAN knows no classes: train one with --classes")
+            return z
+        return self._of_class(z, torch.randint(self.classes, (n,), device=z.device) if labels is None else labels)
+
+    def _of_class(self, z: Tensor, labels: Tensor) -> Tensor:
+        return torch.cat([z, one_hot(labels, self.classes).to(z)], 1)
+
+    def to_pixels(self, raw: Tensor) -> Tensor:
+        """What the generator's last layer gives, as pixels in [0, 1]; points stay what they are."""
+        return (1 + raw.tanh()) / 2 if self.draws_images else raw
+
+    def decode(self, z: Tensor) -> Tensor:
+        """G(z). z: codes, shape (B, M + classes); returns (B, *event_shape)."""
+        return self.to_pixels(self.generator(z))
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        return self.decode(self.codes(n))
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, starts: int = STARTS, steps: int = STEPS) -> Tensor:
+        """Missing pixels of G(z) for a z whose image comes near the observed ones, see `nearest_image`: no
+        distribution is drawn from. Each start has its class.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean. starts: draws of z for each image.
+        Raises:    InputError: as `given_only`.
+        Deviation: the prior on z in place of the critic, which is no part of the model.
+        Reference: Yeh et al., 2017, section 3, arXiv 1607.07539.
+        """
+        given = given_only(self, x, observed)
+        codes = self.codes(starts * len(x)).unflatten(0, (starts, -1))  # (starts, B, M + classes)
+        z, classes = codes.split([self.latents, self.classes], -1)
+        return filled(x, observed, nearest_image(self._images(classes), z, given, observed, steps, RATE))
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """Codes whose images come near x, shape (B, M + classes): the lowest `misfit_energy` of several searches.
+
+        They start at those of many draws, always the same, that come nearest x, and keep their classes; all go some
+        steps, and the best goes on. An image that G cannot draw has a code as well: that of one it can.
+
+        Reference: Creswell and Bharath, 2016, algorithm 1, arXiv 1611.05644; Lipton and Tripathi, 2017,
+                   arXiv 1702.04782.
+        """
+        x, whole = x.to(self.dtype), torch.ones((), dtype=torch.bool, device=x.device)
+        noise = torch.Generator().manual_seed(seed_for("encode"))
+        pool = torch.randn(POOL, self.latents, generator=noise).to(self.origin)
+        if self.classes:  # each as often as the others
+            pool = self._of_class(pool, torch.arange(POOL, device=pool.device) % self.classes)
+        distances = torch.cdist(x.flatten(1), self.decode(pool).flatten(1))  # (B, POOL)
+        codes = pool[distances.topk(NEAR, 1, largest=False).indices.T]  # (NEAR, B, M + classes)
+        for steps in (FIRST, LAST):
+            z, classes = codes.split([self.latents, self.classes], -1)
+            energy = misfit_energy(self._images(classes), x, whole)
+            z = fit_latents(energy, z, steps, RATE)
+            best = energy(z).argmin(0)
+            codes = torch.cat([z, classes], -1)[best, torch.arange(len(x), device=x.device)][None]
+        return codes[0]
+
+    def _images(self, classes: Tensor) -> Callable[[Tensor], Tensor]:
+        """G as a function of z alone, (S, B, M) to (S, B, *event_shape). classes: shape (S, B, classes)."""
+        return lambda z: self.decode(torch.cat([z, classes], -1).flatten(0, 1)).unflatten(0, z.shape[:2])
+
+    @torch.no_grad()
+    def sample_classes(self, labels: Tensor) -> Tensor:
+        """One draw of each class named. labels: (n,), whole numbers; returns (n, *event_shape).
+
+        Raises:    InputError: the GAN is not conditional, or knows no such class.
+        """
+        if self.classes and not bool(((labels >= 0) & (labels < self.classes)).all()):
+            raise InputError(f"this GAN knows the classes 0 to {self.classes - 1}")
+        return self.decode(self.codes(len(labels), labels))
+
+
+def build_gan(settings: GANSettings, event_shape: tuple[int, ...], levels: int, space: str) -> GAN:
+    """The GAN that the command line's flags describe.
+
+    Raises:    InputError: pixels of whole levels, whose draws would have no gradient; convolutions of points.
+    """
+    if space not in ("unit", "points"):
+        raise InputError(f"a GAN draws real numbers, not {space} pixels: leave --pixels out, or take --pixels unit")
+    code = [settings.latents + settings.classes]
+    if settings.network == "mlp":
+        generator: nn.Module = MLP(code, list(settings.hidden), list(event_shape), ACTIVATION, dropout=settings.dropout)
+    elif space == "points":
+        raise InputError("points of the plane have no neighbours to convolve: leave --network cnn out")
+    else:
+        strides = [2] * len(settings.channels)
+        generator = ConvDecoder(
+            code,
+            list(settings.channels),
+            strides,
+            list(event_shape),
+            ACTIVATION,
+            batch_norm=settings.batch_norm,
+        )
+    return GAN(generator, settings.latents, list(event_shape), settings.classes)

@@ -1,0 +1,226 @@
+"""The adversarial step: a generator learns from a critic that learns to tell its images from real ones."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.functional import relu, softplus
+from torch.nn.utils import get_total_norm
+from torch.nn.utils.parametrizations import spectral_norm
+
+from ancestral.core.errors import TrainingDiverged
+from ancestral.data.pixels import Batch
+from ancestral.families.gan.model import ACTIVATION, GAN
+from ancestral.families.gan.settings import GANSettings
+from ancestral.networks.conv import ConvEncoder
+from ancestral.networks.mlp import MLP
+from ancestral.settings.training import TrainingSettings
+from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
+from ancestral.training.objectives import Terms
+from ancestral.training.steps import build_optimizer, set_learning_rate
+
+R1_EVERY = 16  # updates; so seldom it costs little and does as well (Karras et al., 2020, section 3.1)
+AVERAGE_WARMUP = 10  # updates; the average must not remember the untrained generator for thousands
+
+
+class AdversarialLoss(NamedTuple):
+    """What the two players minimise, as functions of the critic's scores; each returns shape (B,).
+
+    critic: of scores of real and of generated images. generator: of scores of generated images.
+    judges: whether sigmoid(score) is the critic's probability that an image is real.
+    """
+
+    critic: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    judges: bool
+
+
+def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
+    """-log D(x) - log(1 - D(G(z))) for D = sigmoid(score): minus the value of the game, nats."""
+    return softplus(-real) + softplus(fake)
+
+
+LOSSES: dict[str, AdversarialLoss] = {
+    # Goodfellow et al., 2014, section 3: -log D(G(z)), whose gradient does not vanish where the critic wins
+    "non-saturating": AdversarialLoss(cross_entropy, lambda fake: softplus(-fake), True),
+    # the same paper, eq. 1: log(1 - D(G(z)))
+    "saturating": AdversarialLoss(cross_entropy, lambda fake: -softplus(fake), True),
+    # Lim and Ye, 2017, arXiv 1705.02894
+    "hinge": AdversarialLoss(lambda real, fake: relu(1 - real) + relu(1 + fake), lambda fake: -fake, False),
+    # Arjovsky et al., 2017, arXiv 1701.07875
+    "wasserstein": AdversarialLoss(lambda real, fake: fake - real, lambda fake: -fake, False),
+}
+
+
+class Critic(nn.Module):
+    """The score of an image, higher for what looks real; of a conditional GAN, as an image of its class.
+
+    Args:      network: pixels in [-1, 1], or points, to one score, or to one for each class.
+               of_images: pixels come in [0, 1].
+    Reference: the score of a class is that of Miyato and Koyama, 2018, eq. 3, arXiv 1802.05637, its
+               unconditional part absorbed by the weights of the classes.
+    """
+
+    def __init__(self, network: nn.Module, of_images: bool) -> None:
+        super().__init__()
+        self.network, self.of_images = network, of_images
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Scores, shape (B,). labels: (B,), for a conditional GAN."""
+        scores = self.network(2 * x - 1 if self.of_images else x)
+        return scores[:, 0] if labels is None else scores.gather(1, labels[:, None])[:, 0]
+
+
+def build_critic(settings: GANSettings, event_shape: Sequence[int]) -> Critic:
+    """The critic that the command line's flags describe."""
+    shape, outputs, hidden = list(event_shape), [max(1, settings.classes)], list(settings.critic_hidden)
+    dropout = settings.critic_dropout
+    if settings.network == "mlp":
+        network: nn.Module = MLP(shape, hidden, outputs, ACTIVATION, dropout=dropout)
+    else:
+        channels = list(settings.critic_channels)
+        strides = [2] * len(channels)
+        network = ConvEncoder(shape, channels, strides, outputs, ACTIVATION, dropout=dropout)
+    if settings.spectral_norm:
+        for layer in list(network.modules()):
+            if isinstance(layer, (nn.Linear, nn.Conv2d)):
+                spectral_norm(layer)
+    return Critic(network, of_images=len(event_shape) == 3)
+
+
+def gradient_norms(critic: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
+    """|| d score / dx || at each x, shape (B,), itself differentiable in the critic's weights."""
+    x = x.detach().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
+    return gradient.flatten(1).norm(dim=1)
+
+
+def r1_penalty(critic: Callable[..., Tensor], real: Tensor, labels: Tensor | None) -> Tensor:
+    """1/2 || d score / dx ||^2 at real images, shape (B,).
+
+    Reference: Mescheder et al., 2018, eq. 9, arXiv 1801.04406.
+    """
+    return 0.5 * gradient_norms(critic, real, labels).square()
+
+
+def gradient_penalty(critic: Callable[..., Tensor], real: Tensor, fake: Tensor, labels: Tensor | None) -> Tensor:
+    """(|| d score / dx || - 1)^2 at a random point between each real image and a generated one, shape (B,).
+
+    Reference: Gulrajani et al., 2017, eq. 3, arXiv 1704.00028.
+    """
+    weight = torch.rand(len(real), *[1] * (real.dim() - 1), dtype=real.dtype, device=real.device)
+    return (gradient_norms(critic, torch.lerp(real, fake, weight), labels) - 1).square()
+
+
+class AdversarialStep:
+    """One update of the critic and, every `critic_steps`-th time, one of the generator.
+
+    Terms:     loss: the generator's. critic_loss: without penalties. real_score, fake_score: the critic's.
+               For losses with probabilities: real_prob D(x), fake_prob D(G(z)), and value,
+               log D(x) + log(1 - D(G(z))), which is -2 log 2 where neither player wins.
+               generator_gradient, critic_gradient: norms of the gradients of the mean losses.
+    Args:      model: moved to the device in place; with `settings.average` it is the moving average of the
+               generator that trains. critic: as the model. total_steps: of the whole run.
+    Reference: Goodfellow et al., 2014, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        model: GAN,
+        critic: Critic,
+        settings: GANSettings,
+        training: TrainingSettings,
+        total_steps: int,
+    ) -> None:
+        self.fabric, self.settings, self.training, self.total_steps = fabric, settings, training, total_steps
+        self.model = model
+        self.trained = copy.deepcopy(model) if settings.average else model
+        self.critic_module = critic.to(fabric.device)
+        generator = self.trained.generator
+        self.generator, self.generator_optimizer = fabric.setup(generator, build_optimizer(generator, training))
+        self.critic, self.critic_optimizer = fabric.setup(critic, build_optimizer(critic, training))
+        self.loss = LOSSES[settings.loss]
+        # of the generator's last update, which are logged again while only the critic moves
+        self.last = {name: torch.zeros((), device=fabric.device) for name in ("loss", "generator_gradient")}
+        self._look_at_once = fabric.device.type == "cpu"
+
+    def __call__(self, batch: Batch, step: int) -> Terms:
+        for optimizer in (self.generator_optimizer, self.critic_optimizer):
+            set_learning_rate(optimizer, step, self.total_steps, self.training)
+        x, labels = batch.x, batch.labels if self.settings.classes else None
+        fake = self.trained.to_pixels(self.generator(self.trained.codes(len(x), labels)))
+        terms = self._update_critic(x, fake.detach(), labels, step)
+        if (step + 1) % self.settings.critic_steps == 0:
+            self._update_generator(fake, labels, step)
+            if self.settings.average:
+                self._average(step)
+        everywhere = {name: value.expand(len(x)) for name, value in self.last.items()}
+        return {"loss": everywhere.pop("loss"), **terms, **everywhere}
+
+    def _update_critic(self, real: Tensor, fake: Tensor, labels: Tensor | None, step: int) -> Terms:
+        both = None if labels is None else labels.repeat(2)
+        real_score, fake_score = self.critic(torch.cat([real, fake]), both).chunk(2)
+        critic_loss = self.loss.critic(real_score, fake_score)
+        total = critic_loss
+        plain = self.critic_module  # gradients of gradients are taken in full precision
+        if self.settings.r1 and step % R1_EVERY == 0:
+            total = total + R1_EVERY * self.settings.r1 * r1_penalty(plain, real, labels)
+        if self.settings.loss == "wasserstein" and self.settings.gradient_penalty:
+            total = total + self.settings.gradient_penalty * gradient_penalty(plain, real, fake, labels)
+        norm = self._descend(total.mean(), self.critic, self.critic_optimizer, step)
+        terms = {"critic_loss": critic_loss, "real_score": real_score, "fake_score": fake_score}
+        if self.loss.judges:
+            terms |= {"real_prob": real_score.sigmoid(), "fake_prob": fake_score.sigmoid(), "value": -critic_loss}
+        return {name: term.detach() for name, term in terms.items()} | {"critic_gradient": norm.expand(len(real))}
+
+    def _update_generator(self, fake: Tensor, labels: Tensor | None, step: int) -> None:
+        self.critic.requires_grad_(False)  # its weights' gradients are a third of the work, and not wanted here
+        loss = self.loss.generator(self.critic(fake, labels)).mean()
+        norm = self._descend(loss, self.generator, self.generator_optimizer, step)
+        self.critic.requires_grad_(True)
+        self.last = {"loss": loss.detach(), "generator_gradient": norm}
+
+    def _descend(self, loss: Tensor, module: Any, optimizer: Any, step: int) -> Tensor:
+        """Move one player down its loss; returns the norm of the gradient, before clipping."""
+        if self._look_at_once and not math.isfinite(loss.item()):
+            raise TrainingDiverged(f"a loss of the game is {loss.item()} at step {step + 1}")
+        optimizer.zero_grad()
+        self.fabric.backward(loss)
+        norm = get_total_norm([weight.grad for weight in module.parameters() if weight.grad is not None])
+        if self.training.clip_norm is not None:
+            self.fabric.clip_gradients(module, optimizer, max_norm=self.training.clip_norm)
+        optimizer.step()
+        return norm.detach()
+
+    @torch.no_grad()
+    def _average(self, step: int) -> None:
+        """Move the model a little towards the generator that trains; statistics of its batches are copied."""
+        weight = max(1 - self.settings.average, AVERAGE_WARMUP / (AVERAGE_WARMUP + step))
+        for average, newest in zip(self.model.parameters(), self.trained.parameters(), strict=True):
+            average.lerp_(newest, weight)
+        for average, newest in zip(self.model.buffers(), self.trained.buffers(), strict=True):
+            average.copy_(newest)
+
+    def end_epoch(self) -> None:
+        pass
+
+    def state(self) -> dict[str, Tensor]:
+        tensors = with_prefix("critic", self.critic_module.state_dict()) | with_prefix("last", self.last)
+        tensors |= with_prefix("critic_optimizer", optimizer_tensors(self.critic_optimizer))
+        tensors |= with_prefix("generator_optimizer", optimizer_tensors(self.generator_optimizer))
+        return tensors | (with_prefix("trained", self.trained.state_dict()) if self.settings.average else {})
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self.critic_module.load_state_dict(under_prefix("critic", tensors))
+        restore_optimizer(self.critic_optimizer, under_prefix("critic_optimizer", tensors))
+        restore_optimizer(self.generator_optimizer, under_prefix("generator_optimizer", tensors))
+        if self.settings.average:
+            self.trained.load_state_dict(under_prefix("trained", tensors))
+        self.last = {name: tensor.to(self.fabric.device) for name, tensor in under_prefix("last", tensors).items()}

@@ -1,0 +1,55 @@
+"""Expectation-maximisation for the mixture of Bernoullis."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import TrainingDiverged
+from ancestral.data.pixels import Batch
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.training.objectives import Terms
+
+
+class EMStep:
+    """Expectation-maximisation for the mixture: each batch adds to the counts, the epoch's end sets the parameters.
+
+        n_k = sum_n r_nk,   p_kd = (sum_n r_nk x_nd + a) / (n_k + 2 a),   p(Z = k) = (n_k + a) / (N + K a)
+
+    With a > 0 it climbs the posterior under a Beta(1 + a, 1 + a) prior on each p_kd, so that no pixel ever
+    becomes impossible; the log-likelihood plus that prior's log-density never falls from one epoch to the next.
+
+    Args:      smoothing: a, in pseudo-counts.
+    Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
+    """
+
+    def __init__(self, model: MixtureOfBernoullis, smoothing: float) -> None:
+        self.model, self.smoothing = model, smoothing
+        self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
+        self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, step: int) -> Terms:
+        joint = self.model.joint(batch.x)
+        log_prob = joint.logsumexp(1)
+        if not torch.isfinite(log_prob).all():
+            raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
+        responsibilities = (joint - log_prob[:, None]).exp()
+        self.counts += responsibilities.sum(0)
+        self.sums += responsibilities.T @ batch.x.flatten(1)
+        return {"loss": -log_prob}
+
+    def end_epoch(self) -> None:
+        a = self.smoothing
+        pixels = (self.sums + a) / (self.counts + 2 * a)[:, None]
+        components = (self.counts + a) / (self.counts + a).sum()
+        self.model.set_probabilities(components, pixels)
+        self.counts.zero_()
+        self.sums.zero_()
+
+    def state(self) -> dict[str, Tensor]:
+        return {"counts": self.counts, "sums": self.sums}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self.counts.copy_(tensors["counts"])
+        self.sums.copy_(tensors["sums"])

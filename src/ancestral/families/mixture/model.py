@@ -1,0 +1,148 @@
+"""Mixture of Bernoullis: binary pixels, independent given a categorical latent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical
+from torch.nn import functional as F
+
+from ancestral.core.errors import InputError
+from ancestral.core.serialization import registered
+from ancestral.distributions.pixels import BINARY_SPACES, are_levels
+from ancestral.families.mixture.settings import MixtureSettings
+from ancestral.models.base import ExactModel, as_images
+from ancestral.models.completion import filled, given_only
+
+
+@registered
+class MixtureOfBernoullis(ExactModel):
+    """p(x) = sum_k p(Z = k) prod_d Bernoulli(x_d; sigmoid(w_kd + c_d)), with p(Z) = softmax(b).
+
+    With l_kd = w_kd + c_d, log p(x | k) = x . l_k - sum_d softplus(l_kd): one matrix product for all
+    images and components.
+
+    Args:      event_shape: shape of an image, D pixels in all. components: K.
+               weight_scale: standard deviation of the initial w.
+    Reference: `uva2018`; Bishop, 2006, section 9.3.3.
+    Example:
+        >>> model = MixtureOfBernoullis([1, 8, 8], components=5)
+        >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3])
+    """
+
+    spaces = BINARY_SPACES
+    levels = 2
+    completion: ClassVar[str] = "exact"
+    inference: ClassVar[str] = "exact: responsibilities p(Z = k | x)"
+
+    def __init__(self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01) -> None:
+        super().__init__()
+        if components < 1:
+            raise InputError(f"a mixture needs at least 1 component, not {components}")
+        self.event_shape = tuple(event_shape)
+        pixels = math.prod(event_shape)
+        self.b = nn.Parameter(torch.zeros(components))
+        self.w = nn.Parameter(weight_scale * torch.randn(components, pixels))
+        self.c = nn.Parameter(torch.zeros(pixels))
+
+    @property
+    def logits(self) -> Tensor:
+        """l_kd, shape (K, D)."""
+        return self.w + self.c
+
+    @property
+    def component_images(self) -> Tensor:
+        """p(X = 1 | Z = k), shape (K, *event_shape)."""
+        return as_images(self.logits.sigmoid(), self.event_shape)
+
+    @property
+    def component_probs(self) -> Tensor:
+        """p(Z), shape (K,)."""
+        return self.b.softmax(0)
+
+    def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(x, Z = k), shape (B, K), nats; of the observed pixels alone where there is a mask of shape (B, D)."""
+        logits, rows = self.logits, x.flatten(1)
+        off = F.softplus(logits, threshold=40)
+        if observed is None:
+            return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
+        seen = observed.to(rows)
+        return self.b.log_softmax(0) + (seen * rows) @ logits.T - seen @ off.T
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact. x: (B, *event_shape), zeros and ones; returns (B,), nats.
+
+        Raises:    ValueError, while not training, for pixels that are neither 0 nor 1.
+        """
+        if not self.training and not are_levels(x, 2):
+            raise InputError(
+                "a mixture of Bernoullis gives a probability to binary pixels only: found others than 0, 1"
+            )
+        return self.joint(x).logsumexp(1)
+
+    def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""
+        given = given_only(self, x, observed)
+        return self.log_prob(x) - self.joint(given, observed.flatten(1)).logsumexp(1)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Missing pixels from p(missing | observed): k ~ p(Z | observed), then each pixel from its Bernoulli.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        joint = self.joint(given_only(self, x, observed), observed.flatten(1))
+        k = Categorical(logits=joint, validate_args=False).sample()
+        return filled(x, observed, torch.bernoulli(self.component_images[k]))
+
+    def posterior(self, x: Tensor) -> Categorical:
+        """p(Z | x), exact, batch shape (B,)."""
+        return Categorical(logits=self.joint(x), validate_args=False)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Responsibilities p(Z = k | x), shape (B, K)."""
+        return self.joint(x).softmax(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | p(Z)] for probabilities z of the components, shape (B, K); returns (B, *event_shape)."""
+        return as_images(z @ self.logits.sigmoid(), self.event_shape)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        return torch.bernoulli(self.sample_mean(n))
+
+    @torch.no_grad()
+    def sample_mean(self, n: int) -> Tensor:
+        k = torch.multinomial(self.component_probs, n, replacement=True)
+        return self.component_images[k]
+
+    @torch.no_grad()
+    def set_probabilities(self, component_probs: Tensor, pixel_probs: Tensor) -> None:
+        """Make p(Z) and p(X = 1 | Z) what is given: shapes (K,) and (K, D), strictly between 0 and 1.
+
+        The shared c takes the mean logit, as in the gradient-trained parameters.
+        """
+        logits = pixel_probs.logit()
+        self.b.copy_(component_probs.log())
+        self.c.copy_(logits.mean(0))
+        self.w.copy_(logits - self.c)
+
+
+def build_mixture(
+    settings: MixtureSettings, event_shape: tuple[int, ...], levels: int, space: str
+) -> MixtureOfBernoullis:
+    """The mixture that the command line's flags describe.
+
+    The coursework's small initial weights let the gradient break the symmetry between components slowly;
+    expectation-maximisation needs components that differ from the start.
+    """
+    if space not in MixtureOfBernoullis.spaces:
+        raise InputError(f"a mixture of Bernoullis needs binary pixels, not {space}: --pixels threshold, say")
+    scale = 0.01 if settings.method == "gradient" else 0.5
+    return MixtureOfBernoullis(list(event_shape), settings.components, scale)

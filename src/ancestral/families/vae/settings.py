@@ -1,0 +1,79 @@
+"""Flags of the models that code images into latents: the VAE and the plain autoencoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ancestral.core.errors import InputError
+from ancestral.settings.checks import check_choices, check_numbers, shown
+from ancestral.settings.family import FamilySettings
+
+
+@dataclass(frozen=True)
+class CodingSettings(FamilySettings):
+    """Encoder, decoder and pixel likelihood."""
+
+    latents: int = 20
+    """M, the dimension of z"""
+    network: Literal["mlp", "cnn"] = "mlp"
+    """kind of encoder and decoder"""
+    hidden: tuple[int, ...] = (512,)
+    """mlp: widths of the encoder's hidden layers; the decoder mirrors them"""
+    channels: tuple[int, ...] = (32, 32, 64, 64, 64)
+    """cnn: channels of the encoder's convolutions"""
+    strides: tuple[int, ...] = (2, 1, 2, 1, 2)
+    """cnn: strides of the encoder's convolutions"""
+    decoder_channels: tuple[int, ...] = ()
+    """cnn: channels that enter each layer of the decoder (default: the encoder's, reversed)"""
+    decoder_strides: tuple[int, ...] = ()
+    """cnn: strides of the decoder's layers (default: the encoder's, reversed)"""
+    activation: Literal["relu", "leaky-relu", "gelu", "silu", "tanh"] = "relu"
+    """nonlinearity"""
+    glorot: bool = False
+    """Glorot-uniform initial weights instead of torch's default"""
+    likelihood: Literal["auto", "bernoulli", "categorical", "logistic", "gaussian"] = "auto"
+    """p(x | z); auto: bernoulli for binary pixels, categorical for levels, gaussian for unit"""
+    variance: float = 1.0
+    """gaussian: the variance, or its starting value"""
+    learn_variance: bool = False
+    """gaussian: fit the variance"""
+
+    def __post_init__(self) -> None:
+        check_choices(self)
+        check_numbers(self, "latents hidden channels strides decoder_channels decoder_strides", 1)
+        check_numbers(self, "variance", 0, above=True)
+        encoder = self.channels, self.strides
+        decoder = self.decoder_channels or self.channels, self.decoder_strides or self.strides
+        for side, (channels, strides) in {"": encoder, "decoder-": decoder}.items():
+            if self.network == "cnn" and len(channels) != len(strides):
+                raise InputError(f"--{side}channels {shown(channels)}: give one of --{side}strides for each")
+
+
+@dataclass(frozen=True)
+class VAESettings(CodingSettings):
+    """Variational autoencoder: a lower bound on the log-likelihood."""
+
+    prior: Literal["normal", "mixture", "vamp", "flow"] = "normal"
+    """p(z): standard normal, learned mixture of Gaussians, mixture of posteriors (VampPrior), or normalizing flow"""
+    components: int = 16
+    """mixture, vamp: number of components"""
+    objective: Literal["elbo", "iwae", "dreg"] = "elbo"
+    """what is maximised: the lower bound, the importance-weighted bound, or that with the doubly
+    reparameterised gradient"""
+    importance_samples: int = 5
+    """iwae, dreg: draws of z per image"""
+    beta: float = 1.0
+    """elbo: weight of the divergence in training (never in evaluation)"""
+    free_bits: float = 0.0
+    """elbo: nats per latent that the divergence may have for free in training"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_numbers(self, "components importance_samples", 1)
+        check_numbers(self, "beta free_bits", 0)
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings(CodingSettings):
+    """Plain autoencoder: no likelihood; the baseline a VAE is compared with."""

@@ -1,0 +1,117 @@
+"""Variational autoencoder: encoder x pixel likelihood x prior, in every combination."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ancestral.core.errors import InputError
+from ancestral.core.serialization import registered
+from ancestral.distributions.conditional import Conditional, DiagonalGaussian, kl_parts
+from ancestral.distributions.pixels import PixelLikelihood
+from ancestral.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
+from ancestral.families.coding import CodingModel, encoder_network, pixel_likelihood
+from ancestral.families.flow.points import vector_bijection
+from ancestral.families.flow.settings import FlowSettings
+from ancestral.families.vae.settings import VAESettings
+from ancestral.models.base import LatentModel
+from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
+
+
+@registered
+class VAE(CodingModel, LatentModel):
+    """p(x, z) = p(z) p(x | z) with q(z | x), trained on log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)).
+
+    Args:      encoder: pixels in [0, 1] to q(z | x). likelihood: z to p(x | z). prior: p(z).
+    Reference: Kingma and Welling, 2014, arXiv 1312.6114; Rezende et al., 2014, arXiv 1401.4082.
+    Example:
+        >>> model = build_vae(VAESettings(latents=2, hidden=(16,)), (1, 8, 8), levels=17, space="threshold")
+        >>> model.log_weights(torch.zeros(3, 1, 8, 8), k=5).shape
+        torch.Size([3, 5])
+    """
+
+    completion: ClassVar[str] = CHAIN
+    inference: ClassVar[str] = "approximate: means of the posterior q(z | x)"
+
+    def __init__(self, encoder: Conditional, likelihood: PixelLikelihood, prior: Conditional) -> None:
+        super().__init__()
+        self.encoder, self.likelihood, self.latent_prior = encoder, likelihood, prior
+        if isinstance(prior, VampPrior):
+            prior.use_encoder(encoder)
+
+    def prior(self) -> Distribution:
+        return self.latent_prior()
+
+    def posterior(self, x: Tensor) -> Distribution:
+        return self.encoder(self.likelihood.to_unit(x))
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        return self.likelihood(z).log_prob(x) + self.prior().log_prob(z)
+
+    def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x | z) for one z ~ q(z | x), shape (B,), and KL(q || p), shape (B, M) or (B, 1); nats.
+
+        Both are summed over what they sum over, pixels or latents, and averaged over nothing.
+        """
+        q = self.posterior(x)
+        z = q.rsample()
+        return self.likelihood(z).log_prob(x), kl_parts(q, self.prior(), z)
+
+    def elbo(self, x: Tensor) -> Tensor:
+        reconstruction, divergence = self.elbo_parts(x)
+        return reconstruction - divergence.sum(1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Posterior means E_q[z | x], shape (B, M)."""
+        return self.posterior(x).mean
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:
+        """Missing pixels by a chain per image, see `metropolis_within_gibbs`: approximate, exact in the limit of
+        many sweeps.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        return metropolis_within_gibbs(self, self.likelihood, x, observed, warming, sweeps)
+
+    @torch.no_grad()
+    def sample_joint(self, n: int) -> tuple[Tensor, Tensor]:
+        """`n` joint draws of p(x, z): images (n, *event_shape) and their latents (n, M)."""
+        z = self.prior().sample((n,))
+        return self.likelihood(z).sample(), z
+
+    def sample(self, n: int) -> Tensor:
+        """Ancestral sampling: z ~ p(z), then x ~ p(x | z)."""
+        return self.sample_joint(n)[0]
+
+    @torch.no_grad()
+    def sample_mean(self, n: int) -> Tensor:
+        return self.decode(self.prior().sample((n,)))
+
+
+def build_vae(settings: VAESettings, event_shape: tuple[int, ...], levels: int, space: str) -> VAE:
+    """The VAE that the command line's flags describe, for images of `event_shape` in a pixel space."""
+    encoder = DiagonalGaussian(encoder_network(settings, event_shape, 2 * settings.latents))
+    likelihood = pixel_likelihood(settings, event_shape, levels, space)
+    return VAE(encoder, likelihood, build_prior(settings, event_shape))
+
+
+def build_prior(settings: VAESettings, event_shape: tuple[int, ...]) -> Conditional:
+    """The prior named in the settings.
+
+    Raises:    InputError: an unknown name.
+    """
+    if settings.prior == "normal":
+        return StandardNormal(settings.latents)
+    if settings.prior == "mixture":
+        return MixturePrior(settings.latents, settings.components)
+    if settings.prior == "vamp":
+        return VampPrior(list(event_shape), settings.components)
+    if settings.prior == "flow":
+        layers = FlowSettings(layers="affine", mixing="permute", actnorm=False)
+        return FlowPrior(settings.latents, vector_bijection(layers, settings.latents))
+    raise InputError(f"unknown prior {settings.prior!r}: choose normal, mixture, vamp or flow")

@@ -1,0 +1,296 @@
+"""Troubles of trainings that minimise a meaningful loss: a negative log-likelihood, a bound, a distortion.
+
+Notation: v_0 is the reading before anything was learned, `best` the smallest and `end` the last median of three
+readings, G = v_0 - best what the training gained, s the noise of a reading (`Curve.noise`). Thresholds are shares
+of G, so that they mean the same for any data and pixel space. Each stands well clear of the fifty-odd healthy runs
+of every family that they were set with; the largest share seen there is given beside it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ancestral.health.curves import WINDOW, Case, Curve, Rule, Verdict, trailing_medians, words
+
+MIN_STEPS = 300
+"""updates before a model may be said not to learn: VAEs of small images use no latent at all until about the 120th"""
+MIN_READINGS = 8
+"""readings of a curve before its shape is judged"""
+MIN_HELD = 5
+"""held-out readings before their rise is judged"""
+MIN_SWINGS = 12
+"""held-out readings before their swings are judged: while the curve still bends, its bends look like swings"""
+CERTAIN = 5.0
+"""noise levels: of 10,000 readings with normal noise, not one is so far off"""
+
+LOST_WARNING, LOST_FAILURE = 0.1, 0.5
+"""divergence: share of the gain given back; healthy: 0.01"""
+WORSE = 0.1
+"""divergence: above the beginning by so much of its size, which is known from one batch only"""
+RISE = 0.03
+"""over-fitting: rise of the held-out curve as a share of the gain; healthy: 0.015"""
+SPIKE = 0.05
+"""spikes: height as a share of the gain; healthy: 0.04"""
+SPIKE_NOISE = 6.0
+"""spikes: height in noise levels"""
+SWING = 0.03
+"""oscillation: noise of the held-out curve as a share of the gain; healthy: 0.008. That curve is read on the same
+images with the same draws each time, so its noise is the weights' own wandering."""
+UNMOVED = 0.01
+"""learning rate too low: a gain below this share of the loss's size is none"""
+STRAIGHT = 0.7
+"""learning rate too low: a straight line falls by 1/4 of its whole fall in its last quarter; a curve that falls
+there by 0.7 of that is far from flat; healthy: 0.65, with a plateau, mostly below 0.3"""
+UNDIMINISHED = 0.025
+"""learning rate too low: share of the gain that a last quarter at a constant rate may still bring, where it brings
+`AS_BEFORE` of what the quarter before brought; healthy and done: 0.007. Where most is gained at once (by the mean
+image, say), a slow course after it is no straight line of the whole."""
+AS_BEFORE = 0.9
+ACTIVE = 0.01
+"""nats: a latent whose divergence, averaged over images, is below this carries nothing"""
+CALMER = "Lower --learning-rate, warm it up (--warmup-steps) or clip the gradient (--clip-norm)"
+"""advice against divergence and spikes"""
+FEW_ACTIVE = 0.1
+"""posterior collapse: share of active latents below which the others are worth a word"""
+
+
+def hardly_moved(case: Case) -> bool:
+    """Whether a training has learned next to nothing: after `MIN_STEPS` updates, on minibatches,
+
+    max(v_0, first readings) - end < max(CERTAIN s, UNMOVED |v_0|), and end no higher than that above v_0.
+    """
+    loss = case.loss
+    if case.step < MIN_STEPS or len(loss) < MIN_READINGS:
+        return False
+    least = max(CERTAIN * loss.noise, UNMOVED * abs(case.beginning))
+    highest = max(case.beginning, float(loss.smooth[WINDOW - 1]))
+    return highest - loss.end < least and loss.end - case.beginning < max(least, WORSE * abs(case.beginning))
+
+
+def too_low_a_rate(case: Case) -> Verdict | None:
+    """Learning rate too low: it hardly moved (a failure; see `hardly_moved`), or it ends far from flat (a warning):
+
+        level(q) - end > STRAIGHT / 4 (v_0 - end)  and  > CERTAIN s,
+
+    q where three quarters of the learning rate's sum are spent; or, at a constant rate, it falls on undiminished:
+
+        level(q) - end > AS_BEFORE (level(h) - level(q))  and  > UNDIMINISHED (v_0 - end)  and  > CERTAIN s,
+
+    h where half of it is. Judged on the held-out curve where it has `MIN_READINGS`, and only once the training is over.
+    """
+    facts = case.facts
+    if hardly_moved(case):
+        fall = case.beginning - case.loss.end
+        return Verdict(
+            "learning rate too low",
+            "failure",
+            f"after {case.step} updates at rate {facts.learning_rate:g} the training loss went from "
+            f"{case.beginning:.4g} to {case.loss.end:.4g} nats: it hardly moved ({fall:.2g})",
+            "Raise --learning-rate; if that does not help, no gradient reaches the model",
+            case.step,
+        )
+    if not facts.finished:
+        return None
+    name, curve, start = next(course for course in case.courses()[::-1] if len(course[1]) >= MIN_READINGS)
+    ways = np.array([facts.way(step) for step in curve.steps])
+    half, quarter = (float(np.interp(share * ways[-1], ways, curve.steps)) for share in (0.5, 0.75))
+    before, fall = curve.level(half) - curve.level(quarter), curve.level(quarter) - curve.end
+    whole = start - curve.end
+    steady = fall >= STRAIGHT / 4 * whole
+    undiminished = not facts.cosine and fall > max(AS_BEFORE * before, UNDIMINISHED * whole)
+    if whole <= 0 or fall < CERTAIN * curve.noise or not (steady or undiminished):
+        return None
+    beside = (
+        f"{'more than' if fall > before else 'hardly less than'} the {before:.3g} of the quarter before: it is not done"
+        if undiminished
+        else f"where a straight line would have fallen by {whole / 4:.3g}: it is far from flat"
+    )
+    return Verdict(
+        "learning rate too low",
+        "warning",
+        f"{name} fell by {fall:.3g} nats in the last quarter of the {'way' if facts.cosine else 'training'}, {beside}",
+        "Raise --learning-rate, or train for more --epochs",
+        int(quarter),
+    )
+
+
+def divergence(case: Case) -> Verdict | None:
+    """Divergence, fast or slow, of what was minimised or of what was held out. A failure where a reading is not
+    finite, where
+
+        end - v_0 > WORSE |v_0|,  unless it hardly moved       (worse than untrained), or
+        end - best > LOST_FAILURE G  and  > CERTAIN s          (half of the gain is lost);
+
+    a warning from LOST_WARNING G on. A held-out curve that rises while the training loss goes on falling is
+    `over_fitting` instead.
+    """
+    for name, curve, start in case.courses():
+        if curve.first_infinite is not None:
+            evidence = f"{name} is not finite at {case.at(curve.first_infinite)}"
+            return Verdict("divergence", "failure", evidence, CALMER, curve.first_infinite)
+        if curve is case.held and still_learning(case, curve):
+            continue
+        gain, rise = start - curve.best, curve.end - curve.best
+        if len(curve) >= WINDOW and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
+            evidence = f"{name} ends at {curve.end:.4g} nats, above the untrained model's {start:.4g}"
+            return Verdict("divergence", "failure", evidence, CALMER, case.step)
+        if len(curve) < MIN_HELD or rise <= max(LOST_WARNING * gain, CERTAIN * curve.noise):
+            continue
+        return Verdict(
+            "divergence",
+            "failure" if rise > LOST_FAILURE * gain else "warning",
+            f"{name} rose from {curve.best:.4g} at {case.at(curve.best_step)} to {curve.end:.4g} nats, "
+            f"{rise / gain:.0%} of what it had gained",
+            CALMER,
+            curve.best_step,
+        )
+    return None
+
+
+def still_learning(case: Case, held: Curve) -> bool:
+    """Whether the training loss went on falling, below its beginning, after the held-out curve was at its best."""
+    loss = case.loss
+    return len(loss) >= WINDOW and loss.end < loss.level(held.best_step) and loss.end < case.beginning
+
+
+def over_fitting(case: Case) -> Verdict | None:
+    """Over-fitting: the held-out curve rises while the training loss goes on falling.
+
+        end - best > RISE G  and  > CERTAIN s,  and the training loss ends below where it was at the best epoch.
+
+    Always a warning: the weights kept are those of the best validation, where there is a validation split.
+    """
+    held = case.held
+    assert held is not None and case.criterion is not None
+    gain, rise = case.held_beginning - held.best, held.end - held.best
+    if rise <= max(RISE * gain, CERTAIN * held.noise) or not still_learning(case, held):
+        return None
+    kept = case.criterion[0] == "valid"
+    return Verdict(
+        "over-fitting",
+        "warning",
+        f"the held-out {words(case.criterion[1])} is best at {case.at(held.best_step)} ({held.best:.4g} nats) and "
+        f"then rises by {rise:.3g}, while the training loss falls from {case.loss.level(held.best_step):.4g} to "
+        f"{case.loss.end:.4g} ({case.facts.train_images} training images)",
+        "The weights kept are those of the best validation; --patience would have stopped here"
+        if kept
+        else "No best weights are kept without a validation split: give --valid-size, or train for fewer --epochs",
+        held.best_step,
+    )
+
+
+def spikes(case: Case) -> Verdict | None:
+    """Spikes: readings above both what came before and what came after.
+
+        h_i = v_i - max(median(v_{i-3..i-1}), median(v_{i+1..i+3})) > SPIKE G  and  > SPIKE_NOISE s
+
+    where v_0 is among the readings before it, the height must exceed WORSE |v_0| too: that one is of a single batch.
+    A fall, however steep, is no spike, and nor is a rise that stays: that is `divergence`.
+    """
+    found: list[tuple[float, int, str, float]] = []
+    for name, curve, start in case.courses():
+        gain = start - curve.best
+        if len(curve) < MIN_READINGS or gain <= 0:
+            continue
+        v, steps = np.append(start, curve.values), np.append(0, curve.steps)
+        before, after = trailing_medians(v)[:-2], trailing_medians(v[::-1])[-3::-1]
+        heights = v[1:-1] - np.maximum(before, after)
+        least = np.full(len(heights), max(SPIKE * gain, SPIKE_NOISE * curve.noise))
+        least[:WINDOW] = np.maximum(least[:WINDOW], WORSE * abs(start))
+        found += [(heights[i] / gain, int(steps[i + 1]), name, heights[i]) for i in np.flatnonzero(heights > least)]
+    if not found:
+        return None
+    share, step, name, height = max(found)
+    return Verdict(
+        "spikes",
+        "warning",
+        f"{len(found)} in the curves; the highest, of {name} at {case.at(step)}, is {height:.3g} nats, "
+        f"{share:.0%} of all that was gained",
+        CALMER,
+        step,
+    )
+
+
+def oscillation(case: Case) -> Verdict | None:
+    """Oscillation: the held-out curve swings from one reading to the next, s > SWING G."""
+    held = case.held
+    assert held is not None
+    gain = case.held_beginning - held.best
+    if gain <= 0 or held.noise <= SWING * gain:
+        return None
+    return Verdict(
+        "oscillation",
+        "warning",
+        f"the held-out curve swings by ± {held.noise:.3g} nats from reading to reading, "
+        f"{held.noise / gain:.1%} of all that was gained",
+        "Lower --learning-rate, or let it fall: --schedule cosine; larger batches calm it too",
+        int(held.steps[-1]),
+    )
+
+
+def posterior_collapse(case: Case) -> Verdict | None:
+    """Posterior collapse: q(z | x) tells nothing of x. A latent is active if its divergence, averaged over held-out
+    images, exceeds `ACTIVE`; in the median of the last three readings
+
+        none active (or, where the divergence does not split, KL < ACTIVE M)    failure
+        active / J < FEW_ACTIVE                                                 warning
+
+    A model that hardly moved from its beginning is not said to have collapsed: it has not begun.
+
+    Reference: Burda et al., 2016, section 5.2, arXiv 1509.00519 (active units; there by the variance of the mean).
+    """
+    kl, latents = case.curve("valid", "kl"), case.facts.latents or 1
+    assert kl is not None
+    units = case.curve("valid", "active_units")
+    active = units.recent(WINDOW) if units is not None and len(units) else None
+    none = active == 0 if active is not None else kl.end < ACTIVE * latents
+    if hardly_moved(case) or not (none or (active is not None and active < FEW_ACTIVE * latents)):
+        return None
+    share = "" if active is None else f"{active:.0f} of {latents} latents active ({active / latents:.0%}); "
+    return Verdict(
+        "posterior collapse",
+        "failure" if none else "warning",
+        f"{share}KL {kl.end:.2g} nats per image, {kl.end / latents:.2g} per latent",
+        "Lower --beta, give --free-bits, lower --learning-rate or weaken the decoder"
+        if none
+        else "Fewer --latents would do; to use more of them give --free-bits or lower --beta",
+        int(kl.steps[-1]),
+    )
+
+
+def _minimises(case: Case) -> bool:
+    return not case.adversarial
+
+
+def holds_out(case: Case) -> bool:
+    return not case.adversarial and case.held is not None
+
+
+RULES = (
+    Rule("divergence", _minimises, lambda case: len(case.loss) >= WINDOW, divergence),
+    Rule(
+        "posterior collapse",
+        lambda case: case.curve("valid", "kl") is not None,
+        lambda case: case.step >= MIN_STEPS and case.length("valid", "kl") >= WINDOW,
+        posterior_collapse,
+    ),
+    Rule(
+        "learning rate too low",
+        lambda case: not case.adversarial and case.facts.learning_rate is not None,
+        lambda case: case.step >= MIN_STEPS and len(case.loss) >= MIN_READINGS,
+        too_low_a_rate,
+    ),
+    Rule("spikes", _minimises, lambda case: len(case.loss) >= MIN_READINGS, spikes),
+    Rule(
+        "oscillation",
+        holds_out,
+        lambda case: case.held is not None and len(case.held) >= MIN_SWINGS,
+        oscillation,
+    ),
+    Rule(
+        "over-fitting",
+        holds_out,
+        lambda case: case.held is not None and len(case.held) >= MIN_HELD,
+        over_fitting,
+    ),
+)

@@ -1,0 +1,85 @@
+"""Watching over a training: verdicts on its health as they appear, and at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from ancestral.data.datasets import Split
+from ancestral.families.catalogue import Settings
+from ancestral.health.examine import Examination, Facts, Verdict, examine
+from ancestral.health.likelihood_rules import CALMER
+from ancestral.training.log import LogLine, Reading
+from ancestral.training.loop import Reporter
+
+
+@runtime_checkable
+class Warns(Protocol):
+    """A reporter that can pass a line on to a person."""
+
+    def warn(self, line: str) -> None: ...
+
+
+class Monitor(Reporter):
+    """Passes progress on to another reporter, and looks at the training's health after each validation.
+
+    It keeps the readings that go by and writes none, so a run's log is the same whether it is watched or not.
+
+    Args:      reporter: told of progress, and of each trouble once, when it first shows, if it `Warns`.
+               facts: of the training. log: the lines kept from before, where it is resumed; of the troubles that
+               show in them nothing is said again before the end.
+    """
+
+    def __init__(self, reporter: Reporter, facts: Facts, log: Sequence[LogLine] = ()) -> None:
+        self.reporter, self.facts, self.log = reporter, facts, list(log)
+        self._told = {verdict.name for verdict in self._examine(finished=False).verdicts}
+
+    def begin(self, total_steps: int, step: int) -> None:
+        self.reporter.begin(total_steps, step)
+
+    def advance(self, step: int, readings: Sequence[Reading]) -> None:
+        epoch = -(-step // self.facts.steps_per_epoch)
+        self.log += [LogLine(step, epoch, *reading) for reading in readings]
+        self.reporter.advance(step, readings)
+        if any(reading.split != "train" for reading in readings):
+            self._tell(f"epoch {epoch}")
+
+    def _tell(self, when: str) -> None:
+        for verdict in self._examine(finished=False).verdicts:
+            if verdict.name not in self._told and isinstance(self.reporter, Warns):
+                self.reporter.warn(f"{when}, {verdict.line}")
+            self._told.add(verdict.name)
+
+    def _examine(self, finished: bool) -> Examination:
+        return examine(self.log, self.facts._replace(finished=finished))
+
+    def conclude(self, diverged: str = "") -> Examination:
+        """What there is to say at the end.
+
+        Args:      diverged: why the training could not go on, if so; this is not in its log.
+        """
+        found = self._examine(finished=True)
+        if not diverged:
+            return found
+        step = self.log[-1].step if self.log else 0
+        verdict = Verdict("divergence", "failure", diverged, CALMER, step)
+        others = (other for other in found.verdicts if other.name != verdict.name)
+        healthy = tuple(name for name in found.healthy if name != verdict.name)
+        unjudged = tuple(name for name in found.unjudged if name != verdict.name)
+        return Examination((verdict, *others), healthy, unjudged)
+
+
+def facts_for(settings: Settings, train: Split) -> Facts:
+    """What the rules have to know of a training besides its log."""
+    training = settings.training
+    per_epoch = -(-len(train) // training.batch_size)
+    latents = getattr(settings.model, "latents", None)
+    return Facts(
+        train_images=len(train),
+        steps_per_epoch=per_epoch,
+        total_steps=per_epoch * training.epochs,
+        learning_rate=None if getattr(settings.model, "method", None) == "em" else training.rate,
+        cosine=training.schedule == "cosine",
+        latents=latents if isinstance(latents, int) else None,
+        classes=None if train.labels is None else len(train.labels.unique()),
+    )

@@ -1,0 +1,253 @@
+"""The three kinds of model, told apart by what can be computed of them, and the further abilities they may have."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.files import read_json, write_atomically, write_json
+from ancestral.core.serialization import from_config, to_config
+
+
+class Model(nn.Module):
+    """A distribution over images (or vectors) of shape `event_shape`.
+
+    Attributes: event_shape: shape of one x. spaces: pixel spaces it is a distribution over.
+               levels: values a pixel may take, 0..levels-1, or None for real pixels (then it is a density).
+    """
+
+    kind: ClassVar[str]
+    event_shape: tuple[int, ...]
+    spaces: tuple[str, ...]
+    levels: int | None
+
+    @property
+    def discrete(self) -> bool:
+        """Probabilities (True) or densities (False)."""
+        return self.levels is not None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the parameters."""
+        return next((parameter.dtype for parameter in self.parameters()), torch.float32)
+
+    def sample(self, n: int) -> Tensor:
+        """`n` independent draws, shape (n, *event_shape), in the model's own pixel space."""
+        raise NotImplementedError
+
+    def sample_mean(self, n: int) -> Tensor:
+        """`n` draws without the last step's pixel noise, where the model has such a step; else plain draws.
+
+        What figures show: E[x | z] for z from the prior. Not a sample of the model.
+        """
+        return self.sample(n)
+
+    def save(self, folder: Path | str) -> None:
+        """Write `config.json` and `model.safetensors` (no pickle) into `folder`."""
+        folder = Path(folder)
+        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
+        write_json(folder / "config.json", to_config(self))
+
+    @classmethod
+    def load(cls, folder: Path | str) -> Self:
+        """The model saved in `folder`, in evaluation mode.
+
+        Raises:    InputError: files missing or damaged, or a model of another class.
+        """
+        model = load_model(folder)
+        if not isinstance(model, cls):
+            raise InputError(f"{folder} holds a {type(model).__name__}, not a {cls.__name__}")
+        return model
+
+
+class ExactModel(Model):
+    """A model whose log-probability can be computed."""
+
+    kind = "exact"
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact. x: (B, *event_shape); returns (B,), nats."""
+        raise NotImplementedError
+
+
+class ImportanceSample(NamedTuple):
+    """k latent draws per image with both log-probabilities: z (k, B, ...), log_joint and log_q (k, B)."""
+
+    z: Tensor
+    log_joint: Tensor
+    log_q: Tensor
+
+
+class LatentModel(Model):
+    """A model p(x, z) with an approximate posterior q(z | x): log p(x) is bounded, not known."""
+
+    kind = "latent"
+
+    def prior(self) -> Distribution:
+        """p(z), event shape = shape of one z."""
+        raise NotImplementedError
+
+    def posterior(self, x: Tensor) -> Distribution:
+        """q(z | x), batch shape (B,)."""
+        raise NotImplementedError
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x, z). x: (B, *event_shape), z: (k, B, ...); returns (k, B), nats."""
+        raise NotImplementedError
+
+    def importance_sample(self, x: Tensor, k: int) -> ImportanceSample:
+        """Draw z_1..z_k ~ q(z | x) (reparameterised where q can be) and both log-probabilities of each."""
+        q = self.posterior(x)
+        z = q.rsample((k,)) if q.has_rsample else q.sample((k,))
+        return ImportanceSample(z, self.log_joint(x, z), q.log_prob(z))
+
+    def log_weights(self, x: Tensor, k: int) -> Tensor:
+        """log p(x, z_k) - log q(z_k | x) for z_k ~ q(z | x).
+
+        Their mean over k estimates the ELBO, their log-mean-exp is the importance-weighted bound.
+        One primitive serves training and evaluation.
+
+        Args:      x: shape (B, *event_shape). k: draws per image.
+        Returns:   shape (B, k), nats.
+        Reference: Burda et al., 2016, eq. 8, arXiv 1509.00519.
+        """
+        sample = self.importance_sample(x, k)
+        return (sample.log_joint - sample.log_q).T
+
+    def elbo(self, x: Tensor) -> Tensor:
+        """One-draw unbiased estimate of the evidence lower bound, shape (B,), nats."""
+        return self.log_weights(x, 1)[:, 0]
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        raise NotComputable(
+            f"log p(x) of a {type(self).__name__} is an integral over z with no closed form; "
+            "use elbo(x), log_weights(x, k), or `ancestral evaluate`"
+        )
+
+
+class ImplicitModel(Model):
+    """A model that can only be sampled: asking for a likelihood raises, it never returns a number."""
+
+    kind = "implicit"
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        raise NotComputable(
+            f"a {type(self).__name__} has no likelihood: it defines how to draw x, not how probable x is"
+        )
+
+
+@runtime_checkable
+class Infers(Protocol):
+    """Can say which latents are behind an image; `inference` says which numbers these are, and how true."""
+
+    inference: ClassVar[str]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Latents of x, shape (B, M): posterior means, responsibilities or codes."""
+        ...
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Can turn latents into images."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Expected image E[x | z]. z: (B, M); returns (B, *event_shape) in the model's pixel space."""
+        ...
+
+
+@runtime_checkable
+class SamplesJointly(Protocol):
+    """Can draw images together with the latents behind them."""
+
+    def sample_joint(self, n: int) -> tuple[Tensor, Tensor]:
+        """`n` joint draws of p(x, z): images (n, *event_shape) and their latents (n, M)."""
+        ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """Can fill in missing pixels; `completion` says whether exactly, and if not, how."""
+
+    completion: ClassVar[str]
+
+    def complete(self, x: Tensor, observed: Tensor) -> Tensor:
+        """A draw of x given its pixels where `observed` (boolean, shape of x) is true; those stay as they are."""
+        ...
+
+
+@runtime_checkable
+class ScoresMissing(Protocol):
+    """Can say how probable the other pixels of an image are, given some."""
+
+    def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(x where not observed | x where observed), exact, shape (B,), nats."""
+        ...
+
+
+@runtime_checkable
+class HasConditionals(Protocol):
+    """Can say how probable each pixel is given those before it."""
+
+    def conditionals(self, x: Tensor) -> Distribution:
+        """p(x_d | x_<d) for every d, batch shape = shape of x."""
+        ...
+
+
+@runtime_checkable
+class SplitsElbo(Protocol):
+    """Can split its lower bound into reconstruction and divergence."""
+
+    def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """log p(x | z) for z ~ q, shape (B,), and KL(q || p), shape (B, J), one column per independent part."""
+        ...
+
+
+def load_model(folder: Path | str) -> Model:
+    """The model saved in `folder`, in evaluation mode, on the CPU.
+
+    The description is built without memory first and held against the weights file, so that a
+    description from a stranger cannot ask for more memory than the file has bytes.
+
+    Raises:    InputError: files missing or damaged, unknown classes, weights that do not fit.
+    """
+    folder = Path(folder)
+    importlib.import_module("ancestral.families.build")  # fills the registry
+    config = read_json(folder / "config.json")
+    path = folder / "model.safetensors"
+    try:
+        with torch.device("meta"):
+            described = from_config(config)
+        if not isinstance(described, Model):
+            raise InputError(f"{folder / 'config.json'} does not describe a model")
+        expected = {name: tuple(tensor.shape) for name, tensor in described.state_dict().items()}
+        with safetensors.safe_open(path, "pt") as file:
+            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  (no dict)
+        if expected != stored:
+            odd = sorted(set(expected.items()) ^ set(stored.items()))[0][0]
+            raise InputError(f"{path} does not fit {folder / 'config.json'} at {odd!r}")
+        weights = safetensors.torch.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from error
+    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten; the caller's draws go on as before
+        model = from_config(config)
+    dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
+    if len(dtypes) == 1:
+        model.to(dtypes.pop())
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def as_images(rows: Tensor, event_shape: Sequence[int]) -> Tensor:
+    """(..., D) to (..., *event_shape)."""
+    return rows.unflatten(-1, tuple(event_shape))

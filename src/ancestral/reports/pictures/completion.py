@@ -1,0 +1,70 @@
+"""Pictures of completed images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ancestral.figures.grids import image_grid
+from ancestral.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+from ancestral.runs.complete import DRAWS, IMAGES, Completion, complete_runs, hidden_in_words
+
+TINT = (0.34, 0.71, 0.91)  # of hidden pixels: no grey value
+
+
+def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> Figure:
+    """Images, what was given of them (hidden pixels coloured), and each draw of the rest by each run: a row each.
+
+    Args:      named: (name, run), as `complete_runs` takes them. found: what it gave. The true images, and what was
+               given of them, are in the pixels of the first run.
+    """
+    first, views = found[0], [run.data.space.to_unit for _, run in named]
+    true, seen = _in_colour(views[0](first.x.float())), first.seen
+    rows = [true, torch.where(seen, true, torch.tensor(TINT)[:, None, None])]
+    titles = ["true", "given"]
+    for (name, _), to_unit, completion in zip(named, views, found, strict=True):
+        rows += [_in_colour(to_unit(images.float())) for images in completion.drawn]
+        titles += [name if len(named) > 1 else "drawn"] * len(completion.drawn)
+    return image_grid(
+        torch.cat(rows),
+        columns=len(first.x),
+        row_titles=titles,
+        title=f"{hidden_in_words(first.hide)} hidden, and drawn given the rest",
+        note=" ".join(drawn_in_words(named, found)),
+    )
+
+
+def drawn_in_words(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> list[str]:
+    """How the hidden pixels were drawn, a sentence for each way."""
+    ways: dict[str, list[str]] = {}
+    for (name, _), completion in zip(named, found, strict=True):
+        ways.setdefault(completion.how, []).append(name)
+    return [
+        f"{', '.join(names)}: {how}." if len(named) > 1 else f"How it was drawn: {how}." for how, names in ways.items()
+    ]
+
+
+def completions(run: Run, count: int = IMAGES, seed: int = 0) -> Figure:
+    """Test images with one half hidden, each of the four in turn, and draws of it given the other half."""
+    return completions_of([("drawn", run)], count, DRAWS, seed)
+
+
+def completions_of(named: Sequence[tuple[str, Run]], count: int = IMAGES, draws: int = 1, seed: int = 0) -> Figure:
+    """One picture of several runs: the same test images with each half hidden in turn, and what each run makes of them.
+
+    Args:      named: (name, run) of each block of rows. count: images. draws: completions of each. seed: of the draws.
+    Raises:    NotComputable, InputError: as `complete_runs`.
+    """
+    return completion_figure(named, complete_runs(named, "halves", count, draws, seed))
+
+
+def _in_colour(images: Tensor) -> Tensor:
+    """(N, 1 or 3, H, W) to (N, 3, H, W)."""
+    return images.expand(-1, 3, -1, -1)

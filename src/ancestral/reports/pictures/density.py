@@ -1,0 +1,91 @@
+"""Pictures of densities in the plane, and of the map between data and latents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import NotComputable
+from ancestral.core.random import seed_for, seeded_noise
+from ancestral.data.toy import PointDataset
+from ancestral.families.flow.points import NormalizingFlow
+from ancestral.figures.densities import Plane, draw_planes
+from ancestral.models.base import ExactModel
+from ancestral.runs.run import Run
+from ancestral.runs.run_data import PICTURED_POINTS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+from ancestral.reports.pictures.latents import coder_of
+from ancestral.reports.pictures.samples import ROWS
+
+LINE_POINTS = 400  # of each line of a deformed grid
+
+
+def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
+    """p(x) as learned beside the target it was learned from and the base it was made of, and as many draws
+    from the model as `samples` shows; densities at the midpoints of `count`^2 cells."""
+    model, data = run.load(), _points(run, "a density in the plane")
+    if not isinstance(model, ExactModel):
+        raise NotComputable(f"a {type(model).__name__} has no density that can be computed: draw samples instead")
+    side = data.extent
+    axis = (torch.arange(count) + 0.5) / count * 2 * side - side
+    x = torch.cartesian_prod(axis, axis).flip(1)  # the first coordinate runs along each row of cells
+
+    def table(log_prob: Callable[[Tensor], Tensor], x: Tensor = x) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([log_prob(rows).double().exp() for rows in x.split(ROWS)]).unflatten(0, (count, count))
+
+    target, learned = table(data.density.log_prob), table(model.log_prob, x.to(model.dtype))
+    with seeded_noise(seed_for(seed, "drawing")):
+        drawn = model.sample(run.data.pictured)
+    planes = [Plane("target", side, target), Plane("learned", side, learned), Plane("samples", side, points=drawn)]
+    if isinstance(model, NormalizingFlow):
+        planes.insert(2, Plane("base", side, table(model.distribution().base.log_prob, x.to(model.dtype))))
+    mass = learned.sum().item() * (2 * side / count) ** 2
+    return draw_planes(
+        planes,
+        title=f"{run.data.name}: target and learned density",
+        note=f"The learned density integrates to {mass:.4f} over this square.",
+        scale=target.max().item(),
+    )
+
+
+def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
+    """What an invertible map does to the plane: `count` by `count` lines of z and where they lie in x, and back,
+    among test points and their codes."""
+    data = _points(run, "a deformation of the plane")
+    encode, decode = coder_of(run, "a deformation", of="points")
+    x = run.data.held("test").first(PICTURED_POINTS)
+    with torch.no_grad():
+        z = encode(x)
+        if z.shape != x.shape:
+            raise NotComputable(f"a deformation needs as many latents as coordinates: here are {z.shape[1]} for 2")
+        code = 1.1 * z.abs().max().item()
+        lines = {"z": _grid_lines(code, count), "x": _grid_lines(data.extent, count)}
+        there = [decode(family.flatten(0, 1).to(z.dtype)).view_as(family) for family in lines["z"]]
+        back = [encode(family.flatten(0, 1)).view_as(family) for family in lines["x"]]
+    planes = [
+        Plane("a grid in z, with codes", code, points=z, lines=lines["z"]),
+        Plane("where it lies in x, with data", data.extent, points=x, lines=there),
+        Plane("a grid in x, with data", data.extent, points=x, lines=lines["x"]),
+        Plane("where it lies in z, with codes", code, points=z, lines=back),
+    ]
+    return draw_planes(planes, title=f"{run.data.name}: the plane before and after the flow")
+
+
+def _points(run: Run, what: str) -> PointDataset:
+    if not isinstance(run.data.dataset, PointDataset):
+        raise NotComputable(f"{what} is drawn for points; {run.data.name} are images")
+    return run.data.dataset
+
+
+def _grid_lines(extent: float, count: int) -> list[Tensor]:
+    """`count` lines of equal second coordinate and `count` of equal first one, each shape (count, n, 2)."""
+    axis, along = (torch.linspace(-extent, extent, n) for n in (count, LINE_POINTS))
+    level, across = torch.meshgrid(axis, along, indexing="ij")
+    return [torch.stack([across, level], -1), torch.stack([level, across], -1)]

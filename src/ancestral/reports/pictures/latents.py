@@ -1,0 +1,347 @@
+"""Pictures of the latent space: codes, posteriors, traversals, interpolations and grids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.distributions import Normal
+
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.maths import arcs, lines
+from ancestral.core.random import seed_for, seeded_noise
+from ancestral.families.flow.points import NormalizingFlow
+from ancestral.families.gan.model import GAN
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.vae.vae import VAE
+from ancestral.figures.densities import Plane, draw_planes
+from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
+from ancestral.models.base import Decodes, Infers
+from ancestral.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch.distributions import Independent
+
+from ancestral.evaluation.likelihood import elbo_parts
+from ancestral.families.belief_net.exact import SigmoidBeliefNet
+from ancestral.families.belief_net.helmholtz import HelmholtzMachine
+from ancestral.families.vae.autoencoder import Autoencoder
+from ancestral.figures.codes import code_scatter
+from ancestral.figures.heat import HeatTable, heat_tables
+from ancestral.models.base import Model
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+from ancestral.reports.pictures.samples import PAIRS, grey_values
+from ancestral.runs.infer import Inference, infer_run
+
+INTERPOLATIONS, INTERPOLATION_STEPS = 10, 10
+WALKS, WALK_STEPS = 4, 7  # `uva2020`: five steps between two ends
+MANIFOLD_SIDE = 20
+
+
+def reconstructions(run: Run, count: int = PAIRS, seed: int = 0) -> Figure:
+    """Test images beside E[x | z] for z = encode(x)."""
+    encode, decode = coder_of(run, "reconstructions")
+    x = run.data.held("test").first(count)
+    with torch.no_grad():
+        back = decode(encode(x))
+    return pair_grid(
+        grey_values(run, x), grey_values(run, back), columns=10, title="test images and their reconstructions"
+    )
+
+
+def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
+    """Straight lines in the latent space between pairs of test images; the ends are reconstructions."""
+    encode, decode = coder_of(run, "interpolations")
+    test = run.data.held("test")
+    pairs = min(INTERPOLATIONS, len(test) // 2) if count is None else count
+    if not 1 <= pairs <= len(test) // 2:
+        raise InputError(f"interpolations run between pairs of test images: there are {len(test)} of them")
+    x = test.first(2 * pairs)
+    with torch.no_grad():
+        first, last = encode(x).unflatten(0, (pairs, 2)).unbind(1)
+        along = torch.linspace(0, 1, INTERPOLATION_STEPS, dtype=first.dtype)
+        images = decode(lines(first, last, along).flatten(0, 1))
+    return image_grid(
+        grey_values(run, images),
+        columns=INTERPOLATION_STEPS,
+        title="from one test image to another, through the latent space",
+    )
+
+
+def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
+    """From one draw of the latents to another: `count` straight lines, each above the great arc between its ends.
+
+    Lengths of normal draws differ little in many dimensions, but the middle of a straight line is shorter than any of
+    them: there the model decodes what it was not trained on. An arc keeps the length.
+    """
+    model = run.load()
+    if run.data.space.noun != "images" or not isinstance(model, (GAN, VAE)):
+        raise NotComputable(f"walks are drawn of images between draws of a prior, not by a {type(model).__name__}")
+    with seeded_noise(seed_for(seed, "drawing")), torch.no_grad():
+        if isinstance(model, GAN):  # a walk stays in its class, where there are classes
+            labels = torch.arange(count).repeat_interleave(2) % model.classes if model.classes else None
+            ends, conditions = model.codes(2 * count, labels).split([model.latents, model.classes], 1)
+        else:
+            ends, conditions = model.prior().sample((2 * count,)), torch.zeros(2 * count, 0)
+        first, last = ends.unflatten(0, (count, 2)).unbind(1)
+        along = torch.linspace(0, 1, WALK_STEPS, dtype=ends.dtype)
+        paths = torch.stack([lines(first, last, along), arcs(first, last, along)], 1)  # (count, 2, steps, M)
+        held = conditions[::2, None, None].expand(-1, 2, WALK_STEPS, -1).to(paths)
+        images = model.decode(torch.cat([paths, held], -1).flatten(0, 2))
+    return image_grid(
+        grey_values(run, images), columns=WALK_STEPS, title="between draws of the latents: each line above its arc"
+    )
+
+
+def percentile_grid(side: int = MANIFOLD_SIDE, cells: int | None = None) -> tuple[Tensor, Tensor]:
+    """The standard normal's percentiles (1/2)/C, (3/2)/C, ..., shape (S,), and all pairs, shape (S * S, 2).
+
+    Args:      side: S. cells: C. By default C = S: the middles of cells of equal mass, as far to either side. Where a
+               coursework divides by S + 1, the uppermost of its cells is left out.
+    """
+    axis = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / (cells or side))
+    second, first = torch.meshgrid(axis, axis, indexing="ij")
+    return axis, torch.stack([first, second], -1).flatten(0, 1)
+
+
+def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0, cells: int | None = None) -> Figure:
+    """E[x | z] over a grid of a two-dimensional latent space, at the standard normal's percentiles, so that each cell
+    stands for the same share of the prior. cells: as in `percentile_grid`."""
+    model = run.load()
+    latents = getattr(run.settings.model, "latents", None)
+    if latents != 2 or not isinstance(model, Decodes):
+        raise NotComputable(f"a manifold needs a decoder with 2 latents; this {type(model).__name__} has {latents}")
+    axis, z = percentile_grid(count, cells)
+    with torch.no_grad():
+        images = model.decode(z.to(model.dtype))
+    return manifold_grid(grey_values(run, images), axis_values=axis.tolist(), title="the latent manifold")
+
+
+def coder_of(run: Run, what: str, of: str = "images") -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """The model's `encode` and `decode`, for a drawing of images or of points.
+
+    Raises:    NotComputable: the model has none, or the data are not that.
+    """
+    model = run.load()
+    if run.data.space.noun != of:
+        raise NotComputable(f"{what} are drawn of {of}; {run.data.name} are {run.data.space.noun}")
+    if not (isinstance(model, Infers) and isinstance(model, Decodes)):
+        raise NotComputable(f"{what} need a model that encodes and decodes; a {type(model).__name__} does not")
+    return lambda x: model.encode(x.to(model.dtype)), model.decode
+
+
+CODED = 2000  # test images in a plane of latents
+SEARCHED = 100  # the same where each code is a search
+MEASURED = 1000  # images that say how much a latent tells, and how far codes spread
+PRIOR_DRAWS = 10_000
+ROWS, STEPS, REACH = 16, 9, 3.0  # latents that are moved, places of each, and how far, in standard deviations
+FLIPPED = 8  # images whose binary latents are flipped
+BESIDE = 10  # images beside their posterior
+
+
+def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
+    """Codes of test images in colours of their classes: two latents as they are, more along their two principal axes;
+    codes of points in the space of the flow's base."""
+    model = run.load()
+    if isinstance(model, MixtureOfBernoullis):
+        raise NotComputable(
+            "the latent of a mixture is the number of a component, and lies in no plane: draw posterior"
+        )
+    some = SEARCHED if isinstance(model, GAN) else CODED
+    found = infer_run(run, "test", some if count is None else count)
+    if isinstance(model, NormalizingFlow) and found.z.shape[1] == 2:
+        return _base_space(model, found)
+    z = found.z[:, : model.latents] if isinstance(model, GAN) else found.z  # without the class
+    if z.shape[1] < 2 or len(z) < 3:
+        raise NotComputable(f"a plane of latents needs 2 of them and 3 images: here are {z.shape[1]} and {len(z)}")
+    if z.shape[1] == 2:
+        places, axes = z, ("z1", "z2")
+    else:
+        places, shares = principal_axes(z)
+        axes = tuple(f"principal axis {i + 1} ({share:.1%} of the variance)" for i, share in enumerate(shares.tolist()))
+    known = "" if found.labels is None else ", by class"
+    return code_scatter(
+        places,
+        found.labels,
+        axes=(axes[0], axes[1]),
+        title=f"{len(z)} test images in the space of {z.shape[1]} latents{known}",
+        note=f"Latents: {found.how}.",
+    )
+
+
+def _base_space(model: NormalizingFlow, found: Inference) -> Figure:
+    """Codes of points, among circles of equal density of the base."""
+    scale = (model.log_variance[0] / 2).exp().item()
+    turn = torch.linspace(0, 2 * math.pi, 200)
+    circle = torch.stack([turn.cos(), turn.sin()], -1)
+    circles = torch.stack([radius * scale * circle for radius in (1.0, 2.0, 3.0)])
+    extent = 1.05 * max(3 * scale, found.z.abs().max().item())
+    return draw_planes(
+        [Plane(f"{len(found.z)} test points, {found.how.split(': ')[1]}", extent, points=found.z, lines=[circles])],
+        title="codes of test points in the base space",
+        note="Circles: 1, 2 and 3 standard deviations of the base, which hold 39.3 %, 86.5 % and 98.9 % of its draws.",
+        columns=1,
+    )
+
+
+def principal_axes(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes along their two principal axes, shape (N, 2), and the share of the variance of each, shape (2,).
+
+    An axis points where its largest component is positive, so that the picture does not depend on a sign.
+    """
+    centred = (z - z.mean(0)).double()
+    _, spread, axes = torch.linalg.svd(centred, full_matrices=False)
+    axes = axes[:2] * axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True)).sign()
+    return (centred @ axes.T).to(z.dtype), (spread.square() / spread.square().sum().clamp_min(1e-300))[:2].to(z.dtype)
+
+
+def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
+    """Test images beside their posterior over components or binary latents, and the mean of that in each class."""
+    model = run.load()
+    if not isinstance(model, (MixtureOfBernoullis, SigmoidBeliefNet)):
+        raise NotComputable(
+            f"a posterior over states is drawn of a mixture or a belief net; this is a {type(model).__name__}"
+        )
+    found = infer_run(run, "test", max(count, CODED))
+    shown = run.data.space.to_unit(run.data.held("test").first(count))
+    mixture = isinstance(model, MixtureOfBernoullis)
+    classes = None if found.labels is None else by_class(found.z, found.labels)
+    order = torch.arange(found.z.shape[1])
+    if mixture:  # components of a class side by side, the largest first
+        of = classes if classes is not None else found.z.mean(0, keepdim=True)
+        order = torch.from_numpy(np.lexsort((-of.amax(0).numpy(), of.argmax(0).numpy())))
+    tables = [HeatTable("test images", found.z[:count, order].clamp(0, 1), shown)]
+    if classes is not None and found.labels is not None:
+        top = classes.max().item() if mixture else 1.0
+        names = [str(label) for label in found.labels.unique().tolist()]
+        tables.append(HeatTable(f"classes: mean of {len(found.z)} test images", classes[:, order], names, top))
+    return heat_tables(
+        tables,
+        quantity="p(component | image)" if mixture else "p(latent = 1 | image)",
+        xlabel="components, those of a class side by side" if mixture else "latents",
+        title="the posterior of images, exact",
+    )
+
+
+def by_class(z: Tensor, labels: Tensor) -> Tensor:
+    """Mean of the rows of each class there is, in order. z: (N, M), labels: (N,); returns (classes, M)."""
+    _, which = labels.unique(return_inverse=True)
+    members = torch.nn.functional.one_hot(which).to(z)  # (N, classes)
+    return members.T @ z / members.sum(0)[:, None]
+
+
+def traversals(run: Run, count: int = ROWS, seed: int = 0) -> Figure:
+    """What each latent does: it moves, the others stay at the code of a test image (of a GAN: at a draw).
+
+    Binary latents are flipped, those of several test images one by one.
+    """
+    model = run.load()
+    if run.data.space.noun != "images":
+        raise NotComputable(f"traversals are drawn of images; {run.data.name} are {run.data.space.noun}")
+    if isinstance(model, MixtureOfBernoullis):
+        raise NotComputable("the latent of a mixture is the number of a component: draw components instead")
+    if not isinstance(model, Decodes):
+        raise NotComputable(f"traversals need a model that decodes latents; a {type(model).__name__} has none")
+    if isinstance(model, (SigmoidBeliefNet, HelmholtzMachine)):
+        return _flips(run, model, count)
+    return _moves(run, model, count, seed)
+
+
+@torch.no_grad()
+def _flips(run: Run, model: SigmoidBeliefNet | HelmholtzMachine, count: int) -> Figure:
+    """Rows of images with one unit flipped, those that change most first."""
+    x = run.data.held("test").first(FLIPPED).to(model.dtype)
+    z = model.encode(x).round()
+    units = torch.eye(z.shape[1]).to(z)[:, None]
+    flipped = model.decode((z - units).abs().flatten(0, 1)).unflatten(0, (-1, len(x)))  # (M, B, C, H, W)
+    plain = model.decode(z)
+    ranked = (flipped - plain).square().flatten(1).mean(1).argsort(descending=True)[:count]
+    layer = " of the layer nearest the image" if isinstance(model, HelmholtzMachine) else ""
+    return image_grid(
+        run.data.space.to_unit(torch.cat([x, plain, flipped[ranked].flatten(0, 1)]).float()),
+        columns=len(x),
+        row_titles=["test image", "E[x | z]", *(f"z{m + 1} flipped" for m in ranked.tolist())],
+        title=f"each latent{layer} flipped",
+        note=f"z: the likelier state of each latent given the image. {_shown(len(ranked), z.shape[1])} that change the "
+        "images most, in this order.",
+    )
+
+
+@torch.no_grad()
+def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
+    """Rows of images along one latent each, those with the largest divergence first, where it is known."""
+    assert isinstance(model, Decodes)
+    x = run.data.held("test").first(1).to(model.dtype)
+    with seeded_noise(seed_for(seed, "drawing")):
+        centre, spread, of = _spread(run, model)
+        start = model.codes(1)[0] if isinstance(model, GAN) else model.encode(x)[0]  # type: ignore[operator]
+    along = torch.linspace(-REACH, REACH, STEPS, dtype=start.dtype)
+    at = centre[:, None] + spread[:, None] * along  # (M, steps)
+    divergences = _divergences(run, model)
+    everyone = list(range(len(centre)))
+    if divergences is not None:
+        weights, first = divergences, "the largest KL, which stands beside them"
+    else:
+        ends = torch.cat([model.decode(z) for z in traversed(start, everyone, at[:, [0, -1]]).flatten(0, 1).split(256)])
+        ends = ends.flatten(1).unflatten(0, (-1, 2))
+        weights, first = (ends[:, 1] - ends[:, 0]).square().mean(1), "the largest change from end to end"
+    ranked = weights.argsort(descending=True)[:count].tolist()
+    images = model.decode(traversed(start, ranked, at[ranked]).flatten(0, 1))
+    titles = [f"z{m + 1}" + ("" if divergences is None else f", {divergences[m]:.1f} nats") for m in ranked]
+    held = "a draw" if isinstance(model, GAN) else "the code of a test image"
+    return image_grid(
+        run.data.space.to_unit(images.float()),
+        columns=STEPS,
+        row_titles=titles,
+        title=f"each latent from -{REACH:.0f} to {REACH:.0f} standard deviations",
+        note=f"Standard deviations of {of}, around its mean; the other latents are held at {held}. "
+        f"{_shown(len(ranked), len(everyone))} with {first}.",
+    )
+
+
+def traversed(start: Tensor, moved: list[int], at: Tensor) -> Tensor:
+    """A code again and again, with one latent put elsewhere: shape (len(moved), steps, M).
+
+    Args:      start: shape (M,). moved: latents. at: where each is put, shape (len(moved), steps).
+    """
+    codes = start.expand(*at.shape, len(start)).clone()
+    index = torch.tensor(moved, device=start.device)[:, None, None].expand(*at.shape, 1)
+    return codes.scatter_(2, index, at[..., None].to(codes))
+
+
+def _spread(run: Run, model: Model) -> tuple[Tensor, Tensor, str]:
+    """Mean and standard deviation of each latent, shape (M,), and of what they are."""
+    if isinstance(model, VAE):
+        p = model.prior()
+        if isinstance(p, Independent):
+            return p.mean, p.stddev, "the prior"
+        z = p.sample((PRIOR_DRAWS,))
+        return z.mean(0), z.std(0), f"{PRIOR_DRAWS:,} draws of the prior"
+    if isinstance(model, Autoencoder):
+        z = infer_run(run, "test", MEASURED).z
+        return z.mean(0), z.std(0), f"the codes of {len(z)} test images"
+    size = model.latents if isinstance(model, GAN) else math.prod(model.event_shape)
+    return torch.zeros(size, dtype=model.dtype), torch.ones(size, dtype=model.dtype), "the prior"
+
+
+def _divergences(run: Run, model: Model) -> Tensor | None:
+    """Mean KL of each latent over test images, shape (M,), nats; None where it does not split so."""
+    if not isinstance(model, VAE):
+        return None
+    divergences = elbo_parts(model, run.data.held("test", MEASURED))[2].mean(0)
+    return divergences if len(divergences) > 1 else None
+
+
+def _shown(shown: int, of: int) -> str:
+    return f"All {of} latents, first those" if shown == of else f"The {shown} of {of} latents"

@@ -1,0 +1,115 @@
+"""What can be drawn of a trained run: each drawing computes its arrays from the model and hands them to `figures`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.random import seed_for, seeded_noise
+from ancestral.evaluation.neighbours import nearest
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.figures.grids import image_grid, pair_grid
+from ancestral.models.autoregressive import AutoregressiveModel
+from ancestral.runs.run import Run
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+from ancestral.runs.quality import view_of
+
+PAIRS, NEIGHBOURS_SHOWN = 50, 30
+STEPS_SHOWN = 9
+ROWS = 4096  # points looked at together
+
+
+def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
+    """Draws from the model, shown as E[x | z] where it has such a mean; no picture is chosen over another."""
+    model, count = run.load(), run.data.pictured if count is None else count
+    with seeded_noise(seed_for(seed, "drawing")):
+        drawn = model.sample_mean(count)
+    return run.data.picture(drawn, title=f"{count} samples")
+
+
+def components(run: Run, count: int = 100, seed: int = 0) -> Figure:
+    """p(X = 1 | Z = k) of the most probable components of a mixture, with p(Z = k)."""
+    model = run.load()
+    if not isinstance(model, MixtureOfBernoullis):
+        raise NotComputable(f"only a mixture has components; this is a {type(model).__name__}")
+    order = model.component_probs.argsort(descending=True)[:count]
+    captions = [f"{model.component_probs[k]:.1%}" for k in order.tolist()] if len(order) <= 60 else None
+    images = model.component_images[order].detach()
+    return image_grid(grey_values(run, images), captions=captions, title="mixture components and their probabilities")
+
+
+def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
+    """Images as they come into being, pixel by pixel in the order of the chain rule; grey is not drawn yet."""
+    model = run.load()
+    if not isinstance(model, AutoregressiveModel):
+        raise NotComputable(f"only an autoregressive model draws pixel by pixel, not this {type(model).__name__}")
+    with seeded_noise(seed_for(seed, "drawing")):
+        whole = model.draw(torch.rand(count, *model.event_shape, dtype=model.dtype))
+    pixels = len(model.order)
+    known = torch.linspace(0, pixels, STEPS_SHOWN).round()
+    turn = model.order.argsort().view(model.event_shape)  # when each pixel's turn comes
+    there = turn < known.view(-1, *[1] * turn.dim())
+    images = torch.where(there, grey_values(run, whole)[:, None], 0.5)  # (count, steps, C, H, W)
+    return image_grid(
+        images.flatten(0, 1),
+        columns=STEPS_SHOWN,
+        title=f"from nothing to all {pixels} pixels, in their order",
+    )
+
+
+def neighbours(run: Run, count: int = NEIGHBOURS_SHOWN, seed: int = 0) -> Figure:
+    """Draws above the training images nearest to them: is anything remembered?"""
+    if run.data.space.noun != "images":
+        raise NotComputable(f"nearest images are drawn of images; {run.data.name} are {run.data.space.noun}")
+    with seeded_noise(seed_for(seed, "drawing")):
+        drawn = grey_values(run, run.load().sample(count))
+    pool = torch.cat([grey_values(run, x) for x in run.data.held("train").in_order(ROWS)])
+    _, found = nearest(drawn, pool)
+    return pair_grid(
+        drawn, pool[found], columns=10, labels=("drawn", "nearest"), title="samples and their nearest training images"
+    )
+
+
+def grey_values(run: Run, images: Tensor) -> Tensor:
+    return run.data.space.to_unit(images.float())
+
+
+ROW = 12  # samples of a run in a picture, unless asked for more or fewer
+
+
+def sample_rows(
+    runs: Sequence[Run],
+    *,
+    titles: Sequence[str] = (),
+    count: int = ROW,
+    means: bool = False,
+    threshold: bool = False,
+    seed: int = 0,
+) -> Figure:
+    """One picture with a row of samples of each run, none picked.
+
+    Args:      titles: of the rows; the names of the runs' folders unless given. count: samples of each.
+    Raises:    InputError: as `View`, or images of different sizes.
+    """
+    rows: list[Tensor] = []
+    for run in runs:
+        model = run.load()
+        rows.append(view_of(model, run.data, means, threshold).drawn(model, count, seed))
+    shapes = {tuple(row.shape[1:]) for row in rows}
+    if len(shapes) > 1:
+        raise InputError(f"images of different sizes make no common picture: {sorted(shapes)}")
+    return image_grid(
+        torch.cat(rows), columns=count, row_titles=titles or [run.path.name for run in runs], title="samples"
+    )

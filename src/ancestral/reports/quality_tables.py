@@ -1,0 +1,61 @@
+"""Sample quality as a table, beside the same measures of real images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ancestral.evaluation.quality import CONFIDENT, COPY_SHARE, MEASURES, Quality
+from ancestral.reports.html import Table
+
+MOST_COLUMNS = 5  # of runs; more stand in rows
+QUALITY_CAPTION = (
+    "Small is good for FID, KID and class KL, large for the others. First, real images: what a perfect model would "
+    "have. IS, precision, density and recognised can exceed that: such draws are too alike, not better. Precision is "
+    "the share of draws that lie among test images, recall that of test images among draws; density and coverage say "
+    f"the same by counts of neighbours. Recognised: the share named with a confidence of at least {CONFIDENT:.0%}; "
+    "class KL: between the classes' shares, in nats. Near copies: the share nearer to a training image than all but "
+    f"{COPY_SHARE:.0%} of test images; nearest: the mean distance of pixels to the nearest training image. Both should "
+    "be as for test images, the value of real images here (in brackets where runs were trained on different images)."
+)
+OWN_FLOORS = ("near_copies", "nearest")  # they depend on which images a run was trained on
+COMMON_FLOORS = tuple(name for name in MEASURES if name not in OWN_FLOORS)
+FORMATS = {"recognised": "{:.1%}", "near_copies": "{:.1%}", "classes": "{:.0f}", "kid": "{:.4f}", "class_kl": "{:.4f}"}
+
+
+def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Table:
+    """Sample quality, a column for each run, and first the same measures of real images; a row for each where there are
+    many, without measures that are the same for all."""
+    real: dict[tuple[str, ...], Quality] = {}
+    for _, record in named:
+        real.setdefault(tuple(_in_measure(record, name, 1) for name in COMMON_FLOORS), record)
+    own = {tuple(_in_measure(record, name, 1) for name in OWN_FLOORS) for _, record in named}
+    bracketed = set(OWN_FLOORS) if len(own) > 1 else set()
+    kinds = [f"real images, {_pixels(r)}" if len(real) > 1 else "real images" for r in real.values()]
+    header = ["", *kinds, *(name for name, _ in named)]
+    rows = [
+        [
+            title,
+            *("" if name in bracketed else _in_measure(r, name, 1) for r in real.values()),
+            *(_in_measure(r, name, 0) + f" ({_in_measure(r, name, 1)})" * (name in bracketed) for _, r in named),
+        ]
+        for name, title in MEASURES.items()
+    ]
+    if len(real) > 1:  # else the line on the conditions says it for all
+        rows.append(["pixels", *(_pixels(r) for r in [*real.values(), *(r for _, r in named)])])
+    if len({(r.count, r.drawn) for _, r in named}) > 1:
+        rows.append(["images", *(str(r.count) for r in real.values()), *(f"{r.count} {r.drawn}" for _, r in named)])
+    if len(named) > MOST_COLUMNS:
+        rows = [row for row in rows if len(set(row[1:])) > 1]
+        header, *rows = [list(line) for line in zip(header, *rows, strict=True)]
+    return Table(header, rows, caption, numeric=set(range(1, len(header))))
+
+
+def _in_measure(record: Quality, name: str, which: int) -> str:
+    """One value (0) or its floor (1) in words."""
+    return FORMATS.get(name, "{:.3f}").format(getattr(record, name)[which])
+
+
+def _pixels(record: Quality) -> str:
+    """What a pixel was, in a word or two."""
+    space = record.space.partition(", ")[2]
+    return "cut" if "threshold" in space else "drawn" if "drawn" in space else space

@@ -1,0 +1,68 @@
+"""Scores and brackets as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ancestral.data.pixels import SPACES
+from ancestral.evaluation.score import Score
+from ancestral.reports.html import Table
+from ancestral.runs.bracket import Bracket
+
+SCORE_CAPTION = (
+    "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
+    "(smaller is better). Where it is a lower bound, the true nats are at least that, and the true bits at most."
+)
+BRACKET_CAPTION = (
+    "Mean log-probability in nats. The last columns say how far each bound lies below the lower bound of annealed "
+    "importance sampling on the same images, image by image; the upper bound lies above it."
+)
+
+
+def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
+    """Scores with everything that makes them comparable or not, one row each; what all share stands in the caption."""
+    header = ["model", "nats", "± s.e.", "bits/dim", "kind", "method", "scored on"]
+    rows = [
+        [
+            name,
+            f"{score.nats:.{decimals_for(score.dimensions)}f}",
+            f"{score.stderr:.{decimals_for(score.dimensions)}f}",
+            f"{score.bits_per_dim:.4f}",
+            score.kind_in_words,
+            score.method,
+            f"{score.space}; {score.split}, {score.count:,} {noun_of(score)}",
+        ]
+        for name, score in named
+    ]
+    if len({row[-1] for row in rows}) == 1:
+        caption = " ".join(filter(None, [caption, f"Scored on: {rows[0][-1]}."]))
+        header, rows = header[:-1], [row[:-1] for row in rows]
+    return Table(header, rows, caption, numeric={1, 2, 3})
+
+
+def bracket_table(record: Bracket, caption: str = "") -> Table:
+    """Bounds of a run on images of its own and on test images, and how far each lies below the annealed one."""
+    header = ["scored on", "kind", "method", "nats", "± s.e.", "below AIS", "± s.e."]
+    rows = [
+        [
+            f"{score.count} {score.split} {noun_of(score)}",
+            score.kind_in_words,
+            score.method,
+            f"{score.nats:.3f}",
+            f"{score.stderr:.3f}",
+            f"{rung.gap:.3f}" if rung.gap else "",
+            f"{rung.gap_stderr:.3f}" if rung.gap else "",
+        ]
+        for rung in record.rungs
+        for score in (rung.score,)
+    ]
+    return Table(header, rows, caption, numeric={3, 4, 5, 6})
+
+
+def noun_of(score: Score) -> str:
+    return "points" if score.space.endswith(SPACES["points"]) else "images"
+
+
+def decimals_for(dimensions: int) -> int:
+    """Of nats: a thousandth matters to a point, not to an image."""
+    return 4 if dimensions <= 2 else 2

@@ -1,0 +1,79 @@
+"""Scores of a run on its own data, stored with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from ancestral.core.errors import InputError
+from ancestral.core.maths import bits_per_dimension
+from ancestral.core.threads import keep_large_blocks
+from ancestral.data.toy import PointDataset
+from ancestral.evaluation.likelihood import counted, score
+from ancestral.evaluation.score import Score
+from ancestral.runs.run import Run
+from ancestral.runs.run_data import RunData
+
+
+def entropy_in_words(data: RunData) -> str | None:
+    """The floor under the scores on these data, where it is known: `1.1231 nats = 0.8101 bits/dim, ...`."""
+    if data.entropy is None:
+        return None
+    bits = bits_per_dimension(-data.entropy, math.prod(data.event_shape))
+    return f"{data.entropy:.4f} nats = {bits:.4f} bits/dim, the best any model can do"
+
+
+def target_score(data: RunData, split: str = "test") -> Score | None:
+    """What the density that points were drawn from scores on them itself, where it is known.
+
+    Between it and a model's score on the same points there is no luck of the draw left.
+    """
+    if not isinstance(data.dataset, PointDataset):
+        return None
+    values = data.dataset.density.log_prob(data.dataset.split(split).images)
+    return Score.of(
+        values,
+        method="log p(x)",
+        kind="exact",
+        side=None,
+        samples=0,
+        space=data.space.describe(data.name),
+        split=split,
+        dimensions=math.prod(data.event_shape),
+        discrete=False,
+    )
+
+
+def score_run(
+    run: Run | Path | str,
+    split: str = "test",
+    samples: int = 0,
+    from_prior: bool = False,
+    count: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Score:
+    """Score a trained run on a split of its data and add the score to the run.
+
+    Args:      run: the run or its folder. samples: latent draws per image (0: exact value or ELBO).
+               from_prior: draw them from the prior. count: only the first so many images.
+               progress: called with (images done, images in all).
+    Raises:    NotComputable: the model has no likelihood. InputError: nothing to score.
+    """
+    keep_large_blocks()
+    run = run if isinstance(run, Run) else Run(run)
+    model = run.load()
+    images = run.data.held(split, count)
+    if not len(images):
+        raise InputError(f"{run.path} has no {split} {images.space.noun}")
+    found = score(
+        model,
+        images,
+        dataset=run.data.name,
+        split=split,
+        samples=samples,
+        from_prior=from_prior,
+        progress=counted(progress, len(images)),
+    )
+    run.add_score(found)
+    return found

@@ -1,0 +1,40 @@
+"""What a code keeps of images: whether a digit is still read as the same, and the error that needs no code at all."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import NotComputable
+from ancestral.models.base import Decodes, Infers
+from ancestral.runs.quality import recognised
+from ancestral.runs.run import Run
+
+ROWS = 1000  # images coded together
+
+
+@torch.no_grad()
+def class_kept(run: Run, count: int) -> Tensor:
+    """Whether the frozen recogniser reads E[x | z = encode(x)] as what it reads x as, of the first test images.
+
+    Returns:   boolean, shape (count,), or as many as there are test images.
+    Raises:    NotComputable: the run's model does not encode and decode. InputError: the data have no labels.
+    """
+    model = run.load()
+    if not (isinstance(model, Infers) and isinstance(model, Decodes)):
+        raise NotComputable(f"a {type(model).__name__} makes no reconstructions")
+    x = run.data.held("test").first(count).to(model.dtype)  # type: ignore[attr-defined]
+    back = torch.cat([model.decode(model.encode(part)) for part in x.split(ROWS)])
+    before, after = (recognised(run.data, run.data.space.to_unit(images.float())).classes for images in (x, back))
+    return before == after
+
+
+def error_of_mean_image(run: Run, count: int) -> Tensor:
+    """|x - m|^2 / 2 of the first test images, m the mean of the training images, shape (N,), float64.
+
+    A unit Gaussian around m, which needs no code, has this many nats beyond its constant.
+    """
+    train = run.data.held("train")
+    mean = torch.stack([x.double().sum(0) for x in train.in_order(ROWS)]).sum(0) / len(train)
+    errors = [(x.double() - mean).square().flatten(1).sum(1) / 2 for x in run.data.held("test", count).in_order(ROWS)]
+    return torch.cat(errors)

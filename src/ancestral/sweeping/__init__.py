@@ -1,5 +1,0 @@
-"""Trainings that differ in some settings: all combinations or trials drawn, shared by any number of machines."""
-
-from ancestral.sweeping.worker import sweep
-
-__all__ = ["sweep"]

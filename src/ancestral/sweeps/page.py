@@ -1,0 +1,202 @@
+"""The page of a sweep: which combination is best by validation, how sure that is, and how each training went."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from ancestral.core.text import duration
+from ancestral.families.catalogue import flags_of
+from ancestral.health.training_curves import IN_WORDS
+from ancestral.reports.html import Figure, Report, Section, Table, write_report
+from ancestral.settings.data import POINT_SETS
+from ancestral.sweeps.pictures import MOST_CURVES, MOST_PANELS, by_axis, compared, panels
+from ancestral.sweeps.plan import Plan, is_number
+from ancestral.sweeps.ranking import Combination, criterion
+from ancestral.sweeps.sweep_axes import Axis, Range, axis_words, in_text
+
+CLEAR = 2.0  # standard errors from which on two means are said to differ
+AT_THE_END = 0.05  # of a range
+
+
+def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
+    """Draw and write `report.html`; returns its path.
+
+    Args:      rows: of the plan, best first.
+    """
+    runs = [run for row in rows for run in row.finished]
+    seconds = sum(run.outcome.get("total_seconds", 0.0) for run in runs)
+    missing = sum(len(row.runs) - len(row.finished) for row in rows)
+    best = rows[0]
+    facts = [("combinations", str(len(rows))), ("runs", str(len(runs)) + (f", {missing} to come" if missing else ""))]
+    if best.mean is not None:
+        facts = [("best validation", f"{_value(plan, best)} nats"), *facts]
+    page = plan.out / "report.html"
+    report = Report(
+        title=f"Sweep: {plan.family} on {Path(plan.settings(best.values, 0).data.data).stem}",
+        subtitle=", ".join(f"{name.replace('_', ' ')}: {_tried(axis)}" for name, axis in plan.axes.items()),
+        lead="\n\n".join(_lead(plan, rows, missing)),
+        facts=[*facts, ("training time, all runs", duration(seconds))],
+        sections=[
+            Section("All combinations", tables=[combination_table(plan, rows)]),
+            *_curves(plan, rows),
+            Section(
+                "How to repeat it",
+                "The first command makes this page: what is finished is reused, what was interrupted goes on, and "
+                "other machines that see the folder can take a share by the same command. "
+                + ("" if best.mean is None else "The second trains the best combination on its own. ")
+                + "Every run is a folder with its settings, weights and log.",
+                commands=[sweep_command(plan), *([] if best.mean is None else [train_command(plan, best)])],
+            ),
+        ],
+        footer=f"Made by `{sweep_command(plan)}`.",
+    )
+    write_report(report, page)
+    return page
+
+
+def combination_table(plan: Plan, rows: Sequence[Combination]) -> Table:
+    """Every combination, best first."""
+    kinds = {kind for row in rows if (kind := criterion(row.finished))}
+    header = [name.replace("_", " ") for name in plan.axes] + ["validation, nats", "± s.d.", "runs", "health"]
+    cells = []
+    for row in rows:
+        deviation = "" if row.deviation is None else _number(plan, row.deviation)
+        mean = "none" if row.mean is None else _number(plan, row.mean)
+        values = [in_text(row.values[name]) for name in plan.axes]
+        cells.append([*values, mean, deviation, row.state or str(len(row.runs)), _health(row)])
+        if len(kinds) > 1:
+            cells[-1].append(IN_WORDS.get(criterion(row.finished) or "", ""))
+    if len(kinds) > 1:
+        header.append("validation of")
+    numeric = {len(plan.axes), len(plan.axes) + 1} | {
+        i for i, axis in enumerate(plan.axes.values()) if isinstance(axis, Range) or all(map(is_number, axis))
+    }
+    return Table(header, cells, _caption(plan, kinds), numeric)
+
+
+def sweep_command(plan: Plan) -> str:
+    """The command that makes this sweep again; where its storage is, which may be secret, stays untold."""
+    settings = plan.settings(plan.combinations[0], plan.seed_numbers[0])
+    shared = [words for name, words in flags_of(settings).items() if name not in plan.axes]
+    varied = [axis_words(name, axis) for name, axis in plan.axes.items()]
+    counts = [["--seeds", str(plan.seeds)]] if plan.seeds > 1 else []
+    counts += [["--trials", str(plan.trials)]] if plan.trials else []
+    words = itertools.chain(*shared, *varied, *counts)
+    return shlex.join(["ancestral", "sweep", plan.family, *words, "--out", str(plan.out)])
+
+
+def train_command(plan: Plan, row: Combination) -> str:
+    """The command that trains a combination by itself, with the first seed."""
+    words = itertools.chain(*flags_of(plan.settings(row.values, plan.seed_numbers[0])).values())
+    return shlex.join(["ancestral", "train", plan.family, *words, "--out", str(plan.out / "best")])
+
+
+def _lead(plan: Plan, rows: Sequence[Combination], missing: int) -> list[str]:
+    best = rows[0]
+    told = []
+    if best.mean is None:
+        why = "nothing is trained to its end yet" if not best.finished else (
+            "every training diverged" if all(row.diverged for row in rows if row.finished)
+            else "this family has no validation value by which combinations could be ranked"
+        )  # fmt: skip
+        told.append(f"No combination is best: {why}.")
+    else:
+        words = IN_WORDS[criterion(best.finished) or "loss"]
+        over = f", mean and standard deviation over {len(best.bests)} seeds" if best.deviation is not None else ""
+        told.append(f"Best by validation: {best.name}, with a {words} of {_value(plan, best)} nats{over}.")
+        told += [*_sureness(plan, rows), *_ends(plan, rows)]
+        if best.verdicts:
+            told.append(f"Its trainings have a trouble all the same: {', '.join(best.verdicts)}.")
+    lost = [row.name for row in rows if row.diverged]
+    if lost:
+        told.append(f"Diverged, in one run at least: {'; '.join(lost)}. Such combinations stand after all others.")
+    if missing:
+        told.append(f"{missing} of {sum(len(row.runs) for row in rows)} runs are not finished yet.")
+    return told
+
+
+def _sureness(plan: Plan, rows: Sequence[Combination]) -> list[str]:
+    """Whether the seeds tell the best from the next."""
+    if len(rows) < 2 or rows[1].mean is None or rows[1].diverged or rows[0].mean is None:
+        return []
+    best, second = rows[:2]
+    gap = rows[1].mean - rows[0].mean
+    if best.deviation is None or second.deviation is None:
+        told = f"The next, {second.name}, is {_number(plan, gap)} nats behind."
+        one = len(best.runs) == 1
+        return [told + (" One seed does not tell how much of that is chance: give --seeds 3." if one else "")]
+    error = math.hypot(*(row.deviation / math.sqrt(len(row.bests)) for row in (best, second) if row.deviation))
+    behind = f"The next, {second.name}, is {_number(plan, gap)} ± {_number(plan, error)} nats (s.e.) behind"
+    return [
+        f"{behind}: " + ("more than chance explains." if gap > CLEAR * error else "these seeds do not tell them apart.")
+    ]
+
+
+def _ends(plan: Plan, rows: Sequence[Combination]) -> list[str]:
+    """Axes on whose end the best value lies, where others were tried: beyond may be better."""
+    told = []
+    for name, axis in plan.axes.items():
+        tried = sorted({row.values[name] for row in rows if is_number(row.values[name])})
+        value = rows[0].values[name]
+        if len(tried) < 2 or not is_number(value):
+            continue
+        share = axis.share(value) if isinstance(axis, Range) else tried.index(value) / (len(tried) - 1)
+        if min(share, 1 - share) < AT_THE_END:
+            end, beyond = ("smallest", "smaller") if share < AT_THE_END else ("largest", "larger")
+            among = f"near the {end} of its range" if isinstance(axis, Range) else f"the {end} tried"
+            told.append(f"Its {name.replace('_', ' ')} is {among}: a {beyond} one may be better still.")
+    return told
+
+
+def _curves(plan: Plan, rows: Sequence[Combination]) -> list[Section]:
+    figures = []
+    over = "; bands show one standard deviation over seeds" if plan.seeds > 1 else ""
+    if drawn := compared(plan, rows):
+        left = f" The best {MOST_CURVES} are shown." if len(rows) > MOST_CURVES else ""
+        figures.append(Figure(drawn, f"After each epoch{over}.{left}"))
+    if drawn := panels(plan, rows):
+        left = f" The best {MOST_PANELS} are shown." if len(rows) > MOST_PANELS else ""
+        figures.append(Figure(drawn, f"Each combination by itself, on a scale of its own{over}.{left}"))
+    figures += [Figure(drawn, _along(name, plan)) for name, drawn in by_axis(plan, rows).items()]
+    return [Section("Learning curves", figures=figures)] if figures else []
+
+
+def _along(name: str, plan: Plan) -> str:
+    line = "" if isinstance(plan.axes[name], Range) else " The line leads through the best combination of each value."
+    return f"Best validation value of each run by {name.replace('_', ' ')}; a cross marks a divergence.{line}"
+
+
+def _caption(plan: Plan, kinds: set[str]) -> str:
+    if not kinds:
+        return "There is no validation value by which to rank them; health is what is found in each training."
+    words = " or ".join(IN_WORDS[kind] for kind in sorted(kinds))
+    over = f", mean and standard deviation over {plan.seeds} seeds" if plan.seeds > 1 else ""
+    mixed = (
+        " A bound and an exact value are not of one kind: a bound is the worse for its gap." if len(kinds) > 1 else ""
+    )
+    return f"Best validation value of each run: {words}, smaller is better{over}. The test set has no say.{mixed}"
+
+
+def _health(row: Combination) -> str:
+    if not row.finished:
+        return ""
+    judged = any(run.health and run.health.healthy for run in row.finished)
+    return ", ".join(row.verdicts) or ("healthy" if judged else "not judged")
+
+
+def _value(plan: Plan, row: Combination) -> str:
+    assert row.mean is not None
+    return _number(plan, row.mean) + ("" if row.deviation is None else f" ± {_number(plan, row.deviation)}")
+
+
+def _number(plan: Plan, value: float) -> str:
+    """A thousandth of a nat matters to a point, not to an image."""
+    return f"{value:.{4 if plan.base.get('data') in POINT_SETS else 2}f}"
+
+
+def _tried(axis: Axis) -> str:
+    return str(axis) if isinstance(axis, Range) else ", ".join(map(in_text, axis))

@@ -1,0 +1,129 @@
+"""Learning curves of a sweep side by side, and its results along each axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ancestral.core.errors import NotComputable
+from ancestral.figures.curves import learning_curves, small_multiples
+from ancestral.figures.series import Curve
+from ancestral.figures.style import PALETTE, save_figure
+from ancestral.health.training_curves import IN_WORDS, TrainingCurves
+from ancestral.runs.run import Run
+from ancestral.sweeps.plan import Plan, is_number
+from ancestral.sweeps.ranking import Combination, criterion
+from ancestral.sweeps.sweep_axes import Range, in_text
+
+MOST_CURVES = len(PALETTE)
+MOST_PANELS = 12
+GAME = ("diversity", "coverage", "recognised")  # what the draws of a GAN are watched for
+FEWEST = 3  # values along an axis, from which on there is something to see
+
+
+def compared(plan: Plan, rows: Sequence[Combination]) -> Path | None:
+    """The held-out curves of the combinations in one plot; of a GAN the coverage of its draws."""
+    name = _shown(rows)
+    key = ("samples", "coverage") if name is None else ("valid", name)
+    found = [mean_curve(_label(plan, row), row.finished, *key) for row in rows[:MOST_CURVES]]
+    curves = [curve for curve in found if curve]
+    if not curves:
+        return None
+    title = "coverage of held-out data by the draws" if name is None else f"validation: {IN_WORDS[name]}, nats"
+    if len(plan.axes) == 1:
+        title += f", by {next(iter(plan.axes)).replace('_', ' ')}"
+    return _saved(plan, "curves", learning_curves(curves, title=title))
+
+
+def panels(plan: Plan, rows: Sequence[Combination]) -> Path | None:
+    """A panel for each combination: training and held-out data, or what the draws of a GAN are watched for."""
+    name = _shown(rows)
+    if name is None:
+        keys = [(quantity, "samples", quantity) for quantity in GAME]
+    else:
+        keys = [("train", "train", name), ("train", "train", "loss"), ("valid", "valid", name)]
+    drawn = []
+    for row in rows[:MOST_PANELS]:
+        found = {key[0]: curve for key in keys if (curve := mean_curve(key[0], row.finished, *key[1:]))}
+        if "train" in found:
+            found["train"].band = None  # minibatches scatter more than seeds do
+        if found:
+            drawn.append((row.name, list(found.values())))
+    title = "the draws beside held-out data" if name is None else f"{IN_WORDS[name]}, nats"
+    return _saved(plan, "panels", small_multiples(drawn, title=title)) if len(drawn) > 1 else None
+
+
+def by_axis(plan: Plan, rows: Sequence[Combination]) -> dict[str, Path]:
+    """The best validation value of every run along each axis of numbers."""
+    name = _shown(rows)
+    drawn = {}
+    for axis in plan.axes if name else ():
+        numbers = [row for row in rows if is_number(row.values[axis])]
+        points = [(row.values[axis], run.outcome.get("best_value")) for row in numbers for run in row.finished]
+        points = sorted((x, math.nan if y is None else y) for x, y in points)
+        places = sorted({x for x, _ in points})
+        if len(places) < FEWEST or not any(math.isfinite(y) for _, y in points):
+            continue
+        curves = [Curve("runs", [x for x, _ in points], [y for _, y in points], style="points")]
+        if not isinstance(plan.axes[axis], Range):
+            curves.append(_best_along(axis, places, numbers))
+        log = places[0] > 0 and places[-1] >= 10 * places[0]
+        title = f"best validation {IN_WORDS[name or 'loss']}, nats"
+        figure = learning_curves(curves, xlabel=axis.replace("_", " "), title=title, log_x=log)
+        drawn[axis] = _saved(plan, f"by-{axis.replace('_', '-')}", figure)
+    return drawn
+
+
+def _best_along(axis: str, places: Sequence[float], rows: Sequence[Combination]) -> Curve:
+    """The best mean over seeds at each value of an axis; where every combination diverged, none."""
+    best = [next((row for row in rows if row.values[axis] == x and not row.diverged), None) for x in places]
+    means = [math.nan if row is None or row.mean is None else row.mean for row in best]
+    return Curve("best", places, means)
+
+
+def _label(plan: Plan, row: Combination) -> str:
+    return in_text(next(iter(row.values.values()))) if len(plan.axes) == 1 else row.name
+
+
+def mean_curve(label: str, runs: Sequence[Run], split: str, name: str) -> Curve | None:
+    """The mean of one quantity over seeds, with a band of one standard deviation, for as long as all of them went on.
+
+    Runs that diverged are left out where others did not; where all did, the curve ends in a value that is none.
+    """
+    sound = [run for run in runs if run.outcome["reason"] != "diverged"]
+    found = [curve for run in sound or runs if (curve := _read(run, label, split, name))]
+    if not found:
+        return Curve(label, [0.0], [math.nan]) if runs and not sound else None
+    length = min(len(curve.steps) for curve in found)
+    steps = np.asarray(found[0].steps)[:length]
+    values = np.array([list(curve.values)[:length] for curve in found])
+    mean = values.mean(0)
+    band = None
+    if len(found) > 1:
+        spread = values.std(0, ddof=1)
+        band = mean - spread, mean + spread
+    if sound:
+        return Curve(label, steps, mean, band)
+    return Curve(label, np.append(steps, steps[-1]), np.append(mean, math.nan))
+
+
+def _read(run: Run, label: str, split: str, name: str) -> Curve | None:
+    try:
+        course = TrainingCurves(run)
+    except NotComputable:  # it diverged in its first steps
+        return None
+    return course.curve(split, name, label) if (split, name) in course.known else None
+
+
+def _shown(rows: Sequence[Combination]) -> str | None:
+    """The validation value that the curves show: the best combination's."""
+    return next((name for row in rows if (name := criterion(row.finished))), None)
+
+
+def _saved(plan: Plan, stem: str, figure: object) -> Path:
+    path = plan.out / "figures" / f"{stem}.png"
+    save_figure(figure, path)  # type: ignore[arg-type]
+    return path

@@ -1,0 +1,142 @@
+"""What a sweep is to train, checked before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.data.pixels import PixelBatches
+from ancestral.families.catalogue import Settings, settings_for
+from ancestral.runs.fit import build_fabric, build_step, initial_model
+from ancestral.runs.run import Run, settings_to_json
+from ancestral.runs.run_data import RunData
+from ancestral.settings.checks import flag
+from ancestral.settings.data import DataSettings
+from ancestral.sweeps.sweep_axes import Axis, Range, folder_name, grid, in_text
+
+Values = Mapping[str, Any]
+MOST_WHOLE = 1000  # numbers of a range that are checked one by one
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep: all combinations of the axes' values, or so many trials drawn from them, each with several seeds.
+
+    Args:      family: a key of `FAMILIES`. out: the folder. base: settings that all runs share.
+               axes: values or a range for each setting that varies. seeds: how many, from the base's own on.
+               trials: how many combinations to draw; None: all of them.
+    """
+
+    family: str
+    out: Path
+    base: Mapping[str, Any]
+    axes: Mapping[str, Axis]
+    seeds: int = 1
+    trials: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, count in (("seeds", self.seeds), ("trials", self.trials)):
+            if count is not None and count < 1:
+                raise InputError(f"--{name} {count}: give a whole number of at least 1")
+        if not self.axes and (self.seeds == 1 or self.trials):
+            raise InputError("nothing varies: give a flag several values with commas, --learning-rate 1e-2,1e-3 say")
+        ranges = [f"{flag(name)} {axis}" for name, axis in self.axes.items() if isinstance(axis, Range)]
+        if ranges and self.trials is None:
+            raise InputError(f"{ranges[0]}: to draw from a range say how often, --trials 20 say; or list its values")
+
+    @cached_property
+    def seed_numbers(self) -> range:
+        first = int(self.base.get("seed", 0))
+        return range(first, first + self.seeds)
+
+    @cached_property
+    def combinations(self) -> list[dict[str, Any]]:
+        """All of them; of ranges, which have too many, those of their ends."""
+        return list(grid(self.axes))
+
+    def settings(self, values: Values, seed: int) -> Settings:
+        """Of one run.
+
+        Raises:    InputError: the values are wrong, or do not fit each other.
+        """
+        return settings_for(self.family, **{**self.base, **values, "seed": seed})
+
+    def run(self, values: Values, seed: int) -> Run:
+        return Run(self.out / "runs" / folder_name({**values, "seed": seed}))
+
+    def check(self) -> None:
+        """Refuse what could not be trained, before anything is.
+
+        Raises:    InputError: names the combination. NotComputable: trials cannot be drawn for want of a value.
+        """
+        loaded: dict[DataSettings, tuple[RunData, PixelBatches]] = {}
+        for values in self.combinations:
+            settings = self.settings(values, self.seed_numbers[0])
+            if settings.data not in loaded:
+                data = RunData(settings.data)
+                loaded[settings.data] = data, data.training(settings.training.seed, build_fabric(settings).device)
+            try:
+                _refuse_untrainable(settings, *loaded[settings.data])
+            except InputError as error:
+                raise type(error)(f"{in_words(values)}: {error}") from error
+            if self.trials is not None:
+                _refuse_without_value(settings, loaded[settings.data][0])
+            for seed in self.seed_numbers:
+                _refuse_other_run(self.run(values, seed), self.settings(values, seed))
+        self._check_whole_numbers()
+
+    def _check_whole_numbers(self) -> None:
+        """Ends that are fine may have numbers between them that are not: an even width of a kernel, say."""
+        for name, axis in self.axes.items():
+            if isinstance(axis, Range) and axis.whole:
+                for number in itertools.islice(range(int(axis.low), int(axis.high)), MOST_WHOLE):
+                    self.settings({**self.combinations[0], name: number}, self.seed_numbers[0])
+
+    @cached_property
+    def digest(self) -> str:
+        """Of what is searched, not of how long: more trials go on with the same search."""
+        axes = {
+            name: str(axis) if isinstance(axis, Range) else [*map(in_text, axis)] for name, axis in self.axes.items()
+        }
+        base = {name: in_text(value) for name, value in self.base.items()}
+        record = [self.family, base, axes, self.seeds, self.trials is not None]
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def in_words(values: Values) -> str:
+    """`learning rate 0.01, hidden 512x512`."""
+    return ", ".join(f"{name.replace('_', ' ')} {in_text(value)}" for name, value in values.items()) or "as given"
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def seeds_of(plan: Plan, combinations: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], int]]:
+    """Every run of a grid: first all combinations once, so that there is soon something to compare."""
+    for seed in plan.seed_numbers:
+        for values in combinations:
+            yield values, seed
+
+
+def _refuse_untrainable(settings: Settings, data: RunData, train: PixelBatches) -> None:
+    build_step(settings, build_fabric(settings), initial_model(settings, data), train)
+
+
+def _refuse_without_value(settings: Settings, data: RunData) -> None:
+    if settings.family == "gan":
+        raise NotComputable("a GAN has no validation value that could guide --trials: list values with commas instead")
+    if not len(data.dataset.valid):
+        raise InputError("--trials needs validation images to judge by: give --valid-size")
+
+
+def _refuse_other_run(run: Run, settings: Settings) -> None:
+    if (run.path / "settings.json").exists() and settings_to_json(run.settings) != settings_to_json(settings):
+        raise InputError(f"{run.path} holds a run with other settings: choose another --out")

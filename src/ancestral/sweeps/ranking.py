@@ -1,0 +1,104 @@
+"""The runs of a sweep, gathered by combination and ranked by their validation, never by the test set."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ancestral.core.errors import NotComputable
+from ancestral.health.curves import CRITERIA
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.runs.run import Run
+from ancestral.sweeps.plan import Plan, in_words
+
+
+@dataclass(frozen=True)
+class Combination:
+    """Runs that differ in their seed only.
+
+    Args:      values: of the settings that vary. runs: one for each seed, trained or not.
+    """
+
+    values: dict[str, Any]
+    runs: tuple[Run, ...]
+
+    @property
+    def name(self) -> str:
+        return in_words(self.values)
+
+    @cached_property
+    def finished(self) -> tuple[Run, ...]:
+        return tuple(run for run in self.runs if run.finished)
+
+    @cached_property
+    def diverged(self) -> int:
+        return sum(run.outcome["reason"] == "diverged" for run in self.finished)
+
+    @cached_property
+    def bests(self) -> tuple[float, ...]:
+        """The best validation value of each run that has one, nats."""
+        found = (run.outcome.get("best_value") for run in self.finished)
+        return tuple(value for value in found if value is not None)
+
+    @property
+    def mean(self) -> float | None:
+        return statistics.fmean(self.bests) if self.bests else None
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over seeds; None of fewer than two."""
+        return statistics.stdev(self.bests) if len(self.bests) > 1 else None
+
+    @property
+    def objective(self) -> float | None:
+        """What a search minimises: the mean, infinite where a seed diverged; None where there is no value."""
+        return math.inf if self.diverged else self.mean
+
+    @property
+    def verdicts(self) -> list[str]:
+        """What is wrong with the trainings, by name, with how many of them where it is not all."""
+        names = [name for run in self.finished for name in dict.fromkeys(v.name for v in run.verdicts())]
+        counts = {name: names.count(name) for name in dict.fromkeys(names)}
+        runs = len(self.finished)
+        return [name if count == runs else f"{name} ({count} of {runs})" for name, count in counts.items()]
+
+    @property
+    def state(self) -> str:
+        """How many of its runs are finished, where that is not all; else empty."""
+        missing = len(self.runs) - len(self.finished)
+        return f"{len(self.finished)} of {len(self.runs)} trained" if missing else ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "values": self.values,
+            "criterion": criterion(self.finished),
+            "validation": self.mean,
+            "standard_deviation": self.deviation,
+            "runs": [str(run.path) for run in self.finished],
+            "missing": len(self.runs) - len(self.finished),
+            "diverged": self.diverged,
+            "verdicts": self.verdicts,
+        }
+
+
+def ranked(plan: Plan, combinations: Sequence[dict[str, Any]]) -> list[Combination]:
+    """Best first: by their mean those of which no seed diverged, then the others, then those without a value."""
+    rows = [Combination(values, tuple(plan.run(values, seed) for seed in plan.seed_numbers)) for values in combinations]
+    return sorted(rows, key=lambda row: (row.mean is None, row.diverged > 0, row.mean or 0.0))
+
+
+def criterion(runs: Sequence[Run]) -> str | None:
+    """The name in the log of the validation value that selects weights; None where there is none."""
+    for run in runs:
+        try:
+            known = TrainingCurves(run).known
+        except NotComputable:
+            continue
+        for name in CRITERIA:
+            if ("valid", name) in known:
+                return name
+    return None

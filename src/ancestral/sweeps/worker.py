@@ -1,0 +1,103 @@
+"""Trains what a plan asks for, as one of any number of workers, and writes the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ancestral.core.errors import Interrupted
+from ancestral.core.pace import Pace
+from ancestral.runs.fit import fit_or_reuse
+from ancestral.sweeps.page import write_sweep_page
+from ancestral.sweeps.plan import Plan, in_words
+from ancestral.sweeps.queue import Claim, Queue, refuse_strangers, refuse_unreachable, refuse_without_optuna
+from ancestral.sweeps.ranking import Combination, ranked
+from ancestral.sweeps.sweep_axes import Range, axis_from
+from ancestral.training.loop import Reporter
+
+ReporterFor = Callable[[str], AbstractContextManager[Reporter]]
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What came of a sweep: its combinations, best first, and its page."""
+
+    plan: Plan
+    combinations: list[Combination]
+    page: Path
+
+
+def sweep(
+    family: str,
+    out: Path | str,
+    axes: Mapping[str, str | Range | Iterable[Any]],
+    seeds: int = 1,
+    *,
+    trials: int | None = None,
+    storage: str | None = None,
+    reporter_for: ReporterFor = lambda title: nullcontext(Reporter()),
+    say: Say = lambda line: None,
+    **settings: Any,
+) -> Sweep:
+    """Train every combination of some settings' values, or trials drawn from them, each with several seeds.
+
+    What is finished is reused and what was interrupted goes on; several processes and machines that call this with
+    the same folder share the work. Combinations are ranked by their validation value, never by the test set. A
+    training that diverges or is judged unhealthy is a result, not an error.
+
+    Args:      family: a key of `FAMILIES`. out: the folder. seeds: how many runs each combination has, from the
+               setting `seed` (default 0) on. axes: by setting, the values (`[1e-2, 1e-3]`), a `Range`, or either as the
+               command line has them (`"1e-2,1e-3"`, `"1e-5..1e-2"`). trials: draw so many combinations, by Optuna's
+               tree-structured Parzen estimator on the validation value, in place of training all.
+               storage: an Optuna URL in place of a file in the folder. reporter_for: told of a training, by its
+               title. say: told a line after each run. settings: as for `fit`, the same for all runs.
+    Returns:   the combinations, best first, and the path of `report.html`.
+    Raises:    InputError: a combination cannot be trained, before anything is written; Optuna is missing; or the
+               folder holds something else. Interrupted: the same call goes on.
+    """
+    refuse_without_optuna()
+    read = {name: axis_from(family, name, given) for name, given in axes.items()}
+    base = {name: value for name, value in settings.items() if name not in read}
+    plan = Plan(family, Path(out), base, read, seeds, trials)
+    refuse_strangers(plan)
+    refuse_unreachable(storage)
+    plan.check()
+    queue = Queue(plan, storage)
+    pace = Pace([1.0] * queue.total)
+    while claim := queue.take():
+        with queue.working(claim):
+            pace.done = min(queue.finished, queue.total - 1)  # others may have finished some meanwhile
+            _work(plan, queue, claim, pace, reporter_for, say)
+    rows = ranked(plan, plan.combinations if trials is None else queue.drawn())
+    if others := queue.total - queue.finished:
+        say(f"{others} of {queue.total} trials are still trained by other workers: the last of them completes the page")
+    return Sweep(plan, rows, write_sweep_page(plan, rows))
+
+
+def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, reporter_for: ReporterFor, say: Say) -> None:
+    """Train the runs of one trial, and tell the others what came of it."""
+    position, told = f"{pace.done + 1}/{queue.total}", []
+    with pace.step() as step:
+        step.counts = False
+        for seed in claim.seeds:
+            title = f"{position} {in_words({**claim.values, 'seed': seed})}"
+            settings, path = plan.settings(claim.values, seed), plan.run(claim.values, seed).path
+            try:
+                run, trained = fit_or_reuse(settings, path, partial(reporter_for, title))
+            except Interrupted:
+                raise Interrupted("interrupted; the state is saved: give the same command again to go on") from None
+            step.counts |= trained
+            how = f"trained in {run.outcome.get('total_seconds', 0):.0f} s" if trained else "reused"
+            best = run.outcome.get("best_value")
+            told.append(f"{title}: {how}" + ("" if best is None else f", validation {best:.2f} nats"))
+            told += [f"{title}: {verdict.line}" for verdict in run.verdicts() if trained]
+        done = Combination(claim.values, tuple(plan.run(claim.values, seed) for seed in claim.seeds))
+        queue.tell(claim, done.objective)
+    for line in told[:-1]:
+        say(line)
+    say(f"{told[-1]}; {pace.left}")
