@@ -19,11 +19,11 @@ test-all: $(VENV)/.test ## all tests
 docs: $(VENV)/.docs ## the handbook: docs/_build/index.html
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
-check: $(VENV)/.dev ## style, types and the import floors
+check: $(VENV)/.dev ## style, types and the layers
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
-	$(BIN)/python -m pytest tests/test_floors.py
+	$(BIN)/python -m pytest tests/test_layers.py
 
 # torch by itself and first, by its exact pin: a plain `torch` would bring several GB of GPU libraries
 $(VENV)/.core: pyproject.toml constraints.txt

@@ -18,7 +18,7 @@ from ancestral.families.belief_net import exact as belief_net
 from ancestral.families.belief_net.exact import SigmoidBeliefNet, all_states, sum_of_softplus
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine
 from ancestral.runs.fit import fit
-from ancestral.settings import settings_for
+from ancestral.families.catalogue import settings_for
 
 
 def naive_joint(model: SigmoidBeliefNet, x: Tensor) -> Tensor:

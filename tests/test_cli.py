@@ -60,7 +60,7 @@ HEAVY = ("torch", "lightning_fabric", "sklearn", "matplotlib", "numpy")
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     program = f"""
 import sys
-from ancestral import cli
+from ancestral.commands import main as cli
 try:
     code = cli.main({words!r})
 except SystemExit as stop:

@@ -17,7 +17,7 @@ from ancestral.data.toy import DENSITIES
 from ancestral.evaluation.contract import check_model
 from ancestral.families.catalogue import FAMILIES, settings_for
 from ancestral.models.base import ExactModel
-from ancestral.reports.pictures import samples as drawings
+from ancestral.reports.pictures import density as drawings
 from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.runs.fit import fit, fit_settings
 from ancestral.runs.run import Run

@@ -188,7 +188,7 @@ def test_resuming_with_other_data_is_refused(copy: Path) -> None:
 
 HOLDER = """
 import sys, time
-from ancestral.run import Run
+from ancestral.runs.run import Run
 with Run(sys.argv[1]).locked():
     print("held", flush=True)
     time.sleep(600)

@@ -27,7 +27,7 @@ DrawingName = Literal[
     "components",
     "steps",
     "curves",
-    "vanishing_gradient",
+    "vanishing-gradient",
     "density",
     "deformation",
     "completions",

@@ -16,7 +16,7 @@ from ancestral.figures.style import save_figure
 from ancestral.models.base import ExactModel, LatentModel, Model
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Figure, Report, Section, Table, write_report
-from ancestral.reports.pictures import samples as drawings
+from ancestral.reports.pictures import catalogue as drawings
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, decimals_for, score_table
 from ancestral.runs.bracket import CONDITIONS, stored_bracket
@@ -35,7 +35,7 @@ CAPTIONS = {
     "components": "The mean image of each component, with its probability.",
     "steps": "Draws as they come into being: each pixel given those before it. Grey pixels are not drawn yet.",
     "curves": "Learning curves.",
-    "vanishing_gradient": "A fresh critic learns while the generator stands still: the saturating loss loses its gradient as "
+    "vanishing-gradient": "A fresh critic learns while the generator stands still: the saturating loss loses its gradient as "
     "the critic wins, the other does not.",
     "density": "The density the points were drawn from, the one learned, and where the model starts from, in one "
     "colour scale; and draws from the model.",

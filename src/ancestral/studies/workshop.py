@@ -16,7 +16,7 @@ from ancestral.evaluation.quality import MEANS, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
 from ancestral.reports.html import Figure
-from ancestral.reports.pictures import samples as drawings
+from ancestral.reports.pictures import catalogue as drawings
 from ancestral.reports.run_page import caption_of
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_or_reuse

@@ -27,7 +27,7 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
     "components": components,
     "steps": steps,
     "curves": curves,
-    "vanishing_gradient": vanishing_gradient,
+    "vanishing-gradient": vanishing_gradient,
     "density": density,
     "deformation": deformation,
     "completions": completions,
@@ -40,5 +40,5 @@ DRAWINGS: dict[str, Callable[..., Figure]] = {
     "split": split,
 }
 
-ON_REQUEST = ("vanishing_gradient",)
+ON_REQUEST = ("vanishing-gradient",)
 """Drawings that train something first, and so are not on every page."""

@@ -73,7 +73,7 @@ def losses(workshop: Workshop) -> ChapterContent:
     """Saturating against non-saturating: their gradients while a critic wins, and two runs."""
     game, steps = equilibrium([FAR]), workshop.size(300, 20)
     left = game.gradients["saturating"][0] / game.gradients["non-saturating"][0]
-    stored = workshop.remember("vanishing_gradient", lambda: _starved(workshop.runs["gan"], steps), steps=steps)
+    stored = workshop.remember("vanishing-gradient", lambda: _starved(workshop.runs["gan"], steps), steps=steps)
     found = {name: VanishingGradient(**one) for name, one in stored.items()}
     untrained, trained = found["untrained"].ratio, found["trained"].ratio
     runs = workshop.runs["gan"], workshop.runs["gan-saturating"]
