@@ -19,23 +19,24 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import Batch
-from ancestral.families.catalogue import settings_for
+from ancestral.families.family import DataSpec
 from ancestral.families.gan.model import build_gan
 from ancestral.families.gan.step import AdversarialStep, build_critic
+from ancestral.families.run_settings import settings_for
+from ancestral.training.engine import PlainEngine
 
 BATCH, SHAPE = 128, (1, 28, 28)
 
 
 def ours() -> Callable[[Tensor, int], None]:
     settings = settings_for("gan", data="mnist")
-    model, critic = build_gan(settings.model, SHAPE, 256, "unit"), build_critic(settings.model, SHAPE)
-    step = AdversarialStep(Fabric(accelerator="cpu"), model, critic, settings.model, settings.training, 10**6)
+    model, critic = build_gan(settings.model, DataSpec(SHAPE, 256, "unit")), build_critic(settings.model, SHAPE)
+    step = AdversarialStep(PlainEngine(), model, critic, settings.model, settings.training, 10**6)
     return lambda x, number: (step(Batch(x), number), None)[1]
 
 

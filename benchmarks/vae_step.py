@@ -23,17 +23,18 @@ import time
 from collections.abc import Callable
 
 import torch
-from lightning_fabric import Fabric
+from ancestral.families.objectives import objective_for
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
 
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.families.objectives import objective_for
+from ancestral.families.family import DataSpec
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import build_vae
 from ancestral.settings.training import TrainingSettings
+from ancestral.training.engine import PlainEngine
 from ancestral.training.steps import GradientStep
 
 BATCH, PIXELS, HIDDEN, LATENTS = 128, 784, 512, 20
@@ -57,7 +58,7 @@ def products() -> Step:
 
 def by_hand(images: Tensor) -> Step:
     """The step without autograd: every derivative written out."""
-    model = build_vae(VAESettings(hidden=(HIDDEN,), latents=LATENTS), (1, 28, 28), 256, "threshold")
+    model = build_vae(VAESettings(hidden=(HIDDEN,), latents=LATENTS), DataSpec((1, 28, 28), 256, "threshold"))
     parameters = list(model.parameters())
     w1, b1, w2, b2, w3, b3, w4, b4 = (parameter.data for parameter in parameters)
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
@@ -118,8 +119,8 @@ def autograd(images: Tensor) -> Step:
 def ours(images: Tensor, compiled: bool = False) -> Step:
     """The step of the package, with what the loop does around it."""
     settings, training = VAESettings(hidden=(HIDDEN,), latents=LATENTS), TrainingSettings(batch_size=BATCH)
-    model = build_vae(settings, (1, 28, 28), 256, "threshold").train()
-    step = GradientStep(Fabric(accelerator="cpu"), model, objective_for(settings, model), training, 10**6)
+    model = build_vae(settings, DataSpec((1, 28, 28), 256, "threshold")).train()
+    step = GradientStep(PlainEngine(), model, objective_for(settings, model), training, 10**6)
     if compiled:
         step.module.compile()
     batches = PixelBatches(255 * images.reshape(-1, 1, 28, 28), PixelSpace("threshold", 256))

@@ -23,7 +23,7 @@ from ancestral.evaluation.ais import Annealer, Annealing, ais
 from ancestral.evaluation.contract import all_images
 from ancestral.evaluation.likelihood import importance_weighted
 from ancestral.models.base import LatentModel, SamplesJointly
-from ancestral.runs.bracket import stored_bracket
+from ancestral.runs.records import BRACKET
 from ancestral.runs.run import Run
 
 STARTS = ("encoder", "prior")
@@ -377,7 +377,7 @@ def test_the_command_brackets_a_run_and_its_page_shows_it(trained: Path, capsys:
     assert upper - lower == pytest.approx(-rungs[0]["gap"]) and abs(upper - lower) < 0.2
     assert rungs[3]["gap"] > rungs[2]["gap"] > -0.1
     assert "accepted" in err and "no upper bound" in err
-    assert stored_bracket(Run(trained / "vae")) is not None
+    assert len(BRACKET.of(Run(trained / "vae"))) == 1
     first = (trained / "vae" / "bracket.json").read_bytes()
     page = (trained / "vae" / "report.html").read_text()
     assert "simulated by the model" not in page and "30 simulated images" in page and "AIS<sub>30</sub>" in page
@@ -411,4 +411,4 @@ def test_a_wrong_bracket_is_refused(
 def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
     for content in ("[]", "{}", '{"rungs": [{}], "plan": {}, "acceptance": [1, 1], "seed": 0}', "nonsense"):
         (tmp_path / "bracket.json").write_text(content)
-        refused(lambda: stored_bracket(Run(tmp_path)))
+        refused(lambda: BRACKET.of(Run(tmp_path)))

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 import zoo
+from ancestral.families.objectives import objective_for, order_agnostic
 from torch import Tensor
 
 from ancestral.core.errors import InputError
@@ -16,7 +17,6 @@ from ancestral.evaluation.contract import all_images
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSettings
-from ancestral.families.objectives import objective_for, order_agnostic
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.training.objectives import nll
 

@@ -213,7 +213,7 @@ def test_a_wrong_request_is_refused(
         (["evaluate", "{}/vae", "--split", "holdout"], "holdout"),
         (["evaluate", "{}/vae", "nowhere"], "nowhere"),
         (["compare", "{}/vae", "{}/levels"], "different"),
-        (["compare", "{}/vae", "{}/autoencoder"], "no score"),
+        (["compare", "{}/vae", "{}/autoencoder"], "ancestral quality {}/autoencoder"),
         (["draw", "manifold", "{}/wide", "--out", "{}/a.png"], "2 latents"),
         (["draw", "manifold", "{}/mixture", "--out", "{}/a.png"], "2 latents"),
         (["draw", "components", "{}/vae", "--out", "{}/a.png"], "mixture"),

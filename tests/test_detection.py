@@ -48,8 +48,9 @@ from ancestral.reports.pictures.detection import (
 )
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs import detect as detecting
-from ancestral.runs.detect import Detection, detect_run, divided, stored_detections
+from ancestral.runs.detect import Detection, detect_run, divided
 from ancestral.runs.fit import fit
+from ancestral.runs.records import DETECTIONS
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import DataSettings
@@ -464,14 +465,14 @@ def test_other_images_of_a_file_are_told(trained: Path, tmp_path: Path) -> None:
 def test_a_record_is_read_back_as_it_was_and_the_newest_of_a_kind_is_kept(trained: Path) -> None:
     run = Run(trained / "vae")
     first = detect_run(run, "noise", trials=33, count=80)
-    (stored,) = [record for record in stored_detections(run) if (record.against, record.method) == ("noise", "ELBO")]
+    (stored,) = [record for record in DETECTIONS.of(run) if (record.against, record.method) == ("noise", "ELBO")]
     assert stored.to_json() == first.to_json() and stored.conditions == first.conditions
     assert (stored.rates, stored.auroc) == (first.rates, first.auroc)
     assert (stored.calibration, stored.counts) == (first.calibration, (80, 80))
     assert stored.nats[0] == pytest.approx(first.natural.mean().item())
     again = detect_run(run, "noise", trials=22, count=80)
     tighter = detect_run(run, "noise", trials=22, count=80, samples=5)
-    kept = {record.method: record.trials for record in stored_detections(run) if record.against == "noise"}
+    kept = {record.method: record.trials for record in DETECTIONS.of(run) if record.against == "noise"}
     assert kept == {"ELBO": again.trials, "IWAE_5": tighter.trials}
     assert "What does not belong" in write_run_page(run, redraw=False).read_text()
 
@@ -479,7 +480,7 @@ def test_a_record_is_read_back_as_it_was_and_the_newest_of_a_kind_is_kept(traine
 @pytest.mark.parametrize("damage", ["{}", "[1]", '[{"against": "noise"}]', "[{"])
 def test_a_damaged_file_of_records_is_refused(tmp_path: Path, damage: str) -> None:
     (tmp_path / "detections.json").write_text(damage)
-    refused(lambda: stored_detections(Run(tmp_path)), "")
+    refused(lambda: DETECTIONS.of(Run(tmp_path)), "")
 
 
 def record_of(powers: dict[int, int], alarms: int = 5, against: str = "noise", alpha: float = 0.05) -> DetectionRecord:

@@ -14,7 +14,7 @@ from functools import partial
 import pytest
 import torch
 import zoo
-from lightning_fabric import Fabric
+from ancestral.families.objectives import objective_for
 from torch import Tensor
 
 from ancestral.core.maths import log_mean_exp
@@ -25,9 +25,9 @@ from ancestral.families.belief_net.exact import all_states
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine
 from ancestral.families.belief_net.objectives import ScoreFunction, vimco, wake_sleep
 from ancestral.families.belief_net.settings import BeliefNetSettings
-from ancestral.families.objectives import objective_for
 from ancestral.models.base import ImportanceSample
 from ancestral.settings.training import TrainingSettings
+from ancestral.training.engine import PlainEngine
 from ancestral.training.objectives import Objective
 from ancestral.training.steps import GradientStep
 
@@ -282,11 +282,11 @@ def trained(model: HelmholtzMachine, step: GradientStep, first: int, last: int) 
 
 def test_a_resumed_baseline_goes_on_to_the_bit() -> None:
     settings = TrainingSettings(learning_rate=0.01, clip_norm=5.0)
-    fabric = Fabric(accelerator="cpu", devices=1)
+    engine = PlainEngine()
 
     def fresh() -> tuple[HelmholtzMachine, GradientStep]:
         model = machine(2, 1)
-        return model, GradientStep(fabric, model, ScoreFunction(model), settings, 20)
+        return model, GradientStep(engine, model, ScoreFunction(model), settings, 20)
 
     model, step = fresh()
     trained(model, step, 0, 5)

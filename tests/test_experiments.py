@@ -15,6 +15,7 @@ from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
 from ancestral.evaluation.contract import all_images
 from ancestral.evaluation.likelihood import elbo, importance_weighted, prior_monte_carlo
+from ancestral.families.family import DataSpec
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
 from ancestral.figures.panels import Panel, panel_figure
@@ -166,7 +167,7 @@ def test_the_course_is_that_of_the_log(run: Run) -> None:
 
 def test_the_quadrature_of_two_latents_sums_to_one_over_all_images() -> None:
     with seeded_noise(3):
-        model = build_vae(VAESettings(latents=2, hidden=(8,)), (1, 2, 2), levels=2, space="threshold").eval()
+        model = build_vae(VAESettings(latents=2, hidden=(8,)), DataSpec((1, 2, 2), levels=2, space="threshold")).eval()
     with torch.no_grad():
         for weights in model.likelihood.parameters():
             weights.mul_(4)  # posteriors that differ from the prior

@@ -17,7 +17,8 @@ from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.distributions.priors import GaussianMixture
 from ancestral.families.autoregressive.made import MADE
-from ancestral.families.catalogue import settings_for
+from ancestral.families.family import DataSpec
+from ancestral.families.run_settings import settings_for
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
 from ancestral.networks.masked import MaskedLinear
@@ -118,7 +119,7 @@ def test_a_prior_of_unit_variances_does_not_mind_the_wrong_deviation() -> None:
 def small_vae(components: int, latents: int) -> VAE:
     with seeded_noise(0):
         settings = VAESettings(latents=latents, hidden=(16,), prior="mixture", components=components)
-        model = build_vae(settings, (1, 8, 8), 17, "threshold")
+        model = build_vae(settings, DataSpec((1, 8, 8), 17, "threshold"))
         for parameter in model.latent_prior.parameters():
             torch.nn.init.normal_(parameter, std=2.0)
     return model.eval()

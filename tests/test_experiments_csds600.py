@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import mean_and_error
-from ancestral.families.catalogue import settings_for
+from ancestral.families.run_settings import settings_for
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_settings
 from ancestral.runs.quality import recognised

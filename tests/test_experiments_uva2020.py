@@ -11,6 +11,7 @@ import torch
 
 from ancestral.data.toy import density_of
 from ancestral.distributions.bijections import Bijection
+from ancestral.families.family import DataSpec
 from ancestral.families.flow.points import NormalizingFlow, build_flow
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.families.gan.model import build_gan
@@ -49,7 +50,7 @@ def test_draws_of_a_cube_root_fit_its_density() -> None:
 
 def test_a_flow_agrees_with_autograd_and_a_wrong_layer_does_not() -> None:
     torch.manual_seed(0)
-    flow = build_flow(FlowSettings(layers="affine"), (2,), levels=0, space="points").double()
+    flow = build_flow(FlowSettings(layers="affine"), DataSpec((2,), levels=0, space="points")).double()
     with torch.no_grad():
         for parameter in flow.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -125,7 +126,7 @@ def test_the_gradients_are_those_of_the_formulas_and_only_one_starves() -> None:
 
 
 def test_the_pace_of_drawing_is_a_positive_number_and_leaves_the_generator_alone() -> None:
-    model = build_gan(GANSettings(hidden=(8,)), (1, 8, 8), levels=17, space="unit").eval()
+    model = build_gan(GANSettings(hidden=(8,)), DataSpec((1, 8, 8), levels=17, space="unit")).eval()
     before = torch.get_rng_state()
     assert draws_per_second(model, 20, rounds=2) > 0
     assert torch.equal(before, torch.get_rng_state())

@@ -23,6 +23,7 @@ from ancestral.distributions.priors import FlowPrior
 from ancestral.evaluation import likelihood
 from ancestral.evaluation.contract import all_images
 from ancestral.families.build import build_model
+from ancestral.families.family import DataSpec
 from ancestral.families.flow.images import ImageFlow
 from ancestral.families.flow.points import NormalizingFlow, build_flow, vector_bijection
 from ancestral.families.flow.settings import FlowSettings
@@ -37,7 +38,7 @@ def flow_of_points(layers: str, **settings: object) -> NormalizingFlow:
 
     def make() -> NormalizingFlow:
         chosen = {"depth": 3, "hidden": (16,), "activation": "tanh", **settings}
-        model = build_flow(FlowSettings(layers=layers, **chosen), (2,), 0, "points")  # type: ignore[arg-type]
+        model = build_flow(FlowSettings(layers=layers, **chosen), DataSpec((2,), 0, "points"))  # type: ignore[arg-type]
         assert isinstance(model, NormalizingFlow)
         return zoo.shaken(model, 0.12)
 
@@ -89,7 +90,9 @@ def test_points_are_encoded_and_decoded(layers: str) -> None:
 
 def test_an_untrained_flow_is_its_base() -> None:
     """The coursework's: six affine couplings and N(0, 0.3^2 I)."""
-    model = build_flow(FlowSettings(layers="affine", actnorm=False, base_scale=0.3), (2,), 0, "points").double()
+    model = build_flow(
+        FlowSettings(layers="affine", actnorm=False, base_scale=0.3), DataSpec((2,), 0, "points")
+    ).double()
     x = torch.randn(20, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
     expected = diagonal_gaussian(torch.zeros(2, dtype=DOUBLE), torch.full((2,), 2 * math.log(0.3), dtype=DOUBLE))
     assert torch.allclose(model.log_prob(x), expected.log_prob(x), atol=1e-6)  # type: ignore[operator]
@@ -100,7 +103,7 @@ def test_an_untrained_flow_is_its_base() -> None:
 @LAYERS
 def test_every_layer_goes_with_every_mixing(layers: str, mixing: str) -> None:
     settings = FlowSettings(layers=layers, mixing=mixing, depth=2, hidden=(4,))  # type: ignore[arg-type]
-    model = build_flow(settings, (5,), 0, "points")
+    model = build_flow(settings, DataSpec((5,), 0, "points"))
     x = 3 + 2 * torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
     model.train().log_prob(x).mean().backward()  # type: ignore[operator]
     assert torch.isfinite(model.eval().log_prob(model.sample(9))).all()  # type: ignore[operator]
@@ -108,14 +111,14 @@ def test_every_layer_goes_with_every_mixing(layers: str, mixing: str) -> None:
 
 def test_a_coupling_of_one_dimension_is_refused() -> None:
     with pytest.raises(InputError, match="maf"):
-        build_flow(FlowSettings(), (1,), 0, "points")
-    assert build_flow(FlowSettings(layers="maf"), (1,), 0, "points").sample(3).shape == (3, 1)
+        build_flow(FlowSettings(), DataSpec((1,), 0, "points"))
+    assert build_flow(FlowSettings(layers="maf"), DataSpec((1,), 0, "points")).sample(3).shape == (3, 1)
 
 
 def test_training_brings_the_density_near_the_truth() -> None:
     """Two Gaussians at (1, 1) and (-1, -1) with sigma 0.3: within 0.1 bit per dimension of their entropy soon."""
     with seeded_noise(0):
-        model = build_flow(FlowSettings(depth=2, hidden=(16,)), (2,), 0, "points")
+        model = build_flow(FlowSettings(depth=2, hidden=(16,)), DataSpec((2,), 0, "points"))
         centres = 2.0 * torch.randint(0, 2, (4000, 1)) - 1
         x = centres + 0.3 * torch.randn(4000, 2)
         optimizer = torch.optim.Adam(model.parameters(), 3e-3)
@@ -260,7 +263,7 @@ def test_noise_outside_the_cell_has_probability_zero() -> None:
 
 def tiny_images(**settings: object) -> ImageFlow:
     chosen = {"width": 4, "couplings": 2, "bins": 3, **settings}
-    model = build_model(FlowSettings(**chosen), (1, 8, 8), 17, "levels")  # type: ignore[arg-type]
+    model = build_model("flow", FlowSettings(**chosen), DataSpec((1, 8, 8), 17, "levels"))  # type: ignore[arg-type]
     assert isinstance(model, ImageFlow)
     return model
 
@@ -302,21 +305,26 @@ def test_black_and_white_images_give_finite_gradients_in_single_precision(dequan
 @pytest.mark.parametrize("channels", [1, 3])
 def test_sides_that_can_be_halved_are_accepted_and_others_refused_in_words(channels: int) -> None:
     settings = FlowSettings(width=4, couplings=2)
-    assert build_model(settings, (channels, 12, 4), 256, "levels").sample(2).shape == (2, channels, 12, 4)
+    assert build_model("flow", settings, DataSpec((channels, 12, 4), 256, "levels")).sample(2).shape == (
+        2,
+        channels,
+        12,
+        4,
+    )
     with pytest.raises(InputError, match=r"9x8 .*--pad-to"):
-        build_model(settings, (channels, 9, 8), 256, "levels")
+        build_model("flow", settings, DataSpec((channels, 9, 8), 256, "levels"))
 
 
 def test_binary_pixels_are_two_levels_and_reals_are_refused() -> None:
     settings = FlowSettings(width=4, couplings=2)
-    model = build_model(settings, (1, 8, 8), 256, "threshold")
+    model = build_model("flow", settings, DataSpec((1, 8, 8), 256, "threshold"))
     assert model.levels == 2
     assert "threshold" in model.spaces
     assert set(model.sample(3).unique().tolist()) <= {0.0, 1.0}
     with pytest.raises(InputError, match="levels"):
-        build_model(settings, (1, 8, 8), 256, "unit")
+        build_model("flow", settings, DataSpec((1, 8, 8), 256, "unit"))
     with pytest.raises(InputError, match="maf"):
-        build_model(FlowSettings(layers="maf"), (1, 8, 8), 256, "levels")
+        build_model("flow", FlowSettings(layers="maf"), DataSpec((1, 8, 8), 256, "levels"))
 
 
 @pytest.mark.parametrize("x", [0.5, 17.0, -1.0, math.nan])

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from lightning_fabric import Fabric
 from test_cli import Captured, printed, run
 from torch import Tensor, nn
 from torch.distributions import Categorical, kl_divergence
@@ -29,6 +28,7 @@ from ancestral.evaluation.diversity import (
     spread_ratio,
 )
 from ancestral.evaluation.recogniser import Recognition
+from ancestral.families.family import DataSpec
 from ancestral.families.gan.model import GAN, build_gan
 from ancestral.families.gan.settings import GANSettings
 from ancestral.families.gan.step import (
@@ -42,6 +42,7 @@ from ancestral.families.gan.step import (
 )
 from ancestral.families.gan.vanishing_gradient import measure_gradients
 from ancestral.settings.training import TrainingSettings
+from ancestral.training.engine import PlainEngine
 
 SHAPE = (1, 4, 4)
 TINY: dict[str, Any] = {"latents": 3, "hidden": (8,), "critic_hidden": (8,), "dropout": 0.0, "critic_dropout": 0.0}
@@ -51,10 +52,10 @@ def game(seed: int = 0, optimizer: str = "sgd", **settings: Any) -> AdversarialS
     """A tiny game in double precision, deterministic but for the latents and what the settings ask for."""
     torch.manual_seed(seed)
     chosen = GANSettings(**{**TINY, **settings})
-    model = build_gan(chosen, SHAPE, 0, "unit").double()
+    model = build_gan(chosen, DataSpec(SHAPE, 0, "unit")).double()
     critic = build_critic(chosen, SHAPE).double()
     training = TrainingSettings(learning_rate=0.1, optimizer=optimizer)  # type: ignore[arg-type]
-    return AdversarialStep(Fabric(accelerator="cpu"), model, critic, chosen, training, 100)
+    return AdversarialStep(PlainEngine(), model, critic, chosen, training, 100)
 
 
 def images(n: int = 6, seed: int = 1) -> Tensor:
@@ -304,7 +305,7 @@ def test_spectral_normalisation_leaves_no_weight_longer_than_one() -> None:
 def test_a_winning_critic_starves_the_saturating_loss_alone() -> None:
     torch.manual_seed(0)
     settings = GANSettings(**TINY)
-    model, critic = build_gan(settings, SHAPE, 0, "unit").eval(), build_critic(settings, SHAPE)
+    model, critic = build_gan(settings, DataSpec(SHAPE, 0, "unit")).eval(), build_critic(settings, SHAPE)
     before = weights(model)
     real = PixelBatches(torch.full((256, *SHAPE), 255, dtype=torch.uint8), PixelSpace("unit", 256))
     found = measure_gradients(model, critic, real, steps=150, rate=1e-2, batch_size=64)
@@ -319,20 +320,20 @@ def test_a_winning_critic_starves_the_saturating_loss_alone() -> None:
 
 
 def test_draws_are_pixels_and_asking_for_a_likelihood_is_refused() -> None:
-    model = build_gan(GANSettings(**TINY), SHAPE, 0, "unit")
+    model = build_gan(GANSettings(**TINY), DataSpec(SHAPE, 0, "unit"))
     x = model.sample(50)
     assert x.shape == (50, *SHAPE) and x.min() >= 0 and x.max() <= 1
     with pytest.raises(NotComputable):
         model.log_prob(x)
     with pytest.raises(InputError, match="real numbers"):
-        build_gan(GANSettings(), SHAPE, 2, "threshold")
+        build_gan(GANSettings(), DataSpec(SHAPE, 2, "threshold"))
     with pytest.raises(InputError, match="neighbours"):
-        build_gan(GANSettings(network="cnn"), (2,), 0, "points")
+        build_gan(GANSettings(network="cnn"), DataSpec((2,), 0, "points"))
 
 
 def test_a_conditional_gan_draws_and_judges_by_class() -> None:
     settings = GANSettings(**TINY, classes=3)
-    model, critic = build_gan(settings, SHAPE, 0, "unit"), build_critic(settings, SHAPE)
+    model, critic = build_gan(settings, DataSpec(SHAPE, 0, "unit")), build_critic(settings, SHAPE)
     codes = model.codes(300)
     assert codes.shape == (300, 6) and torch.equal(codes[:, 3:].sum(1), torch.ones(300))
     assert codes[:, 3:].mean(0).tolist() == pytest.approx([1 / 3] * 3, abs=0.1)
@@ -345,11 +346,11 @@ def test_a_conditional_gan_draws_and_judges_by_class() -> None:
         with pytest.raises(InputError, match="0 to 2"):
             model.sample_classes(torch.tensor([wrong]))
     with pytest.raises(InputError, match="no classes"):
-        build_gan(GANSettings(**TINY), SHAPE, 0, "unit").sample_classes(labels)
+        build_gan(GANSettings(**TINY), DataSpec(SHAPE, 0, "unit")).sample_classes(labels)
 
 
 def test_dropout_is_for_training_alone() -> None:
-    model = build_gan(GANSettings(latents=3, hidden=(8,), dropout=0.5), SHAPE, 0, "unit")
+    model = build_gan(GANSettings(latents=3, hidden=(8,), dropout=0.5), DataSpec(SHAPE, 0, "unit"))
     z = model.codes(4)
     assert not torch.equal(model.train().decode(z), model.decode(z))
     assert torch.equal(model.eval().decode(z), model.decode(z))
@@ -441,7 +442,7 @@ def test_looks_beside_images_that_lack_a_class_leave_classes_out(monkeypatch: py
 
     monkeypatch.setattr(looks, "shipped_for", lambda dataset: Seer())
     x = PixelBatches(dataset.train.images, PixelSpace("unit", 17)).first(200)
-    model = build_gan(GANSettings(**TINY), dataset.event_shape, 17, "unit")
+    model = build_gan(GANSettings(**TINY), DataSpec(dataset.event_shape, 17, "unit"))
     names = {reading.name for reading in looks.SampleReadings(x, dataset, seed=0)(model)}
     assert names == {"diversity", "coverage", "dimension", "brightness"}
 

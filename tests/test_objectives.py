@@ -7,9 +7,10 @@ import math
 import pytest
 import torch
 import zoo
+from ancestral.families.objectives import objective_for
 
 from ancestral.evaluation.contract import all_images
-from ancestral.families.objectives import objective_for
+from ancestral.families.family import DataSpec
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
 from ancestral.training.objectives import dreg, elbo, iwae, nll
@@ -81,7 +82,7 @@ def test_importance_weighted_bound_of_one_draw_is_the_elbo_and_more_draws_are_ti
 
 def test_equal_weights_give_log_p_for_every_k() -> None:
     """With the exact posterior all weights are p(x), so a missing log K would show as exactly log K."""
-    model = zoo.seeded(lambda: build_vae(VAESettings(latents=2, hidden=()), (1, 2, 2), 2, "threshold"))
+    model = zoo.seeded(lambda: build_vae(VAESettings(latents=2, hidden=()), DataSpec((1, 2, 2), 2, "threshold")))
     assert isinstance(model, VAE)
     with torch.no_grad():
         for parameter in model.parameters():

@@ -15,7 +15,7 @@ from ancestral.core.errors import InputError, Interrupted, NotComputable
 from ancestral.core.serialization import registered
 from ancestral.data.toy import DENSITIES
 from ancestral.evaluation.contract import check_model
-from ancestral.families.catalogue import FAMILIES, settings_for
+from ancestral.families.run_settings import settings_for
 from ancestral.models.base import ExactModel
 from ancestral.reports.pictures import density as drawings
 from ancestral.runs.evaluate import entropy_in_words, target_score
@@ -147,7 +147,7 @@ def test_data(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "spirals" in refused(capsys, "data", "circles")
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("flow", "gan")])
+@pytest.mark.parametrize("family", [name for name in BUILT_IN if name not in ("flow", "gan")])
 def test_families_of_images_refuse_points(capsys: Captured, tmp_path: Path, family: str) -> None:
     out = tmp_path / "run"
     said = refused(capsys, "train", family, "--data", "moons", "--epochs", 1, "--out", out)

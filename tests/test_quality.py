@@ -37,7 +37,8 @@ from ancestral.models.base import Model
 from ancestral.reports.quality_tables import quality_table
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.fit import fit
-from ancestral.runs.quality import View, measure_run, stored_quality
+from ancestral.runs.quality import View, measure_run
+from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 
 CLOSE = 1e-3  # relative, of every metric to its reference
@@ -310,8 +311,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 def test_a_run_is_measured_and_the_record_is_kept(runs: dict[str, Run]) -> None:
     run = runs["mixture"]
     record = measure_run(run, seed=0)
-    assert stored_quality(run) == [record]
-    assert measure_run(run, seed=0) == record and len(stored_quality(run)) == 1
+    assert QUALITY.of(run) == [record]
+    assert measure_run(run, seed=0) == record and len(QUALITY.of(run)) == 1
     stored = json.loads((run.path / "quality.json").read_text())
     assert stored[0]["fid"] == {"value": record.fid.value, "floor": record.fid.floor}
     assert record.count == 447 and record.space == "digits, binary, threshold 0.5" and record.drawn == "draws"
@@ -319,7 +320,7 @@ def test_a_run_is_measured_and_the_record_is_kept(runs: dict[str, Run]) -> None:
     # a mixture after four rounds draws what looks like digits, and worse than digits do
     assert 0 < record.fid.floor < record.fid.value and record.class_kl.value > 0
     assert record.recall.value < record.recall.floor and record.coverage.value < record.coverage.floor
-    assert measure_run(run, 100).count == 100 and len(stored_quality(run)) == 2
+    assert measure_run(run, 100).count == 100 and len(QUALITY.of(run)) == 2
 
 
 def test_means_are_called_so_and_only_where_there_are_any(runs: dict[str, Run]) -> None:
@@ -391,7 +392,7 @@ def test_what_cannot_be_measured_is_refused(runs: dict[str, Run], tmp_path: Path
     refused(lambda: measure_run(broken, 200), "not finite")
     assert not (broken.path / "quality.json").exists()
     (broken.path / "quality.json").write_text("{}")
-    refused(lambda: stored_quality(broken), "quality.json")
+    refused(lambda: QUALITY.of(broken), "quality.json")
 
 
 class _DrawsNothing(Model):

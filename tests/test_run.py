@@ -28,8 +28,9 @@ from ancestral.core.files import write_atomically, write_json
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.evaluation.score import Score
 from ancestral.families.build import build_model
-from ancestral.families.catalogue import settings_for
+from ancestral.families.family import DataSpec
 from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.run_settings import settings_for
 from ancestral.models.base import Model, load_model
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
@@ -424,7 +425,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_saved_model_loads_bit_identically(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
     family, settings, space = FAMILIES[name]
-    model = build_model(settings_for(family, **settings).model, (1, 8, 8), 17, space).to(dtype).eval()
+    model = build_model(family, settings_for(family, **settings).model, DataSpec((1, 8, 8), 17, space)).to(dtype).eval()
     model.save(tmp_path / "a")
     loaded = Model.load(tmp_path / "a")
     assert type(loaded) is type(model) and not loaded.training

@@ -13,8 +13,8 @@ from ancestral.commands import main as cli
 from ancestral.reports.run_page import caption_of
 from ancestral.reports.score_tables import score_table
 from ancestral.runs.run import Run
-from ancestral.studies.page import met_in_words
-from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Check, Options, PlannedRun, Study
+from ancestral.studies.page import find_study, met_in_words
+from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Options, PlannedRun, ReferenceCheck, Study
 from ancestral.studies.tour import PLAN
 from ancestral.studies.workshop import Progress, Workshop
 from ancestral.training.loop import Reporter
@@ -88,10 +88,10 @@ def test_captions_tell_what_pixels_and_curves_are_of(tour: Path) -> None:
 
 def test_references_of_others_identities_and_our_own_aims_are_counted_apart() -> None:
     checks = [
-        Check("a", "1", "1", True),
-        Check("b", "1", "2", False, source="Germain et al., 2015"),
-        Check("c", "1", "1", True, source=AN_IDENTITY),
-        Check("d", "1", "2", False, source=OURS),
+        ReferenceCheck("a", "1", "1", True),
+        ReferenceCheck("b", "1", "2", False, source="Germain et al., 2015"),
+        ReferenceCheck("c", "1", "1", True, source=AN_IDENTITY),
+        ReferenceCheck("d", "1", "2", False, source=OURS),
     ]
     assert met_in_words(checks) == (
         "Met: 1 of 2 references of others, 1 of 1 identities that must hold, 0 of 1 aims of our own."
@@ -161,14 +161,36 @@ def test_a_study_of_ones_own_is_a_file(tmp_path: Path, capsys: pytest.CaptureFix
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("STUDY = 3", "must define STUDY"), ("import nothing_of_this_name", "cannot be read: ModuleNotFoundError")],
+    [
+        ("STUDY = 3", "must define STUDY"),
+        ("import nothing_of_this_name", "mine.py, line 1: ModuleNotFoundError"),
+        ("a = 1\nb = (", "mine.py, line 2: syntax error"),
+    ],
 )
 def test_a_file_that_is_no_study_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str
 ) -> None:
     (tmp_path / "mine.py").write_text(content)
     assert cli.main(["study", str(tmp_path / "mine.py"), "--out", str(tmp_path / "out")]) == 2
-    assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_study_with_a_dataclass_is_read(tmp_path: Path) -> None:
+    """Dataclasses look for postponed annotations in the module that `sys.modules` has."""
+    lines = [
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        "from typing import ClassVar",
+        "from ancestral.studies.recipe import Study",
+        "@dataclass",
+        "class Mine:",
+        "    shared: ClassVar[int] = 1",
+        "    epochs: int = 3",
+        'STUDY = Study("Mine", "", lambda options: [], [])',
+    ]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    assert find_study(str(tmp_path / "mine.py")).title == "Mine"
 
 
 def test_options_that_a_study_does_not_have_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 from quick_studies import carried_out, needs_mnist
 
 from ancestral.families.build import build_model
+from ancestral.families.family import DataSpec
 from ancestral.runs.run import Run
 from ancestral.studies.csds600.layers import ASKED_LAYERS, ASKED_SETTINGS, described, settings_of
 from ancestral.studies.csds600.made import within_of_one
@@ -40,7 +41,7 @@ def test_the_plan_is_the_courseworks() -> None:
 
 def test_the_layers_are_those_of_the_coursework() -> None:
     settings = {one.name: one for one in plan(Options())}["vae"].settings_under("default", STUDY.quick)
-    model = build_model(settings.model, (1, 32, 32), 256, "unit")
+    model = build_model(settings.family, settings.model, DataSpec((1, 32, 32), 256, "unit"))
     ours = [*described("encoder", model.encoder), *described("decoder", model.likelihood)]  # type: ignore[arg-type]
     assert tuple(layer[:3] for layer in ours) == ASKED_LAYERS
 

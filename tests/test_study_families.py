@@ -19,7 +19,8 @@ from ancestral.families.catalogue import FAMILIES
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.paired_scores import Difference
 from ancestral.studies.demonstrations.sampling_pace import machine_in_words
-from ancestral.studies.families import standing, uses, worth
+from ancestral.studies.families import applications, ranking
+from ancestral.studies.families import scores as family_scores
 from ancestral.studies.families.kinds import LATENTS, VERDICTS
 from ancestral.studies.families.recipe import PLAN, STUDY
 
@@ -86,10 +87,10 @@ def test_who_is_not_clearly_behind_is_called_level(monkeypatch: pytest.MonkeyPat
     scores = {"a": score_of(-90.0, 100), "b": score_of(-90.1), "c": score_of(-140.0)}
 
     def told(nats: float) -> str:
-        found = standing.Standing(scores, {"b": Difference(nats, 0.1, "IWAE_100", 1000)}, 50)
-        monkeypatch.setattr(standing, "standing", lambda workshop: found)
+        found = ranking.Ranking(scores, {"b": Difference(nats, 0.1, "IWAE_100", 1000)}, 50)
+        monkeypatch.setattr(ranking, "ranking_of", lambda workshop: found)
         assert found.behind("c") == pytest.approx(50)
-        return standing.in_words(SimpleNamespace(titles=TITLES))  # type: ignore[arg-type]
+        return ranking.in_words(SimpleNamespace(titles=TITLES))  # type: ignore[arg-type]
 
     assert "B is level with it" in told(0.2) and "0.20 ± 0.10" in told(0.2) and "lower bound" in told(0.2)
     assert "level" not in told(0.5) and "clearly above the others" in told(0.5)
@@ -103,7 +104,7 @@ def test_equal_conditions_are_not_called_unequal() -> None:
             )
             for i, n in enumerate(images)
         }
-        return standing.spans(SimpleNamespace(runs=runs))  # type: ignore[arg-type]
+        return ranking.spans(SimpleNamespace(runs=runs))  # type: ignore[arg-type]
 
     assert "5 to 1,200 images for 3 epochs, not all on equal terms" in told(1200, 5)
     assert "on 1,200 images for 3 epochs:" in told(1200, 1200)
@@ -111,42 +112,42 @@ def test_equal_conditions_are_not_called_unequal() -> None:
 
 def test_yardsticks_that_agree_and_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = {"a": score_of(-90.0), "b": score_of(-90.1)}
-    found = standing.Standing(scores, {"b": Difference(0.0, 0.1, "log p(x)", 1000)}, 50)
-    monkeypatch.setattr(worth, "standing", lambda workshop: found)
+    found = ranking.Ranking(scores, {"b": Difference(0.0, 0.1, "log p(x)", 1000)}, 50)
+    monkeypatch.setattr(family_scores, "ranking_of", lambda workshop: found)
     workshop: Any = SimpleNamespace(titles=TITLES)
     good, bad = quality_of(fid=1.0, recognised=0.9, recall=0.8), quality_of(fid=2.0, recognised=0.5, recall=0.3)
-    assert "the order is the same: A and B" in worth._orders(workshop, {"a": good, "b": bad})
-    other = worth._orders(workshop, {"a": bad, "b": good})
+    assert "the order is the same: A and B" in family_scores._orders(workshop, {"a": good, "b": bad})
+    other = family_scores._orders(workshop, {"a": bad, "b": good})
     assert "by nats A, B; by FID B, A; by share recognised B, A" in other
     assert "A and B are level in nats, yet their FIDs are 2.0 and 1.0" in other
-    assert "the A has both" in worth._compared(TITLES, {"a": good, "b": bad})
+    assert "the A has both" in family_scores._compared(TITLES, {"a": good, "b": bad})
     few = quality_of(fid=1.0, recognised=0.9, recall=0.1)
-    told = worth._compared(TITLES, {"a": few, "b": bad})
+    told = family_scores._compared(TITLES, {"a": few, "b": bad})
     assert "the A has the most draws recognised, 90.0%, but reaches 0.100" in told and "reaches 0.300" in told
-    assert worth._exceeding(TITLES, {"a": quality_of(recall=0.9)}) == ""
-    told = worth._exceeding(TITLES, {"a": quality_of(precision=0.999)})
+    assert family_scores._exceeding(TITLES, {"a": quality_of(recall=0.9)}) == ""
+    told = family_scores._exceeding(TITLES, {"a": quality_of(precision=0.999)})
     assert "precision of the A (0.999, real images 0.500)" in told
 
 
 def test_power_is_told_by_the_sizes_tried() -> None:
     strong, weak = record_of({1: 10, 5: 97}), record_of({1: 10, 5: 50})
-    told = uses._reached([("A", strong), ("B", weak), ("C", strong)])
+    told = applications._reached([("A", strong), ("B", weak), ("C", strong)])
     assert "Of the sizes tried, 1 and 5," in told and "5 images for the A and C." in told
     assert "B never reaches it" in told
-    assert uses._reached([("B", weak)]) == "No family reaches 95% power with batches of 1 and 5."
+    assert applications._reached([("B", weak)]) == "No family reaches 95% power with batches of 1 and 5."
 
 
 def test_measurements_outside_the_band_are_not_counted_inside() -> None:
     fine, off = record_of({1: 10, 5: 97}, alarms=5), record_of({1: 10, 5: 97}, alarms=60)
-    assert "4 of 4 lie" in uses._level([("A", fine), ("B", fine)])
-    told = uses._level([("A", fine), ("B", off)])
+    assert "4 of 4 lie" in applications._level([("A", fine), ("B", fine)])
+    told = applications._level([("A", fine), ("B", off)])
     assert "2 of 4 lie" in told and "from 5.0% to 60.0%" in told
 
 
 def test_the_most_probable_half_is_named_with_those_as_probable() -> None:
     workshop: Any = SimpleNamespace(titles=TITLES, runs=dict.fromkeys(TITLES))
     near, far = score_of(-50.1), replace(score_of(-70.0))
-    told = uses._probable_halves(workshop, {"a": near, "b": score_of(-50.0)})
+    told = applications._probable_halves(workshop, {"a": near, "b": score_of(-50.0)})
     assert "C cannot say" in told and "the B finds" in told and "A about as much" in told
-    told = uses._probable_halves(workshop, {"a": far, "b": score_of(-50.0)})
+    told = applications._probable_halves(workshop, {"a": far, "b": score_of(-50.0)})
     assert "about as much" not in told and "the A 20.0 nats less" in told

@@ -22,7 +22,7 @@ from refusals import refused
 import ancestral
 from ancestral.commands import main as cli
 from ancestral.core.errors import NotComputable
-from ancestral.families.catalogue import settings_for
+from ancestral.families.run_settings import settings_for
 from ancestral.runs.run import Run
 from ancestral.sweeps.sweep_axes import Range, axis_from, folder_name, grid, split_axes
 

@@ -8,9 +8,10 @@ import torch
 from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.families.build import build_model
-from ancestral.families.catalogue import settings_for
+from ancestral.families.family import DataSpec
 from ancestral.families.mixture.em_step import EMStep
 from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.run_settings import settings_for
 from ancestral.runs.fit import validation
 from ancestral.runs.run_data import RunData
 from ancestral.settings.training import TrainingSettings
@@ -124,7 +125,7 @@ def test_held_out_readings_split_the_bound_whatever_the_training_weighs() -> Non
         data = RunData(chosen.data)
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            model = build_model(chosen.model, data.event_shape, 17, "threshold")
+            model = build_model(chosen.family, chosen.model, DataSpec(data.event_shape, 17, "threshold"))
         found.append(validation(chosen, data, torch.device("cpu"))(model))
     assert found[0] == found[1]
     values = {reading.name: reading.value for reading in found[0]}

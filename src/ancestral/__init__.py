@@ -1,13 +1,14 @@
-"""Deep generative models: train, measure and use them.
+"""Deep generative models: train, score and use them.
 
     import ancestral
 
     run = ancestral.fit("vae", "runs/first", data="digits", latents=2, epochs=20)
-    score = ancestral.evaluate(run, samples=1000)   # a lower bound, and it says so
+    score = ancestral.evaluate(run, samples=1000)   # a lower bound, labelled as one
     model = ancestral.load("runs/first")
     images = model.sample(64)
 
-`ancestral.check_model(model)` holds any model, yours too, against the contract of its kind.
+`ancestral.check_model(model)` checks any model, yours too, against the contract of its kind. `dir(ancestral)` lists all
+public names; torch is imported once one of them that needs it is used.
 """
 
 from __future__ import annotations
@@ -16,33 +17,118 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from importlib.metadata import version
+
+    from ancestral.api.run import Run
+    from ancestral.api.functions import (
+        bracket,
+        complete,
+        detect,
+        evaluate,
+        explain,
+        fit,
+        infer,
+        load,
+        quality,
+        sample,
+        verify,
+    )
+    from ancestral.core.errors import (
+        InputError,
+        Interrupted,
+        NotComputable,
+        TrainingDiverged,
+        TrainingUnhealthy,
+    )
+    from ancestral.core.serialization import registered
+    from ancestral.data.pixels import Batch
     from ancestral.evaluation.contract import check_model
-    from ancestral.models.base import Model, load_model
-    from ancestral.runs.evaluate import score_run as evaluate
-    from ancestral.runs.fit import fit
-    from ancestral.runs.quality import measure_run as measure
-    from ancestral.runs.run import Run, load
+    from ancestral.evaluation.score import Score
+    from ancestral.families.build import load_model
+    from ancestral.families.catalogue import register_family
+    from ancestral.families.family import DataSpec, Drawing, Family, StepContext, Subject
+    from ancestral.families.score_parts import ScoreParts
+    from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model
+    from ancestral.settings.data import DataSettings
+    from ancestral.settings.family import FamilySettings
+    from ancestral.settings.training import TrainingSettings
     from ancestral.sweeps.worker import sweep
 
-__all__ = ["Model", "Run", "check_model", "evaluate", "fit", "load", "load_model", "measure", "sweep"]
-# name here: module and name there; torch is imported only once one of them is asked for
-_EXPORTS = {
-    "Model": ("ancestral.models.base", "Model"),
-    "Run": ("ancestral.runs.run", "Run"),
-    "check_model": ("ancestral.evaluation.contract", "check_model"),
-    "evaluate": ("ancestral.runs.evaluate", "score_run"),
-    "fit": ("ancestral.runs.fit", "fit"),
-    "load": ("ancestral.runs.run", "load"),
-    "load_model": ("ancestral.models.base", "load_model"),
-    "measure": ("ancestral.runs.quality", "measure_run"),
-    "sweep": ("ancestral.sweeps.worker", "sweep"),
+    __version__ = version("ancestral")
+
+__all__ = [
+    "Batch",
+    "DataSettings",
+    "DataSpec",
+    "Drawing",
+    "ExactModel",
+    "Family",
+    "FamilySettings",
+    "ImplicitModel",
+    "InputError",
+    "Interrupted",
+    "LatentModel",
+    "Model",
+    "NotComputable",
+    "Run",
+    "Score",
+    "ScoreParts",
+    "StepContext",
+    "Subject",
+    "TrainingDiverged",
+    "TrainingSettings",
+    "TrainingUnhealthy",
+    "__version__",
+    "bracket",
+    "check_model",
+    "complete",
+    "detect",
+    "evaluate",
+    "explain",
+    "fit",
+    "infer",
+    "load",
+    "load_model",
+    "quality",
+    "register_family",
+    "registered",
+    "sample",
+    "sweep",
+    "verify",
+]
+_PLACES = {
+    "api.run": "Run",
+    "api.functions": "bracket complete detect evaluate explain fit infer load quality sample verify",
+    "core.errors": "InputError Interrupted NotComputable TrainingDiverged TrainingUnhealthy",
+    "core.serialization": "registered",
+    "data.pixels": "Batch",
+    "evaluation.contract": "check_model",
+    "evaluation.score": "Score",
+    "families.build": "load_model",
+    "families.catalogue": "register_family",
+    "families.family": "DataSpec Drawing Family StepContext Subject",
+    "families.score_parts": "ScoreParts",
+    "models.base": "ExactModel ImplicitModel LatentModel Model",
+    "settings.data": "DataSettings",
+    "settings.family": "FamilySettings",
+    "settings.training": "TrainingSettings",
+    "sweeps.worker": "sweep",
 }
+_MODULES = {name: f"ancestral.{module}" for module, names in _PLACES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("ancestral")
+    elif name in _MODULES:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    else:
         raise AttributeError(f"module 'ancestral' has no attribute {name!r}")
-    module, attribute = _EXPORTS[name]
-    value = getattr(importlib.import_module(module), attribute)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

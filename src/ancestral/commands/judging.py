@@ -16,7 +16,8 @@ from ancestral.commands.console import (
     screen,
     show_scores,
 )
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.settings.data import POINT_SETS
 
 
 def evaluate(
@@ -60,10 +61,27 @@ def compare(runs: Runs, json: bool = False) -> None:
     from ancestral.evaluation.score import best_of, rank
 
     opened = opened_runs(runs)
+    for run in opened:
+        _refuse_without_likelihood(run)
     named = [(run.path.name, best_of(run.scores(), str(run.path))) for run in opened]
     order = rank([score for _, score in named])
     show_scores([named[i] for i in order], json)
     say_floors(opened)
+
+
+def _refuse_without_likelihood(run: Any) -> None:
+    """Raises:    NotComputable: no evaluation will ever give this run a score; the message says what works instead."""
+    from ancestral.models.base import ExactModel, LatentModel
+
+    if run.scores() or isinstance(model := run.load(), (ExactModel, LatentModel)):
+        return
+    points = run.settings.data.data in POINT_SETS
+    remedy = (
+        f"look at its samples with `ancestral sample {run.path} --out samples.png`"
+        if points
+        else f"use `ancestral quality {run.path}`"
+    )
+    raise NotComputable(f"a {type(model).__name__} has no likelihood, so {run.path} has no score to compare: {remedy}")
 
 
 def quality(
@@ -169,16 +187,20 @@ def bracket(
 
 
 def verify(run: RunPath) -> None:
-    """Check a run folder: files whole, weights finite, the model's contract kept, the stored scores repeatable.
+    """Check a run folder, or the tiny models of a family file, against the contract of their kind.
+
+    Of a run: files whole, weights finite, the model's contract kept, the stored scores repeatable.
 
     Args:
-        run: run folder
+        run: run folder, or a file FILE.py that defines FAMILY
     """
-    from ancestral.runs.verify import verify_run
+    from ancestral.families.catalogue import load_file
+    from ancestral.runs.verify import verify_family, verify_run
 
+    checks = verify_family(load_file(run)) if run.suffix == ".py" else verify_run(run)
     failed = False
-    for check in verify_run(run):
+    for check in checks:
         say(f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}")
         failed |= not check.passed
     if failed:
-        raise InputError(f"{run} does not hold up: see the lines marked FAILED")
+        raise InputError(f"{run} fails its checks: see the lines marked FAILED")

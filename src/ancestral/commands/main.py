@@ -6,7 +6,6 @@ Exit codes: 0 done, 2 wrong request or input, 3 training diverged or unhealthy, 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import importlib.metadata
 import inspect
@@ -22,9 +21,9 @@ import tyro
 
 from ancestral import commands
 from ancestral.core.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
-from ancestral.families.catalogue import FAMILIES
-from ancestral.settings.data import DataSettings
-from ancestral.settings.training import TrainingSettings
+from ancestral.core.text import close_matches
+from ancestral.families.catalogue import BUILT_IN, find, installed, load_file, names
+from ancestral.families.run_settings import setting_names
 from ancestral.sweeps.sweep_axes import split_axes
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -86,24 +85,48 @@ def _dispatch(words: list[str]) -> None:
         return
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
-        raise InputError(f"unknown command {name!r}: choose {', '.join(COMMANDS)} (see ancestral --help)")
+        raise InputError(f"unknown command {name!r}: {close_matches(name, COMMANDS)} (see ancestral --help)")
+    rest = _load_families(rest)
     if name in ("train", "sweep"):
         _of_family(name, rest)
     else:
         _parse(COMMANDS[name], rest, f"ancestral {name}")()
 
 
+def _load_families(words: list[str]) -> list[str]:
+    """The words without `--family FILE.py`, which every command takes, as often as needed; the files are loaded.
+
+    Raises:    InputError: no file follows, or it cannot be loaded.
+    """
+    kept, rest = [], iter(words)
+    for word in rest:
+        flag, given, path = word.partition("=")
+        if flag != "--family":
+            kept.append(word)
+            continue
+        path = path if given else next(rest, "")
+        if not path:
+            raise InputError("--family needs a Python file that defines FAMILY")
+        load_file(path)
+    return kept
+
+
+def _family_list() -> str:
+    """A line for each family; plug-ins are named, not imported."""
+    lines = [f"  {name:<12} {find(name).summary}" for name in BUILT_IN]
+    lines += [f"  {name:<12} from the installed package {point.value}" for name, point in installed().items()]
+    lines += [f"  {name:<12} {find(name).summary}" for name in names() if name not in (*BUILT_IN, *installed())]
+    return "\n".join([*lines, "  FILE.py      a family of your own: a file that defines FAMILY"])
+
+
 def _of_family(name: str, words: list[str]) -> None:
     """A command that trains: its flags are those of a family, which is its first word."""
     if not words or words[0] in ("-h", "--help"):
-        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_summary(COMMANDS[name])}\n\nFAMILY:")
-        for family, settings in FAMILIES.items():
-            print(f"  {family:<12} {_summary(settings)}")
+        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_summary(COMMANDS[name])}\n\nFAMILY:\n{_family_list()}")
         print(f"\nSee ancestral {name} FAMILY --help for its flags.")
         return
     family, rest = words[0], words[1:]
-    if family not in FAMILIES:
-        raise InputError(f"unknown family {family!r}: choose {', '.join(FAMILIES)}")
+    family = load_file(family).name if family.endswith(".py") else find(family).name
     command = COMMANDS[name]
     known: dict[str, Any] = {"family": family}
     rest = expand_recipes(rest, family)
@@ -116,7 +139,7 @@ def _of_family(name: str, words: list[str]) -> None:
     # tyro makes flags from annotations: those of the general command, with this family's settings as its model
     trains.__doc__ = command.__doc__
     parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in known}
-    parameters["model"] = parameters["model"].replace(annotation=FAMILIES[family])
+    parameters["model"] = parameters["model"].replace(annotation=find(family).settings)
     trains.__annotations__ = {n: p.annotation for n, p in parameters.items()}
     trains.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     _parse(trains, rest, f"ancestral {name} {family}")()
@@ -150,7 +173,7 @@ def expand_recipes(words: list[str], family: str) -> list[str]:
 
     Raises:    InputError: no such file, not a mapping, or an unknown setting.
     """
-    known = {f.name for part in (FAMILIES[family], DataSettings, TrainingSettings) for f in dataclasses.fields(part)}
+    known = set(setting_names(family))
     expanded: list[str] = []
     rest = list(words)
     while "--recipe" in rest:

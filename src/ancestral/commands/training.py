@@ -8,8 +8,8 @@ import tyro
 
 from ancestral.commands.console import say, say_floors, score_one, screen, show_scores
 from ancestral.core.errors import InputError, NotComputable, TrainingUnhealthy
-from ancestral.families.catalogue import Settings
-from ancestral.settings.data import DataSettings
+from ancestral.families.run_settings import Settings
+from ancestral.settings.data import POINT_SETS, DataSettings, check_source
 from ancestral.settings.training import TrainingSettings
 
 
@@ -31,6 +31,9 @@ def train(
         tolerate: end with exit code 0 even where the training is judged a failure
         json: print the scores as JSON, and nothing else, on stdout
     """
+    if data.data not in POINT_SETS:
+        check_source(data.data)  # before torch is imported
+
     from ancestral.reports.run_page import write_run_page
     from ancestral.runs.fit import fit_settings
     from ancestral.runs.progress import bar

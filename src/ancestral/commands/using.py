@@ -18,28 +18,6 @@ from ancestral.commands.console import (
 )
 from ancestral.core.errors import InputError, NotComputable
 
-DrawingName = Literal[
-    "samples",
-    "reconstructions",
-    "interpolations",
-    "walks",
-    "manifold",
-    "components",
-    "steps",
-    "curves",
-    "vanishing-gradient",
-    "density",
-    "deformation",
-    "completions",
-    "latents",
-    "posterior",
-    "traversals",
-    "neighbours",
-    "frankenstein",
-    "surprise",
-    "split",
-]
-
 
 def sample(
     run: RunPath,
@@ -54,64 +32,45 @@ def sample(
         run: run folder
         out: a .png file for a picture, or a .npy file for the pixels or points as the model draws them
         n: how many
-        seed: of the draws
-        label: only images of this class, from a conditional GAN
+        seed: random seed
+        label: only images of this class, from a conditional model
     """
-    import torch
-
-    from ancestral.core.files import write_atomically
-    from ancestral.core.random import seed_for, seeded_noise
-    from ancestral.families.gan.model import GAN
     from ancestral.figures.style import save_figure
     from ancestral.runs.run import Run
+    from ancestral.runs.sample import sample_model, save_array
 
-    if n < 1:
-        raise InputError(f"--n {n}: draw at least one")
     if out.suffix not in (".png", ".npy"):
         raise InputError(f"--out {out}: choose a name that ends in .png or .npy")
     opened = Run(run)
-    model = opened.load()
-    draw_some = model.sample
-    if label is not None:
-        if not isinstance(model, GAN):
-            raise NotComputable(f"a {type(model).__name__} knows no classes to draw: leave --label out")
-        draw_some = lambda count: model.sample_classes(torch.full((count,), label))  # noqa: E731
-    with seeded_noise(seed_for(seed, "sample")):
-        drawn = torch.cat([draw_some(min(1000, n - first)) for first in range(0, n, 1000)])
+    drawn = sample_model(opened.load(), n, seed, label)
     if out.suffix == ".npy":
-        import io
-
-        import numpy as np
-
-        buffer = io.BytesIO()
-        np.save(buffer, drawn.cpu().numpy(), allow_pickle=False)
-        write_atomically(out, buffer.getvalue())
+        save_array(drawn, out)
     else:
         save_figure(opened.data.picture(drawn), out)
     say(f"{n} {opened.data.space.noun}: {out}")
 
 
-def draw(
-    what: tyro.conf.Positional[DrawingName], run: RunPath, out: Path, count: int | None = None, seed: int = 0
-) -> None:
+def draw(what: tyro.conf.Positional[str], run: RunPath, out: Path, count: int | None = None, seed: int = 0) -> None:
     """Draw a picture of a trained model.
 
     Args:
-        what: which picture
+        what: samples, reconstructions, interpolations, walks, manifold, steps, curves, density, deformation,
+            completions, latents, posterior, traversals, neighbours, frankenstein, surprise, split; of a mixture also
+            components, of a gan vanishing-gradient
         run: run folder
         out: .png file
         count: samples, pairs, rows, components or lines; for a manifold or a density the side of the grid
-        seed: of what is drawn at random
+        seed: random seed
     """
     from ancestral.figures.style import save_figure
-    from ancestral.reports.pictures.catalogue import DRAWINGS
+    from ancestral.reports.pictures import catalogue
     from ancestral.runs.run import Run
 
     if out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
     refuse_below_one(count)
     options = {"seed": seed} | ({} if count is None else {"count": count})
-    save_figure(DRAWINGS[what](Run(run), **options), out)
+    save_figure(catalogue.draw(Run(run), what, **options), out)
     say(f"{what}: {out}")
 
 

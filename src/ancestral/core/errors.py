@@ -10,6 +10,12 @@ class InputError(ValueError):
     """
 
 
+def refusal(subject: object, problem: object, advice: str) -> InputError:
+    """The error "subject: problem; advice" on one line, whatever a file name or a parser put into it."""
+    line = " ".join(f"{subject}: {problem}; {advice}".split())
+    return InputError("".join(letter if letter.isprintable() else "?" for letter in line))
+
+
 class NotComputable(InputError, TypeError):
     """The mathematics does not allow it: the likelihood of an implicit model, say (exit code 2)."""
 

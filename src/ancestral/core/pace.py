@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 
 @dataclass
-class Step:
-    """A part of the work; whether it says something about how fast the machine is."""
+class Stage:
+    """A part of the work. counts: whether its time says how fast the machine is."""
 
     counts: bool = True
 
@@ -26,11 +26,11 @@ class Pace:
         self._expected_spent = self._spent = 0.0
 
     @contextmanager
-    def step(self) -> Iterator[Step]:
+    def stage(self) -> Iterator[Stage]:
         """The next part."""
-        step, begun = Step(), time.monotonic()
-        yield step
-        if step.counts:
+        stage, begun = Stage(), time.monotonic()
+        yield stage
+        if stage.counts:
             self._expected_spent += self.expected[self.done]
             self._spent += (time.monotonic() - begun) / 60
         self.done += 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -26,3 +28,15 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} hours"
+
+
+def close_matches(word: str, known: Iterable[str]) -> str:
+    """What to try in place of an unknown word: `did you mean samples?`, or the whole choice.
+
+    Example:
+        >>> close_matches("smaples", ["samples", "curves"]), close_matches("x", ["samples", "curves"])
+        ('did you mean samples?', 'choose samples, curves')
+    """
+    choice = list(known)
+    close = difflib.get_close_matches(word, choice, 3)
+    return f"did you mean {' or '.join(close)}?" if close else f"choose {', '.join(choice)}"

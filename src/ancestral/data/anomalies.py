@@ -9,10 +9,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, refusal
 from ancestral.core.random import seed_for
 from ancestral.data.datasets import Split, dataset_names, load_dataset
-from ancestral.data.readers import refusal
 
 
 class Spliced(NamedTuple):

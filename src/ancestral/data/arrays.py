@@ -52,6 +52,12 @@ def read_arrays(path: Path) -> tuple[dict[str, Part], int]:
         images, depths[name] = _as_pixels(path, name, arrays[name], declared)
         labels = as_labels(path, f"{name}_labels", arrays.get(f"{name}_labels"), len(images))
         parts[name] = Part(images, labels)
+    _check_parts(path, parts, depths)
+    return parts, depths["train"]
+
+
+def _check_parts(path: Path, parts: dict[str, Part], depths: dict[str, int]) -> None:
+    """Refuse parts that are not of one shape and one number of levels, or of which only some have labels."""
     if len({part.images.shape[1:] for part in parts.values()}) > 1:
         shapes = ", ".join(f"{name} {part.images.shape}" for name, part in parts.items())
         raise refusal(path, f"images of different shapes ({shapes})", "make them all the same")
@@ -59,7 +65,6 @@ def read_arrays(path: Path) -> tuple[dict[str, Part], int]:
         raise refusal(path, "parts of different types (bool beside others)", "store all parts as uint8")
     if len({part.labels is None for part in parts.values()}) > 1:
         raise refusal(path, "labels for some parts only", "give labels for every part or for none")
-    return parts, depths["train"]
 
 
 def _read_npy(path: Path) -> np.ndarray:
@@ -90,19 +95,24 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _wanted_members(path: Path, names: list[str]) -> dict[str, str]:
     """The members to read, each with the key under which `read_arrays` looks for it."""
-    candidates = [name for name in names if name not in ("labels", "levels")]
+    keys = {**_image_members(path, names), "levels": "levels"}
+    return {name: key for name, key in keys.items() if name in names}
+
+
+def _image_members(path: Path, names: list[str]) -> dict[str, str]:
+    """Possible members for images and labels, each with its key."""
+    parts = [name for name in PART_NAMES if name in names]
     if "images" in names:
-        keys = {"images": "images", "labels": "labels"}
-    elif [name for name in PART_NAMES if name in names] == ["train"]:
-        keys = {"train": "images", "train_labels": "labels"}
-    elif any(name in names for name in PART_NAMES):
-        keys = {key: key for name in PART_NAMES for key in (name, f"{name}_labels")}
-    elif len(candidates) == 1:
-        keys = {candidates[0]: "images", "labels": "labels"}
-    else:
-        found = ", ".join(sorted(names)[:8]) or "nothing"
-        raise refusal(path, f"which arrays are the images? found {found}", "name them images, or train and test")
-    return {name: key for name, key in {**keys, "levels": "levels"}.items() if name in names}
+        return {"images": "images", "labels": "labels"}
+    if parts == ["train"]:
+        return {"train": "images", "train_labels": "labels"}
+    if parts:
+        return {key: key for name in PART_NAMES for key in (name, f"{name}_labels")}
+    candidates = [name for name in names if name not in ("labels", "levels")]
+    if len(candidates) == 1:
+        return {candidates[0]: "images", "labels": "labels"}
+    found = ", ".join(sorted(names)[:8]) or "nothing"
+    raise refusal(path, f"which arrays are the images? found {found}", "name them images, or train and test")
 
 
 def _check_npy_header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ancestral.core.errors import refusal
 from ancestral.core.random import lasting_permutation
 from ancestral.data.arrays import read_arrays
-from ancestral.data.readers import PART_NAMES, Part, check_size, read_folder, refusal
+from ancestral.data.readers import PART_NAMES, Part, check_size, read_folder
 from ancestral.data.sources import (
     DatasetStatus,
     dataset_names,
@@ -21,6 +22,7 @@ from ancestral.data.sources import (
     read_named,
     verify_dataset,
 )
+from ancestral.settings.data import check_source
 
 __all__ = [
     "PROTOCOLS",
@@ -158,18 +160,14 @@ def _protocol_sizes(name: str, split: str, pool: int, test: int) -> tuple[int, i
 
 
 def _read_source(source: str) -> tuple[str, dict[str, Part], int]:
+    check_source(source)
     if source in dataset_names():
         return source, *read_named(source)
     path = Path(os.path.expanduser(source))
-    if source and os.path.isdir(path):
+    if os.path.isdir(path):
         return path.resolve().name, {"all": read_folder(path)}, 256
-    if path.suffix.lower() in (".npz", ".npy"):
-        if not os.path.isfile(path):
-            raise refusal(path, "no such file", "check the path")
-        parts, levels = read_arrays(path)
-        return path.stem, parts, levels
-    known = f"choose one of {', '.join(dataset_names())}, or a .npz/.npy file or a folder of images"
-    raise refusal(f"data source {source!r}", "unknown", known)
+    parts, levels = read_arrays(path)
+    return path.stem, parts, levels
 
 
 def _permutation(count: int, seed: int) -> np.ndarray:

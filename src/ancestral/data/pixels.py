@@ -68,10 +68,16 @@ class PixelSpace:
 
 
 class Batch(NamedTuple):
-    """Some images of a split: x, float32, shape (B, *event_shape), and their labels, shape (B,), where known."""
+    """Some images of a split.
+
+    Args:      x: float32, shape (B, *event_shape). labels: classes, shape (B,), where known. seen: boolean, shape of x,
+               false where a pixel is missing; None where none is. weights: of the images, shape (B,); None for equal ones.
+    """
 
     x: Tensor
     labels: Tensor | None = None
+    seen: Tensor | None = None
+    weights: Tensor | None = None
 
 
 class PixelBatches:

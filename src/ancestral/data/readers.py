@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, refusal
 
 MAX_BYTES = 4 * 2**30  # what one source may unpack to
 MAX_IMAGE_PIXELS = 2**24  # one image of a folder; these models are for small images
@@ -47,12 +47,6 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-def refusal(subject: object, problem: object, advice: str) -> InputError:
-    """The error "subject: problem; advice" on one line, whatever a file name or a parser put into it."""
-    line = " ".join(f"{subject}: {problem}; {advice}".split())
-    return InputError("".join(letter if letter.isprintable() else "?" for letter in line))
 
 
 @contextlib.contextmanager

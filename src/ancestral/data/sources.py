@@ -7,13 +7,15 @@ import gzip
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ancestral.core.errors import InputError
-from ancestral.data.readers import PART_NAMES, Part, is_gzip, read_idx_part, refusal
+from ancestral.core.errors import InputError, refusal
+from ancestral.data.readers import PART_NAMES, Part, is_gzip, read_idx_part
+from ancestral.settings.data import IMAGE_SETS
 
 _DIGITS_SIZES: tuple[int, int, int] = (1000, 350, 447)
 _DIGITS_LEVELS = 17
@@ -104,7 +106,7 @@ def dataset_names() -> tuple[str, ...]:
         >>> dataset_names()
         ('digits', 'mnist', 'fashion', 'kmnist')
     """
-    return "digits", *_PUBLISHED
+    return IMAGE_SETS
 
 
 def read_named(name: str) -> tuple[dict[str, Part], int]:
@@ -218,13 +220,23 @@ def _check_name(name: str) -> None:
 
 
 def _read_digits() -> dict[str, Part]:
-    from sklearn.datasets import load_digits
-
-    flat, classes = load_digits(return_X_y=True)
+    flat, classes = _digits_table()
     images, labels = flat.astype(np.uint8).reshape(-1, 1, 8, 8), classes.astype(np.int64)
     train, valid, _ = _DIGITS_SIZES
     bounds = (slice(train), slice(train, train + valid), slice(train + valid, None))
     return {name: Part(images[rows], labels[rows]) for name, rows in zip(PART_NAMES, bounds, strict=True)}
+
+
+def _digits_table() -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (1797, 64) and classes (1797,), from the file in scikit-learn: to import that package takes a second."""
+    found = find_spec("sklearn")
+    path = Path(found.origin).parent / "datasets/data/digits.csv.gz" if found and found.origin else None
+    if path is not None and path.is_file():
+        table = np.loadtxt(path, delimiter=",", dtype=np.int64)
+        return table[:, :-1], table[:, -1]
+    from sklearn.datasets import load_digits  # another version, which may keep the file elsewhere
+
+    return load_digits(return_X_y=True)
 
 
 def _read_folder(folder: Path) -> dict[str, Part]:

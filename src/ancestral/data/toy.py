@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ancestral.core.errors import refusal
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.random import seed_for
 from ancestral.data.datasets import DatasetStatus, Split
-from ancestral.data.readers import PART_NAMES, refusal
+from ancestral.data.readers import PART_NAMES
 
 TRAIN_SIZE, VALID_SIZE = 10_000, 2_000
 TEST_SIZE = 50_000  # the standard error of a score is then about 0.003 bits per dimension

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
-from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, load_model
+from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, load_saved
 
 MAX_STATES = 4096
 DRAWS = 20_000
@@ -115,7 +114,7 @@ def samples_in_space(model: Model) -> tuple[bool, str]:
 def survives_saving(model: Model) -> tuple[bool, str]:
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder))
-        loaded = load_model(Path(folder))
+        loaded = load_saved(Path(folder))
     before, after = model.state_dict(), loaded.state_dict()
     same = before.keys() == after.keys() and all(torch.equal(before[name].cpu(), after[name]) for name in before)
     return same, f"{len(before)} tensors, {sum(t.numel() for t in before.values())} numbers"
@@ -180,6 +179,8 @@ def sums_to_one(model: Model) -> tuple[bool, str]:
 
 def samples_fit(model: Model) -> tuple[bool, str]:
     """Pearson's chi-square of the counts of all images against their probabilities, rare images together."""
+    from scipy import stats
+
     log_p, relative = log_probs_of_all(model)
     p = log_p.double().exp()
     expected = DRAWS * p / p.sum()

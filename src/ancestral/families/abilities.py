@@ -1,59 +1,63 @@
-"""What each family can do, read off its class: the table of capabilities in the README comes from here.
+"""What each family can do, read off its record and its classes: the table of capabilities in the README.
 
 python -m ancestral.families.abilities
 """
 
 from __future__ import annotations
 
-from ancestral.families.autoregressive.made import MADE
-from ancestral.families.autoregressive.pixelcnn import PixelCNN
-from ancestral.families.belief_net.exact import SigmoidBeliefNet
-from ancestral.families.belief_net.helmholtz import HelmholtzMachine
-from ancestral.families.flow.images import ImageFlow
-from ancestral.families.flow.points import NormalizingFlow
-from ancestral.families.gan.model import GAN
-from ancestral.families.mixture.model import MixtureOfBernoullis
-from ancestral.families.vae.autoencoder import Autoencoder
-from ancestral.families.vae.vae import VAE
+from ancestral.families.catalogue import BUILT_IN, model_classes
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.base import ExactModel, LatentModel, Model
-
-FAMILIES: tuple[type[Model], ...] = (
-    MixtureOfBernoullis,
-    SigmoidBeliefNet,
-    HelmholtzMachine,
-    MADE,
-    PixelCNN,
-    VAE,
-    Autoencoder,
-    NormalizingFlow,
-    ImageFlow,
-    GAN,
+from ancestral.models.base import (
+    Decodes,
+    ExactModel,
+    HasConditionals,
+    LatentModel,
+    Model,
+    SamplesJointly,
 )
-COMMANDS = {"draw": "sample", "complete": "complete", "infer": "infer", "detect": "detect", "bracket": "bracket"}
+
+COMMANDS = {"sample": "sample", "complete": "complete", "infer": "infer", "detect": "detect", "bracket": "bracket"}
 
 
-def likelihood_of(family: type[Model]) -> str:
-    """How probable x is: exactly, by a bound, or not at all."""
-    if issubclass(family, ExactModel):
+def classes() -> list[type[Model]]:
+    """The model classes of all built-in families, in their order."""
+    return list(dict.fromkeys(cls for name in BUILT_IN for cls in model_classes(name)))
+
+
+def likelihood_of(cls: type[Model]) -> str:
+    """How log p(x) is computed: exactly, by a bound, or not at all."""
+    if issubclass(cls, ExactModel):
         return "exact"
-    return "lower bound" if issubclass(family, LatentModel) else "none, and says so"
+    return "lower bound" if issubclass(cls, LatentModel) else "not available: raises"
 
 
-def abilities_of(family: type[Model]) -> dict[str, str]:
-    """Every ability, and whether a family has it, how, or why not."""
-    latents = not issubclass(family, AutoregressiveModel)
-    scored = issubclass(family, (ExactModel, LatentModel))
+def abilities_of(cls: type[Model]) -> dict[str, str]:
+    """Every ability, and whether a class has it, how, or why not."""
+    latents = not issubclass(cls, AutoregressiveModel)
+    scored = issubclass(cls, (ExactModel, LatentModel))
     return {
-        "log p(x)": likelihood_of(family),
-        "draw": "yes",
-        "infer": _kind(getattr(family, "inference", "no")) if latents else "no latents",
-        "decode": ("yes" if hasattr(family, "decode") else "no") if latents else "no latents",
-        "pixel by pixel": "yes" if hasattr(family, "conditionals") else "no",
-        "complete": _kind(getattr(family, "completion", "no")),
+        "log p(x)": likelihood_of(cls),
+        "sample": "yes",
+        "infer": _kind(getattr(cls, "inference", "no")) if latents else "no latents",
+        "decode": ("yes" if _has(cls, Decodes) else "no") if latents else "no latents",
+        "pixel by pixel": "yes" if _has(cls, HasConditionals) else "no",
+        "complete": _kind(getattr(cls, "completion", "no")),
         "detect": "yes" if scored else "no likelihood",
-        "bracket": "needs none" if issubclass(family, ExactModel) else "yes" if issubclass(family, VAE) else "no",
+        "bracket": _bracket_of(cls),
     }
+
+
+def _bracket_of(cls: type[Model]) -> str:
+    if issubclass(cls, ExactModel):
+        return "not needed: exact"
+    annealed = issubclass(cls, LatentModel) and _has(cls, SamplesJointly) and cls.latent_kind == "real"
+    return "yes" if annealed else "no"
+
+
+def _has(cls: type[Model], protocol: type) -> bool:
+    """Whether a class has all methods of a protocol."""
+    methods = [name for name in vars(protocol) if not name.startswith("_")]
+    return all(hasattr(cls, name) for name in methods)
 
 
 def _kind(described: str) -> str:
@@ -62,11 +66,11 @@ def _kind(described: str) -> str:
 
 
 def capability_table() -> str:
-    """A row a family, in Markdown; abilities that a command serves name it."""
-    abilities = [abilities_of(family) for family in FAMILIES]
+    """A row a class, in Markdown; abilities that a command serves name it."""
+    abilities = [abilities_of(cls) for cls in classes()]
     header = [f"{name}, `{COMMANDS[name]}`" if name in COMMANDS else name for name in abilities[0]]
-    rows = [["family", *header], ["---"] * (1 + len(header))]
-    rows += [[f"`{family.__name__}`", *can.values()] for family, can in zip(FAMILIES, abilities, strict=True)]
+    rows = [["model", *header], ["---"] * (1 + len(header))]
+    rows += [[f"`{cls.__name__}`", *can.values()] for cls, can in zip(classes(), abilities, strict=True)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -1,47 +1,41 @@
-"""From the settings of a family to an untrained model: the registry of families."""
+"""From the settings of a family to an untrained model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ancestral.core.errors import InputError
-from ancestral.families.autoregressive.made import build_made
-from ancestral.families.autoregressive.pixelcnn import build_pixelcnn
-from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSettings
-from ancestral.families.belief_net.helmholtz import build_belief_net
-from ancestral.families.belief_net.settings import BeliefNetSettings
-from ancestral.families.flow.points import build_flow
-from ancestral.families.flow.settings import FlowSettings
-from ancestral.families.gan.model import build_gan
-from ancestral.families.gan.settings import GANSettings
-from ancestral.families.mixture.model import build_mixture
-from ancestral.families.mixture.settings import MixtureSettings
-from ancestral.families.vae.autoencoder import build_autoencoder
-from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
-from ancestral.families.vae.vae import build_vae
-from ancestral.models.base import Model
+from ancestral.core.serialization import provide_classes
+from ancestral.families.catalogue import find, import_classes
+from ancestral.families.family import DataSpec
+from ancestral.models.base import Model, load_saved
 
-BUILDERS: dict[type, Callable[[Any, tuple[int, ...], int, str], Model]] = {
-    MixtureSettings: build_mixture,
-    BeliefNetSettings: build_belief_net,
-    MADESettings: build_made,
-    PixelCNNSettings: build_pixelcnn,
-    VAESettings: build_vae,
-    AutoencoderSettings: build_autoencoder,
-    FlowSettings: build_flow,
-    GANSettings: build_gan,
-}
+provide_classes(import_classes)
 
 
-def build_model(settings: object, event_shape: tuple[int, ...], levels: int, space: str) -> Model:
-    """An untrained model for images of `event_shape` with `levels` grey levels, in the pixel space named.
+def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
+    """An untrained model of a family.
 
-    Raises:    InputError: the family's settings do not fit the pixels or each other.
+    Args:      family: its name. settings: of its own class. spec: what the model is for.
+    Raises:    InputError: the settings do not fit the data or each other, or the family's builder fails.
     """
+    build = find(family).code("build")
     try:
-        return BUILDERS[type(settings)](settings, event_shape, levels, space)
-    except (ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"these settings make no model: {error}") from error
+        model = build(settings, spec)
+    except InputError:
+        raise
+    except Exception as error:  # a plug-in's builder may fail in any way
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"the family {family} cannot build a model from these settings: {reason}") from error
+    if not isinstance(model, Model):
+        raise InputError(f"the builder of the family {family} returns a {type(model).__name__}, not an ancestral.Model")
+    return model
+
+
+def load_model(folder: Path | str) -> Model:
+    """The model saved in a folder, in evaluation mode, on the CPU. Its family is looked for by the name of its classes.
+
+    Raises:    InputError: files missing or damaged, an unknown class or family, weights that do not fit.
+    """
+    return load_saved(folder)

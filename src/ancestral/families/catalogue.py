@@ -1,79 +1,180 @@
-"""The families by name, and all that determines a run."""
+"""All families by name: the built-in ones, installed plug-ins, files, and those registered in a session."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+import functools
+import importlib
+import logging
+import os
+import sys
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
 from ancestral.core.errors import InputError
-from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSettings
-from ancestral.families.belief_net.settings import BeliefNetSettings
-from ancestral.families.flow.settings import FlowSettings
-from ancestral.families.gan.settings import GANSettings
-from ancestral.families.mixture.settings import MixtureSettings
-from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
-from ancestral.settings.data import POINT_SETS, DataSettings
-from ancestral.settings.training import TrainingSettings
+from ancestral.core.modules import load_module
+from ancestral.core.text import close_matches
+from ancestral.families.family import Family
 
-
-@dataclass(frozen=True)
-class Settings:
-    """All that determines a run, besides the versions of the software."""
-
-    family: str
-    model: Any  # of one of the classes in FAMILIES, each a FamilySettings
-    data: DataSettings = field(default_factory=DataSettings)
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-
-    def __post_init__(self) -> None:
-        if self.data.pixels is None and self.data.data not in POINT_SETS:
-            suited = replace(self.data, pixels=self.model.default_pixels)
-            object.__setattr__(self, "data", suited)
-        for name in ("learning_rate", "beta1"):
-            if getattr(self.training, name) is None:
-                suited = replace(self.training, **{name: getattr(self.model, f"default_{name}")})
-                object.__setattr__(self, "training", suited)
-
-
-FAMILIES: dict[str, type] = {
-    "mixture": MixtureSettings,
-    "belief-net": BeliefNetSettings,
-    "made": MADESettings,
-    "pixelcnn": PixelCNNSettings,
-    "vae": VAESettings,
-    "autoencoder": AutoencoderSettings,
-    "flow": FlowSettings,
-    "gan": GANSettings,
+BUILT_IN = {
+    "mixture": "ancestral.families.mixture.family:FAMILY",
+    "belief-net": "ancestral.families.belief_net.family:FAMILY",
+    "made": "ancestral.families.autoregressive.family:MADE",
+    "pixelcnn": "ancestral.families.autoregressive.family:PIXELCNN",
+    "vae": "ancestral.families.vae.family:VAE",
+    "autoencoder": "ancestral.families.vae.family:AUTOENCODER",
+    "flow": "ancestral.families.flow.family:FAMILY",
+    "gan": "ancestral.families.gan.family:FAMILY",
 }
+"""Where the record of each built-in family is."""
+ENTRY_POINTS = "ancestral.families"
+"""Group of the entry points by which an installed package offers a family."""
+VARIABLE = "ANCESTRAL_FAMILIES"
+"""Environment variable with family files, separated as in PATH."""
+log = logging.getLogger("ancestral")
+
+_LOADED: dict[str, Family] = {}
+_SOURCES: dict[str, str] = {}  # module of a plug-in's record, by the family's name
 
 
-def settings_for(family: str, **values: Any) -> Settings:
-    """Settings of a family from flags by name, with defaults for the rest.
+def installed() -> dict[str, EntryPoint]:
+    """Entry points of installed plug-ins by name, not imported. A built-in name cannot be taken."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in BUILT_IN}
 
-    Raises:    InputError: unknown family or setting.
-    Example:
-        >>> settings_for("vae", latents=2, epochs=3).training.epochs
-        3
+
+def names() -> list[str]:
+    """Names of all known families, the built-in ones first; no plug-in is imported for it."""
+    files = [name for name in _LOADED if name not in BUILT_IN]
+    return list(dict.fromkeys([*BUILT_IN, *files, *sorted(installed())]))
+
+
+def find(name: str) -> Family:
+    """The family of a name.
+
+    Raises:    InputError: there is none; the message names the close matches, or the ways to give it.
     """
-    if family not in FAMILIES:
-        raise InputError(f"unknown family {family!r}: choose {', '.join(FAMILIES)}")
-    rooms = [FAMILIES[family], DataSettings, TrainingSettings]
-    names = [{field.name for field in fields(room)} for room in rooms]
-    for name in values:
-        if not any(name in known for known in names):
-            raise InputError(f"unknown setting {name!r} for {family}: see `ancestral train {family} --help`")
-    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    parts = [room(**{n: v for n, v in chosen.items() if n in known}) for room, known in zip(rooms, names, strict=True)]
-    return Settings(family, *parts)
+    if name not in _LOADED:
+        if name in BUILT_IN:
+            module, _, attribute = BUILT_IN[name].partition(":")
+            _LOADED[name] = getattr(importlib.import_module(module), attribute)
+        else:
+            _load_plug_in(name)
+    if name in _LOADED:
+        return _LOADED[name]
+    raise InputError(f"unknown family {name!r}: {close_matches(name, names())} (or a file of your own, FILE.py)")
 
 
-def flags_of(settings: Settings) -> dict[str, list[str]]:
-    """Every setting that is not the default, as the words of its flag."""
-    flags = {}
-    for room in (settings.model, settings.data, settings.training):
-        for name, value in vars(room).items():
-            if value != getattr(type(room)(), name):
-                first = ("--no-" if value is False else "--") + name.replace("_", "-")
-                values = value if isinstance(value, tuple) else [] if isinstance(value, bool) else [value]
-                flags[name] = [first, *map(str, values)]
-    return flags
+def _load_plug_in(name: str) -> None:
+    """Look for a family in installed packages, then in the files that the environment names."""
+    point = installed().get(name)
+    if point is not None:
+        try:
+            family = point.load()
+        except Exception as error:  # another's package may fail in any way
+            raise InputError(f"the installed family {name} ({point.value}) cannot be loaded: {error}") from error
+        if not isinstance(family, Family) or family.name != name:
+            raise InputError(f"the entry point {name} ({point.value}) is not the record of a family of that name")
+        _add(family, point.value.partition(":")[0])
+        return
+    for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
+        load_file(path)
+
+
+def load_file(path: Path | str) -> Family:
+    """Run a Python file and register the `FAMILY` that it defines.
+
+    Raises:    InputError: no such file, an error in it, no `FAMILY` in it, or a name that is taken.
+    """
+    path = Path(path).resolve()
+    known = next((family for name, family in _LOADED.items() if _SOURCES.get(name) == str(path)), None)
+    if known is not None:
+        return known
+    module = load_module(path, "family")
+    family = getattr(module, "FAMILY", None)
+    if not isinstance(family, Family):
+        found = "no FAMILY" if family is None else "a FAMILY that is not an ancestral.Family"
+        raise InputError(f"{path} defines {found}: end it with FAMILY = ancestral.Family(...)")
+    if family.name in _LOADED or family.name in BUILT_IN or family.name in installed():
+        raise InputError(f"the name {family.name!r} of the family in {path} is taken: rename it")
+    _add(family, module.__name__)
+    _SOURCES[family.name] = str(path)
+    return family
+
+
+def register_family(family: Family) -> Family:
+    """Make a family known to this process: to `fit`, `load` and all that follows.
+
+    A second family of the same name replaces the first in an interactive session, with a notice.
+
+    Args:      family: the record.
+    Returns:   the same record.
+    Raises:    InputError: not a record, or a name that is taken.
+    """
+    if not isinstance(family, Family):
+        raise InputError(f"register_family takes an ancestral.Family, not {type(family).__name__}")
+    if family.name in BUILT_IN or family.name in installed():
+        raise InputError(f"the name {family.name!r} is taken by a family that comes with {_provider(family.name)}")
+    if family.name in _LOADED and _LOADED[family.name] is not family:
+        if not _interactive():
+            raise InputError(f"a family {family.name!r} is registered already: rename this one")
+        log.warning("the family %r replaces the one registered before", family.name)
+    _add(family, _module_of(family))
+    return family
+
+
+def _add(family: Family, module: str) -> None:
+    from ancestral.core.serialization import set_owner
+
+    _LOADED[family.name] = family
+    set_owner(module, family.name)
+
+
+def _module_of(family: Family) -> str:
+    return next((code.__module__ for code in (family.settings, family.build) if hasattr(code, "__module__")), "")
+
+
+def _provider(name: str) -> str:
+    return "this package" if name in BUILT_IN else f"the installed package {installed()[name].value}"
+
+
+def _interactive() -> bool:
+    return hasattr(sys, "ps1") or "ipykernel" in sys.modules
+
+
+def import_classes(owner: str) -> None:
+    """Import the model classes of a family, of all built-in ones where `owner` is empty; unknown names do nothing."""
+    for name in [owner] if owner else list(BUILT_IN):
+        if name in BUILT_IN:
+            find(name).code("build")
+            find(name).code("tiny")  # a family may have classes that its builder imports only when it needs them
+        elif name in names() or os.environ.get(VARIABLE):
+            _LOADED.get(name) or _load_plug_in(name)
+
+
+def family_of(model: Any) -> Family | None:
+    """The family whose record or folder a model's class belongs to; None for a bare model."""
+    from ancestral.core.serialization import owner_of
+
+    module = type(model).__module__
+    if not module.startswith("ancestral."):
+        owner = owner_of(type(model))
+        return _LOADED.get(owner) if owner else None
+    for name in BUILT_IN:
+        family = find(name)
+        if module.startswith(f"{BUILT_IN[name].rpartition('.')[0]}.") and type(model) in model_classes(name):
+            return family
+    return None
+
+
+@functools.cache
+def model_classes(name: str) -> tuple[type, ...]:
+    """Classes of the tiny models of a family, each once, in their order."""
+    return tuple(dict.fromkeys(type(model) for model in instances(find(name)).values()))
+
+
+def instances(family: Family) -> dict[str, Any]:
+    """The tiny models of a family, freshly made, from a fixed seed."""
+    from ancestral.core.random import seeded_noise
+
+    with seeded_noise(0):
+        return {name: make() for name, make in family.code("tiny").items()}

@@ -10,6 +10,7 @@ from ancestral.core.errors import InputError
 from ancestral.figures.style import INK, MARKS, PALETTE, TEXT_SIZE, Page, text_style
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -37,15 +38,8 @@ def code_scatter(
     Returns: the figure.
     Raises: InputError for other shapes or values that are not finite.
     """
-    places = _as_array(points)
-    if places.ndim != 2 or places.shape[1:] != (2,) or not len(places) or not np.isfinite(places).all():
-        raise InputError(f"codes in a plane are finite pairs of numbers, got an array of shape {places.shape}")
-    kinds = np.zeros(len(places)) if classes is None else _as_array(classes)
-    if kinds.shape != (len(places),):
-        raise InputError(f"{kinds.shape} classes for {len(places)} points: give one each")
-    names = np.unique(kinds)
-    if classes is None or len(names) > NAMED:
-        kinds, names = np.zeros(len(places)), np.zeros(0)
+    places = _as_places(points)
+    kinds, names = _as_classes(classes, len(places))
     looks = [(PALETTE[i % len(PALETTE)], MARKS[i // len(PALETTE)]) for i in range(len(names))]
     page = Page(
         (title, axes[1], axes[0]),
@@ -54,19 +48,41 @@ def code_scatter(
         legend=[(f"{name:.0f}", *look) for name, look in zip(names, looks, strict=True)],
     )
     (plot,) = page.axes
-    size = 7.0 if len(places) > INKED else 12.0
-    style = {"s": size, "linewidths": 0, "alpha": 0.7}
+    style = {"s": 7.0 if len(places) > INKED else 12.0, "linewidths": 0, "alpha": 0.7}
     if not len(names):
         plot.scatter(*places.T, color=INK, **style)
     for name, (colour, mark) in zip(names, looks, strict=True):
         plot.scatter(*places[kinds == name].T, color=colour, marker=mark, **style)
     for name, (colour, _) in zip(names, looks, strict=True):
-        x, y = np.median(places[kinds == name], 0)
-        box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "alpha": 0.9}
-        words = text_style(TEXT_SIZE, ha="center", va="center", fontweight="bold", bbox=box)
-        plot.text(float(x), float(y), f"{name:.0f}", **words)
+        _write_name(plot, f"{name:.0f}", places[kinds == name], colour)
     page.settle([note] if note else [])
     return page.figure
+
+
+def _write_name(plot: Axes, name: str, places: np.ndarray, colour: str) -> None:
+    """Write the name of a class at the median of its points, shape (n, 2)."""
+    x, y = np.median(places, 0)
+    box = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": colour, "linewidth": 0.8, "alpha": 0.9}
+    words = text_style(TEXT_SIZE, ha="center", va="center", fontweight="bold", bbox=box)
+    plot.text(float(x), float(y), name, **words)
+
+
+def _as_places(points: np.ndarray | Tensor) -> np.ndarray:
+    places = _as_array(points)
+    if places.ndim != 2 or places.shape[1:] != (2,) or not len(places) or not np.isfinite(places).all():
+        raise InputError(f"codes in a plane are finite pairs of numbers, got an array of shape {places.shape}")
+    return places
+
+
+def _as_classes(classes: np.ndarray | Tensor | None, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """The class of each point and the names of all classes; no names where classes are not told apart."""
+    kinds = np.zeros(points) if classes is None else _as_array(classes)
+    if kinds.shape != (points,):
+        raise InputError(f"{kinds.shape} classes for {points} points: give one each")
+    names = np.unique(kinds)
+    if classes is None or len(names) > NAMED:
+        return np.zeros(points), np.zeros(0)
+    return kinds, names
 
 
 def _as_array(values: np.ndarray | Tensor) -> np.ndarray:

@@ -61,28 +61,30 @@ def draw_planes(
         raise InputError("there is no plane to draw")
     columns = min(columns, len(planes))
     grids = [_as_density(plane) for plane in planes]
-    peaks = [0.0 if grid is None else float(grid.max()) for grid in grids]
-    top = (max(peaks) or 1.0) if scale is None else scale
-    coloured = any(grid is not None for grid in grids)
+    peaks = [float(grid.max()) for grid in grids if grid is not None]
+    top = (max(peaks, default=0.0) or 1.0) if scale is None else scale
     page = Page(
         (title, "", ""),
         plot_height=None,
-        right=BAR_ROOM if coloured else 12,
+        right=BAR_ROOM if peaks else 12,
         grid=(math.ceil(len(planes) / columns), columns),
         titles=[plane.title for plane in planes],
     )
-    notes = [note] if note else []
-    for axes, plane, grid in zip(page.axes, planes, grids, strict=True):
-        notes += _draw_plane(axes, plane, grid, top)
-    over = [
-        f"{plane.title!r} reaches {peak:.3g}" for plane, peak in zip(planes, peaks, strict=True) if peak > 1.001 * top
-    ]
-    if over:
-        notes.append(f"Colours end at {top:.3g}; {', '.join(over)}.")
-    page.settle(notes)
-    if coloured:
+    outside = [_draw_plane(axes, *one, top) for axes, *one in zip(page.axes, planes, grids, strict=True)]
+    page.settle([text for text in (note, *outside, _beyond(planes, grids, top)) if text])
+    if peaks:
         _draw_bar(page, top)
     return page.figure
+
+
+def _beyond(planes: Sequence[Plane], grids: Sequence[np.ndarray | None], top: float) -> str:
+    """Which densities exceed the end of the colour scale; empty where none does."""
+    over = [
+        f"{plane.title!r} reaches {grid.max():.3g}"
+        for plane, grid in zip(planes, grids, strict=True)
+        if grid is not None and grid.max() > 1.001 * top
+    ]
+    return f"Colours end at {top:.3g}; {', '.join(over)}." if over else ""
 
 
 def scatter(points: np.ndarray | Tensor, extent: float, *, title: str = "") -> Figure:
@@ -99,45 +101,44 @@ def scatter(points: np.ndarray | Tensor, extent: float, *, title: str = "") -> F
     return draw_planes([Plane("", extent, points=points)], title=title)
 
 
-def _draw_plane(axes: Axes, plane: Plane, density: np.ndarray | None, top: float) -> list[str]:
-    """Draw one panel; returns what a reader must be told about it."""
+def _draw_plane(axes: Axes, plane: Plane, density: np.ndarray | None, top: float) -> str:
+    """Draw one panel; returns a note for the reader, empty where there is nothing to say."""
     from matplotlib.ticker import MaxNLocator
 
     side = plane.extent
     if density is not None:
-        axes.imshow(
-            density,
-            origin="lower",
-            extent=(-side, side, -side, side),
-            cmap=COLOURS,
-            vmin=0,
-            vmax=top,
-            interpolation="nearest",
-        )
+        place = (-side, side, -side, side)
+        axes.imshow(density, origin="lower", extent=place, cmap=COLOURS, vmin=0, vmax=top, interpolation="nearest")
     if density is not None or plane.lines:
         axes.grid(False)
     for lines, colour in zip(plane.lines, PALETTE, strict=False):
-        for k, line in enumerate(bent := _as_pairs(lines, 3)):
-            middle = 2 * k + 1 == len(bent)  # the coordinate's own axis, if there is one
-            axes.plot(line[:, 0], line[:, 1], color=colour, linewidth=1.4 if middle else 0.6)
-    notes = []
-    if plane.points is not None:
-        points = _as_pairs(plane.points, 2)
-        inside = (np.abs(points) <= side).all(1)
-        size = float(np.clip(1500 / max(len(points), 1), 0.4, 6))
-        shown = points[inside]
-        axes.scatter(
-            shown[:, 0], shown[:, 1], s=size, color=MUTED if len(plane.lines) else INK, linewidths=0, alpha=0.5
-        )
-        if not inside.all():
-            where = f" of {plane.title!r}" if plane.title else ""
-            notes.append(f"{(~inside).sum():,} of {len(points):,} points{where} lie outside.")
+        _draw_lines(axes, _as_pairs(lines, 3), colour)
+    note = "" if plane.points is None else _draw_points(axes, plane, _as_pairs(plane.points, 2))
     axes.set_xlim(-side, side)
     axes.set_ylim(-side, side)
     axes.set_aspect("equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
-    return notes
+    return note
+
+
+def _draw_lines(axes: Axes, lines: np.ndarray, colour: str) -> None:
+    """Draw a family of lines, shape (k, n, 2), the middle one bold."""
+    for k, line in enumerate(lines):
+        middle = 2 * k + 1 == len(lines)  # the coordinate's own axis, if there is one
+        axes.plot(line[:, 0], line[:, 1], color=colour, linewidth=1.4 if middle else 0.6)
+
+
+def _draw_points(axes: Axes, plane: Plane, points: np.ndarray) -> str:
+    """Draw the points inside the panel; returns how many lie outside, in words."""
+    inside = (np.abs(points) <= plane.extent).all(1)
+    size = float(np.clip(1500 / max(len(points), 1), 0.4, 6))
+    colour = MUTED if len(plane.lines) else INK
+    axes.scatter(*points[inside].T, s=size, color=colour, linewidths=0, alpha=0.5)
+    if inside.all():
+        return ""
+    where = f" of {plane.title!r}" if plane.title else ""
+    return f"{(~inside).sum():,} of {len(points):,} points{where} lie outside."
 
 
 def _draw_bar(page: Page, top: float) -> None:

@@ -14,6 +14,7 @@ from ancestral.figures.grids import image_grid, tile
 from ancestral.figures.style import EDGE, FONT, MUTED, SMALL_SIZE, TEXT_SIZE, UNIT, Page, text_style, text_width
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -98,10 +99,7 @@ def heat_tables(
     Raises: InputError for tables of different shapes or values outside [0, 1].
     """
     arrays = [_as_array(table.values) for table in tables]
-    if any(array.ndim != 2 or not array.size for array in arrays) or len({a.shape[1] for a in arrays}) != 1:
-        raise InputError(f"tables drawn together need as many columns, got {[array.shape for array in arrays]}")
-    if not all(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-6 for array in arrays):
-        raise InputError("a table of colours needs values in [0, 1]")
+    _check_tables(arrays)
     height = ROW_HEIGHT * max(map(len, arrays))
     page = Page(
         (title, "", xlabel),
@@ -111,19 +109,8 @@ def heat_tables(
         titles=[table.title for table in tables],
     )
     for axes, table, array in zip(page.axes, tables, arrays, strict=True):
-        axes.grid(False)
-        axes.spines["bottom"].set_visible(False)
-        rows, columns = array.shape
-        cells = _colours(array / table.top)
-        if zeros:
-            cells[array == 0] = NONE_AT_ALL
-        axes.imshow(cells, interpolation="nearest", aspect="auto", extent=(0.5, columns + 0.5, rows, 0))
-        if _are_names(table.rows):
-            axes.set_yticks(np.arange(rows) + 0.5, [str(name) for name in table.rows])
-        else:  # unseen names hold the place of the images
-            width = height / rows * np.shape(table.rows)[3] / np.shape(table.rows)[2]
-            axes.set_yticks([rows / 2], ["M" * math.ceil(width / text_width("M", TEXT_SIZE))])
-            axes.tick_params(axis="y", labelcolor="none")
+        _draw_cells(axes, _cells(array, table.top, grey_zeros=bool(zeros)))
+        _label_rows(axes, table.rows, height / len(array))
     ends = [f"Colours of {table.title!r} end at {table.top:.2g}." for table in tables if table.top != 1]
     page.settle([text for text in (note, zeros, *ends) if text])
     for axes, table in zip(page.axes, tables, strict=True):
@@ -131,6 +118,38 @@ def heat_tables(
             _show_rows(page, axes, _as_array(table.rows), height)
     _add_bar(page.figure, 1.0, quantity)
     return page.figure
+
+
+def _check_tables(arrays: Sequence[np.ndarray]) -> None:
+    if any(array.ndim != 2 or not array.size for array in arrays) or len({a.shape[1] for a in arrays}) != 1:
+        raise InputError(f"tables drawn together need as many columns, got {[array.shape for array in arrays]}")
+    if not all(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-6 for array in arrays):
+        raise InputError("a table of colours needs values in [0, 1]")
+
+
+def _cells(values: np.ndarray, top: float, grey_zeros: bool) -> np.ndarray:
+    """The colours of a table's cells, shape (R, C, 3)."""
+    cells = _colours(values / top)
+    if grey_zeros:
+        cells[values == 0] = NONE_AT_ALL
+    return cells
+
+
+def _draw_cells(axes: Axes, cells: np.ndarray) -> None:
+    rows, columns, _ = cells.shape
+    axes.grid(False)
+    axes.spines["bottom"].set_visible(False)
+    axes.imshow(cells, interpolation="nearest", aspect="auto", extent=(0.5, columns + 0.5, rows, 0))
+
+
+def _label_rows(axes: Axes, rows: Sequence[str] | np.ndarray | Tensor, height: float) -> None:
+    """Name the rows of a table; invisible names reserve the space of images. height: of a row, points."""
+    if _are_names(rows):
+        axes.set_yticks(np.arange(len(rows)) + 0.5, [str(name) for name in rows])
+        return
+    count, _, high, wide = np.shape(rows)
+    axes.set_yticks([count / 2], ["M" * math.ceil(height * wide / high / text_width("M", TEXT_SIZE))])
+    axes.tick_params(axis="y", labelcolor="none")
 
 
 def _show_rows(page: Page, axes: Any, images: np.ndarray, height: float) -> None:

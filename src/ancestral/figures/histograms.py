@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ancestral.core.errors import InputError
-from ancestral.figures.series import DASHES, Curve, Series
+from ancestral.figures.series import Curve, Look, Series, looks_of
 from ancestral.figures.shares import draw_shares
-from ancestral.figures.style import PALETTE, Page, as_floats
+from ancestral.figures.style import Page, as_floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,26 +47,29 @@ def histograms_and_shares(
     series = [Series.of(curve, log_x=True) for curve in shares]
     if not kinds or not series:
         raise InputError("there is nothing to draw")
-    if not all(np.isfinite(one).all() for _, one in kinds):
-        raise InputError("some values are not finite (NaN or infinite) and have no place in a histogram")
-    labels = dict.fromkeys([label for label, _ in kinds] + [one.label for one in series])
-    colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
-    dashes = {label: DASHES["line"] for label, _ in kinds} | {one.label: DASHES[one.style] for one in series}
+    check_finite(kinds)
+    looks = looks_of([(label, "line") for label, _ in kinds] + [(one.label, one.style) for one in series])
     page = Page(
         (title, "", xlabel),
         plot_height=115.0,
         right=14,
         grid=(2, 1),
         titles=titles,
-        legend=[(label, colours[label], dashes[label]) for label in labels],
+        legend=[(label, *look) for label, look in looks.items()],
     )
-    beyond = draw_histograms(page.axes[0], kinds, colours)
-    draw_shares(page.axes[1], series, colours, levels)
+    beyond = draw_histograms(page.axes[0], kinds, looks)
+    draw_shares(page.axes[1], series, looks, levels)
     page.settle([f"{beyond:,} values lie beyond the upper plot."] if beyond else [])
     return page.figure
 
 
-def draw_histograms(axes: Axes, kinds: list[tuple[str, np.ndarray]], colours: dict[str, str]) -> int:
+def check_finite(kinds: Sequence[tuple[str, np.ndarray]]) -> None:
+    """Refuse values that are not finite."""
+    if not all(np.isfinite(one).all() for _, one in kinds):
+        raise InputError("some values are not finite (NaN or infinite) and have no place in a histogram")
+
+
+def draw_histograms(axes: Axes, kinds: Sequence[tuple[str, np.ndarray]], looks: dict[str, Look]) -> int:
     """Densities over common bins; returns how many values lie beyond them."""
     ends = np.concatenate([np.quantile(one, [TAIL, 1 - TAIL]) for _, one in kinds])
     low, high = float(ends.min()), float(ends.max())
@@ -78,8 +81,9 @@ def draw_histograms(axes: Axes, kinds: list[tuple[str, np.ndarray]], colours: di
         counts, _ = np.histogram(one, edges)
         beyond += len(one) - int(counts.sum())
         density = counts / (len(one) * (edges[1] - edges[0]))
-        axes.stairs(density, edges, fill=True, color=colours[label], alpha=0.25, linewidth=0)
-        axes.stairs(density, edges, color=colours[label], linewidth=1.4)
+        colour = looks[label][0]
+        axes.stairs(density, edges, fill=True, color=colour, alpha=0.25, linewidth=0)
+        axes.stairs(density, edges, color=colour, linewidth=1.4)
     axes.set_xlim(low, high)
     axes.set_ylim(bottom=0)
     axes.set_yticks([])

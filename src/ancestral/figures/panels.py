@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ancestral.core.errors import InputError
-from ancestral.figures.series import DASHES, Curve, Series
+from ancestral.figures.series import DASHES, Curve, Look, Series, check_panels, looks_of
 from ancestral.figures.style import PALETTE, SMALL_SIZE, Page, text_style
 
 if TYPE_CHECKING:
@@ -61,50 +61,59 @@ def panel_figure(
     Raises: InputError where a curve is malformed, or has values on a logarithmic axis that are not positive.
     """
     content = [[Series.of(curve, panel.log_x) for curve in panel.curves] for panel in panels]
-    if not content or not all(content):
-        raise InputError("every panel needs at least one curve")
+    check_panels(content)
     for panel, series in zip(panels, content, strict=True):
-        if panel.log_y and not all((one.extremes() > 0).all() for one in series):
-            raise InputError(f"panel {panel.title!r}: values must be positive on a log axis")
-    styles = {one.label: one.style for series in content for one in series}
-    colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(styles)}
+        _check_values(panel, series)
+    looks = looks_of((one.label, one.style) for series in content for one in series)
     page = Page(
         (title, ylabel, xlabel),
         plot_height=plot_height,
         right=14,
         grid=(-(-len(panels) // columns), columns),
         titles=[panel.title for panel in panels],
-        legend=[(label, colours[label], DASHES[style]) for label, style in styles.items() if label],
+        legend=[(label, *look) for label, look in looks.items() if label],
     )
     for axes, panel, series in zip(page.axes, panels, content, strict=True):
-        _draw(axes, panel, series, colours, ticks=4 if columns > 2 else 6)
+        _draw(axes, panel, series, looks, ticks=4 if columns > 2 else 6)
     page.settle([note] if note else [])
     return page.figure
 
 
-def _draw(axes: Axes, panel: Panel, series: list[Series], colours: dict[str, str], ticks: int) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+def _check_values(panel: Panel, series: list[Series]) -> None:
+    if panel.log_y and not all((one.extremes() > 0).all() for one in series):
+        raise InputError(f"panel {panel.title!r}: values must be positive on a log axis")
 
+
+def _draw(axes: Axes, panel: Panel, series: list[Series], looks: dict[str, Look], ticks: int) -> None:
     for one in series:
-        style: dict[str, Any] = {"color": colours[one.label], "linestyle": DASHES[one.style], "linewidth": 1.7}
-        if one.band:
-            axes.fill_between(one.x, *one.band, color=style["color"], alpha=0.18, linewidth=0)
-        if len(one.x) <= DOTTED:
-            style |= {"marker": "o", "markersize": 3.0}
-        axes.plot(one.x, one.y if one.smooth is None else one.smooth, **style)
-    plain = FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\N{MINUS SIGN}"))
-    steps = np.concatenate([one.x for one in series])
-    values = np.concatenate([one.extremes() for one in series])
-    for axis, along, numbers, log in ((axes.xaxis, "x", steps, panel.log_x), (axes.yaxis, "y", values, panel.log_y)):
-        if log:
-            getattr(axes, f"set_{along}scale")("log")
-        axis.set_major_locator(_decades(numbers, ticks) if log else MaxNLocator(ticks - 1, steps=[1, 2, 2.5, 5, 10]))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(plain)
+        _draw_curve(axes, one, looks[one.label][0])
+    _scale(axes, "x", np.concatenate([one.x for one in series]), panel.log_x, ticks)
+    _scale(axes, "y", np.concatenate([one.extremes() for one in series]), panel.log_y, ticks)
     if panel.ticks is not None:
         axes.set_xticks(panel.ticks, [f"{tick:,g}" for tick in panel.ticks])
     if panel.cross:
         _cross(axes, *panel.cross)
+
+
+def _draw_curve(axes: Axes, one: Series, colour: str) -> None:
+    style: dict[str, Any] = {"color": colour, "linestyle": DASHES[one.style], "linewidth": 1.7}
+    if one.band:
+        axes.fill_between(one.x, *one.band, color=colour, alpha=0.18, linewidth=0)
+    if len(one.x) <= DOTTED:
+        style |= {"marker": "o", "markersize": 3.0}
+    axes.plot(one.x, one.y if one.smooth is None else one.smooth, **style)
+
+
+def _scale(axes: Axes, along: Literal["x", "y"], numbers: np.ndarray, log: bool, ticks: int) -> None:
+    """Set the scale, ticks and tick labels of one axis, along which the numbers lie."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+    axis = axes.xaxis if along == "x" else axes.yaxis
+    if log:
+        getattr(axes, f"set_{along}scale")("log")
+    axis.set_major_locator(_decades(numbers, ticks) if log else MaxNLocator(ticks - 1, steps=[1, 2, 2.5, 5, 10]))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}".replace("-", "\N{MINUS SIGN}")))
 
 
 def _decades(numbers: np.ndarray, ticks: int) -> Any:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ancestral.core.errors import InputError
-from ancestral.figures.histograms import draw_histograms
-from ancestral.figures.series import DASHES
-from ancestral.figures.style import MUTED, PALETTE, Page, as_floats
+from ancestral.figures.histograms import check_finite, draw_histograms
+from ancestral.figures.series import looks_of
+from ancestral.figures.style import MUTED, Page, as_floats
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,13 +43,10 @@ def parts_figure(
     Returns: the figure.
     Raises: InputError where there is nothing to draw or values are not finite.
     """
-    kinds = {name: [(label, as_floats(label, values)) for label, values in of] for name, of in parts.items()}
-    if not kinds or not all(kinds.values()):
+    kinds = {name: _as_kinds(of) for name, of in parts.items()}
+    if not kinds:
         raise InputError("there is nothing to draw")
-    if not all(np.isfinite(values).all() for of in kinds.values() for _, values in of):
-        raise InputError("some values are not finite (NaN or infinite) and have no place in a histogram")
-    labels = list(dict.fromkeys(label for of in kinds.values() for label, _ in of))
-    colours: dict[str, str] = dict(zip(labels, PALETTE, strict=False))
+    looks = looks_of((label, "line") for of in kinds.values() for label, _ in of)
     titles = [*([bars_title] if bars is not None else []), *kinds]
     page = Page(
         (title, "", ""),
@@ -57,17 +54,23 @@ def parts_figure(
         right=14,
         grid=(math.ceil(len(titles) / 2), 2),
         titles=titles,
-        legend=[(label, colours[label], DASHES["line"]) for label in labels],
+        legend=[(label, *look) for label, look in looks.items()],
     )
     panels = list(page.axes)
-    notes = [note] if note else []
     if bars is not None:
         _draw_bars(panels.pop(0), as_floats("bars", bars), filled)
-    beyond = sum(draw_histograms(axes, of, colours) for axes, of in zip(panels, kinds.values(), strict=True))
-    if beyond:
-        notes.append(f"{beyond:,} values lie beyond their panels.")
-    page.settle(notes)
+    beyond = sum(draw_histograms(axes, of, looks) for axes, of in zip(panels, kinds.values(), strict=True))
+    page.settle([text for text in (note, f"{beyond:,} values lie beyond their panels." if beyond else "") if text])
     return page.figure
+
+
+def _as_kinds(values: Sequence[tuple[str, np.ndarray | Tensor]]) -> list[tuple[str, np.ndarray]]:
+    """The checked values of one panel by their labels."""
+    kinds = [(label, as_floats(label, one)) for label, one in values]
+    if not kinds:
+        raise InputError("there is nothing to draw")
+    check_finite(kinds)
+    return kinds
 
 
 def _draw_bars(axes: Axes, heights: np.ndarray, filled: Sequence[bool]) -> None:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ancestral.core.errors import InputError
-from ancestral.figures.style import as_floats
+from ancestral.figures.style import PALETTE, as_floats
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DASHES = {"line": "-", "dashed": (0, (4, 2)), "points": ""}
+Look = tuple[str, Any]  # colour and dashes
 MANY = 400  # from here on a line is noise: it is drawn thin under its running mean
 
 
@@ -52,14 +53,8 @@ class Series:
     @classmethod
     def of(cls, curve: Curve, log_x: bool) -> Series:
         name = f"curve {curve.label!r}"
-        x, y = (
-            as_floats(f"{name}: steps", curve.steps),
-            as_floats(f"{name}: values", curve.values),
-        )
-        band = None
-        if curve.band is not None:
-            low, high = (as_floats(f"{name}: band", side) for side in curve.band)
-            band = (np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan))
+        x, y = as_floats(f"{name}: steps", curve.steps), as_floats(f"{name}: values", curve.values)
+        band = None if curve.band is None else _as_band(f"{name}: band", curve.band)
         for what, array in [("values", y), *(("band values", side) for side in band or ())]:
             if len(array) != len(x):
                 raise InputError(f"{name}: {len(x)} steps but {len(array)} {what}")
@@ -68,7 +63,7 @@ class Series:
         if not np.isfinite(x).all() or (log_x and x.min() <= 0):
             raise InputError(f"{name}: steps must be finite" + (" and positive on a log axis" if log_x else ""))
         y = np.where(np.isfinite(y), y, np.nan)
-        window = 0 if len(y) <= MANY or curve.style == "points" else 2 * max(len(y) // 200, 5) + 1
+        window = _window(len(y), curve.style)
         smooth = running_mean(y, window) if window else None
         return cls(curve.label, curve.style, x, y, band, smooth, window)
 
@@ -82,6 +77,38 @@ class Series:
         """All finite heights, the band's among them."""
         heights = np.concatenate([self.y, *(self.band or ())])
         return heights[np.isfinite(heights)]
+
+
+def panels_of(panels: Iterable[Iterable[Curve]], log_x: bool) -> list[list[Series]]:
+    """The checked curves of each panel.
+
+    Raises: InputError where a curve is malformed, or a panel has none.
+    """
+    content = [[Series.of(curve, log_x) for curve in curves] for curves in panels]
+    check_panels(content)
+    return content
+
+
+def check_panels(content: Sequence[Sequence[Series]]) -> None:
+    """Refuse panels without a curve."""
+    if not content or not all(content):
+        raise InputError("every panel needs at least one curve")
+
+
+def looks_of(styles: Iterable[tuple[str, str]]) -> dict[str, Look]:
+    """Colour and dashes of each label, from (label, style) pairs; the last style of a label counts."""
+    by_label = dict(styles)
+    return {label: (PALETTE[i % len(PALETTE)], DASHES[style]) for i, (label, style) in enumerate(by_label.items())}
+
+
+def _as_band(name: str, band: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
+    low, high = (as_floats(name, side) for side in band)
+    return np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)
+
+
+def _window(points: int, style: str) -> int:
+    """Over how many points a long line is smoothed; 0 for a short one and for single points."""
+    return 0 if points <= MANY or style == "points" else 2 * max(points // 200, 5) + 1
 
 
 def running_mean(y: np.ndarray, window: int) -> np.ndarray:

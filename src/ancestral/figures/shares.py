@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ancestral.core.errors import InputError
-from ancestral.figures.series import DASHES, Curve, Series
+from ancestral.figures.series import DASHES, Curve, Look, Series, looks_of
 from ancestral.figures.style import MUTED, PALETTE, Page
 
 if TYPE_CHECKING:
@@ -38,34 +38,42 @@ def share_panels(panels: Sequence[Shares], *, xlabel: str, title: str = "", note
     series = [[Series.of(curve, log_x=True) for curve in panel.curves] for panel in panels]
     if not series or not all(series):
         raise InputError("there is nothing to draw")
-    labels = list(dict.fromkeys(one.label for panel in series for one in panel))
-    colours = {label: PALETTE[i % len(PALETTE)] for i, label in enumerate(labels)}
-    for one in (one for panel in series for one in panel):
-        if labels.index(one.label) >= len(PALETTE):  # a colour used before
-            one.style = "dashed"
-    dashes = {one.label: DASHES[one.style] for panel in series for one in panel}
+    _dash_reused_colours(series)
+    looks = looks_of((one.label, one.style) for content in series for one in content)
     page = Page(
         (title, "", xlabel),
         plot_height=115.0,
         right=14,
         grid=(len(panels), 1),
         titles=[panel.title for panel in panels],
-        legend=[(label, colours[label], dashes[label]) for label in labels],
+        legend=[(label, *look) for label, look in looks.items()],
     )
     for axes, panel, content in zip(page.axes, panels, series, strict=True):
-        draw_shares(axes, content, colours, panel.levels, panel.band)
-        peak = max(float(one.extremes().max()) for one in content)
-        axes.set_ylim(
-            0, 1.03 if peak > 0.5 else 1.15 * max(peak, *panel.levels, *(panel.band[2] if panel.band else (0.0,)))
-        )
+        draw_shares(axes, content, looks, panel.levels, panel.band)
+        axes.set_ylim(0, _top(panel, content))
     page.settle([note] if note else [])
     return page.figure
+
+
+def _dash_reused_colours(series: list[list[Series]]) -> None:
+    """Dash the curves whose labels come after as many others as there are colours: theirs are used before."""
+    labels = list(dict.fromkeys(one.label for content in series for one in content))
+    for one in (one for content in series for one in content):
+        if labels.index(one.label) >= len(PALETTE):
+            one.style = "dashed"
+
+
+def _top(panel: Shares, content: list[Series]) -> float:
+    """The end of the axis of a plot: all shares, or about as many as are reached where those are below one half."""
+    peak = max(float(one.extremes().max()) for one in content)
+    highest_of_band = max(panel.band[2]) if panel.band else 0.0
+    return 1.03 if peak > 0.5 else 1.15 * max(peak, *panel.levels, highest_of_band)
 
 
 def draw_shares(
     axes: Axes,
     series: list[Series],
-    colours: dict[str, str],
+    looks: dict[str, Look],
     levels: Sequence[float],
     band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
 ) -> None:
@@ -77,9 +85,10 @@ def draw_shares(
     if band:
         axes.fill_between(*band, color=MUTED, alpha=0.15, linewidth=0)
     for one in series:
+        colour = looks[one.label][0]
         if one.band:
-            axes.fill_between(one.x, *one.band, color=colours[one.label], alpha=0.18, linewidth=0)
-        line = {"color": colours[one.label], "linestyle": DASHES[one.style], "linewidth": 1.6}
+            axes.fill_between(one.x, *one.band, color=colour, alpha=0.18, linewidth=0)
+        line = {"color": colour, "linestyle": DASHES[one.style], "linewidth": 1.6}
         axes.plot(one.x, one.y, marker="o", markersize=2.6, **line)
     steps = sorted({float(x) for one in series for x in one.x})
     axes.set_xscale("log")

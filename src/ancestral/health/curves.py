@@ -92,7 +92,7 @@ class Verdict(NamedTuple):
         return self._asdict()
 
 
-class Curve:
+class LogCurve:
     """One quantity over the updates; readings that are not finite are counted and left out.
 
     Args:      steps: updates done at each reading, ascending. values: the readings.
@@ -169,10 +169,10 @@ class Case:
             values.append(line.value)
         self._first = {key: values[0] for key, (_, values) in rows.items()}
         self._curves = {
-            key: _evenly_read(Curve(*row)) if key[0] == "train" else Curve(*row) for key, row in rows.items()
+            key: _evenly_read(LogCurve(*row)) if key[0] == "train" else LogCurve(*row) for key, row in rows.items()
         }
 
-    def curve(self, split: str, name: str) -> Curve | None:
+    def curve(self, split: str, name: str) -> LogCurve | None:
         return self._curves.get((split, name))
 
     def length(self, split: str, *names: str) -> int:
@@ -192,14 +192,14 @@ class Case:
         return next((key for key in keys if key in self._curves), None)
 
     @cached_property
-    def held(self) -> Curve | None:
+    def held(self) -> LogCurve | None:
         """The held-out curve that says how good the model is."""
         return None if self.criterion is None else self._curves[self.criterion]
 
     @cached_property
-    def loss(self) -> Curve:
+    def loss(self) -> LogCurve:
         """What was minimised, on minibatches, without the first of them: that one is a single batch."""
-        return self.curve("train", "loss") or Curve([], [])
+        return self.curve("train", "loss") or LogCurve([], [])
 
     @cached_property
     def beginning(self) -> float:
@@ -211,7 +211,7 @@ class Case:
         """The same of the held-out quantity, where the training logs it, else of what was minimised."""
         return math.nan if self.criterion is None else self.first("train", self.criterion[1], self.beginning)
 
-    def courses(self) -> list[tuple[str, Curve, float]]:
+    def courses(self) -> list[tuple[str, LogCurve, float]]:
         """In words, curve and beginning of what was minimised and of what was held out."""
         found = [("the training loss", self.loss, self.beginning)]
         if self.held is not None and self.criterion is not None:
@@ -253,11 +253,11 @@ def words(name: str) -> str:
     return {"nll": "negative log-likelihood", "negative_elbo": "negative ELBO"}.get(name, name)
 
 
-def _evenly_read(curve: Curve) -> Curve:
+def _evenly_read(curve: LogCurve) -> LogCurve:
     """Without the readings that stand for less than half as many updates as usual: the first step's, which is
     logged alone, and the short ones at the ends of epochs. They are noisier than the others."""
     behind = np.diff(curve.steps, prepend=0)
     kept = (2 * behind >= np.median(behind)) & (np.arange(len(curve)) > 0) if len(curve) else []
-    even = Curve(curve.steps[kept], curve.values[kept])
+    even = LogCurve(curve.steps[kept], curve.values[kept])
     even.first_infinite = curve.first_infinite
     return even

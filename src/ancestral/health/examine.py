@@ -1,7 +1,7 @@
 """The health of a training: named verdicts, from its log and a few facts.
 
-What is looked for, and how, stands with each rule: `symptoms` for trainings that minimise a meaningful loss,
-`settling` for how they end, `adversarial_symptoms` for those of two networks against each other.
+Each rule documents what it looks for and how: `likelihood_rules` for trainings that minimise a meaningful loss,
+`settling_rules` for how they end, `gan_rules` for trainings of two networks against each other.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.core.errors import InputError
-from ancestral.health import gan_rules as adversarial_symptoms
-from ancestral.health import likelihood_rules as symptoms
-from ancestral.health import settling_rules as settling
+from ancestral.health import gan_rules, likelihood_rules, settling_rules
 from ancestral.health.curves import Case, Facts, Line, Verdict
 
-RULES = (*adversarial_symptoms.RULES, *symptoms.RULES, *settling.RULES)
+RULES = (*gan_rules.RULES, *likelihood_rules.RULES, *settling_rules.RULES)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ gradients); Naeem et al., 2020, arXiv 2002.09797 (coverage).
 
 from __future__ import annotations
 
-from ancestral.health.curves import WINDOW, Case, Rule, Verdict
+from typing import NamedTuple
+
+from ancestral.health.curves import WINDOW, Case, LogCurve, Rule, Verdict
 from ancestral.health.likelihood_rules import MIN_READINGS, MIN_STEPS, MIN_SWINGS
 
 ONE_IMAGE, ALIKE, SIMILAR = 0.05, 0.25, 0.5
@@ -74,31 +76,89 @@ def collapse(case: Case) -> Verdict | None:
     assert diversity is not None
     if not len(diversity) or (diversity.first_infinite or 0) > diversity.steps[-1]:
         return Verdict("GAN collapse", "failure", "the draws are not finite", _STEADIER, case.step)
-    spread, step = float(diversity.values[-1]), int(diversity.steps[-1])
-    covered, shift, modes, thin = (_last(case, name) for name in ("coverage", "brightness", "modes", "dimension"))
-    classes = case.facts.classes
-    missing = 0.0 if modes is None or not classes else 1 - modes / classes
-    begun = case.step >= ALIKE_STEPS or float(diversity.values.max()) >= HAD_DIVERSITY
-    grown = case.step >= COVERED_STEPS
-    bare = 1.0 if covered is None else covered
-    failed = spread < ONE_IMAGE or (begun and spread < ALIKE)
-    failed |= case.step >= ALIKE_STEPS and thin is not None and thin < THIN
-    failed |= spread > WILD and bare < UNCOVERED
-    failed |= grown and (bare < UNCOVERED or missing > MODES_LOST)
-    warned = grown and (spread < SIMILAR or bare < LITTLE_COVERED or missing > 0 or abs(shift or 0) > OFF_BRIGHTNESS)
-    if not (failed or warned):
+    last = LastSamples.of(case, diversity)
+    failed = _alike(case, diversity) or _thin(case, last) or _noise(last) or _misses_most(case, last)
+    if not (failed or _poor(case, last)):
         return None
-    seen = [f"diversity {spread:.2g}" + (" (the draws are one image)" if spread < ONE_IMAGE else "")]
-    seen += [] if covered is None else [f"coverage {covered:.2g}"]
-    seen += [] if thin is None else [f"dimension {thin:.2g}"]
-    seen += [] if modes is None else [f"{modes:.0f} of {classes or 'the'} classes reached"]
-    seen += [] if shift is None else [f"brightness {shift:+.2f} standard deviations" + _shade(shift)]
     healthy = "draws from the data have diversity and dimension 1, coverage about 0.9"
-    evidence = f"at {case.at(step)}: {', '.join(seen)}; {healthy}"
-    return Verdict("GAN collapse", "failure" if failed else "warning", evidence, _STEADIER, step)
+    evidence = f"at {case.at(last.step)}: {last.in_words()}; {healthy}"
+    return Verdict("GAN collapse", "failure" if failed else "warning", evidence, _STEADIER, last.step)
 
 
 _STEADIER = "Lower the learning rates or their momentum, regularise the critic, or give it more steps per update"
+
+
+class LastSamples(NamedTuple):
+    """The last readings of the samples; None for a quantity that the training does not log.
+
+    Args:      step: of the readings. diversity, coverage, dimension, brightness, modes: see the module.
+               classes: of the images, where they are labelled.
+    """
+
+    step: int
+    diversity: float
+    coverage: float | None
+    dimension: float | None
+    brightness: float | None
+    modes: float | None
+    classes: int | None
+
+    @classmethod
+    def of(cls, case: Case, diversity: LogCurve) -> LastSamples:
+        others = (_last(case, name) for name in ("coverage", "dimension", "brightness", "modes"))
+        return cls(int(diversity.steps[-1]), float(diversity.values[-1]), *others, case.facts.classes)
+
+    @property
+    def covered(self) -> float:
+        """The coverage; all of the data where it is unknown."""
+        return 1.0 if self.coverage is None else self.coverage
+
+    @property
+    def missing(self) -> float:
+        """Share of the classes that no draw reaches; none where it is unknown."""
+        return 0.0 if self.modes is None or not self.classes else 1 - self.modes / self.classes
+
+    def in_words(self) -> str:
+        """The readings that there are, in one line."""
+        words = [
+            f"diversity {self.diversity:.2g}" + (" (the draws are one image)" if self.diversity < ONE_IMAGE else "")
+        ]
+        if self.coverage is not None:
+            words.append(f"coverage {self.coverage:.2g}")
+        if self.dimension is not None:
+            words.append(f"dimension {self.dimension:.2g}")
+        if self.modes is not None:
+            words.append(f"{self.modes:.0f} of {self.classes or 'the'} classes reached")
+        if self.brightness is not None:
+            words.append(f"brightness {self.brightness:+.2f} standard deviations" + _shade(self.brightness))
+        return ", ".join(words)
+
+
+def _alike(case: Case, diversity: LogCurve) -> bool:
+    """Whether the draws are all alike, and not only because the generator has not learned yet."""
+    begun = case.step >= ALIKE_STEPS or float(diversity.values.max()) >= HAD_DIVERSITY
+    return bool(diversity.values[-1] < (ALIKE if begun else ONE_IMAGE))
+
+
+def _thin(case: Case, last: LastSamples) -> bool:
+    """Whether the draws vary along too few dimensions."""
+    return case.step >= ALIKE_STEPS and last.dimension is not None and last.dimension < THIN
+
+
+def _noise(last: LastSamples) -> bool:
+    """Whether the draws vary more than the data and lie far from it."""
+    return last.diversity > WILD and last.covered < UNCOVERED
+
+
+def _misses_most(case: Case, last: LastSamples) -> bool:
+    """Whether the draws miss most of the data or of its classes after enough updates."""
+    return case.step >= COVERED_STEPS and (last.covered < UNCOVERED or last.missing > MODES_LOST)
+
+
+def _poor(case: Case, last: LastSamples) -> bool:
+    """Whether the draws deserve a warning after enough updates."""
+    narrow = last.diversity < SIMILAR or last.covered < LITTLE_COVERED or last.missing > 0
+    return case.step >= COVERED_STEPS and (narrow or abs(last.brightness or 0) > OFF_BRIGHTNESS)
 
 
 def _last(case: Case, name: str) -> float | None:
@@ -107,7 +167,7 @@ def _last(case: Case, name: str) -> float | None:
 
 
 def _shade(shift: float) -> str:
-    """Which way the mean pixel is off. How dark or bright single pixels are it does not say."""
+    """In which direction the mean pixel is off; this does not say how dark or bright single pixels are."""
     if abs(shift) < OFF_BRIGHTNESS / 2:
         return ""
     return " (darker than the data)" if shift < 0 else " (brighter than the data)"

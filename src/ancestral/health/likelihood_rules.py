@@ -1,7 +1,7 @@
 """Troubles of trainings that minimise a meaningful loss: a negative log-likelihood, a bound, a distortion.
 
 Notation: v_0 is the reading before anything was learned, `best` the smallest and `end` the last median of three
-readings, G = v_0 - best what the training gained, s the noise of a reading (`Curve.noise`). Thresholds are shares
+readings, G = v_0 - best what the training gained, s the noise of a reading (`LogCurve.noise`). Thresholds are shares
 of G, so that they mean the same for any data and pixel space. Each stands well clear of the fifty-odd healthy runs
 of every family that they were set with; the largest share seen there is given beside it.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ancestral.health.curves import WINDOW, Case, Curve, Rule, Verdict, trailing_medians, words
+from ancestral.health.curves import WINDOW, Case, LogCurve, Rule, Verdict, trailing_medians, words
 
 MIN_STEPS = 300
 """updates before a model may be said not to learn: VAEs of small images use no latent at all until about the 120th"""
@@ -78,22 +78,28 @@ def too_low_a_rate(case: Case) -> Verdict | None:
 
     h where half of it is. Judged on the held-out curve where it has `MIN_READINGS`, and only once the training is over.
     """
-    facts = case.facts
     if hardly_moved(case):
-        fall = case.beginning - case.loss.end
-        return Verdict(
-            "learning rate too low",
-            "failure",
-            f"after {case.step} updates at rate {facts.learning_rate:g} the training loss went from "
-            f"{case.beginning:.4g} to {case.loss.end:.4g} nats: it hardly moved ({fall:.2g})",
-            "Raise --learning-rate; if that does not help, no gradient reaches the model",
-            case.step,
-        )
-    if not facts.finished:
-        return None
+        return _not_moving(case)
+    return _far_from_flat(case) if case.facts.finished else None
+
+
+def _not_moving(case: Case) -> Verdict:
+    fall = case.beginning - case.loss.end
+    return Verdict(
+        "learning rate too low",
+        "failure",
+        f"after {case.step} updates at rate {case.facts.learning_rate:g} the training loss went from "
+        f"{case.beginning:.4g} to {case.loss.end:.4g} nats: it hardly moved ({fall:.2g})",
+        "Raise --learning-rate; if that does not help, no gradient reaches the model",
+        case.step,
+    )
+
+
+def _far_from_flat(case: Case) -> Verdict | None:
+    """The warning of `too_low_a_rate`, for a training that is over."""
+    facts = case.facts
     name, curve, start = next(course for course in case.courses()[::-1] if len(course[1]) >= MIN_READINGS)
-    ways = np.array([facts.way(step) for step in curve.steps])
-    half, quarter = (float(np.interp(share * ways[-1], ways, curve.steps)) for share in (0.5, 0.75))
+    half, quarter = _updates_at(case, curve, 0.5), _updates_at(case, curve, 0.75)
     before, fall = curve.level(half) - curve.level(quarter), curve.level(quarter) - curve.end
     whole = start - curve.end
     steady = fall >= STRAIGHT / 4 * whole
@@ -114,6 +120,12 @@ def too_low_a_rate(case: Case) -> Verdict | None:
     )
 
 
+def _updates_at(case: Case, curve: LogCurve, share: float) -> float:
+    """The update by which this share of the sum of the learning rate until the curve's last reading was spent."""
+    ways = np.array([case.facts.way(step) for step in curve.steps])
+    return float(np.interp(share * ways[-1], ways, curve.steps))
+
+
 def divergence(case: Case) -> Verdict | None:
     """Divergence, fast or slow, of what was minimised or of what was held out. A failure where a reading is not
     finite, where
@@ -124,30 +136,34 @@ def divergence(case: Case) -> Verdict | None:
     a warning from LOST_WARNING G on. A held-out curve that rises while the training loss goes on falling is
     `over_fitting` instead.
     """
-    for name, curve, start in case.courses():
-        if curve.first_infinite is not None:
-            evidence = f"{name} is not finite at {case.at(curve.first_infinite)}"
-            return Verdict("divergence", "failure", evidence, CALMER, curve.first_infinite)
-        if curve is case.held and still_learning(case, curve):
-            continue
-        gain, rise = start - curve.best, curve.end - curve.best
-        if len(curve) >= WINDOW and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
-            evidence = f"{name} ends at {curve.end:.4g} nats, above the untrained model's {start:.4g}"
-            return Verdict("divergence", "failure", evidence, CALMER, case.step)
-        if len(curve) < MIN_HELD or rise <= max(LOST_WARNING * gain, CERTAIN * curve.noise):
-            continue
-        return Verdict(
-            "divergence",
-            "failure" if rise > LOST_FAILURE * gain else "warning",
-            f"{name} rose from {curve.best:.4g} at {case.at(curve.best_step)} to {curve.end:.4g} nats, "
-            f"{rise / gain:.0%} of what it had gained",
-            CALMER,
-            curve.best_step,
-        )
-    return None
+    verdicts = (_diverged(case, *course) for course in case.courses())
+    return next((verdict for verdict in verdicts if verdict is not None), None)
 
 
-def still_learning(case: Case, held: Curve) -> bool:
+def _diverged(case: Case, name: str, curve: LogCurve, start: float) -> Verdict | None:
+    """The verdict of `divergence` on one curve."""
+    if curve.first_infinite is not None:
+        evidence = f"{name} is not finite at {case.at(curve.first_infinite)}"
+        return Verdict("divergence", "failure", evidence, CALMER, curve.first_infinite)
+    if curve is case.held and still_learning(case, curve):
+        return None
+    gain, rise = start - curve.best, curve.end - curve.best
+    if len(curve) >= WINDOW and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
+        evidence = f"{name} ends at {curve.end:.4g} nats, above the untrained model's {start:.4g}"
+        return Verdict("divergence", "failure", evidence, CALMER, case.step)
+    if len(curve) < MIN_HELD or rise <= max(LOST_WARNING * gain, CERTAIN * curve.noise):
+        return None
+    return Verdict(
+        "divergence",
+        "failure" if rise > LOST_FAILURE * gain else "warning",
+        f"{name} rose from {curve.best:.4g} at {case.at(curve.best_step)} to {curve.end:.4g} nats, "
+        f"{rise / gain:.0%} of what it had gained",
+        CALMER,
+        curve.best_step,
+    )
+
+
+def still_learning(case: Case, held: LogCurve) -> bool:
     """Whether the training loss went on falling, below its beginning, after the held-out curve was at its best."""
     loss = case.loss
     return len(loss) >= WINDOW and loss.end < loss.level(held.best_step) and loss.end < case.beginning
@@ -241,8 +257,7 @@ def posterior_collapse(case: Case) -> Verdict | None:
     """
     kl, latents = case.curve("valid", "kl"), case.facts.latents or 1
     assert kl is not None
-    units = case.curve("valid", "active_units")
-    active = units.recent(WINDOW) if units is not None and len(units) else None
+    active = _active_latents(case)
     none = active == 0 if active is not None else kl.end < ACTIVE * latents
     if hardly_moved(case) or not (none or (active is not None and active < FEW_ACTIVE * latents)):
         return None
@@ -256,6 +271,12 @@ def posterior_collapse(case: Case) -> Verdict | None:
         else "Fewer --latents would do; to use more of them give --free-bits or lower --beta",
         int(kl.steps[-1]),
     )
+
+
+def _active_latents(case: Case) -> float | None:
+    """How many latents were active at the end; None where the training does not log it."""
+    units = case.curve("valid", "active_units")
+    return units.recent(WINDOW) if units is not None and len(units) else None
 
 
 def _minimises(case: Case) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from ancestral.data.datasets import Split
-from ancestral.families.catalogue import Settings
+from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Facts, Verdict, examine
 from ancestral.health.likelihood_rules import CALMER
 from ancestral.training.log import LogLine, Reading
@@ -78,7 +78,7 @@ def facts_for(settings: Settings, train: Split) -> Facts:
         train_images=len(train),
         steps_per_epoch=per_epoch,
         total_steps=per_epoch * training.epochs,
-        learning_rate=None if getattr(settings.model, "method", None) == "em" else training.rate,
+        learning_rate=training.rate if getattr(settings.model, "has_learning_rate", True) else None,
         cosine=training.schedule == "cosine",
         latents=latents if isinstance(latents, int) else None,
         classes=None if train.labels is None else len(train.labels.unique()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
@@ -64,7 +63,7 @@ class Model(nn.Module):
 
         Raises:    InputError: files missing or damaged, or a model of another class.
         """
-        model = load_model(folder)
+        model = load_saved(folder)
         if not isinstance(model, cls):
             raise InputError(f"{folder} holds a {type(model).__name__}, not a {cls.__name__}")
         return model
@@ -213,7 +212,7 @@ class SplitsElbo(Protocol):
         ...
 
 
-def load_model(folder: Path | str) -> Model:
+def load_saved(folder: Path | str) -> Model:
     """The model saved in `folder`, in evaluation mode, on the CPU.
 
     The description is built without memory first and held against the weights file, so that a
@@ -222,7 +221,6 @@ def load_model(folder: Path | str) -> Model:
     Raises:    InputError: files missing or damaged, unknown classes, weights that do not fit.
     """
     folder = Path(folder)
-    importlib.import_module("ancestral.families.build")  # fills the registry
     config = read_json(folder / "config.json")
     path = folder / "model.safetensors"
     try:

@@ -8,92 +8,19 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from ancestral.core.errors import InputError
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
-from ancestral.families.catalogue import flags_of
-from ancestral.figures.style import save_figure
-from ancestral.models.base import ExactModel, LatentModel, Model
+from ancestral.families.run_settings import flags_of
+from ancestral.models.base import ExactModel, LatentModel
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Figure, Report, Section, Table, write_report
-from ancestral.reports.pictures import catalogue as drawings
+from ancestral.reports.pictures.catalogue import caption_of, draw_all, drawings_of
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, decimals_for, score_table
-from ancestral.runs.bracket import CONDITIONS, stored_bracket
-from ancestral.runs.detect import stored_detections
+from ancestral.runs.bracket import CONDITIONS
 from ancestral.runs.evaluate import entropy_in_words, target_score
-from ancestral.runs.quality import stored_quality
+from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
 from ancestral.runs.run import Run
-
-CAPTIONS = {
-    "samples": "Draws from the model, the first of them, none picked.",
-    "reconstructions": "Test images above, their reconstructions from the latents beneath.",
-    "interpolations": "Straight lines in the latent space between the codes of two test images (the ends of each row).",
-    "walks": "From one draw of the latents to another, in straight lines and, beneath each, along the great arc "
-    "between the same ends, which keeps to latents as long as those the model was trained on.",
-    "manifold": "The decoder's mean over the plane of the two latents, at percentiles of the standard normal.",
-    "components": "The mean image of each component, with its probability.",
-    "steps": "Draws as they come into being: each pixel given those before it. Grey pixels are not drawn yet.",
-    "curves": "Learning curves.",
-    "vanishing-gradient": "A fresh critic learns while the generator stands still: the saturating loss loses its gradient as "
-    "the critic wins, the other does not.",
-    "density": "The density the points were drawn from, the one learned, and where the model starts from, in one "
-    "colour scale; and draws from the model.",
-    "neighbours": "Draws from the model above, the training image nearest to each (by distance of pixels) beneath: a "
-    "model that remembers would show the same image twice.",
-    "frankenstein": "Test images, none picked, and images made of the left half of one and the right half of another "
-    "of a different class, with the log-probability of each: a good model finds these less probable.",
-    "completions": "Test images with one half hidden, and draws of it from the model given the other half. The true "
-    "half is one of many that fit.",
-    "latents": "Codes of test images in the latent space, by class. More than two latents are shown along the two "
-    "directions in which codes vary most, with the share of the variance there.",
-    "posterior": "Test images beside the exact probability of each component or latent given them, and the mean of "
-    "that over the images of each class.",
-    "traversals": "What each latent does: it moves, the others stay where they are.",
-    "surprise": "How surprising each pixel of an image is given those before it. At the seam of a Frankenstein image "
-    "the right half comes as a surprise.",
-    "split": "What the score of test images is a sum of, beside that of images made of halves of different classes; "
-    "where latents have a divergence each, how much each takes.",
-    "deformation": "Above, lines of equal coordinates in the latent plane and where they lie among the data: where "
-    "they crowd, density is raised. Beneath, lines among the data and where they lie in the latent plane: where they "
-    "crowd, the data's density is low.",
-}
-
-
-def caption_of(run: Run, what: str) -> str:
-    """What one of the drawings of a run shows, and what has to be known of its numbers or pixels."""
-    if what == "samples":
-        whole = type(run.load()).sample_mean is Model.sample_mean
-        noise = "Whole draws, pixels included." if whole else "The pixels are not drawn: each shows its mean."
-        return f"{CAPTIONS[what]} {noise}"
-    if what == "curves":
-        return f"{CAPTIONS[what]} {_read_on(run)}"
-    return CAPTIONS[what]
-
-
-def _read_on(run: Run) -> str:
-    """Which images the values of learning curves are of."""
-    training, noun = run.settings.training, run.data.space.noun
-    some = f"the first {training.watch_size:,}" if training.watch_size else "all"
-    minibatches = "Training values are means over the minibatches as they were used"
-    read = [f"Training values are of {some} training {noun}" if "train" in training.watch else minibatches]
-    read += [f"test values of {some} test {noun}"] if "test" in training.watch else []
-    return ", ".join(read) + "."
-
-
-def draw_all(run: Run) -> dict[str, Path]:
-    """Draw everything this model can draw into the run's `figures`; returns name and file of each."""
-    drawn: dict[str, Path] = {}
-    for name, draw in drawings.DRAWINGS.items():
-        if name in drawings.ON_REQUEST:
-            continue
-        try:
-            figure = draw(run)
-        except InputError:  # this family has no such picture, or there are too few images for it
-            continue
-        drawn[name] = run.figures / f"{name}.png"
-        save_figure(figure, drawn[name])
-    return drawn
 
 
 def write_run_page(run: Run, redraw: bool = True) -> Path:
@@ -102,7 +29,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     Args:      redraw: False takes the pictures as they are: only the scores have changed.
     """
     record, outcome = run.record, run.outcome
-    there = {name: run.figures / f"{name}.png" for name in drawings.DRAWINGS}
+    there = {name: run.figures / f"{name}.png" for name in drawings_of(run)}
     drawn = draw_all(run) if redraw else {name: path for name, path in there.items() if path.exists()}
     early = sorted(run.figures.glob("samples-epoch-*.png"))
     figures = [Figure(path, caption_of(run, name)) for name, path in drawn.items()]
@@ -110,7 +37,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     scores = [("this run", score) for score in run.scores()]
     floor = target_score(run.data) if scores else None
     shown = [*scores, ("the target itself", floor)] if floor else scores
-    measured = [("this run", record) for record in stored_quality(run)]
+    measured = [("this run", record) for record in QUALITY.of(run)]
     sections = [
         *([Section("Scores", tables=[score_table(shown, SCORE_CAPTION)])] if scores else []),
         *_bracket_section(run),
@@ -141,11 +68,14 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
 
 def _bracket_section(run: Run) -> list[Section]:
     """The bracket around log p(x), where one was found."""
-    found = stored_bracket(run)
-    if found is None:
-        return []
-    text = f"{CONDITIONS}\n\n{found.summary}."
-    return [Section("How tight the bounds are", text, tables=[bracket_table(found, BRACKET_CAPTION)])]
+    return [
+        Section(
+            "How tight the bounds are",
+            f"{CONDITIONS}\n\n{found.summary}.",
+            tables=[bracket_table(found, BRACKET_CAPTION)],
+        )
+        for found in BRACKET.of(run)
+    ]
 
 
 def _quality_section(measured: Sequence[tuple[str, Quality]]) -> list[Section]:
@@ -157,7 +87,7 @@ def _quality_section(measured: Sequence[tuple[str, Quality]]) -> list[Section]:
 
 def _detection_section(run: Run) -> list[Section]:
     """How well anomalies were told from natural images, where that was measured."""
-    found = stored_detections(run)
+    found = DETECTIONS.of(run)
     if not found:
         return []
     conditions = "\n\n".join(f"{record.against}: {'; '.join(record.conditions)}." for record in found)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ancestral.data.pixels import SPACES
+from ancestral.evaluation.bracket_record import Bracket
 from ancestral.evaluation.score import Score
 from ancestral.reports.html import Table
-from ancestral.runs.bracket import Bracket
 
 SCORE_CAPTION = (
     "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "

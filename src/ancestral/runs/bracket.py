@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,17 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
-from ancestral.core.files import read_json, write_json
 from ancestral.core.maths import mean_and_error
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.ais import Annealing, ais, refuse_to_anneal
+from ancestral.evaluation.bracket_record import Bracket, Rung
 from ancestral.evaluation.likelihood import Progress, counted, elbo, importance_weighted
 from ancestral.evaluation.score import Score
 from ancestral.models.base import LatentModel, SamplesJointly
-from ancestral.runs.run import SCORES_WAIT, Run
+from ancestral.runs.records import BRACKET
+from ancestral.runs.run import Run
 
 SIMULATED = "simulated"
 CONDITIONS = (
@@ -30,76 +30,6 @@ CONDITIONS = (
     "of the posterior, so there is no upper bound; that the bracket is narrow on simulated images is why the lower "
     "bound is to be trusted there."
 )
-
-
-@dataclass(frozen=True)
-class Rung:
-    """A score, and how far it lies below the annealed lower bound of the same images.
-
-    Args:      score: of these images. gap: mean over images, nats; negative for the upper bound.
-               gap_stderr: its standard error, image by image, so far below that of the scores.
-    """
-
-    score: Score
-    gap: float
-    gap_stderr: float
-
-    def to_json(self) -> dict[str, Any]:
-        return {**self.score.to_json(), "gap": self.gap, "gap_stderr": self.gap_stderr}
-
-
-@dataclass(frozen=True)
-class Bracket:
-    """What was found of a run.
-
-    Args:      rungs: of simulated images, the upper bound first, then of test images, best first. plan: how.
-               acceptance: of the transitions, on simulated and on test images. seed: of all draws.
-    """
-
-    rungs: tuple[Rung, ...]
-    plan: Annealing
-    acceptance: tuple[float, float]
-    seed: int
-
-    @property
-    def width(self) -> tuple[float, float]:
-        """Upper less lower bound on simulated images, mean and standard error, nats."""
-        upper = next(rung for rung in self.rungs if rung.score.side == "upper")
-        return -upper.gap, upper.gap_stderr
-
-    @property
-    def summary(self) -> str:
-        """The width of the bracket and how it was found, in a line."""
-        plan = self.plan
-        return (
-            f"bracket on simulated images: {self.width[0]:.3f} ± {self.width[1]:.3f} nats wide; {plan.temperatures} "
-            f"temperatures, {plan.chains} chains of {plan.leapfrogs} leapfrog steps from the {plan.start}; accepted "
-            f"{self.acceptance[0]:.0%} on simulated, {self.acceptance[1]:.0%} on test images"
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """The record as it stands in `bracket.json`."""
-        return {
-            "rungs": [rung.to_json() for rung in self.rungs],
-            "plan": asdict(self.plan),
-            "acceptance": list(self.acceptance),
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Bracket:
-        """Read a record back.
-
-        Raises:    InputError: fields missing or unknown.
-        """
-        try:
-            rungs = [dict(rung) for rung in record["rungs"]]
-            gaps = [(rung.pop("gap"), rung.pop("gap_stderr")) for rung in rungs]
-            found = tuple(Rung(Score.from_json(rung), *gap) for rung, gap in zip(rungs, gaps, strict=True))
-            first, second = record["acceptance"]
-            return cls(found, Annealing(**record["plan"]), (first, second), record["seed"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a bracket: {error}") from error
 
 
 def bracket_run(
@@ -134,18 +64,8 @@ def bracket_run(
     above, lower, simulated_rate = _rungs(run, model, drawn, SIMULATED, z, plan, samples, seed, advance)
     _, held, test_rate = _rungs(run, model, run.data.held("test", images), "test", None, plan, samples, seed, advance)
     record = Bracket((*above, *lower, *held), plan, (simulated_rate, test_rate), seed)
-    with run.locked(wait=SCORES_WAIT):
-        write_json(run.path / "bracket.json", record.to_json())
+    BRACKET.add(run, record)
     return record
-
-
-def stored_bracket(run: Run) -> Bracket | None:
-    """What was found of a run before, if anything was.
-
-    Raises:    InputError: the file is not one of ours.
-    """
-    path = run.path / "bracket.json"
-    return Bracket.from_json(read_json(path)) if path.exists() else None
 
 
 def _rungs(

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
-from ancestral.core.files import read_records, write_json
 from ancestral.core.random import lasting_permutation
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.anomalies import ANOMALIES, other_images, refuse_training_images
@@ -30,7 +29,8 @@ from ancestral.evaluation.detection import (
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.models.base import ExactModel, LatentModel, Model
-from ancestral.runs.run import SCORES_WAIT, Run
+from ancestral.runs.records import DETECTIONS
+from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def detect_run(
         natural=natural,
         anomalous=anomalies,
     )
-    _store(run, found)
+    DETECTIONS.add(run, found)
     return found
 
 
@@ -152,15 +152,6 @@ def divided(data: RunData, calibrate: Calibration = "valid", count: int | None =
         source,
         f"calibrated on {len(calibration)} {words} images; natural: {len(natural)} other test images",
     )
-
-
-def stored_detections(run: Run) -> list[DetectionRecord]:
-    """What was told from this run's data so far.
-
-    Raises:    InputError: the file is not one of ours.
-    """
-    records = read_records(run.path / "detections.json", "records", "detect")
-    return [DetectionRecord.from_json(record) for record in records]
 
 
 def refuse_unable(model: Model, data: RunData) -> None:
@@ -211,11 +202,3 @@ def _in_lasting_order(part: Split) -> Split:
 
 def _rows(part: Split, rows: slice | Tensor) -> Split:
     return Split(part.images[rows], None if part.labels is None else part.labels[rows])
-
-
-def _store(run: Run, record: DetectionRecord) -> None:
-    """Add a record to the run; one of the same anomalies and method is replaced."""
-    same = (record.against, record.method)
-    with run.locked(wait=SCORES_WAIT):
-        kept = [stored for stored in stored_detections(run) if (stored.against, stored.method) != same]
-        write_json(run.path / "detections.json", [stored.to_json() for stored in [*kept, record]])

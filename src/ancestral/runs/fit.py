@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
-from lightning_fabric import Fabric
 
 from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.core.files import write_json
@@ -20,24 +19,19 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation import likelihood
 from ancestral.evaluation.sample_readings import ENOUGH, SampleReadings
 from ancestral.families.build import build_model
-from ancestral.families.catalogue import Settings, settings_for
-from ancestral.families.gan.model import GAN
-from ancestral.families.gan.settings import GANSettings
-from ancestral.families.gan.step import AdversarialStep, build_critic
-from ancestral.families.mixture.em_step import EMStep
-from ancestral.families.mixture.model import MixtureOfBernoullis
-from ancestral.families.mixture.settings import MixtureSettings
-from ancestral.families.objectives import objective_for
-from ancestral.families.vae.autoencoder import Autoencoder
-from ancestral.figures.style import save_figure
+from ancestral.families.catalogue import find
+from ancestral.families.family import DataSpec, StepContext
+from ancestral.families.run_settings import Settings, settings_for
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
-from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
+from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
 from ancestral.runs.run import Run, settings_to_json
 from ancestral.runs.run_data import RunData
 from ancestral.training.checkpoint import load_state
+from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
+from ancestral.training.objectives import Objective, objective_of_kind
 from ancestral.training.steps import GradientStep, Step
 
 LOOKED_AT = 512  # draws, and images or points beside them, after each epoch of a model without a likelihood
@@ -54,7 +48,7 @@ def fit(
 ) -> Run:
     """Train a model into a run folder.
 
-    Args:      family: a key of `FAMILIES`. out: the folder. resume: go on with what is there.
+    Args:      family: its name. out: the folder. resume: go on with what is there.
                reporter: told of progress. settings: any of the command line's flags by name, `epochs=5`.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is
                wrong with the training, if anything.
@@ -75,14 +69,16 @@ def fit_settings(
     keep_large_blocks()
     run = Run(out)
     data = RunData(settings.data)
-    fabric = build_fabric(settings)
+    engine = build_engine(settings.training.device, settings.training.precision)
     model = initial_model(settings, data)
-    train = data.training(settings.training.seed, fabric.device)
-    step = build_step(settings, fabric, model, train)
+    train = data.training(settings.training.seed, engine.device)
+    step = build_step(settings, engine, model, train)
     if settings.training.tensorboard and find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
     with run.locked():  # nothing is written before here: what can be refused has been
         tensors, facts = load_state(run.checkpoint) if run.begin(settings, data, resume) else ({}, {})
+        if not facts:
+            _initialise(settings, model, train)
         board = run.path / "tensorboard" if settings.training.tensorboard else None
         log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board)
         watch = Monitor(reporter or Reporter(), facts_for(settings, data.dataset.train), read_log(run.log_path))
@@ -91,10 +87,10 @@ def fit_settings(
             step,
             train,
             settings.training,
-            validate=validation(settings, data, fabric.device),
+            validate=validation(settings, data, engine.device),
             log=log,
             checkpoint=run.checkpoint,
-            after_epoch=partial(_draw_samples, run, data, settings, fabric.device),
+            after_epoch=partial(_draw_samples, run, data, settings, engine.device),
             reporter=watch,
             checkpoint_seconds=checkpoint_seconds,
         )
@@ -145,16 +141,20 @@ def _examine_again(run: Run) -> None:
     run.keep_health(watch.conclude(run.outcome.get("detail", "")))
 
 
+def data_spec(data: RunData) -> DataSpec:
+    """What a model of these data has to be built for."""
+    labels = data.dataset.train.labels
+    classes = None if labels is None else int(labels.max()) + 1
+    return DataSpec(data.event_shape, data.dataset.levels, data.space.name, classes)
+
+
 def initial_model(settings: Settings, data: RunData) -> Model:
     """The untrained model, its weights drawn from the run's seed; the caller's generator stays as it was.
 
     Raises:    InputError: the settings do not fit the pixels or each other, or exceed the memory.
     """
     with seeded_noise(seed_for(settings.training.seed, "weights")):
-        try:
-            return build_model(settings.model, data.event_shape, data.dataset.levels, data.space.name)
-        except (RuntimeError, TypeError) as error:  # torch's words for sizes beyond memory
-            raise InputError(f"these settings make no model: {str(error).splitlines()[0]}") from error
+        return build_model(settings.family, settings.model, data_spec(data))
 
 
 def _keep(run: Run, model: Model, outcome: Outcome) -> None:
@@ -163,44 +163,30 @@ def _keep(run: Run, model: Model, outcome: Outcome) -> None:
     write_json(run.path / "training.json", asdict(outcome))
 
 
-def build_fabric(settings: Settings) -> Fabric:
-    """Device and number format as the settings say.
+def build_step(settings: Settings, engine: Engine, model: Model, train: PixelBatches) -> Step:
+    """The step of the family, or a gradient step on its objective or on that of the model's kind.
 
-    Raises:    InputError: no such device here.
+    Raises:    InputError: the family's settings do not fit the training data, or there is nothing to minimise.
     """
-    name, _, index = settings.training.device.partition(":")
-    try:
-        devices: list[int] | int = [int(index)] if index else 1
-        return Fabric(accelerator=name, devices=devices, precision=settings.training.precision)
-    except Exception as error:  # Fabric raises its own kinds; each means that the request cannot be met
-        raise InputError(f"device {settings.training.device!r} cannot be used: {str(error).splitlines()[0]}") from error
-
-
-def build_step(settings: Settings, fabric: Fabric, model: Model, train: PixelBatches) -> Step:
-    """The way of training that the settings name.
-
-    Raises:    InputError: it needs classes that the training images do not have.
-    """
-    model.to(fabric.device)
-    if isinstance(settings.model, MixtureSettings) and settings.model.method == "em":
-        assert isinstance(model, MixtureOfBernoullis)
-        return EMStep(model, settings.model.smoothing)
+    model.to(engine.device)
+    family = find(settings.family)
     total = settings.training.epochs * train.batches_per_epoch(settings.training.batch_size)
-    if isinstance(settings.model, GANSettings):
-        assert isinstance(model, GAN)
-        if settings.model.classes:
-            _refuse_other_classes(train, settings.model.classes)
-        with seeded_noise(seed_for(settings.training.seed, "critic")):
-            critic = build_critic(settings.model, model.event_shape)
-        return AdversarialStep(fabric, model, critic, settings.model, settings.training, total)
-    return GradientStep(fabric, model, objective_for(settings.model, model), settings.training, total)
+    own_step = family.code("step")
+    context = StepContext(engine, model, settings.model, settings.training, total, train)
+    step = own_step(context) if own_step else None
+    if step is not None:
+        return step
+    own_objective = family.code("objective")
+    objective: Objective | None = own_objective(settings.model, model) if own_objective else None
+    return GradientStep(engine, model, objective or objective_of_kind(model), settings.training, total)
 
 
-def _refuse_other_classes(train: PixelBatches, classes: int) -> None:
-    if train.labels is None:
-        raise InputError(f"--classes {classes}: these {train.space.noun} have no labels")
-    if train.labels.max() >= classes:
-        raise InputError(f"--classes {classes}: the labels of these images go up to {int(train.labels.max())}")
+def _initialise(settings: Settings, model: Model, train: PixelBatches) -> None:
+    """What the family does to a model once, before training, with draws of its own."""
+    initialise = find(settings.family).code("initialise")
+    if initialise is not None:
+        with seeded_noise(seed_for(settings.training.seed, "initialise")):
+            initialise(model, train)
 
 
 def validation(settings: Settings, data: RunData, device: torch.device) -> Callable[[Model], Sequence[Reading]]:
@@ -216,20 +202,30 @@ def validation(settings: Settings, data: RunData, device: torch.device) -> Calla
         for split in dict.fromkeys(("valid", *settings.training.watch))
     }
 
-    looks = None
-    if isinstance(settings.model, GANSettings):
-        beside = data.held("valid" if len(data.dataset.valid) >= ENOUGH else "train", LOOKED_AT, device)
-        looks = SampleReadings(beside.first(LOOKED_AT), data.dataset, settings.training.seed)
+    family_losses = find(settings.family).code("held_out")
+    losses = family_losses or held_out_losses
+    looks: SampleReadings | None = None
 
     def readings(model: Model) -> list[Reading]:
-        return [
+        nonlocal looks
+        found = [
             Reading(split, name, value)
             for split, images in batches.items()
             if len(images)
-            for name, value in held_out_losses(model, images).items()
-        ] + (looks(model) if looks and isinstance(model, GAN) else [])
+            for name, value in losses(model, images).items()
+        ]
+        if isinstance(model, ImplicitModel) and family_losses is None:
+            looks = looks or _sample_readings(settings, data, device)
+            found += looks(model)
+        return found
 
     return readings
+
+
+def _sample_readings(settings: Settings, data: RunData, device: torch.device) -> SampleReadings:
+    """What is read off draws of a model without a likelihood, beside held-out data."""
+    beside = data.held("valid" if len(data.dataset.valid) >= ENOUGH else "train", LOOKED_AT, device)
+    return SampleReadings(beside.first(LOOKED_AT), data.dataset, settings.training.seed)
 
 
 def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
@@ -251,15 +247,14 @@ def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
         return losses
     if isinstance(model, LatentModel):
         return {"negative_elbo": -likelihood.elbo(model, images).mean().item()}
-    if isinstance(model, GAN):
-        return {}
-    assert isinstance(model, Autoencoder)
-    return {"reconstruction": likelihood.distortion(model, images).mean().item()}
+    return {}
 
 
 def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:
     """Samples after the chosen epochs, from the same noise each time, so that only the model differs."""
     if epoch in settings.training.samples_at:
+        from ancestral.figures.style import save_figure
+
         seed_device(device, seed_for(settings.training.seed, "samples"))
         drawn = model.sample_mean(data.pictured).float().cpu()
         picture = data.picture(drawn, title=f"samples after {epoch} epochs")

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import read_records, write_json
 from ancestral.core.random import lasting_permutation, seed_for, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.datasets import ImageDataset, load_dataset
@@ -20,7 +19,8 @@ from ancestral.evaluation.neighbours import nearest
 from ancestral.evaluation.quality import DRAWS, MEANS, Quality, assess
 from ancestral.evaluation.recogniser import Recogniser, Recognition, recogniser_for
 from ancestral.models.base import Model
-from ancestral.runs.run import SCORES_WAIT, Run
+from ancestral.runs.records import QUALITY
+from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def measure_run(
     count = _checked(count, data, whole)
     samples = view.drawn(model, count, seed, progress)
     record = _assessed(view, samples, whole, recogniser, seed)
-    _store(run, record)
+    QUALITY.add(run, record)
     return record
 
 
@@ -152,15 +152,6 @@ def recognised(data: RunData, images: Tensor) -> Recognition:
     return _look(recogniser_for(_whole(data)), images)
 
 
-def stored_quality(run: Run) -> list[Quality]:
-    """What was measured of a run's samples so far.
-
-    Raises:    InputError: the file is not one of ours.
-    """
-    records = read_records(run.path / "quality.json", "records", "measure")
-    return [Quality.from_json(record) for record in records]
-
-
 def view_of(model: Model, data: RunData, means: bool, threshold: bool) -> View:
     has_mean = type(model).sample_mean is not Model.sample_mean  # else it gives draws, and they are called so
     return View(data, means and has_mean, threshold)
@@ -193,10 +184,3 @@ def _look(recogniser: Recogniser, x: Tensor) -> Recognition:
     height, width = recogniser.network.in_shape[1:]
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return recogniser(x[:, :, top : top + height, left : left + width])
-
-
-def _store(run: Run, record: Quality) -> None:
-    """Add a record to the run; one of the same measurement is replaced."""
-    with run.locked(wait=SCORES_WAIT):
-        kept = [stored for stored in stored_quality(run) if stored.compared != record.compared]
-        write_json(run.path / "quality.json", [stored.to_json() for stored in [*kept, record]])

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import is_temporary, read_json, read_records, write_json
+from ancestral.core.files import is_temporary, read_json, write_json
 from ancestral.evaluation.score import Score
-from ancestral.families.catalogue import FAMILIES, Settings
+from ancestral.families.build import load_model
+from ancestral.families.catalogue import find, names
+from ancestral.families.family import Family
+from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
-from ancestral.models.base import Model, load_model
+from ancestral.models.base import Model
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.log import LogLine, read_log
@@ -30,15 +33,17 @@ from ancestral.training.log import LogLine, read_log
 if TYPE_CHECKING:
     pass
 
+from ancestral.runs.records import SCORES
 from ancestral.runs.run_data import RunData
 
-SCORES_WAIT = 30.0  # seconds; another writer of scores is done in far less
 FINISHED = ("epochs", "patience", "diverged")
 PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
 
 
 class Run:
     """A folder with settings, weights, log, scores and figures. All that reports show is read from it."""
+
+    keeps_records = True
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -122,15 +127,11 @@ class Run:
         return read_log(self.log_path)
 
     def scores(self) -> list[Score]:
-        records = read_records(self.path / "scores.json", "scores", "evaluate")
-        return [Score.from_json(record) for record in records]
+        return SCORES.of(self)
 
     def add_score(self, score: Score) -> None:
         """Store a score; one of the same method on the same images is replaced."""
-        same = (score.method, score.space, score.split, score.count)
-        with self.locked(wait=SCORES_WAIT):  # two evaluations at once must not lose each other's score
-            kept = [s for s in self.scores() if (s.method, s.space, s.split, s.count) != same]
-            write_json(self.path / "scores.json", [s.to_json() for s in [*kept, score]])
+        SCORES.add(self, score)
 
     def begin(self, settings: Settings, data: RunData, resume: bool) -> bool:
         """Make the folder ready to train in; True if there is a state to go on from.
@@ -201,12 +202,25 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
         family = record["family"]
         return Settings(
             family,
-            _dataclass_from(FAMILIES[family], record["model"]),
+            _dataclass_from(_family_of_run(family).settings, record["model"]),
             _dataclass_from(DataSettings, record["data"]),
             _dataclass_from(TrainingSettings, record["training"]),
         )
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"the settings of this run cannot be read: {error}") from error
+
+
+def _family_of_run(name: Any) -> Family:
+    """Raises:    InputError: this program does not know the family; the message names the ways to give it."""
+    try:
+        return find(str(name))
+    except InputError as error:
+        if str(name) in names():  # known, but it cannot be loaded
+            raise
+        raise InputError(
+            f"this run needs the family {name!r}, which is unknown here: give its file with --family FILE.py (or in "
+            "ANCESTRAL_FAMILIES), or install the package that has it"
+        ) from error
 
 
 def _dataclass_from(cls: type, values: dict[str, Any]) -> Any:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from ancestral.data.datasets import ImageDataset, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.toy import PointDataset, load_points
-from ancestral.figures.densities import scatter
-from ancestral.figures.grids import image_grid
 from ancestral.settings.data import POINT_SETS, DataSettings
 
 if TYPE_CHECKING:
@@ -63,7 +61,11 @@ class RunData:
         Args:      x: of this pixel space, shape (N, *event_shape).
         """
         if isinstance(self.dataset, PointDataset):
+            from ancestral.figures.densities import scatter
+
             return scatter(x, self.dataset.extent, title=title)
+        from ancestral.figures.grids import image_grid
+
         return image_grid(self.space.to_unit(x.float()), title=title)
 
     def training(self, seed: int, device: Any = "cpu") -> PixelBatches:

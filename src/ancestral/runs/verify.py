@@ -9,8 +9,10 @@ from pathlib import Path
 import torch
 
 from ancestral.core.errors import InputError
+from ancestral.core.random import seeded_noise
 from ancestral.evaluation.contract import Check, check_model
 from ancestral.evaluation.likelihood import score
+from ancestral.families.family import Family
 from ancestral.runs.run import Run
 
 TOLERANCE = 1e-4  # nats: the same sums on another machine or number of threads
@@ -53,3 +55,19 @@ def verify_run(path: Path | str) -> Iterator[Check]:
             again.space == stored.space and abs(again.nats - stored.nats) <= TOLERANCE,
             f"stored {stored.nats:.4f}, again {again.nats:.4f} nats",
         )
+
+
+def verify_family(family: Family) -> Iterator[Check]:
+    """Hold the tiny models of a family against the contract of their kind, one `Check` at a time."""
+    tiny = family.code("tiny")
+    if not tiny:
+        yield Check(family.name, False, "it has no tiny models: the contract cannot be tested")
+    for name, make in tiny.items():
+        try:
+            with seeded_noise(0):
+                model = make().double().eval()
+        except Exception as error:  # a stranger's code may fail in any way, and each is an answer
+            yield Check(f"{name}: it can be made", False, f"{type(error).__name__}: {error}")
+            continue
+        for check in check_model(model):
+            yield check._replace(name=f"{name}: {check.name}")

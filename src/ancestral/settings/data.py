@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, refusal
 from ancestral.settings.checks import check_choices, check_numbers
 
 PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
+IMAGE_SETS = ("digits", "mnist", "fashion", "kmnist")
+"""Sets of images that have names; the first comes with a package that is required, the others are downloaded."""
 POINT_SETS = ("two-gaussians", "moons", "rings", "pinwheel", "spirals", "checkerboard")
 """Densities of the plane that are drawn from, not read: they have points instead of pixels."""
 
@@ -40,3 +44,18 @@ class DataSettings:
             raise InputError(f"--data {self.data} are points of the plane: leave out --pixels, --split and --pad-to")
         check_numbers(self, "train_size pad_to", 1)
         check_numbers(self, "valid_size split_seed", 0)
+
+
+def check_source(source: str) -> None:
+    """Refuse a source of images that is neither a named set nor a file or folder here; nothing is read.
+
+    Raises:    InputError: there is no such source.
+    """
+    path = Path(os.path.expanduser(source))
+    if source in IMAGE_SETS or (source and os.path.isdir(path)):
+        return
+    if path.suffix.lower() not in (".npz", ".npy"):
+        known = f"choose one of {', '.join(IMAGE_SETS)}, or a .npz/.npy file or a folder of images"
+        raise refusal(f"data source {source!r}", "unknown", known)
+    if not os.path.isfile(path):
+        raise refusal(path, "no such file", "check the path")

@@ -1,4 +1,4 @@
-"""What suits a family where the user does not say."""
+"""Defaults that depend on the family."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from ancestral.settings.data import PixelSpaceName
 
 @dataclass(frozen=True)
 class FamilySettings:
-    """Base of every family's flags: defaults of flags that all families share, for a family to override."""
+    """Base of every family's flags: defaults that depend on the family, for a family to override."""
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
+
+    @property
+    def has_learning_rate(self) -> bool:
+        """Whether the training follows a gradient at a learning rate; false for expectation-maximisation, say."""
+        return True

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ancestral.core.errors import InputError
+from ancestral.core.modules import load_module
 from ancestral.core.pace import Pace
 from ancestral.core.text import duration
 from ancestral.reports.html import Report, Section, Table, write_report
@@ -21,9 +21,9 @@ from ancestral.studies.recipe import (
     OURS,
     Chapter,
     ChapterContent,
-    Check,
     Options,
     PlannedRun,
+    ReferenceCheck,
     Study,
 )
 from ancestral.studies.workshop import Progress, Workshop
@@ -65,15 +65,9 @@ def find_study(name: str) -> Study:
     if name in STUDIES:
         return importlib.import_module(f"ancestral.studies.{name}").STUDY
     path = Path(name)
-    if path.suffix != ".py" or not path.is_file():
+    if path.suffix != ".py":
         raise InputError(f"unknown study {name!r}: choose {', '.join(STUDIES)}, or a file of your own that ends in .py")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # whatever a user's file may raise
-        raise InputError(f"the study {path} cannot be read: {type(error).__name__}: {error}") from error
+    module = load_module(path, "study")
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
         raise InputError(f"the study {path} must define STUDY = Study(...)")
@@ -85,7 +79,7 @@ def _chapters(workshop: Workshop) -> list[tuple[Chapter, ChapterContent]]:
     pace = Pace([chapter.minutes for chapter in chapters])
     told = []
     for number, chapter in enumerate(chapters, 1):
-        with pace.step():
+        with pace.stage():
             told.append((chapter, chapter.tell(workshop)))
         workshop.progress.say(f"chapter {number}/{len(chapters)} {chapter.title}: told; {pace.left}")
     return told
@@ -133,7 +127,7 @@ def _explained_once(sections: Iterable[Section]) -> Iterator[Section]:
         yield section
 
 
-def _against_references(checks: Sequence[Check], quick: bool) -> list[Section]:
+def _against_references(checks: Sequence[ReferenceCheck], quick: bool) -> list[Section]:
     """Every number that has a reference, in one table."""
     if not checks:
         return []
@@ -153,7 +147,7 @@ def _against_references(checks: Sequence[Check], quick: bool) -> list[Section]:
     return [Section("The numbers and their references", "\n\n".join([first, *missed]), tables=[table])]
 
 
-def met_in_words(checks: Sequence[Check]) -> str:
+def met_in_words(checks: Sequence[ReferenceCheck]) -> str:
     """How many references are met: those of others, what mathematics demands, and our own aims, each apart."""
     groups = {
         "references of others": [c for c in checks if c.source not in (AN_IDENTITY, OURS)],

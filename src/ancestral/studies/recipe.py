@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ancestral.families.catalogue import Settings, settings_for
+from ancestral.families.run_settings import Settings, settings_for
 from ancestral.reports.html import Figure, Table
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
-class Check:
+class ReferenceCheck:
     """A number of ours beside the one it is held against.
 
     Args:      what: is measured. reference, ours: in words, with units. met: whether ours is as good.
@@ -95,7 +95,7 @@ class ChapterContent:
     text: str = ""
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
+    checks: list[ReferenceCheck] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
 
 

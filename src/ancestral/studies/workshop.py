@@ -16,11 +16,11 @@ from ancestral.evaluation.quality import MEANS, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
 from ancestral.reports.html import Figure
-from ancestral.reports.pictures import catalogue as drawings
-from ancestral.reports.run_page import caption_of
+from ancestral.reports.pictures.catalogue import caption_of, draw
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_or_reuse
-from ancestral.runs.quality import measure_run, stored_quality
+from ancestral.runs.quality import measure_run
+from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run, version_of
 from ancestral.studies.recipe import Options, PlannedRun, Study
 from ancestral.training.loop import Reporter
@@ -71,9 +71,9 @@ class Workshop:
         pace = Pace([self._minutes(planned) for planned in plan])
         for number, planned in enumerate(plan, 1):
             title = f"{number}/{len(plan)} {planned.title}"
-            with pace.step() as step:
+            with pace.stage() as stage:
                 run, trained = self._train(planned, title)
-                step.counts = trained
+                stage.counts = trained
                 self.runs[planned.name], self.titles[planned.name] = run, planned.title
                 if planned.scored and run.outcome["reason"] != "diverged":
                     self.score(planned.name)
@@ -115,7 +115,7 @@ class Workshop:
         """Sample quality of a run; measured once."""
         run = self.runs[name]
         count = min(count, self.size(10_000, 200), len(run.data.dataset.test), len(run.data.dataset.train))
-        for record in stored_quality(run):
+        for record in QUALITY.of(run):
             cut = "threshold" in record.space
             wanted = threshold or run.data.space.name == "threshold"
             if (record.count, cut, record.drawn == MEANS) == (count, wanted, means):
@@ -144,7 +144,7 @@ class Workshop:
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
         """One of the drawings of a run, with its caption."""
         caption = caption or f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
-        return self.figure(f"{name}-{what}", drawings.DRAWINGS[what](self.runs[name], **options), caption)
+        return self.figure(f"{name}-{what}", draw(self.runs[name], what, **options), caption)
 
     def samples_at(self, name: str, epoch: int) -> list[Figure]:
         """The samples that a training drew after an epoch; none where it never came there."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ancestral.core.text import duration
-from ancestral.families.catalogue import flags_of
+from ancestral.families.run_settings import flags_of
 from ancestral.health.training_curves import IN_WORDS
 from ancestral.reports.html import Figure, Report, Section, Table, write_report
 from ancestral.settings.data import POINT_SETS

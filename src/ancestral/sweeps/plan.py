@@ -13,13 +13,16 @@ from typing import Any
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.data.pixels import PixelBatches
-from ancestral.families.catalogue import Settings, settings_for
-from ancestral.runs.fit import build_fabric, build_step, initial_model
+from ancestral.families.catalogue import find
+from ancestral.families.run_settings import Settings, settings_for
+from ancestral.models.base import ImplicitModel
+from ancestral.runs.fit import build_step, initial_model
 from ancestral.runs.run import Run, settings_to_json
 from ancestral.runs.run_data import RunData
 from ancestral.settings.checks import flag
 from ancestral.settings.data import DataSettings
 from ancestral.sweeps.sweep_axes import Axis, Range, folder_name, grid, in_text
+from ancestral.training.engine import build_engine
 
 Values = Mapping[str, Any]
 MOST_WHOLE = 1000  # numbers of a range that are checked one by one
@@ -29,7 +32,7 @@ MOST_WHOLE = 1000  # numbers of a range that are checked one by one
 class Plan:
     """A sweep: all combinations of the axes' values, or so many trials drawn from them, each with several seeds.
 
-    Args:      family: a key of `FAMILIES`. out: the folder. base: settings that all runs share.
+    Args:      family: its name. out: the folder. base: settings that all runs share.
                axes: values or a range for each setting that varies. seeds: how many, from the base's own on.
                trials: how many combinations to draw; None: all of them.
     """
@@ -81,7 +84,7 @@ class Plan:
             settings = self.settings(values, self.seed_numbers[0])
             if settings.data not in loaded:
                 data = RunData(settings.data)
-                loaded[settings.data] = data, data.training(settings.training.seed, build_fabric(settings).device)
+                loaded[settings.data] = data, data.training(settings.training.seed, build_engine(settings.training.device, settings.training.precision).device)
             try:
                 _refuse_untrainable(settings, *loaded[settings.data])
             except InputError as error:
@@ -127,12 +130,15 @@ def seeds_of(plan: Plan, combinations: list[dict[str, Any]]) -> Iterator[tuple[d
 
 
 def _refuse_untrainable(settings: Settings, data: RunData, train: PixelBatches) -> None:
-    build_step(settings, build_fabric(settings), initial_model(settings, data), train)
+    build_step(settings, build_engine(settings.training.device, settings.training.precision), initial_model(settings, data), train)
 
 
 def _refuse_without_value(settings: Settings, data: RunData) -> None:
-    if settings.family == "gan":
-        raise NotComputable("a GAN has no validation value that could guide --trials: list values with commas instead")
+    implicit = isinstance(initial_model(settings, data), ImplicitModel)
+    if implicit and find(settings.family).code("held_out") is None:
+        raise NotComputable(
+            f"a {settings.family} has no validation value that could guide --trials: list values with commas instead"
+        )
     if not len(data.dataset.valid):
         raise InputError("--trials needs validation images to judge by: give --valid-size")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ancestral.core.errors import InputError
-from ancestral.families.catalogue import FAMILIES
+from ancestral.families.catalogue import find
 from ancestral.settings.checks import flag
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
@@ -155,8 +155,8 @@ def folder_name(values: Mapping[str, Any]) -> str:
 
 def _hints(family: str) -> dict[str, Any]:
     """The type of each setting of a family."""
-    rooms = (FAMILIES[family], DataSettings, TrainingSettings)
-    return {part.name: get_type_hints(room)[part.name] for room in rooms for part in fields(room)}
+    parts = (find(family).settings, DataSettings, TrainingSettings)
+    return {field.name: get_type_hints(part)[field.name] for part in parts for field in fields(part)}
 
 
 def _bare(hint: Any) -> Any:

@@ -82,8 +82,8 @@ def sweep(
 def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, reporter_for: ReporterFor, say: Say) -> None:
     """Train the runs of one trial, and tell the others what came of it."""
     position, told = f"{pace.done + 1}/{queue.total}", []
-    with pace.step() as step:
-        step.counts = False
+    with pace.stage() as stage:
+        stage.counts = False
         for seed in claim.seeds:
             title = f"{position} {in_words({**claim.values, 'seed': seed})}"
             settings, path = plan.settings(claim.values, seed), plan.run(claim.values, seed).path
@@ -91,7 +91,7 @@ def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, reporter_for: Repo
                 run, trained = fit_or_reuse(settings, path, partial(reporter_for, title))
             except Interrupted:
                 raise Interrupted("interrupted; the state is saved: give the same command again to go on") from None
-            step.counts |= trained
+            stage.counts |= trained
             how = f"trained in {run.outcome.get('total_seconds', 0):.0f} s" if trained else "reused"
             best = run.outcome.get("best_value")
             told.append(f"{title}: {how}" + ("" if best is None else f", validation {best:.2f} nats"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar, cast
 
-from lightning_fabric import Fabric
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
 
@@ -15,7 +16,12 @@ from ancestral.data.pixels import Batch
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
+from ancestral.training.engine import Engine
 from ancestral.training.objectives import Objective, Terms
+
+O = TypeVar("O", bound=Optimizer)
+HOOKED = ("step", "zero_grad", "add_param_group", "state_dict", "load_state_dict")
+"""Methods of an optimiser that torch wraps for its compiler."""
 
 
 class Step(Protocol):
@@ -38,15 +44,26 @@ class Step(Protocol):
         ...
 
 
+def eager(kind: type[O]) -> type[O]:
+    """An optimiser without the hooks of torch's compiler, the import of which costs as much as that of torch.
+
+    torch wraps these methods, and each wrapper imports `torch._dynamo` when it is first called, compiled or not.
+    What they wrap is used as it is, without gradients, so that updates are the same to the bit.
+    """
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in HOOKED}
+    methods["step"] = torch.no_grad()(methods["step"])
+    return cast("type[O]", type(kind.__name__, (kind,), methods))
+
+
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
     """The optimiser named in the settings, fused into one kernel where torch has that."""
     rate, betas, decay = settings.rate, settings.betas, settings.weight_decay
     makers: dict[str, Callable[..., Optimizer]] = {
-        "adam": lambda p: Adam(p, rate, betas, weight_decay=decay, fused=True),
-        "adamw": lambda p: AdamW(p, rate, betas, weight_decay=decay, fused=True),
-        "adamax": lambda p: Adamax(p, rate, betas, weight_decay=decay),
-        "rmsprop": lambda p: RMSprop(p, rate, weight_decay=decay, momentum=settings.momentum),
-        "sgd": lambda p: SGD(p, rate, weight_decay=decay, momentum=settings.momentum, fused=True),
+        "adam": lambda p: eager(Adam)(p, rate, betas, weight_decay=decay, fused=True),
+        "adamw": lambda p: eager(AdamW)(p, rate, betas, weight_decay=decay, fused=True),
+        "adamax": lambda p: eager(Adamax)(p, rate, betas, weight_decay=decay),
+        "rmsprop": lambda p: eager(RMSprop)(p, rate, weight_decay=decay, momentum=settings.momentum),
+        "sgd": lambda p: eager(SGD)(p, rate, weight_decay=decay, momentum=settings.momentum, fused=True),
     }
     return makers[settings.optimizer](model.parameters())
 
@@ -77,7 +94,7 @@ def set_learning_rate(optimizer: Optimizer, step: int, total_steps: int, setting
 
 
 class ObjectiveModule(nn.Module):
-    """An objective as the forward pass of a module, which is what Fabric wraps for precision and devices.
+    """An objective as the forward pass of a module, which is what an engine wraps for precision and devices.
 
     An objective that is a module itself, with a baseline to learn, say, thereby trains beside the model.
     """
@@ -86,8 +103,8 @@ class ObjectiveModule(nn.Module):
         super().__init__()
         self.model, self.objective = model, objective
 
-    def forward(self, x: Tensor) -> Terms:
-        return self.objective(self.model, x)
+    def forward(self, batch: Batch) -> Terms:
+        return self.objective(self.model, batch)
 
 
 class GradientStep:
@@ -96,29 +113,29 @@ class GradientStep:
     A loss that is not finite raises before the optimiser moves. On an accelerator that look would stop the
     queue at each step, so there the loop looks when it logs.
 
-    Args:      fabric: device and precision. model: moved to the device in place. objective: see `objectives`.
+    Args:      engine: device and precision. model: moved to the device in place. objective: see `objectives`.
                settings: rate, schedule, clipping. total_steps: updates of the whole run, for the schedule.
     """
 
     def __init__(
-        self, fabric: Fabric, model: Model, objective: Objective, settings: TrainingSettings, total_steps: int
+        self, engine: Engine, model: Model, objective: Objective, settings: TrainingSettings, total_steps: int
     ) -> None:
-        self.fabric, self.settings, self.total_steps = fabric, settings, total_steps
+        self.engine, self.settings, self.total_steps = engine, settings, total_steps
         self.objective = objective
         module = ObjectiveModule(model, objective)
-        self.module, self.optimizer = fabric.setup(module, build_optimizer(module, settings))
-        self._look_at_once = fabric.device.type == "cpu"
+        self.module, self.optimizer = engine.setup(module, build_optimizer(module, settings))
+        self._look_at_once = engine.device.type == "cpu"
 
     def __call__(self, batch: Batch, step: int) -> Terms:
         set_learning_rate(self.optimizer, step, self.total_steps, self.settings)
-        terms = self.module(batch.x)
+        terms = self.module(batch)
         loss = terms["loss"].mean()
         if self._look_at_once and not math.isfinite(loss.item()):
             raise TrainingDiverged(f"the loss is {loss.item()} at step {step + 1}")
         self.optimizer.zero_grad()
-        self.fabric.backward(loss)
+        self.engine.backward(loss)
         if self.settings.clip_norm is not None:
-            self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip_norm)
+            self.engine.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip_norm)
         self.optimizer.step()
         return {name: term.detach() for name, term in terms.items()}
 

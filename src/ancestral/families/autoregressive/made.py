@@ -17,6 +17,7 @@ from ancestral.core.serialization import registered
 from ancestral.distributions.outputs import CategoricalOutput, pixel_output
 from ancestral.families.autoregressive.made_sampling import draw_in_order
 from ancestral.families.autoregressive.settings import MADESettings
+from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.particles import Particles
 from ancestral.networks.masked import MaskedLinear
@@ -168,11 +169,11 @@ def _orderings(pixels: int, hidden: Sequence[int], count: int, seed: int) -> tup
     return torch.from_numpy(np.stack(positions)), [torch.from_numpy(np.stack(rows)) for rows in degrees]
 
 
-def build_made(settings: MADESettings, event_shape: tuple[int, ...], levels: int, space: str) -> MADE:
+def build_made(settings: MADESettings, spec: DataSpec) -> MADE:
     """The MADE that the command line's flags describe, for images of `event_shape` in a pixel space."""
-    output, levels = output_name(settings.output, levels, space)
+    output, levels = output_name(settings.output, spec.levels, spec.space)
     return MADE(
-        list(event_shape),
+        list(spec.event_shape),
         output,
         levels,
         list(settings.hidden),

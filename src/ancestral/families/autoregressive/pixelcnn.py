@@ -12,6 +12,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
 from ancestral.distributions.outputs import pixel_output
 from ancestral.families.autoregressive.settings import PixelCNNSettings
+from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.particles import Particles
 from ancestral.networks.causal import CausalConv2d, GatedBlock, PixelCache
@@ -139,13 +140,13 @@ class PixelCNN(AutoregressiveModel):
             pixel[:, colour] = drawn
 
 
-def build_pixelcnn(settings: PixelCNNSettings, event_shape: tuple[int, ...], levels: int, space: str) -> PixelCNN:
+def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> PixelCNN:
     """The PixelCNN that the command line's flags describe, for images of `event_shape` in a pixel space."""
-    if len(event_shape) != 3:
-        raise InputError(f"a PixelCNN needs images, not arrays of shape {event_shape}")
-    output, levels = output_name(settings.output, levels, space)
+    if len(spec.event_shape) != 3:
+        raise InputError(f"a PixelCNN needs images, not arrays of shape {spec.event_shape}")
+    output, levels = output_name(settings.output, spec.levels, spec.space)
     return PixelCNN(
-        list(event_shape),
+        list(spec.event_shape),
         output,
         levels,
         settings.channels,

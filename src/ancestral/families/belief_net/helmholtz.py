@@ -15,6 +15,7 @@ from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, BernoulliPixels
 from ancestral.families.belief_net.exact import SigmoidBeliefNet
 from ancestral.families.belief_net.settings import BeliefNetSettings
+from ancestral.families.family import DataSpec
 from ancestral.models.base import LatentModel
 from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
 from ancestral.networks.mlp import MLP
@@ -163,15 +164,13 @@ class HelmholtzMachine(LatentModel):
         return self.likelihood(z[..., : self.latents[0]])
 
 
-def build_belief_net(
-    settings: BeliefNetSettings, event_shape: tuple[int, ...], levels: int, space: str
-) -> SigmoidBeliefNet | HelmholtzMachine:
+def build_belief_net(settings: BeliefNetSettings, spec: DataSpec) -> SigmoidBeliefNet | HelmholtzMachine:
     """The belief net that the command line's flags describe: exact, or with a recognition network.
 
     Raises:    InputError: pixels that are not binary.
     """
-    if space not in BINARY_SPACES:
-        raise InputError(f"a sigmoid belief net needs binary pixels, not {space}: --pixels threshold, say")
+    if spec.space not in BINARY_SPACES:
+        raise InputError(f"a sigmoid belief net needs binary pixels, not {spec.space}: --pixels threshold, say")
     if settings.method == "exact":
-        return SigmoidBeliefNet(list(event_shape), settings.latents[0])
-    return HelmholtzMachine(list(event_shape), list(settings.latents), list(settings.hidden))
+        return SigmoidBeliefNet(list(spec.event_shape), settings.latents[0])
+    return HelmholtzMachine(list(spec.event_shape), list(settings.latents), list(settings.hidden))

@@ -1,10 +1,12 @@
 """Objectives for latents that cannot be reparameterised: they learn from log-probabilities of what was drawn.
 
-As in `objectives`, each is (model, x) -> terms of shape (B,), nats per image; `loss` has the value of the bound it
+As in `objectives`, each is (model, batch) -> terms of shape (B,), nats per image; `loss` has the value of the bound it
 names and the gradient of the estimator.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +14,12 @@ from torch import Tensor, nn
 from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
+from ancestral.data.pixels import Batch
 from ancestral.families.belief_net.helmholtz import Centred, HelmholtzMachine
-from ancestral.models.base import ImportanceSample, LatentModel
+from ancestral.families.belief_net.settings import BeliefNetSettings
+from ancestral.models.base import ImportanceSample, LatentModel, Model
 from ancestral.networks.mlp import MLP
-from ancestral.training.objectives import with_gradient_of
+from ancestral.training.objectives import Objective, with_gradient_of
 
 
 def importance_sample_fixed(model: LatentModel, x: Tensor, k: int) -> ImportanceSample:
@@ -25,7 +29,7 @@ def importance_sample_fixed(model: LatentModel, x: Tensor, k: int) -> Importance
     return ImportanceSample(z, model.log_joint(x, z), q.log_prob(z))
 
 
-def vimco(model: LatentModel, x: Tensor, k: int = 5) -> dict[str, Tensor]:
+def vimco(model: LatentModel, batch: Batch, k: int = 5) -> dict[str, Tensor]:
     """Negative importance-weighted bound of k draws, L = log (1/k) sum_i w_i, with an unbiased gradient for q.
 
         grad E[L] = E[sum_i (L - L_i) grad log q(z_i | x) + sum_i w_i / (sum_j w_j) grad log w_i]
@@ -37,6 +41,7 @@ def vimco(model: LatentModel, x: Tensor, k: int = 5) -> dict[str, Tensor]:
     Returns:   loss: -L. It is not the ELBO, and is not logged as one.
     Reference: Mnih and Rezende, 2016, eqs. 10 to 12, arXiv 1602.06725.
     """
+    x = batch.x
     _, log_joint, log_q = importance_sample_fixed(model, x, k)
     log_w = log_joint - log_q  # (k, B)
     bound = log_mean_exp(log_w, 0)
@@ -63,7 +68,7 @@ def bounds_without_each(log_w: Tensor) -> Tensor:
     return log_mean_exp(torch.where(itself, others[:, None], log_w), 1)  # (k, k, B), row i in place i replaced
 
 
-def wake_sleep(model: HelmholtzMachine, x: Tensor, k: int = 5, phase: str = "wake") -> dict[str, Tensor]:
+def wake_sleep(model: HelmholtzMachine, batch: Batch, k: int = 5, phase: str = "wake") -> dict[str, Tensor]:
     """Reweighted wake-sleep: p climbs the k-draw bound, q nears the posterior from the other side, KL(p || q).
 
         p:             sum_i w_i / (sum_j w_j) grad log p(x, z_i)
@@ -71,12 +76,13 @@ def wake_sleep(model: HelmholtzMachine, x: Tensor, k: int = 5, phase: str = "wak
         q, sleep:      grad log q(z' | x'),  (x', z') ~ p
 
     Self-normalised weights make the first two biased by O(1/k); the sleep gradient is unbiased, of images the
-    model dreams. With k = 1 and sleep it is the wake-sleep algorithm itself.
+    model draws. With k = 1 and sleep it is the wake-sleep algorithm itself.
 
     Args:      k: draws per image. phase: what q learns from: wake, sleep, or both (their mean).
     Returns:   loss: the negative k-draw bound; its gradient is the above, which is that of no single function.
     Reference: Bornschein and Bengio, 2015, eqs. 6 to 9, arXiv 1406.2751; Hinton et al., 1995.
     """
+    x = batch.x
     _, log_joint, log_q = importance_sample_fixed(model, x, k)
     log_w = (log_joint - log_q).detach()
     shares = log_w.softmax(0)
@@ -119,7 +125,8 @@ class ScoreFunction(nn.Module):
         self.register_buffer("begun", torch.zeros(()))
         self.to(model.dtype)
 
-    def forward(self, model: LatentModel, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, model: LatentModel, batch: Batch) -> dict[str, Tensor]:
+        x = batch.x
         _, log_joint, log_q = (part[0] for part in importance_sample_fixed(model, x, 1))
         log_w = (log_joint - log_q).detach()
         signal = (log_w - self.mean) / self.variance.sqrt().clamp_min(1)
@@ -136,3 +143,14 @@ class ScoreFunction(nn.Module):
         self.mean = self.mean.lerp(log_w.mean().to(self.mean), new)
         self.variance = self.variance.lerp(log_w.var(correction=0).to(self.variance), new)
         self.begun = torch.ones_like(self.begun)
+
+
+def objective_for(settings: BeliefNetSettings, model: Model) -> Objective | None:
+    """The estimator that the settings name; of an exact net the usual log-likelihood."""
+    if not isinstance(model, HelmholtzMachine):
+        return None
+    if settings.method == "score":
+        return ScoreFunction(model)
+    if settings.method == "vimco":
+        return partial(vimco, k=settings.particles)
+    return partial(wake_sleep, k=settings.particles, phase=settings.phase)

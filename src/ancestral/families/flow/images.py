@@ -20,6 +20,7 @@ from ancestral.distributions.dequantisation import UniformDequantisation, Variat
 from ancestral.distributions.multiscale import MultiScale, Squeeze
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.distributions.priors import StandardNormal
+from ancestral.families.family import DataSpec
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.models.base import ImportanceSample, LatentModel
@@ -43,7 +44,7 @@ class ImageFlow(LatentModel):
                dequantisation: q(u | x). event_shape: (C, H, W). levels: L; two for binary pixels.
     Reference: Theis et al., 2016, eq. 8, arXiv 1511.01844; Ho et al., 2019, eq. 5, arXiv 1902.00275.
     Example:
-        >>> model = build_image_flow(FlowSettings(width=8), (1, 8, 8), levels=17, space="levels")
+        >>> model = build_image_flow(FlowSettings(width=8), DataSpec((1, 8, 8), 17, "levels"))
         >>> model.log_weights(torch.zeros(3, 1, 8, 8), k=5).shape
         torch.Size([3, 5])
     """
@@ -191,7 +192,7 @@ def variational_dequantisation(
     return VariationalDequantisation(network, Chain(steps), [channels, *sides], levels)
 
 
-def build_image_flow(settings: FlowSettings, event_shape: tuple[int, ...], levels: int, space: str) -> ImageFlow:
+def build_image_flow(settings: FlowSettings, spec: DataSpec) -> ImageFlow:
     """The flow of images that the command line's flags describe.
 
     Raises:    InputError: masked autoregressive layers, or sides that cannot be halved as often as asked.
@@ -199,8 +200,8 @@ def build_image_flow(settings: FlowSettings, event_shape: tuple[int, ...], level
     if settings.layers == "maf":
         raise InputError("--layers maf is for points: images take affine or spline")
     factor = 2**settings.scales
-    if len(event_shape) != 3 or any(side % factor for side in event_shape[1:]):
-        shown = "x".join(map(str, event_shape[1:]))
+    if len(spec.event_shape) != 3 or any(side % factor for side in spec.event_shape[1:]):
+        shown = "x".join(map(str, spec.event_shape[1:]))
         raise InputError(
             f"a flow of {settings.scales} scales halves the sides as often, and {shown} cannot be: use --pad-to or "
             "fewer --scales"
@@ -208,7 +209,7 @@ def build_image_flow(settings: FlowSettings, event_shape: tuple[int, ...], level
     dequantisation = (
         UniformDequantisation()
         if settings.dequantisation == "uniform"
-        else variational_dequantisation(settings, event_shape, 2 if space in BINARY_SPACES else levels)
+        else variational_dequantisation(settings, spec.event_shape, 2 if spec.space in BINARY_SPACES else spec.levels)
     )
-    levels = 2 if space in BINARY_SPACES else levels
-    return ImageFlow(image_bijection(settings, event_shape), dequantisation, list(event_shape), levels)
+    levels = 2 if spec.space in BINARY_SPACES else spec.levels
+    return ImageFlow(image_bijection(settings, spec.event_shape), dequantisation, list(spec.event_shape), levels)

@@ -21,6 +21,7 @@ from ancestral.distributions.bijections import (
 from ancestral.distributions.conditional import diagonal_gaussian
 from ancestral.distributions.couplings import MaskedAutoregressive
 from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.families.family import DataSpec
 from ancestral.families.flow.images import build_image_flow
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
@@ -40,7 +41,7 @@ class NormalizingFlow(ExactModel):
     Args:      bijection: f, from data to latent. event_shape: (D,). base_scale: standard deviation of the base.
     Reference: Rezende and Mohamed, 2015, arXiv 1505.05770; Dinh et al., 2017, arXiv 1605.08803.
     Example:
-        >>> model = build_flow(FlowSettings(layers="affine"), (2,), levels=0, space="points")
+        >>> model = build_flow(FlowSettings(layers="affine"), DataSpec((2,), 0, "points"))
         >>> model.log_prob(torch.zeros(3, 2))
         tensor([-1.8379, -1.8379, -1.8379], grad_fn=<ViewBackward0>)
     """
@@ -138,13 +139,15 @@ def _mixing(settings: FlowSettings, features: int, seed: int) -> list[Bijection]
     return [Permutation(features)] if settings.layers == "maf" else []
 
 
-def build_flow(settings: FlowSettings, event_shape: tuple[int, ...], levels: int, space: str) -> Model:
+def build_flow(settings: FlowSettings, spec: DataSpec) -> Model:
     """The flow that the command line's flags describe.
 
     Raises:    InputError: pixels that are neither points nor whole levels, or of a shape that cannot be.
     """
-    if space == "points":
-        return NormalizingFlow(vector_bijection(settings, *event_shape), list(event_shape), settings.base_scale)
-    if space in ("levels", *BINARY_SPACES):
-        return build_image_flow(settings, event_shape, levels, space)
-    raise InputError(f"a flow is for points or for pixels of whole levels, not {space}: --pixels levels, say")
+    if spec.space == "points":
+        return NormalizingFlow(
+            vector_bijection(settings, *spec.event_shape), list(spec.event_shape), settings.base_scale
+        )
+    if spec.space in ("levels", *BINARY_SPACES):
+        return build_image_flow(settings, spec)
+    raise InputError(f"a flow is for points or for pixels of whole levels, not {spec.space}: --pixels levels, say")

@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 from ancestral.core.errors import InputError
 from ancestral.core.random import seed_for
 from ancestral.core.serialization import registered
+from ancestral.families.family import DataSpec
 from ancestral.families.gan.settings import GANSettings
 from ancestral.models.base import ImplicitModel
 from ancestral.models.completion import filled, fit_latents, given_only, misfit_energy, nearest_image
@@ -36,7 +37,7 @@ class GAN(ImplicitModel):
                or 0.
     Reference: Goodfellow et al., 2014, arXiv 1406.2661; Mirza and Osindero, 2014, arXiv 1411.1784.
     Example:
-        >>> model = build_gan(GANSettings(), (1, 28, 28), levels=256, space="unit")
+        >>> model = build_gan(GANSettings(), DataSpec((1, 28, 28), 256, "unit"))
         >>> model.sample(3).shape
         torch.Size([3, 1, 28, 28])
     """
@@ -137,17 +138,21 @@ class GAN(ImplicitModel):
         return self.decode(self.codes(len(labels), labels))
 
 
-def build_gan(settings: GANSettings, event_shape: tuple[int, ...], levels: int, space: str) -> GAN:
+def build_gan(settings: GANSettings, spec: DataSpec) -> GAN:
     """The GAN that the command line's flags describe.
 
     Raises:    InputError: pixels of whole levels, whose draws would have no gradient; convolutions of points.
     """
-    if space not in ("unit", "points"):
-        raise InputError(f"a GAN draws real numbers, not {space} pixels: leave --pixels out, or take --pixels unit")
+    if spec.space not in ("unit", "points"):
+        raise InputError(
+            f"a GAN draws real numbers, not {spec.space} pixels: leave --pixels out, or take --pixels unit"
+        )
     code = [settings.latents + settings.classes]
     if settings.network == "mlp":
-        generator: nn.Module = MLP(code, list(settings.hidden), list(event_shape), ACTIVATION, dropout=settings.dropout)
-    elif space == "points":
+        generator: nn.Module = MLP(
+            code, list(settings.hidden), list(spec.event_shape), ACTIVATION, dropout=settings.dropout
+        )
+    elif spec.space == "points":
         raise InputError("points of the plane have no neighbours to convolve: leave --network cnn out")
     else:
         strides = [2] * len(settings.channels)
@@ -155,8 +160,8 @@ def build_gan(settings: GANSettings, event_shape: tuple[int, ...], levels: int, 
             code,
             list(settings.channels),
             strides,
-            list(event_shape),
+            list(spec.event_shape),
             ACTIVATION,
             batch_norm=settings.batch_norm,
         )
-    return GAN(generator, settings.latents, list(event_shape), settings.classes)
+    return GAN(generator, settings.latents, list(spec.event_shape), settings.classes)

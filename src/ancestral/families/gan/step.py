@@ -8,20 +8,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
 from torch.nn.utils import get_total_norm
 from torch.nn.utils.parametrizations import spectral_norm
 
-from ancestral.core.errors import TrainingDiverged
-from ancestral.data.pixels import Batch
+from ancestral.core.errors import InputError, TrainingDiverged
+from ancestral.core.random import seed_for, seeded_noise
+from ancestral.data.pixels import Batch, PixelBatches
+from ancestral.families.family import StepContext
 from ancestral.families.gan.model import ACTIVATION, GAN
 from ancestral.families.gan.settings import GANSettings
 from ancestral.networks.conv import ConvEncoder
 from ancestral.networks.mlp import MLP
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
+from ancestral.training.engine import Engine
 from ancestral.training.objectives import Terms
 from ancestral.training.steps import build_optimizer, set_learning_rate
 
@@ -132,24 +134,24 @@ class AdversarialStep:
 
     def __init__(
         self,
-        fabric: Fabric,
+        engine: Engine,
         model: GAN,
         critic: Critic,
         settings: GANSettings,
         training: TrainingSettings,
         total_steps: int,
     ) -> None:
-        self.fabric, self.settings, self.training, self.total_steps = fabric, settings, training, total_steps
+        self.engine, self.settings, self.training, self.total_steps = engine, settings, training, total_steps
         self.model = model
         self.trained = copy.deepcopy(model) if settings.average else model
-        self.critic_module = critic.to(fabric.device)
+        self.critic_module = critic.to(engine.device)
         generator = self.trained.generator
-        self.generator, self.generator_optimizer = fabric.setup(generator, build_optimizer(generator, training))
-        self.critic, self.critic_optimizer = fabric.setup(critic, build_optimizer(critic, training))
+        self.generator, self.generator_optimizer = engine.setup(generator, build_optimizer(generator, training))
+        self.critic, self.critic_optimizer = engine.setup(critic, build_optimizer(critic, training))
         self.loss = LOSSES[settings.loss]
         # of the generator's last update, which are logged again while only the critic moves
-        self.last = {name: torch.zeros((), device=fabric.device) for name in ("loss", "generator_gradient")}
-        self._look_at_once = fabric.device.type == "cpu"
+        self.last = {name: torch.zeros((), device=engine.device) for name in ("loss", "generator_gradient")}
+        self._look_at_once = engine.device.type == "cpu"
 
     def __call__(self, batch: Batch, step: int) -> Terms:
         for optimizer in (self.generator_optimizer, self.critic_optimizer):
@@ -192,10 +194,10 @@ class AdversarialStep:
         if self._look_at_once and not math.isfinite(loss.item()):
             raise TrainingDiverged(f"a loss of the game is {loss.item()} at step {step + 1}")
         optimizer.zero_grad()
-        self.fabric.backward(loss)
+        self.engine.backward(loss)
         norm = get_total_norm([weight.grad for weight in module.parameters() if weight.grad is not None])
         if self.training.clip_norm is not None:
-            self.fabric.clip_gradients(module, optimizer, max_norm=self.training.clip_norm)
+            self.engine.clip_gradients(module, optimizer, max_norm=self.training.clip_norm)
         optimizer.step()
         return norm.detach()
 
@@ -223,4 +225,26 @@ class AdversarialStep:
         restore_optimizer(self.generator_optimizer, under_prefix("generator_optimizer", tensors))
         if self.settings.average:
             self.trained.load_state_dict(under_prefix("trained", tensors))
-        self.last = {name: tensor.to(self.fabric.device) for name, tensor in under_prefix("last", tensors).items()}
+        self.last = {name: tensor.to(self.engine.device) for name, tensor in under_prefix("last", tensors).items()}
+
+
+def step_for(context: StepContext) -> AdversarialStep:
+    """The game of the generator against a fresh critic, whose weights are drawn from the run's seed.
+
+    Raises:    InputError: the settings ask for classes that the training data do not have.
+    """
+    settings = context.settings
+    assert isinstance(context.model, GAN)
+    if settings.classes:
+        refuse_other_classes(context.train, settings.classes)
+    with seeded_noise(seed_for(context.training.seed, "critic")):
+        critic = build_critic(settings, context.model.event_shape)
+    return AdversarialStep(context.engine, context.model, critic, settings, context.training, context.total_steps)
+
+
+def refuse_other_classes(train: PixelBatches, classes: int) -> None:
+    """Raises:    InputError: the training data have no labels, or labels of more classes."""
+    if train.labels is None:
+        raise InputError(f"--classes {classes}: these {train.space.noun} have no labels")
+    if train.labels.max() >= classes:
+        raise InputError(f"--classes {classes}: the labels of these images go up to {int(train.labels.max())}")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ancestral.core.errors import TrainingDiverged
 from ancestral.data.pixels import Batch
+from ancestral.families.family import StepContext
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.training.objectives import Terms
 
@@ -53,3 +54,11 @@ class EMStep:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self.counts.copy_(tensors["counts"])
         self.sums.copy_(tensors["sums"])
+
+
+def step_for(context: StepContext) -> EMStep | None:
+    """Expectation-maximisation where the settings ask for it; else the usual gradient step."""
+    if context.settings.method != "em":
+        return None
+    assert isinstance(context.model, MixtureOfBernoullis)
+    return EMStep(context.model, context.settings.smoothing)

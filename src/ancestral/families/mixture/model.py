@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
+from ancestral.families.family import DataSpec
 from ancestral.families.mixture.settings import MixtureSettings
 from ancestral.models.base import ExactModel, as_images
 from ancestral.models.completion import filled, given_only
@@ -134,15 +135,13 @@ class MixtureOfBernoullis(ExactModel):
         self.w.copy_(logits - self.c)
 
 
-def build_mixture(
-    settings: MixtureSettings, event_shape: tuple[int, ...], levels: int, space: str
-) -> MixtureOfBernoullis:
+def build_mixture(settings: MixtureSettings, spec: DataSpec) -> MixtureOfBernoullis:
     """The mixture that the command line's flags describe.
 
     The coursework's small initial weights let the gradient break the symmetry between components slowly;
     expectation-maximisation needs components that differ from the start.
     """
-    if space not in MixtureOfBernoullis.spaces:
-        raise InputError(f"a mixture of Bernoullis needs binary pixels, not {space}: --pixels threshold, say")
+    if spec.space not in MixtureOfBernoullis.spaces:
+        raise InputError(f"a mixture of Bernoullis needs binary pixels, not {spec.space}: --pixels threshold, say")
     scale = 0.01 if settings.method == "gradient" else 0.5
-    return MixtureOfBernoullis(list(event_shape), settings.components, scale)
+    return MixtureOfBernoullis(list(spec.event_shape), settings.components, scale)

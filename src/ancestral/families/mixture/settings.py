@@ -26,3 +26,7 @@ class MixtureSettings(FamilySettings):
         check_choices(self)
         check_numbers(self, "components", 1)
         check_numbers(self, "smoothing", 0, above=True)
+
+    @property
+    def has_learning_rate(self) -> bool:
+        return self.method == "gradient"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.families.coding import CodingModel, encoder_network, pixel_likelihood
+from ancestral.families.family import DataSpec
 from ancestral.families.vae.settings import AutoencoderSettings
 from ancestral.models.base import ImplicitModel
 from ancestral.models.completion import WARMING, filled, given_only, pseudo_gibbs
@@ -60,9 +61,7 @@ class Autoencoder(CodingModel, ImplicitModel):
         return self.decode(torch.randn(n, self.latents, dtype=self.origin.dtype, device=self.origin.device))
 
 
-def build_autoencoder(
-    settings: AutoencoderSettings, event_shape: tuple[int, ...], levels: int, space: str
-) -> Autoencoder:
+def build_autoencoder(settings: AutoencoderSettings, spec: DataSpec) -> Autoencoder:
     """The autoencoder that the command line's flags describe."""
-    encoder = encoder_network(settings, event_shape, settings.latents)
-    return Autoencoder(encoder, pixel_likelihood(settings, event_shape, levels, space), settings.latents)
+    encoder = encoder_network(settings, spec.event_shape, settings.latents)
+    return Autoencoder(encoder, pixel_likelihood(settings, spec.event_shape, spec.levels, spec.space), settings.latents)

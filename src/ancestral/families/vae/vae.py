@@ -14,6 +14,7 @@ from ancestral.distributions.conditional import Conditional, DiagonalGaussian, k
 from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
 from ancestral.families.coding import CodingModel, encoder_network, pixel_likelihood
+from ancestral.families.family import DataSpec
 from ancestral.families.flow.points import vector_bijection
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.families.vae.settings import VAESettings
@@ -28,7 +29,7 @@ class VAE(CodingModel, LatentModel):
     Args:      encoder: pixels in [0, 1] to q(z | x). likelihood: z to p(x | z). prior: p(z).
     Reference: Kingma and Welling, 2014, arXiv 1312.6114; Rezende et al., 2014, arXiv 1401.4082.
     Example:
-        >>> model = build_vae(VAESettings(latents=2, hidden=(16,)), (1, 8, 8), levels=17, space="threshold")
+        >>> model = build_vae(VAESettings(latents=2, hidden=(16,)), DataSpec((1, 8, 8), 17, "threshold"))
         >>> model.log_weights(torch.zeros(3, 1, 8, 8), k=5).shape
         torch.Size([3, 5])
     """
@@ -93,11 +94,11 @@ class VAE(CodingModel, LatentModel):
         return self.decode(self.prior().sample((n,)))
 
 
-def build_vae(settings: VAESettings, event_shape: tuple[int, ...], levels: int, space: str) -> VAE:
+def build_vae(settings: VAESettings, spec: DataSpec) -> VAE:
     """The VAE that the command line's flags describe, for images of `event_shape` in a pixel space."""
-    encoder = DiagonalGaussian(encoder_network(settings, event_shape, 2 * settings.latents))
-    likelihood = pixel_likelihood(settings, event_shape, levels, space)
-    return VAE(encoder, likelihood, build_prior(settings, event_shape))
+    encoder = DiagonalGaussian(encoder_network(settings, spec.event_shape, 2 * settings.latents))
+    likelihood = pixel_likelihood(settings, spec.event_shape, spec.levels, spec.space)
+    return VAE(encoder, likelihood, build_prior(settings, spec.event_shape))
 
 
 def build_prior(settings: VAESettings, event_shape: tuple[int, ...]) -> Conditional:

@@ -10,7 +10,6 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.neighbours import nearest
-from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.figures.grids import image_grid, pair_grid
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.runs.run import Run
@@ -37,17 +36,6 @@ def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = model.sample_mean(count)
     return run.data.picture(drawn, title=f"{count} samples")
-
-
-def components(run: Run, count: int = 100, seed: int = 0) -> Figure:
-    """p(X = 1 | Z = k) of the most probable components of a mixture, with p(Z = k)."""
-    model = run.load()
-    if not isinstance(model, MixtureOfBernoullis):
-        raise NotComputable(f"only a mixture has components; this is a {type(model).__name__}")
-    order = model.component_probs.argsort(descending=True)[:count]
-    captions = [f"{model.component_probs[k]:.1%}" for k in order.tolist()] if len(order) <= 60 else None
-    images = model.component_images[order].detach()
-    return image_grid(grey_values(run, images), captions=captions, title="mixture components and their probabilities")
 
 
 def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:

@@ -5,12 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ancestral.core.errors import NotComputable
-from ancestral.core.random import seed_for, seeded_noise
-from ancestral.families.gan.model import GAN, build_gan
-from ancestral.families.gan.settings import GANSettings
-from ancestral.families.gan.step import build_critic
-from ancestral.families.gan.vanishing_gradient import COMPARED, VanishingGradient, measure_gradients
 from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.series import Curve
 from ancestral.runs.run import Run
@@ -73,52 +67,3 @@ def _game(course: TrainingCurves) -> Figure:
         if panel:
             panels.append((title, panel))
     return small_multiples(panels, columns=2)
-
-
-def vanishing_gradient(run: Run, count: int = CRITIC_STEPS, seed: int = 0) -> Figure:
-    """The gradients of both generator losses while a critic wins: see `vanishing_gradients`."""
-    return vanishing_gradient_figure(vanishing_gradients(run, count, seed))
-
-
-def vanishing_gradients(run: Run, count: int = CRITIC_STEPS, seed: int = 0) -> dict[str, VanishingGradient]:
-    """The gradients of both generator losses while a fresh critic learns for `count` steps against a generator that
-    stands still, untrained and as trained: what the saturating loss leaves when the critic wins."""
-    trained, settings, data = run.load(), run.settings.model, run.data
-    if not isinstance(trained, GAN) or not isinstance(settings, GANSettings):
-        raise NotComputable(
-            f"only a GAN has a generator that whose gradient could vanish, not a {type(trained).__name__}"
-        )
-    training = run.settings.training
-    with seeded_noise(seed_for(seed, "drawing")):
-        generators = {"untrained": build_gan(settings, data.event_shape, data.dataset.levels, data.space.name).eval()}
-        generators["trained"] = trained
-        return {
-            name: measure_gradients(
-                generator,
-                build_critic(settings, data.event_shape),
-                data.training(seed),
-                count,
-                training.rate,
-                training.batch_size,
-                seed,
-            )
-            for name, generator in generators.items()
-        }
-
-
-def vanishing_gradient_figure(found: dict[str, VanishingGradient]) -> Figure:
-    """What the critic makes of the draws, and both gradients, of each generator."""
-    probabilities = [Curve(name, one.steps, one.fake_prob) for name, one in found.items()]
-    panels = [
-        (
-            f"log10 gradient, {name} generator",
-            [Curve(loss, one.steps, [math.log10(max(g, 1e-300)) for g in one.gradients[loss]]) for loss in COMPARED],
-        )
-        for name, one in found.items()
-    ]
-    ratios = " and ".join(f"{one.ratio:.2g} ({name})" for name, one in found.items())
-    return small_multiples(
-        [("D(G(z)), draws", probabilities), *panels],
-        xlabel="updates of the critic alone",
-        title=f"at the end the saturating loss leaves {ratios} of the other's gradient",
-    )

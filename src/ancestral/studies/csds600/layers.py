@@ -13,7 +13,7 @@ from ancestral.networks.mlp import ACTIVATIONS
 from ancestral.reports.html import Table
 from ancestral.runs.run import Run
 from ancestral.studies.parts import plural
-from ancestral.studies.recipe import ChapterContent, Check
+from ancestral.studies.recipe import ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 ASKED_LAYERS = (
@@ -71,14 +71,14 @@ def layers(workshop: Workshop) -> ChapterContent:
             ),
         ],
         checks=[
-            Check(
+            ReferenceCheck(
                 "layers of the convolutional VAE",
                 f"{len(ASKED_LAYERS)} as listed",
                 f"{equal} equal, {len(ours)} in all",
                 equal == len(beside),
                 "The table shows which differs.",
             ),
-            Check(
+            ReferenceCheck(
                 "settings of the convolutional VAE",
                 ", ".join(ASKED_SETTINGS.values()),
                 ", ".join(settings[name] for name in ASKED_SETTINGS),

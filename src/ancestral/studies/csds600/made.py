@@ -10,7 +10,7 @@ from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.chain_rule import Chain, chain_rule_holds, masks_figure
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 KNOWN_UNITS, KNOWN = 500, -94.5  # nats, one order
@@ -29,7 +29,7 @@ def chain_rule(workshop: Workshop) -> ChapterContent:
         f"{_MASKS}\n\n{_sums(found)}",
         figures=[workshop.figure("made-masks", masks_figure(found), caption)],
         checks=[
-            Check(
+            ReferenceCheck(
                 f"a MADE's probabilities of all {found.states} images",
                 "sum to 1",
                 within_of_one(found.total - 1),
@@ -84,7 +84,7 @@ def trained(workshop: Workshop) -> ChapterContent:
         [score_table([(workshop.titles["made"], score)], SCORE_CAPTION)],
         [workshop.draw("made", what) for what in ("samples", "steps", "curves")],
         [
-            Check(
+            ReferenceCheck(
                 f"MADE of {KNOWN_UNITS} hidden units, test log p(x)",
                 f"about {KNOWN} nats, on another draw of the pixels",
                 nats,

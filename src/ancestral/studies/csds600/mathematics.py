@@ -13,7 +13,7 @@ from ancestral.studies.csds600.made import within_of_one
 from ancestral.studies.demonstrations.divergence_by_draws import divergence_by_draws, divergence_figure
 from ancestral.studies.demonstrations.gaussian_divergence import divergence_from_standard
 from ancestral.studies.demonstrations.pushforward import DRAWS, MAPS, REACH, pushforward, pushforward_figure
-from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 _DIVERGENCE = """KL(q || p) = E_q[log q(z) − log p(z)]. The latents are independent under q = N(m, diag s^2) and under \
@@ -69,7 +69,7 @@ def divergence(workshop: Workshop) -> ChapterContent:
             )
         ],
         [
-            Check(
+            ReferenceCheck(
                 "KL of a posterior from the standard normal",
                 f"{found.closed:.4f} nats in closed form",
                 f"{found.quadrature:.4f} by integrals, {last:.4f} ± {error:.4f} by draws",
@@ -107,7 +107,7 @@ def pushed(workshop: Workshop) -> ChapterContent:
         ],
         [workshop.figure("pushforward", pushforward_figure(stages), "Lines: densities by the formula. Points: draws.")],
         [
-            Check(
+            ReferenceCheck(
                 "pushed densities integrate to",
                 "1, and fit the draws pushed (p above 0.0001)",
                 f"{within_of_one(worst)}; p at least {least:.2f}",

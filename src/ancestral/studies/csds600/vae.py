@@ -18,7 +18,7 @@ from ancestral.studies.csds600.layers import settings_of
 from ancestral.studies.demonstrations.code_worth import class_kept, error_of_mean_image
 from ancestral.studies.demonstrations.tighter_bound import Tightening, tightening
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 IMPORTANCE, SCORED = 100, 500  # latent draws of the tighter bound, and on how many images: they are dear here
@@ -49,7 +49,7 @@ def losses(workshop: Workshop) -> ChapterContent:
         [Table(["loss", "nats", "± s.e."], rows, caption, {1, 2}), _bounds(workshop, tighter)],
         [workshop.draw("vae", "curves")],
         [
-            Check(
+            ReferenceCheck(
                 "test negative ELBO = reconstruction + KL",
                 "equal",
                 f"{_pm(final['negative_elbo'])} = {_pm(final['reconstruction'])} + {_pm(final['kl'])} nats",
@@ -57,7 +57,7 @@ def losses(workshop: Workshop) -> ChapterContent:
                 "The parts are of other draws than the whole.",
                 AN_IDENTITY,
             ),
-            Check(
+            ReferenceCheck(
                 f"IWAE_{tighter.samples} bound, {tighter.count} test images",
                 f"not below the ELBO of the same images, {_pm(tighter.elbo)} nats",
                 f"{_pm(tighter.tighter)} nats, higher by {_pm(tighter.gain)}",

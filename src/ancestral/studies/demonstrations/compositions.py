@@ -9,6 +9,7 @@ import torch
 from ancestral.core.random import seeded_noise
 from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.families.family import DataSpec
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import build_vae
 
@@ -50,7 +51,7 @@ def _composed(likelihood: str, prior: str, seed: int) -> Composition:
         components=5,
     )
     with seeded_noise(seed):
-        model = build_vae(settings, data.event_shape, data.levels, space.name)
+        model = build_vae(settings, DataSpec(data.event_shape, data.levels, space.name))
         loss = -model.elbo(x).mean()
         loss.backward()
         drawn = model.eval().sample(IMAGES)

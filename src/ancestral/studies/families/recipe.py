@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ancestral.studies.families.applications import completed, detected, pace, speed
 from ancestral.studies.families.kinds import abilities, side_by_side
-from ancestral.studies.families.standing import in_words, spans, standing
-from ancestral.studies.families.uses import completed, detected, pace, speed
-from ancestral.studies.families.worth import quality, scores
+from ancestral.studies.families.ranking import in_words, ranking_of, spans
+from ancestral.studies.families.scores import quality, scores
 from ancestral.studies.parts import IMAGE_FLOW
 from ancestral.studies.recipe import QUICK_MNIST, Chapter, Options, PlannedRun, Study
 from ancestral.studies.workshop import Workshop
@@ -100,7 +100,7 @@ def lead(workshop: Workshop) -> str:
 
 
 def facts(workshop: Workshop) -> list[tuple[str, str]]:
-    found, paces = standing(workshop), pace(workshop)["a second"]
+    found, paces = ranking_of(workshop), pace(workshop)["a second"]
     fastest, slowest = max(paces, key=paces.__getitem__), min(paces, key=paces.__getitem__)
     best = found.scores[found.best]
     return [

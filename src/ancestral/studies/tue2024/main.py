@@ -11,7 +11,7 @@ from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
 from ancestral.studies.parts import listed, plural
-from ancestral.studies.recipe import OURS, ChapterContent, Check
+from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 PATIENCE = 20  # epochs
@@ -131,11 +131,11 @@ def _bare(name: str) -> str:
     return f"{nats} nats with {PIXELS[name]} after {epochs} epochs"
 
 
-def _against_student(bounds: Mapping[str, Score]) -> list[Check]:
+def _against_student(bounds: Mapping[str, Score]) -> list[ReferenceCheck]:
     """Below the student's values? By how many standard errors is said in `why`, and in the chapter."""
     passes = {STUDENT: "the student's; pixels not stated", SECOND_PASS: "the student's second pass; pixels not stated"}
     return [
-        Check(
+        ReferenceCheck(
             f"negative ELBO of the test images, {pixels}",
             f"below {reference:.2f} nats ({whose})",
             loss_in_words(bounds[name]),
@@ -147,9 +147,9 @@ def _against_student(bounds: Mapping[str, Score]) -> list[Check]:
     ]
 
 
-def _against_bare_loop(bounds: Mapping[str, Score]) -> list[Check]:
+def _against_bare_loop(bounds: Mapping[str, Score]) -> list[ReferenceCheck]:
     return [
-        Check(
+        ReferenceCheck(
             f"negative ELBO of the test images, {pixels}",
             f"at most {BARE_LOOP[name][0]} nats (a plain PyTorch loop, {BARE_LOOP[name][1]} epochs)",
             loss_in_words(bounds[name]),
@@ -161,9 +161,9 @@ def _against_bare_loop(bounds: Mapping[str, Score]) -> list[Check]:
     ]
 
 
-def _patience_at_work(run: Run) -> Check:
+def _patience_at_work(run: Run) -> ReferenceCheck:
     waited = run.outcome["epochs"] - run.outcome["best_step"] / TrainingCurves(run).per_epoch
-    return Check(
+    return ReferenceCheck(
         "early stopping: epochs after the best one",
         f"{PATIENCE}",
         f"{waited:.0f}",

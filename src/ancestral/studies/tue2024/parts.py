@@ -22,7 +22,7 @@ from ancestral.studies.demonstrations.compositions import IMAGES, LIKELIHOODS, P
 from ancestral.studies.demonstrations.log_probabilities import POINTS, Agreement, agreements
 from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.demonstrations.prior_mistakes import MISTAKES, Cost, draw_with, mistake_costs, mixture_prior
-from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.tue2024.main import loss_in_words
 from ancestral.studies.workshop import Workshop
 
@@ -84,7 +84,7 @@ def four_parts(workshop: Workshop) -> ChapterContent:
             _composed_table(composed),
         ],
         checks=[
-            Check(
+            ReferenceCheck(
                 "likelihoods and priors that compose",
                 f"{len(LIKELIHOODS) * len(PRIORS)} of {len(LIKELIHOODS) * len(PRIORS)}",
                 f"{sound} of {len(composed)}",
@@ -143,7 +143,7 @@ def log_probabilities(workshop: Workshop) -> ChapterContent:
         text,
         [Table(header, rows, caption, {2, 3})],
         checks=[
-            Check(
+            ReferenceCheck(
                 "log-probabilities beside their formulas",
                 f"equal but for rounding (below {scientific(ROUNDING, 0)} nats)",
                 f"{scientific(largest)} nats at most",

@@ -15,7 +15,7 @@ from ancestral.figures.grids import image_grid
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.runs.quality import View, measure_images
 from ancestral.runs.run import Run
-from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.tue2024.parts import vae_of
 from ancestral.studies.workshop import Workshop
 
@@ -48,7 +48,7 @@ def sample_quality(workshop: Workshop) -> ChapterContent:
             )
         ],
         [
-            Check(
+            ReferenceCheck(
                 "near copies among copied training images",
                 "100 %",
                 f"{100 * memory.near_copies.value:.1f} %",

@@ -16,7 +16,7 @@ from ancestral.studies.demonstrations import belief_net_cost
 from ancestral.studies.demonstrations.belief_net_cost import times_faster
 from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.parts import listed, plural
-from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 STATES = (8, 12, 16)
@@ -116,7 +116,7 @@ def cost(workshop: Workshop) -> ChapterContent:
         "power of N or D are straight lines.",
     )
     checks = [
-        Check(
+        ReferenceCheck(
             "belief net: shared sum and naive sum, log p(x)",
             f"equal, to {scientific(SAME, 0)} of it (32 bits)",
             f"differ by {scientific(difference)} of it at most",
@@ -124,7 +124,7 @@ def cost(workshop: Workshop) -> ChapterContent:
             "One of the two sums is wrong.",
             source=AN_IDENTITY,
         ),
-        Check(
+        ReferenceCheck(
             f"belief net: shared sum at M = {shared['M']}",
             "faster than the naive sum",
             f"{statistics.median(faster):.0f} times",

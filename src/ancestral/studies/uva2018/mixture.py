@@ -21,7 +21,7 @@ from ancestral.studies.demonstrations.paired_scores import Difference, paired_di
 from ancestral.studies.demonstrations.underflow import underflow, underflow_figure
 from ancestral.studies.demonstrations.whole_course import course_figure, whole_course
 from ancestral.studies.parts import health_in_words
-from ancestral.studies.recipe import OURS, ChapterContent, Check
+from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -61,14 +61,14 @@ def training(workshop: Workshop) -> ChapterContent:
         [score_table([(title, score)], SCORE_CAPTION)],
         [workshop.figure("mixture-course", figure, caption)],
         [
-            Check(
+            ReferenceCheck(
                 "mixture: first mean log-probability",
                 "near -540 (± 15) nats",
                 f"{course.first:.1f} nats",
                 abs(course.first + 540) <= 15,
                 "The first weights are drawn at another scale.",
             ),
-            Check(
+            ReferenceCheck(
                 "mixture: after 1 epoch",
                 "above -180 nats",
                 f"{course.later:.1f} nats",
@@ -132,7 +132,7 @@ def expectation_maximisation(workshop: Workshop) -> ChapterContent:
         + (_which(gap) if gap.clear else "less than three standard errors, so the scores do not tell which is better.")
     )
     named = [(workshop.titles[name], score) for name, score in zip(names, (gradient, em), strict=True)]
-    check = Check(
+    check = ReferenceCheck(
         "mixture on test images: EM less gradient",
         "not clearly below 0 (3 s.e.)",
         f"{_signed(gap)} nats, paired",
@@ -232,7 +232,7 @@ def stability(workshop: Workshop) -> ChapterContent:
         f"{scientific(found.errors['32 bits'])} nats from the exact value (in 64 bits: "
         f"{scientific(found.errors['64 bits'])})."
     )
-    check = Check(
+    check = ReferenceCheck(
         "log of a product becomes minus infinity",
         "near N = 1000",
         f"N = {first} (64 bits, factors 1/2)",

@@ -26,7 +26,7 @@ from ancestral.studies.demonstrations.prior_sampling import (
 from ancestral.studies.demonstrations.tighter_bound import Tightening, tightening
 from ancestral.studies.demonstrations.whole_course import course_figure, whole_course
 from ancestral.studies.parts import health_in_words, listed
-from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 LATENTS = (2, 5, 10, 20, 50)
@@ -62,14 +62,14 @@ def training(workshop: Workshop) -> ChapterContent:
         [score_table([(title, score), (title, tight)], SCORE_CAPTION)],
         [workshop.figure("vae-course", figure, caption), workshop.draw("vae", "curves")],
         [
-            Check(
+            ReferenceCheck(
                 "VAE: first bound",
                 "near -544 (± 15) nats",
                 f"{course.first:.1f} nats",
                 abs(course.first + 544) <= 15,
                 "The first weights are drawn by another rule.",
             ),
-            Check(
+            ReferenceCheck(
                 "VAE: after 1 epoch",
                 "above -174 nats",
                 f"{course.later:.1f} nats",
@@ -210,7 +210,7 @@ def divergence(workshop: Workshop) -> ChapterContent:
         f"{nats_in_words(found[3].reverse)} from it: the divergence is not symmetric, and it punishes mass where the "
         "other has none."
     )
-    check = Check(
+    check = ReferenceCheck(
         "KL between Gaussians: closed form and integral",
         f"equal, to {scientific(1e-6, 0)}",
         f"differ by {scientific(gap)} at most",

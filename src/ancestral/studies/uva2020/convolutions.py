@@ -11,7 +11,7 @@ from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.parts import bits_figure
-from ancestral.studies.recipe import OURS, ChapterContent, Check
+from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.vae import ASKED, BARE, BELOW, beginning, drawn_on_the_way, lowest_validation
 from ancestral.studies.uva2020.words import (
     apart,
@@ -32,14 +32,14 @@ def convolutional(workshop: Workshop) -> ChapterContent:
     bounds = [workshop.score(name) for name in NAMES]
     epochs = epoch_bits(runs[0])
     checks = [
-        Check(
+        ReferenceCheck(
             "VAE, CNN: training loss, mean of an epoch",
             f"below {BELOW} bits/dim",
             f"{min(epochs):.4f}",
             min(epochs) < BELOW,
             too_brief(runs[0], ASKED),
         ),
-        Check(
+        ReferenceCheck(
             "VAE, CNN: test ELBO",
             f"at most {BARE} bits/dim, as the MLP's bare PyTorch loop",
             bits_in_words(bounds[0]),

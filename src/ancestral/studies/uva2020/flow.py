@@ -26,7 +26,7 @@ from ancestral.studies.demonstrations.dequantised import (
 )
 from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
 from ancestral.studies.parts import bits_figure, plural
-from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.words import bits_in_words, settings_in_words
 from ancestral.studies.workshop import Workshop
 
@@ -57,7 +57,7 @@ def discrete(workshop: Workshop) -> ChapterContent:
     )
     bounded = max(found.noisy) <= found.ceiling and all(a <= b for a, b in zip(found.noisy, found.cells, strict=True))
     checks = [
-        Check(
+        ReferenceCheck(
             "density on values with noise",
             f"never above {found.ceiling:.4f} nats",
             f"{max(found.noisy):.4f} at most",
@@ -65,7 +65,7 @@ def discrete(workshop: Workshop) -> ChapterContent:
             "A bound that is passed is a mistake.",
             AN_IDENTITY,
         ),
-        Check(
+        ReferenceCheck(
             "density on the values themselves",
             f"passes {found.ceiling:.4f} nats and goes on rising",
             f"{found.points[-1]:.1f} nats, rising by {late:.1f} in 100 updates",
@@ -107,7 +107,7 @@ def images(workshop: Workshop) -> ChapterContent:
     checks = [_against_tutorial(name, bounds[name], tighter[name], runs[name]) for name in IMAGES]
     best = min(tighter.values(), key=lambda score: score.bits_per_dim)
     checks.append(
-        Check(
+        ReferenceCheck(
             "flow of images, the better of the two",
             f"{MULTISCALE} bits/dim, the tutorial's multi-scale flow",
             bits_in_words(best),
@@ -207,9 +207,9 @@ def _beside_tutorial(tighter: dict[str, Score]) -> str:
     return f"{told}by {DRAWS} draws uniform noise here {words[0]}, learned noise {words[1]}."
 
 
-def _against_tutorial(name: str, bound: Score, tighter: Score, run: Run) -> Check:
+def _against_tutorial(name: str, bound: Score, tighter: Score, run: Run) -> ReferenceCheck:
     dequantisation = name.removeprefix("flow-")
-    return Check(
+    return ReferenceCheck(
         f"flow of images, {dequantisation} dequantisation",
         f"{IMAGES[name]} bits/dim, the tutorial's flow of one scale",
         f"{bits_in_words(tighter)} by {DRAWS} draws, {bits_in_words(bound)} by one",
@@ -261,7 +261,7 @@ def one_dimension(workshop: Workshop) -> ChapterContent:
         f"{scientific(agreement.log_determinant)} nats."
     )
     checks = [
-        Check(
+        ReferenceCheck(
             "z = x³: integral of the density",
             "1",
             f"{found.mass:.6f}",
@@ -269,7 +269,7 @@ def one_dimension(workshop: Workshop) -> ChapterContent:
             "A density that does not integrate to 1 is a mistake.",
             AN_IDENTITY,
         ),
-        Check(
+        ReferenceCheck(
             "the flow's log-determinant",
             "autograd's, to rounding",
             f"off by {scientific(agreement.log_determinant)} nats at most",

@@ -6,14 +6,15 @@ import math
 from dataclasses import asdict
 from statistics import median
 
+from ancestral.families.family import Subject
+from ancestral.families.gan.drawings import vanishing_gradient_figure, vanishing_gradients
 from ancestral.families.gan.vanishing_gradient import VanishingGradient
 from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.html import Table
-from ancestral.reports.pictures.training import vanishing_gradient_figure, vanishing_gradients
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.equilibrium import equilibrium, equilibrium_figure
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.gan import AS_BEFORE, readings_side_by_side
 from ancestral.studies.uva2020.words import settings_in_words
 from ancestral.studies.workshop import Workshop
@@ -40,7 +41,7 @@ def convergence(workshop: Workshop) -> ChapterContent:
         f"{game.fake_prob[far]:.4f}.\n\n{_in_the_run(*ends)}"
     )
     off = max(abs(game.values[0] - CONVERGED), abs(game.fake_prob[0] - 0.5), abs(game.real_prob[0] - 0.5))
-    check = Check(
+    check = ReferenceCheck(
         "value and D at convergence, by quadrature",
         f"-2 log 2 = {CONVERGED:.6f} and 1/2",
         f"{game.values[0]:.6f} and {game.fake_prob[0]:.6f}",
@@ -98,7 +99,7 @@ def losses(workshop: Workshop) -> ChapterContent:
     row = f"norm of the generator's gradient, median in epoch {epoch}"
     rows = [*readings_side_by_side(runs, epoch), [row, *(f"{norm:.2f}" for norm in norms)]]
     table = Table(["", "non-saturating", "saturating"], rows, after, numeric={1, 2})
-    check = Check(
+    check = ReferenceCheck(
         "saturating loss, critic winning",
         f"hardly any gradient: below {STARVED:.0%} of the other's",
         f"{untrained:.2%} of it",
@@ -152,7 +153,8 @@ def _shares(usual: Run, saturating: Run, epoch: int) -> str:
 
 
 def _starved(run: Run, steps: int) -> dict[str, dict[str, object]]:
-    return {name: asdict(one) for name, one in vanishing_gradients(run, steps).items()}
+    subject = Subject(run.load(), run.data, run.settings.model, run.settings.training)
+    return {name: asdict(one) for name, one in vanishing_gradients(subject, steps).items()}
 
 
 def _readings(run: Run, name: str) -> list[float]:

@@ -16,7 +16,7 @@ from ancestral.runs.fit import LOOKED_AT
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.midway import Midway, midway
 from ancestral.studies.parts import health_in_words, plural
-from ancestral.studies.recipe import OURS, ChapterContent, Check
+from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.vae import drawn_on_the_way
 from ancestral.studies.uva2020.words import NAMES, apart, settings_in_words, share_in_words, too_brief
 from ancestral.studies.workshop import Workshop
@@ -118,17 +118,17 @@ def _walked(workshop: Workshop) -> str:
     return f"{told}: the {'arc' if arc > line else 'line'} fares better."
 
 
-def _checks_of_samples(run: Run, quality: Quality) -> list[Check]:
+def _checks_of_samples(run: Run, quality: Quality) -> list[ReferenceCheck]:
     epochs, readable = plural(run.outcome["epochs"], "epoch"), quality.recognised
     return [
-        Check(
+        ReferenceCheck(
             "GAN: draws that can be read",
             f"nearly every digit, after {LONG} epochs; we take that as at least {READABLE:.0%}",
             f"{share_in_words(readable.value, quality.count)} after {epochs}",
             readable.value >= READABLE,
             f"{too_brief(run, LONG)}{_rising(run)}",
         ),
-        Check(
+        ReferenceCheck(
             "GAN: digits reached",
             "all 10",
             f"{quality.classes.value:.0f}",
@@ -136,7 +136,7 @@ def _checks_of_samples(run: Run, quality: Quality) -> list[Check]:
             "The generator leaves out a part of the data.",
             OURS,
         ),
-        Check(
+        ReferenceCheck(
             "GAN: histogram of digits",
             f"within {EVEN} nats of the data's",
             f"{quality.class_kl.value:.3f}",
@@ -215,10 +215,10 @@ def troubles(workshop: Workshop) -> ChapterContent:
     return ChapterContent(text, [side, found], pictures, _checks_of_health(ailing, cure))
 
 
-def _checks_of_health(ailing: Run, cure: Run) -> list[Check]:
+def _checks_of_health(ailing: Run, cure: Run) -> list[ReferenceCheck]:
     named, cured = (next((v for v in one.verdicts() if v.name == COLLAPSE), None) for one in (ailing, cure))
     return [
-        Check(
+        ReferenceCheck(
             "GAN, too large a rate: its collapse is named",
             f"{COLLAPSE}, failure",
             f"{named.name}, {named.severity}" if named else "not named",
@@ -226,7 +226,7 @@ def _checks_of_health(ailing: Run, cure: Run) -> list[Check]:
             "Its draws still vary, or the training was too short to judge.",
             OURS,
         ),
-        Check(
+        ReferenceCheck(
             "GAN, the coursework's settings: collapse",
             "none found",
             f"{cured.name}, {cured.severity}" if cured else "none found",

@@ -7,13 +7,13 @@ from dataclasses import asdict
 
 from ancestral.core.maths import bits_per_dimension
 from ancestral.reports.html import Figure
-from ancestral.reports.run_page import CAPTIONS
+from ancestral.reports.pictures.catalogue import caption_of
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.evaluate import target_score
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.paired_scores import Difference, target_difference
 from ancestral.studies.parts import bits_curves, bits_figure, listed
-from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, Check
+from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.words import differences, epoch_bits, settings_in_words, too_brief
 from ancestral.studies.workshop import Workshop
 
@@ -45,14 +45,14 @@ def points(workshop: Workshop) -> ChapterContent:
     named = [("the target itself", target), ("flow, affine couplings", affine), ("flow, splines", spline)]
     best = max(excess.values(), key=lambda one: one.nats)
     checks = [
-        Check(
+        ReferenceCheck(
             "flow of points",
             f"about {ABOUT} bits/dim",
             f"{affine.bits_per_dim:.4f}",
             affine.bits_per_dim < AT_MOST,
             too_brief(runs[0], ASKED),
         ),
-        Check(
+        ReferenceCheck(
             "flow of points: none is better than the target",
             "at least the target's bits/dim, up to 3 s.e.",
             f"{_in_bits(best)} above",
@@ -123,7 +123,9 @@ def _figures(workshop: Workshop, runs: list[Run], floor: float) -> list[Figure]:
         workshop.draw(name, "density", f"{titles[name]}: the target, the density learned, draws, and {_base(run)}.")
         for name, run in zip(POINTS, runs, strict=True)
     ]
-    deformed = workshop.draw(POINTS[0], "deformation", f"{titles[POINTS[0]]}. {CAPTIONS['deformation']}")
+    deformed = workshop.draw(
+        POINTS[0], "deformation", f"{titles[POINTS[0]]}. {caption_of(workshop.runs[POINTS[0]], 'deformation')}"
+    )
     return [densities[0], deformed, curves[0], densities[1], curves[1]]
 
 

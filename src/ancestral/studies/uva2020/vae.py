@@ -16,7 +16,7 @@ from ancestral.reports.pictures.latents import MANIFOLD_SIDE, percentile_grid
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
 from ancestral.studies.parts import bits_curves, bits_figure, listed, loss_bits
-from ancestral.studies.recipe import OURS, ChapterContent, Check
+from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.words import (
     apart,
     bits_in_words,
@@ -55,14 +55,14 @@ def perceptron(workshop: Workshop) -> ChapterContent:
     )
     checks = [
         _start_check(run),
-        Check(
+        ReferenceCheck(
             "VAE: training loss, mean of an epoch",
             f"below {BELOW} bits/dim",
             f"{min(epochs):.4f}",
             min(epochs) < BELOW,
             too_brief(run, ASKED),
         ),
-        Check(
+        ReferenceCheck(
             "VAE: test ELBO",
             f"at most {BARE} bits/dim (a bare PyTorch loop)",
             bits_in_words(bound),
@@ -81,10 +81,12 @@ def perceptron(workshop: Workshop) -> ChapterContent:
     return ChapterContent(text, [score_table(named, SCORE_CAPTION)], [shown], checks)
 
 
-def _start_check(run: Run) -> Check:
+def _start_check(run: Run) -> ReferenceCheck:
     first = loss_bits(run, TrainingCurves(run).value("train", "loss"))
     why = "The weights are drawn by torch's own rule, which may start elsewhere."
-    return Check("VAE: very first training loss", "slightly above 1 bit/dim", f"{first:.4f}", 1 < first < 1.05, why)
+    return ReferenceCheck(
+        "VAE: very first training loss", "slightly above 1 bit/dim", f"{first:.4f}", 1 < first < 1.05, why
+    )
 
 
 def beginning(run: Run) -> str:
@@ -191,7 +193,7 @@ def manifold(workshop: Workshop) -> ChapterContent:
         f"Cells of the grid that are recognised with confidence {CONFIDENT}, by digit.",
         numeric=set(range(1, CLASSES + 1)),
     )
-    check = Check(
+    check = ReferenceCheck(
         "manifold: digits visible",
         "every digit",
         f"{visible} of {CLASSES}",

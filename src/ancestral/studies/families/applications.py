@@ -1,4 +1,4 @@
-"""What the families are used for: to draw, to complete, to tell what does not belong; and what a draw costs."""
+"""Applications of the families: sampling and its cost, completion, and detection of foreign images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from ancestral.reports.html import Table
 from ancestral.reports.pictures.completion import completion_figure
 from ancestral.reports.pictures.detection import level_bands, power_figure, power_note
 from ancestral.runs.complete import complete_run, complete_runs
-from ancestral.runs.detect import detect_run, stored_detections
+from ancestral.runs.detect import detect_run
+from ancestral.runs.records import DETECTIONS
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.sampling_pace import draws_per_second, machine_in_words
-from ancestral.studies.families.standing import CLEAR
+from ancestral.studies.families.ranking import CLEAR
 from ancestral.studies.parts import listed, plural
 from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
@@ -228,7 +229,7 @@ def _level(every: Found) -> str:
 
 def _detected(workshop: Workshop, run: Run) -> DetectionRecord:
     trials, count = workshop.size(1000, 50), workshop.size(1000, 100)
-    for record in stored_detections(run):
+    for record in DETECTIONS.of(run):
         if record.against == "frankenstein" and record.trials == trials and max(record.counts) <= count:
             return record
     sizes = (1, 10) if workshop.quick else ()

@@ -1,4 +1,4 @@
-"""What the families' models are worth: by log-probability, and by what their draws look like."""
+"""The scores of the families: log-probability, and sample quality."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ancestral.reports.html import Table
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.studies.families.kinds import numbers
-from ancestral.studies.families.standing import Standing, in_words, standing
+from ancestral.studies.families.ranking import Ranking, in_words, ranking_of
 from ancestral.studies.parts import listed
 from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
@@ -40,10 +40,10 @@ def scores(workshop: Workshop) -> ChapterContent:
         "Scores of different spaces are different quantities: they stand in different tables and are never ranked "
         f"together. The {listed(silent)} has no score: no formula says how probable it finds an image."
     )
-    return ChapterContent(f"{text}\n\n{in_words(workshop)} {_why(workshop, standing(workshop))}", tables)
+    return ChapterContent(f"{text}\n\n{in_words(workshop)} {_why(workshop, ranking_of(workshop))}", tables)
 
 
-def _why(workshop: Workshop, found: Standing) -> str:
+def _why(workshop: Workshop, found: Ranking) -> str:
     """What the bounds leave open, and what keeps the families of few states back."""
     told = []
     for name, score in found.scores.items():
@@ -90,7 +90,7 @@ def quality(workshop: Workshop) -> ChapterContent:
 
 def _orders(workshop: Workshop, records: Records) -> str:
     """Whether log-probability and the yardsticks of draws agree about the families that have both."""
-    found, titles = standing(workshop), workshop.titles
+    found, titles = ranking_of(workshop), workshop.titles
     names = [name for name in found.scores if name in records]
     orders = {"nats": names, **{y: sorted(names, key=lambda n: of(records[n])) for y, of in YARDSTICKS.items()}}
     if len({tuple(order) for order in orders.values()}) == 1:

@@ -1,4 +1,4 @@
-"""Where the families of drawn pixels stand by their scores: which is best, which are level with it, which are not."""
+"""The ranking of the families of binary pixels by score: the best one, those level with it, and the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEAR = 10.0  # standard errors: what lies further off need not be looked at imag
 
 
 @dataclass(frozen=True)
-class Standing:
+class Ranking:
     """Attributes: scores: of the families of drawn pixels, best first. close: how far the best lies above each that is
     near it, with the standard error of the differences image by image. looked_at: images these errors were found on."""
 
@@ -39,8 +39,8 @@ class Standing:
         return self.scores[self.best].nats - self.scores[name].nats
 
 
-def standing(workshop: Workshop) -> Standing:
-    """By all test images; how much two models' scores of the same image differ is found on some of them."""
+def ranking_of(workshop: Workshop) -> Ranking:
+    """The ranking by all test images; standard errors of differences are computed from a subset of them."""
     drawn = [name for name, run in workshop.runs.items() if run.data.space.name == "binary"]
     found = [best_of(workshop.runs[name].scores(), name) for name in drawn]
     scores = {drawn[i]: found[i] for i in rank(found)}
@@ -66,12 +66,12 @@ def standing(workshop: Workshop) -> Standing:
         some, whole = Difference(**values), scores[best].count
         stderr = some.stderr * math.sqrt(some.count / whole)
         close[name] = Difference(scores[best].nats - scores[name].nats, stderr, some.method, whole)
-    return Standing(scores, close, count)
+    return Ranking(scores, close, count)
 
 
 def in_words(workshop: Workshop) -> str:
     """The best score, and which families are level with it."""
-    found, titles = standing(workshop), workshop.titles
+    found, titles = ranking_of(workshop), workshop.titles
     score = found.scores[found.best]
     text = (
         f"Among the {len(found.scores)} of drawn binary pixels the {titles[found.best]} has the highest score, "

@@ -1,0 +1,253 @@
+"""The public functions: one for each verb of the command line. Each takes a run or its folder; many take a model too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ancestral.api.run import Run, run_of
+from ancestral.core.errors import InputError
+from ancestral.models.base import Model
+from ancestral.runs.run import Run as StoredRun
+from ancestral.runs.run import load
+from ancestral.settings.data import DataSettings
+from ancestral.settings.training import TrainingSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ancestral.evaluation.ais import Annealing
+    from ancestral.evaluation.contract import Check
+    from ancestral.evaluation.quality import Quality
+    from ancestral.evaluation.score import Score
+    from ancestral.families.family import Family
+    from ancestral.runs.bracket import Bracket
+    from ancestral.runs.complete import Completion
+    from ancestral.runs.detect import Detection
+    from ancestral.runs.explain import Explanation
+    from ancestral.runs.infer import Inference
+    from ancestral.training.loop import Reporter
+
+Split = Literal["train", "valid", "test"]
+Of = StoredRun | Path | str | Model
+__all__ = [
+    "bracket",
+    "complete",
+    "detect",
+    "evaluate",
+    "explain",
+    "fit",
+    "infer",
+    "load",
+    "quality",
+    "sample",
+    "verify",
+]
+
+
+def fit(
+    family: str | Family,
+    out: Path | str,
+    *,
+    model: Any = None,
+    data: str | DataSettings | None = None,
+    training: TrainingSettings | None = None,
+    resume: bool = False,
+    reporter: Reporter | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a model into a run folder.
+
+    Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
+               model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
+               or all `DataSettings`. training: `TrainingSettings`. resume: resume from the folder's checkpoint.
+               reporter: is called with the progress. settings: any of the command line's flags by name, `epochs=5`;
+               they override those of model, data and training.
+    Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong
+               with the training, if anything.
+    Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
+               Interrupted: the state so far is kept.
+    Example:   `fit("vae", "runs/first", data="digits", latents=2, epochs=20)`
+    """
+    from ancestral.families.run_settings import settings_for
+    from ancestral.runs.fit import fit_settings
+
+    name = _name_of(family)
+    given: dict[str, Any] = {}
+    for part in (model, data if isinstance(data, DataSettings) else None, training):
+        given |= {} if part is None else vars(part)
+    if isinstance(data, str):
+        given["data"] = data
+    run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter)
+    return Run(run.path)
+
+
+def _name_of(family: str | Family) -> str:
+    from ancestral.families.catalogue import find, load_file, register_family
+    from ancestral.families.family import Family
+
+    if isinstance(family, Family):
+        return register_family(family).name
+    if not isinstance(family, str):
+        raise InputError(f"a family is a name, a file or an ancestral.Family, not {type(family).__name__}")
+    return load_file(family).name if family.endswith(".py") else find(family).name
+
+
+def evaluate(
+    of: Of,
+    *,
+    split: Split = "test",
+    samples: int = 0,
+    from_prior: bool = False,
+    count: int | None = None,
+    data: str | DataSettings | None = None,
+    **data_settings: Any,
+) -> Score:
+    """Score a run or a model on held-out data: exact where it can be, else a bound. A run stores the score.
+
+    Args:      of: a run, its folder, or a model with `data`. split: which images. samples: latent draws per image for
+               the importance-weighted bound; 0 gives the ELBO. from_prior: draw the latents from the prior instead.
+               count: only the first so many images. data, data_settings: for a model: the source, `pixels` and so on.
+    Returns:   a `Score`, labelled: nats, kind, side, space, split, count and standard error.
+    Raises:    NotComputable: the model has no likelihood. InputError: there are no such images.
+    """
+    from ancestral.runs.evaluate import score_run
+
+    return score_run(run_of(of, data, **data_settings), split, samples, from_prior, count)
+
+
+def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | None = None) -> Tensor:
+    """Draw from a run's model or a model.
+
+    Args:      n: how many. seed: random seed. label: only images of this class, from a conditional model.
+    Returns:   shape (n, *event_shape), in the model's pixel space.
+    Raises:    InputError: less than one. NotComputable: a class of a model that has none.
+    """
+    from ancestral.runs.sample import sample_model
+
+    return sample_model(of if isinstance(of, Model) else run_of(of, None).load(), n, seed, label)
+
+
+def complete(
+    of: Of,
+    hide: str = "bottom",
+    *,
+    count: int = 8,
+    draws: int = 4,
+    seed: int = 0,
+    split: Split = "test",
+    data: str | DataSettings | None = None,
+    **data_settings: Any,
+) -> Completion:
+    """Hide part of some images and let a model draw it.
+
+    Args:      hide: left, right, top, bottom, random, or halves for all four in turn. count: images. draws:
+               completions of each. seed: random seed. split: which images. data: for a model.
+    Returns:   the images, masks and draws, whether the draws are exact, and log p(hidden | seen) where it can be
+               computed.
+    Raises:    NotComputable: the model cannot complete images. InputError: an unknown part.
+    """
+    from ancestral.runs.complete import complete_run
+
+    return complete_run(run_of(of, data, **data_settings), hide, count, draws, seed, split)
+
+
+def infer(
+    of: Of,
+    *,
+    split: Split = "test",
+    count: int | None = None,
+    data: str | DataSettings | None = None,
+    **data_settings: Any,
+) -> Inference:
+    """Latents of images: posterior means, responsibilities or codes.
+
+    Args:      split: which images. count: only the first so many. data: for a model.
+    Returns:   z, shape (N, M), with labels and standard deviations where there are any.
+    Raises:    NotComputable: the model has no latents. InputError: there are no such images.
+    """
+    from ancestral.runs.infer import infer_run
+
+    return infer_run(run_of(of, data, **data_settings), split, count)
+
+
+def quality(
+    of: Of,
+    *,
+    count: int | None = None,
+    means: bool = False,
+    threshold: bool = False,
+    seed: int = 0,
+    data: str | DataSettings | None = None,
+    **data_settings: Any,
+) -> Quality:
+    """Compare samples with real images in the features of a fixed classifier: FID, KID, precision, recall, classes.
+
+    Args:      count: how many samples; 10,000, or as many as there are test images. means: E[x | z] in place of samples.
+               threshold: cut grey samples and real images at one half. seed: random seed. data: for a model.
+    Returns:   the record; a run stores it.
+    Raises:    InputError: the data have no labels, or there are too few images.
+    """
+    from ancestral.runs.quality import measure_run
+
+    return measure_run(run_of(of, data, **data_settings), count, means=means, threshold=threshold, seed=seed)
+
+
+def explain(
+    of: Of,
+    *,
+    split: Split = "test",
+    count: int | None = None,
+    seed: int = 0,
+    data: str | DataSettings | None = None,
+    **data_settings: Any,
+) -> Explanation:
+    """The terms that the score of images is the sum of, beside those of images with exchanged halves.
+
+    Args:      split: which images. count: only the first so many. seed: random seed. data: for a model.
+    Raises:    NotComputable: the model has no likelihood, or its terms are not known.
+    """
+    from ancestral.runs.explain import explain_run
+
+    return explain_run(run_of(of, data, **data_settings), count, split, seed)
+
+
+def detect(run: StoredRun | Path | str, against: str = "frankenstein", **options: Any) -> Detection:
+    """How well a run tells out-of-distribution images from test images, one by one and in batches. It is stored.
+
+    Args:      against: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a file or a
+               folder. options: samples, sizes, alpha, trials, calibrate, count and seed, as of `ancestral detect`.
+    Raises:    NotComputable: the model has no likelihood. InputError: images of another shape.
+    """
+    from ancestral.runs.detect import detect_run
+
+    return detect_run(run_of(run, None), against, **options)
+
+
+def bracket(
+    run: StoredRun | Path | str, images: int = 100, *, plan: Annealing | None = None, samples: int = 5000, seed: int = 0
+) -> Bracket:
+    """Bound log p(x) of a VAE from both sides by annealed importance sampling. It is stored.
+
+    Args:      images: how many simulated and how many test images. plan: of the annealing. samples: K of the
+               importance-weighted bound. seed: random seed.
+    Raises:    NotComputable: the model is exact, has discrete latents or no likelihood.
+    """
+    from ancestral.runs.bracket import bracket_run
+
+    return bracket_run(run_of(run, None), images, plan, samples, seed)
+
+
+def verify(run: Path | str) -> Iterator[Check]:
+    """Check a run folder, or the tiny models of a family file, one `Check` at a time.
+
+    Args:      run: a folder, or a file FILE.py that defines `FAMILY`.
+    Raises:    InputError: not a run folder, or a file that cannot be loaded.
+    """
+    from ancestral.families.catalogue import load_file
+    from ancestral.runs.verify import verify_family, verify_run
+
+    if str(run).endswith(".py"):
+        return verify_family(load_file(run))
+    return verify_run(run.path if isinstance(run, StoredRun) else run)

@@ -1,0 +1,98 @@
+"""The public run: a run folder with its pictures and its page, and a model on data without a folder."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ancestral.core.errors import InputError
+from ancestral.models.base import Model
+from ancestral.runs.run import Run as StoredRun
+from ancestral.runs.run_data import RunData
+from ancestral.settings.data import POINT_SETS, DataSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Run(StoredRun):
+    """A run folder: settings, weights, log, scores and pictures.
+
+    Args:      path: of the folder.
+    Example:   `Run("runs/first").show("samples")`
+    """
+
+    def drawings(self) -> dict[str, str]:
+        """Pictures that exist for this run's family: caption by name. `show` refuses those that do not fit the model."""
+        from ancestral.reports.pictures.catalogue import caption_of, drawings_of
+
+        return {name: caption_of(self, name) for name in drawings_of(self)}
+
+    def show(self, name: str, **options: Any) -> Figure:
+        """Draw a picture; a notebook shows it.
+
+        Args:      name: one of `drawings()`. options: `count` and `seed`.
+        Returns:   a matplotlib figure.
+        Raises:    InputError: there is no such picture. NotComputable: this model has no such picture.
+        """
+        from ancestral.reports.pictures.catalogue import draw
+
+        return draw(self, name, **options)
+
+    def report(self) -> Path:
+        """Draw all pictures and write the run's page; returns its path."""
+        from ancestral.reports.run_page import write_run_page
+
+        return write_run_page(self)
+
+
+class ModelOnData(StoredRun):
+    """A model and data as a run without a folder: it can be scored and used, and nothing is stored.
+
+    Args:      model: any. data: which images or points.
+    Raises:    InputError: the data are of another shape.
+    """
+
+    keeps_records = False
+
+    def __init__(self, model: Model, data: DataSettings) -> None:
+        super().__init__(type(model).__name__)
+        self.model, self.source = model, data
+        if tuple(self.data.event_shape) != tuple(model.event_shape):
+            shapes = ["x".join(map(str, shape)) for shape in (self.data.event_shape, model.event_shape)]
+            raise InputError(f"the data {self.data.name} are of shape {shapes[0]}, and the model's are {shapes[1]}")
+
+    @cached_property
+    def data(self) -> RunData:
+        return RunData(self.source)
+
+    def load(self) -> Model:
+        return self.model.eval()
+
+
+def run_of(of: StoredRun | Path | str | Model, data: str | DataSettings | None, **settings: Any) -> StoredRun:
+    """The run that a verb works on.
+
+    Args:      of: a run, its folder, or a model. data: for a model: the source. settings: of the data, for a model.
+    Raises:    InputError: a model without data, or data beside a run.
+    """
+    if isinstance(of, Model):
+        if data is None:
+            raise InputError("a model by itself has no data: give data='digits', say")
+        return ModelOnData(of, _data_settings(of, data, settings))
+    if data is not None or settings:
+        raise InputError("a run has its own data: leave data and its settings out")
+    return of if isinstance(of, StoredRun) else Run(of)
+
+
+def _data_settings(model: Model, data: str | DataSettings, settings: dict[str, Any]) -> DataSettings:
+    """The settings, with the first pixel space that the model is a distribution over where none is given."""
+    if isinstance(data, DataSettings):
+        return data
+    if settings.get("pixels") is None and data not in POINT_SETS:
+        settings = {**settings, "pixels": "threshold" if "threshold" in model.spaces else model.spaces[0]}
+    try:
+        return DataSettings(data, **settings)
+    except TypeError as error:
+        raise InputError(f"unknown setting of the data: {error}") from error

@@ -1,0 +1,70 @@
+"""Python files of the user's own: a study or a family of models, say."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+import traceback
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+
+from ancestral.core.errors import InputError
+
+
+def load_module(path: Path | str, name: str) -> ModuleType:
+    """Run a Python file as a module of its own.
+
+    The module stays in `sys.modules`, where dataclasses and type hints look for it, under a name that no other file
+    has. A file that is loaded again is run again.
+
+    Args:      name: what the file is, the start of the module's name: `family`, say.
+    Returns:   the module.
+    Raises:    InputError: no such file, a syntax error, or an exception while it runs; nothing is left of it then.
+    """
+    path = Path(path).resolve()
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    called = f"{name}_{path.stem}_{digest}"
+    spec = importlib.util.spec_from_file_location(called, path, loader=SourceFileLoader(called, str(path)))
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    code = _compiled(path)
+    before = sys.modules.get(called)
+    sys.modules[called] = module
+    try:
+        exec(code, module.__dict__)
+    except BaseException as error:
+        if before is None:
+            del sys.modules[called]
+        else:
+            sys.modules[called] = before
+        if isinstance(error, (Exception, SystemExit)):  # whatever a user's file may raise
+            raise InputError(_in_a_line(path, error)) from error
+        raise
+    return module
+
+
+def _compiled(path: Path) -> object:
+    """The code of a file, always from its text: a cached one may be of an earlier text.
+
+    Raises:    InputError: no such file, or no Python.
+    """
+    try:
+        return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except (SyntaxError, ValueError) as error:
+        raise InputError(_in_a_line(path, error)) from error
+
+
+def _in_a_line(path: Path, error: BaseException) -> str:
+    """An error of a file with the line where it is, or where the file called what raised it."""
+    if isinstance(error, SyntaxError):
+        place, what = f"{error.filename or path}, line {error.lineno}", f"syntax error: {error.msg}"
+    else:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        place = f"{path}, line {frames[-1].lineno}" if frames else str(path)
+        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+        what = f"{kind}{error}" if str(error) else type(error).__name__
+    return f"{place}: {' '.join(what.split())}"

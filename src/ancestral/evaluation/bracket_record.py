@@ -1,0 +1,80 @@
+"""The record of a bracket around log p(x): its bounds, and how they were found; as it is stored."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ancestral.core.errors import InputError
+from ancestral.evaluation.ais import Annealing
+from ancestral.evaluation.score import Score
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A score, and how far it lies below the annealed lower bound of the same images.
+
+    Args:      score: of these images. gap: mean over images, nats; negative for the upper bound.
+               gap_stderr: its standard error, image by image, so far below that of the scores.
+    """
+
+    score: Score
+    gap: float
+    gap_stderr: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**self.score.to_json(), "gap": self.gap, "gap_stderr": self.gap_stderr}
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """What was found of a run.
+
+    Args:      rungs: of simulated images, the upper bound first, then of test images, best first. plan: how.
+               acceptance: of the transitions, on simulated and on test images. seed: of all draws.
+    """
+
+    rungs: tuple[Rung, ...]
+    plan: Annealing
+    acceptance: tuple[float, float]
+    seed: int
+
+    @property
+    def width(self) -> tuple[float, float]:
+        """Upper less lower bound on simulated images, mean and standard error, nats."""
+        upper = next(rung for rung in self.rungs if rung.score.side == "upper")
+        return -upper.gap, upper.gap_stderr
+
+    @property
+    def summary(self) -> str:
+        """The width of the bracket and how it was found, in a line."""
+        plan = self.plan
+        return (
+            f"bracket on simulated images: {self.width[0]:.3f} ± {self.width[1]:.3f} nats wide; {plan.temperatures} "
+            f"temperatures, {plan.chains} chains of {plan.leapfrogs} leapfrog steps from the {plan.start}; accepted "
+            f"{self.acceptance[0]:.0%} on simulated, {self.acceptance[1]:.0%} on test images"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as it stands in `bracket.json`."""
+        return {
+            "rungs": [rung.to_json() for rung in self.rungs],
+            "plan": asdict(self.plan),
+            "acceptance": list(self.acceptance),
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> Bracket:
+        """Read a record back.
+
+        Raises:    InputError: fields missing or unknown.
+        """
+        try:
+            rungs = [dict(rung) for rung in record["rungs"]]
+            gaps = [(rung.pop("gap"), rung.pop("gap_stderr")) for rung in rungs]
+            found = tuple(Rung(Score.from_json(rung), *gap) for rung, gap in zip(rungs, gaps, strict=True))
+            first, second = record["acceptance"]
+            return cls(found, Annealing(**record["plan"]), (first, second), record["seed"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a bracket: {error}") from error

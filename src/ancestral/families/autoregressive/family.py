@@ -1,0 +1,19 @@
+"""The records of the autoregressive models MADE and PixelCNN."""
+
+from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSettings
+from ancestral.families.family import Family
+
+HERE = "ancestral.families.autoregressive"
+MADE = Family(
+    name="made",
+    settings=MADESettings,
+    build=f"{HERE}.made:build_made",
+    tiny=f"{HERE}.tiny:MADES",
+    objective=f"{HERE}.objectives:objective_for",
+)
+PIXELCNN = Family(
+    name="pixelcnn",
+    settings=PixelCNNSettings,
+    build=f"{HERE}.pixelcnn:build_pixelcnn",
+    tiny=f"{HERE}.tiny:PIXELCNNS",
+)

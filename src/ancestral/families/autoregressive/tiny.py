@@ -1,0 +1,35 @@
+"""Autoregressive models small enough to sum over all their images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.autoregressive.pixelcnn import PixelCNN
+from ancestral.families.tiny import livelier
+from ancestral.models.base import Model
+
+
+def tiny_made(shape: tuple[int, ...] = (1, 3, 3), *output: object, **settings: object) -> Model:
+    """A MADE of smooth units."""
+    return livelier(MADE(shape, *output, **{"hidden": [8], "activation": "tanh", **settings}))  # type: ignore[arg-type]
+
+
+def tiny_pixelcnn(shape: tuple[int, ...] = (1, 3, 3), *output: object) -> Model:
+    """A PixelCNN of one block."""
+    return livelier(PixelCNN(shape, *output, channels=8, hidden=4, blocks=1, first_kernel=3, components=2))  # type: ignore[arg-type]
+
+
+MADES: dict[str, Callable[[], Model]] = {
+    "made": lambda: tiny_made(),
+    "made, deep": lambda: tiny_made(hidden=[8, 5, 11], direct=False),
+    "made, three orderings": lambda: tiny_made(hidden=[9, 7], orderings=3),
+    "made, categorical": lambda: tiny_made((1, 2, 2), "categorical", 3, orderings=2),
+    "made, logistic": lambda: tiny_made((1, 2, 2), "logistic", 4, components=2),
+    "fully visible belief net": lambda: tiny_made(hidden=[]),
+}
+PIXELCNNS: dict[str, Callable[[], Model]] = {
+    "pixelcnn": lambda: tiny_pixelcnn(),
+    "pixelcnn, categorical": lambda: tiny_pixelcnn((1, 2, 2), "categorical", 3),
+    "pixelcnn, logistic, colour": lambda: tiny_pixelcnn((3, 1, 2), "logistic", 3),
+}

@@ -1,0 +1,160 @@
+"""The record that defines a family: all that the rest of the package needs to know of it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ancestral.core.errors import InputError
+from ancestral.settings.data import DataSettings
+from ancestral.settings.training import TrainingSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ancestral.data.pixels import PixelBatches
+    from ancestral.models.base import Model
+    from ancestral.training.engine import Engine
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+class DataSpec(NamedTuple):
+    """What a model is built for.
+
+    Args:      event_shape: shape of one x, (C, H, W) for images. levels: number of values a stored pixel may have; 0 for
+               points. space: the pixel space, see `data.pixels.SPACES`. classes: number of classes of the training
+               data, None where they have no labels.
+    """
+
+    event_shape: tuple[int, ...]
+    levels: int
+    space: str
+    classes: int | None = None
+
+
+class StepContext(NamedTuple):
+    """What a family's own step is made from.
+
+    Args:      engine: device and precision. model: on that device. settings: the family's. training: optimiser,
+               schedule and so on. total_steps: updates of the whole run. train: the training data.
+    """
+
+    engine: Engine
+    model: Model
+    settings: Any
+    training: TrainingSettings
+    total_steps: int
+    train: PixelBatches
+
+
+class Subject(NamedTuple):
+    """What a family's own drawing shows.
+
+    Args:      model: trained, in evaluation mode. data: the run's data; see `runs.run_data.RunData`.
+               settings: the family's. training: how it was trained.
+    """
+
+    model: Any
+    data: Any
+    settings: Any
+    training: TrainingSettings
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that can be drawn of a trained model.
+
+    Args:      name: on the command line. caption: what it shows. draw: (subject, count, seed) -> figure; count is None
+               where the user gives none. needs: classes or protocols that the model must satisfy. on_request: it takes
+               long, so a run's page does not draw it unasked.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[Any, int | None, int], Figure]
+    needs: tuple[type, ...] = ()
+    on_request: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of models.
+
+    Fields that are code may be strings, `"package.module:name"`, which are imported at their first use; built-in records
+    use them, so that `--help` needs no torch.
+
+    Args:      name: on the command line and in `settings.json`: lower-case words joined by hyphens.
+               settings: a dataclass; its fields are the flags, the strings below them the help.
+               build: (settings, DataSpec) -> Model, untrained.
+               tiny: models small enough to sum over all their images, by name: the contract tests run on them.
+               initialise: (model, training data), once before training: a structure learned from data, say.
+               objective: (settings, model) -> Objective, or None for that of the model's kind.
+               step: (StepContext) -> Step, or None for a gradient step.
+               held_out: (model, images) -> {name: mean loss in nats}; the first of them selects the best weights.
+               drawings: the family's own. score_parts: (model, x) -> the terms of the score of each x.
+    Raises:    InputError: a field is wrong.
+    """
+
+    name: str
+    settings: type
+    build: Callable[[Any, DataSpec], Model] | str
+    tiny: Mapping[str, Callable[[], Model]] | str
+    initialise: Callable[[Any, PixelBatches], None] | str | None = None
+    objective: Callable[[Any, Any], Any] | str | None = None
+    step: Callable[[StepContext], Any] | str | None = None
+    held_out: Callable[[Any, PixelBatches], dict[str, float]] | str | None = None
+    drawings: Sequence[Drawing] | str = ()
+    score_parts: Callable[[Any, Any], Any] | str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise InputError(f"the family name {self.name!r} is not lower-case words joined by hyphens")
+        _check_settings(self.name, self.settings)
+        for field in fields(self)[2:]:
+            _check_code(self.name, field.name, getattr(self, field.name))
+
+    def code(self, field: str) -> Any:
+        """The value of a field, imported where it is given as a string.
+
+        Raises:    InputError: there is no such module or name.
+        """
+        value = getattr(self, field)
+        if not isinstance(value, str):
+            return value
+        module, _, attribute = value.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"the family {self.name} names {value!r} as its {field}: {error}") from error
+
+    @property
+    def summary(self) -> str:
+        """First line of the settings' docstring."""
+        return (self.settings.__doc__ or "").strip().splitlines()[0] if self.settings.__doc__ else ""
+
+
+def _check_settings(name: str, settings: Any) -> None:
+    """Raises:    InputError: not a dataclass, a field without a default, or a flag that is taken."""
+    if not (isinstance(settings, type) and is_dataclass(settings)):
+        raise InputError(f"the settings of the family {name} must be a dataclass, not {settings!r}")
+    taken = {field.name for part in (DataSettings, TrainingSettings) for field in fields(part)}
+    for field in fields(settings):
+        if field.default is MISSING and field.default_factory is MISSING:
+            raise InputError(f"the setting {field.name!r} of the family {name} has no default")
+        if field.name in taken:
+            raise InputError(f"the setting {field.name!r} of the family {name} is a flag of every training: rename it")
+
+
+def _check_code(name: str, field: str, value: Any) -> None:
+    if field == "tiny" and not isinstance(value, str):
+        good = isinstance(value, Mapping) and all(callable(make) for make in value.values())
+    elif field == "drawings" and not isinstance(value, str):
+        good = all(isinstance(drawing, Drawing) for drawing in value)
+    else:
+        good = (value is None and field != "build") or callable(value) or (isinstance(value, str) and ":" in value)
+    if not good:
+        raise InputError(f"the field {field!r} of the family {name} cannot be {value!r}")

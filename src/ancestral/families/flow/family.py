@@ -1,0 +1,13 @@
+"""The record of the normalizing flows, of points and of images."""
+
+from ancestral.families.family import Family
+from ancestral.families.flow.settings import FlowSettings
+
+HERE = "ancestral.families.flow"
+FAMILY = Family(
+    name="flow",
+    settings=FlowSettings,
+    build=f"{HERE}.points:build_flow",
+    tiny=f"{HERE}.tiny:TINY",
+    score_parts=f"{HERE}.score_parts:score_parts",
+)

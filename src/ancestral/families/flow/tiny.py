@@ -1,0 +1,28 @@
+"""Flows small enough to sum or integrate over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ancestral.families.family import DataSpec
+from ancestral.families.flow.points import build_flow
+from ancestral.families.flow.settings import FlowSettings
+from ancestral.families.tiny import shaken
+from ancestral.models.base import Model
+
+
+def tiny_flow(shape: tuple[int, ...], levels: int, space: str, shake: float = 0.3, **settings: object) -> Model:
+    """A flow far from the identity."""
+    tiny: dict[str, object] = {"depth": 2, "hidden": (8,), "couplings": 2, "width": 4, "bins": 3, "scales": 1}
+    flow = build_flow(FlowSettings(**{**tiny, "activation": "tanh", **settings}), DataSpec(shape, levels, space))  # type: ignore[arg-type]
+    return shaken(flow, shake)
+
+
+TINY: dict[str, Callable[[], Model]] = {
+    "flow, affine": lambda: tiny_flow((2,), 0, "points", layers="affine"),
+    "flow, spline": lambda: tiny_flow((3,), 0, "points", mixing="linear"),
+    "flow, autoregressive": lambda: tiny_flow((3,), 0, "points", layers="maf", mixing="permute", base_scale=0.5),
+    "flow of images": lambda: tiny_flow((1, 2, 2), 3, "levels", shake=0.15),
+    "flow of images, variational": lambda: tiny_flow((1, 2, 2), 2, "levels", dequantisation="variational", shake=0.15),
+    "flow of images, binary, affine": lambda: tiny_flow((1, 2, 2), 9, "threshold", layers="affine", shake=0.15),
+}

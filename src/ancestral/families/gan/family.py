@@ -1,0 +1,14 @@
+"""The record of the generative adversarial networks."""
+
+from ancestral.families.family import Family
+from ancestral.families.gan.settings import GANSettings
+
+HERE = "ancestral.families.gan"
+FAMILY = Family(
+    name="gan",
+    settings=GANSettings,
+    build=f"{HERE}.model:build_gan",
+    tiny=f"{HERE}.tiny:TINY",
+    step=f"{HERE}.step:step_for",
+    drawings=f"{HERE}.drawings:DRAWINGS",
+)

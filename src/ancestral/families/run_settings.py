@@ -1,0 +1,76 @@
+"""All that determines a run: the family's settings, the data and the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from ancestral.core.errors import InputError
+from ancestral.core.text import close_matches
+from ancestral.families.catalogue import find
+from ancestral.settings.checks import flag
+from ancestral.settings.data import POINT_SETS, DataSettings
+from ancestral.settings.family import FamilySettings
+from ancestral.settings.training import TrainingSettings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that determines a run, besides the versions of the software."""
+
+    family: str
+    model: Any  # of the class that the family's record names
+    data: DataSettings = field(default_factory=DataSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    def __post_init__(self) -> None:
+        if self.data.pixels is None and self.data.data not in POINT_SETS:
+            chosen = replace(self.data, pixels=default_of(self.model, "pixels"))
+            object.__setattr__(self, "data", chosen)
+        for name in ("learning_rate", "beta1"):
+            if getattr(self.training, name) is None:
+                chosen = replace(self.training, **{name: default_of(self.model, name)})
+                object.__setattr__(self, "training", chosen)
+
+
+def default_of(model: Any, name: str) -> Any:
+    """A default that depends on the family: its own class attribute `default_NAME`, or that of all families."""
+    return getattr(model, f"default_{name}", getattr(FamilySettings, f"default_{name}"))
+
+
+def setting_names(family: str) -> dict[str, type]:
+    """Every setting of a family's trainings, and the dataclass that it belongs to."""
+    parts = (find(family).settings, DataSettings, TrainingSettings)
+    return {field.name: part for part in parts for field in fields(part)}
+
+
+def settings_for(family: str, **values: Any) -> Settings:
+    """Settings of a family from flags by name, with defaults for the rest.
+
+    Raises:    InputError: unknown family or setting.
+    Example:
+        >>> settings_for("vae", latents=2, epochs=3).training.epochs
+        3
+    """
+    known = setting_names(family)
+    for name in values:
+        if name not in known:
+            raise InputError(f"unknown setting {name!r} for {family}: {close_matches(name, known)}")
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    parts = [
+        part(**{name: value for name, value in chosen.items() if known[name] is part})
+        for part in (find(family).settings, DataSettings, TrainingSettings)
+    ]
+    return Settings(family, *parts)
+
+
+def flags_of(settings: Settings) -> dict[str, list[str]]:
+    """Every setting that is not the default, as the words of its flag."""
+    flags = {}
+    for part in (settings.model, settings.data, settings.training):
+        for name, value in vars(part).items():
+            if value != getattr(type(part)(), name):
+                first = "--no-" + flag(name)[2:] if value is False else flag(name)
+                values = value if isinstance(value, tuple) else [] if isinstance(value, bool) else [value]
+                flags[name] = [first, *map(str, values)]
+    return flags

@@ -1,0 +1,55 @@
+"""Autoencoders small enough to sum over all their images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ancestral.distributions.priors import FlowPrior
+from ancestral.families.family import DataSpec
+from ancestral.families.flow.points import vector_bijection
+from ancestral.families.flow.settings import FlowSettings
+from ancestral.families.tiny import shaken
+from ancestral.families.vae.autoencoder import build_autoencoder
+from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
+from ancestral.families.vae.vae import VAE, build_vae
+from ancestral.models.base import Model
+
+
+def tiny_vae(space: str = "threshold", levels: int = 2, side: int = 3, **settings: object) -> VAE:
+    """A VAE with 2 latents whose weights are large enough that z matters."""
+    defaults: dict[str, object] = {"latents": 2, "hidden": (8,), "activation": "tanh", "components": 3}
+    model = build_vae(VAESettings(**{**defaults, **settings}), DataSpec((1, side, side), levels, space))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for parameter in model.likelihood.parameters():
+            parameter.mul_(3.0)
+        shaken(model.latent_prior, 0.7)  # components that differ in place, width and weight
+        # a posterior wider than the prior: importance weights stay moderate, so every law bites
+        list(model.encoder.parameters())[-1][2:] += 1.0
+    return model
+
+
+def flow_vae() -> VAE:
+    """The tiny VAE with a prior of two small couplings in place of its own."""
+    model, layers = tiny_vae(), FlowSettings(layers="affine", depth=2, hidden=(8,), activation="tanh", actnorm=False)
+    return VAE(model.encoder, model.likelihood, shaken(FlowPrior(2, vector_bijection(layers, 2)), 0.4))
+
+
+CONV = {"network": "cnn", "channels": (4, 4), "strides": (1, 2)}
+VAES: dict[str, Callable[[], Model]] = {
+    "vae": lambda: tiny_vae(),
+    "vae, mixture prior": lambda: tiny_vae(prior="mixture"),
+    "vae, VampPrior": lambda: tiny_vae(prior="vamp"),
+    "vae, convolutional": lambda: tiny_vae(**CONV),
+    "vae, categorical": lambda: tiny_vae("levels", 3, side=2),
+    "vae, categorical, convolutional": lambda: tiny_vae("levels", 3, side=2, **CONV),
+    "vae, discretised logistic": lambda: tiny_vae("levels", 4, side=2, likelihood="logistic"),
+    "vae, Gaussian": lambda: tiny_vae("unit", prior="mixture", learn_variance=True),
+    "vae, flow prior": lambda: flow_vae(),
+}
+AUTOENCODERS: dict[str, Callable[[], Model]] = {
+    "autoencoder": lambda: build_autoencoder(
+        AutoencoderSettings(latents=2, hidden=(8,)), DataSpec((1, 3, 3), 2, "threshold")
+    ),
+}

@@ -1,0 +1,72 @@
+"""What carries a step out: the device, the number format, the backward pass and clipping."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from ancestral.core.errors import InputError
+
+
+class Engine(Protocol):
+    """What a step asks of the device; Lightning's Fabric has it too."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights and batches lie."""
+        ...
+
+    def setup(self, module: nn.Module, optimizer: Optimizer, /) -> tuple[Any, Any]:
+        """The module on the device, and its optimiser, both possibly wrapped."""
+        ...
+
+    def backward(self, loss: Tensor, /) -> None:
+        """Add the gradients of a loss to those of the weights."""
+        ...
+
+    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float) -> Any:
+        """Scale the gradients of an optimiser's weights down to this norm; one that is not finite is an error."""
+        ...
+
+
+class PlainEngine:
+    """One process on the CPU at single precision. The arithmetic is that of Fabric, to the bit."""
+
+    device = torch.device("cpu")
+
+    def setup(self, module: nn.Module, optimizer: Optimizer, /) -> tuple[nn.Module, Optimizer]:
+        return module.to(self.device), optimizer
+
+    def backward(self, loss: Tensor, /) -> None:
+        loss.backward()
+
+    def clip_gradients(self, module: nn.Module, optimizer: Optimizer, *, max_norm: float) -> Tensor:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        return clip_grad_norm_(weights, max_norm, error_if_nonfinite=True)
+
+
+def build_engine(device: str, precision: str) -> Engine:
+    """The engine for a device and a number format; Fabric, which takes long to import, only where it is needed.
+
+    Args:      device: auto, cpu, cuda, mps or one of several, cuda:1 say. precision: 32-true, bf16-mixed, ...
+    Raises:    InputError: no such device here, or it does not know the number format.
+    """
+    if precision == "32-true" and (device == "cpu" or (device == "auto" and not _has_accelerator())):
+        return PlainEngine()
+    name, _, index = device.partition(":")
+    try:
+        from lightning_fabric import Fabric
+
+        devices: list[int] | int = [int(index)] if index else 1
+        return Fabric(accelerator=name, devices=devices, precision=precision)  # type: ignore[arg-type]
+    except Exception as error:  # Fabric raises its own kinds; each means that the request cannot be met
+        raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
+
+
+def _has_accelerator() -> bool:
+    return torch.accelerator.is_available() or find_spec("torch_xla") is not None

@@ -1,0 +1,85 @@
+"""What fresh processes do not import: heavy packages come in where they are used, and not before."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+NUMERIC = ("torch", "numpy", "scipy", "matplotlib", "sklearn", "lightning_fabric", "torchmetrics")
+BESIDE_TORCH = (
+    *("lightning_fabric", "torchmetrics", "torch._dynamo", "torch._inductor", "sympy"),
+    *("matplotlib", "scipy", "sklearn", "PIL", "optuna", "tensorboard", "pandas"),
+)
+LIST = "import json; print(json.dumps([name for name in {names!r} if name in sys.modules]))"
+
+
+def imported(program: str, names: tuple[str, ...], folder: Path) -> tuple[list[str], str, str]:
+    """Which of some modules a fresh process has imported at its end, and its stdout and stderr."""
+    words = [sys.executable, "-c", f"import sys\n{program}\n{LIST.format(names=names)}"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    *out, last = done.stdout.splitlines()
+    return json.loads(last), "\n".join(out), done.stderr
+
+
+WORDS: dict[str, tuple[int, str]] = {
+    "": (0, "usage: "),
+    "--help": (0, "usage: "),
+    "--version": (0, "ancestral "),
+    "train --help": (0, "usage: "),
+    "train vae --help": (0, "--learning-rate"),
+    "train nosuchfamily": (2, "unknown family 'nosuchfamily'"),
+    "train vae --no-such-flag": (2, "--no-such-flag"),
+    "train vae --epochs none": (2, "--epochs"),
+    "train vae --epochs 0": (2, "--epochs 0"),
+    "nosuchverb": (2, "unknown command 'nosuchverb'"),
+    "train vae --data no/such/path": (2, "data source 'no/such/path': unknown; choose one of digits, mnist, "),
+    "train vae --data no/such/file.npz": (2, "no/such/file.npz: no such file; check the path"),
+    "train vae --data moons --pixels unit": (2, "--data moons are points of the plane"),
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_answers_that_need_no_torch_do_not_import_it(words: str, tmp_path: Path) -> None:
+    code, answer = WORDS[words]
+    program = f"from ancestral.commands.main import main\nassert main({words.split()!r}) == {code}"
+    heavy, out, err = imported(program, NUMERIC, tmp_path)
+    assert heavy == []
+    assert answer in (err if code else out)
+    assert (out if code else err) == ""
+    assert err.count("\n") == (1 if code else 0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_package_alone_imports_nothing(tmp_path: Path) -> None:
+    assert imported("import ancestral", NUMERIC, tmp_path)[0] == []
+
+
+@pytest.mark.parametrize("name", ["fit", "load", "evaluate", "Model"])
+def test_the_public_functions_import_little_beside_torch(name: str, tmp_path: Path) -> None:
+    assert imported(f"import ancestral; ancestral.{name}", ("torch", *BESIDE_TORCH), tmp_path)[0] == ["torch"]
+
+
+TRAINING = """
+import ancestral
+run = ancestral.fit({family!r}, "run", data="digits", train_size=64, epochs=1, device="cpu", **{settings!r})
+"""
+SCORE = "assert ancestral.evaluate(run, samples=2).nats < 0"
+TRAININGS = {
+    "vae": ("vae", {"hidden": (8,), "clip_norm": 1.0}, True),
+    "made": ("made", {"hidden": (8,)}, True),
+    "flow": ("flow", {"width": 4, "couplings": 1}, True),
+    "gan": ("gan", {"hidden": (8,), "critic_hidden": (8,)}, False),
+}
+
+
+@pytest.mark.parametrize("case", TRAININGS)
+def test_a_training_up_to_its_score_imports_little_beside_torch(case: str, tmp_path: Path) -> None:
+    """Nothing is put off to the first update either: torch's compiler stays out, and whatever draws pictures."""
+    family, settings, scored = TRAININGS[case]
+    program = TRAINING.format(family=family, settings=settings) + (SCORE if scored else "")
+    assert imported(program, ("torch", *BESIDE_TORCH), tmp_path)[0] == ["torch"]
