@@ -53,7 +53,7 @@ QUIET = 0.1  # cores; beyond this share of other work the numbers mean little on
 LOOPS = ("handed-out", "stripped-0", "stripped-2", "ancestral", "ancestral-bf16", "bare")
 RIVAL = "handed-out"
 SETTINGS = shlex.split(
-    "--pixels threshold --split uva2020 --hidden 512 --latents 20 --activation relu "
+    "--pixels threshold --protocol uva2020 --hidden 512 --latents 20 --activation relu "
     "--optimizer adam --learning-rate 1e-3 --batch-size 128"
 )
 
@@ -103,7 +103,7 @@ def prepare_data(source: str, folder: Path) -> tuple[str, str]:
     description = "mnist, first 45,000 training images"
     if source == "mnist":
         try:
-            images = all_images(load_dataset("mnist", split="uva2020"))
+            images = all_images(load_dataset("mnist", protocol="uva2020"))
         except (InputError, OSError) as error:
             notes.print(f"no MNIST ({error}); generated pixels of the same size take its place", markup=False)
             source = "generated"
@@ -111,7 +111,7 @@ def prepare_data(source: str, folder: Path) -> tuple[str, str]:
         source, description = str(folder / "generated.npz"), "generated noise of MNIST's size"
         noise = np.random.default_rng(0).integers(0, 256, size=(70_000, 28, 28), dtype=np.uint8)
         np.savez(source, train=noise[:60_000], test=noise[60_000:])
-        images = all_images(load_dataset(source, split="uva2020"))
+        images = all_images(load_dataset(source, protocol="uva2020"))
     np.save(folder / "images.npy", images.numpy().reshape(-1, 28, 28))
     return source, description
 

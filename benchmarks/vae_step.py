@@ -23,7 +23,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from ancestral.families.objectives import objective_for
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import Adam
@@ -31,6 +30,7 @@ from torch.optim import Adam
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.families.family import DataSpec
+from ancestral.families.vae.objectives import objective_for
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import build_vae
 from ancestral.settings.training import TrainingSettings

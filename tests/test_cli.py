@@ -88,7 +88,7 @@ def test_every_command_and_family_is_in_the_overview(capsys: Captured) -> None:
     out, _ = printed(capsys)
     assert all(f"  {name} " in out for name in cli.COMMANDS)
     out, _ = printed(capsys, "train", "--help")
-    assert all(f"  {name} " in out for name in cli.FAMILIES)
+    assert all(f"  {name} " in out for name in cli.BUILT_IN)
 
 
 # ---- what is refused
@@ -143,7 +143,8 @@ WRONG_TRAININGS: dict[str, tuple[list[str], str]] = {
     "no training images": (["--train-size", "0"], "--train-size"),
     "too many validation images": (["--valid-size", "5000"], "validation"),
     "negative validation": (["--valid-size", "-1"], "--valid-size"),
-    "another set's protocol": (["--split", "csds600"], "csds600"),
+    "another set's protocol": (["--protocol", "csds600"], "csds600"),
+    "its former flag": (["--split", "csds600"], "csds600"),
     "padding inwards": (["--pad-to", "4"], "4"),
     "no latents": (["--latents", "0"], "--latents 0"),
     "negative latents": (["--latents", "-2"], "--latents -2"),
@@ -213,7 +214,7 @@ def test_a_wrong_request_is_refused(
         (["evaluate", "{}/vae", "--split", "holdout"], "holdout"),
         (["evaluate", "{}/vae", "nowhere"], "nowhere"),
         (["compare", "{}/vae", "{}/levels"], "different"),
-        (["compare", "{}/vae", "{}/autoencoder"], "ancestral quality {}/autoencoder"),
+        (["compare", "{}/vae", "{}/autoencoder"], "use `ancestral quality "),
         (["draw", "manifold", "{}/wide", "--out", "{}/a.png"], "2 latents"),
         (["draw", "manifold", "{}/mixture", "--out", "{}/a.png"], "2 latents"),
         (["draw", "components", "{}/vae", "--out", "{}/a.png"], "mixture"),

@@ -20,7 +20,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.masks import HIDDEN, seen_pixels
 from ancestral.evaluation.contract import all_images, log_probs_of_all
-from ancestral.families.abilities import FAMILIES
+from ancestral.families.abilities import classes
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.flow.points import NormalizingFlow
 from ancestral.families.gan.model import GAN
@@ -31,8 +31,8 @@ from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import Completes, Model, ScoresMissing
 from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.models.particles import Particles
+from ancestral.reports.pictures.catalogue import DRAWINGS
 from ancestral.reports.pictures.completion import completions_of
-from ancestral.reports.run_page import CAPTIONS
 from ancestral.runs import complete as completing
 from ancestral.runs.complete import complete_run
 from ancestral.runs.run import Run
@@ -375,7 +375,7 @@ def test_bad_masks_are_refused_in_one_line() -> None:
 
 
 def test_every_family_that_completes_says_how() -> None:
-    for family in FAMILIES:
+    for family in classes():
         if hasattr(family, "complete"):
             assert family.completion.split(":")[0] in (  # type: ignore[attr-defined]
                 "exact",
@@ -472,7 +472,7 @@ def test_the_score_of_hidden_pixels_is_the_mean_over_images_of_the_ratio(trained
 def test_completions_stand_on_the_page_of_a_run(trained: Path) -> None:
     assert (trained / "mixture" / "figures" / "completions.png").exists()
     assert not (trained / "moons" / "figures" / "completions.png").exists()
-    assert set(CAPTIONS) >= {"completions"}
+    assert "completions" in {drawing.name for drawing in DRAWINGS}
 
 
 def test_what_cannot_be_completed_is_refused_in_one_line(trained: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -210,18 +210,18 @@ def test_sizes_that_do_not_fit_are_refused(sizes):
 
 
 def test_protocols_are_for_60_000_and_10_000_only():
-    refused(lambda: load_dataset("digits", split="uva2020"), "uva2020", "60,000", "digits")
-    refused(lambda: load_dataset("digits", split="uva2021"), "uva2021", *PROTOCOLS)
+    refused(lambda: load_dataset("digits", protocol="uva2020"), "uva2020", "60,000", "digits")
+    refused(lambda: load_dataset("digits", protocol="uva2021"), "uva2021", *PROTOCOLS)
     for choice in ({"train_size": 10}, {"valid_size": 0}, {"split_seed": 0}):
-        refused(lambda choice=choice: load_dataset("mnist", split="uva2018", **choice), "leave out")
+        refused(lambda choice=choice: load_dataset("mnist", protocol="uva2018", **choice), "leave out")
 
 
-@pytest.mark.parametrize("split", PROTOCOLS)
-def test_protocols_divide_as_the_courseworks_do(tmp_path, split):
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_protocols_divide_as_the_courseworks_do(tmp_path, protocol):
     path = str(save_npz(tmp_path / "a.npz", train=numbered(60_000, 1, 2), test=numbered(10_000, 1, 2)))
-    data = load_dataset(path, split=split)
+    data = load_dataset(path, protocol=protocol)
     train, valid = {"uva2018": (60_000, 0), "uva2020": (45_000, 5_000), "tue2024": (50_000, 10_000)}.get(
-        split, (60_000, 0)
+        protocol, (60_000, 0)
     )
     assert numbers(data.train) == list(range(train))
     assert numbers(data.valid) == list(range(train, train + valid))
@@ -258,7 +258,7 @@ def test_mnist_is_read_whole(mnist):
 @needs_mnist
 def test_mnist_protocols_and_padding(mnist, monkeypatch):
     monkeypatch.setenv("ANCESTRAL_DATA", str(REAL))
-    data = load_dataset("mnist", split="uva2020", pad_to=32)
+    data = load_dataset("mnist", protocol="uva2020", pad_to=32)
     assert data.event_shape == (1, 32, 32) and (len(data.train), len(data.valid)) == (45_000, 5_000)
     assert torch.equal(data.train.images[:, :, 2:30, 2:30], mnist.train.images[:45_000])
     assert torch.equal(data.valid.images[:, :, 2:30, 2:30], mnist.train.images[45_000:])

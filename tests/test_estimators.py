@@ -14,7 +14,6 @@ from functools import partial
 import pytest
 import torch
 import zoo
-from ancestral.families.objectives import objective_for
 from torch import Tensor
 
 from ancestral.core.maths import log_mean_exp
@@ -23,7 +22,7 @@ from ancestral.evaluation.contract import all_images
 from ancestral.families.belief_net import objectives as estimators
 from ancestral.families.belief_net.exact import all_states
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine
-from ancestral.families.belief_net.objectives import ScoreFunction, vimco, wake_sleep
+from ancestral.families.belief_net.objectives import ScoreFunction, objective_for, vimco, wake_sleep
 from ancestral.families.belief_net.settings import BeliefNetSettings
 from ancestral.models.base import ImportanceSample
 from ancestral.settings.training import TrainingSettings
@@ -61,7 +60,7 @@ def drawn_gradients(objective: Objective, model: HelmholtzMachine) -> Gradients:
     """One gradient of the mean loss per batch of copies of X, shape (BATCHES, ...)."""
     torch.manual_seed(6)
     x = X.repeat(COPIES, 1, 1, 1)
-    draws = [gradients_of(objective(model, x)["loss"].mean(), model) for _ in range(BATCHES)]
+    draws = [gradients_of(objective(model, Batch(x))["loss"].mean(), model) for _ in range(BATCHES)]
     return {name: torch.stack([draw[name] for draw in draws]) for name in draws[0]}
 
 
@@ -107,9 +106,9 @@ def test_vimco_has_the_gradient_of_the_bound_of_k_draws(latents: tuple[int, ...]
     assert worst_z(drawn_gradients(partial(vimco, k=k), model), enumerated_bound(model, k)) < 5
 
 
-def plain(model: HelmholtzMachine, x: Tensor, k: int) -> dict[str, Tensor]:
+def plain(model: HelmholtzMachine, batch: Batch, k: int) -> dict[str, Tensor]:
     """The score function's estimator of the same bound, with nothing against its noise."""
-    _, log_joint, log_q = estimators.importance_sample_fixed(model, x, k)
+    _, log_joint, log_q = estimators.importance_sample_fixed(model, batch.x, k)
     bound = log_mean_exp(log_joint - log_q, 0)
     return {"loss": estimators.with_gradient_of(-bound - (bound.detach() * log_q).sum(0), -bound)}
 
@@ -145,11 +144,11 @@ def test_score_function_measures_first_and_remembers_earlier_batches_only() -> N
     model = machine(2)
     objective = ScoreFunction(model)
     torch.manual_seed(9)
-    first = objective(model, X)
+    first = objective(model, Batch(X))
     silent = gradients_of(first["loss"].mean(), model)
     assert not any(gradient.any() for name, gradient in silent.items() if name.startswith("recognition"))
     assert objective.mean.item() == pytest.approx(-first["loss"].mean().item())
-    second = objective(model, X)
+    second = objective(model, Batch(X))
     assert objective.mean.item() == pytest.approx(-(0.8 * first["loss"] + 0.2 * second["loss"]).mean().item())
     assert torch.equal(second["loss"], second["negative_elbo"])
 
@@ -162,7 +161,7 @@ def test_baseline_learns_and_takes_noise_away() -> None:
     x = X.repeat(50, 1, 1, 1)
     for _ in range(150):
         optimizer.zero_grad()
-        objective(model, x)["loss"].mean().backward()
+        objective(model, Batch(x))["loss"].mean().backward()
         optimizer.step()
     objective.eval()
     untaught = ScoreFunction(model).eval()
@@ -187,7 +186,7 @@ def test_the_loss_is_the_bound_of_k_draws_and_named_nothing_else(estimate: Objec
     torch.manual_seed(11)
     expected = -log_mean_exp(model.log_weights(X, 4), 1)
     torch.manual_seed(11)
-    terms = estimate(model, X, k=4)  # type: ignore[call-arg]
+    terms = estimate(model, Batch(X), k=4)  # type: ignore[call-arg]
     assert set(terms) == {"loss"}
     assert torch.allclose(terms["loss"], expected)
 
@@ -266,10 +265,10 @@ def test_forgotten_log_k_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
             parameter.zero_()
     expected = torch.full((len(X),), 4 * math.log(2)).double()
     for estimate in (vimco, wake_sleep):
-        assert torch.allclose(estimate(model, X, 3)["loss"], expected)
+        assert torch.allclose(estimate(model, Batch(X), 3)["loss"], expected)
     monkeypatch.setattr(estimators, "log_mean_exp", torch.logsumexp)
     for estimate in (vimco, wake_sleep):
-        assert torch.allclose(estimate(model, X, 3)["loss"], expected - math.log(3))
+        assert torch.allclose(estimate(model, Batch(X), 3)["loss"], expected - math.log(3))
 
 
 def trained(model: HelmholtzMachine, step: GradientStep, first: int, last: int) -> list[Tensor]:

@@ -18,8 +18,8 @@ import torch
 
 from ancestral.commands import main as cli
 from ancestral.core import serialization as registry
-from ancestral.families.build import BUILDERS
-from ancestral.families.catalogue import FAMILIES
+from ancestral.families import catalogue
+from ancestral.families.catalogue import BUILT_IN
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), *(DOCS / "handbook").glob("*.md")])
@@ -50,7 +50,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A folder for runs; registries and random numbers are afterwards what they were before."""
     monkeypatch.chdir(folder)
-    kept = [(table, dict(table)) for table in (FAMILIES, BUILDERS, registry._CLASSES)]
+    kept = [
+        (table, dict(table)) for table in (catalogue._LOADED, catalogue._SOURCES, registry._CLASSES, registry._OWNERS)
+    ]
     with torch.random.fork_rng(devices=[]):
         yield
     for table, before in kept:
@@ -180,5 +182,5 @@ def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     for file in [*pages, *out.rglob("*.css")]:
         assert not FROM_ELSEWHERE.search(file.read_text()), file
     help_texts = (out / "commands.html").read_text()
-    for command in [*cli.COMMANDS, *(f"train {family}" for family in FAMILIES)]:
+    for command in [*cli.COMMANDS, *(f"train {family}" for family in BUILT_IN)]:
         assert f"ancestral {command}" in help_texts

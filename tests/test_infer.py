@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ancestral import fit
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
-from ancestral.families.abilities import FAMILIES
+from ancestral.families.abilities import classes
 from ancestral.families.gan.model import GAN
 from ancestral.families.vae.vae import VAE
 from ancestral.figures.codes import code_scatter
@@ -111,7 +111,7 @@ def test_codes_are_the_same_every_time_and_leave_the_generator_alone() -> None:
 
 
 def test_every_family_that_infers_says_what_it_finds() -> None:
-    for family in FAMILIES:
+    for family in classes():
         if hasattr(family, "encode"):
             assert family.inference.split(":")[0] in ("exact", "approximate", "a code")  # type: ignore[attr-defined]
     assert isinstance(model_of("gan"), Infers) and not isinstance(model_of("made"), Infers)

@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 import zoo
-from ancestral.families.objectives import objective_for
 
+from ancestral.data.pixels import Batch
 from ancestral.evaluation.contract import all_images
 from ancestral.families.family import DataSpec
+from ancestral.families.vae.objectives import objective_for
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
 from ancestral.training.objectives import dreg, elbo, iwae, nll
@@ -28,7 +29,7 @@ X = all_images(zoo.seeded(zoo.ZOO["vae"]))[::43]
 def test_negative_elbo_is_reconstruction_plus_divergence_summed_not_averaged() -> None:
     model = vae()
     torch.manual_seed(0)
-    terms = elbo(model, X)
+    terms = elbo(model, Batch(X))
     assert torch.equal(terms["loss"], terms["negative_elbo"])
     assert torch.allclose(terms["negative_elbo"], terms["reconstruction"] + terms["kl"])
     torch.manual_seed(0)
@@ -48,7 +49,7 @@ def test_beta_and_free_bits_change_the_loss_and_never_the_bound() -> None:
     terms = []
     for options in (plain, weighted, free):
         torch.manual_seed(0)
-        terms.append(elbo(model, X, **options))
+        terms.append(elbo(model, Batch(X), **options))
     assert torch.equal(terms[0]["negative_elbo"], terms[1]["negative_elbo"])
     assert torch.equal(terms[0]["negative_elbo"], terms[2]["negative_elbo"])
     assert torch.allclose(terms[1]["loss"], terms[0]["reconstruction"] + 3 * terms[0]["kl"])
@@ -60,22 +61,22 @@ def test_beta_and_free_bits_change_the_loss_and_never_the_bound() -> None:
 def test_free_bits_stop_the_pull_of_the_divergence(name: str) -> None:
     model = vae(name)
     torch.manual_seed(0)
-    terms = elbo(model, X, free_bits=1000.0)
+    terms = elbo(model, Batch(X), free_bits=1000.0)
     (terms["loss"] - terms["reconstruction"]).sum().backward()
     assert all(p.grad is None or not p.grad.abs().any() for p in model.encoder.parameters())
 
 
 def test_importance_weighted_loss_is_not_logged_as_the_bound() -> None:
-    assert set(iwae(vae(), X, k=3)) == {"loss"}
-    assert set(dreg(vae(), X, k=3)) == {"loss"}
+    assert set(iwae(vae(), Batch(X), k=3)) == {"loss"}
+    assert set(dreg(vae(), Batch(X), k=3)) == {"loss"}
 
 
 def test_importance_weighted_bound_of_one_draw_is_the_elbo_and_more_draws_are_tighter() -> None:
     model = vae()
     torch.manual_seed(0)
     with torch.no_grad():
-        values = {k: torch.stack([iwae(model, X, k)["loss"] for _ in range(2000)]).mean() for k in (1, 10)}
-        bound = torch.stack([elbo(model, X)["loss"] for _ in range(2000)]).mean()
+        values = {k: torch.stack([iwae(model, Batch(X), k)["loss"] for _ in range(2000)]).mean() for k in (1, 10)}
+        bound = torch.stack([elbo(model, Batch(X))["loss"] for _ in range(2000)]).mean()
     assert values[1] == pytest.approx(bound.item(), abs=0.05)
     assert values[10] < values[1] - 0.1
 
@@ -89,7 +90,7 @@ def test_equal_weights_give_log_p_for_every_k() -> None:
             parameter.zero_()  # decoder ignores z, encoder is the prior
     x = torch.ones(3, 1, 2, 2, dtype=torch.float64)
     for k in (1, 7, 50):
-        assert torch.allclose(iwae(model, x, k)["loss"], torch.full((3,), 4 * math.log(2)).double())
+        assert torch.allclose(iwae(model, Batch(x), k)["loss"], torch.full((3,), 4 * math.log(2)).double())
 
 
 def gradients(objective, model: VAE, k: int, draws: int) -> dict[str, torch.Tensor]:
@@ -97,7 +98,7 @@ def gradients(objective, model: VAE, k: int, draws: int) -> dict[str, torch.Tens
     found: dict[str, list[torch.Tensor]] = {name: [] for name, _ in model.named_parameters()}
     for _ in range(draws):
         model.zero_grad()
-        objective(model, X, k)["loss"].mean().backward()
+        objective(model, Batch(X), k)["loss"].mean().backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None
             found[name].append(parameter.grad.clone())
@@ -121,14 +122,14 @@ def test_doubly_reparameterised_gradient_has_the_same_mean_and_less_noise(name: 
 def test_dreg_reports_the_value_of_the_bound() -> None:
     model = vae()
     torch.manual_seed(0)
-    first = iwae(model, X, 4)["loss"]
+    first = iwae(model, Batch(X), 4)["loss"]
     torch.manual_seed(0)
-    assert torch.allclose(dreg(model, X, 4)["loss"], first)
+    assert torch.allclose(dreg(model, Batch(X), 4)["loss"], first)
 
 
 def test_nll_of_the_mixture_gradient_against_differences() -> None:
     model = zoo.seeded(zoo.ZOO["mixture"]).train()
-    loss = nll(model, X)["loss"].sum()  # type: ignore[arg-type]
+    loss = nll(model, Batch(X))["loss"].sum()  # type: ignore[arg-type]
     loss.backward()
     step = 1e-6
     with torch.no_grad():
@@ -136,7 +137,7 @@ def test_nll_of_the_mixture_gradient_against_differences() -> None:
         values = []
         for sign in (1, -1):
             model.w[1, 4] = before + sign * step  # type: ignore[union-attr, index]
-            values.append(nll(model, X)["loss"].sum().item())  # type: ignore[arg-type]
+            values.append(nll(model, Batch(X))["loss"].sum().item())  # type: ignore[arg-type]
     assert model.w.grad[1, 4].item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-6)  # type: ignore[union-attr, index]
 
 

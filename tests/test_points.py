@@ -15,6 +15,7 @@ from ancestral.core.errors import InputError, Interrupted, NotComputable
 from ancestral.core.serialization import registered
 from ancestral.data.toy import DENSITIES
 from ancestral.evaluation.contract import check_model
+from ancestral.families.catalogue import BUILT_IN
 from ancestral.families.run_settings import settings_for
 from ancestral.models.base import ExactModel
 from ancestral.reports.pictures import density as drawings
@@ -155,7 +156,16 @@ def test_families_of_images_refuse_points(capsys: Captured, tmp_path: Path, fami
     assert not out.exists()
 
 
-@pytest.mark.parametrize("words", [["--pixels", "unit"], ["--split", "uva2020"], ["--pad-to", "4"]])
+def test_what_has_no_likelihood_is_not_compared_but_drawn(capsys: Captured, tmp_path: Path) -> None:
+    """An evaluation would not help, and neither would `quality`, which is of images."""
+    words = ["--epochs", 1, "--train-size", 100, "--valid-size", 50, "--hidden", 8, "--tolerate"]
+    assert run("train", "gan", "--data", "two-gaussians", *words, "--out", tmp_path / "gan") == 0
+    err = refused(capsys, "compare", tmp_path / "gan")
+    assert "a GAN has no likelihood" in err and f"ancestral sample {tmp_path / 'gan'} --out samples.png" in err
+    assert "evaluate" not in err
+
+
+@pytest.mark.parametrize("words", [["--pixels", "unit"], ["--protocol", "uva2020"], ["--pad-to", "4"]])
 def test_points_have_no_pixels(capsys: Captured, tmp_path: Path, words: list[str]) -> None:
     said = refused(capsys, "train", "flow", "--data", "rings", *words, "--out", tmp_path / "run")
     assert "points of the plane" in said and not (tmp_path / "run").exists()

@@ -385,10 +385,10 @@ def test_an_interrupted_command_saves_and_resumes(trainings: Trainings, tmp_path
     """Ctrl-C: exit code 130, one line, the state saved; --resume ends as if nothing had been."""
     out, reference = tmp_path / "run", trainings.folder / "reference-command"
     command = [sys.executable, "-c", "from ancestral.commands.main import entry; entry()", *COMMAND, "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
-    if not reference.exists():  # while that process imports torch
+    if not reference.exists():  # before the process starts, which would else be past its training when it is stopped
         trainings.start(argv=[*COMMAND, "--out", str(reference)])
         assert trainings.wait() == 0
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     until(logged(out, 30))
     process.send_signal(number)
     printed, complaint = process.communicate(timeout=60)

@@ -27,11 +27,11 @@ from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.core.files import write_atomically, write_json
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.evaluation.score import Score
-from ancestral.families.build import build_model
+from ancestral.families.build import build_model, load_model
 from ancestral.families.family import DataSpec
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.families.run_settings import settings_for
-from ancestral.models.base import Model, load_model
+from ancestral.models.base import Model
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit
@@ -516,11 +516,11 @@ def test_the_optimiser_never_steps_on_a_loss_that_is_not_finite(
 ) -> None:
     losses: list[Tensor] = []
     steps: list[int] = []
-    real_nll = fit_module.objective_for
+    real_nll = fit_module.objective_of_kind
 
-    def spying(settings: object, model: Model) -> Callable[..., Terms]:
-        def objective(model: Model, x: Tensor) -> Terms:
-            terms = real_nll(settings, model)(model, x)
+    def spying(model: Model) -> Callable[..., Terms]:
+        def objective(model: Model, batch: Batch) -> Terms:
+            terms = real_nll(model)(model, batch)
             losses.append(terms["loss"].detach().mean() * (float("nan") if len(losses) == 5 else 1))
             return {"loss": terms["loss"] * (float("nan") if len(losses) == 6 else 1)}
 
@@ -528,7 +528,7 @@ def test_the_optimiser_never_steps_on_a_loss_that_is_not_finite(
 
     real_step = torch.optim.Adam.step
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: (steps.append(1), real_step(self, *a, **k))[1])
-    monkeypatch.setattr(fit_module, "objective_for", spying)
+    monkeypatch.setattr(fit_module, "objective_of_kind", spying)
     with pytest.raises(TrainingDiverged, match="step 6"):
         fit("mixture", tmp_path / "run", **{**SMALL, "epochs": 3})
     assert len(losses) == 6 and not torch.isfinite(losses[-1])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ancestral.commands import main as cli
-from ancestral.reports.run_page import caption_of
+from ancestral.reports.pictures.catalogue import caption_of
 from ancestral.reports.score_tables import score_table
 from ancestral.runs.run import Run
 from ancestral.studies.page import find_study, met_in_words
@@ -222,7 +222,7 @@ def test_what_was_computed_is_remembered_until_its_conditions_change(
         return len(computed)
 
     for budget, conditions in (("quick", {}), ("quick", {}), ("default", {}), ("default", {"n": (1, 2)})):
-        workshop = Workshop(study, tmp_path, Options(budget), quiet)  # type: ignore[arg-type]
+        workshop = Workshop(study.quick, tmp_path, Options(budget), quiet)  # type: ignore[arg-type]
         workshop.remember("it", compute, **conditions)
     assert len(computed) == 3
     monkeypatch.setattr("ancestral.studies.workshop.version_of", lambda package: "another")

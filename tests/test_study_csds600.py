@@ -35,7 +35,7 @@ def test_the_plan_is_the_courseworks() -> None:
     default, full = (vae.settings_under(budget, STUDY.quick) for budget in ("default", "full"))
     assert (default.training.epochs, full.training.epochs) == (3, 10)
     assert (default.training.batch_size, default.training.rate, default.training.optimizer) == (128, 1e-3, "adam")
-    assert (default.data.pixels, default.data.pad_to, default.data.split) == ("unit", 32, "csds600")
+    assert (default.data.pixels, default.data.pad_to, default.data.protocol) == ("unit", 32, "csds600")
     assert (default.training.log_every, default.training.watch) == (1, ("test",))
 
 

@@ -42,7 +42,7 @@ def test_the_plan_is_the_courseworks() -> None:
     assert (main.model.prior, main.model.components, main.model.hidden) == ("mixture", 16, (512, 512))  # type: ignore[attr-defined]
     assert (main.training.optimizer, main.training.rate, main.training.batch_size) == ("adamax", 1e-3, 32)
     assert (main.training.epochs, main.training.patience) == (1000, 20)
-    assert (main.data.split, runs["vae-dynamic"].data.pixels) == ("tue2024", "binary")
+    assert (main.data.protocol, runs["vae-dynamic"].data.pixels) == ("tue2024", "binary")
     normal, mixture = runs["vae-normal"], runs["rate-0.001"]
     assert normal.training.epochs == mixture.training.epochs  # equal epochs; they differ in the prior alone
     assert (normal.model.prior, mixture.model.prior) == ("normal", "mixture")  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ def test_a_rate_that_diverges_is_shown_as_such(rates: tuple[float, ...], tmp_pat
     """Small digits stand for MNIST: what is tried is what is said of a training that breaks off."""
     small = {"data": "digits", "pixels": "threshold", "latents": 2, "hidden": (8,), "epochs": 2, "log_every": 1}
     planned = [PlannedRun(rate_name(r), f"{r}", "vae", {**small, "learning_rate": r}, scored=False) for r in rates]
-    bench = Workshop(STUDY, tmp_path, Options(), Progress(silent, silent, lambda line: None))
+    bench = Workshop(STUDY.quick, tmp_path, Options(), Progress(silent, silent, lambda line: None))
     bench.carry_out(planned)
     told = learning_rates(bench)
     assert "Rate 1e+30. The training diverged" in told.text and "a cross marks" in told.figures[0].caption

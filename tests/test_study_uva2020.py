@@ -15,8 +15,8 @@ from ancestral.evaluation.quality import Measured
 from ancestral.evaluation.score import Score
 from ancestral.health.examine import Examination, Verdict
 from ancestral.health.gan_rules import _shade
-from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.pictures.latents import percentile_grid
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.fit import fit
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.code_spread import Spread
@@ -100,7 +100,7 @@ def test_runs_have_scores_of_their_kind_and_are_reused(out: Path, capsys: pytest
 def test_the_plan_is_the_coursework_s() -> None:
     plan = {one.name: one.settings_under("full", STUDY.quick) for one in PLAN}
     vae, gan, flow = plan["vae"], plan["gan"], plan["flow-points"]
-    assert (vae.training.epochs, vae.training.batch_size, vae.training.rate, vae.data.split) == (
+    assert (vae.training.epochs, vae.training.batch_size, vae.training.rate, vae.data.protocol) == (
         80,
         128,
         1e-3,
@@ -167,7 +167,7 @@ def test_the_mean_of_an_epoch_counts_readings_by_their_images(runs: list[Run]) -
     per_epoch = -(-images // batch)
     steps = sorted({1, *range(3, 2 * per_epoch + 1, 3), per_epoch, 2 * per_epoch})
     assert [line.step for line in lines] == steps and per_epoch % 3 and images % batch  # odd ends are in it
-    found = TrainingCurves(run).epoch_means("loss")
+    found = training_curves(run).epoch_means("loss")
     for epoch, mean in zip((1, 2), found.values, strict=True):
         sizes = [batch] * (per_epoch - 1) + [images - batch * (per_epoch - 1)]
         total, before = 0.0, 0

@@ -12,7 +12,7 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
 from ancestral.commands import main as cli
-from ancestral.families.catalogue import FAMILIES
+from ancestral.families.catalogue import BUILT_IN
 
 COLUMNS = "92"  # as many as fit on a page
 
@@ -35,7 +35,7 @@ def commands() -> Iterator[tuple[str, ...]]:
     for name in cli.COMMANDS:
         yield (name,)
         if name == "train":
-            yield from ((name, family) for family in FAMILIES)
+            yield from ((name, family) for family in BUILT_IN)
 
 
 class Commands(SphinxDirective):

@@ -4,7 +4,7 @@ import json
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -12,8 +12,11 @@ from rich.console import Console
 from ancestral.core.errors import InputError
 from ancestral.settings.data import POINT_SETS
 
-Runs = tyro.conf.Positional[tuple[Path, ...]]
-RunPath = tyro.conf.Positional[Path]
+RunPath = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+Runs = Annotated[
+    tyro.conf.Positional[tuple[Path, ...]],
+    tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)"),  # each command refuses none by name
+]
 screen = Console(stderr=True)
 WIDE = 240  # characters of a line in a file
 

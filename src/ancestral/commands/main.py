@@ -6,7 +6,6 @@ Exit codes: 0 done, 2 wrong request or input, 3 training diverged or unhealthy, 
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib.metadata
 import inspect
 import io
@@ -20,10 +19,13 @@ from typing import Any
 import tyro
 
 from ancestral import commands
+from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.core.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, find, installed, load_file, names
 from ancestral.families.run_settings import setting_names
+from ancestral.settings.checks import flag
+from ancestral.settings.data import present_name
 from ancestral.sweeps.sweep_axes import split_axes
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -151,16 +153,14 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
     Raises:    InputError: what tyro refuses, in one line. SystemExit: help was asked for, and printed.
     """
 
-    @functools.wraps(target)
-    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
-        return functools.partial(target, *args, **kwargs)
-
-    refusal = io.StringIO()
+    refusal, help_text = io.StringIO(), _Captured()
     try:
-        with contextlib.redirect_stderr(refusal):
-            return tyro.cli(bind, args=words, prog=program, config=FLAT)
+        with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(help_text):
+            return tyro.cli(shown_well(target), args=words, prog=program, config=FLAT, registry=registry())
     except SystemExit as stop:
         if not stop.code:
+            _, _, below = help_text.getvalue().partition("\n\n")
+            print(f"{usage(program, target)}\n\n{below}", end="")
             raise
         text = re.sub(r"╭.*╮|[╰╯│─]+|-{4,}", " ", refusal.getvalue())  # the frame and its title
         text = " ".join(text.split()).split("For full helptext")[0].strip()
@@ -168,8 +168,24 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
         raise InputError(f"{text} (see {program} --help)") from None
 
 
+class _Captured(io.StringIO):
+    """Keeps what is printed, but looks like the place where it goes in the end: tyro asks for colours and frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = sys.stdout
+
+    def isatty(self) -> bool:
+        return self.place.isatty()
+
+    @property
+    def encoding(self) -> str | None:  # type: ignore[override]
+        return getattr(self.place, "encoding", None)
+
+
 def expand_recipes(words: list[str], family: str) -> list[str]:
-    """Replace `--recipe FILE.yaml` by the flags it holds, in front, so that flags of the command line win.
+    """Replace `--recipe FILE.yaml` by the flags it holds, in front, so that flags of the command line win; and flags
+    of former names by the present ones.
 
     Raises:    InputError: no such file, not a mapping, or an unknown setting.
     """
@@ -182,7 +198,15 @@ def expand_recipes(words: list[str], family: str) -> list[str]:
             raise InputError("--recipe needs the name of a YAML file")
         expanded += _recipe_flags(Path(rest[at + 1]), known)
         del rest[at : at + 2]
-    return expanded + rest
+    return expanded + [_present_flag(word, known) for word in rest]
+
+
+def _present_flag(word: str, known: set[str]) -> str:
+    """`--protocol` for its former name `--split`, with or without a value attached; any other word as it is."""
+    name, equals, value = word.partition("=")
+    setting = name.removeprefix("--").replace("-", "_")
+    present = present_name(setting, known)
+    return word if present == setting or not name.startswith("--") else flag(present) + equals + value
 
 
 def _recipe_flags(path: Path, known: set[str]) -> list[str]:
@@ -196,14 +220,13 @@ def _recipe_flags(path: Path, known: set[str]) -> list[str]:
         raise InputError(f"the recipe {path} must be a mapping of settings to values")
     flags: list[str] = []
     for name, value in recipe.items():
-        setting = str(name).replace("-", "_")
+        setting = present_name(str(name).replace("-", "_"), known)
         if setting not in known:
             raise InputError(f"the recipe {path} has an unknown setting {name!r}")
-        flag = "--" + setting.replace("_", "-")
         if value is True:
-            flags.append(flag)
+            flags.append(flag(setting))
         elif value is not False and value is not None:
-            flags += [flag, *map(str, value if isinstance(value, list) else [value])]
+            flags += [flag(setting), *map(str, value if isinstance(value, list) else [value])]
     return flags
 
 

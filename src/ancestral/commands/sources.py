@@ -1,5 +1,7 @@
 """The command that lists, fetches and verifies data."""
 
+from typing import Annotated
+
 import tyro
 
 from ancestral.commands.console import console, print_json
@@ -7,7 +9,11 @@ from ancestral.core.errors import InputError
 from ancestral.settings.data import POINT_SETS
 
 
-def data(name: tyro.conf.Positional[str | None] = None, fetch: bool = False, json: bool = False) -> None:
+def data(
+    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME]")] = None,
+    fetch: bool = False,
+    json: bool = False,
+) -> None:
     """List the data sets and densities that have names here, or verify a data set.
 
     Args:

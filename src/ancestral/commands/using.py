@@ -50,7 +50,13 @@ def sample(
     say(f"{n} {opened.data.space.noun}: {out}")
 
 
-def draw(what: tyro.conf.Positional[str], run: RunPath, out: Path, count: int | None = None, seed: int = 0) -> None:
+def draw(
+    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PICTURE")],
+    run: RunPath,
+    out: Path,
+    count: int | None = None,
+    seed: int = 0,
+) -> None:
     """Draw a picture of a trained model.
 
     Args:

@@ -8,7 +8,7 @@ import sys
 import traceback
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from ancestral.core.errors import InputError
 
@@ -45,7 +45,7 @@ def load_module(path: Path | str, name: str) -> ModuleType:
     return module
 
 
-def _compiled(path: Path) -> object:
+def _compiled(path: Path) -> CodeType:
     """The code of a file, always from its text: a cached one may be of an earlier text.
 
     Raises:    InputError: no such file, or no Python.

@@ -95,7 +95,7 @@ class ImageDataset:
 def load_dataset(
     source: str,
     *,
-    split: str | None = None,
+    protocol: str | None = None,
     train_size: int | None = None,
     valid_size: int | None = None,
     split_seed: int | None = None,
@@ -110,7 +110,7 @@ def load_dataset(
 
     Args:
         source: a name of `dataset_names()`, a .npz or .npy file, or a folder of images.
-        split: a coursework's division of MNIST and its kin, a key of `PROTOCOLS`, instead of the next three.
+        protocol: a coursework's division of MNIST and its kin, a key of `PROTOCOLS`, instead of the next three.
         train_size: images for training; default as above, or what `valid_size` leaves.
         valid_size: images for validation; default as above, or what `train_size` leaves if that is less.
         split_seed: shuffles the training pool before it is divided.
@@ -123,12 +123,12 @@ def load_dataset(
         >>> data.event_shape, data.levels, len(data.train), len(data.valid), len(data.test)
         ((1, 8, 8), 17, 1250, 100, 447)
     """
-    _check_protocol(split, train_size, valid_size, split_seed)
+    _check_protocol(protocol, train_size, valid_size, split_seed)
     name, parts, levels = _read_source(source)
     sha256 = digest(parts)
     pool, test, default_valid = _pool_and_test(name, parts, split_seed)
-    if split is not None:
-        train_size, valid_size = _protocol_sizes(name, split, len(pool), len(test))
+    if protocol is not None:
+        train_size, valid_size = _protocol_sizes(name, protocol, len(pool), len(test))
     first, second = _sizes(name, len(pool), train_size, valid_size, default_valid)
     return ImageDataset(
         name=name,
@@ -140,23 +140,23 @@ def load_dataset(
     )
 
 
-def _check_protocol(split: str | None, *choices: int | None) -> None:
-    if split is None:
+def _check_protocol(protocol: str | None, *choices: int | None) -> None:
+    if protocol is None:
         return
-    if split not in PROTOCOLS:
-        raise refusal(f"split {split!r}", "unknown", f"choose one of {', '.join(PROTOCOLS)}")
+    if protocol not in PROTOCOLS:
+        raise refusal(f"protocol {protocol!r}", "unknown", f"choose one of {', '.join(PROTOCOLS)}")
     if any(choice is not None for choice in choices):
-        raise refusal(f"split {split!r}", "fixes the division", "leave out train_size, valid_size and split_seed")
+        raise refusal(f"protocol {protocol!r}", "fixes the division", "leave out train_size, valid_size and split_seed")
 
 
-def _protocol_sizes(name: str, split: str, pool: int, test: int) -> tuple[int, int]:
+def _protocol_sizes(name: str, protocol: str, pool: int, test: int) -> tuple[int, int]:
     if (pool, test) != (60_000, 10_000):
         raise refusal(
-            f"split {split!r}",
+            f"protocol {protocol!r}",
             f"divides 60,000 + 10,000 images, {name} has {pool:,} + {test:,}",
             "give train_size and valid_size",
         )
-    return PROTOCOLS[split]
+    return PROTOCOLS[protocol]
 
 
 def _read_source(source: str) -> tuple[str, dict[str, Part], int]:

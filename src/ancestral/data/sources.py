@@ -236,7 +236,8 @@ def _digits_table() -> tuple[np.ndarray, np.ndarray]:
         return table[:, :-1], table[:, -1]
     from sklearn.datasets import load_digits  # another version, which may keep the file elsewhere
 
-    return load_digits(return_X_y=True)
+    found_there = load_digits()
+    return found_there.data, found_there.target  # type: ignore[union-attr]
 
 
 def _read_folder(folder: Path) -> dict[str, Part]:

@@ -18,8 +18,7 @@ from ancestral.core.errors import NotComputable
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.score import Score
-from ancestral.families.vae.autoencoder import Autoencoder
-from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
+from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
 
 ROWS = 2000  # latent rows decoded at once: large enough for matrix products, small enough for the cache
 BLOCK = 100  # images at once where there is one draw (or none) per image
@@ -100,8 +99,9 @@ def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[
     return columns[:, 0], columns[:, 1], columns[:, 2:]
 
 
-def distortion(model: Autoencoder, images: PixelBatches, progress: Progress | None = None) -> Tensor:
+def distortion(model: Reconstructs, images: PixelBatches, progress: Progress | None = None) -> Tensor:
     """-log p(x | z = f(x)) of each image, shape (N,), float64 nats: how well a code keeps x. Not a likelihood."""
+    assert isinstance(model, Model)
     return per_image(model, images, 10 * BLOCK, model.reconstruction_loss, 0, progress)
 
 

@@ -26,8 +26,8 @@ def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
     except InputError:
         raise
     except Exception as error:  # a plug-in's builder may fail in any way
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"the family {family} cannot build a model from these settings: {reason}") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"these settings make no model of the family {family}: {reason}") from error
     if not isinstance(model, Model):
         raise InputError(f"the builder of the family {family} returns a {type(model).__name__}, not an ancestral.Model")
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import find
 from ancestral.settings.checks import flag
-from ancestral.settings.data import POINT_SETS, DataSettings
+from ancestral.settings.data import POINT_SETS, DataSettings, present_name
 from ancestral.settings.family import FamilySettings
 from ancestral.settings.training import TrainingSettings
 
@@ -53,6 +54,7 @@ def settings_for(family: str, **values: Any) -> Settings:
         3
     """
     known = setting_names(family)
+    values = renamed(values, known)
     for name in values:
         if name not in known:
             raise InputError(f"unknown setting {name!r} for {family}: {close_matches(name, known)}")
@@ -62,6 +64,18 @@ def settings_for(family: str, **values: Any) -> Settings:
         for part in (find(family).settings, DataSettings, TrainingSettings)
     ]
     return Settings(family, *parts)
+
+
+def renamed(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
+    """Settings under their present names.
+
+    Raises:    InputError: one is given by its former and its present name.
+    """
+    given = {present_name(name, known): value for name, value in values.items()}
+    if len(given) < len(values):
+        twice = next(name for name in values if present_name(name, known) != name)
+        raise InputError(f"{twice!r} is the former name of {present_name(twice, known)!r}: give one of them")
+    return given
 
 
 def flags_of(settings: Settings) -> dict[str, list[str]]:

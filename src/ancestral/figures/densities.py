@@ -70,7 +70,8 @@ def draw_planes(
         grid=(math.ceil(len(planes) / columns), columns),
         titles=[plane.title for plane in planes],
     )
-    outside = [_draw_plane(axes, *one, top) for axes, *one in zip(page.axes, planes, grids, strict=True)]
+    triples = zip(page.axes, planes, grids, strict=True)
+    outside = [_draw_plane(axes, plane, grid, top) for axes, plane, grid in triples]
     page.settle([text for text in (note, *outside, _beyond(planes, grids, top)) if text])
     if peaks:
         _draw_bar(page, top)

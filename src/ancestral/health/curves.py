@@ -20,6 +20,18 @@ WINDOW = 3
 """readings whose median stands for a moment of the training: the fewest among which one odd one is outvoted"""
 NORMAL = 1.4826
 """a normal distribution's standard deviation in units of its median absolute deviation"""
+MIN_STEPS = 300
+"""updates before a model may be said not to learn: VAEs of small images use no latent at all until about the 120th"""
+MIN_READINGS = 8
+"""readings of a curve before its shape is judged"""
+MIN_HELD = 5
+"""held-out readings before their rise is judged"""
+MIN_SWINGS = 12
+"""held-out readings before their swings are judged: while the curve still bends, its bends look like swings"""
+CERTAIN = 5.0
+"""noise levels: of 10,000 readings with normal noise, not one is so far off"""
+WORSE = 0.1
+"""a loss above its beginning by this share of the beginning's size is above it: that is known from one batch only"""
 CRITERIA = ("nll", "negative_elbo", "reconstruction")
 """held-out readings that say how good a model is, the first that is there"""
 

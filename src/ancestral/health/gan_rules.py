@@ -18,8 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ancestral.health.curves import WINDOW, Case, LogCurve, Rule, Verdict
-from ancestral.health.likelihood_rules import MIN_READINGS, MIN_STEPS, MIN_SWINGS
+from ancestral.health.curves import MIN_READINGS, MIN_STEPS, MIN_SWINGS, WINDOW, Case, LogCurve, Rule, Verdict
 
 ONE_IMAGE, ALIKE, SIMILAR = 0.05, 0.25, 0.5
 """collapse: diversity of a failure at any time, of a failure, of a warning; draws from the data have 1, one image
@@ -105,8 +104,15 @@ class LastSamples(NamedTuple):
 
     @classmethod
     def of(cls, case: Case, diversity: LogCurve) -> LastSamples:
-        others = (_last(case, name) for name in ("coverage", "dimension", "brightness", "modes"))
-        return cls(int(diversity.steps[-1]), float(diversity.values[-1]), *others, case.facts.classes)
+        return cls(
+            step=int(diversity.steps[-1]),
+            diversity=float(diversity.values[-1]),
+            coverage=_last(case, "coverage"),
+            dimension=_last(case, "dimension"),
+            brightness=_last(case, "brightness"),
+            modes=_last(case, "modes"),
+            classes=case.facts.classes,
+        )
 
     @property
     def covered(self) -> float:

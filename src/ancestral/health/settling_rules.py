@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ancestral.health.curves import WINDOW, Case, Rule, Verdict, words
-from ancestral.health.likelihood_rules import CERTAIN, MIN_SWINGS, divergence, holds_out, over_fitting, still_learning
+from ancestral.health.curves import CERTAIN, MIN_SWINGS, WINDOW, Case, Rule, Verdict, words
+from ancestral.health.likelihood_rules import divergence, holds_out, over_fitting, still_learning
 
 UNDONE = 0.5
 """share of what the second half gained, lost again. Some forty healthy runs, each broken off after every one of its

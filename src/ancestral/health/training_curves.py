@@ -1,15 +1,13 @@
-"""The course of a training as curves, read from its log, and of a critic that trains alone."""
+"""The course of a training as curves, read from its log."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Any
 
 from ancestral.core.errors import NotComputable
 from ancestral.figures.series import Curve
-from ancestral.runs.run import Run
-
-if TYPE_CHECKING:
-    pass
+from ancestral.training.log import LogLine
 
 IN_WORDS = {
     "loss": "loss",
@@ -21,16 +19,23 @@ IN_WORDS = {
 
 
 class TrainingCurves:
-    """The readings of a run's log as curves over epochs.
+    """The readings of a training's log as curves over epochs.
 
-    Raises:    NotComputable: nothing was trained.
+    Args:      log: its lines. images: how many training images there are. batch_size: of the training.
+               of: the training's name, for the error.
+    Raises:    NotComputable: the log is empty, so nothing was trained.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.log = run, run.log()
-        if not self.log:
-            raise NotComputable(f"{run.path} has no log yet: nothing was trained")
-        self.per_epoch = -(-run.record["data"]["counts"]["train"] // run.settings.training.batch_size)
+    def __init__(self, log: Sequence[LogLine] | Any, images: int = 0, batch_size: int = 1, of: object = "this") -> None:
+        if not isinstance(log, Sequence):  # remove once sweeps/ calls `training_curves(run)`: until then, a run
+            run, log = log, log.log()
+            if log:
+                images, batch_size = run.record["data"]["counts"]["train"], run.settings.training.batch_size
+            of = run.path
+        if not log:
+            raise NotComputable(f"{of} has no log yet: nothing was trained")
+        self.log, self.images, self.batch_size = log, images, batch_size
+        self.per_epoch = -(-images // batch_size)
         self.known = {(line.split, line.name) for line in self.log}
 
     def curve(self, split: str, name: str, label: str) -> Curve:
@@ -53,14 +58,13 @@ class TrainingCurves:
 
         A reading is the mean over the images since the one before, which may be a single minibatch.
         """
-        images, batch = self.run.record["data"]["counts"]["train"], self.run.settings.training.batch_size
         sums: dict[int, float] = {}
         counts: dict[int, int] = {}
         before = 0
         for line in self.log:
             if (line.split, line.name) == ("train", name):
                 epochs, steps = divmod(line.step, self.per_epoch)
-                seen = epochs * images + steps * batch
+                seen = epochs * self.images + steps * self.batch_size
                 sums[line.epoch] = sums.get(line.epoch, 0.0) + (seen - before) * line.value
                 counts[line.epoch] = counts.get(line.epoch, 0) + seen - before
                 before = seen

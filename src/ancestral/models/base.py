@@ -22,12 +22,22 @@ class Model(nn.Module):
 
     Attributes: event_shape: shape of one x. spaces: pixel spaces it is a distribution over.
                levels: values a pixel may take, 0..levels-1, or None for real pixels (then it is a density).
+               latent_kind: what a code holds: "real" numbers, "binary" units, or the number of a "component".
+               latent_layer: which of several layers of latents a code is of, in words that follow "each latent".
+               encodes_posterior_mean: `encode` returns the mean of the posterior over the latents.
+               encodes_by_search: `encode` is an optimisation for each image, so it takes few images at a time.
+               condition_width: entries of a code, after its latents, that hold a condition (a class, say).
     """
 
     kind: ClassVar[str]
     event_shape: tuple[int, ...]
     spaces: tuple[str, ...]
     levels: int | None
+    latent_kind: ClassVar[str] = "real"
+    latent_layer: ClassVar[str] = ""
+    encodes_posterior_mean: ClassVar[bool] = False
+    encodes_by_search: ClassVar[bool] = False
+    condition_width: int = 0
 
     @property
     def discrete(self) -> bool:
@@ -162,6 +172,87 @@ class Decodes(Protocol):
 
     def decode(self, z: Tensor) -> Tensor:
         """Expected image E[x | z]. z: (B, M); returns (B, *event_shape) in the model's pixel space."""
+        ...
+
+
+@runtime_checkable
+class EncodesWithSpread(Protocol):
+    """Can return the standard deviation of the posterior over the latents beside its mean."""
+
+    def encode_with_stddev(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the posterior of each latent, shapes (B, M)."""
+        ...
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    """Can return the loss of coding an image and decoding it again."""
+
+    def reconstruction_loss(self, x: Tensor) -> Tensor:
+        """-log p(x | z) for the code z of x, shape (B,), nats."""
+        ...
+
+
+class LatentScale(NamedTuple):
+    """Mean and standard deviation of each latent, shape (M,), and of which distribution they are, in words."""
+
+    mean: Tensor
+    stddev: Tensor
+    of: str
+
+
+@runtime_checkable
+class HasLatentScale(Protocol):
+    """Knows how far its latents spread, without data."""
+
+    def latent_scale(self) -> LatentScale:
+        """Mean and standard deviation of each latent under the prior, exact or from draws."""
+        ...
+
+
+@runtime_checkable
+class HasBase(Protocol):
+    """Is an invertible map of draws from a simple distribution."""
+
+    def base(self) -> Distribution:
+        """The distribution of the latents, event shape = shape of one z."""
+        ...
+
+
+@runtime_checkable
+class SamplesCodes(Protocol):
+    """Can draw codes: all that `decode` takes, the latents and, where there is one, the condition."""
+
+    def codes(self, n: int) -> Tensor:
+        """`n` draws, shape (n, M + condition_width)."""
+        ...
+
+
+class CodePairs(NamedTuple):
+    """Pairs of latents, `first` and `last` of shape (n, M), and the condition of each pair, `held` of shape (n, C)."""
+
+    first: Tensor
+    last: Tensor
+    held: Tensor
+
+
+@runtime_checkable
+class SamplesCodePairs(Protocol):
+    """Can draw pairs of latents with a path between them: both have the same condition, where there is one."""
+
+    def sample_code_pairs(self, n: int) -> CodePairs:
+        """`n` pairs. `decode` takes latents with `held` after them; C is 0 where there is no condition."""
+        ...
+
+
+@runtime_checkable
+class SamplesClasses(Protocol):
+    """Can draw images of classes that are asked for. `classes`: how many it knows; 0 for none, and then it raises."""
+
+    classes: int
+
+    def sample_classes(self, labels: Tensor) -> Tensor:
+        """One draw of each class named. labels: (n,), whole numbers; returns (n, *event_shape)."""
         ...
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,17 +17,10 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.data.toy import PointDataset
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image
 from ancestral.evaluation.score import Score
-from ancestral.families.belief_net.exact import SigmoidBeliefNet
-from ancestral.families.belief_net.helmholtz import HelmholtzMachine
 from ancestral.families.score_parts import score_parts
-from ancestral.families.vae.vae import VAE
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.base import ExactModel, LatentModel, Model
+from ancestral.models.base import ExactModel, Infers, LatentModel, Model
 from ancestral.runs.run import Run
-
-if TYPE_CHECKING:
-    pass
-
 
 ACTIVE_VARIANCE = 0.01  # of a posterior mean over images, from which on a latent counts as active
 SPLICED = 1000  # Frankenstein images at most
@@ -148,8 +141,8 @@ def spliced_images(run: Run, split: str, count: int, seed: int) -> PixelBatches 
 
 
 def _posterior_means(model: Model, x: Tensor) -> Tensor:
-    """Of the latents, where the model knows them, shape (B, M); else (B, 0)."""
-    if isinstance(model, (VAE, SigmoidBeliefNet, HelmholtzMachine)):
+    """Of the latents, where `encode` returns them, shape (B, M); else (B, 0)."""
+    if model.encodes_posterior_mean and isinstance(model, Infers):
         return model.encode(x)
     return x.new_zeros(len(x), 0)
 

@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +15,8 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.data.toy import PointDataset
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image
-from ancestral.families.gan.model import GAN
-from ancestral.families.vae.vae import VAE
-from ancestral.models.base import Infers
+from ancestral.models.base import EncodesWithSpread, Infers
 from ancestral.runs.run import Run
-
-if TYPE_CHECKING:
-    pass
 
 Progress = Callable[[int, int], None]
 
@@ -65,13 +59,10 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
         raise InputError(f"{run.path} has no {split} {run.data.space.noun}")
 
     def columns(x: Tensor) -> Tensor:
-        if isinstance(model, VAE):
-            q = model.posterior(x)
-            return torch.cat([q.mean, q.stddev], 1)
-        return model.encode(x)
+        return torch.cat(model.encode_with_stddev(x), 1) if isinstance(model, EncodesWithSpread) else model.encode(x)
 
-    block = BLOCK if isinstance(model, GAN) else 10 * BLOCK
+    block = BLOCK if model.encodes_by_search else 10 * BLOCK
     found = per_image(model, images, block, columns, 0, counted(progress, len(images))).to(model.dtype)
-    z, stddev = found.chunk(2, 1) if isinstance(model, VAE) else (found, None)
+    z, stddev = found.chunk(2, 1) if isinstance(model, EncodesWithSpread) else (found, None)
     labels = None if isinstance(run.data.dataset, PointDataset) else run.data.dataset.split(split).labels
     return Inference(z, None if labels is None else labels[: len(z)], stddev, model.inference)

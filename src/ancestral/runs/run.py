@@ -23,7 +23,7 @@ from ancestral.evaluation.score import Score
 from ancestral.families.build import load_model
 from ancestral.families.catalogue import find, names
 from ancestral.families.family import Family
-from ancestral.families.run_settings import Settings
+from ancestral.families.run_settings import Settings, renamed
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
 from ancestral.settings.data import DataSettings
@@ -203,7 +203,7 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
         return Settings(
             family,
             _dataclass_from(_family_of_run(family).settings, record["model"]),
-            _dataclass_from(DataSettings, record["data"]),
+            _dataclass_from(DataSettings, renamed(record["data"], DataSettings.__dataclass_fields__)),
             _dataclass_from(TrainingSettings, record["training"]),
         )
     except (AttributeError, KeyError, TypeError) as error:

@@ -30,7 +30,7 @@ class RunData:
             self.dataset = load_points(settings.data, **sizes)
             self.space = PixelSpace("points", self.dataset.levels)
         else:
-            self.dataset = load_dataset(settings.data, split=settings.split, pad_to=settings.pad_to, **sizes)
+            self.dataset = load_dataset(settings.data, protocol=settings.protocol, pad_to=settings.pad_to, **sizes)
             self.space = PixelSpace(settings.pixels or "threshold", self.dataset.levels)
 
     @property

@@ -19,6 +19,7 @@ from ancestral.studies.recipe import (
     AN_IDENTITY,
     COURSEWORK,
     OURS,
+    Budget,
     Chapter,
     ChapterContent,
     Options,
@@ -49,11 +50,11 @@ def carry_out_study(name: str, out: Path, options: Options, progress: Progress) 
     plan = study.plan(options)
     if repeated := {one.name for one in plan if [other.name for other in plan].count(one.name) > 1}:
         raise InputError(f"the study {name} plans several runs of one name: {', '.join(sorted(repeated))}")
-    workshop = Workshop(study, out, options, progress)
+    workshop = Workshop(study.quick, out, options, progress)
     workshop.carry_out(plan)
-    told = _chapters(workshop)
+    told = _chapters(study, workshop)
     page = out / "report.html"
-    write_report(_report(name, workshop, plan, told), page)
+    write_report(_report(name, study, workshop, plan, told), page)
     return page
 
 
@@ -74,8 +75,8 @@ def find_study(name: str) -> Study:
     return study
 
 
-def _chapters(workshop: Workshop) -> list[tuple[Chapter, ChapterContent]]:
-    chapters = workshop.study.chapters
+def _chapters(study: Study, workshop: Workshop) -> list[tuple[Chapter, ChapterContent]]:
+    chapters = study.chapters
     pace = Pace([chapter.minutes for chapter in chapters])
     told = []
     for number, chapter in enumerate(chapters, 1):
@@ -86,15 +87,20 @@ def _chapters(workshop: Workshop) -> list[tuple[Chapter, ChapterContent]]:
 
 
 def _report(
-    name: str, workshop: Workshop, plan: Sequence[PlannedRun], told: list[tuple[Chapter, ChapterContent]]
+    name: str,
+    study: Study,
+    workshop: Workshop,
+    plan: Sequence[PlannedRun],
+    told: list[tuple[Chapter, ChapterContent]],
 ) -> Report:
-    study, budget, runs = workshop.study, workshop.options.budget, workshop.runs
+    budget, runs = workshop.options.budget, workshop.runs
     seconds = sum(run.outcome.get("total_seconds", 0) for run in runs.values())
     command = f"ancestral study {name}" + ("" if budget == "default" else f" --{budget}")
+    takes = duration(60 * _minutes(study, budget, plan))
     return Report(
         title=study.title,
         subtitle=study.subtitle,
-        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget].format(duration(60 * _minutes(workshop, plan)))}",
+        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget].format(takes)}",
         facts=[*study.facts(workshop), ("training time, all runs", duration(seconds))],
         sections=[
             *_against_references([check for _, one in told for check in one.checks], budget == "quick"),
@@ -167,7 +173,7 @@ def _times(workshop: Workshop, plan: Sequence[PlannedRun]) -> Table:
     return Table(["run", "folder", "epochs", "trained in"], rows, "Every run of this study.", numeric={2, 3})
 
 
-def _minutes(workshop: Workshop, plan: Sequence[PlannedRun]) -> float:
+def _minutes(study: Study, budget: Budget, plan: Sequence[PlannedRun]) -> float:
     """About how long the study takes where nothing of it is there yet."""
-    trained = sum(one.minutes_under(workshop.options.budget, workshop.study.quick) for one in plan)
-    return trained + sum(chapter.minutes for chapter in workshop.study.chapters)
+    trained = sum(one.minutes_under(budget, study.quick) for one in plan)
+    return trained + sum(chapter.minutes for chapter in study.chapters)

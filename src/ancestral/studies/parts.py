@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ancestral.core.maths import bits_per_dimension
 from ancestral.figures.curves import learning_curves
 from ancestral.figures.series import Curve
-from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def loss_bits(run: Run, nats: float) -> float:
 
 def bits_curves(run: Run) -> list[Curve]:
     """Training and held-out loss of a run with a likelihood, in bits per dimension over epochs."""
-    course = TrainingCurves(run)
+    course = training_curves(run)
     name = "negative_elbo" if ("valid", "negative_elbo") in course.known else "nll"
     return [replace(one, values=[loss_bits(run, float(value)) for value in one.values]) for one in course.both(name)]
 

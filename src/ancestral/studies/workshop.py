@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,7 +22,7 @@ from ancestral.runs.fit import fit_or_reuse
 from ancestral.runs.quality import measure_run
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run, version_of
-from ancestral.studies.recipe import Options, PlannedRun, Study
+from ancestral.studies.plan import Options, PlannedRun
 from ancestral.training.loop import Reporter
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ class Progress:
 class Workshop:
     """A study's folder, its runs, and what has been computed of them.
 
-    Args:      study: the recipe. out: folder for runs, pictures and the page. options: what was asked for.
-               progress: where it is told.
+    Args:      quick_settings: of every run under `--quick`. out: folder for runs, pictures and the page.
+               options: what was asked for. progress: where it is told.
     """
 
-    study: Study
+    quick_settings: Mapping[str, Any]
     out: Path
     options: Options
     progress: Progress
@@ -88,11 +88,11 @@ class Workshop:
         """How long a run is expected to take: nothing where it is finished."""
         if Run(self.out / "runs" / planned.name).finished:
             return 0.0
-        return planned.minutes_under(self.options.budget, self.study.quick)
+        return planned.minutes_under(self.options.budget, self.quick_settings)
 
     def _train(self, planned: PlannedRun, title: str) -> tuple[Run, bool]:
         """The run, finished, and whether any of it was trained now."""
-        settings = planned.settings_under(self.options.budget, self.study.quick)
+        settings = planned.settings_under(self.options.budget, self.quick_settings)
         reporter_for = partial(self.progress.reporter_for, title)
         run, trained = fit_or_reuse(settings, self.out / "runs" / planned.name, reporter_for)
         if trained and run.outcome["reason"] == "diverged":

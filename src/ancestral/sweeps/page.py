@@ -61,21 +61,28 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
 def combination_table(plan: Plan, rows: Sequence[Combination]) -> Table:
     """Every combination, best first."""
     kinds = {kind for row in rows if (kind := criterion(row.finished))}
+    mixed = len(kinds) > 1
     header = [name.replace("_", " ") for name in plan.axes] + ["validation, nats", "± s.d.", "runs", "health"]
-    cells = []
-    for row in rows:
-        deviation = "" if row.deviation is None else _number(plan, row.deviation)
-        mean = "none" if row.mean is None else _number(plan, row.mean)
-        values = [in_text(row.values[name]) for name in plan.axes]
-        cells.append([*values, mean, deviation, row.state or str(len(row.runs)), _health(row)])
-        if len(kinds) > 1:
-            cells[-1].append(IN_WORDS.get(criterion(row.finished) or "", ""))
-    if len(kinds) > 1:
-        header.append("validation of")
-    numeric = {len(plan.axes), len(plan.axes) + 1} | {
-        i for i, axis in enumerate(plan.axes.values()) if isinstance(axis, Range) or all(map(is_number, axis))
-    }
-    return Table(header, cells, _caption(plan, kinds), numeric)
+    cells = [_cells(plan, row) + ([_kind(row)] if mixed else []) for row in rows]
+    numeric = {i for i, axis in enumerate(plan.axes.values()) if _has_numbers(axis)}
+    numeric |= {len(plan.axes), len(plan.axes) + 1}
+    return Table([*header, *(["validation of"] if mixed else [])], cells, _caption(plan, kinds), numeric)
+
+
+def _cells(plan: Plan, row: Combination) -> list[str]:
+    values = [in_text(row.values[name]) for name in plan.axes]
+    mean = "none" if row.mean is None else _number(plan, row.mean)
+    deviation = "" if row.deviation is None else _number(plan, row.deviation)
+    return [*values, mean, deviation, row.state or str(len(row.runs)), _health(row)]
+
+
+def _kind(row: Combination) -> str:
+    """What the validation value of a combination is, in words."""
+    return IN_WORDS.get(criterion(row.finished) or "", "")
+
+
+def _has_numbers(axis: Axis) -> bool:
+    return isinstance(axis, Range) or all(map(is_number, axis))
 
 
 def sweep_command(plan: Plan) -> str:
@@ -96,26 +103,32 @@ def train_command(plan: Plan, row: Combination) -> str:
 
 
 def _lead(plan: Plan, rows: Sequence[Combination], missing: int) -> list[str]:
-    best = rows[0]
-    told = []
-    if best.mean is None:
-        why = "nothing is trained to its end yet" if not best.finished else (
-            "every training diverged" if all(row.diverged for row in rows if row.finished)
-            else "this family has no validation value by which combinations could be ranked"
-        )  # fmt: skip
-        told.append(f"No combination is best: {why}.")
-    else:
-        words = IN_WORDS[criterion(best.finished) or "loss"]
-        over = f", mean and standard deviation over {len(best.bests)} seeds" if best.deviation is not None else ""
-        told.append(f"Best by validation: {best.name}, with a {words} of {_value(plan, best)} nats{over}.")
-        told += [*_sureness(plan, rows), *_ends(plan, rows)]
-        if best.verdicts:
-            told.append(f"Its trainings have a trouble all the same: {', '.join(best.verdicts)}.")
+    told = _best_in_words(plan, rows) if rows[0].mean is not None else [f"No combination is best: {_why_none(rows)}."]
     lost = [row.name for row in rows if row.diverged]
     if lost:
         told.append(f"Diverged, in one run at least: {'; '.join(lost)}. Such combinations stand after all others.")
     if missing:
         told.append(f"{missing} of {sum(len(row.runs) for row in rows)} runs are not finished yet.")
+    return told
+
+
+def _why_none(rows: Sequence[Combination]) -> str:
+    """Why there is no best combination."""
+    if not rows[0].finished:
+        return "nothing is trained to its end yet"
+    if all(row.diverged for row in rows if row.finished):
+        return "every training diverged"
+    return "this family has no validation value by which combinations could be ranked"
+
+
+def _best_in_words(plan: Plan, rows: Sequence[Combination]) -> list[str]:
+    best = rows[0]
+    words = IN_WORDS[criterion(best.finished) or "loss"]
+    over = f", mean and standard deviation over {len(best.bests)} seeds" if best.deviation is not None else ""
+    told = [f"Best by validation: {best.name}, with a {words} of {_value(plan, best)} nats{over}."]
+    told += [*_sureness(plan, rows), *_ends(plan, rows)]
+    if best.verdicts:
+        told.append(f"Its trainings have a trouble all the same: {', '.join(best.verdicts)}.")
     return told
 
 

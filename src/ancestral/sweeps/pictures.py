@@ -59,22 +59,35 @@ def panels(plan: Plan, rows: Sequence[Combination]) -> Path | None:
 def by_axis(plan: Plan, rows: Sequence[Combination]) -> dict[str, Path]:
     """The best validation value of every run along each axis of numbers."""
     name = _shown(rows)
+    if name is None:
+        return {}
     drawn = {}
-    for axis in plan.axes if name else ():
-        numbers = [row for row in rows if is_number(row.values[axis])]
-        points = [(row.values[axis], run.outcome.get("best_value")) for row in numbers for run in row.finished]
-        points = sorted((x, math.nan if y is None else y) for x, y in points)
-        places = sorted({x for x, _ in points})
-        if len(places) < FEWEST or not any(math.isfinite(y) for _, y in points):
+    for axis in plan.axes:
+        curves = _along(plan, axis, rows)
+        if not curves:
             continue
-        curves = [Curve("runs", [x for x, _ in points], [y for _, y in points], style="points")]
-        if not isinstance(plan.axes[axis], Range):
-            curves.append(_best_along(axis, places, numbers))
-        log = places[0] > 0 and places[-1] >= 10 * places[0]
-        title = f"best validation {IN_WORDS[name or 'loss']}, nats"
+        low, high = curves[0].steps[0], curves[0].steps[-1]
+        log = bool(low > 0 and high >= 10 * low)
+        title = f"best validation {IN_WORDS[name]}, nats"
         figure = learning_curves(curves, xlabel=axis.replace("_", " "), title=title, log_x=log)
         drawn[axis] = _saved(plan, f"by-{axis.replace('_', '-')}", figure)
     return drawn
+
+
+def _along(plan: Plan, axis: str, rows: Sequence[Combination]) -> list[Curve]:
+    """The results along an axis: a point for each run, and a line through the best; none where there is little."""
+    numbers = [row for row in rows if is_number(row.values[axis])]
+    points = sorted((row.values[axis], _best_value(run)) for row in numbers for run in row.finished)
+    places = sorted({x for x, _ in points})
+    if len(places) < FEWEST or not any(math.isfinite(y) for _, y in points):
+        return []
+    runs = Curve("runs", [x for x, _ in points], [y for _, y in points], style="points")
+    return [runs] if isinstance(plan.axes[axis], Range) else [runs, _best_along(axis, places, numbers)]
+
+
+def _best_value(run: Run) -> float:
+    value = run.outcome.get("best_value")
+    return math.nan if value is None else value
 
 
 def _best_along(axis: str, places: Sequence[float], rows: Sequence[Combination]) -> Curve:
@@ -101,13 +114,17 @@ def mean_curve(label: str, runs: Sequence[Run], split: str, name: str) -> Curve 
     steps = np.asarray(found[0].steps)[:length]
     values = np.array([list(curve.values)[:length] for curve in found])
     mean = values.mean(0)
-    band = None
-    if len(found) > 1:
-        spread = values.std(0, ddof=1)
-        band = mean - spread, mean + spread
     if sound:
-        return Curve(label, steps, mean, band)
+        return Curve(label, steps, mean, _spread(values))
     return Curve(label, np.append(steps, steps[-1]), np.append(mean, math.nan))
+
+
+def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """One standard deviation over the seeds on both sides of the mean; values have shape (seeds, n)."""
+    if len(values) < 2:
+        return None
+    mean, deviation = values.mean(0), values.std(0, ddof=1)
+    return mean - deviation, mean + deviation
 
 
 def _read(run: Run, label: str, split: str, name: str) -> Curve | None:

@@ -12,14 +12,14 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ancestral.core.errors import InputError
 from ancestral.families.catalogue import find
 from ancestral.settings.checks import flag
-from ancestral.settings.data import DataSettings
+from ancestral.settings.data import DataSettings, present_name
 from ancestral.settings.training import TrainingSettings
 
 LONGEST_NAME = 160  # characters; a file's name may have 255 bytes
 SAME_DATA = "runs on other images or pixels do not compare: give each a sweep of its own"
 SAME_RESULT = "it changes nothing of what is learned, so there is nothing to compare"
 FIXED = {
-    **dict.fromkeys(("data", "pixels", "split", "valid_size", "split_seed", "pad_to"), SAME_DATA),
+    **dict.fromkeys(("data", "pixels", "protocol", "valid_size", "split_seed", "pad_to"), SAME_DATA),
     **dict.fromkeys(("watch", "watch_size", "log_every", "samples_at", "tensorboard", "device"), SAME_RESULT),
     "seed": "say how many with --seeds; --seed is the first of them",
 }
@@ -81,7 +81,7 @@ def split_axes(words: Sequence[str], family: str) -> tuple[dict[str, Axis], list
     for group in _groups(words):
         first, *values = group
         name, equals, attached = first.removeprefix("--").partition("=")
-        name = name.replace("-", "_")
+        name = present_name(name.replace("-", "_"), hints)
         values = [attached, *values] if equals else values
         if not first.startswith("--") or name not in hints or not any(_varies(hints[name], v) for v in values):
             axes.pop(name, None)  # of flags given twice the last one counts
@@ -103,6 +103,7 @@ def axis_from(family: str, name: str, given: str | Range | Iterable[Any]) -> Axi
         ((256,), (512, 512))
     """
     hints = _hints(family)
+    name = present_name(name, hints)
     if name not in hints:
         raise InputError(f"unknown setting {name!r} for {family}: see `ancestral train {family} --help`")
     if name in FIXED:
@@ -113,10 +114,19 @@ def axis_from(family: str, name: str, given: str | Range | Iterable[Any]) -> Axi
     if isinstance(given, Range):
         return given
     if isinstance(given, str):
-        if ranged:
-            low, _, high = given.partition("..")
-            return Range(_value(hints[name], name, low), _value(hints[name], name, high))
-        given = [_value(hints[name], name, word) for word in given.split(",")]
+        return _axis_from_text(hints[name], name, given)
+    return _distinct(name, given)
+
+
+def _axis_from_text(hint: Any, name: str, text: str) -> Axis:
+    if _is_range(hint, text):
+        low, _, high = text.partition("..")
+        return Range(_value(hint, name, low), _value(hint, name, high))
+    return _distinct(name, [_value(hint, name, word) for word in text.split(",")])
+
+
+def _distinct(name: str, given: Iterable[Any]) -> tuple[Any, ...]:
+    """Values of an axis, refused where one is given twice or none is given."""
     values = tuple(tuple(value) if isinstance(value, list) else value for value in given)
     if not values or len(set(values)) < len(values):
         raise InputError(f"{flag(name)} {','.join(map(in_text, values))}: give different values, each once")
@@ -203,9 +213,7 @@ def _value(hint: Any, name: str, word: str) -> Any:
     if word == "none" and bare is not hint:
         return None
     if bare is bool:
-        if word not in ("true", "false"):
-            raise InputError(f"{flag(name)} {word!r}: give true or false")
-        return word == "true"
+        return _truth(name, word)
     if bare is str or get_origin(bare) is Literal:
         return word
     try:
@@ -213,6 +221,12 @@ def _value(hint: Any, name: str, word: str) -> Any:
     except ValueError:
         wanted = "a whole number" if bare is int else "a number"
         raise InputError(f"{flag(name)} {word!r}: give {wanted}") from None
+
+
+def _truth(name: str, word: str) -> bool:
+    if word not in ("true", "false"):
+        raise InputError(f"{flag(name)} {word!r}: give true or false")
+    return word == "true"
 
 
 def _first(axis: Axis) -> Any:

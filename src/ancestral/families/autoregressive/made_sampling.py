@@ -6,14 +6,34 @@ complete and are computed, once and for ever; nothing else changes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from ancestral.families.autoregressive.made import MADE
-    from ancestral.models.particles import Particles
+from ancestral.distributions.outputs import PixelOutput
+from ancestral.models.particles import Particles
+from ancestral.networks.masked import MaskedLinear
+
+
+class MaskedModel(Protocol):
+    """What drawing needs of a MADE; see there."""
+
+    inputs: int
+    output: PixelOutput
+    positions: Tensor
+    activation: nn.Module
+    last: MaskedLinear | None
+    direct: MaskedLinear | None
+
+    def hidden_layers(self, ordering: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Weight, bias and degrees of each hidden layer in one ordering."""
+        ...
+
+    def seen(self, x: Tensor) -> Tensor:
+        """Levels as the network sees them, (B, D) to (B, D * inputs)."""
+        ...
 
 
 class Stage:
@@ -42,7 +62,7 @@ class Stage:
         return self.values[: self.ends[m]]
 
 
-def draw_in_order(model: MADE, ordering: int, noise: Tensor, particles: Particles | None = None) -> Tensor:
+def draw_in_order(model: MaskedModel, ordering: int, noise: Tensor, particles: Particles | None = None) -> Tensor:
     """The images that uniform noise of shape (n, D) stands for in one of the model's orderings, shape (n, D).
 
     Args:      particles: observed pixels, n rows, around which the others are drawn.

@@ -48,6 +48,8 @@ class SigmoidBeliefNet(ExactModel):
     levels = 2
     completion: ClassVar[str] = "exact"
     inference: ClassVar[str] = "exact: posterior marginals p(z_m = 1 | x)"
+    latent_kind: ClassVar[str] = "binary"
+    encodes_posterior_mean: ClassVar[bool] = True
     u_states: Tensor
     v_states: Tensor
 

@@ -99,6 +99,9 @@ class HelmholtzMachine(LatentModel):
     levels = 2
     completion: ClassVar[str] = CHAIN
     inference: ClassVar[str] = "approximate: marginals q(z_1 = 1 | x) of the layer nearest the image"
+    latent_kind: ClassVar[str] = "binary"
+    latent_layer: ClassVar[str] = " of the layer nearest the image"
+    encodes_posterior_mean: ClassVar[bool] = True
 
     def __init__(self, event_shape: Sequence[int], latents: Sequence[int], hidden: Sequence[int] = ()) -> None:
         super().__init__()

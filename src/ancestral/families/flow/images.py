@@ -23,7 +23,7 @@ from ancestral.distributions.priors import StandardNormal
 from ancestral.families.family import DataSpec
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
-from ancestral.models.base import ImportanceSample, LatentModel
+from ancestral.models.base import ImportanceSample, LatentModel, LatentScale
 from ancestral.models.completion import filled, given_only, nearest_image
 from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.networks.gated import GatedConvNet
@@ -60,7 +60,16 @@ class ImageFlow(LatentModel):
         self.bijection, self.dequantisation = bijection, dequantisation
         self.event_shape, self.levels = tuple(event_shape), levels
         self.spaces = ("levels", *BINARY_SPACES) if levels == 2 else ("levels",)
-        self.base = StandardNormal(math.prod(event_shape))
+        self.standard_normal = StandardNormal(math.prod(event_shape))
+
+    def base(self) -> Distribution:
+        """N(0, I), the distribution of z."""
+        return self.standard_normal()
+
+    def latent_scale(self) -> LatentScale:
+        """Mean and standard deviation of each latent under the base, shape (D,)."""
+        base = self.base()
+        return LatentScale(base.mean, base.stddev, "the prior")
 
     def distribution(self) -> FlowDistribution:
         """p_Y, the density of y = (x + u) / L in (0, 1)^D."""
@@ -124,7 +133,7 @@ class ImageFlow(LatentModel):
         def images(z: Tensor) -> Tensor:
             return self.bijection.inverse(z.flatten(0, 1))[0].unflatten(0, z.shape[:2])
 
-        z = torch.randn(STARTS, len(x), self.base.latents, dtype=self.dtype, device=given.device)
+        z = torch.randn(STARTS, len(x), self.standard_normal.latents, dtype=self.dtype, device=given.device)
         found = nearest_image(images, z, (given + 0.5) / self.levels, observed, steps, RATE)
         start = filled(given, observed, (self.levels * found).floor().clamp(0, self.levels - 1))
         u = self.dequantisation(start).sample().clamp(EDGE, 1 - EDGE)
@@ -143,7 +152,8 @@ class ImageFlow(LatentModel):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """z ~ N(0, I), then the level of each pixel of f^-1(z)."""
-        return self.decode(torch.randn(n, self.base.latents, dtype=self.dtype, device=self.base.origin.device))
+        like = self.standard_normal.origin
+        return self.decode(torch.randn(n, len(like), dtype=self.dtype, device=like.device))
 
 
 def image_bijection(settings: FlowSettings, event_shape: tuple[int, ...]) -> Chain:

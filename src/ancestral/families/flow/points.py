@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
@@ -25,7 +26,7 @@ from ancestral.families.family import DataSpec
 from ancestral.families.flow.images import build_image_flow
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
-from ancestral.models.base import ExactModel, Model
+from ancestral.models.base import ExactModel, LatentScale, Model
 from ancestral.models.completion import filled, given_only
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
@@ -58,10 +59,18 @@ class NormalizingFlow(ExactModel):
         log_variance = 2 * torch.tensor(base_scale).log()
         self.register_buffer("log_variance", log_variance.expand(self.event_shape), persistent=False)
 
+    def base(self) -> Distribution:
+        """N(0, scale^2 I), the distribution of z."""
+        return diagonal_gaussian(torch.zeros_like(self.log_variance), self.log_variance, len(self.event_shape))
+
+    def latent_scale(self) -> LatentScale:
+        """Mean and standard deviation of each latent under the base, shape (D,)."""
+        base = self.base()
+        return LatentScale(base.mean, base.stddev, "the prior")
+
     def distribution(self) -> FlowDistribution:
         """p(x) as a `torch.distributions.Distribution` over one vector."""
-        base = diagonal_gaussian(torch.zeros_like(self.log_variance), self.log_variance, len(self.event_shape))
-        return FlowDistribution(base, self.bijection)
+        return FlowDistribution(self.base(), self.bijection)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), exact, of a density. x: (B, D); returns (B,), nats."""

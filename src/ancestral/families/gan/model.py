@@ -14,7 +14,7 @@ from ancestral.core.random import seed_for
 from ancestral.core.serialization import registered
 from ancestral.families.family import DataSpec
 from ancestral.families.gan.settings import GANSettings
-from ancestral.models.base import ImplicitModel
+from ancestral.models.base import CodePairs, ImplicitModel, LatentScale
 from ancestral.models.completion import filled, fit_latents, given_only, misfit_energy, nearest_image
 from ancestral.networks.conv import ConvDecoder
 from ancestral.networks.mlp import MLP
@@ -45,12 +45,13 @@ class GAN(ImplicitModel):
     levels = None
     completion: ClassVar[str] = "approximate: images from the latents that come nearest the observed pixels"
     inference: ClassVar[str] = "approximate: found by optimisation, the best of several starts"
+    encodes_by_search: ClassVar[bool] = True
     origin: Tensor
 
     def __init__(self, generator: nn.Module, latents: int, event_shape: Sequence[int], classes: int = 0) -> None:
         super().__init__()
         self.generator, self.latents, self.classes = generator, latents, classes
-        self.event_shape = tuple(event_shape)
+        self.event_shape, self.condition_width = tuple(event_shape), classes
         self.draws_images = len(self.event_shape) == 3
         self.spaces = ("unit",) if self.draws_images else ("points",)
         self.register_buffer("origin", torch.zeros(latents), persistent=False)
@@ -70,6 +71,18 @@ class GAN(ImplicitModel):
 
     def _of_class(self, z: Tensor, labels: Tensor) -> Tensor:
         return torch.cat([z, one_hot(labels, self.classes).to(z)], 1)
+
+    @torch.no_grad()
+    def sample_code_pairs(self, n: int) -> CodePairs:
+        """`n` pairs of draws of z. Both draws of a pair have one class, the classes in turn, where there are any."""
+        labels = torch.arange(n).repeat_interleave(2) % self.classes if self.classes else None
+        z, classes = self.codes(2 * n, labels).split([self.latents, self.classes], 1)
+        first, last = z.unflatten(0, (n, 2)).unbind(1)
+        return CodePairs(first, last, classes[::2])
+
+    def latent_scale(self) -> LatentScale:
+        """Mean 0 and standard deviation 1 of each latent, shape (M,): the prior's."""
+        return LatentScale(torch.zeros_like(self.origin), torch.ones_like(self.origin), "the prior")
 
     def to_pixels(self, raw: Tensor) -> Tensor:
         """What the generator's last layer gives, as pixels in [0, 1]; points stay what they are."""

@@ -40,6 +40,7 @@ class MixtureOfBernoullis(ExactModel):
     levels = 2
     completion: ClassVar[str] = "exact"
     inference: ClassVar[str] = "exact: responsibilities p(Z = k | x)"
+    latent_kind: ClassVar[str] = "component"
 
     def __init__(self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
@@ -18,8 +18,10 @@ from ancestral.families.family import DataSpec
 from ancestral.families.flow.points import vector_bijection
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.families.vae.settings import VAESettings
-from ancestral.models.base import LatentModel
+from ancestral.models.base import CodePairs, LatentModel, LatentScale
 from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
+
+PRIOR_DRAWS = 10_000  # that give the mean and spread of a prior without a closed form of them
 
 
 @registered
@@ -36,6 +38,7 @@ class VAE(CodingModel, LatentModel):
 
     completion: ClassVar[str] = CHAIN
     inference: ClassVar[str] = "approximate: means of the posterior q(z | x)"
+    encodes_posterior_mean: ClassVar[bool] = True
 
     def __init__(self, encoder: Conditional, likelihood: PixelLikelihood, prior: Conditional) -> None:
         super().__init__()
@@ -68,6 +71,27 @@ class VAE(CodingModel, LatentModel):
     def encode(self, x: Tensor) -> Tensor:
         """Posterior means E_q[z | x], shape (B, M)."""
         return self.posterior(x).mean
+
+    def encode_with_stddev(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Means and standard deviations of q(z | x), shapes (B, M)."""
+        q = self.posterior(x)
+        return q.mean, q.stddev
+
+    @torch.no_grad()
+    def latent_scale(self) -> LatentScale:
+        """Mean and standard deviation of each latent under the prior, shape (M,): exact, or of `PRIOR_DRAWS` draws."""
+        p = self.prior()
+        if isinstance(p, Independent):
+            return LatentScale(p.mean, p.stddev, "the prior")
+        z = p.sample((PRIOR_DRAWS,))
+        return LatentScale(z.mean(0), z.std(0), f"{PRIOR_DRAWS:,} draws of the prior")
+
+    @torch.no_grad()
+    def sample_code_pairs(self, n: int) -> CodePairs:
+        """`n` pairs of draws from the prior, without a condition."""
+        z = self.prior().sample((2 * n,))
+        first, last = z.unflatten(0, (n, 2)).unbind(1)
+        return CodePairs(first, last, z.new_zeros(n, 0))
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.text import close_matches
-from ancestral.families.catalogue import find
+from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.families.family import Drawing, Subject
 from ancestral.figures.style import save_figure
 from ancestral.models.base import Model
@@ -149,7 +149,7 @@ def draw(run: Run, name: str, **options: Any) -> Figure:
     """
     known = drawings_of(run)
     if name not in known:
-        raise InputError(f"unknown drawing {name!r} of a {run.settings.family}: {close_matches(name, known)}")
+        raise _unknown(name, run.settings.family, list(known))
     drawing = known[name]
     if drawing in DRAWINGS:
         return drawing.draw(run, **options)
@@ -159,6 +159,13 @@ def draw(run: Run, name: str, **options: Any) -> Figure:
         raise NotComputable(f"the drawing {name} needs a model that is {needed}; a {type(model).__name__} is not")
     subject = Subject(model, run.data, run.settings.model, run.settings.training)
     return drawing.draw(subject, options.get("count"), options.get("seed", 0))
+
+
+def _unknown(name: str, family: str, known: list[str]) -> InputError:
+    having = [other for other in BUILT_IN if any(drawing.name == name for drawing in find(other).code("drawings"))]
+    if having:
+        return NotComputable(f"only a {' or a '.join(having)} has the drawing {name}; this is a {family}")
+    return InputError(f"unknown drawing {name!r} of a {family}: {close_matches(name, known)}")
 
 
 def draw_all(run: Run) -> dict[str, Path]:

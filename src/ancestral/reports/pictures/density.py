@@ -11,17 +11,15 @@ from torch import Tensor
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.toy import PointDataset
-from ancestral.families.flow.points import NormalizingFlow
 from ancestral.figures.densities import Plane, draw_planes
-from ancestral.models.base import ExactModel
+from ancestral.models.base import ExactModel, HasBase
+from ancestral.reports.pictures.latents import coder_of
+from ancestral.reports.pictures.samples import ROWS
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import PICTURED_POINTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-from ancestral.reports.pictures.latents import coder_of
-from ancestral.reports.pictures.samples import ROWS
 
 LINE_POINTS = 400  # of each line of a deformed grid
 
@@ -44,8 +42,8 @@ def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = model.sample(run.data.pictured)
     planes = [Plane("target", side, target), Plane("learned", side, learned), Plane("samples", side, points=drawn)]
-    if isinstance(model, NormalizingFlow):
-        planes.insert(2, Plane("base", side, table(model.distribution().base.log_prob, x.to(model.dtype))))
+    if isinstance(model, HasBase):
+        planes.insert(2, Plane("base", side, table(model.base().log_prob, x.to(model.dtype))))
     mass = learned.sum().item() * (2 * side / count) ** 2
     return draw_planes(
         planes,

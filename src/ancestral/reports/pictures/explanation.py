@@ -13,12 +13,11 @@ from ancestral.figures.heat import heat_grid
 from ancestral.figures.parts import parts_figure
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import HasConditionals
+from ancestral.runs.explain import Explanation, active_in_words, conditions, explain_run, spliced_images
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-from ancestral.runs.explain import Explanation, active_in_words, conditions, explain_run, spliced_images
 
 PICTURED = 1000  # test images in a picture of parts
 SHOWN = 8  # images in a picture of surprise

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.distributions import Normal
+from torch.distributions import Distribution, Normal
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import arcs, lines
 from ancestral.core.random import seed_for, seeded_noise
-from ancestral.families.flow.points import NormalizingFlow
-from ancestral.families.gan.model import GAN
-from ancestral.families.mixture.model import MixtureOfBernoullis
-from ancestral.families.vae.vae import VAE
+from ancestral.evaluation.likelihood import elbo_parts
+from ancestral.figures.codes import code_scatter
 from ancestral.figures.densities import Plane, draw_planes
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid
-from ancestral.models.base import Decodes, Infers
+from ancestral.figures.heat import HeatTable, heat_tables
+from ancestral.models.base import (
+    Decodes,
+    HasBase,
+    HasLatentScale,
+    Infers,
+    LatentScale,
+    Model,
+    SamplesCodePairs,
+    SamplesCodes,
+    SplitsElbo,
+)
+from ancestral.reports.pictures.samples import PAIRS, grey_values
+from ancestral.runs.infer import Inference, infer_run
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-import math
-from typing import TYPE_CHECKING
-
-import numpy as np
-from torch.distributions import Independent
-
-from ancestral.evaluation.likelihood import elbo_parts
-from ancestral.families.belief_net.exact import SigmoidBeliefNet
-from ancestral.families.belief_net.helmholtz import HelmholtzMachine
-from ancestral.families.vae.autoencoder import Autoencoder
-from ancestral.figures.codes import code_scatter
-from ancestral.figures.heat import HeatTable, heat_tables
-from ancestral.models.base import Model
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-from ancestral.reports.pictures.samples import PAIRS, grey_values
-from ancestral.runs.infer import Inference, infer_run
 
 INTERPOLATIONS, INTERPOLATION_STEPS = 10, 10
 WALKS, WALK_STEPS = 4, 7  # `uva2020`: five steps between two ends
@@ -86,18 +79,13 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
     them: there the model decodes what it was not trained on. An arc keeps the length.
     """
     model = run.load()
-    if run.data.space.noun != "images" or not isinstance(model, (GAN, VAE)):
+    if run.data.space.noun != "images" or not (isinstance(model, SamplesCodePairs) and isinstance(model, Decodes)):
         raise NotComputable(f"walks are drawn of images between draws of a prior, not by a {type(model).__name__}")
     with seeded_noise(seed_for(seed, "drawing")), torch.no_grad():
-        if isinstance(model, GAN):  # a walk stays in its class, where there are classes
-            labels = torch.arange(count).repeat_interleave(2) % model.classes if model.classes else None
-            ends, conditions = model.codes(2 * count, labels).split([model.latents, model.classes], 1)
-        else:
-            ends, conditions = model.prior().sample((2 * count,)), torch.zeros(2 * count, 0)
-        first, last = ends.unflatten(0, (count, 2)).unbind(1)
-        along = torch.linspace(0, 1, WALK_STEPS, dtype=ends.dtype)
+        first, last, condition = model.sample_code_pairs(count)
+        along = torch.linspace(0, 1, WALK_STEPS, dtype=first.dtype)
         paths = torch.stack([lines(first, last, along), arcs(first, last, along)], 1)  # (count, 2, steps, M)
-        held = conditions[::2, None, None].expand(-1, 2, WALK_STEPS, -1).to(paths)
+        held = condition[:, None, None].expand(-1, 2, WALK_STEPS, -1).to(paths)
         images = model.decode(torch.cat([paths, held], -1).flatten(0, 2))
     return image_grid(
         grey_values(run, images), columns=WALK_STEPS, title="between draws of the latents: each line above its arc"
@@ -144,7 +132,6 @@ def coder_of(run: Run, what: str, of: str = "images") -> tuple[Callable[[Tensor]
 CODED = 2000  # test images in a plane of latents
 SEARCHED = 100  # the same where each code is a search
 MEASURED = 1000  # images that say how much a latent tells, and how far codes spread
-PRIOR_DRAWS = 10_000
 ROWS, STEPS, REACH = 16, 9, 3.0  # latents that are moved, places of each, and how far, in standard deviations
 FLIPPED = 8  # images whose binary latents are flipped
 BESIDE = 10  # images beside their posterior
@@ -154,15 +141,15 @@ def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     """Codes of test images in colours of their classes: two latents as they are, more along their two principal axes;
     codes of points in the space of the flow's base."""
     model = run.load()
-    if isinstance(model, MixtureOfBernoullis):
+    if model.latent_kind == "component":
         raise NotComputable(
             "the latent of a mixture is the number of a component, and lies in no plane: draw posterior"
         )
-    some = SEARCHED if isinstance(model, GAN) else CODED
+    some = SEARCHED if model.encodes_by_search else CODED
     found = infer_run(run, "test", some if count is None else count)
-    if isinstance(model, NormalizingFlow) and found.z.shape[1] == 2:
-        return _base_space(model, found)
-    z = found.z[:, : model.latents] if isinstance(model, GAN) else found.z  # without the class
+    if isinstance(model, HasBase) and run.data.space.noun == "points" and found.z.shape[1] == 2:
+        return _base_space(model.base(), found)
+    z = found.z[:, : found.z.shape[1] - model.condition_width]
     if z.shape[1] < 2 or len(z) < 3:
         raise NotComputable(f"a plane of latents needs 2 of them and 3 images: here are {z.shape[1]} and {len(z)}")
     if z.shape[1] == 2:
@@ -180,15 +167,15 @@ def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     )
 
 
-def _base_space(model: NormalizingFlow, found: Inference) -> Figure:
+def _base_space(base: Distribution, found: Inference) -> Figure:
     """Codes of points, among circles of equal density of the base."""
-    scale = (model.log_variance[0] / 2).exp().item()
+    scale = base.stddev[0].item()
     turn = torch.linspace(0, 2 * math.pi, 200)
     circle = torch.stack([turn.cos(), turn.sin()], -1)
     circles = torch.stack([radius * scale * circle for radius in (1.0, 2.0, 3.0)])
     extent = 1.05 * max(3 * scale, found.z.abs().max().item())
     return draw_planes(
-        [Plane(f"{len(found.z)} test points, {found.how.split(': ')[1]}", extent, points=found.z, lines=[circles])],
+        [Plane(f"{len(found.z)} test points, {found.how.split(': ')[-1]}", extent, points=found.z, lines=[circles])],
         title="codes of test points in the base space",
         note="Circles: 1, 2 and 3 standard deviations of the base, which hold 39.3 %, 86.5 % and 98.9 % of its draws.",
         columns=1,
@@ -209,13 +196,14 @@ def principal_axes(z: Tensor) -> tuple[Tensor, Tensor]:
 def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
     """Test images beside their posterior over components or binary latents, and the mean of that in each class."""
     model = run.load()
-    if not isinstance(model, (MixtureOfBernoullis, SigmoidBeliefNet)):
+    mixture = model.latent_kind == "component"
+    states = mixture or model.latent_kind == "binary"
+    if not (states and isinstance(model, Infers) and model.inference.startswith("exact")):
         raise NotComputable(
             f"a posterior over states is drawn of a mixture or a belief net; this is a {type(model).__name__}"
         )
     found = infer_run(run, "test", max(count, CODED))
     shown = run.data.space.to_unit(run.data.held("test").first(count))
-    mixture = isinstance(model, MixtureOfBernoullis)
     classes = None if found.labels is None else by_class(found.z, found.labels)
     order = torch.arange(found.z.shape[1])
     if mixture:  # components of a class side by side, the largest first
@@ -249,30 +237,30 @@ def traversals(run: Run, count: int = ROWS, seed: int = 0) -> Figure:
     model = run.load()
     if run.data.space.noun != "images":
         raise NotComputable(f"traversals are drawn of images; {run.data.name} are {run.data.space.noun}")
-    if isinstance(model, MixtureOfBernoullis):
+    if model.latent_kind == "component":
         raise NotComputable("the latent of a mixture is the number of a component: draw components instead")
-    if not isinstance(model, Decodes):
+    if not (isinstance(model, Infers) and isinstance(model, Decodes)):
         raise NotComputable(f"traversals need a model that decodes latents; a {type(model).__name__} has none")
-    if isinstance(model, (SigmoidBeliefNet, HelmholtzMachine)):
+    if model.latent_kind == "binary":
         return _flips(run, model, count)
     return _moves(run, model, count, seed)
 
 
 @torch.no_grad()
-def _flips(run: Run, model: SigmoidBeliefNet | HelmholtzMachine, count: int) -> Figure:
+def _flips(run: Run, model: Model, count: int) -> Figure:
     """Rows of images with one unit flipped, those that change most first."""
+    assert isinstance(model, Infers) and isinstance(model, Decodes)
     x = run.data.held("test").first(FLIPPED).to(model.dtype)
     z = model.encode(x).round()
     units = torch.eye(z.shape[1]).to(z)[:, None]
     flipped = model.decode((z - units).abs().flatten(0, 1)).unflatten(0, (-1, len(x)))  # (M, B, C, H, W)
     plain = model.decode(z)
     ranked = (flipped - plain).square().flatten(1).mean(1).argsort(descending=True)[:count]
-    layer = " of the layer nearest the image" if isinstance(model, HelmholtzMachine) else ""
     return image_grid(
         run.data.space.to_unit(torch.cat([x, plain, flipped[ranked].flatten(0, 1)]).float()),
         columns=len(x),
         row_titles=["test image", "E[x | z]", *(f"z{m + 1} flipped" for m in ranked.tolist())],
-        title=f"each latent{layer} flipped",
+        title=f"each latent{model.latent_layer} flipped",
         note=f"z: the likelier state of each latent given the image. {_shown(len(ranked), z.shape[1])} that change the "
         "images most, in this order.",
     )
@@ -281,11 +269,14 @@ def _flips(run: Run, model: SigmoidBeliefNet | HelmholtzMachine, count: int) -> 
 @torch.no_grad()
 def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     """Rows of images along one latent each, those with the largest divergence first, where it is known."""
-    assert isinstance(model, Decodes)
+    assert isinstance(model, Infers) and isinstance(model, Decodes)
     x = run.data.held("test").first(1).to(model.dtype)
     with seeded_noise(seed_for(seed, "drawing")):
         centre, spread, of = _spread(run, model)
-        start = model.codes(1)[0] if isinstance(model, GAN) else model.encode(x)[0]  # type: ignore[operator]
+        if isinstance(model, SamplesCodes) and model.encodes_by_search:
+            start, held = model.codes(1)[0], "a draw"
+        else:
+            start, held = model.encode(x)[0], "the code of a test image"
     along = torch.linspace(-REACH, REACH, STEPS, dtype=start.dtype)
     at = centre[:, None] + spread[:, None] * along  # (M, steps)
     divergences = _divergences(run, model)
@@ -299,7 +290,6 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     ranked = weights.argsort(descending=True)[:count].tolist()
     images = model.decode(traversed(start, ranked, at[ranked]).flatten(0, 1))
     titles = [f"z{m + 1}" + ("" if divergences is None else f", {divergences[m]:.1f} nats") for m in ranked]
-    held = "a draw" if isinstance(model, GAN) else "the code of a test image"
     return image_grid(
         run.data.space.to_unit(images.float()),
         columns=STEPS,
@@ -320,24 +310,18 @@ def traversed(start: Tensor, moved: list[int], at: Tensor) -> Tensor:
     return codes.scatter_(2, index, at[..., None].to(codes))
 
 
-def _spread(run: Run, model: Model) -> tuple[Tensor, Tensor, str]:
-    """Mean and standard deviation of each latent, shape (M,), and of what they are."""
-    if isinstance(model, VAE):
-        p = model.prior()
-        if isinstance(p, Independent):
-            return p.mean, p.stddev, "the prior"
-        z = p.sample((PRIOR_DRAWS,))
-        return z.mean(0), z.std(0), f"{PRIOR_DRAWS:,} draws of the prior"
-    if isinstance(model, Autoencoder):
-        z = infer_run(run, "test", MEASURED).z
-        return z.mean(0), z.std(0), f"the codes of {len(z)} test images"
-    size = model.latents if isinstance(model, GAN) else math.prod(model.event_shape)
-    return torch.zeros(size, dtype=model.dtype), torch.ones(size, dtype=model.dtype), "the prior"
+def _spread(run: Run, model: Model) -> LatentScale:
+    """Mean and standard deviation of each latent: the model's own, else those of the codes of test images."""
+    if isinstance(model, HasLatentScale):
+        return model.latent_scale()
+    codes = infer_run(run, "test", MEASURED).z
+    z = codes[:, : codes.shape[1] - model.condition_width]
+    return LatentScale(z.mean(0), z.std(0), f"the codes of {len(z)} test images")
 
 
 def _divergences(run: Run, model: Model) -> Tensor | None:
     """Mean KL of each latent over test images, shape (M,), nats; None where it does not split so."""
-    if not isinstance(model, VAE):
+    if not isinstance(model, SplitsElbo):
         return None
     divergences = elbo_parts(model, run.data.held("test", MEASURED))[2].mean(0)
     return divergences if len(divergences) > 1 else None

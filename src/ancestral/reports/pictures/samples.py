@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,18 +13,11 @@ from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.neighbours import nearest
 from ancestral.figures.grids import image_grid, pair_grid
 from ancestral.models.autoregressive import AutoregressiveModel
+from ancestral.runs.quality import view_of
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-from ancestral.runs.quality import view_of
 
 PAIRS, NEIGHBOURS_SHOWN = 50, 30
 STEPS_SHOWN = 9

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.series import Curve
+from ancestral.health.training_curves import IN_WORDS, TrainingCurves
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from ancestral.health.training_curves import IN_WORDS, TrainingCurves
-
-CRITIC_STEPS = 300
 GAME = {  # panels of an adversarial training: title, and what is shown by split and name
     "what the critic makes of them": {
         "D(x), images": ("train", "real_prob"),
@@ -35,10 +33,20 @@ GAME = {  # panels of an adversarial training: title, and what is shown by split
 }
 
 
+def training_curves(run: Run) -> TrainingCurves:
+    """The readings of a run's log as curves over epochs.
+
+    Raises:    NotComputable: nothing was trained.
+    """
+    log = run.log()
+    images = run.record["data"]["counts"]["train"] if log else 0  # a run that was not started has no record
+    return TrainingCurves(log, images, run.settings.training.batch_size if log else 1, run.path)
+
+
 def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
     """Training and held-out curves from the log, in nats, reconstruction and KL beside the bound; of a GAN, whose
     losses bound nothing, the course of the game."""
-    course = TrainingCurves(run)
+    course = training_curves(run)
     if ("train", "critic_loss") in course.known:
         return _game(course)
     names = {name for _, name in course.known}

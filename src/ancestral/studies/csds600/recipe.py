@@ -13,7 +13,7 @@ from ancestral.studies.workshop import Workshop
 
 CODING = {
     "data": "mnist",
-    "split": "csds600",
+    "protocol": "csds600",
     "pixels": "unit",
     "pad_to": 32,
     "network": "cnn",

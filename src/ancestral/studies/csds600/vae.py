@@ -10,9 +10,9 @@ from typing import Any
 from ancestral.core.maths import mean_and_error
 from ancestral.evaluation.likelihood import elbo_parts
 from ancestral.families.vae.vae import VAE
-from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.latents import INTERPOLATION_STEPS
+from ancestral.reports.pictures.training import training_curves
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.studies.csds600.layers import settings_of
 from ancestral.studies.demonstrations.code_worth import class_kept, error_of_mean_image
@@ -26,7 +26,7 @@ SAMPLES, PAIRS, LINES = 100, 50, 10
 
 
 def losses(workshop: Workshop) -> ChapterContent:
-    run, course, final = workshop.runs["vae"], TrainingCurves(workshop.runs["vae"]), final_losses(workshop)
+    run, course, final = workshop.runs["vae"], training_curves(workshop.runs["vae"]), final_losses(workshop)
     tighter = _tightening(workshop)
     constant = 0.5 * math.prod(run.data.event_shape) * math.log(2 * math.pi)
     first = course.value("train", "negative_elbo")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ancestral.figures.panels import Panel, panel_figure
 from ancestral.figures.series import Curve
-from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def whole_course(run: Run, name: str) -> WholeTraining:
 
     Args:      name: of the loss in the log, `nll` or `negative_elbo`.
     """
-    course = TrainingCurves(run)
+    course = training_curves(run)
     first = "negative_elbo" if ("train", "negative_elbo") in course.known else "loss"
     curves = (("train", first, "minibatches"), ("train-set", name, "training images"), ("test", name, "test images"))
     return WholeTraining(*(_turned(course.curve(*key)) for key in curves))

@@ -89,21 +89,27 @@ def completed(workshop: Workshop) -> ChapterContent:
     ordered = [workshop.titles[name] for name in found["bottom"] if name not in found["halves"]]
     if ordered:
         caption += f" {listed(ordered)} draw a bottom half exactly, the other halves approximately."
+    return ChapterContent(
+        _probable_halves(workshop, found["bottom"]),
+        [_hidden_table(workshop, found)],
+        [workshop.figure("completions", drawn, caption)],
+    )
+
+
+def _hidden_table(workshop: Workshop, found: Mapping[str, Mapping[str, Score]]) -> Table:
+    """The scores of hidden pixels by family, for each way to hide."""
     rows = [
         [workshop.titles[name], *(_nats(found[hide].get(name)) for hide in HIDDEN)]
         for name in workshop.runs
         if any(name in scored for scored in found.values())
     ]
     count = next(iter(found["bottom"].values())).count
-    table = Table(
+    return Table(
         ["family", *(f"log p({what} | the rest)" for what in HIDDEN.values())],
         rows,
         f"How probable the true hidden pixels of {count:,} test images are, nats an image; a dash where the model "
         "cannot say it, because hidden pixels come before seen ones in its order.",
         numeric={1, 2},
-    )
-    return ChapterContent(
-        _probable_halves(workshop, found["bottom"]), [table], [workshop.figure("completions", drawn, caption)]
     )
 
 

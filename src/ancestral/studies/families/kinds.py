@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ancestral.families.abilities import abilities_of
 from ancestral.reports.html import Table
@@ -110,18 +110,24 @@ def abilities(workshop: Workshop) -> ChapterContent:
     can = {workshop.titles[name]: abilities_of(type(run.load())) for name, run in workshop.runs.items()}
     names = list(next(iter(can.values())))
     same = [name for name in names if {one[name] for one in can.values()} == {"yes"}]
-    parts = [[n for n in names if n not in same and (n in OF_PROBABILITIES) == first] for first in (True, False)]
+    differing = [name for name in names if name not in same]
+    split = sorted(differing, key=lambda name: name not in OF_PROBABILITIES)
+    first = sum(name in OF_PROBABILITIES for name in differing)
     words = [[workshop.titles[name], *VERDICTS[name]] for name in workshop.runs]
     return ChapterContent(
         "What a family offers is read off its class. Where mathematics does not allow something, the program says so."
         + "".join(f" Every family can {name}." for name in same),
         [
             *(
-                Table(
-                    ["family", *part], [[title, *(one[name] for name in part)] for title, one in can.items()], meaning
-                )
-                for part, meaning in zip(parts, MEANINGS, strict=True)
+                _abilities_table(can, part, meaning)
+                for part, meaning in zip((split[:first], split[first:]), MEANINGS, strict=True)
             ),
             Table(["family", "strength", "weakness"], words, "In a few words."),
         ],
     )
+
+
+def _abilities_table(can: Mapping[str, Mapping[str, str]], names: Sequence[str], meaning: str) -> Table:
+    """What each family can do of the named things; `can` by family and ability."""
+    rows = [[title, *(one[name] for name in names)] for title, one in can.items()]
+    return Table(["family", *names], rows, meaning)

@@ -83,7 +83,7 @@ PLAN = (
         "gan",
         "GAN",
         "gan",
-        {"data": "mnist", "split": "uva2020", "epochs": 40, "samples_at": (0, 10, 40)},
+        {"data": "mnist", "protocol": "uva2020", "epochs": 40, "samples_at": (0, 10, 40)},
         scored=False,
         minutes=6,
         full={"epochs": 250, "samples_at": (0, 10, 250)},

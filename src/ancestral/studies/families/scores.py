@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ancestral.evaluation.quality import Quality, rank_quality
 from ancestral.evaluation.score import best_of, rank
@@ -44,24 +44,31 @@ def scores(workshop: Workshop) -> ChapterContent:
 
 
 def _why(workshop: Workshop, found: Ranking) -> str:
-    """What the bounds leave open, and what keeps the families of few states back."""
-    told = []
+    """What the bounds leave open, and why the families of few states have low scores."""
+    return " ".join([*_loose_bounds(workshop, found), *_few_states(workshop, found)])
+
+
+def _loose_bounds(workshop: Workshop, found: Ranking) -> Iterator[str]:
+    """By how much many draws raise each bound above the ELBO."""
     for name, score in found.scores.items():
         loose = [one.nats for one in workshop.runs[name].scores() if one.method == "ELBO" and one.count == score.count]
         if score.kind == "bound" and loose and score.samples > 1:
-            told.append(
+            yield (
                 f"Of the {workshop.titles[name]} only a bound is known: {score.samples:,} draws an image raise it "
                 f"{score.nats - loose[0]:.2f} nats above the ELBO, and its true value is at least that."
             )
+
+
+def _few_states(workshop: Workshop, found: Ranking) -> Iterator[str]:
+    """How many states the families of few states have, where their scores are far below the best."""
     states = {"mixture": "components", "belief-net": "states"}
     far = [name for name in states if name in found.scores and found.behind(name) > FAR]
     if far:
         many = [f"{numbers(workshop.runs[name])[states[name]]} {states[name]}" for name in far]
-        told.append(
+        yield (
             f"The {listed([workshop.titles[name] for name in far])}, {listed([f'{found.behind(n):.1f}' for n in far])} "
             f"nats below it, have no more than {listed(many)}, within each of which pixels are independent."
         )
-    return " ".join(told)
 
 
 def quality(workshop: Workshop) -> ChapterContent:
@@ -98,15 +105,18 @@ def _orders(workshop: Workshop, records: Records) -> str:
     text = "The yardsticks disagree: " + "; ".join(
         f"by {yardstick} {', '.join(titles[name] for name in order)}" for yardstick, order in orders.items()
     )
-    level = [found.best, *found.level]
+    return ". ".join([text, *_unequal_fids(titles, records, [found.best, *found.level])]) + "."
+
+
+def _unequal_fids(titles: Mapping[str, str], records: Records, level: Sequence[str]) -> Iterator[str]:
+    """What differs between families that are level in nats, if their FIDs differ much."""
     fids = [records[name].fid.value for name in level]
     if len(level) > 1 and max(fids) > 1.5 * min(fids):
-        text += (
-            f". {listed([titles[name] for name in level])} are level in nats, yet their FIDs are "
+        yield (
+            f"{listed([titles[name] for name in level])} are level in nats, yet their FIDs are "
             f"{listed([f'{fid:.1f}' for fid in fids])}: nats count every pixel of real images, FID what a recogniser "
             "of digits sees in draws"
         )
-    return f"{text}."
 
 
 def _compared(titles: Mapping[str, str], records: Records) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from ancestral.evaluation.score import Score
-from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.pictures.training import training_curves
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
 from ancestral.studies.parts import listed, plural
@@ -71,7 +71,7 @@ def departures(run: Run, protocol: Run) -> list[str]:
 
 def _stopping(run: Run) -> str:
     training, outcome = run.settings.training, run.outcome
-    best, done = outcome["best_step"] / TrainingCurves(run).per_epoch, outcome["epochs"]
+    best, done = outcome["best_step"] / training_curves(run).per_epoch, outcome["epochs"]
     began = (
         f"Epochs allowed: {training.epochs}, with a patience of {training.patience} on the validation negative ELBO. "
     )
@@ -162,7 +162,7 @@ def _against_bare_loop(bounds: Mapping[str, Score]) -> list[ReferenceCheck]:
 
 
 def _patience_at_work(run: Run) -> ReferenceCheck:
-    waited = run.outcome["epochs"] - run.outcome["best_step"] / TrainingCurves(run).per_epoch
+    waited = run.outcome["epochs"] - run.outcome["best_step"] / training_curves(run).per_epoch
     return ReferenceCheck(
         "early stopping: epochs after the best one",
         f"{PATIENCE}",

@@ -9,8 +9,8 @@ from decimal import Decimal
 from ancestral.core.errors import NotComputable
 from ancestral.figures.curves import small_multiples
 from ancestral.figures.series import Curve
-from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.html import Table
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.studies.parts import listed
 from ancestral.studies.recipe import ChapterContent
@@ -63,7 +63,7 @@ def _curves(runs: Mapping[str, Run], split: str, name: str) -> list[Curve]:
 def _readings(run: Run, split: str, name: str, label: str = "") -> Curve | None:
     """One quantity of a training over epochs; None where it was never read."""
     try:
-        course = TrainingCurves(run)
+        course = training_curves(run)
     except NotComputable:  # it diverged before its first reading
         return None
     return course.curve(split, name, label) if (split, name) in course.known else None

@@ -18,7 +18,7 @@ from ancestral.studies.workshop import Workshop
 
 VAE = {
     "data": "mnist",
-    "split": "tue2024",
+    "protocol": "tue2024",
     "hidden": (512, 512),
     "latents": 20,
     "activation": "leaky-relu",

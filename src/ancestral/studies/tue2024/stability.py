@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ancestral.figures.curves import learning_curves, small_multiples
-from ancestral.health import likelihood_rules as symptoms
-from ancestral.health import settling_rules as settling
-from ancestral.health.training_curves import IN_WORDS, TrainingCurves
+from ancestral.health import curves, learning_rate_rules, likelihood_rules, settling_rules
+from ancestral.health.training_curves import IN_WORDS
 from ancestral.reports.html import Table
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import ChapterContent
@@ -19,7 +19,7 @@ NAMES = ("vae", "vae-dynamic", "vae-normal")
 
 def stability(workshop: Workshop) -> ChapterContent:
     run, title = workshop.runs["vae"], workshop.titles["vae"]
-    course = TrainingCurves(run)
+    course = training_curves(run)
     best = run.outcome["best_step"] / course.per_epoch
     whole = learning_curves(
         course.both("negative_elbo"), title="negative ELBO, nats per image", marks=[(best, f"best, epoch {best:.0f}")]
@@ -43,7 +43,7 @@ def stability(workshop: Workshop) -> ChapterContent:
 
 def _ending(run: Run) -> str:
     """Where training and validation ended, how far apart, and how both moved since the best epoch."""
-    course = TrainingCurves(run)
+    course = training_curves(run)
     train, valid = (np.array(curve.values) for curve in course.both("negative_elbo"))
     moments = np.array(course.both("negative_elbo")[0].steps)
     best = round(run.outcome["best_step"] / course.per_epoch)
@@ -66,19 +66,19 @@ def _ending(run: Run) -> str:
 
 def thresholds() -> Table:
     """What the examination calls by each name, with the numbers it uses."""
-    s = symptoms
+    s, rate = likelihood_rules, learning_rate_rules
     rows = [
         ["divergence", f"ends above its best by more than {s.LOST_WARNING:.0%} of the gain (a failure: "
-         f"{s.LOST_FAILURE:.0%}), or above the untrained model by {s.WORSE:.0%} of its value, or is not finite"],
+         f"{s.LOST_FAILURE:.0%}), or above the untrained model by {curves.WORSE:.0%} of its value, or is not finite"],
         ["spikes", f"one reading above those on both sides by more than {s.SPIKE:.0%} of the gain and "
          f"{s.SPIKE_NOISE:g} noise levels"],
         ["oscillation", f"held-out readings swing by more than ± {s.SWING:.0%} of the gain"],
-        ["late rise", f"ends above where it was by more than {s.CERTAIN:g} noise levels and "
-         f"{settling.UNDONE:.0%} of what the second half gained"],
-        ["learning rate too low", f"the last quarter still brings {s.STRAIGHT:.0%} of what a straight line would, or "
-         f"{s.AS_BEFORE:.0%} of the quarter before and {s.UNDIMINISHED:.1%} of the gain"],
+        ["late rise", f"ends above where it was by more than {curves.CERTAIN:g} noise levels and "
+         f"{settling_rules.UNDONE:.0%} of what the second half gained"],
+        ["learning rate too low", f"the last quarter still brings {rate.STRAIGHT:.0%} of what a straight line would, "
+         f"or {rate.AS_BEFORE:.0%} of the quarter before and {rate.UNDIMINISHED:.1%} of the gain"],
         ["over-fitting", f"held-out readings end above their best by more than {s.RISE:.0%} of the gain and "
-         f"{s.CERTAIN:g} noise levels, while training falls"],
+         f"{curves.CERTAIN:g} noise levels, while training falls"],
         ["posterior collapse", f"fewer than {s.FEW_ACTIVE:.0%} of the latents have a divergence above {s.ACTIVE:g} "
          f"nats (a failure: none); where it does not split by latent, less than {s.ACTIVE:g} nats for each"],
     ]  # fmt: skip

@@ -8,7 +8,7 @@ from ancestral.studies.uva2018.belief import STATES
 from ancestral.studies.uva2018.vae import LATENTS
 from ancestral.studies.workshop import Workshop
 
-DATA = {"data": "mnist", "split": "uva2018"}
+DATA = {"data": "mnist", "protocol": "uva2018"}
 WATCHED = {"watch": ("train", "test"), "watch_size": 1000}
 VAES = {**DATA, "hidden": (200, 200), "glorot": True, "batch_size": 100}
 BELIEF_NETS = {

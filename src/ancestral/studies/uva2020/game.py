@@ -9,8 +9,8 @@ from statistics import median
 from ancestral.families.family import Subject
 from ancestral.families.gan.drawings import vanishing_gradient_figure, vanishing_gradients
 from ancestral.families.gan.vanishing_gradient import VanishingGradient
-from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.html import Table
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.equilibrium import equilibrium, equilibrium_figure
 from ancestral.studies.parts import health_in_words, plural
@@ -121,7 +121,7 @@ def losses(workshop: Workshop) -> ChapterContent:
 
 def _gradient(run: Run, epoch: int) -> float:
     """Median norm of the generator's gradient over the readings of one epoch."""
-    curve = TrainingCurves(run).curve("train", "generator_gradient", "")
+    curve = training_curves(run).curve("train", "generator_gradient", "")
     steps = zip(curve.steps, curve.values, strict=True)
     return median(float(value) for step, value in steps if epoch - 1 < step <= epoch)
 
@@ -136,7 +136,7 @@ def _starving(usual: float, saturating: float, epoch: int) -> str:
 
 def _shares(usual: Run, saturating: Run, epoch: int) -> str:
     """What the share of recognised draws says of two runs, and what it does not."""
-    courses = [TrainingCurves(run) for run in (usual, saturating)]
+    courses = [training_curves(run) for run in (usual, saturating)]
     if any(("samples", name) not in course.known for course in courses for name in ("recognised", "dimension")):
         return ""
     (shares, covered, wide) = (
@@ -158,4 +158,4 @@ def _starved(run: Run, steps: int) -> dict[str, dict[str, object]]:
 
 
 def _readings(run: Run, name: str) -> list[float]:
-    return [float(value) for value in TrainingCurves(run).curve("train", name, "").values]
+    return [float(value) for value in training_curves(run).curve("train", name, "").values]

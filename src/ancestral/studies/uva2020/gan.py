@@ -11,6 +11,7 @@ from ancestral.evaluation.quality import CONFIDENT, Quality
 from ancestral.families.gan.model import ACTIVATION
 from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.html import Table
+from ancestral.reports.pictures.training import training_curves
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.runs.fit import LOOKED_AT
 from ancestral.runs.run import Run
@@ -88,7 +89,7 @@ def networks(run: Run) -> str:
 
 def _rising(run: Run) -> str:
     """Whether the share of recognised draws was still rising in the end: the last quarter beside the one before."""
-    course = TrainingCurves(run)
+    course = training_curves(run)
     if ("samples", "recognised") not in course.known:
         return ""
     shares = list(course.curve("samples", "recognised", "").values)
@@ -162,7 +163,7 @@ def read_as(workshop: Workshop) -> str:
 def course(workshop: Workshop) -> ChapterContent:
     """How the game went, and whether anything is wrong with it."""
     run = workshop.runs[CURE]
-    readings = TrainingCurves(run)
+    readings = training_curves(run)
     value, real, fake = (readings.value("train", name, math.inf) for name in ("value", "real_prob", "fake_prob"))
     last = run.outcome["epochs"]
     epochs = sorted({epoch for epoch in (1, *run.settings.training.samples_at, last) if 1 <= epoch <= last})
@@ -238,7 +239,7 @@ def _checks_of_health(ailing: Run, cure: Run) -> list[ReferenceCheck]:
 
 
 def _cured(ailing: Run, cure: Run) -> str:
-    epoch, readings = ailing.outcome["epochs"], [TrainingCurves(one) for one in (ailing, cure)]
+    epoch, readings = ailing.outcome["epochs"], [training_curves(one) for one in (ailing, cure)]
     if not all(("samples", "diversity") in one.known for one in readings):
         return "Too little was trained to compare them."
     ill, well = (one.value("samples", "diversity", epoch) for one in readings)
@@ -262,7 +263,8 @@ def _finding(run: Run, name: str) -> str:
 def readings_side_by_side(runs: Sequence[Run], epoch: float) -> list[list[str]]:
     """A row for each reading of draws, a column for each run."""
     return [
-        [title, *(_reading(TrainingCurves(run), name, epoch, words) for run in runs)] for name, title, words in READINGS
+        [title, *(_reading(training_curves(run), name, epoch, words) for run in runs)]
+        for name, title, words in READINGS
     ]
 
 

@@ -9,7 +9,7 @@ from ancestral.studies.uva2020.comparison import comparison
 from ancestral.studies.uva2020.words import bits_in_words, share_in_words
 from ancestral.studies.workshop import Workshop
 
-DATA = {"data": "mnist", "split": "uva2020"}
+DATA = {"data": "mnist", "protocol": "uva2020"}
 POINTS = {"data": "two-gaussians", "batch_size": 256, "epochs": 40, "learning_rate": 1e-3}
 AFFINE = {"layers": "affine", "actnorm": False, "base_scale": 0.3}
 CNN = {"network": "cnn", "epochs": 12, "schedule": "cosine", "samples_at": (0, 10, 12)}
@@ -83,7 +83,7 @@ def _loops(workshop: Workshop) -> ChapterContent:
         f"this study trained at {run.outcome['images_per_second']:,.0f} images a second."
     )
     commands = [
-        "ancestral train vae --data mnist --split uva2020 --epochs 80 --samples-at 0 10 80 --tensorboard --out "
+        "ancestral train vae --data mnist --protocol uva2020 --epochs 80 --samples-at 0 10 80 --tensorboard --out "
         "runs/vae",
         "tensorboard --logdir runs",
     ]

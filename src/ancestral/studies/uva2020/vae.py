@@ -10,9 +10,9 @@ from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.quality import CONFIDENT, recognised_share
 from ancestral.evaluation.recogniser import recogniser_for
 from ancestral.families.vae.vae import VAE
-from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.html import Figure, Table
 from ancestral.reports.pictures.latents import MANIFOLD_SIDE, percentile_grid
+from ancestral.reports.pictures.training import training_curves
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
 from ancestral.studies.parts import bits_curves, bits_figure, listed, loss_bits
@@ -82,7 +82,7 @@ def perceptron(workshop: Workshop) -> ChapterContent:
 
 
 def _start_check(run: Run) -> ReferenceCheck:
-    first = loss_bits(run, TrainingCurves(run).value("train", "loss"))
+    first = loss_bits(run, training_curves(run).value("train", "loss"))
     why = "The weights are drawn by torch's own rule, which may start elsewhere."
     return ReferenceCheck(
         "VAE: very first training loss", "slightly above 1 bit/dim", f"{first:.4f}", 1 < first < 1.05, why
@@ -91,7 +91,7 @@ def _start_check(run: Run) -> ReferenceCheck:
 
 def beginning(run: Run) -> str:
     """What the very first minibatch costs, and why that is near one bit a pixel, above or below."""
-    course = TrainingCurves(run)
+    course = training_curves(run)
     first, reconstruction, divergence = (
         loss_bits(run, course.value("train", name)) for name in ("loss", "reconstruction", "kl")
     )

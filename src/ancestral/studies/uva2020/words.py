@@ -6,7 +6,7 @@ import math
 
 from ancestral.evaluation.score import Score
 from ancestral.families.gan.settings import GANSettings
-from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.studies.parts import loss_bits, plural
 
@@ -60,7 +60,7 @@ def too_brief(run: Run, asked: int) -> str:
 
 def epoch_bits(run: Run) -> list[float]:
     """The training loss in bits per dimension, a mean over the images of each epoch as they were used."""
-    return [loss_bits(run, float(value)) for value in TrainingCurves(run).epoch_means("loss").values]
+    return [loss_bits(run, float(value)) for value in training_curves(run).epoch_means("loss").values]
 
 
 def differences(run: Run, other: Run) -> list[str]:

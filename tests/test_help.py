@@ -1,0 +1,133 @@
+"""The help of every command: what is required looks required, and each default is told once."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ancestral import commands
+from ancestral.commands import main as cli
+from ancestral.families.catalogue import BUILT_IN
+
+FAMILY = '''
+from __future__ import annotations
+from dataclasses import dataclass
+import ancestral
+
+@dataclass(frozen=True)
+class Mine:
+    """A family of one's own."""
+
+    width: int = 3
+    """of something"""
+    height: float | None = None
+    """of another thing (default: as wide)"""
+    depth: int | None = 4
+    """of a third"""
+'''
+VERBS = [
+    *([name] for name in cli.COMMANDS if name not in ("train", "sweep")),
+    *([name, family] for name in ("train", "sweep") for family in BUILT_IN),
+]
+
+
+@dataclass
+class Help:
+    """What a command prints.
+
+    Args:      usage: its first line. entries: all that is said of each argument, by the words that it begins with.
+    """
+
+    usage: str
+    entries: dict[str, str]
+
+
+def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Help:
+    monkeypatch.setenv("COLUMNS", "100")
+    capsys.readouterr()
+    assert cli.main([*words, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    entries: dict[str, str] = {}
+    name = ""
+    for line in lines[1:]:
+        framed = re.match(r"[│ ] {1,2}(.*?)[│ ]*$", line)
+        if framed is None or not framed[1]:
+            name = ""
+            continue
+        indent = len(line) - len(line[1:].lstrip()) - 1
+        if indent <= 1 and re.match(r"-|\[?[A-Z]{2,}", framed[1]):
+            name = framed[1].split("  ")[0].strip()
+            entries[name] = framed[1]
+        elif name:
+            entries[name] += " " + framed[1].strip()
+    return Help(lines[0], entries)
+
+
+def defaults(entry: str) -> list[str]:
+    return re.findall(r"default: [^)]*", entry)
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_each_default_is_told_once(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = help_of(words, monkeypatch, capsys)
+    assert len(shown.entries) >= 2
+    for name, entry in shown.entries.items():
+        assert len(defaults(entry)) <= 1, (name, entry)
+        assert "(default: None)" not in entry and "(default: )" not in entry and "{None}" not in entry, entry
+
+
+@pytest.mark.parametrize("words", VERBS, ids=" ".join)
+def test_what_is_required_looks_required(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = help_of(words, monkeypatch, capsys)
+    command = inspect.signature(getattr(commands, words[0]))
+    given = {"family", "axes", "model"} if words[0] in ("train", "sweep") else set()
+    required = [p.name for p in command.parameters.values() if p.default is inspect.Parameter.empty]
+    required = [name for name in required if name not in given]
+    said = [name for name, entry in shown.entries.items() if "(required)" in entry]
+    assert len(said) == len(required), (said, required)
+    for name in said:
+        assert f" {name}" in shown.usage and f"[{name}" not in shown.usage, shown.usage
+    assert shown.usage.startswith(f"usage: ancestral {' '.join(words)}")
+    assert len(shown.usage) < 100
+
+
+def test_some_lines_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert help_of(["detect"], monkeypatch, capsys).usage == (
+        "usage: ancestral detect RUN [RUN ...] --against STR [OPTIONS]"
+    )
+    assert help_of(["data"], monkeypatch, capsys).usage == "usage: ancestral data [NAME] [OPTIONS]"
+    vae = help_of(["train", "vae"], monkeypatch, capsys).entries
+    assert vae["--out PATH"].endswith("run folder (default: runs/FAMILY-DATA)")
+    assert vae["--epochs INT"].endswith("passes over the training images (default: 40)")
+    assert vae["--patience INT"].endswith("without improvement")
+
+
+def test_none_can_still_be_given() -> None:
+    """A recipe's value is taken back so."""
+    called: list[object] = []
+
+    def command(count: int | None = None) -> None:
+        called.append(count)
+
+    for words in ([], ["--count", "None"], ["--count", "3"]):
+        cli._parse(command, words, "program")()
+    assert called == [None, None, 3]
+
+
+def test_a_family_of_ones_own_is_shown_in_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = FAMILY + 'FAMILY = ancestral.Family("helped", Mine, build="mine:build", tiny="mine:tiny")\n'
+    (tmp_path / "helped.py").write_text(text)
+    shown = help_of(["train", str(tmp_path / "helped.py")], monkeypatch, capsys).entries
+    assert shown["--width INT"].endswith("of something (default: 3)")
+    assert shown["--height FLOAT"].endswith("of another thing (default: as wide)")
+    assert shown["--depth {None}|INT"].endswith("of a third (default: 4)")
