@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from importlib.metadata import version
 
-    from ancestral.api.run import Run
     from ancestral.api.functions import (
         bracket,
         complete,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
         sample,
         verify,
     )
+    from ancestral.api.run import Run
     from ancestral.core.errors import (
         InputError,
         Interrupted,

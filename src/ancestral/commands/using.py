@@ -16,7 +16,7 @@ from ancestral.commands.console import (
     screen,
     show_scores,
 )
-from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.errors import InputError
 
 
 def sample(

@@ -84,7 +84,13 @@ class Plan:
             settings = self.settings(values, self.seed_numbers[0])
             if settings.data not in loaded:
                 data = RunData(settings.data)
-                loaded[settings.data] = data, data.training(settings.training.seed, build_engine(settings.training.device, settings.training.precision).device)
+                loaded[settings.data] = (
+                    data,
+                    data.training(
+                        settings.training.seed,
+                        build_engine(settings.training.device, settings.training.precision).device,
+                    ),
+                )
             try:
                 _refuse_untrainable(settings, *loaded[settings.data])
             except InputError as error:
@@ -130,7 +136,12 @@ def seeds_of(plan: Plan, combinations: list[dict[str, Any]]) -> Iterator[tuple[d
 
 
 def _refuse_untrainable(settings: Settings, data: RunData, train: PixelBatches) -> None:
-    build_step(settings, build_engine(settings.training.device, settings.training.precision), initial_model(settings, data), train)
+    build_step(
+        settings,
+        build_engine(settings.training.device, settings.training.precision),
+        initial_model(settings, data),
+        train,
+    )
 
 
 def _refuse_without_value(settings: Settings, data: RunData) -> None:
