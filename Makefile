@@ -23,7 +23,7 @@ check: $(VENV)/.dev ## style, types and the layers
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
-	$(BIN)/python -m pytest tests/test_layers.py
+	$(BIN)/python -m pytest tests/project/test_layers.py
 
 # torch by itself and first, by its exact pin: a plain `torch` would bring several GB of GPU libraries
 $(VENV)/.core: pyproject.toml constraints.txt

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ancestral.commands import main as cli
+from ancestral.commands.main import main
 from ancestral.data.datasets import dataset_status
 
 needs_mnist = pytest.mark.skipif(
@@ -17,5 +17,5 @@ needs_mnist = pytest.mark.skipif(
 def carried_out(name: str, folders: pytest.TempPathFactory) -> Path:
     """The folder of a study that has just been made quickly."""
     out = folders.mktemp(name) / "out"
-    assert cli.main(["study", name, "--quick", "--out", str(out)]) == 0
+    assert main(["study", name, "--quick", "--out", str(out)]) == 0
     return out

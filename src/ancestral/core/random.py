@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 def seed_for(*parts: int | str) -> int:
@@ -44,6 +45,15 @@ def seed_device(device: torch.device, seed: int) -> None:
         torch.mps.manual_seed(seed)
     else:
         torch.default_generator.manual_seed(seed)
+
+
+def initial_normal(*shape: int, scale: float = 1.0) -> Tensor:
+    """Draws of N(0, scale^2) that weights start at, as `scale * torch.randn(shape)`; on the device "meta" none are drawn.
+
+    There is nothing to draw there, and arithmetic there makes torch import its compiler, which takes a second.
+    """
+    drawn = torch.empty(shape)
+    return drawn if drawn.is_meta else scale * drawn.normal_()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
 
 from ancestral.core.maths import bounded_log_variance
+from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection, FlowDistribution
 from ancestral.distributions.conditional import Conditional, DiagonalGaussian, diagonal_gaussian
@@ -86,7 +87,7 @@ class MixturePrior(Conditional):
     def __init__(self, latents: int, components: int) -> None:
         super().__init__()
         self.log_weights = nn.Parameter(torch.zeros(components))
-        self.means = nn.Parameter(torch.randn(components, latents))
+        self.means = nn.Parameter(initial_normal(components, latents))
         self.log_variances = nn.Parameter(torch.zeros(components, latents))
 
     def forward(self, context: Tensor | None = None) -> GaussianMixture:
@@ -110,7 +111,7 @@ class VampPrior(Conditional):
         super().__init__()
         self.low, self.high = low, high
         self.log_weights = nn.Parameter(torch.zeros(components))
-        self.pseudo_inputs = nn.Parameter(torch.randn(components, *event_shape) - 2.0)
+        self.pseudo_inputs = nn.Parameter(initial_normal(components, *event_shape).sub_(2.0))
 
     def use_encoder(self, encoder: Conditional) -> None:
         """Borrow the model's encoder. It stays the model's: it is not saved or counted twice."""

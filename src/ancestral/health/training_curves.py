@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ancestral.core.errors import NotComputable
 from ancestral.figures.series import Curve
@@ -26,12 +25,7 @@ class TrainingCurves:
     Raises:    NotComputable: the log is empty, so nothing was trained.
     """
 
-    def __init__(self, log: Sequence[LogLine] | Any, images: int = 0, batch_size: int = 1, of: object = "this") -> None:
-        if not isinstance(log, Sequence):  # remove once sweeps/ calls `training_curves(run)`: until then, a run
-            run, log = log, log.log()
-            if log:
-                images, batch_size = run.record["data"]["counts"]["train"], run.settings.training.batch_size
-            of = run.path
+    def __init__(self, log: Sequence[LogLine], images: int, batch_size: int, of: object = "this") -> None:
         if not log:
             raise NotComputable(f"{of} has no log yet: nothing was trained")
         self.log, self.images, self.batch_size = log, images, batch_size

@@ -12,7 +12,8 @@ from ancestral.core.errors import NotComputable
 from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.series import Curve
 from ancestral.figures.style import PALETTE, save_figure
-from ancestral.health.training_curves import IN_WORDS, TrainingCurves
+from ancestral.health.training_curves import IN_WORDS
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.sweeps.plan import Plan, is_number
 from ancestral.sweeps.ranking import Combination, criterion
@@ -129,7 +130,7 @@ def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _read(run: Run, label: str, split: str, name: str) -> Curve | None:
     try:
-        course = TrainingCurves(run)
+        course = training_curves(run)
     except NotComputable:  # it diverged in its first steps
         return None
     return course.curve(split, name, label) if (split, name) in course.known else None

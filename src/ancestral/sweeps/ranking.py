@@ -11,7 +11,7 @@ from typing import Any
 
 from ancestral.core.errors import NotComputable
 from ancestral.health.curves import CRITERIA
-from ancestral.health.training_curves import TrainingCurves
+from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.sweeps.plan import Plan, in_words
 
@@ -95,7 +95,7 @@ def criterion(runs: Sequence[Run]) -> str | None:
     """The name in the log of the validation value that selects weights; None where there is none."""
     for run in runs:
         try:
-            known = TrainingCurves(run).known
+            known = training_curves(run).known
         except NotComputable:
             continue
         for name in CRITERIA:

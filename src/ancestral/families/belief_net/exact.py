@@ -13,6 +13,7 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
+from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.families.belief_net.settings import refuse_beyond_exact
@@ -59,7 +60,7 @@ class SigmoidBeliefNet(ExactModel):
         self.event_shape = tuple(event_shape)
         pixels = math.prod(event_shape)
         self.b = nn.Parameter(torch.zeros(latents))
-        self.w = nn.Parameter(weight_scale * torch.randn(latents, pixels))
+        self.w = nn.Parameter(initial_normal(latents, pixels, scale=weight_scale))
         self.c = nn.Parameter(torch.zeros(pixels))
         last = min(latents, max(latents // 2, int(math.log2(max(1, BLOCK // pixels)))))
         self.register_buffer("u_states", all_states(latents - last), persistent=False)

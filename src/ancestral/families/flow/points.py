@@ -56,8 +56,8 @@ class NormalizingFlow(ExactModel):
     def __init__(self, bijection: Bijection, event_shape: Sequence[int], base_scale: float = 1.0) -> None:
         super().__init__()
         self.bijection, self.event_shape = bijection, tuple(event_shape)
-        log_variance = 2 * torch.tensor(base_scale).log()
-        self.register_buffer("log_variance", log_variance.expand(self.event_shape), persistent=False)
+        log_variance = (2 * torch.tensor(base_scale, device="cpu").log()).item()  # no arithmetic on "meta"
+        self.register_buffer("log_variance", torch.tensor(log_variance).expand(self.event_shape), persistent=False)
 
     def base(self) -> Distribution:
         """N(0, scale^2 I), the distribution of z."""

@@ -12,6 +12,7 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
+from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.families.family import DataSpec
@@ -49,7 +50,7 @@ class MixtureOfBernoullis(ExactModel):
         self.event_shape = tuple(event_shape)
         pixels = math.prod(event_shape)
         self.b = nn.Parameter(torch.zeros(components))
-        self.w = nn.Parameter(weight_scale * torch.randn(components, pixels))
+        self.w = nn.Parameter(initial_normal(components, pixels, scale=weight_scale))
         self.c = nn.Parameter(torch.zeros(pixels))
 
     @property

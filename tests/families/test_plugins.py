@@ -1,0 +1,251 @@
+"""Families from outside the package: one file, an installed distribution, a session; and what is refused."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+import ancestral
+from ancestral.commands.main import main
+from ancestral.core.errors import InputError
+from ancestral.families import catalogue
+
+CHAIN = ROOT / "examples" / "chain.py"
+SMALL = ["--data", "digits", "--epochs", "2", "--train-size", "300", "--device", "cpu"]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+
+
+@pytest.fixture(autouse=True)
+def _catalogue_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_LOADED", dict(catalogue._LOADED))
+    monkeypatch.setattr(catalogue, "_SOURCES", dict(catalogue._SOURCES))
+    monkeypatch.setattr(catalogue, "_interactive", lambda: False)
+
+
+def command(*words: object, code: int = 0, **environment: str) -> str:
+    """Output of one command in a process of its own."""
+    program = [sys.executable, "-c", "from ancestral.commands.main import entry; entry()", *map(str, words)]
+    done = subprocess.run(program, env={**ENVIRONMENT, **environment}, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("chain") / "run"
+    command("train", CHAIN, *SMALL, "--out", run)
+    return run
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "{run}"],
+        ["sample", "{run}", "--out", "{out}/a.png"],
+        ["draw", "samples", "{run}", "--out", "{out}/b.png"],
+        ["draw", "curves", "{run}", "--out", "{out}/c.png"],
+        ["detect", "{run}", "--against", "noise", "--count", "40", "--trials", "20"],
+        ["quality", "{run}", "--count", "60"],
+        ["compare", "{run}"],
+        ["verify", "{run}"],
+        ["train", str(CHAIN), *SMALL, "--out", "{run}", "--resume"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_run_of_a_family_file_goes_through_the_verbs(words: list[str], trained: Path, tmp_path: Path) -> None:
+    filled = [word.format(run=trained, out=tmp_path) for word in words]
+    command(*filled, *([] if words[0] == "train" else ["--family", CHAIN]))
+
+
+def test_what_the_model_cannot_do_is_refused_in_one_line(trained: Path, tmp_path: Path) -> None:
+    for words in (["complete", trained, "--out", tmp_path / "a.png"], ["infer", trained, "--out", tmp_path / "a.npz"]):
+        assert "PixelChain" in command(*words, "--family", CHAIN, code=2)
+
+
+def test_the_environment_names_family_files(trained: Path) -> None:
+    assert "exact" in command("evaluate", trained, ANCESTRAL_FAMILIES=str(CHAIN))
+
+
+def test_a_run_of_an_unknown_family_says_what_is_missing(trained: Path) -> None:
+    said = command("evaluate", trained, code=2)
+    assert said.count("\n") == 1
+    assert "'chain'" in said and "--family" in said and "install" in said
+
+
+def test_nothing_in_a_run_names_a_path_or_a_module(trained: Path) -> None:
+    assert '"chain:PixelChain"' in (trained / "model" / "config.json").read_text()
+    for name in ("settings.json", "model/config.json"):
+        text = (trained / name).read_text()
+        settings = text.split('"settings"')[-1]  # `command` records what was typed
+        assert "chain.py" not in settings and "ancestral_family" not in text
+
+
+def test_the_flags_of_a_family_file_are_in_its_help() -> None:
+    said = command("train", CHAIN, "--help")
+    assert "--scale" in said and "standard deviation of the initial weights" in said
+
+
+def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path) -> None:
+    assert "chain: probabilities of all images sum to one" in command("verify", CHAIN)
+    broken = tmp_path / "broken.py"
+    broken.write_text(CHAIN.read_text().replace(".log_prob(flat).sum(1)", ".log_prob(flat).mean(1)"))
+    said = command("verify", broken, code=2)
+    assert "FAILED  chain: probabilities of all images sum to one" in said
+
+
+BAD = {
+    "no record": ("x = 1", "defines no FAMILY"),
+    "syntax error": ("FAMILY = (", "line 1"),
+    "another thing": ("FAMILY = 3", "not an ancestral.Family"),
+    "error on the way": ("1 / 0", "ZeroDivisionError"),
+    "taken name": (CHAIN.read_text().replace('name="chain"', 'name="vae"'), "taken"),
+    "name that is none": (CHAIN.read_text().replace('name="chain"', 'name="My Chain"'), "lower-case"),
+    "taken flag": (CHAIN.read_text().replace("scale: float", "epochs: float"), "epochs"),
+    "setting without default": (CHAIN.read_text().replace("scale: float = 0.1", "scale: float"), "default"),
+    "builder that raises": (CHAIN.read_text().replace("build=lambda settings, spec: ", "build=lambda settings, spec: 1 / 0 or "), "division"),
+    "builder of no model": (CHAIN.read_text().replace("build=lambda settings, spec: ", "build=lambda settings, spec: 3 or "), "int"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_family_file_is_refused_in_one_line(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, words = BAD[name]
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    assert main(["train", str(path), *SMALL, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and words in error, error
+    assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name != "__pycache__") == ["mine.py"]
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "nowhere.py"]) == 2
+    assert "nowhere.py" in capsys.readouterr().err
+
+
+def distribution(folder: Path, name: str) -> None:
+    """An installed package with the chain as a family: a module and its dist-info."""
+    (folder / "chain_package.py").write_text(CHAIN.read_text().replace('name="chain"', f'name="{name}"'))
+    info = folder / "chain_package-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chain-package\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[ancestral.families]\n{name} = chain_package:FAMILY\n")
+
+
+def test_an_installed_plug_in_goes_through_the_verbs(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    distribution(tmp_path / "site", "packaged")
+    path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    run = tmp_path / "run"
+    assert "packaged" in command("train", "--help", PYTHONPATH=path)
+    command("train", "packaged", *SMALL, "--out", run, PYTHONPATH=path)
+    assert "exact" in command("evaluate", run, PYTHONPATH=path)
+    command("sample", run, "--out", tmp_path / "a.npy", PYTHONPATH=path)
+    command("verify", run, PYTHONPATH=path)
+    command("train", "packaged", *SMALL, "--out", run, "--resume", PYTHONPATH=path)
+    assert "'packaged'" in command("evaluate", run, code=2)  # without the package
+
+
+def test_an_installed_plug_in_cannot_take_a_built_in_name(tmp_path: Path) -> None:
+    distribution(tmp_path, "vae")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    assert "--scale" not in command("train", "vae", "--help", PYTHONPATH=path)
+
+
+def chain(name: str) -> ancestral.Family:
+    """The chain as a notebook cell would define it."""
+    module = types.ModuleType("a_session")
+    sys.modules["a_session"] = module
+    exec(compile(CHAIN.read_text().replace('"chain"', f'"{name}"'), "cell", "exec"), vars(module))
+    return module.FAMILY
+
+
+def test_a_session_registers_a_family(tmp_path: Path) -> None:
+    ancestral.register_family(chain("in-session"))
+    run = ancestral.fit("in-session", tmp_path / "run", data="digits", epochs=1, train_size=200)
+    assert ancestral.evaluate(run).kind == "exact"
+    assert ancestral.load(tmp_path / "run").sample(2).shape == (2, 1, 8, 8)
+
+
+def test_a_second_registration_needs_a_session(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ancestral.register_family(chain("twice"))
+    with pytest.raises(InputError, match="registered already"):
+        ancestral.register_family(chain("twice"))
+    monkeypatch.setattr(catalogue, "_interactive", lambda: True)
+    second = ancestral.register_family(chain("twice"))
+    assert catalogue.find("twice") is second
+    assert "replaces" in caplog.text
+
+
+def test_a_built_in_name_cannot_be_taken() -> None:
+    with pytest.raises(InputError, match="taken"):
+        ancestral.register_family(chain("made"))
+
+
+def test_two_plug_ins_with_a_class_of_the_same_name(tmp_path: Path) -> None:
+    classes = set()
+    for name in ("one", "two"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(CHAIN.read_text().replace('"chain"', f'"{name}"'))
+        run = ancestral.fit(str(path), tmp_path / name, data="digits", epochs=1, train_size=200)
+        classes.add(type(run.load()))
+        assert f'"{name}:PixelChain"' in (tmp_path / name / "model" / "config.json").read_text()
+    assert len(classes) == 2
+
+
+IMPLICIT = '''
+from dataclasses import dataclass
+import torch
+from torch import nn
+import ancestral
+
+@dataclass(frozen=True)
+class Settings(ancestral.FamilySettings):
+    """A Gaussian that only samples, trained by matching moments."""
+    default_pixels = "unit"
+
+@ancestral.registered
+class Sampler(ancestral.ImplicitModel):
+    spaces, levels = ("unit",), None
+    def __init__(self, event_shape):
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+        self.mean = nn.Parameter(torch.zeros(event_shape))
+        self.raw = nn.Parameter(torch.zeros(event_shape))
+    def sample(self, n):
+        noise = torch.randn(n, *self.event_shape).to(self.mean)
+        return (self.mean + self.raw.exp() * noise).detach().clamp(0, 1)
+
+def moments(model, batch):
+    gap = (model.mean - batch.x).square() + (model.raw.exp() - batch.x.std(0)).square()
+    return {"loss": gap.flatten(1).sum(1)}
+
+FAMILY = ancestral.Family(
+    name="sampler", settings=Settings, build=lambda settings, spec: Sampler(list(spec.event_shape)),
+    tiny={"sampler": lambda: Sampler([1, 3, 3])}, objective=lambda settings, model: moments,
+)
+'''
+
+
+def test_an_implicit_family_of_ones_own_trains(tmp_path: Path) -> None:
+    path = tmp_path / "sampler.py"
+    path.write_text(IMPLICIT)
+    run = ancestral.fit(str(path), tmp_path / "run", data="digits", epochs=2, train_size=300, log_every=1)
+    assert {"diversity", "coverage"} <= {line.name for line in run.log() if line.split == "samples"}
+    assert ancestral.quality(run, count=60).count == 60
+    path.write_text(IMPLICIT.replace("objective=lambda settings, model: moments,", "").replace('"sampler"', '"other"'))
+    other = path.rename(tmp_path / "other.py")
+    with pytest.raises(InputError, match="objective"):
+        ancestral.fit(str(other), tmp_path / "none", data="digits")
+    assert not (tmp_path / "none").exists()

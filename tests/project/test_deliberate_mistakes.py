@@ -1,0 +1,358 @@
+"""The laws catch the mistakes of the field: each is made on purpose here, and a clause of the contract must break."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+import zoo
+from helpers import prior_samples_fit
+from torch import Tensor
+from torch.distributions import Independent, Normal, Uniform
+from torch.nn import functional as F
+
+from ancestral.distributions import bijections, conditional, dequantisation, pixels, priors
+from ancestral.evaluation import contract
+from ancestral.evaluation.contract import check_model
+from ancestral.families.autoregressive import made, made_sampling, pixelcnn
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.belief_net import exact as belief_net
+from ancestral.families.belief_net.helmholtz import BernoulliChain
+from ancestral.families.flow.images import ImageFlow
+from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.vae.vae import VAE
+from ancestral.models.base import LatentModel
+from ancestral.networks import causal, masked
+
+Patch = pytest.MonkeyPatch
+
+
+def broken_clauses(name: str) -> set[str]:
+    return {check.name for check in check_model(zoo.seeded(zoo.ZOO[name])) if not check.passed}
+
+
+SUM, FIT, ORDER = (
+    "probabilities of all images sum to one",
+    "samples fit the probabilities",
+    "more importance samples never loosen the bound",
+)
+
+
+def variance_as_scale(patch: Patch) -> None:
+    """exp(log-variance) taken for the standard deviation, when scoring but not when drawing."""
+
+    def log_prob(self: priors.GaussianMixture, z: Tensor) -> Tensor:
+        parts = Independent(Normal(self.means, self.log_variances.exp(), validate_args=False), 1, validate_args=False)
+        return (self.log_weights + parts.log_prob(z[..., None, :])).logsumexp(-1)
+
+    patch.setattr(priors.GaussianMixture, "log_prob", log_prob)
+
+
+def prior_mixed_per_dimension(patch: Patch) -> None:
+    """Each latent mixed apart: a proper density, but not the one that is sampled."""
+
+    def log_prob(self: priors.GaussianMixture, z: Tensor) -> Tensor:
+        parts = Normal(self.means, (0.5 * self.log_variances).exp(), validate_args=False).log_prob(z[..., None, :])
+        return (self.log_weights[:, None] + parts).logsumexp(-2).sum(-1)
+
+    patch.setattr(priors.GaussianMixture, "log_prob", log_prob)
+
+
+def missing_log_weights(patch: Patch) -> None:
+    """The mixture's components added without their weights."""
+    original = priors.GaussianMixture.component_log_probs
+    patch.setattr(priors.GaussianMixture, "component_log_probs", lambda self, z: original(self, z) - self.log_weights)
+
+
+def missing_log_k(patch: Patch) -> None:
+    """The sum of the importance weights taken for their mean."""
+    patch.setattr(contract, "log_mean_exp", lambda values, dim: torch.logsumexp(values, dim))
+
+
+def mean_over_pixels(patch: Patch) -> None:
+    """Reconstruction averaged over pixels beside a divergence summed over latents."""
+    original = pixels.BernoulliImage.log_prob
+    patch.setattr(pixels.BernoulliImage, "log_prob", lambda self, x: original(self, x) / 9)
+
+
+def clamped_probabilities(patch: Patch) -> None:
+    """Probabilities clamped away from 0 and 1, so that the two outcomes of a pixel no longer share one."""
+
+    def log_prob(self: pixels.BernoulliImage, x: Tensor) -> Tensor:
+        on, off = self.logits.sigmoid().clamp_min(0.2), (-self.logits).sigmoid().clamp_min(0.2)
+        return torch.where(x > 0, on, off).log().flatten(-3).sum(-1)
+
+    patch.setattr(pixels.BernoulliImage, "log_prob", log_prob)
+
+
+def posterior_density_forgotten(patch: Patch) -> None:
+    """log p(x, z) alone called a log weight."""
+    patch.setattr(LatentModel, "log_weights", lambda self, x, k: self.importance_sample(x, k).log_joint.T)
+
+
+def doubled_divergence(patch: Patch) -> None:
+    """The training's beta = 2 kept in evaluation."""
+
+    def log_weights(self: VAE, x: Tensor, k: int) -> Tensor:
+        z, log_joint, log_q = self.importance_sample(x, k)
+        return (log_joint + self.prior().log_prob(z) - 2 * log_q).T
+
+    patch.setattr(LatentModel, "log_weights", log_weights)
+
+
+def edge_bins_closed(patch: Patch) -> None:
+    """The first and last level of the discretised logistic without their tails."""
+
+    def log_prob(self: pixels.DiscretisedLogisticImage, x: Tensor) -> Tensor:
+        inverse = (-self.log_scale).exp()
+        upper = F.logsigmoid((x - self.location + 0.5) * inverse)
+        lower = F.logsigmoid((self.location - x + 0.5) * inverse)
+        return (upper + lower + torch.log(-torch.expm1(-inverse))).flatten(-3).sum(-1)
+
+    patch.setattr(pixels.DiscretisedLogisticImage, "log_prob", log_prob)
+
+
+def bins_of_another_width(patch: Patch) -> None:
+    """Bins of width 1 / L beside levels that are 1 / (L - 1) apart."""
+
+    def log_prob(self: pixels.DiscretisedLogisticImage, x: Tensor) -> Tensor:
+        half, inverse = 0.5 * (self.levels - 1) / self.levels, (-self.log_scale).exp()
+        up, down = (x - self.location + half) * inverse, (x - self.location - half) * inverse
+        last = x == self.levels - 1
+        p = torch.where(x == 0, up.sigmoid(), torch.where(last, (-down).sigmoid(), up.sigmoid() - down.sigmoid()))
+        return p.clamp_min(1e-300).log().flatten(-3).sum(-1)
+
+    patch.setattr(pixels.DiscretisedLogisticImage, "log_prob", log_prob)
+
+
+def sampled_through_the_wrong_prior(patch: Patch) -> None:
+    """A learned mixture prior that is scored, and N(0, I) that is sampled."""
+    patch.setattr(priors.GaussianMixture, "sample", lambda self, shape: torch.randn(*shape, 2, dtype=self.means.dtype))
+
+
+def unnormalised_components(patch: Patch) -> None:
+    """p(Z) without its softmax's normaliser."""
+
+    def joint(self: MixtureOfBernoullis, x: Tensor) -> Tensor:
+        return self.b + x.flatten(1) @ self.logits.T - F.softplus(self.logits).sum(1)
+
+    patch.setattr(MixtureOfBernoullis, "joint", joint)
+
+
+def flipped_sign(patch: Patch) -> None:
+    """The Bernoulli's normaliser at -l instead of l."""
+
+    def joint(self: MixtureOfBernoullis, x: Tensor) -> Tensor:
+        return self.b.log_softmax(0) + x.flatten(1) @ self.logits.T - F.softplus(-self.logits).sum(1)
+
+    patch.setattr(MixtureOfBernoullis, "joint", joint)
+
+
+def orderings_averaged_as_logits(patch: Patch) -> None:
+    """The parameters of several orderings averaged: a pixel sees itself through the orderings that put it first."""
+
+    def log_prob(self: MADE, x: Tensor) -> Tensor:
+        each = torch.arange(len(self.positions)).split(1)
+        mean = torch.stack([self.predict_under(x, ordering) for ordering in each]).mean(0)
+        return self.output.log_prob(mean, x).flatten(1).sum(1)
+
+    patch.setattr(MADE, "log_prob", log_prob)
+
+
+def orderings_summed(patch: Patch) -> None:
+    """The probabilities of several orderings added without the division by their number."""
+    patch.setattr(made, "log_mean_exp", lambda values, dim: values.logsumexp(dim))
+
+
+def mask_not_strict(patch: Patch) -> None:
+    """The last mask lets a pixel see units that have seen it."""
+    original = masked.MaskedLinear.forward
+    patch.setattr(
+        masked.MaskedLinear, "forward", lambda self, x, before, after, strict=False: original(self, x, before, after)
+    )
+
+
+def first_kernel_sees_its_pixel(patch: Patch) -> None:
+    """Mask B where mask A belongs."""
+    original = causal.CausalConv2d.__init__
+    patch.setattr(
+        causal.CausalConv2d, "__init__", lambda self, i, o, kernel, current: original(self, i, o, kernel, True)
+    )
+
+
+def normalised_over_the_image(patch: Patch) -> None:
+    """Features normalised by their mean over all pixels, later ones included (as batch normalisation does)."""
+    original = causal.GatedBlock.forward
+    patch.setattr(causal.GatedBlock, "forward", lambda self, x: F.instance_norm(original(self, x)))
+
+
+def channels_at_once(patch: Patch) -> None:
+    """Each colour sees the other colours of its own pixel, the later ones too."""
+
+    def forward(self: pixelcnn.ChannelHead, features: Tensor, x: Tensor) -> Tensor:
+        hidden = self.before(features.relu()) + F.conv2d(x, self.beside)
+        return self.out(hidden.relu()).unflatten(1, (self.colours, -1)).movedim(2, -1)
+
+    patch.setattr(pixelcnn.ChannelHead, "forward", forward)
+
+
+def cache_one_pixel_late(patch: Patch) -> None:
+    """Cached activations stored one column off: what is drawn is not what is scored."""
+    original = causal.PixelCache.put
+    patch.setattr(causal.PixelCache, "put", lambda self, i, j, value: original(self, i, max(j - 1, 0), value))
+
+
+def hidden_units_drawn_late(patch: Patch) -> None:
+    """Drawing leaves out the units that the newest pixel completes."""
+    original = made_sampling.Stage.so_far
+    patch.setattr(made_sampling.Stage, "so_far", lambda self, m: original(self, max(m - 1, 0)))
+
+
+def normaliser_of_the_other_sign(patch: Patch) -> None:
+    """A(z) of the belief net at the logits turned round."""
+    original = belief_net.sum_of_softplus
+    patch.setattr(belief_net, "sum_of_softplus", lambda a, b: original(-a, -b))
+
+
+def half_the_state_forgotten(patch: Patch) -> None:
+    """The pixels' normaliser without the second half of the latents."""
+    original = belief_net.sum_of_softplus
+    patch.setattr(belief_net, "sum_of_softplus", lambda a, b: original(a, 0 * b))
+
+
+def layers_upside_down(patch: Patch) -> None:
+    """The generative chain scored as if the layer nearest the image were its top: proper, but not what is drawn."""
+    original = BernoulliChain.log_prob
+
+    def log_prob(self: BernoulliChain, z: Tensor) -> Tensor:
+        return original(self, z.flip(-1) if self.backwards else z)
+
+    patch.setattr(BernoulliChain, "log_prob", log_prob)
+
+
+def noise_of_half_a_level(patch: Patch) -> None:
+    """Dequantisation noise in [0, 1/2)^D: half of each cell in each pixel is never looked at."""
+
+    def forward(self: dequantisation.UniformDequantisation, x: Tensor) -> Independent:
+        return Independent(Uniform(torch.zeros_like(x), 0.5 * torch.ones_like(x), validate_args=False), 3)
+
+    patch.setattr(dequantisation.UniformDequantisation, "forward", forward)
+
+
+def noise_around_the_level(patch: Patch) -> None:
+    """Dequantisation noise in [-1/2, 1/2)^D, beside samples that are rounded down."""
+
+    def forward(self: dequantisation.UniformDequantisation, x: Tensor) -> Independent:
+        half = 0.5 * torch.ones_like(x)
+        return Independent(Uniform(-half, half, validate_args=False), 3)
+
+    patch.setattr(dequantisation.UniformDequantisation, "forward", forward)
+
+
+def volume_of_the_cell_forgotten(patch: Patch) -> None:
+    """The density of x / L called that of x: D log L nats too good."""
+    original = ImageFlow.log_joint
+    patch.setattr(ImageFlow, "log_joint", lambda self, x, z: original(self, x, z) + 4 * math.log(self.levels))
+
+
+def log_determinant_counted_once_per_dimension(patch: Patch) -> None:
+    """The log-determinant, already summed, added to each dimension's log-probability before these are summed."""
+
+    def log_prob(self: bijections.FlowDistribution, x: Tensor) -> Tensor:
+        z, log_det = self.bijection(x.reshape(-1, *self.event_shape))
+        each = Normal(0.0, 1.0).log_prob(z) + log_det[:, None]
+        return each.sum(1).view(x.shape[: x.dim() - len(self.event_shape)])
+
+    patch.setattr(bijections.FlowDistribution, "log_prob", log_prob)
+
+
+def logit_without_its_determinant(patch: Patch) -> None:
+    """Pixels passed through a logit as if that changed no volume."""
+    patch.setattr(bijections.Logit, "_log_det", lambda self, z: torch.zeros_like(z[:, 0, 0, 0]))
+
+
+def noise_scored_the_wrong_way_round(patch: Patch) -> None:
+    """The learned noise's log-determinant with the wrong sign."""
+    original = bijections.FlowDistribution.rsample_with_log_prob
+
+    def draw(self: bijections.FlowDistribution, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        u, log_q = original(self, shape)
+        base = self.base.log_prob(self.bijection(u.flatten(0, 1), self._context(len(u) * u.shape[1]))[0])
+        return u, 2 * base.view_as(log_q) - log_q
+
+    patch.setattr(bijections.FlowDistribution, "rsample_with_log_prob", draw)
+
+
+MISTAKES: list[tuple[Callable[[Patch], None], str, set[str]]] = [
+    (missing_log_weights, "vae, mixture prior", {SUM}),
+    (missing_log_k, "vae", {SUM}),
+    (mean_over_pixels, "vae", {SUM}),
+    (clamped_probabilities, "vae", {SUM}),
+    (posterior_density_forgotten, "vae", {SUM}),
+    (doubled_divergence, "vae", {SUM}),
+    (edge_bins_closed, "vae, discretised logistic", {SUM}),
+    (bins_of_another_width, "vae, discretised logistic", {SUM}),
+    (sampled_through_the_wrong_prior, "vae, mixture prior", {FIT}),
+    (unnormalised_components, "mixture", {SUM}),
+    (flipped_sign, "mixture", {SUM, FIT}),
+    (noise_of_half_a_level, "flow of images, binary, affine", {SUM}),
+    (noise_around_the_level, "flow of images, binary, affine", {SUM, ORDER}),
+    (volume_of_the_cell_forgotten, "flow of images, binary, affine", {SUM}),
+    (log_determinant_counted_once_per_dimension, "flow of images, binary, affine", {FIT}),
+    (logit_without_its_determinant, "flow of images, binary, affine", {SUM}),
+    (noise_scored_the_wrong_way_round, "flow of images, variational", {FIT}),
+    (normaliser_of_the_other_sign, "belief net", {SUM, FIT}),
+    (half_the_state_forgotten, "belief net", {SUM, FIT}),
+    (layers_upside_down, "Helmholtz machine, two layers", {FIT}),
+    (posterior_density_forgotten, "Helmholtz machine", {SUM}),
+    (orderings_averaged_as_logits, "made, three orderings", {SUM}),
+    (orderings_summed, "made, three orderings", {SUM}),
+    (mask_not_strict, "made", {SUM}),
+    (first_kernel_sees_its_pixel, "pixelcnn", {SUM}),
+    (normalised_over_the_image, "pixelcnn", {SUM}),
+    (channels_at_once, "pixelcnn, logistic, colour", {SUM}),
+    (cache_one_pixel_late, "pixelcnn", {FIT}),
+    (hidden_units_drawn_late, "made, deep", {FIT}),
+]
+
+
+@pytest.mark.parametrize(("make", "name", "caught_by"), MISTAKES, ids=[make.__name__ for make, _, _ in MISTAKES])
+def test_mistake_is_caught(make: Callable[[Patch], None], name: str, caught_by: set[str], monkeypatch: Patch) -> None:
+    assert not broken_clauses(name)
+    make(monkeypatch)
+    assert caught_by <= broken_clauses(name)
+
+
+@pytest.mark.parametrize("make", [variance_as_scale, prior_mixed_per_dimension, sampled_through_the_wrong_prior])
+def test_mistake_in_the_prior_is_caught(make: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    """These leave a proper density, only not the one that is drawn from."""
+    model = zoo.seeded(zoo.ZOO["vae, mixture prior"])
+    assert isinstance(model, VAE)
+    assert prior_samples_fit(model)
+    make(monkeypatch)
+    assert not prior_samples_fit(model)
+
+
+def test_a_parameter_out_of_reach_is_caught() -> None:
+    model = zoo.seeded(zoo.ZOO["vae"])
+    assert isinstance(model, VAE)
+    model.register_parameter("forgotten", torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)))
+    assert "every parameter gets a gradient" in {check.name for check in check_model(model) if not check.passed}
+
+
+def test_a_nan_image_shows_in_the_mean_and_is_not_dropped() -> None:
+    from ancestral.data.pixels import PixelBatches, PixelSpace
+    from ancestral.evaluation import likelihood
+
+    model = zoo.seeded(zoo.ZOO["mixture"])
+    images = PixelBatches(torch.ones(5, 1, 3, 3, dtype=torch.uint8), PixelSpace("threshold", 2))
+    with torch.no_grad():
+        model.c[0] = math.nan  # type: ignore[union-attr]
+    assert math.isnan(likelihood.score(model, images, dataset="tiny", split="test").nats)
+
+
+def test_exponent_of_the_log_variance_is_halved_in_the_encoder_too() -> None:
+    q = conditional.diagonal_gaussian(torch.zeros(1), torch.log(torch.tensor([9.0])))
+    assert q.stddev.item() == pytest.approx(3.0)

@@ -1,0 +1,231 @@
+"""The tour from end to end, quickly: runs, scores, pictures and one page; again, nothing is trained twice."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers import ROOT
+
+from ancestral.commands.main import main
+from ancestral.reports.pictures.catalogue import caption_of
+from ancestral.reports.score_tables import score_table
+from ancestral.runs.run import Run
+from ancestral.studies.page import find_study, met_in_words
+from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Options, PlannedRun, ReferenceCheck, Study
+from ancestral.studies.tour import PLAN
+from ancestral.studies.workshop import Progress, Workshop
+from ancestral.training.loop import Reporter
+
+BUDGETS: tuple[Budget, ...] = ("quick", "default", "full")
+
+
+@pytest.fixture(scope="module")
+def tour(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("tour") / "out"
+    assert main(["study", "tour", "--quick", "--out", str(out)]) == 0
+    return out
+
+
+def test_every_run_is_there_with_scores_of_its_kind(tour: Path) -> None:
+    for planned in PLAN:
+        run = Run(tour / "runs" / planned.name)
+        assert run.outcome["reason"] == "epochs"
+        kinds = {score.kind for score in run.scores()}
+        bounded = planned.family == "vae" or planned.name == "flow-levels"
+        assert kinds == ({"bound"} if bounded else {"exact"} if planned.scored else set())
+        methods = {score.method for score in run.scores()}
+        assert (f"IWAE_{min(planned.importance_samples, 100)}" in methods) == bool(planned.importance_samples)
+
+
+def test_the_page_holds_every_score_and_picture_and_needs_no_network(tour: Path) -> None:
+    page = (tour / "report.html").read_text()
+    for planned in PLAN:
+        for score in Run(tour / "runs" / planned.name).scores():
+            assert f"{score.nats:.{2 if score.dimensions > 2 else 4}f}" in page
+            assert score.kind_in_words in page
+    assert page.count("data:image/png;base64,") == 25
+    assert "http://" not in page and "https://" not in page
+    assert "too briefly" in page
+
+
+def test_a_second_time_everything_is_reused(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tour / "runs" / "vae-binary" / "model" / "model.safetensors"
+    health = tour / "runs" / "vae-binary" / "health.json"
+    before, examined = weights.stat().st_mtime_ns, health.read_text()
+    health.write_text('{"verdicts": [], "healthy": [], "unjudged": []}')  # as rules of another day would have it
+    assert main(["study", "tour", "--quick", "--out", str(tour)]) == 0
+    assert capsys.readouterr().err.count("reused") == len(PLAN)
+    assert weights.stat().st_mtime_ns == before
+    assert health.read_text() == examined
+
+
+def test_how_to_read_scores_is_said_once(tour: Path) -> None:
+    assert (tour / "report.html").read_text().count("larger is better") == 1
+
+
+def test_what_all_scores_of_a_table_share_is_no_column(tour: Path) -> None:
+    score = Run(tour / "runs" / "vae-binary").scores()[0]
+    alike = score_table([("a", score), ("b", replace(score, nats=-1.0))])
+    assert "scored on" not in alike.header and score.space in alike.caption
+    unlike = score_table([("a", score), ("b", replace(score, count=3))])
+    assert unlike.header[-1] == "scored on" and score.space not in unlike.caption
+
+
+def test_commands_are_told_of_the_folder_of_the_page(tour: Path) -> None:
+    page = (tour / "report.html").read_text()
+    assert "<span>runs/vae-binary</span>" in page and str(tour) not in page
+
+
+def test_captions_tell_what_pixels_and_curves_are_of(tour: Path) -> None:
+    runs = {name: Run(tour / "runs" / name) for name in ("vae-binary", "flow-levels")}
+    assert caption_of(runs["vae-binary"], "samples").endswith("The pixels are not drawn: each shows its mean.")
+    assert caption_of(runs["flow-levels"], "samples").endswith("Whole draws, pixels included.")
+    assert caption_of(runs["vae-binary"], "curves").endswith("means over the minibatches as they were used.")
+
+
+def test_references_of_others_identities_and_our_own_aims_are_counted_apart() -> None:
+    checks = [
+        ReferenceCheck("a", "1", "1", True),
+        ReferenceCheck("b", "1", "2", False, source="Germain et al., 2015"),
+        ReferenceCheck("c", "1", "1", True, source=AN_IDENTITY),
+        ReferenceCheck("d", "1", "2", False, source=OURS),
+    ]
+    assert met_in_words(checks) == (
+        "Met: 1 of 2 references of others, 1 of 1 identities that must hold, 0 of 1 aims of our own."
+    )
+
+
+def test_runs_of_other_settings_are_refused_and_kept(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (tour / "runs" / "mixture-em" / "training.json").read_bytes()
+    assert main(["study", "tour", "--out", str(tour)]) == 2
+    assert "other settings" in capsys.readouterr().err
+    assert (tour / "runs" / "mixture-em" / "training.json").read_bytes() == before
+
+
+def test_an_unknown_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["study", "grand-tour", "--out", str(tmp_path / "out")]) == 2
+    assert "choose tour, uva2018" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["mixture-em", "vae-levels-mixture", "autoencoder"])
+def test_a_sound_run_is_verified(tour: Path, name: str) -> None:
+    assert main(["verify", str(tour / "runs" / name)]) == 0
+
+
+def test_a_doctored_score_is_found(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tour / "runs" / "mixture-gradient" / "scores.json"
+    honest = path.read_text()
+    scores = json.loads(honest)
+    scores[0]["nats"] += 1.0
+    path.write_text(json.dumps(scores))
+    assert main(["verify", str(path.parent)]) == 2
+    assert "FAILED" in capsys.readouterr().err
+    path.write_text(honest)
+
+
+def test_compare_ranks_within_a_space_and_refuses_across(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {name: str(tour / "runs" / name) for name in ("mixture-em", "mixture-gradient", "vae-levels")}
+    assert main(["compare", runs["mixture-em"], runs["mixture-gradient"], "--json"]) == 0
+    ranked = json.loads(capsys.readouterr().out)
+    assert ranked[0]["nats"] >= ranked[1]["nats"]
+    assert main(["compare", runs["mixture-em"], runs["vae-levels"]]) == 2
+    assert "cannot be ranked" in capsys.readouterr().err
+
+
+def test_a_new_score_enters_the_page_of_its_run(tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    assert main(["train", "vae", "--epochs", "1", "--latents", "2", "--hidden", "8", "--out", out]) == 0
+    picture = tmp_path / "run" / "figures" / "samples.png"
+    before = picture.stat().st_mtime_ns
+    assert main(["evaluate", out, "--samples", "7"]) == 0
+    page = (tmp_path / "run" / "report.html").read_text()
+    drawn = list((tmp_path / "run" / "figures").glob("*.png"))
+    assert "IWAE<sub>7</sub>" in page and page.count("data:image/png") == len(drawn)
+    assert picture.stat().st_mtime_ns == before
+
+
+def test_a_study_of_ones_own_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The one that CONTRIBUTING shows."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (tmp_path / "mine.py").write_text(text.split("## A new study")[1].split("```python\n")[1].split("```")[0])
+    out = tmp_path / "out"
+    assert main(["study", str(tmp_path / "mine.py"), "--quick", "--out", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert "above -30 nats" in page and "What was asked." in page and "not judged" in page
+    assert main(["study", str(tmp_path / "mine.py"), "--quick", "--out", str(out)]) == 0
+    assert "reused" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("STUDY = 3", "must define STUDY"),
+        ("import nothing_of_this_name", "mine.py, line 1: ModuleNotFoundError"),
+        ("a = 1\nb = (", "mine.py, line 2: syntax error"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str
+) -> None:
+    (tmp_path / "mine.py").write_text(content)
+    assert main(["study", str(tmp_path / "mine.py"), "--out", str(tmp_path / "out")]) == 2
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_study_with_a_dataclass_is_read(tmp_path: Path) -> None:
+    """Dataclasses look for postponed annotations in the module that `sys.modules` has."""
+    lines = [
+        "from __future__ import annotations",
+        "from dataclasses import dataclass",
+        "from typing import ClassVar",
+        "from ancestral.studies.recipe import Study",
+        "@dataclass",
+        "class Mine:",
+        "    shared: ClassVar[int] = 1",
+        "    epochs: int = 3",
+        'STUDY = Study("Mine", "", lambda options: [], [])',
+    ]
+    (tmp_path / "mine.py").write_text("\n".join(lines))
+    assert find_study(str(tmp_path / "mine.py")).title == "Mine"
+
+
+def test_options_that_a_study_does_not_have_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    assert main(["study", "tour", "--learning-rates", "0.1", *out]) == 2
+    assert "compares none" in capsys.readouterr().err
+    assert main(["study", "tour", "--quick", "--full", *out]) == 2
+    assert "exclude" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_the_full_budget_changes_what_the_plan_says_and_the_quick_one_what_the_study_says() -> None:
+    planned = PlannedRun("a", "a", "vae", {"epochs": 10, "latents": 3}, full={"epochs": 80}, quick={"latents": 2})
+    found = {budget: planned.settings_under(budget, {"epochs": 2, "train_size": 50}) for budget in BUDGETS}
+    assert [found[budget].training.epochs for budget in BUDGETS] == [2, 10, 80]
+    assert [found[budget].model.latents for budget in BUDGETS] == [2, 3, 3]
+    assert [found[budget].data.train_size for budget in BUDGETS] == [50, None, None]
+    assert planned.share_under("full", {"epochs": 2}) == 8
+
+
+def test_what_was_computed_is_remembered_until_its_conditions_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quiet = Progress(lambda title: nullcontext(Reporter()), lambda title: nullcontext(lambda done, total: None), str)
+    study = Study("Mine", "", lambda options: [], [])
+    computed: list[int] = []
+
+    def compute() -> int:
+        computed.append(1)
+        return len(computed)
+
+    for budget, conditions in (("quick", {}), ("quick", {}), ("default", {}), ("default", {"n": (1, 2)})):
+        workshop = Workshop(study.quick, tmp_path, Options(budget), quiet)  # type: ignore[arg-type]
+        workshop.remember("it", compute, **conditions)
+    assert len(computed) == 3
+    monkeypatch.setattr("ancestral.studies.workshop.version_of", lambda package: "another")
+    workshop.remember("it", compute, **conditions)
+    assert len(computed) == 4
