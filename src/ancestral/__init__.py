@@ -44,10 +44,16 @@ if TYPE_CHECKING:
     from ancestral.data.pixels import Batch
     from ancestral.evaluation.contract import check_model
     from ancestral.evaluation.score import Score
+    from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSettings
+    from ancestral.families.belief_net.settings import BeliefNetSettings
     from ancestral.families.build import load_model
     from ancestral.families.catalogue import register_family
     from ancestral.families.family import DataSpec, Drawing, Family, StepContext, Subject
+    from ancestral.families.flow.settings import FlowSettings
+    from ancestral.families.gan.settings import GANSettings
+    from ancestral.families.mixture.settings import MixtureSettings
     from ancestral.families.score_parts import ScoreParts
+    from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
     from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model
     from ancestral.settings.data import DataSettings
     from ancestral.settings.family import FamilySettings
@@ -57,19 +63,26 @@ if TYPE_CHECKING:
     __version__ = version("ancestral")
 
 __all__ = [
+    "AutoencoderSettings",
     "Batch",
+    "BeliefNetSettings",
     "DataSettings",
     "DataSpec",
     "Drawing",
     "ExactModel",
     "Family",
     "FamilySettings",
+    "FlowSettings",
+    "GANSettings",
     "ImplicitModel",
     "InputError",
     "Interrupted",
     "LatentModel",
+    "MADESettings",
+    "MixtureSettings",
     "Model",
     "NotComputable",
+    "PixelCNNSettings",
     "Run",
     "Score",
     "ScoreParts",
@@ -78,6 +91,7 @@ __all__ = [
     "TrainingDiverged",
     "TrainingSettings",
     "TrainingUnhealthy",
+    "VAESettings",
     "__version__",
     "bracket",
     "check_model",
@@ -105,6 +119,12 @@ _PLACES = {
     "evaluation.contract": "check_model",
     "evaluation.score": "Score",
     "families.build": "load_model",
+    "families.vae.settings": "AutoencoderSettings VAESettings",
+    "families.mixture.settings": "MixtureSettings",
+    "families.gan.settings": "GANSettings",
+    "families.flow.settings": "FlowSettings",
+    "families.belief_net.settings": "BeliefNetSettings",
+    "families.autoregressive.settings": "MADESettings PixelCNNSettings",
     "families.catalogue": "register_family",
     "families.family": "DataSpec Drawing Family StepContext Subject",
     "families.score_parts": "ScoreParts",

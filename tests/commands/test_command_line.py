@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers import Captured, printed, run
 
-from ancestral.commands import main as cli
+from ancestral.commands.main import BUILT_IN, COMMANDS, expand_recipes
 from ancestral.core.errors import InputError
 
 FAST = ["--epochs", "1", "--train-size", "200", "--valid-size", "50"]
@@ -48,9 +48,9 @@ HEAVY = ("torch", "lightning_fabric", "sklearn", "matplotlib", "numpy")
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     program = f"""
 import sys
-from ancestral.commands import main as cli
+from ancestral.commands.main import main
 try:
-    code = cli.main({words!r})
+    code = main({words!r})
 except SystemExit as stop:
     code = stop.code or 0
 heavy = [name for name in {HEAVY!r} if name in sys.modules]
@@ -74,9 +74,9 @@ def test_the_installed_command() -> None:
 
 def test_every_command_and_family_is_in_the_overview(capsys: Captured) -> None:
     out, _ = printed(capsys)
-    assert all(f"  {name} " in out for name in cli.COMMANDS)
+    assert all(f"  {name} " in out for name in COMMANDS)
     out, _ = printed(capsys, "train", "--help")
-    assert all(f"  {name} " in out for name in cli.BUILT_IN)
+    assert all(f"  {name} " in out for name in BUILT_IN)
 
 
 # ---- what is refused
@@ -299,9 +299,9 @@ def test_flags_win_over_recipes_wherever_they_stand(tmp_path: Path) -> None:
 
 
 def test_recipes_become_flags() -> None:
-    assert cli.expand_recipes(["--epochs", "3"], "vae") == ["--epochs", "3"]
+    assert expand_recipes(["--epochs", "3"], "vae") == ["--epochs", "3"]
     with pytest.raises(InputError, match="--recipe"):
-        cli.expand_recipes(["--epochs", "3", "--recipe"], "vae")
+        expand_recipes(["--epochs", "3", "--recipe"], "vae")
 
 
 # ---- what is done

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ancestral import commands
-from ancestral.commands import main as cli
+from ancestral.commands.main import COMMANDS, _parse, main
 from ancestral.families.catalogue import BUILT_IN
 
 FAMILY = '''
@@ -30,7 +30,7 @@ class Mine:
     """of a third"""
 '''
 VERBS = [
-    *([name] for name in cli.COMMANDS if name not in ("train", "sweep")),
+    *([name] for name in COMMANDS if name not in ("train", "sweep")),
     *([name, family] for name in ("train", "sweep") for family in BUILT_IN),
 ]
 
@@ -49,7 +49,7 @@ class Help:
 def help_of(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Help:
     monkeypatch.setenv("COLUMNS", "100")
     capsys.readouterr()
-    assert cli.main([*words, "--help"]) == 0
+    assert main([*words, "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     entries: dict[str, str] = {}
     name = ""
@@ -118,7 +118,7 @@ def test_none_can_still_be_given() -> None:
         called.append(count)
 
     for words in ([], ["--count", "None"], ["--count", "3"]):
-        cli._parse(command, words, "program")()
+        _parse(command, words, "program")()
     assert called == [None, None, 3]
 
 

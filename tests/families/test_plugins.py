@@ -100,6 +100,7 @@ def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path) -> None:
     assert "FAILED  chain: probabilities of all images sum to one" in said
 
 
+BUILDER = "build=lambda settings, spec: "
 BAD = {
     "no record": ("x = 1", "defines no FAMILY"),
     "syntax error": ("FAMILY = (", "line 1"),
@@ -109,8 +110,8 @@ BAD = {
     "name that is none": (CHAIN.read_text().replace('name="chain"', 'name="My Chain"'), "lower-case"),
     "taken flag": (CHAIN.read_text().replace("scale: float", "epochs: float"), "epochs"),
     "setting without default": (CHAIN.read_text().replace("scale: float = 0.1", "scale: float"), "default"),
-    "builder that raises": (CHAIN.read_text().replace("build=lambda settings, spec: ", "build=lambda settings, spec: 1 / 0 or "), "division"),
-    "builder of no model": (CHAIN.read_text().replace("build=lambda settings, spec: ", "build=lambda settings, spec: 3 or "), "int"),
+    "builder that raises": (CHAIN.read_text().replace(BUILDER, f"{BUILDER}1 / 0 or "), "division"),
+    "builder of no model": (CHAIN.read_text().replace(BUILDER, f"{BUILDER}3 or "), "int"),
 }  # fmt: skip
 
 

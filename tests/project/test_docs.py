@@ -10,7 +10,7 @@ import pytest
 from helpers import ROOT
 
 from ancestral import commands
-from ancestral.commands import main as cli
+from ancestral.commands.main import COMMANDS, main
 from ancestral.families.abilities import capability_table
 
 PAGES = sorted(ROOT.glob("*.md"))
@@ -57,10 +57,10 @@ def test_every_command_shown_is_understood(command: str, monkeypatch: pytest.Mon
     """Its flags are read; nothing is trained."""
     called = []
     monkeypatch.setattr(commands, "train", _recorder(commands.train, called))
-    for name, function in list(cli.COMMANDS.items()):
-        monkeypatch.setitem(cli.COMMANDS, name, _recorder(function, called))
+    for name, function in list(COMMANDS.items()):
+        monkeypatch.setitem(COMMANDS, name, _recorder(function, called))
     words = shlex.split(command, comments=True)[1:]
-    assert cli.main(words) == 0
+    assert main(words) == 0
     assert called or words[-1] in ("--help", "--version")
 
 

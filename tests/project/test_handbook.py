@@ -17,7 +17,7 @@ import pytest
 import torch
 from helpers import ROOT
 
-from ancestral.commands import main as cli
+from ancestral.commands.main import COMMANDS
 from ancestral.core import serialization as registry
 from ancestral.families import catalogue
 from ancestral.families.catalogue import BUILT_IN
@@ -183,5 +183,5 @@ def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     for file in [*pages, *out.rglob("*.css")]:
         assert not FROM_ELSEWHERE.search(file.read_text()), file
     help_texts = (out / "commands.html").read_text()
-    for command in [*cli.COMMANDS, *(f"train {family}" for family in BUILT_IN)]:
+    for command in [*COMMANDS, *(f"train {family}" for family in BUILT_IN)]:
         assert f"ancestral {command}" in help_texts

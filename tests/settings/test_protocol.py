@@ -9,7 +9,7 @@ import pytest
 from helpers import refused
 
 from ancestral import commands
-from ancestral.commands import main as cli
+from ancestral.commands.main import COMMANDS, main
 from ancestral.families.run_settings import settings_for
 from ancestral.runs.run import settings_from_json, settings_to_json
 from ancestral.studies.recipe import QUICK_MNIST, PlannedRun
@@ -25,8 +25,8 @@ def read(monkeypatch: pytest.MonkeyPatch, verb: str, *words: str) -> dict[str, A
         called.update(given)
 
     record.__doc__, record.__signature__ = command.__doc__, __import__("inspect").signature(command)
-    monkeypatch.setitem(cli.COMMANDS, verb, record)
-    assert cli.main([verb, "vae", "--data", "mnist", *words]) == 0
+    monkeypatch.setitem(COMMANDS, verb, record)
+    assert main([verb, "vae", "--data", "mnist", *words]) == 0
     return called
 
 
@@ -49,7 +49,7 @@ def test_both_names_are_read_in_a_recipe(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_help_names_the_present_flag_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["train", "vae", "--help"]) == 0
+    assert main(["train", "vae", "--help"]) == 0
     out = capsys.readouterr().out
     assert "--protocol" in out and "--split " not in out
 

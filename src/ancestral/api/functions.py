@@ -1,4 +1,7 @@
-"""The public functions: one for each verb of the command line. Each takes a run or its folder; many take a model too."""
+"""The public functions, one for each verb of the command line.
+
+Each takes a run or its folder; many take a model too.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Run(StoredRun):
     """
 
     def drawings(self) -> dict[str, str]:
-        """Pictures that exist for this run's family: caption by name. `show` refuses those that do not fit the model."""
+        """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
         from ancestral.reports.pictures.catalogue import caption_of, drawings_of
 
         return {name: caption_of(self, name) for name in drawings_of(self)}

@@ -71,7 +71,7 @@ class Batch(NamedTuple):
     """Some images of a split.
 
     Args:      x: float32, shape (B, *event_shape). labels: classes, shape (B,), where known. seen: boolean, shape of x,
-               false where a pixel is missing; None where none is. weights: of the images, shape (B,); None for equal ones.
+               false where a pixel is missing; None where none is. weights: of the images, shape (B,); None where equal.
     """
 
     x: Tensor

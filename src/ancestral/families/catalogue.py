@@ -148,7 +148,8 @@ def import_classes(owner: str) -> None:
             find(name).code("build")
             find(name).code("tiny")  # a family may have classes that its builder imports only when it needs them
         elif name in names() or os.environ.get(VARIABLE):
-            _LOADED.get(name) or _load_plug_in(name)
+            if name not in _LOADED:
+                _load_plug_in(name)
 
 
 def family_of(model: Any) -> Family | None:

@@ -25,7 +25,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 class DataSpec(NamedTuple):
     """What a model is built for.
 
-    Args:      event_shape: shape of one x, (C, H, W) for images. levels: number of values a stored pixel may have; 0 for
+    Args:      event_shape: shape of one x, (C, H, W) for images. levels: number of values of a stored pixel; 0 for
                points. space: the pixel space, see `data.pixels.SPACES`. classes: number of classes of the training
                data, None where they have no labels.
     """
@@ -75,7 +75,7 @@ class Drawing:
 
     name: str
     caption: str
-    draw: Callable[[Any, int | None, int], Figure]
+    draw: Callable[..., Figure]
     needs: tuple[type, ...] = ()
     on_request: bool = False
 
@@ -84,8 +84,8 @@ class Drawing:
 class Family:
     """A family of models.
 
-    Fields that are code may be strings, `"package.module:name"`, which are imported at their first use; built-in records
-    use them, so that `--help` needs no torch.
+    Fields that are code may be strings, `"package.module:name"`, which are imported at their first use; built-in
+    records use them, so that `--help` needs no torch.
 
     Args:      name: on the command line and in `settings.json`: lower-case words joined by hyphens.
                settings: a dataclass; its fields are the flags, the strings below them the help.

@@ -59,11 +59,11 @@ def settings_for(family: str, **values: Any) -> Settings:
         if name not in known:
             raise InputError(f"unknown setting {name!r} for {family}: {close_matches(name, known)}")
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    parts = [
-        part(**{name: value for name, value in chosen.items() if known[name] is part})
-        for part in (find(family).settings, DataSettings, TrainingSettings)
-    ]
-    return Settings(family, *parts)
+
+    def made(part: Any) -> Any:
+        return part(**{name: value for name, value in chosen.items() if known[name] is part})
+
+    return Settings(family, made(find(family).settings), made(DataSettings), made(TrainingSettings))
 
 
 def renamed(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:

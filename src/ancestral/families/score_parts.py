@@ -58,8 +58,8 @@ def surprise_maps(model: Model, x: Tensor) -> Tensor:
     """
     if not isinstance(model, HasConditionals):
         raise NotComputable(
-            f"a {type(model).__name__} has no conditional distribution of each pixel, so no pixel has a surprise of its "
-            "own: that takes a MADE or a PixelCNN"
+            f"a {type(model).__name__} has no conditional distribution of each pixel, so no pixel has a surprise of "
+            "its own: that takes a MADE or a PixelCNN"
         )
     return -model.conditionals(x).log_prob(x)
 

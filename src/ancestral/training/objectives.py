@@ -110,6 +110,6 @@ def objective_of_kind(model: Model) -> Objective:
     if isinstance(model, LatentModel):
         return elbo
     raise InputError(
-        f"a {type(model).__name__} can only be sampled, so its kind has no objective: its family must give an objective "
-        "or a step"
+        f"a {type(model).__name__} can only be sampled, so its kind has no objective: its family must give an "
+        "objective or a step"
     )

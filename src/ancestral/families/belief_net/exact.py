@@ -160,7 +160,10 @@ def _alike(observed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 
 def all_states(bits: int) -> Tensor:
     """Every vector of zeros and ones, shape (2^bits, bits), counting up with the last the lowest."""
-    return (torch.arange(1 << bits)[:, None] >> torch.arange(bits - 1, -1, -1) & 1).to(torch.get_default_dtype())
+    states = torch.empty(1 << bits, bits)
+    if not states.is_meta:  # arithmetic there makes torch import its compiler
+        states.copy_(torch.arange(1 << bits)[:, None] >> torch.arange(bits - 1, -1, -1) & 1)
+    return states
 
 
 def sum_of_softplus(a: Tensor, b: Tensor) -> Tensor:
