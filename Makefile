@@ -20,8 +20,8 @@ docs: $(VENV)/.docs ## the handbook: docs/_build/index.html
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
 check: $(VENV)/.dev ## style, types and the layers
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/pyright
 	$(BIN)/python -m pytest tests/project/test_layers.py
 

@@ -1,7 +1,7 @@
 """A family in one file: each pixel depends on the one before it.
 
-    ancestral train examples/chain.py --data digits --epochs 10 --out runs/chain
-    ancestral evaluate runs/chain --family examples/chain.py
+ancestral train examples/chain.py --data digits --epochs 10 --out runs/chain
+ancestral evaluate runs/chain --family examples/chain.py
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ancestral.runs.fit import fit
+from ancestral import fit
 
 BRIEF: dict[str, Any] = {"epochs": 1, "train_size": 100, "valid_size": 20}
 GAME: dict[str, Any] = {"hidden": (8,), "critic_hidden": (8,), "latents": 3}

@@ -424,8 +424,8 @@ def test_what_the_report_says_to_repeat_repeats(capsys: Captured, trained: Path,
 def test_a_setting_that_is_off_is_repeated_off(capsys: Captured, tmp_path: Path) -> None:
     import shlex
 
+    from ancestral import fit
     from ancestral.reports.run_page import repeat_command
-    from ancestral.runs.fit import fit
     from ancestral.runs.run import Run
 
     first = fit("flow", tmp_path / "first", data="moons", train_size=64, epochs=1, actnorm=False, depth=2)

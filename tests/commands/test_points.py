@@ -11,6 +11,7 @@ import torch
 from helpers import Captured, printed, run
 from torch import Tensor, nn
 
+from ancestral import fit
 from ancestral.core.errors import InputError, Interrupted, NotComputable
 from ancestral.core.serialization import registered
 from ancestral.data.toy import DENSITIES
@@ -20,7 +21,7 @@ from ancestral.families.run_settings import settings_for
 from ancestral.models.base import ExactModel
 from ancestral.reports.pictures import density as drawings
 from ancestral.runs.evaluate import entropy_in_words, target_score
-from ancestral.runs.fit import fit, fit_settings
+from ancestral.runs.fit import fit_settings
 from ancestral.runs.run import Run
 from ancestral.training.loop import Reporter
 

@@ -16,6 +16,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.core.errors import NotComputable
 from ancestral.data.anomalies import ANOMALIES, frankenstein, noise, other_images, refuse_training_images
@@ -47,7 +48,6 @@ from ancestral.reports.pictures.detection import (
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs import detect as detecting
 from ancestral.runs.detect import Detection, detect_run, divided
-from ancestral.runs.fit import fit
 from ancestral.runs.records import DETECTIONS
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData

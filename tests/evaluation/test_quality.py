@@ -16,6 +16,7 @@ from helpers import quality_of, refused
 from scipy import linalg
 from torch import Tensor
 
+from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
@@ -35,7 +36,6 @@ from ancestral.evaluation.quality import (
 from ancestral.models.base import Model
 from ancestral.reports.quality_tables import quality_table
 from ancestral.reports.run_page import write_run_page
-from ancestral.runs.fit import fit
 from ancestral.runs.quality import View, measure_run
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.distributions import Bernoulli
 from torch.nn import functional as F
 
+from ancestral import fit
 from ancestral.core.errors import InputError
 from ancestral.evaluation.contract import all_images
 from ancestral.families.belief_net import exact as belief_net
 from ancestral.families.belief_net.exact import SigmoidBeliefNet, all_states, sum_of_softplus
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine
 from ancestral.families.run_settings import settings_for
-from ancestral.runs.fit import fit
 
 
 def naive_joint(model: SigmoidBeliefNet, x: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.core.errors import TrainingDiverged
 from ancestral.health import monitor as checkup
 from ancestral.health.examine import Examination, Facts, diagnose, examine
-from ancestral.runs.fit import fit
 from ancestral.runs.run import Run
 from ancestral.training.log import LogLine, Reading
 from ancestral.training.loop import Reporter

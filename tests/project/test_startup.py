@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from zoo import ZOO
 
 NUMERIC = ("torch", "numpy", "scipy", "matplotlib", "sklearn", "lightning_fabric", "torchmetrics")
 BESIDE_TORCH = (
@@ -82,4 +83,22 @@ def test_a_training_up_to_its_score_imports_little_beside_torch(case: str, tmp_p
     """Nothing is put off to the first update either: torch's compiler stays out, and whatever draws pictures."""
     family, settings, scored = TRAININGS[case]
     program = TRAINING.format(family=family, settings=settings) + (SCORE if scored else "")
+    assert imported(program, ("torch", *BESIDE_TORCH), tmp_path)[0] == ["torch"]
+
+
+OLD_RUNS = Path(__file__).parents[1] / "fixtures" / "runs_e7fe433"
+
+
+def test_loading_a_model_imports_little_beside_torch(tmp_path: Path) -> None:
+    """A description is built on the device "meta" first, where arithmetic makes torch import its compiler."""
+    for name, model in ZOO.items():
+        model().save(tmp_path / name)
+    folders = [str(folder) for folder in [*tmp_path.iterdir(), *OLD_RUNS.glob("*/model")]]
+    program = f"""
+from ancestral.families.build import load_model
+for folder in {folders!r}:
+    load_model(folder)
+    found = [name for name in {BESIDE_TORCH!r} if name in sys.modules]
+    assert not found, (folder, found)
+"""
     assert imported(program, ("torch", *BESIDE_TORCH), tmp_path)[0] == ["torch"]

@@ -33,6 +33,7 @@ from ancestral.commands.main import main
 from ancestral.core import files
 from ancestral.reports import run_page
 from ancestral.reports.pictures import catalogue as drawings
+from ancestral.api import functions as public
 from ancestral.runs import evaluate as scoring, fit as fitting
 
 calls = 0
@@ -90,7 +91,7 @@ def work(job):
     else:
         if "calls" in job:
             count_calls(job["calls"])
-        fitting.fit(job["family"], job["out"], resume=job["resume"], checkpoint_seconds=0.0, **job["settings"])
+        public.fit(job["family"], job["out"], resume=job["resume"], checkpoint_seconds=0.0, **job["settings"])
         sys.setprofile(None)
         code = 0
     with open(job["answer"], "w") as file:

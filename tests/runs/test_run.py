@@ -22,6 +22,7 @@ from torch import Tensor
 
 import ancestral.core.files
 import ancestral.runs.fit as fit_module
+from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.core.files import write_atomically, write_json
@@ -34,7 +35,6 @@ from ancestral.families.run_settings import settings_for
 from ancestral.models.base import Model
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
-from ancestral.runs.fit import fit
 from ancestral.runs.run import Run
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state

@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import refused
 
+from ancestral import fit
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
 from ancestral.evaluation.contract import all_images
@@ -20,7 +21,6 @@ from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
 from ancestral.figures.panels import Panel, panel_figure
 from ancestral.figures.series import Curve
-from ancestral.runs.fit import fit
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations import belief_net_cost
 from ancestral.studies.demonstrations.belief_net_cost import (

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from ancestral import fit
 from ancestral.data.toy import density_of
 from ancestral.distributions.bijections import Bijection
 from ancestral.families.family import DataSpec
@@ -16,7 +17,6 @@ from ancestral.families.flow.points import NormalizingFlow, build_flow
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.families.gan.model import build_gan
 from ancestral.families.gan.settings import GANSettings
-from ancestral.runs.fit import fit
 from ancestral.studies.demonstrations.change_of_variables import (
     against_autograd,
     change_of_variables,

@@ -11,13 +11,13 @@ import pytest
 import torch
 from quick_studies import carried_out, needs_mnist
 
+from ancestral import fit
 from ancestral.evaluation.quality import Measured
 from ancestral.evaluation.score import Score
 from ancestral.health.examine import Examination, Verdict
 from ancestral.health.gan_rules import _shade
 from ancestral.reports.pictures.latents import percentile_grid
 from ancestral.reports.pictures.training import training_curves
-from ancestral.runs.fit import fit
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.code_spread import Spread
 from ancestral.studies.demonstrations.paired_scores import Difference

@@ -16,6 +16,7 @@ from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run import load
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
+from ancestral.training.loop import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,7 @@ def fit(
     training: TrainingSettings | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
     **settings: Any,
 ) -> Run:
     """Train a model into a run folder.
@@ -65,8 +67,8 @@ def fit(
     Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
                model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
                or all `DataSettings`. training: `TrainingSettings`. resume: resume from the folder's checkpoint.
-               reporter: is called with the progress. settings: any of the command line's flags by name, `epochs=5`;
-               they override those of model, data and training.
+               reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
+               command line's flags by name, `epochs=5`; they override those of model, data and training.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong
                with the training, if anything.
     Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
@@ -82,7 +84,7 @@ def fit(
         given |= {} if part is None else vars(part)
     if isinstance(data, str):
         given["data"] = data
-    run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter)
+    run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter, checkpoint_seconds)
     return Run(run.path)
 
 

@@ -1,6 +1,6 @@
 """The command that lists, fetches and verifies data."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -23,26 +23,50 @@ def data(
     """
     from dataclasses import asdict
 
-    from ancestral.data.datasets import dataset_names, dataset_status, fetch_dataset, verify_dataset
-    from ancestral.data.toy import points_status
+    _refuse_request(name, fetch)
+    if fetch:
+        _fetch(name)
+    states = [_state(name)] if name else _all_states()
+    if json:
+        print_json([asdict(state) for state in states])
+    else:
+        _show(states)
+
+
+def _refuse_request(name: str | None, fetch: bool) -> None:
+    from ancestral.data.datasets import dataset_names
 
     if name is not None and name not in (*dataset_names(), *POINT_SETS):
         raise InputError(f"unknown data set {name!r}: choose {', '.join((*dataset_names(), *POINT_SETS))}")
     if fetch and name in POINT_SETS:
         raise InputError(f"{name} is drawn, not read: there is nothing to download")
-    if fetch:
-        missing = [known for known in dataset_names() if dataset_status(known).state != "ready"]
-        for wanted in [name] if name else missing:
-            fetch_dataset(wanted)
-    if name in POINT_SETS:
-        states = [points_status(name)]
-    elif name:
-        states = [verify_dataset(name)]
-    else:
-        states = [dataset_status(known) for known in dataset_names()] + [points_status(known) for known in POINT_SETS]
-    if json:
-        print_json([asdict(state) for state in states])
-        return
+
+
+def _fetch(name: str | None) -> None:
+    """Download a data set, or all that are missing."""
+    from ancestral.data.datasets import dataset_names, dataset_status, fetch_dataset
+
+    missing = (known for known in dataset_names() if dataset_status(known).state != "ready")
+    for wanted in [name] if name else list(missing):
+        fetch_dataset(wanted)
+
+
+def _state(name: str) -> Any:
+    """Of a data set, whose files are hashed for it, or of a density."""
+    from ancestral.data.datasets import verify_dataset
+    from ancestral.data.toy import points_status
+
+    return points_status(name) if name in POINT_SETS else verify_dataset(name)
+
+
+def _all_states() -> list[Any]:
+    from ancestral.data.datasets import dataset_names, dataset_status
+    from ancestral.data.toy import points_status
+
+    return [*map(dataset_status, dataset_names()), *map(points_status, POINT_SETS)]
+
+
+def _show(states: list[Any]) -> None:
     from rich.table import Table
 
     table = Table("data", "state", "where", "", box=None)

@@ -1,7 +1,7 @@
 """Commands that use a trained model: draw, complete, detect."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -153,9 +153,6 @@ def detect(
         out: also draw this .png file: histograms of log p and the power by batch size; power alone of several runs
         json: print the records as JSON, and nothing else, on stdout
     """
-    from ancestral.figures.style import save_figure
-    from ancestral.reports.detection_tables import DETECTION_CAPTION, detection_tables, power_table
-    from ancestral.reports.pictures.detection import detection_figure, power_figure
     from ancestral.reports.run_page import write_run_page
     from ancestral.runs.detect import detect_run
     from ancestral.runs.progress import counter
@@ -172,17 +169,31 @@ def detect(
             found = detect_run(run, against, **options, count=count, seed=seed, progress=progress)
         named.append((run.path.name, found))
         write_run_page(run, redraw=False)
-    alone = named[0][1] if len(named) == 1 else None
     if json:
         print_json([{"run": name, **found.to_json()} for name, found in named])
     else:
-        for table in detection_tables(alone) if alone else [power_table(named)]:
-            print_table(table)
-        if not alone:
-            say(DETECTION_CAPTION)
+        _print_detections(named)
     for name, found in named:
         for line in found.conditions:
-            say(line if alone else f"{name}: {line}")
+            say(line if len(named) == 1 else f"{name}: {line}")
     if out is not None:
-        save_figure(detection_figure(alone) if alone else power_figure(named), out)
+        _draw_detections(named, out)
         say(f"power: {out}")
+
+
+def _print_detections(named: list[tuple[str, Any]]) -> None:
+    from ancestral.reports.detection_tables import DETECTION_CAPTION, detection_tables, power_table
+
+    if len(named) == 1:
+        for table in detection_tables(named[0][1]):
+            print_table(table)
+    else:
+        print_table(power_table(named))
+        say(DETECTION_CAPTION)
+
+
+def _draw_detections(named: list[tuple[str, Any]], out: Path) -> None:
+    from ancestral.figures.style import save_figure
+    from ancestral.reports.pictures.detection import detection_figure, power_figure
+
+    save_figure(detection_figure(named[0][1]) if len(named) == 1 else power_figure(named), out)

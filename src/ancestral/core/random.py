@@ -48,9 +48,9 @@ def seed_device(device: torch.device, seed: int) -> None:
 
 
 def initial_normal(*shape: int, scale: float = 1.0) -> Tensor:
-    """Draws of N(0, scale^2) that weights start at, as `scale * torch.randn(shape)`; on the device "meta" none are drawn.
+    """Draws of N(0, scale^2) that weights start at, as `scale * torch.randn(shape)`.
 
-    There is nothing to draw there, and arithmetic there makes torch import its compiler, which takes a second.
+    On the device "meta" none are drawn: arithmetic there makes torch import its compiler, which takes a second.
     """
     drawn = torch.empty(shape)
     return drawn if drawn.is_meta else scale * drawn.normal_()

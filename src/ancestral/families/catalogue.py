@@ -147,9 +147,8 @@ def import_classes(owner: str) -> None:
         if name in BUILT_IN:
             find(name).code("build")
             find(name).code("tiny")  # a family may have classes that its builder imports only when it needs them
-        elif name in names() or os.environ.get(VARIABLE):
-            if name not in _LOADED:
-                _load_plug_in(name)
+        elif name not in _LOADED and (name in names() or os.environ.get(VARIABLE)):
+            _load_plug_in(name)
 
 
 def family_of(model: Any) -> Family | None:

@@ -25,29 +25,52 @@ FORMATS = {"recognised": "{:.1%}", "near_copies": "{:.1%}", "classes": "{:.0f}",
 def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Table:
     """Sample quality, a column for each run, and first the same measures of real images; a row for each where there are
     many, without measures that are the same for all."""
-    real: dict[tuple[str, ...], Quality] = {}
-    for _, record in named:
-        real.setdefault(tuple(_in_measure(record, name, 1) for name in COMMON_FLOORS), record)
-    own = {tuple(_in_measure(record, name, 1) for name in OWN_FLOORS) for _, record in named}
-    bracketed = set(OWN_FLOORS) if len(own) > 1 else set()
-    kinds = [f"real images, {_pixels(r)}" if len(real) > 1 else "real images" for r in real.values()]
+    records = [record for _, record in named]
+    real = _distinct_floors(records)
+    kinds = [f"real images, {_pixels(floor)}" if len(real) > 1 else "real images" for floor in real]
     header = ["", *kinds, *(name for name, _ in named)]
-    rows = [
-        [
-            title,
-            *("" if name in bracketed else _in_measure(r, name, 1) for r in real.values()),
-            *(_in_measure(r, name, 0) + f" ({_in_measure(r, name, 1)})" * (name in bracketed) for _, r in named),
-        ]
-        for name, title in MEASURES.items()
-    ]
-    if len(real) > 1:  # else the line on the conditions says it for all
-        rows.append(["pixels", *(_pixels(r) for r in [*real.values(), *(r for _, r in named)])])
-    if len({(r.count, r.drawn) for _, r in named}) > 1:
-        rows.append(["images", *(str(r.count) for r in real.values()), *(f"{r.count} {r.drawn}" for _, r in named)])
+    rows = _measure_rows(real, records) + _condition_rows(real, records)
     if len(named) > MOST_COLUMNS:
         rows = [row for row in rows if len(set(row[1:])) > 1]
         header, *rows = [list(line) for line in zip(header, *rows, strict=True)]
     return Table(header, rows, caption, numeric=set(range(1, len(header))))
+
+
+def _distinct_floors(records: Sequence[Quality]) -> list[Quality]:
+    """One record for each set of measures of real images that differs in what is common to runs."""
+    distinct: dict[tuple[str, ...], Quality] = {}
+    for record in records:
+        distinct.setdefault(_floors(record, COMMON_FLOORS), record)
+    return list(distinct.values())
+
+
+def _floors(record: Quality, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_in_measure(record, name, 1) for name in names)
+
+
+def _measure_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list[list[str]]:
+    """A row for each measure: real images, then runs, with floors of their own in brackets where these differ."""
+    own_differ = len({_floors(record, OWN_FLOORS) for record in records}) > 1
+    rows = []
+    for name, title in MEASURES.items():
+        values = [_in_measure(record, name, 0) for record in records]
+        if own_differ and name in OWN_FLOORS:
+            bracketed = [f"{value} ({_in_measure(r, name, 1)})" for value, r in zip(values, records, strict=True)]
+            rows.append([title, *[""] * len(real), *bracketed])
+        else:
+            rows.append([title, *(_in_measure(floor, name, 1) for floor in real), *values])
+    return rows
+
+
+def _condition_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list[list[str]]:
+    """What the runs were measured on, where it differs; else the line on the conditions says it for all."""
+    rows = []
+    if len(real) > 1:
+        rows.append(["pixels", *(_pixels(record) for record in [*real, *records])])
+    if len({(record.count, record.drawn) for record in records}) > 1:
+        counts = [f"{record.count} {record.drawn}" for record in records]
+        rows.append(["images", *(str(floor.count) for floor in real), *counts])
+    return rows
 
 
 def _in_measure(record: Quality, name: str, which: int) -> str:

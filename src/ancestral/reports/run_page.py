@@ -28,42 +28,63 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
 
     Args:      redraw: False takes the pictures as they are: only the scores have changed.
     """
-    record, outcome = run.record, run.outcome
-    there = {name: run.figures / f"{name}.png" for name in drawings_of(run)}
-    drawn = draw_all(run) if redraw else {name: path for name, path in there.items() if path.exists()}
-    early = sorted(run.figures.glob("samples-epoch-*.png"))
-    figures = [Figure(path, caption_of(run, name)) for name, path in drawn.items()]
-    figures += [Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early]
+    record = run.record
     scores = [("this run", score) for score in run.scores()]
-    floor = target_score(run.data) if scores else None
-    shown = [*scores, ("the target itself", floor)] if floor else scores
-    measured = [("this run", record) for record in QUALITY.of(run)]
     sections = [
-        *([Section("Scores", tables=[score_table(shown, SCORE_CAPTION)])] if scores else []),
+        *_score_section(run, scores),
         *_bracket_section(run),
-        *_quality_section(measured),
+        *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
-        Section("Pictures", figures=figures),
+        Section("Pictures", figures=_figures(run, redraw)),
         *_health(run),
         Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
-    ]  # fmt: skip
-    facts = [("test", _in_words(score)) for _, score in scores if score.split == "test"][:2]
-    if entropy := entropy_in_words(run.data):
-        facts.append(("entropy of the target", entropy))
-    if outcome.get("seconds"):
-        facts.append(("trained in", f"{outcome['seconds']:.0f} s, {outcome['epochs']} epochs"))
-        facts.append(("speed", f"{outcome['images_per_second']:.0f} {run.data.space.noun}/s"))
+    ]
     report = Report(
         title=f"{run.settings.family}: {record['data']['name']}",
         subtitle=record["data"]["space"],
         lead=_lead(run),
-        facts=facts,
+        facts=_facts(run, [score for _, score in scores]),
         sections=sections,
         footer=f"ancestral {record['versions']['ancestral']}, torch {record['versions']['torch']}.",
     )
     path = run.path / "report.html"
     write_report(report, path)
     return path
+
+
+def _figures(run: Run, redraw: bool) -> list[Figure]:
+    """The run's pictures, drawn anew or as they are, and the samples drawn while it was trained."""
+    if redraw:
+        drawn = draw_all(run)
+    else:
+        there = {name: run.figures / f"{name}.png" for name in drawings_of(run)}
+        drawn = {name: path for name, path in there.items() if path.exists()}
+    early = sorted(run.figures.glob("samples-epoch-*.png"))
+    return [
+        *(Figure(path, caption_of(run, name)) for name, path in drawn.items()),
+        *(Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early),
+    ]
+
+
+def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:
+    """What stands at the head of the page: at most two scores, and the time the training took."""
+    outcome = run.outcome
+    facts = [("test", _in_words(score)) for score in scores if score.split == "test"][:2]
+    if entropy := entropy_in_words(run.data):
+        facts.append(("entropy of the target", entropy))
+    if outcome.get("seconds"):
+        facts.append(("trained in", f"{outcome['seconds']:.0f} s, {outcome['epochs']} epochs"))
+        facts.append(("speed", f"{outcome['images_per_second']:.0f} {run.data.space.noun}/s"))
+    return facts
+
+
+def _score_section(run: Run, scores: Sequence[tuple[str, Score]]) -> list[Section]:
+    """The scores, and what the target itself would score where that is known."""
+    if not scores:
+        return []
+    floor = target_score(run.data)
+    shown = [*scores, ("the target itself", floor)] if floor else scores
+    return [Section("Scores", tables=[score_table(shown, SCORE_CAPTION)])]
 
 
 def _bracket_section(run: Run) -> list[Section]:

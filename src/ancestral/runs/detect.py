@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,10 +33,6 @@ from ancestral.runs.records import DETECTIONS
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 
-if TYPE_CHECKING:
-    pass
-
-
 SIZES = (1, 2, 5, 10, 20, 50, 100, 200)
 TRIALS = 1000
 ROWS = 2000  # images coded and counted together
@@ -49,12 +45,13 @@ class Pools:
     """Images for three purposes, none of them in two, none of them trained on.
 
     Args:      calibration: what the tests are calibrated on. natural: what they should let pass. source: what
-               anomalies are made of. words: which images these are.
+               anomalies are made of. calibrated_on: split of the first. words: which images these are.
     """
 
     calibration: Split
     natural: Split
     source: Split
+    calibrated_on: Calibration
     words: str
 
 
@@ -104,18 +101,17 @@ def detect_run(
     expected = log_prob[: len(raw[0])].mean().item()
     scores = anomaly_scores(log_prob, _code_lengths(images), _background(data, images), expected)
     split = {name: score.split([len(part) for part in raw]) for name, score in scores.items()}
-    kept = largest_batch(pools.natural.images, anomalous)
-    sizes = sizes or [size for size in SIZES if size <= kept] or SIZES[:1]
+    sizes = sizes or _usual_sizes(pools.natural.images, anomalous)
     natural, anomalies = (-part for part in split["log_prob"][1:])
     found = Detection(
         against=against,
         method=method,
-        kind=("exact" if isinstance(model, ExactModel) else "lower bound") + ("" if model.discrete else ", density"),
+        kind=_kind_of(model),
         space=data.space.describe(data.name),
         pools=f"{pools.words}; {against}: {len(anomalous)} images",
         alpha=alpha,
         trials=trials,
-        calibrated_on="valid" if calibrate == "valid" and len(data.dataset.valid) else "test",
+        calibrated_on=pools.calibrated_on,
         drift=drift(split["log_prob"][0], split["log_prob"][1], seed),
         calibration=len(raw[0]),
         counts=(len(natural), len(anomalies)),
@@ -139,10 +135,11 @@ def divided(data: RunData, calibrate: Calibration = "valid", count: int | None =
     assert isinstance(data.dataset, ImageDataset)
     test, valid = (_in_lasting_order(part) for part in (data.dataset.test, data.dataset.valid))
     if calibrate == "valid" and len(valid):
-        calibration, words = valid, "validation"
+        calibration, split, words = valid, "valid", "validation"
     else:
         half = len(test) // 2
-        calibration, words, test = _rows(test, slice(half)), "test", _rows(test, slice(half, None))
+        calibration, split, words = _rows(test, slice(half)), "test", "test"
+        test = _rows(test, slice(half, None))
     half = len(test) // 2
     parts = calibration, _rows(test, slice(half)), _rows(test, slice(half, None))
     calibration, natural, source = (_rows(part, slice(count)) for part in parts)
@@ -150,6 +147,7 @@ def divided(data: RunData, calibrate: Calibration = "valid", count: int | None =
         calibration,
         natural,
         source,
+        split,
         f"calibrated on {len(calibration)} {words} images; natural: {len(natural)} other test images",
     )
 
@@ -161,6 +159,17 @@ def refuse_unable(model: Model, data: RunData) -> None:
         )
     if data.space.noun != "images":
         raise NotComputable(f"what does not belong is told of images; {data.name} are {data.space.noun}")
+
+
+def _kind_of(model: Model) -> str:
+    """What log p(x) is, in words."""
+    return ("exact" if isinstance(model, ExactModel) else "lower bound") + ("" if model.discrete else ", density")
+
+
+def _usual_sizes(natural: Tensor, anomalous: Tensor) -> Sequence[int]:
+    """Sizes of batches that there are images for."""
+    most = largest_batch(natural, anomalous)
+    return [size for size in SIZES if size <= most] or SIZES[:1]
 
 
 def _anomalies(data: RunData, source: Split, against: str, seed: int) -> Tensor:

@@ -21,7 +21,7 @@ from ancestral.evaluation.sample_readings import ENOUGH, SampleReadings
 from ancestral.families.build import build_model
 from ancestral.families.catalogue import find
 from ancestral.families.family import DataSpec, StepContext
-from ancestral.families.run_settings import Settings, settings_for
+from ancestral.families.run_settings import Settings
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
@@ -37,27 +37,6 @@ from ancestral.training.steps import GradientStep, Step
 LOOKED_AT = 512  # draws, and images or points beside them, after each epoch of a model without a likelihood
 
 
-def fit(
-    family: str,
-    out: Path | str,
-    *,
-    resume: bool = False,
-    reporter: Reporter | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    **settings: object,
-) -> Run:
-    """Train a model into a run folder.
-
-    Args:      family: its name. out: the folder. resume: go on with what is there.
-               reporter: told of progress. settings: any of the command line's flags by name, `epochs=5`.
-    Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is
-               wrong with the training, if anything.
-    Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
-               Interrupted: the state so far is kept.
-    """
-    return fit_settings(settings_for(family, **settings), out, resume, reporter, checkpoint_seconds)
-
-
 def fit_settings(
     settings: Settings,
     out: Path | str,
@@ -65,7 +44,14 @@ def fit_settings(
     reporter: Reporter | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Run:
-    """As `fit`, from resolved settings."""
+    """Train a model into a run folder.
+
+    Args:      settings: all that determines the run. out: the folder. resume: resume from its checkpoint.
+               reporter: is called with the progress. checkpoint_seconds: time between checkpoints.
+    Returns:   the run, with its best weights by validation and the verdicts on its training.
+    Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
+               Interrupted: the state so far is kept.
+    """
     keep_large_blocks()
     run = Run(out)
     data = RunData(settings.data)

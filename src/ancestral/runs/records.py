@@ -40,7 +40,7 @@ R = TypeVar("R", bound=Record)
 class RecordStore(Generic[R]):
     """Records of one kind in a file of the run's folder.
 
-    Args:      file: its name. what: the records are, and remedy: the command that makes them, for the refusal.
+    Args:      file: its name. what: the records are, and remedy: what makes them, a verb, for the refusal.
                from_json: reads one. same: what two records of the same measurement have in common; the later one
                replaces the earlier. alone: the run has only one such record, and the file holds it alone, in no list.
     """
@@ -85,7 +85,9 @@ SCORES = RecordStore(
     Score.from_json,
     lambda score: (score.method, score.space, score.split, score.count),
 )
-QUALITY = RecordStore("quality.json", "records", "measure", Quality.from_json, lambda record: record.compared)
+QUALITY = RecordStore(
+    "quality.json", "records", "run `ancestral quality`", Quality.from_json, lambda record: record.compared
+)
 DETECTIONS = RecordStore(
     "detections.json",
     "records",

@@ -39,12 +39,24 @@ def check_numbers(settings: Any, names: str, least: float, above: bool = False) 
     for name in names.split():
         value = getattr(settings, name)
         whole = "int" in kinds[name]
-        kind = int if whole else (int, float)
-        for number in value if isinstance(value, tuple) else () if value is None else (value,):
-            fits = isinstance(number, kind) and not isinstance(number, bool) and math.isfinite(number)
-            if not fits or number < least or (above and number == least):
-                wanted = f"a {'whole' if whole else 'finite'} number {'above' if above else 'of at least'}"
-                raise InputError(f"{flag(name)} {shown(value)}: give {wanted} {least}")
+        if not all(_fits(number, whole, least, above) for number in _numbers(value)):
+            wanted = f"a {'whole' if whole else 'finite'} number {'above' if above else 'of at least'}"
+            raise InputError(f"{flag(name)} {shown(value)}: give {wanted} {least}")
+
+
+def _numbers(value: Any) -> tuple[Any, ...]:
+    """Each of a tuple, nothing of None, or the value itself."""
+    if value is None:
+        return ()
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _fits(number: Any, whole: bool, least: float, above: bool) -> bool:
+    """Whether a number is of its kind, finite and not too small."""
+    kind = int if whole else (int, float)
+    if not isinstance(number, kind) or isinstance(number, bool) or not math.isfinite(number):
+        return False
+    return number > least if above else number >= least
 
 
 def flag(name: str) -> str:

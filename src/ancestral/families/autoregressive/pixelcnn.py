@@ -34,8 +34,8 @@ class ChannelHead(nn.Module):
         self.out = nn.Conv2d(width * colours, colours * size, 1, groups=colours)
         if colours > 1:  # the first channel has none before it
             self.beside = nn.Parameter(nn.Conv2d(colours, width * colours, 1).weight.detach())
-            group = torch.arange(colours).repeat_interleave(width)
-            mask = (group[:, None] > torch.arange(colours)[None]).float()[..., None, None]
+            groups = [[float(other < colour) for other in range(colours)] for colour in range(colours)]
+            mask = torch.tensor(groups).repeat_interleave(width, 0)[..., None, None]
             self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, features: Tensor, x: Tensor) -> Tensor:
