@@ -2,7 +2,7 @@
 
     python benchmarks/belief_net_cost.py [--rounds 3] [--most 16] [--json] [--out cost.png]
 
-What is measured, and how, stands in `ancestral.studies.demonstrations.belief_net_cost`; here on one thread, in several rounds.
+`ancestral.studies.demonstrations.belief_net_cost` says what is measured and how; here on one thread, in several rounds.
 """
 
 from __future__ import annotations

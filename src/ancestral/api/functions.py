@@ -189,8 +189,8 @@ def quality(
 ) -> Quality:
     """Compare samples with real images in the features of a fixed classifier: FID, KID, precision, recall, classes.
 
-    Args:      count: how many samples; 10,000, or as many as there are test images. means: E[x | z] in place of samples.
-               threshold: cut grey samples and real images at one half. seed: random seed. data: for a model.
+    Args:      count: how many samples; 10,000, or as many as there are test images. means: E[x | z] instead of
+               samples. threshold: cut grey samples and real images at one half. seed: random seed. data: for a model.
     Returns:   the record; a run stores it.
     Raises:    InputError: the data have no labels, or there are too few images.
     """
