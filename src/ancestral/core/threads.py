@@ -1,4 +1,4 @@
-"""Arithmetic that every room shares: log-domain means, sums over events, units and seeds."""
+"""How the process uses memory while it computes."""
 
 from __future__ import annotations
 
