@@ -3,8 +3,8 @@
     python scripts/plain_words.py            # every tracked text
     python scripts/plain_words.py FILE ...   # only these files
 
-Each line of `plain_words.tsv` is a regular expression and its replacement. `not_yet_plain.txt` lists the files that still
-hold such phrases; a test keeps every other file free of them, and this list may only become shorter.
+Each line of `plain_words.tsv` is a regular expression and its replacement. `not_yet_plain.txt` lists the files that
+still hold such phrases; a test keeps every other file free of them, and this list may only become shorter.
 """
 
 from __future__ import annotations
