@@ -101,6 +101,7 @@ def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path) -> None:
 
 
 BUILDER = "build=lambda settings, spec: "
+DRAWING = 'drawings=[ancestral.Drawing("../a", "", print)],'
 BAD = {
     "no record": ("x = 1", "defines no FAMILY"),
     "syntax error": ("FAMILY = (", "line 1"),
@@ -109,6 +110,11 @@ BAD = {
     "taken name": (CHAIN.read_text().replace('name="chain"', 'name="vae"'), "taken"),
     "name that is none": (CHAIN.read_text().replace('name="chain"', 'name="My Chain"'), "lower-case"),
     "taken flag": (CHAIN.read_text().replace("scale: float", "epochs: float"), "epochs"),
+    "flag of the command": (CHAIN.read_text().replace("scale: float", "out: float"), "rename"),
+    "path as a drawing": (CHAIN.read_text().replace("    tiny=", f"    {DRAWING}\n    tiny="), "drawing name"),
+    "model for other pixels": (CHAIN.read_text().replace('"binary", "static", "threshold"', '"levels",'), "--pixels levels"),
+    "model that is not registered": (CHAIN.read_text().replace("@ancestral.registered\n", ""), "not registered"),
+    "program that ends": (CHAIN.read_text().replace("super().__init__()", "raise SystemExit(0)"), "make no model"),
     "setting without default": (CHAIN.read_text().replace("scale: float = 0.1", "scale: float"), "default"),
     "builder that raises": (CHAIN.read_text().replace(BUILDER, f"{BUILDER}1 / 0 or "), "division"),
     "builder of no model": (CHAIN.read_text().replace(BUILDER, f"{BUILDER}3 or "), "int"),
@@ -250,3 +256,40 @@ def test_an_implicit_family_of_ones_own_trains(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="objective"):
         ancestral.fit(str(other), tmp_path / "none", data="digits")
     assert not (tmp_path / "none").exists()
+
+
+def test_terms_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "terms.py"
+    terms = "score_parts=lambda m, x: ancestral.ScoreParts(['a', 'b'], torch.stack([m.log_prob(x)] * 2, 1), x[:, :0]),"
+    path.write_text(CHAIN.read_text().replace('"chain"', '"terms"').replace("    tiny=", f"    {terms}\n    tiny="))
+    run = ancestral.fit(str(path), tmp_path / "run", data="digits", epochs=1, train_size=200)
+    with pytest.raises(InputError, match="add up to"):
+        ancestral.explain(run)
+
+
+def test_a_file_that_has_changed_is_loaded_again(tmp_path: Path) -> None:
+    path = tmp_path / "changing.py"
+    path.write_text(CHAIN.read_text().replace('"chain"', '"changing"'))
+    first = catalogue.load_file(path)
+    assert catalogue.load_file(path) is first
+    path.write_text(path.read_text().replace("scale: float = 0.1", "scale: float = 0.9"))
+    assert catalogue.load_file(path).settings().scale == 0.9
+
+
+def test_data_of_another_type_are_refused(tmp_path: Path) -> None:
+    for data in (tmp_path / "nowhere.npz", 5):
+        with pytest.raises(InputError, match=r"nowhere|data is a name"):
+            ancestral.fit("mixture", tmp_path / "run", data=data, epochs=1)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="settings dataclasses"):
+        ancestral.fit("vae", tmp_path / "run", model=5)
+
+
+def test_a_description_that_names_no_class_is_refused(trained: Path, tmp_path: Path) -> None:
+    import shutil
+
+    for name in ('["a"]', "3", '"os:system"', '"../x"', "null"):
+        run = tmp_path / "copy"
+        shutil.copytree(trained, run, dirs_exist_ok=True)
+        config = run / "model" / "config.json"
+        config.write_text(config.read_text().replace('"chain:PixelChain"', name))
+        command("evaluate", run, "--family", CHAIN, code=2)

@@ -6,6 +6,7 @@ Each takes a run or its folder; many take a model too.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,11 +52,11 @@ __all__ = [
 
 
 def fit(
-    family: str | Family,
+    family: str | Path | Family,
     out: Path | str,
     *,
     model: Any = None,
-    data: str | DataSettings | None = None,
+    data: str | Path | DataSettings | None = None,
     training: TrainingSettings | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
@@ -81,19 +82,29 @@ def fit(
     name = _name_of(family)
     given: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
-        given |= {} if part is None else vars(part)
-    if isinstance(data, str):
-        given["data"] = data
+        given |= {} if part is None else _fields_of(part)
+    if isinstance(data, str | Path):
+        given["data"] = str(data)
+    elif data is not None and not isinstance(data, DataSettings):
+        raise InputError(f"data is a name, a path or DataSettings, not {type(data).__name__}")
     run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter, checkpoint_seconds)
     return Run(run.path)
 
 
-def _name_of(family: str | Family) -> str:
+def _fields_of(part: Any) -> dict[str, Any]:
+    if not is_dataclass(part) or isinstance(part, type):
+        raise InputError(f"model and training are settings dataclasses, not {type(part).__name__}")
+    return {field.name: getattr(part, field.name) for field in fields(part)}
+
+
+def _name_of(family: str | Path | Family) -> str:
     from ancestral.families.catalogue import find, load_file, register_family
     from ancestral.families.family import Family
 
     if isinstance(family, Family):
         return register_family(family).name
+    if isinstance(family, Path):
+        return load_file(family).name
     if not isinstance(family, str):
         raise InputError(f"a family is a name, a file or an ancestral.Family, not {type(family).__name__}")
     return load_file(family).name if family.endswith(".py") else find(family).name

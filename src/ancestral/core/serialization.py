@@ -53,8 +53,8 @@ def registered(cls: M) -> M:
 
 
 def set_owner(module: str, family: str) -> None:
-    """Say which family the classes of a module, or of the modules below it, belong to."""
-    _OWNERS[module] = family
+    """Say which family the classes of a module, or of the modules below it, belong to; the first family keeps them."""
+    _OWNERS.setdefault(module, family)
 
 
 def provide_classes(provider: Callable[[str], None]) -> None:
@@ -83,7 +83,7 @@ def _known() -> dict[str, type[nn.Module]]:
 
 def _class_named(name: Any) -> type[nn.Module]:
     """Raises:    InputError: no such class, not even after the packages that may have it were imported."""
-    found = _known().get(name)
+    found = _known().get(name) if isinstance(name, str) else None
     if found is None and isinstance(name, str):
         owner = name.partition(":")[0] if ":" in name else ""
         for provider in _PROVIDERS:
@@ -131,5 +131,5 @@ def from_config(config: Any, depth: int = 0) -> Any:
     arguments = {key: from_config(value, depth + 1) for key, value in config.items() if key != "class"}
     try:
         return cls(**arguments)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"the model's description of {config['class']} does not fit: {error}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.core.errors import InputError
-from ancestral.core.serialization import provide_classes
+from ancestral.core.serialization import provide_classes, to_config
 from ancestral.families.catalogue import find, import_classes
 from ancestral.families.family import DataSpec
 from ancestral.models.base import Model, load_saved
@@ -25,12 +25,34 @@ def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
         model = build(settings, spec)
     except InputError:
         raise
-    except Exception as error:  # a plug-in's builder may fail in any way
+    except (Exception, SystemExit) as error:  # a plug-in's builder may fail in any way
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"these settings make no model of the family {family}: {reason}") from error
     if not isinstance(model, Model):
         raise InputError(f"the builder of the family {family} returns a {type(model).__name__}, not an ancestral.Model")
+    _refuse_unfit(family, model, spec)
     return model
+
+
+def _refuse_unfit(family: str, model: Model, spec: DataSpec) -> None:
+    """Raises:    InputError: the model is for other data, lacks an attribute, or cannot be saved."""
+    name = type(model).__name__
+    missing = [attribute for attribute in ("event_shape", "spaces", "levels") if not hasattr(model, attribute)]
+    if missing:
+        raise InputError(f"the {name} of the family {family} has no {' and no '.join(missing)}")
+    if tuple(model.event_shape) != tuple(spec.event_shape):
+        raise InputError(
+            f"the {name} of the family {family} is for {model.event_shape}, the data are {spec.event_shape}"
+        )
+    if spec.space not in model.spaces:
+        raise InputError(
+            f"the {name} of the family {family} is not for {spec.space} pixels: it needs --pixels "
+            f"{' or '.join(model.spaces)}"
+        )
+    try:
+        to_config(model)
+    except TypeError as error:
+        raise InputError(f"the {name} of the family {family} cannot be saved: {error}") from error
 
 
 def load_model(folder: Path | str) -> Model:

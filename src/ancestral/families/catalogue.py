@@ -34,7 +34,7 @@ VARIABLE = "ANCESTRAL_FAMILIES"
 log = logging.getLogger("ancestral")
 
 _LOADED: dict[str, Family] = {}
-_SOURCES: dict[str, str] = {}  # module of a plug-in's record, by the family's name
+_SOURCES: dict[str, tuple[str, bytes]] = {}  # path and text of a family's file, by the family's name
 
 
 def installed() -> dict[str, EntryPoint]:
@@ -70,11 +70,11 @@ def _load_plug_in(name: str) -> None:
     if point is not None:
         try:
             family = point.load()
-        except Exception as error:  # another's package may fail in any way
+        except (Exception, SystemExit) as error:  # another's package may fail in any way
             raise InputError(f"the installed family {name} ({point.value}) cannot be loaded: {error}") from error
         if not isinstance(family, Family) or family.name != name:
             raise InputError(f"the entry point {name} ({point.value}) is not the record of a family of that name")
-        _add(family, point.value.partition(":")[0])
+        _add(family, point.value.partition(":")[0].partition(".")[0])  # all modules of the package
         return
     for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         load_file(path)
@@ -86,9 +86,12 @@ def load_file(path: Path | str) -> Family:
     Raises:    InputError: no such file, an error in it, no `FAMILY` in it, or a name that is taken.
     """
     path = Path(path).resolve()
-    known = next((family for name, family in _LOADED.items() if _SOURCES.get(name) == str(path)), None)
-    if known is not None:
-        return known
+    for name, (source, text) in list(_SOURCES.items()):
+        if source == str(path) and name in _LOADED:
+            if path.is_file() and path.read_bytes() == text:
+                return _LOADED[name]
+            log.warning("%s has changed since it was loaded: it is loaded again", path)
+            del _LOADED[name], _SOURCES[name]
     module = load_module(path, "family")
     family = getattr(module, "FAMILY", None)
     if not isinstance(family, Family):
@@ -97,7 +100,7 @@ def load_file(path: Path | str) -> Family:
     if family.name in _LOADED or family.name in BUILT_IN or family.name in installed():
         raise InputError(f"the name {family.name!r} of the family in {path} is taken: rename it")
     _add(family, module.__name__)
-    _SOURCES[family.name] = str(path)
+    _SOURCES[family.name] = (str(path), path.read_bytes())
     return family
 
 
@@ -126,11 +129,13 @@ def _add(family: Family, module: str) -> None:
     from ancestral.core.serialization import set_owner
 
     _LOADED[family.name] = family
-    set_owner(module, family.name)
+    if module:
+        set_owner(module, family.name)
 
 
 def _module_of(family: Family) -> str:
-    return next((code.__module__ for code in (family.settings, family.build) if hasattr(code, "__module__")), "")
+    places = [getattr(code, "__module__", "") for code in (family.build, family.settings)]
+    return next((place for place in places if place and not place.startswith("ancestral.")), "")
 
 
 def _provider(name: str) -> str:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from ancestral.models.base import Model
     from ancestral.training.engine import Engine
 
+FLAGS = {
+    *("family", "model", "data", "training", "out", "resume", "tolerate", "json", "seeds", "trials", "storage"),
+    *("recipe", "reporter", "checkpoint_seconds", "split"),
+}
+"""Flags of the commands and keywords of the functions that train."""
+OWN = "own"  # the prefix of classes of no family
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -79,6 +85,12 @@ class Drawing:
     needs: tuple[type, ...] = ()
     on_request: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise InputError(f"the drawing name {self.name!r} is not lower-case words joined by hyphens")
+        if not isinstance(self.caption, str) or not callable(self.draw):
+            raise InputError(f"the drawing {self.name} needs a caption and a function that draws it")
+
 
 @dataclass(frozen=True)
 class Family:
@@ -111,7 +123,7 @@ class Family:
     score_parts: Callable[[Any, Any], Any] | str | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or self.name == OWN:
             raise InputError(f"the family name {self.name!r} is not lower-case words joined by hyphens")
         _check_settings(self.name, self.settings)
         for field in fields(self)[2:]:
@@ -128,20 +140,20 @@ class Family:
         module, _, attribute = value.partition(":")
         try:
             return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
+        except (ImportError, AttributeError, ValueError) as error:
             raise InputError(f"the family {self.name} names {value!r} as its {field}: {error}") from error
 
     @property
     def summary(self) -> str:
         """First line of the settings' docstring."""
-        return (self.settings.__doc__ or "").strip().splitlines()[0] if self.settings.__doc__ else ""
+        return next(iter((self.settings.__doc__ or "").strip().splitlines()), "")
 
 
 def _check_settings(name: str, settings: Any) -> None:
     """Raises:    InputError: not a dataclass, a field without a default, or a flag that is taken."""
     if not (isinstance(settings, type) and is_dataclass(settings)):
         raise InputError(f"the settings of the family {name} must be a dataclass, not {settings!r}")
-    taken = {field.name for part in (DataSettings, TrainingSettings) for field in fields(part)}
+    taken = {field.name for part in (DataSettings, TrainingSettings) for field in fields(part)} | FLAGS
     for field in fields(settings):
         if field.default is MISSING and field.default_factory is MISSING:
             raise InputError(f"the setting {field.name!r} of the family {name} has no default")
@@ -153,7 +165,7 @@ def _check_code(name: str, field: str, value: Any) -> None:
     if field == "tiny" and not isinstance(value, str):
         good = isinstance(value, Mapping) and all(callable(make) for make in value.values())
     elif field == "drawings" and not isinstance(value, str):
-        good = all(isinstance(drawing, Drawing) for drawing in value)
+        good = isinstance(value, (list, tuple)) and all(isinstance(drawing, Drawing) for drawing in value)
     else:
         good = (value is None and field != "build") or callable(value) or (isinstance(value, str) and ":" in value)
     if not good:

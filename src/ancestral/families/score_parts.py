@@ -7,11 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.core.errors import NotComputable
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.families.catalogue import family_of
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.base import HasConditionals, ImplicitModel, Model, SplitsElbo
+from ancestral.models.base import ExactModel, HasConditionals, ImplicitModel, Model, SplitsElbo
 
+CHECKED = 8  # images whose terms are compared with log p(x)
 STRETCHES = 4  # of the order of an autoregressive model, as its terms
 
 
@@ -40,7 +41,7 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
     family = family_of(model)
     own = family.code("score_parts") if family else None
     if own is not None:
-        return own(model, x)
+        return _checked(own(model, x), model, x)
     if isinstance(model, SplitsElbo):
         return _of_split_bound(model, x)
     if isinstance(model, AutoregressiveModel):
@@ -49,6 +50,21 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
     if isinstance(model, ImplicitModel):
         raise NotComputable(f"a {name} has no likelihood, so there are no terms to show")
     raise NotComputable(f"the terms of the score of a {name} are not known: its family gives no score_parts")
+
+
+def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
+    """Raises:    InputError: a family's own terms have another type or shape, or do not add up to an exact score."""
+    name = type(model).__name__
+    if not isinstance(found, ScoreParts) or found.values.shape != (len(x), len(found.names)):
+        raise InputError(f"the score_parts of a {name} must return ScoreParts with one column of values for each name")
+    if isinstance(model, ExactModel):
+        some = x[:CHECKED]
+        total, exact = found.values[:CHECKED].sum(1), model.log_prob(some)
+        if not torch.allclose(total, exact, rtol=1e-3, atol=1e-2):
+            raise InputError(
+                f"the score_parts of a {name} add up to {total[0]:.4f} nats where log p(x) is {exact[0]:.4f}"
+            )
+    return found
 
 
 def surprise_maps(model: Model, x: Tensor) -> Tensor:

@@ -138,7 +138,13 @@ def drawings_of(run: Run) -> dict[str, Drawing]:
 
     Whether a drawing can be made of this model is known once it is tried.
     """
-    return {drawing.name: drawing for drawing in (*DRAWINGS, *find(run.settings.family).code("drawings"))}
+    own = find(run.settings.family).code("drawings")
+    taken = {drawing.name for drawing in DRAWINGS} & {drawing.name for drawing in own}
+    if taken:
+        raise InputError(
+            f"the family {run.settings.family} has a drawing {min(taken)}, a name that is taken: rename it"
+        )
+    return {drawing.name: drawing for drawing in (*DRAWINGS, *own)}
 
 
 def draw(run: Run, name: str, **options: Any) -> Figure:
@@ -158,7 +164,15 @@ def draw(run: Run, name: str, **options: Any) -> Figure:
         needed = " and ".join(need.__name__ for need in drawing.needs)
         raise NotComputable(f"the drawing {name} needs a model that is {needed}; a {type(model).__name__} is not")
     subject = Subject(model, run.data, run.settings.model, run.settings.training)
-    return drawing.draw(subject, options.get("count"), options.get("seed", 0))
+    try:
+        figure = drawing.draw(subject, options.get("count"), options.get("seed", 0))
+    except InputError:
+        raise
+    except Exception as error:  # a plug-in's drawing may fail in any way
+        raise InputError(f"the drawing {name} of the family {run.settings.family} failed: {error}") from error
+    if not hasattr(figure, "savefig"):
+        raise InputError(f"the drawing {name} of the family {run.settings.family} returns no matplotlib figure")
+    return figure
 
 
 def _unknown(name: str, family: str, known: list[str]) -> InputError:
