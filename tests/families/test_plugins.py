@@ -112,7 +112,7 @@ BAD = {
     "taken flag": (CHAIN.read_text().replace("scale: float", "epochs: float"), "epochs"),
     "flag of the command": (CHAIN.read_text().replace("scale: float", "out: float"), "rename"),
     "path as a drawing": (CHAIN.read_text().replace("    tiny=", f"    {DRAWING}\n    tiny="), "drawing name"),
-    "model for other pixels": (CHAIN.read_text().replace('"binary", "static", "threshold"', '"levels",'), "--pixels levels"),
+    "model for other pixels": (CHAIN.read_text().replace('"binary", "static", "threshold"', "'levels',"), "--pixels"),
     "model that is not registered": (CHAIN.read_text().replace("@ancestral.registered\n", ""), "not registered"),
     "program that ends": (CHAIN.read_text().replace("super().__init__()", "raise SystemExit(0)"), "make no model"),
     "setting without default": (CHAIN.read_text().replace("scale: float = 0.1", "scale: float"), "default"),
