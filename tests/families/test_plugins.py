@@ -73,6 +73,13 @@ def test_the_environment_names_family_files(trained: Path) -> None:
     assert "exact" in command("evaluate", trained, ANCESTRAL_FAMILIES=str(CHAIN))
 
 
+def test_a_broken_file_in_the_environment_does_not_hide_the_others(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("1 / 0")
+    files = os.pathsep.join([str(tmp_path / "broken.py"), str(CHAIN)])
+    assert "exact" in command("evaluate", trained, ANCESTRAL_FAMILIES=files)
+    assert "ZeroDivisionError" in command("train", "other", code=2, ANCESTRAL_FAMILIES=files)
+
+
 def test_a_run_of_an_unknown_family_says_what_is_missing(trained: Path) -> None:
     said = command("evaluate", trained, code=2)
     assert said.count("\n") == 1

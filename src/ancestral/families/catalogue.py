@@ -76,8 +76,14 @@ def _load_plug_in(name: str) -> None:
             raise InputError(f"the entry point {name} ({point.value}) is not the record of a family of that name")
         _add(family, point.value.partition(":")[0].partition(".")[0])  # all modules of the package
         return
+    refusal: InputError | None = None
     for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
-        load_file(path)
+        try:
+            load_file(path)
+        except InputError as error:  # of another family, perhaps: it matters only if none of the files has this one
+            refusal = refusal or error
+    if refusal is not None and name not in _LOADED:
+        raise refusal
 
 
 def load_file(path: Path | str) -> Family:
