@@ -1,24 +1,41 @@
 """List phrases that plain technical English replaces.
 
-    python scripts/plain_words.py            # every tracked text
-    python scripts/plain_words.py FILE ...   # only these files
+    python scripts/plain_words.py                 # lines changed since the last commit
+    python scripts/plain_words.py --base REV      # lines added since a revision
+    python scripts/plain_words.py --all           # every tracked text
+    python scripts/plain_words.py FILE ...        # only these files
 
 Each line of `plain_words.tsv` is a regular expression and its replacement. `not_yet_plain.txt` lists the files that
-still hold such phrases; a test keeps every other file free of them, and this list may only become shorter.
+still contain such phrases; a test checks every other file, and this list may only become shorter.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 KINDS = {".py", ".md", ".jinja", ".toml"}
-LISTS = {"scripts/plain_words.py", "scripts/plain_words.tsv", "scripts/not_yet_plain.txt"}
+LIST = "scripts/not_yet_plain.txt"
+EXEMPT = {"scripts/plain_words.py", "scripts/plain_words.tsv", LIST}
+HUNK = re.compile(r"@@ -\S+ \+(\d+)")
+
+Found = tuple[str, int, str, str]
+
+
+def git(*words: str) -> str:
+    """Output of a git command in the repository.
+
+    Raises:    SystemExit: it fails; the message is git's.
+    """
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, errors="replace")
+    if done.returncode:
+        raise SystemExit(done.stderr.strip())
+    return done.stdout
 
 
 def phrases() -> list[tuple[re.Pattern[str], str]]:
@@ -27,26 +44,78 @@ def phrases() -> list[tuple[re.Pattern[str], str]]:
     return [(re.compile(pattern, re.IGNORECASE), instead) for pattern, instead in rows]
 
 
+def is_text(name: str) -> bool:
+    return Path(name).suffix in KINDS and name not in EXEMPT
+
+
 def texts() -> list[str]:
     """Tracked text files, by their path from the root."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [name for name in listed.splitlines() if Path(name).suffix in KINDS and name not in LISTS]
+    return [name for name in git("ls-files").splitlines() if is_text(name) and (ROOT / name).exists()]
 
 
-def found_in(name: str) -> Iterator[tuple[int, str, str]]:
-    """(line, phrase, replacement) of each phrase in a file."""
-    known = phrases()
+def lines_of(name: str) -> Iterator[tuple[str, int, str]]:
+    """(file, line number, line) of a whole file."""
     for number, line in enumerate((ROOT / name).read_text(errors="replace").splitlines(), 1):
+        yield name, number, line
+
+
+def added_in(diff: str) -> Iterator[tuple[str, int, str]]:
+    """(file, line number, line) of each line that a diff without context adds."""
+    name, number, in_hunk = "", 0, False
+    for line in diff.splitlines():
+        if line.startswith("diff --git "):
+            in_hunk = False
+        elif line.startswith("+++ ") and not in_hunk:
+            name = line[4:].strip().strip('"').removeprefix("b/")
+        elif hunk := HUNK.match(line):
+            number, in_hunk = int(hunk[1]), True
+        elif line.startswith("+") and in_hunk:
+            yield name, number, line[1:]
+            number += 1
+
+
+def added_since(base: str) -> Iterator[tuple[str, int, str]]:
+    """The lines of texts that are new since a revision, those not committed included."""
+    diff = git("diff", "--unified=0", "--no-color", "--no-ext-diff", base, "--")
+    yield from (line for line in added_in(diff) if is_text(line[0]))
+    for name in git("ls-files", "--others", "--exclude-standard").splitlines():
+        if is_text(name):
+            yield from lines_of(name)
+
+
+def found_in(lines: Iterable[tuple[str, int, str]]) -> Iterator[Found]:
+    """(file, line number, phrase, replacement) of each phrase in some lines."""
+    known = phrases()
+    for name, number, line in lines:
         for pattern, instead in known:
             if match := pattern.search(line):
-                yield number, match.group(0), instead
+                yield name, number, match.group(0), instead
 
 
 def not_yet_plain() -> set[str]:
-    return set((HERE / "not_yet_plain.txt").read_text().split())
+    return set((ROOT / LIST).read_text().split())
+
+
+def first_list() -> set[str] | None:
+    """The list as it was first committed; None where the history does not have it."""
+    commits = git("log", "--diff-filter=A", "--format=%H", "--", LIST).split()
+    return set(git("show", f"{commits[-1]}:{LIST}").split()) if commits else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="List phrases that plain technical English replaces.")
+    parser.add_argument("files", nargs="*", help="only these files")
+    parser.add_argument("--base", metavar="REV", default="HEAD", help="lines added since this revision")
+    parser.add_argument("--all", action="store_true", help="every tracked text")
+    given = parser.parse_args()
+    names = [str(Path(name).resolve().relative_to(ROOT)) for name in given.files] or (texts() if given.all else [])
+    lines = (line for name in names for line in lines_of(name)) if names else added_since(given.base)
+    count = 0
+    for name, number, phrase, instead in found_in(lines):
+        print(f"{name}:{number}: {phrase!r} -> {instead}")
+        count += 1
+    print(f"{count} phrases")
 
 
 if __name__ == "__main__":
-    for text in sys.argv[1:] or texts():
-        for at, phrase, better in found_in(text):
-            print(f"{text}:{at}: {phrase!r} -> {better}")
+    main()

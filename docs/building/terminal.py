@@ -1,4 +1,4 @@
-"""What commands print of themselves, put on the page when it is built, so that the page cannot fall behind them."""
+"""A directive that runs the help of each command when the page is built, so that the page is always current."""
 
 from __future__ import annotations
 
