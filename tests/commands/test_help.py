@@ -11,7 +11,8 @@ import pytest
 
 from ancestral import commands
 from ancestral.commands.main import COMMANDS, _parse, main
-from ancestral.families.catalogue import BUILT_IN
+from ancestral.families.catalogue import BUILT_IN, find
+from ancestral.reports.pictures.catalogue import DRAWINGS
 
 FAMILY = '''
 from __future__ import annotations
@@ -131,3 +132,12 @@ def test_a_family_of_ones_own_is_shown_in_the_same_way(
     assert shown["--width INT"].endswith("of something (default: 3)")
     assert shown["--height FLOAT"].endswith("of another thing (default: as wide)")
     assert shown["--depth {None}|INT"].endswith("of a third (default: 4)")
+
+
+NO_NAMES = {"of", "a", "mixture", "also", "gan"}  # the other words of that text
+
+
+def test_the_help_of_draw_names_every_drawing() -> None:
+    families = {drawing.name for name in BUILT_IN for drawing in find(name).code("drawings")}
+    shown = re.sub(r"\s+", " ", (commands.draw.__doc__ or "").split("what:")[1].split("run:")[0])
+    assert {drawing.name for drawing in DRAWINGS} | families == set(re.findall(r"[\w-]+", shown)) - NO_NAMES

@@ -126,7 +126,7 @@ def test_held_out_readings_split_the_bound_whatever_the_training_weighs() -> Non
         with torch.random.fork_rng():
             torch.manual_seed(0)
             model = build_model(chosen.family, chosen.model, DataSpec(data.event_shape, 17, "threshold"))
-        found.append(validation(chosen, data, torch.device("cpu"))(model))
+        found.append(validation(chosen, data, model, torch.device("cpu"))(model))
     assert found[0] == found[1]
     values = {reading.name: reading.value for reading in found[0]}
     assert list(values) == ["negative_elbo", "reconstruction", "kl", "active_units"]

@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ancestral.api.run import Run, run_of
+from ancestral.api.run import Run, run_of, source_of
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
@@ -83,10 +83,8 @@ def fit(
     given: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
         given |= {} if part is None else _fields_of(part)
-    if isinstance(data, str | Path):
-        given["data"] = str(data)
-    elif data is not None and not isinstance(data, DataSettings):
-        raise InputError(f"data is a name, a path or DataSettings, not {type(data).__name__}")
+    if data is not None and not isinstance(data, DataSettings):
+        given["data"] = source_of(data)
     run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter, checkpoint_seconds)
     return Run(run.path)
 
@@ -117,7 +115,7 @@ def evaluate(
     samples: int = 0,
     from_prior: bool = False,
     count: int | None = None,
-    data: str | DataSettings | None = None,
+    data: str | Path | DataSettings | None = None,
     **data_settings: Any,
 ) -> Score:
     """Score a run or a model on held-out data: exact where it can be, else a bound. A run stores the score.
@@ -153,7 +151,7 @@ def complete(
     draws: int = 4,
     seed: int = 0,
     split: Split = "test",
-    data: str | DataSettings | None = None,
+    data: str | Path | DataSettings | None = None,
     **data_settings: Any,
 ) -> Completion:
     """Hide part of some images and let a model draw it.
@@ -174,7 +172,7 @@ def infer(
     *,
     split: Split = "test",
     count: int | None = None,
-    data: str | DataSettings | None = None,
+    data: str | Path | DataSettings | None = None,
     **data_settings: Any,
 ) -> Inference:
     """Latents of images: posterior means, responsibilities or codes.
@@ -195,7 +193,7 @@ def quality(
     means: bool = False,
     threshold: bool = False,
     seed: int = 0,
-    data: str | DataSettings | None = None,
+    data: str | Path | DataSettings | None = None,
     **data_settings: Any,
 ) -> Quality:
     """Compare samples with real images in the features of a fixed classifier: FID, KID, precision, recall, classes.
@@ -216,7 +214,7 @@ def explain(
     split: Split = "test",
     count: int | None = None,
     seed: int = 0,
-    data: str | DataSettings | None = None,
+    data: str | Path | DataSettings | None = None,
     **data_settings: Any,
 ) -> Explanation:
     """The terms that the score of images is the sum of, beside those of images with exchanged halves.

@@ -71,7 +71,7 @@ class ModelOnData(StoredRun):
         return self.model.eval()
 
 
-def run_of(of: StoredRun | Path | str | Model, data: str | DataSettings | None, **settings: Any) -> StoredRun:
+def run_of(of: StoredRun | Path | str | Model, data: str | Path | DataSettings | None, **settings: Any) -> StoredRun:
     """The run that a verb works on.
 
     Args:      of: a run, its folder, or a model. data: for a model: the source. settings: of the data, for a model.
@@ -86,10 +86,21 @@ def run_of(of: StoredRun | Path | str | Model, data: str | DataSettings | None, 
     return of if isinstance(of, StoredRun) else Run(of)
 
 
-def _data_settings(model: Model, data: str | DataSettings, settings: dict[str, Any]) -> DataSettings:
+def source_of(data: object) -> str:
+    """The name or path of data, as settings have it.
+
+    Raises:    InputError: neither a name nor a path.
+    """
+    if not isinstance(data, str | Path):
+        raise InputError(f"data is a name, a path or DataSettings, not {type(data).__name__}")
+    return str(data)
+
+
+def _data_settings(model: Model, given: str | Path | DataSettings, settings: dict[str, Any]) -> DataSettings:
     """The settings, with the first pixel space that the model is a distribution over where none is given."""
-    if isinstance(data, DataSettings):
-        return data
+    if isinstance(given, DataSettings):
+        return given
+    data = source_of(given)
     if settings.get("pixels") is None and data not in POINT_SETS:
         settings = {**settings, "pixels": "threshold" if "threshold" in model.spaces else model.spaces[0]}
     try:

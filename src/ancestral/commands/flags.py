@@ -1,4 +1,4 @@
-"""How tyro shows the flags of a command: what is required stands in the first line, and a default is told once."""
+"""How tyro shows the flags of a command: what is required is in the first line, and each default is stated once."""
 
 import dataclasses
 import inspect

@@ -77,6 +77,14 @@ def class_name(cls: type) -> str:
     return f"{owner_of(cls) or OWN}:{cls.__name__}"
 
 
+def needs_family(what: str, family: str) -> str:
+    """Why a run or a model cannot be opened without its family, and the ways to give that."""
+    return (
+        f"this {what} needs the family {family!r}, which is unknown here: give its file with --family FILE.py (or in "
+        "ANCESTRAL_FAMILIES), or install the package that has it"
+    )
+
+
 def _known() -> dict[str, type[nn.Module]]:
     return {class_name(cls): cls for cls in _CLASSES.values()}
 
@@ -90,10 +98,7 @@ def _class_named(name: Any) -> type[nn.Module]:
             provider(owner)
         found = _known().get(name)
         if found is None and owner and owner != OWN:
-            raise InputError(
-                f"this model needs the family {owner!r}, which is unknown here: give --family FILE.py, or install the "
-                "package that has it"
-            )
+            raise InputError(needs_family("model", owner))
     if found is None:
         raise InputError(f"the model's description names an unknown class {name!r}")
     return found

@@ -56,7 +56,7 @@ class Bracket:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The record as it stands in `bracket.json`."""
+        """The record as `bracket.json` holds it."""
         return {
             "rungs": [rung.to_json() for rung in self.rungs],
             "plan": asdict(self.plan),

@@ -10,7 +10,7 @@ from ancestral.data.toy import PointDataset
 from ancestral.evaluation.diversity import brightness_shift, covered_share, dimension_ratio, spread_ratio
 from ancestral.evaluation.quality import class_divergence, class_shares, covered_classes, recognised_share
 from ancestral.evaluation.recogniser import shipped_for
-from ancestral.models.base import ImplicitModel
+from ancestral.models.base import Model
 from ancestral.training.log import Reading
 
 ENOUGH = 100  # images; fewer say too little of a data set, and may lack a class of it
@@ -37,7 +37,7 @@ class SampleReadings:
             if not bool((self.shares > 0).all()):  # no divergence from a histogram with a gap
                 self.recogniser = None
 
-    def __call__(self, model: ImplicitModel) -> list[Reading]:
+    def __call__(self, model: Model) -> list[Reading]:
         seed_device(self.x.device, self.seed)
         draws = model.sample(len(self.x)).to(self.x.dtype)
         looks = {

@@ -37,8 +37,9 @@ _LOADED: dict[str, Family] = {}
 _SOURCES: dict[str, tuple[str, bytes]] = {}  # path and text of a family's file, by the family's name
 
 
+@functools.cache
 def installed() -> dict[str, EntryPoint]:
-    """Entry points of installed plug-ins by name, not imported. A built-in name cannot be taken."""
+    """Entry points of installed plug-ins by name, not imported; looked up once. A built-in name cannot be taken."""
     return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in BUILT_IN}
 
 
@@ -92,19 +93,20 @@ def load_file(path: Path | str) -> Family:
     Raises:    InputError: no such file, an error in it, no `FAMILY` in it, or a name that is taken.
     """
     path = Path(path).resolve()
-    for name, (source, text) in list(_SOURCES.items()):
-        if source == str(path) and name in _LOADED:
-            if path.is_file() and path.read_bytes() == text:
-                return _LOADED[name]
-            log.warning("%s has changed since it was loaded: it is loaded again", path)
-            del _LOADED[name], _SOURCES[name]
+    before = next((name for name, (source, _) in _SOURCES.items() if source == str(path)), None)
+    if before is not None and path.is_file():
+        if path.read_bytes() == _SOURCES[before][1]:
+            return _LOADED[before]
+        log.warning("%s has changed since it was loaded: it is loaded again", path)
     module = load_module(path, "family")
     family = getattr(module, "FAMILY", None)
     if not isinstance(family, Family):
         found = "no FAMILY" if family is None else "a FAMILY that is not an ancestral.Family"
         raise InputError(f"{path} defines {found}: end it with FAMILY = ancestral.Family(...)")
-    if family.name in _LOADED or family.name in BUILT_IN or family.name in installed():
+    if family.name != before and (family.name in _LOADED or _comes_with_a_package(family.name)):
         raise InputError(f"the name {family.name!r} of the family in {path} is taken: rename it")
+    if before is not None:
+        del _LOADED[before], _SOURCES[before]
     _add(family, module.__name__)
     _SOURCES[family.name] = (str(path), path.read_bytes())
     return family
@@ -121,7 +123,7 @@ def register_family(family: Family) -> Family:
     """
     if not isinstance(family, Family):
         raise InputError(f"register_family takes an ancestral.Family, not {type(family).__name__}")
-    if family.name in BUILT_IN or family.name in installed():
+    if _comes_with_a_package(family.name):
         raise InputError(f"the name {family.name!r} is taken by a family that comes with {_provider(family.name)}")
     if family.name in _LOADED and _LOADED[family.name] is not family:
         if not _interactive():
@@ -142,6 +144,10 @@ def _add(family: Family, module: str) -> None:
 def _module_of(family: Family) -> str:
     places = [getattr(code, "__module__", "") for code in (family.build, family.settings)]
     return next((place for place in places if place and not place.startswith("ancestral.")), "")
+
+
+def _comes_with_a_package(name: str) -> bool:
+    return name in BUILT_IN or name in installed()
 
 
 def _provider(name: str) -> str:
@@ -180,12 +186,7 @@ def family_of(model: Any) -> Family | None:
 @functools.cache
 def model_classes(name: str) -> tuple[type, ...]:
     """Classes of the tiny models of a family, each once, in their order."""
-    return tuple(dict.fromkeys(type(model) for model in instances(find(name)).values()))
-
-
-def instances(family: Family) -> dict[str, Any]:
-    """The tiny models of a family, freshly made, from a fixed seed."""
     from ancestral.core.random import seeded_noise
 
     with seeded_noise(0):
-        return {name: make() for name, make in family.code("tiny").items()}
+        return tuple(dict.fromkeys(type(make()) for make in find(name).code("tiny").values()))

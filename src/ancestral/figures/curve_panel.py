@@ -52,8 +52,8 @@ def _draw_curve(axes: Axes, one: Series, colour: str, log_x: bool) -> None:
         axes.plot(one.x[kept], one.y[kept], color=colour, linewidth=0.5, alpha=0.35)
         bold = one.smooth
     axes.plot(one.x, bold, color=colour, linewidth=1.8, linestyle=DASHES[one.style], solid_capstyle="round")
-    lonely = finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]  # a line of one point is invisible
-    axes.plot(one.x[lonely], one.y[lonely], "o", color=colour, markersize=3.5, markeredgewidth=0)
+    isolated = finite & ~np.r_[False, finite[:-1]] & ~np.r_[finite[1:], False]  # a line of one point is invisible
+    axes.plot(one.x[isolated], one.y[isolated], "o", color=colour, markersize=3.5, markeredgewidth=0)
 
 
 def _cross_gaps(axes: Axes, one: Series, colour: str) -> None:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ancestral.reports.html import Table
-
-if TYPE_CHECKING:
-    pass
-
 from ancestral.runs.explain import Explanation, active_in_words
 
 

@@ -20,7 +20,7 @@ from ancestral.evaluation import likelihood
 from ancestral.evaluation.sample_readings import ENOUGH, SampleReadings
 from ancestral.families.build import build_model
 from ancestral.families.catalogue import find
-from ancestral.families.family import DataSpec, StepContext
+from ancestral.families.family import StepContext
 from ancestral.families.run_settings import Settings
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
@@ -73,7 +73,7 @@ def fit_settings(
             step,
             train,
             settings.training,
-            validate=validation(settings, data, engine.device),
+            validate=validation(settings, data, model, engine.device),
             log=log,
             checkpoint=run.checkpoint,
             after_epoch=partial(_draw_samples, run, data, settings, engine.device),
@@ -127,20 +127,13 @@ def _examine_again(run: Run) -> None:
     run.keep_health(watch.conclude(run.outcome.get("detail", "")))
 
 
-def data_spec(data: RunData) -> DataSpec:
-    """What a model of these data has to be built for."""
-    labels = data.dataset.train.labels
-    classes = None if labels is None else int(labels.max()) + 1
-    return DataSpec(data.event_shape, data.dataset.levels, data.space.name, classes)
-
-
 def initial_model(settings: Settings, data: RunData) -> Model:
     """The untrained model, its weights drawn from the run's seed; the caller's generator stays as it was.
 
     Raises:    InputError: the settings do not fit the pixels or each other, or exceed the memory.
     """
     with seeded_noise(seed_for(settings.training.seed, "weights")):
-        return build_model(settings.family, settings.model, data_spec(data))
+        return build_model(settings.family, settings.model, data.spec)
 
 
 def _keep(run: Run, model: Model, outcome: Outcome) -> None:
@@ -175,7 +168,9 @@ def _initialise(settings: Settings, model: Model, train: PixelBatches) -> None:
             initialise(model, train)
 
 
-def validation(settings: Settings, data: RunData, device: torch.device) -> Callable[[Model], Sequence[Reading]]:
+def validation(
+    settings: Settings, data: RunData, model: Model, device: torch.device
+) -> Callable[[Model], Sequence[Reading]]:
     """Readings on held-out images: the true log-likelihood or bound, whatever the training weighs differently.
 
     The split `valid` is read whenever it has images, and alone decides which weights are best.
@@ -188,22 +183,18 @@ def validation(settings: Settings, data: RunData, device: torch.device) -> Calla
         for split in dict.fromkeys(("valid", *settings.training.watch))
     }
 
-    family_losses = find(settings.family).code("held_out")
-    losses = family_losses or held_out_losses
-    looks: SampleReadings | None = None
+    own_losses = find(settings.family).code("held_out")
+    losses = own_losses or held_out_losses
+    unscored = isinstance(model, ImplicitModel) and own_losses is None
+    of_samples = _sample_readings(settings, data, device) if unscored else lambda model: []
 
     def readings(model: Model) -> list[Reading]:
-        nonlocal looks
-        found = [
+        return [
             Reading(split, name, value)
             for split, images in batches.items()
             if len(images)
             for name, value in losses(model, images).items()
-        ]
-        if isinstance(model, ImplicitModel) and family_losses is None:
-            looks = looks or _sample_readings(settings, data, device)
-            found += looks(model)
-        return found
+        ] + of_samples(model)
 
     return readings
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -22,10 +21,6 @@ from ancestral.models.base import Model
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
-
-if TYPE_CHECKING:
-    pass
-
 
 MOST_SAMPLES = 10_000
 AT_ONCE = 500  # samples drawn together

@@ -13,12 +13,13 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import filelock
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import is_temporary, read_json, write_json
+from ancestral.core.serialization import needs_family
 from ancestral.evaluation.score import Score
 from ancestral.families.build import load_model
 from ancestral.families.catalogue import find, names
@@ -26,15 +27,11 @@ from ancestral.families.family import Family
 from ancestral.families.run_settings import Settings, renamed
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
+from ancestral.runs.records import SCORES
+from ancestral.runs.run_data import RunData
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.log import LogLine, read_log
-
-if TYPE_CHECKING:
-    pass
-
-from ancestral.runs.records import SCORES
-from ancestral.runs.run_data import RunData
 
 FINISHED = ("epochs", "patience", "diverged")
 PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
@@ -217,10 +214,7 @@ def _family_of_run(name: Any) -> Family:
     except InputError as error:
         if str(name) in names():  # known, but it cannot be loaded
             raise
-        raise InputError(
-            f"this run needs the family {name!r}, which is unknown here: give its file with --family FILE.py (or in "
-            "ANCESTRAL_FAMILIES), or install the package that has it"
-        ) from error
+        raise InputError(needs_family("run", name)) from error
 
 
 def _dataclass_from(cls: type, values: dict[str, Any]) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ancestral.data.datasets import ImageDataset, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.toy import PointDataset, load_points
+from ancestral.families.family import DataSpec
 from ancestral.settings.data import POINT_SETS, DataSettings
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class RunData:
     @property
     def event_shape(self) -> tuple[int, ...]:
         return self.dataset.event_shape
+
+    @property
+    def spec(self) -> DataSpec:
+        """What a model of these data is built for."""
+        labels = self.dataset.train.labels
+        classes = None if labels is None else int(labels.max()) + 1
+        return DataSpec(self.event_shape, self.dataset.levels, self.space.name, classes)
 
     @property
     def name(self) -> str:

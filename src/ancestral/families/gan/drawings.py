@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from ancestral.core.random import seed_for, seeded_noise
-from ancestral.families.family import DataSpec, Drawing, Subject
+from ancestral.families.family import Drawing, Subject
 from ancestral.families.gan.model import GAN, build_gan
 from ancestral.families.gan.step import build_critic
 from ancestral.families.gan.vanishing_gradient import COMPARED, VanishingGradient, measure_gradients
@@ -21,9 +21,8 @@ def vanishing_gradients(subject: Subject, count: int = CRITIC_STEPS, seed: int =
     """The gradients of both generator losses while a fresh critic learns for `count` steps and the generator, untrained
     and as trained, does not: what the saturating loss leaves when the critic wins."""
     settings, data, training = subject.settings, subject.data, subject.training
-    spec = DataSpec(data.event_shape, data.dataset.levels, data.space.name)
     with seeded_noise(seed_for(seed, "drawing")):
-        generators = {"untrained": build_gan(settings, spec).eval(), "trained": subject.model}
+        generators = {"untrained": build_gan(settings, data.spec).eval(), "trained": subject.model}
         return {
             name: measure_gradients(
                 generator,
@@ -39,7 +38,7 @@ def vanishing_gradients(subject: Subject, count: int = CRITIC_STEPS, seed: int =
 
 
 def vanishing_gradient_figure(found: dict[str, VanishingGradient]) -> Figure:
-    """What the critic makes of the draws, and both gradients, of each generator."""
+    """D(G(z)) and the gradients of both losses, for each generator."""
     from ancestral.figures.series import Curve
 
     probabilities = [Curve(name, one.steps, one.fake_prob) for name, one in found.items()]

@@ -163,9 +163,8 @@ def draw(run: Run, name: str, **options: Any) -> Figure:
     if not all(isinstance(model, need) for need in drawing.needs):
         needed = " and ".join(need.__name__ for need in drawing.needs)
         raise NotComputable(f"the drawing {name} needs a model that is {needed}; a {type(model).__name__} is not")
-    subject = Subject(model, run.data, run.settings.model, run.settings.training)
     try:
-        figure = drawing.draw(subject, options.get("count"), options.get("seed", 0))
+        figure = drawing.draw(subject_of(run), options.get("count"), options.get("seed", 0))
     except InputError:
         raise
     except Exception as error:  # a plug-in's drawing may fail in any way
@@ -173,6 +172,11 @@ def draw(run: Run, name: str, **options: Any) -> Figure:
     if not hasattr(figure, "savefig"):
         raise InputError(f"the drawing {name} of the family {run.settings.family} returns no matplotlib figure")
     return figure
+
+
+def subject_of(run: Run) -> Subject:
+    """What the family's own drawings take of a run."""
+    return Subject(run.load(), run.data, run.settings.model, run.settings.training)
 
 
 def _unknown(name: str, family: str, known: list[str]) -> InputError:

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 
 from ancestral.figures.grids import image_grid
+from ancestral.runs.complete import DRAWS, IMAGES, Completion, complete_runs, hidden_in_words
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-from ancestral.runs.complete import DRAWS, IMAGES, Completion, complete_runs, hidden_in_words
 
 TINT = (0.34, 0.71, 0.91)  # of hidden pixels: no grey value
 
@@ -59,7 +58,7 @@ def completions(run: Run, count: int = IMAGES, seed: int = 0) -> Figure:
 def completions_of(named: Sequence[tuple[str, Run]], count: int = IMAGES, draws: int = 1, seed: int = 0) -> Figure:
     """One picture of several runs: the same test images with each half hidden in turn, and what each run makes of them.
 
-    Args:      named: (name, run) of each block of rows. count: images. draws: completions of each. seed: of the draws.
+    Args:      named: (name, run) of each block of rows. count: images. draws: completions of each. seed: random seed.
     Raises:    NotComputable, InputError: as `complete_runs`.
     """
     return completion_figure(named, complete_runs(named, "halves", count, draws, seed))

@@ -11,35 +11,26 @@ import torch
 from ancestral.core.errors import InputError
 from ancestral.data.anomalies import frankenstein
 from ancestral.data.pixels import PixelBatches
-from ancestral.evaluation.detection_record import DetectionRecord
+from ancestral.evaluation.detection import SCORES
+from ancestral.evaluation.detection_record import POWER, DetectionRecord
 from ancestral.evaluation.likelihood import log_probs
+from ancestral.evaluation.proportions import Proportion, proportion_of_batches
 from ancestral.figures.grids import image_grid
+from ancestral.figures.histograms import histograms_and_shares
+from ancestral.figures.series import Curve
+from ancestral.figures.shares import Shares, share_panels
 from ancestral.models.base import ExactModel
+from ancestral.runs.detect import Detection, divided, refuse_unable
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-from typing import TYPE_CHECKING
-
-from ancestral.evaluation.detection import SCORES
-from ancestral.evaluation.detection_record import POWER
-from ancestral.evaluation.proportions import Proportion, proportion_of_batches
-from ancestral.figures.histograms import histograms_and_shares
-from ancestral.figures.series import Curve
-from ancestral.figures.shares import Shares, share_panels
-from ancestral.runs.detect import Detection
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-from ancestral.runs.detect import divided, refuse_unable
-
 SHOWN, COLUMNS, SHOWN_DRAWS = 10, 5, 100  # of each kind in the picture, in a row of it, and draws of their bounds
 
 
 def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
-    """Test images, none picked, and as many Frankenstein images, with log p(x) or its bound under each."""
+    """Test images, not cherry-picked, and as many Frankenstein images, with log p(x) or its bound under each."""
     model, data = run.load(), run.data
     refuse_unable(model, data)
     pools = divided(data)

@@ -60,7 +60,7 @@ def split(run: Run, count: int = PICTURED, seed: int = 0) -> Figure:
 
 
 def surprise(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
-    """-log p(x_d | x_<d) of each pixel of test images, none picked, and of Frankenstein images, in one scale."""
+    """-log p(x_d | x_<d) of each pixel of test images, not cherry-picked, and of Frankenstein images, in one scale."""
     model = run.load()
     if run.data.space.noun != "images":
         raise NotComputable(f"surprise is drawn of images; {run.data.name} are {run.data.space.noun}")

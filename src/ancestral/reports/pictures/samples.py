@@ -33,7 +33,7 @@ def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
 
 
 def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
-    """Images as they come into being, pixel by pixel in the order of the chain rule; grey is not drawn yet."""
+    """Images generated step by step, pixel by pixel in the order of the chain rule; grey is not drawn yet."""
     model = run.load()
     if not isinstance(model, AutoregressiveModel):
         raise NotComputable(f"only an autoregressive model draws pixel by pixel, not this {type(model).__name__}")
@@ -80,7 +80,7 @@ def sample_rows(
     threshold: bool = False,
     seed: int = 0,
 ) -> Figure:
-    """One picture with a row of samples of each run, none picked.
+    """One picture with a row of samples of each run, not cherry-picked.
 
     Args:      titles: of the rows; the names of the runs' folders unless given. count: samples of each.
     Raises:    InputError: as `View`, or images of different sizes.

@@ -6,10 +6,10 @@ import math
 from dataclasses import asdict
 from statistics import median
 
-from ancestral.families.family import Subject
 from ancestral.families.gan.drawings import vanishing_gradient_figure, vanishing_gradients
 from ancestral.families.gan.vanishing_gradient import VanishingGradient
 from ancestral.reports.html import Table
+from ancestral.reports.pictures.catalogue import subject_of
 from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.equilibrium import equilibrium, equilibrium_figure
@@ -153,8 +153,7 @@ def _shares(usual: Run, saturating: Run, epoch: int) -> str:
 
 
 def _starved(run: Run, steps: int) -> dict[str, dict[str, object]]:
-    subject = Subject(run.load(), run.data, run.settings.model, run.settings.training)
-    return {name: asdict(one) for name, one in vanishing_gradients(subject, steps).items()}
+    return {name: asdict(one) for name, one in vanishing_gradients(subject_of(run), steps).items()}
 
 
 def _readings(run: Run, name: str) -> list[float]:
