@@ -11,7 +11,8 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from ancestral.commands import main as cli
+from ancestral.commands.dispatch import COMMANDS
+from ancestral.commands.main import main
 from ancestral.families.catalogue import BUILT_IN
 
 COLUMNS = "92"  # as many as fit on a page
@@ -24,7 +25,7 @@ def printed(words: Sequence[str]) -> str:
     """
     os.environ["COLUMNS"] = COLUMNS
     with redirect_stdout(io.StringIO()) as out:
-        code = cli.main(words)
+        code = main(words)
     if code:
         raise ValueError(f"ancestral {' '.join(words)} ends with {code}")
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip()
@@ -32,7 +33,7 @@ def printed(words: Sequence[str]) -> str:
 
 def commands() -> Iterator[tuple[str, ...]]:
     """Every command there is, and `train` once for each family."""
-    for name in cli.COMMANDS:
+    for name in COMMANDS:
         yield (name,)
         if name == "train":
             yield from ((name, family) for family in BUILT_IN)

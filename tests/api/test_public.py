@@ -7,12 +7,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 
 import ancestral
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.data.datasets import load_dataset
 
 SMALL = {"data": "digits", "epochs": 1, "train_size": 200, "valid_size": 50}
 
@@ -87,14 +89,26 @@ def test_a_model_by_itself_is_used_on_named_data(
     assert not list(tmp_path.iterdir())  # nothing is stored
 
 
+def test_a_run_takes_other_data(run: ancestral.Run, tmp_path: Path) -> None:
+    images = load_dataset("digits").test.images.numpy()[:50]
+    np.save(tmp_path / "some.npy", images)
+    stored = run.scores()
+    other = ancestral.evaluate(run, data=tmp_path / "some.npy")
+    assert (other.count, other.space) == (50, "some, binary, threshold 0.5")
+    assert other.nats == ancestral.evaluate(ancestral.load(run.path), data="digits", pixels="threshold", count=50).nats
+    assert run.scores() == stored
+    assert torch.equal(ancestral.infer(run, data=tmp_path / "some.npy").z, ancestral.infer(run, count=50).z)
+    assert ancestral.complete(run, "left", data=tmp_path / "some.npy", count=2).drawn.shape == (4, 2, 1, 8, 8)
+
+
 def test_what_a_model_cannot_be_asked(run: ancestral.Run) -> None:
     model = ancestral.load(run.path)
     with pytest.raises(InputError, match="data="):
         ancestral.evaluate(model)
     with pytest.raises(InputError, match="shape"):
         ancestral.evaluate(model, data="digits", pad_to=16)
-    with pytest.raises(InputError, match="leave data"):
-        ancestral.evaluate(run, data="digits")
+    with pytest.raises(InputError, match="unknown setting"):
+        ancestral.evaluate(run, data="digits", colour=3)
     with pytest.raises(InputError, match="unknown setting"):
         ancestral.evaluate(model, data="digits", colour=3)
     with pytest.raises(NotComputable, match="no classes"):

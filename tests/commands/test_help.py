@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from ancestral import commands
-from ancestral.commands.main import COMMANDS, _parse, main
+from ancestral.commands.dispatch import COMMANDS, _parse
+from ancestral.commands.main import main
 from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.reports.pictures.catalogue import DRAWINGS
 
@@ -102,9 +103,9 @@ def test_what_is_required_looks_required(
 
 def test_some_lines_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert help_of(["detect"], monkeypatch, capsys).usage == (
-        "usage: ancestral detect RUN [RUN ...] --against STR [OPTIONS]"
+        "usage: ancestral detect RUN [RUN ...] [OPTIONS]"
     )
-    assert help_of(["data"], monkeypatch, capsys).usage == "usage: ancestral data [NAME] [OPTIONS]"
+    assert help_of(["data"], monkeypatch, capsys).usage == "usage: ancestral data [NAME|PATH] [OPTIONS]"
     vae = help_of(["train", "vae"], monkeypatch, capsys).entries
     assert vae["--out PATH"].endswith("run folder (default: runs/FAMILY-DATA)")
     assert vae["--epochs INT"].endswith("passes over the training images (default: 40)")

@@ -7,13 +7,10 @@ import functools
 import gzip
 import hashlib
 import http.server
-import io
 import os
 import struct
 import threading
 import tracemalloc
-import warnings
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -22,10 +19,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from ancestral.core.errors import InputError
-from ancestral.data import arrays, readers, sources
+from ancestral.data import readers, sources
 from ancestral.data.datasets import (
     PROTOCOLS,
     Split,
@@ -490,46 +486,6 @@ def test_arbitrary_bytes_raise_nothing_but_input_errors(tmp_path, data, kind):
         path.unlink()
 
 
-# --- .npy and .npz ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("shape", "event"),
-    [
-        ((20, 4, 5), (1, 4, 5)),
-        ((20, 4, 3), (1, 4, 3)),
-        ((20, 4, 5, 3), (3, 4, 5)),
-        ((20, 4, 5, 1), (1, 4, 5)),
-        ((20, 3, 4, 5), (3, 4, 5)),
-        ((20, 1, 4, 5), (1, 4, 5)),
-        ((20, 3, 4, 3), (3, 4, 3)),
-        ((20, 1, 4, 3), (1, 4, 3)),
-    ],
-)
-def test_layouts(tmp_path, shape, event):
-    images = np.arange(np.prod(shape), dtype=np.uint32).reshape(shape).astype(np.uint8)
-    np.save(tmp_path / "a.npy", images)
-    np.save(tmp_path / "f.npy", np.asfortranarray(images))
-    data = load_dataset(str(tmp_path / "a.npy"))
-    assert data.event_shape == event and data.name == "a"
-    assert load_dataset(str(tmp_path / "f.npy")).sha256 == data.sha256
-    if shape == (20, 4, 5, 3):
-        wanted = {bytes(image.transpose(2, 0, 1).tobytes()) for image in images}
-        assert {image.numpy().tobytes() for image in data.train.images} <= wanted
-
-
-@pytest.mark.parametrize("shape", [(), (20,), (20, 16), (20, 4, 5, 2), (20, 4, 5, 4), (20, 1, 4, 5, 3)])
-def test_other_shapes_are_refused(tmp_path, shape):
-    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
-    refused(lambda: load_dataset(str(tmp_path / "a.npy")), "a.npy", shape, "(N, H, W)")
-
-
-@pytest.mark.parametrize("shape", [(0, 4, 5), (20, 0, 5), (20, 1, 4, 0)])
-def test_empty_arrays_are_refused(tmp_path, shape):
-    np.save(tmp_path / "a.npy", np.zeros(shape, np.uint8))
-    refused(lambda: load_dataset(str(tmp_path / "a.npy")), "a.npy", "no pixels")
-
-
 def test_a_file_without_a_test_set_is_shuffled_80_10_10(tmp_path):
     labels = np.arange(100) % 7
     path = str(save_npz(tmp_path / "a.npz", images=numbered(100), labels=labels))
@@ -546,270 +502,6 @@ def test_a_file_without_a_test_set_is_shuffled_80_10_10(tmp_path):
     refused(lambda: load_dataset(path, train_size=91), "90")
     np.save(tmp_path / "two.npy", numbered(2))
     refused(lambda: load_dataset(str(tmp_path / "two.npy")), "two", "at least 3")
-
-
-def test_a_file_with_three_parts_keeps_them(tmp_path):
-    whole = numbered(60)
-    path = str(save_npz(tmp_path / "a.npz", train=whole[:40], valid=whole[40:50], test=whole[50:], junk=np.zeros(3)))
-    data = load_dataset(path)
-    assert numbers(data.train) == list(range(40)) and numbers(data.valid) == list(range(40, 50))
-    assert numbers(data.test) == list(range(50, 60)) and data.train.labels is None
-    assert len(load_dataset(path, valid_size=20).train) == 30
-
-
-def test_a_single_array_of_any_name_will_do(tmp_path):
-    path = str(save_npz(tmp_path / "a.npz", x=numbered(30) % 17, levels=np.array(17)))
-    assert load_dataset(path).levels == 17
-    alone = load_dataset(str(save_npz(tmp_path / "d.npz", train=numbered(30), train_labels=np.arange(30))))
-    assert len(alone.train) == 24 and alone.test.labels is not None
-    assert alone.test.labels.tolist() == numbers(alone.test)
-    refused(lambda: load_dataset(str(save_npz(tmp_path / "b.npz", x=numbered(3), y=numbered(3)))), "b.npz", "x, y")
-    refused(lambda: load_dataset(str(save_npz(tmp_path / "c.npz"))), "c.npz", "nothing")
-
-
-def test_types_of_pixels(tmp_path):
-    path = tmp_path / "a.npy"
-    grey = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
-    np.save(path, grey)
-    reference = load_dataset(str(path))
-    assert reference.levels == 256
-    for kind in (np.float16, np.float32, np.float64, ">f4"):
-        np.save(path, (grey / 255).astype(kind))
-        assert load_dataset(str(path)).sha256 == reference.sha256
-    np.save(path, np.tile(grey[:2], (8, 1, 1)) > 100)
-    binary = load_dataset(str(path))
-    assert binary.levels == 2 and binary.train.images.unique().tolist() == [0, 1]
-
-
-@pytest.mark.parametrize(
-    ("pixels", "word"),
-    [
-        (np.full((9, 2, 2), np.nan), "NaN"),
-        (np.array([[[0.5, np.nan]]] * 9, np.float32), "NaN"),
-        (np.full((9, 2, 2), np.inf), "scale"),
-        (np.full((9, 2, 2), -0.01), "scale"),
-        (np.full((9, 2, 2), 16.0), "scale"),
-        (np.zeros((9, 2, 2), np.int64), "int64"),
-        (np.zeros((9, 2, 2), complex), "complex"),
-        (np.full((9, 2, 2), "a"), "numbers"),
-        (np.zeros((9, 2, 2), [("a", "u1")]), "numbers"),
-        (np.zeros((9, 2, 2), "M8[s]"), "numbers"),
-    ],
-)
-def test_other_pixels_are_refused(tmp_path, pixels, word):
-    np.save(tmp_path / "a.npy", pixels)
-    save_npz(tmp_path / "a.npz", images=pixels)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for name in ("a.npy", "a.npz"):
-            refused(lambda name=name: load_dataset(str(tmp_path / name)), name, word)
-
-
-def test_pickles_are_never_loaded(tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (pytest.fail, ("a pickle was loaded",))
-
-    np.save(tmp_path / "a.npy", np.array([Bomb()] * 5, object), allow_pickle=True)
-    np.savez(tmp_path / "a.npz", images=np.array([Bomb()], object))
-    for name in ("a.npy", "a.npz"):
-        refused(lambda name=name: load_dataset(str(tmp_path / name)), name, "pickled Python objects")
-
-
-@pytest.mark.parametrize(
-    ("members", "word"),
-    [
-        ({"images": numbered(5), "labels": np.arange(4)}, "5 images"),
-        ({"images": numbered(5), "labels": np.zeros(5)}, "float64"),
-        ({"images": numbered(5), "labels": np.zeros((5, 1), int)}, "(5, 1)"),
-        ({"images": numbered(5), "labels": np.full(5, 2**63, np.uint64)}, "int64"),
-        ({"images": numbered(5), "levels": np.array(257)}, "levels"),
-        ({"images": numbered(5), "levels": np.array(1)}, "levels"),
-        ({"images": numbered(5), "levels": np.array(16.0)}, "levels"),
-        ({"images": numbered(5), "levels": np.array([17])}, "levels"),
-        ({"images": numbered(5), "levels": np.array(4)}, "a pixel of 4"),
-        ({"images": numbered(5) > 0, "levels": np.array(2)}, "uint8 only"),
-        ({"train": numbered(5), "valid": numbered(5)}, "train and test"),
-        ({"valid": numbered(5), "test": numbered(5)}, "train and test"),
-        ({"train": numbered(5), "test": numbered(5, 4, 4)}, "different shapes"),
-        ({"train": numbered(5), "test": numbered(5) > 0}, "different types"),
-        ({"train": numbered(5), "test": numbered(5), "test_labels": np.arange(5)}, "labels"),
-        ({"train": numbered(5), "test": np.full((5, 4, 5), np.nan)}, "NaN"),
-    ],
-)
-def test_members_must_fit_together(tmp_path, members, word):
-    path = save_npz(tmp_path / "a.npz", **members)
-    refused(lambda: load_dataset(str(path)), "a.npz", word)
-
-
-def npy_header(shape: tuple[int, ...], descr: str = "|u1") -> bytes:
-    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
-
-
-@pytest.mark.parametrize(
-    ("shape", "word"),
-    [
-        ((2**40, 28, 28), "cap"),
-        ((2**62, 2**62, 4), "cap"),
-        ((4 * GIB // 784, 28, 28), "promises"),
-        ((11, 4, 5), "promises"),
-        ((9, 4, 5), "promises"),
-        ((-10, 4, -5), "promises"),
-    ],
-)
-def test_headers_that_promise_too_much(tmp_path, shape, word):
-    content = npy_header(shape) + bytes(200)
-    (tmp_path / "a.npy").write_bytes(content)
-    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
-        archive.writestr("images.npy", content)
-    for name in ("a.npy", "a.npz"):
-        refused(lambda name=name: load_dataset(str(tmp_path / name)), name, word)
-
-
-def test_a_zip_bomb_is_refused_by_its_directory(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "MAX_BYTES", 2**20)
-    path = save_npz(tmp_path / "bomb.npz", images=np.zeros((3000, 28, 28), np.uint8))
-    assert path.stat().st_size < 2**14
-
-    def no_reading(*_args, **_kwargs):
-        pytest.fail("the bomb was unpacked")
-
-    monkeypatch.setattr(arrays.np.lib.format, "read_array", no_reading)
-    refused(lambda: load_dataset(str(path)), "bomb.npz", "cap of 1,048,576")
-
-
-def test_a_flipped_bit_in_a_zip_file_is_refused(tmp_path):
-    np.savez(tmp_path / "a.npz", images=numbered(5))
-    raw = bytearray((tmp_path / "a.npz").read_bytes())
-    raw[raw.index(b"\x93NUMPY") + 140] ^= 1
-    (tmp_path / "a.npz").write_bytes(raw)
-    refused(lambda: load_dataset(str(tmp_path / "a.npz")), "a.npz", "CRC")
-
-
-def test_many_members_share_one_cap(tmp_path, monkeypatch):
-    monkeypatch.setattr(readers, "MAX_BYTES", 2**20)
-    part = np.zeros((700, 28, 28), np.uint8)
-    refused(lambda: load_dataset(str(save_npz(tmp_path / "a.npz", train=part, test=part))), "cap")
-
-
-def test_a_zip_that_lies_about_its_sizes(tmp_path):
-    images = 3 * GIB // 784
-    content = npy_header((images, 28, 28)) + bytes(2**21)
-    path = tmp_path / "a.npz"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("images.npy", content)
-    raw = bytearray(path.read_bytes())
-    for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
-        at = raw.index(signature) + offset
-        raw[at : at + 4] = struct.pack("<I", 128 + images * 784)
-    path.write_bytes(raw)
-    refused(lambda: load_dataset(str(path)), "a.npz", "cannot hold the bytes")
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
-        archive.writestr("images.npy", content)
-    refused(lambda: load_dataset(str(path)), "a.npz", "compression")
-
-
-@pytest.mark.parametrize("name", ["a.npz", "a.npy"])
-def test_files_of_another_kind(tmp_path, name):
-    path = tmp_path / name
-    refused(lambda: load_dataset(str(path)), path, "no such file")
-    path.write_text("This is a text file.\n")
-    refused(lambda: load_dataset(str(path)), path, "not a readable")
-    path.write_bytes(b"")
-    refused(lambda: load_dataset(str(path)), path, "not a readable")
-    buffer = io.BytesIO()
-    np.savez(buffer, images=numbered(5))
-    path.write_bytes(buffer.getvalue()[:-30])
-    refused(lambda: load_dataset(str(path)), path, "not a readable")
-    path.write_bytes(npy_header((3, 2, 2)).replace(b"'shape'", b"'sh\xffpe'"))
-    refused(lambda: load_dataset(str(path)), path, "not a readable")
-
-
-# --- folders ----------------------------------------------------------------------------------------------
-
-
-def save_image(path: Path, value: int, mode: str = "L", size: tuple[int, int] = (5, 4)) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    colour = (value, 0, 255 - value) if mode == "RGB" else value
-    Image.new(mode, size, colour).save(path)
-
-
-def test_a_folder_of_grey_images(tmp_path):
-    folder = tmp_path / "pictures"
-    for number in range(20):
-        save_image(folder / f"{number:02}.{('png', 'BMP')[number % 2]}", number)
-    (folder / "notes.txt").write_text("not an image")
-    (folder / ".hidden").mkdir()
-    (folder / "empty").mkdir()
-    data = load_dataset(str(folder))
-    assert (data.name, data.levels, data.event_shape) == ("pictures", 256, (1, 4, 5))
-    assert (len(data.train), len(data.valid), len(data.test)) == (16, 2, 2) and data.train.labels is None
-    part = readers.read_folder(folder)
-    assert part.images[:, 0, 0, 0].tolist() == list(range(20))
-    assert load_dataset(f"{folder}/").sha256 == data.sha256
-    for number in range(3):
-        save_image(tmp_path / "moving" / f"{number}.gif", number)
-    # A palette counts as colour.
-    assert readers.read_folder(tmp_path / "moving").images[:, 0, 0, 0].tolist() == [0, 1, 2]
-
-
-def test_a_folder_of_classes(tmp_path):
-    for number in range(12):
-        save_image(tmp_path / "ba"[number % 2] / f"{number:02}.png", number, "RGB")
-    part = readers.read_folder(tmp_path)
-    assert part.images.shape == (12, 3, 4, 5) and part.images.dtype == np.uint8
-    assert part.labels is not None and part.labels.tolist() == [0] * 6 + [1] * 6
-    assert part.images[:, 0, 0, 0].tolist() == [1, 3, 5, 7, 9, 11, 0, 2, 4, 6, 8, 10]
-    assert part.images[0, :, 2, 2].tolist() == [1, 0, 254]
-    assert load_dataset(str(tmp_path)).train.labels is not None
-
-
-def test_one_coloured_file_makes_all_rgb(tmp_path):
-    save_image(tmp_path / "a.png", 7)
-    save_image(tmp_path / "b.png", 8, "RGB")
-    save_image(tmp_path / "c.png", 1, "1")
-    images = readers.read_folder(tmp_path).images
-    assert images[:, :, 0, 0].tolist() == [[7, 7, 7], [8, 0, 247], [255, 255, 255]]
-    (tmp_path / "b.png").unlink()
-    assert readers.read_folder(tmp_path).images[:, :, 0, 0].tolist() == [[7], [255]]
-
-
-def test_bad_folders_are_refused(tmp_path, monkeypatch):
-    folder = tmp_path / "a"
-    folder.mkdir()
-    refused(lambda: load_dataset(str(folder)), folder, "no images")
-    for number in range(4):
-        save_image(folder / f"{number}.png", number)
-    save_image(folder / "2.png", 2, size=(5, 5))
-    save_image(folder / "3.png", 3, size=(6, 6))
-    message = refused(lambda: load_dataset(str(folder)), "2.png", "5x5", "0.png has 5x4")
-    assert "3.png" not in message
-    save_image(folder / "2.png", 2)
-    (folder / "3.png").write_bytes((folder / "2.png").read_bytes()[:50])
-    refused(lambda: load_dataset(str(folder)), "3.png", "not a readable image")
-    save_image(folder / "3.png", 3, "I;16")
-    refused(lambda: load_dataset(str(folder)), "3.png", "8 bits")
-    save_image(folder / "3.png", 3)
-    save_image(folder / "b" / "3.png", 3)
-    refused(lambda: load_dataset(str(folder)), folder, "sub-folders")
-    (folder / "b" / "3.png").unlink()
-    monkeypatch.setattr(readers, "MAX_IMAGE_PIXELS", 19)
-    refused(lambda: load_dataset(str(folder)), "0.png", "19 pixels")
-    monkeypatch.undo()
-    monkeypatch.setattr(readers, "MAX_BYTES", 79)
-    refused(lambda: load_dataset(str(folder)), folder, "80 bytes")
-
-
-def test_a_picture_that_claims_to_be_huge(tmp_path):
-    save_image(tmp_path / "a.png", 1)
-    raw = bytearray((tmp_path / "a.png").read_bytes())
-    raw[16:24] = struct.pack(">II", 100_000, 100_000)
-    raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
-    (tmp_path / "a.png").write_bytes(raw)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        refused(lambda: load_dataset(str(tmp_path)), "a.png")
 
 
 def test_datasets_are_frozen():

@@ -28,6 +28,7 @@ from ancestral.evaluation.detection import (
     Rate,
     anomaly_scores,
     auroc,
+    broken_placements,
     code_lengths,
     drift,
     null_placements,
@@ -241,6 +242,40 @@ def test_the_batch_test_holds_its_level(size: int, alpha: float) -> None:
     assert (alpha - step) / 2 - error < high < alpha / 2 + error
 
 
+@pytest.mark.parametrize(("kinds", "size"), [(1, 3), (2, 1), (2, 10), (4, 20)])
+def test_the_batch_test_holds_its_level_for_scores_of_few_values(kinds: int, size: int) -> None:
+    """Scores that tie: a fresh calibration and a fresh batch each time, both sides of the level within 4 binomial
+    standard errors. Ranks with ties counted half reject almost nothing here."""
+    trials, alpha, m = 1000, 0.2, 59
+    generator = torch.Generator().manual_seed(kinds + size)
+    shares = torch.tensor([0.7, 0.2, 0.07, 0.03])[:kinds]
+    scores = torch.multinomial(shares, trials * (m + size), replacement=True, generator=generator).view(trials, -1)
+    rejected = [
+        bool(BatchTest(row[:m], size, alpha, seed, draws=399).rejects(row[None, m:])) for seed, row in enumerate(scores)
+    ]
+    error, step = SURE * math.sqrt(alpha * (1 - alpha) / trials), 2 / (m + 1) if size == 1 else 0.0
+    assert alpha - step - error < np.mean(rejected) < alpha + error
+
+
+def test_ties_are_broken_at_random_and_as_the_seed_says() -> None:
+    """Without ties the ranks are those of the scores; one tied value has each place among its equals alike often."""
+    reference = torch.tensor([1.0, 2.0, 2.0, 3.0, math.inf], dtype=torch.float64)
+    distinct = torch.tensor([[0.0, 1.5, 2.5, 9.0, -math.inf]], dtype=torch.float64)
+    assert broken_placements(reference, distinct, torch.Generator()).tolist() == [[0, 1, 3, 4, 0]]
+    drawn = torch.cat(
+        [
+            broken_placements(reference, torch.full((1, 1), 2.0), torch.Generator().manual_seed(seed))
+            for seed in range(900)
+        ]
+    )
+    assert stats.chisquare(drawn.flatten().long().bincount()[1:].numpy()).pvalue > 1e-4  # below 1, 2, 2: 1 to 3
+    assert drawn.min() == 1 and drawn.max() == 3
+    tied = torch.zeros(30, 4)
+    one, again, other = (BatchTest(torch.zeros(99), 4, seed=seed).p_values(tied) for seed in (0, 0, 1))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+    refused(lambda: broken_placements(reference, torch.tensor([[math.nan]]), torch.Generator()), "not a number")
+
+
 def test_a_p_value_is_exact_in_the_smallest_case() -> None:
     """One image among 3 calibrating ones: the outer two gaps of four have p = 1/2, the inner two p = 1."""
     test = BatchTest(torch.tensor([1.0, 2.0, 3.0]), 1, alpha=0.5)
@@ -400,6 +435,24 @@ def test_noise_is_told_from_digits(found: Detection) -> None:
     assert found.natural.mean() > found.anomalous.mean() and len(found.natural) == 223
     assert [rate.size for rate in found.rates["log_prob"]] == [1, 2, 5, 10, 20]
     assert size_of_power(found.rates["log_prob"]) in (1, 2)
+
+
+def test_typical_is_what_calibration_and_natural_images_say_alike(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mean of the calibration alone lies nearer to its images than to others, whose ranks would not be exchangeable
+    then: the mean is over both, so that no swap of the two changes it."""
+    seen: list[tuple[Tensor, float]] = []
+    scored = anomaly_scores
+
+    def spy(log_prob: Tensor, code: Tensor, background: Tensor, expected: float) -> dict[str, Tensor]:
+        seen.append((log_prob, expected))
+        return scored(log_prob, code, background, expected)
+
+    monkeypatch.setattr(detecting, "anomaly_scores", spy)
+    found = detect_run(trained / "mixture", "noise", trials=10)
+    ((log_prob, expected),) = seen
+    assert expected == pytest.approx(log_prob[: found.calibration + len(found.natural)].mean().item())
 
 
 def test_a_calibration_that_does_not_fit_is_named(found: Detection, trained: Path) -> None:

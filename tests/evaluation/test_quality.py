@@ -20,6 +20,7 @@ from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
+from ancestral.evaluation.diversity import covered_share
 from ancestral.evaluation.neighbours import density_coverage, nearest, precision_recall
 from ancestral.evaluation.quality import (
     Measured,
@@ -90,6 +91,19 @@ def test_fid_of_shifted_and_scaled_gaussians_is_the_closed_form() -> None:
     assert frechet_distance(white, 2.5 * white) == pytest.approx(8 * 1.5**2, rel=1e-9)
 
 
+@pytest.mark.parametrize(("features", "images", "decay"), [(64, (200, 200), 0.0), (16, (150, 400), 0.3)])
+def test_fid_is_biased_as_its_documentation_says(features: int, images: tuple[int, int], decay: float) -> None:
+    """Two sets from one Gaussian, 24 times: within 4 standard errors, and the 5 % that the next order may take."""
+    variances = torch.arange(features, dtype=torch.float64).mul(-decay).exp()
+    sets = [[gaussian(n, features, 2 * i + k) * variances.sqrt() for k, n in enumerate(images)] for i in range(24)]
+    found = np.array([frechet_distance(*pair) for pair in sets])
+    pairs = variances[:, None] * variances / (variances[:, None] + variances)
+    expected = sum(1 / n for n in images) * (1.25 * variances.sum() + 0.5 * pairs.sum()).item()
+    assert abs(found.mean() - expected) < 4 * found.std() / math.sqrt(24) + 0.05 * expected
+    if not decay:
+        assert expected == pytest.approx(11.04)
+
+
 def test_kid_agrees_with_a_reference() -> None:
     real, drawn = correlated(400, 8, seed=1), correlated(400, 8, seed=2)
     whole = kernel_distance(real, drawn, subsets=1, subset_size=400)
@@ -141,6 +155,15 @@ def naive_density_coverage(real: np.ndarray, drawn: np.ndarray, k: int) -> tuple
         near = sum(bool(np.linalg.norm(y - x) <= naive_radius(real, i, k)) for y in drawn)
         pairs, covered = pairs + near, covered + (near > 0)
     return pairs / (k * len(drawn)), covered / len(real)
+
+
+def test_the_covered_share_of_points_far_away_is_that_of_points_at_the_origin() -> None:
+    """Distances multiplied out in single precision are noise of size one there: squares of 1e4 have 8 digits each."""
+    data, draws = gaussian(200, 2, 1), gaussian(200, 2, 2, 0.5)
+    shifted = [(x + 1e4).float() for x in (draws, data)]
+    near = [x.double() - 1e4 for x in shifted]  # the same points, rounded alike
+    assert 0.5 < covered_share(near[0], near[1]) < 0.95
+    assert covered_share(shifted[0], shifted[1]) == covered_share(near[0], near[1])
 
 
 @pytest.mark.parametrize(("shift", "k", "block"), [(0.0, 3, 1024), (0.7, 3, 7), (0.7, 5, 16), (1.5, 1, 7)])

@@ -14,7 +14,7 @@ import torch
 from helpers import refused
 from torch import Tensor
 
-from ancestral.data.datasets import ImageDataset, Split, dataset_status, load_dataset
+from ancestral.data.datasets import Dataset, Split, dataset_status, load_dataset
 from ancestral.evaluation import recogniser as module
 from ancestral.evaluation import recogniser_training
 from ancestral.evaluation.recogniser import (
@@ -40,12 +40,12 @@ def quick_and_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def digits() -> ImageDataset:
+def digits() -> Dataset:
     return load_dataset("digits", valid_size=0)
 
 
 @pytest.fixture(scope="module")
-def mnist() -> ImageDataset:
+def mnist() -> Dataset:
     if dataset_status("mnist").state != "ready":
         pytest.skip("MNIST is not on this machine: set ANCESTRAL_DATA")
     return load_dataset("mnist", valid_size=0)
@@ -77,7 +77,7 @@ def test_damaged_shipped_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tm
     refused(shipped_recogniser, "damaged")
 
 
-def test_the_shipped_recogniser_recognises_mnist(mnist: ImageDataset) -> None:
+def test_the_shipped_recogniser_recognises_mnist(mnist: Dataset) -> None:
     """2,000 images, each space: within 4 standard errors (at most 1 %) of what is recorded."""
     found = recogniser_for(mnist)
     assert found.name == "mnist recogniser 1"
@@ -88,7 +88,7 @@ def test_the_shipped_recogniser_recognises_mnist(mnist: ImageDataset) -> None:
         assert (seen.confidence >= 0.9).double().mean() > 0.93
 
 
-def test_the_shipped_recogniser_is_not_sure_of_nothing(mnist: ImageDataset) -> None:
+def test_the_shipped_recogniser_is_not_sure_of_nothing(mnist: Dataset) -> None:
     """Black, white and grey images, noise, shuffled pixels and patches, pixels drawn one by one from the mean image."""
     found = shipped_recogniser()
     x = mnist.test.images[:1600].float() / 255
@@ -105,7 +105,7 @@ def test_the_shipped_recogniser_is_not_sure_of_nothing(mnist: ImageDataset) -> N
         assert (found(images).confidence >= 0.9).double().mean() < 0.02, name
 
 
-def test_mnist_is_known_by_its_content_not_by_its_name(mnist: ImageDataset, digits: ImageDataset) -> None:
+def test_mnist_is_known_by_its_content_not_by_its_name(mnist: Dataset, digits: Dataset) -> None:
     assert recogniser_for(replace(mnist, name="renamed")).sha256 == shipped_recogniser().sha256
     assert recogniser_for(replace(digits, name="mnist")).network.in_shape == (1, 8, 8)
 
@@ -113,7 +113,7 @@ def test_mnist_is_known_by_its_content_not_by_its_name(mnist: ImageDataset, digi
 # ---- what is trained
 
 
-def test_digits_train_their_own_once(digits: ImageDataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_digits_train_their_own_once(digits: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     first = recogniser_for(digits)
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1
     monkeypatch.setattr(module, "train_recogniser", lambda _: pytest.fail("it is trained already"))
@@ -124,7 +124,7 @@ def test_digits_train_their_own_once(digits: ImageDataset, monkeypatch: pytest.M
     assert set(first.facts.accuracy) == set(SPACES_SEEN) and first.facts.accuracy["grey"] > 0.5
 
 
-def test_training_is_repeatable_and_disturbs_nothing(digits: ImageDataset) -> None:
+def test_training_is_repeatable_and_disturbs_nothing(digits: Dataset) -> None:
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -138,7 +138,7 @@ def test_training_is_repeatable_and_disturbs_nothing(digits: ImageDataset) -> No
 
 
 def test_other_images_labels_or_recipes_are_another_recogniser(
-    digits: ImageDataset, monkeypatch: pytest.MonkeyPatch
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert digits.train.labels is not None
     first = recogniser_for(digits)
@@ -148,7 +148,7 @@ def test_other_images_labels_or_recipes_are_another_recogniser(
     assert recogniser_for(digits).facts.recipe == 1000
 
 
-def test_test_images_are_not_trained_on(digits: ImageDataset) -> None:
+def test_test_images_are_not_trained_on(digits: Dataset) -> None:
     """Other test images leave the weights as they are."""
     assert digits.test.labels is not None
     fewer = replace(digits, test=Split(digits.test.images[:50], digits.test.labels[:50]))
@@ -156,7 +156,7 @@ def test_test_images_are_not_trained_on(digits: ImageDataset) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_a_damaged_file_in_the_cache_is_replaced(digits: ImageDataset, tmp_path: Path) -> None:
+def test_a_damaged_file_in_the_cache_is_replaced(digits: Dataset, tmp_path: Path) -> None:
     first = recogniser_for(digits)
     (path,) = (tmp_path / "cache").rglob("*.safetensors")
     whole = path.read_bytes()
@@ -167,7 +167,7 @@ def test_a_damaged_file_in_the_cache_is_replaced(digits: ImageDataset, tmp_path:
         assert path.read_bytes() == whole
 
 
-def test_labels_need_not_be_counted_from_zero(digits: ImageDataset) -> None:
+def test_labels_need_not_be_counted_from_zero(digits: Dataset) -> None:
     assert digits.train.labels is not None and digits.test.labels is not None
     odd = replace(
         digits,
@@ -178,7 +178,7 @@ def test_labels_need_not_be_counted_from_zero(digits: ImageDataset) -> None:
     assert found.facts.classes == tuple(range(1, 20, 2)) and found.facts.accuracy["grey"] > 0.5
 
 
-def test_data_that_cannot_be_learned_are_refused(digits: ImageDataset) -> None:
+def test_data_that_cannot_be_learned_are_refused(digits: Dataset) -> None:
     assert digits.train.labels is not None
     images, labels = digits.train.images, digits.train.labels
     refused(lambda: recogniser_for(replace(digits, train=Split(images, None))), "digits has no labels")
@@ -211,14 +211,14 @@ def test_the_classifier_fits_any_size(shape: tuple[int, int, int]) -> None:
     assert torch.allclose(network(x)[:2], network(x[:2]), atol=1e-5)  # an image's features are its own
 
 
-def test_what_shows_nothing_is_made_of_the_images(digits: ImageDataset) -> None:
+def test_what_shows_nothing_is_made_of_the_images(digits: Dataset) -> None:
     x: Tensor = (digits.train.images[:64].float() / 16 > 0.5).float()
     made = showing_nothing(x)
     assert made.shape == (8, 1, 8, 8) and made.min() >= 0 and made.max() <= 1
     assert showing_nothing(x[:1]).shape == (1, 1, 8, 8)
 
 
-def test_a_recogniser_is_described_in_one_line(digits: ImageDataset) -> None:
+def test_a_recogniser_is_described_in_one_line(digits: Dataset) -> None:
     found: Recogniser = recogniser_for(digits)
     line = found.describe()
     assert "\n" not in line and found.sha256[:12] in line and "digits recogniser 1" in line and "447 images" in line

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import ROOT
 
 from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.core.errors import TrainingDiverged
+from ancestral.families.catalogue import BUILT_IN, find
+from ancestral.health import curves, learning_rate_rules, likelihood_rules, settling_rules
 from ancestral.health import monitor as checkup
-from ancestral.health.examine import Examination, Facts, diagnose, examine
+from ancestral.health.curves import Verdict
+from ancestral.health.examine import RULES, Examination, Facts, diagnose, examine
+from ancestral.health.monitor import uniform_nats
 from ancestral.runs.run import Run
+from ancestral.runs.run_data import RunData
+from ancestral.settings.data import DataSettings
+from ancestral.settings.training import TrainingSettings
 from ancestral.training.log import LogLine, Reading
 from ancestral.training.loop import Reporter
 
@@ -136,6 +147,7 @@ INJECTED: dict[str, tuple[list[LogLine], Facts, set[tuple[str, str]]]] = {
         FACTS,
         {("oscillation", "warning")},
     ),
+    "held-out readings that are never finite": (log_of(held=lambda t: math.inf), FACTS, {("divergence", "failure")}),
     "late rise, its last reading up": (log_of(held=with_a_blip(EPOCHS)), FACTS, {("late rise", "warning")}),
     "late rise, up to stay": (log_of(up_at_the_end, up_at_the_end), FACTS, {("late rise", "warning")}),
     "a little over-fitting is no unrest": (log_of(held=lambda t: learning(t) + 2 * t * t), FACTS, set()),
@@ -251,6 +263,105 @@ def test_healthy_courses_raise_no_alarm_at_any_moment() -> None:
 
 def test_a_gan_at_its_equilibrium_has_small_gradients_and_is_well() -> None:
     assert not found(game_of(generator_gradient=lambda t: math.exp(-10 * t)), GAME_FACTS)
+
+
+def test_a_short_training_that_ends_above_the_untrained_model_diverged() -> None:
+    """One epoch at a rate of 1000, as it was: 154,760 nats. And one that did not: of it the log says too little."""
+
+    def lines(held: float) -> list[LogLine]:
+        readings = [(1, "train", "loss", 543.4), (20, "train", "loss", 9e7), (20, "valid", "nll", held)]
+        return [LogLine(step, 1, split, name, value) for step, split, name, value in readings]
+
+    facts = Facts(1000, 20, 20, learning_rate=1e3)
+    for uniform in (None, 543.4):
+        assert found(lines(154_760.0), facts._replace(uniform=uniform)) == {("divergence", "failure")}
+        assert found(lines(math.inf), facts._replace(uniform=uniform)) == {("divergence", "failure")}
+    assert "divergence" in examine(lines(200.0), facts).unjudged and not found(lines(200.0), facts)
+    assert not found(lines(154_760.0), facts._replace(finished=False))  # it may come down yet
+
+
+@pytest.mark.parametrize("split", ["valid", "test", "train"])
+@pytest.mark.parametrize("name", ["nll", "negative_elbo"])
+def test_a_model_that_is_worse_than_equal_probabilities_is_of_no_use(split: str, name: str) -> None:
+    """It learned, steadily, and is not there; by the weights that are kept: the best ones of the validation."""
+
+    def lines(shift: float, epochs: int = EPOCHS) -> list[LogLine]:
+        courses = [("train", "loss"), (split, name)]
+        steps = [(epoch, learning(epoch / EPOCHS) + shift) for epoch in range(epochs + 1)]
+        return [LogLine(max(1, epoch * PER_EPOCH), epoch, *key, value) for epoch, value in steps for key in courses]
+
+    facts = FACTS._replace(uniform=100.0)
+    assert found(lines(81.0), facts) == {("worse than uniform", "failure")}
+    assert found(lines(79.0), facts) == found(lines(81.0), FACTS) == set()  # 99 nats; and no images of whole levels
+    assert "worse than uniform" in examine(lines(79.0), facts).healthy
+    assert ("worse than uniform", "warning") in found(lines(81.0, 10), facts)  # 200 updates: it has just begun
+    assert not found(lines(81.0), facts._replace(finished=False))
+    dipped = [line._replace(value=line.value - 5) if line.epoch == 30 else line for line in lines(81.0)]
+    assert bool(found(dipped, facts)) == (split != "valid")
+
+
+def test_a_distortion_is_no_likelihood_that_equal_probabilities_could_beat() -> None:
+    log = [line._replace(name="reconstruction") if line.split == "valid" else line for line in log_of()]
+    assert not found(log, FACTS._replace(uniform=1.0))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "expected"),
+    [("threshold", 64 * math.log(2)), ("static", 64 * math.log(2)), ("levels", 64 * math.log(17)), ("unit", None)],
+)
+def test_the_uniform_distribution_is_that_of_the_pixels_modelled(pixels: Any, expected: float | None) -> None:
+    settings = DataSettings(pixels=pixels)
+    assert uniform_nats(RunData(settings).spec) == (None if expected is None else pytest.approx(expected))
+    assert uniform_nats(RunData(DataSettings(data="moons", train_size=50, valid_size=10)).spec) is None
+
+
+@pytest.mark.parametrize("family, settings", [("made", {"hidden": (16,)}), ("flow", {"data": "moons", "hidden": (8,)})])
+def test_a_rate_of_a_thousand_gets_a_verdict(family: str, settings: dict[str, Any], tmp_path: Path) -> None:
+    with contextlib.suppress(TrainingDiverged):
+        fit(family, tmp_path / "run", epochs=1, train_size=400, learning_rate=1e3, **settings)
+    verdicts = Run(tmp_path / "run").verdicts()
+    assert ("divergence", "failure") in {(verdict.name, verdict.severity) for verdict in verdicts}
+
+
+def test_the_handbook_states_the_thresholds_of_the_rules() -> None:
+    """Each number of the table is that of the code, and no rule is missing there."""
+    table = (ROOT / "docs/handbook/learning-curves.md").read_text()
+    rows = {line.split(" | ")[0].strip("| "): line.split(" | ")[2] for line in table.splitlines() if line[:2] == "| "}
+    rules, rate = likelihood_rules, learning_rate_rules
+    expected = {
+        "divergence": (rules.LOST_WARNING, rules.LOST_FAILURE, curves.WORSE),
+        "spikes": (rules.SPIKE,),
+        "oscillation": (rules.SWING,),
+        "late rise": (settling_rules.UNDONE,),
+        "learning rate too low": (rate.STRAIGHT / 4, 1 / 4, rate.AS_BEFORE, rate.UNDIMINISHED, rate.UNMOVED),
+        "over-fitting": (rules.RISE,),
+        "posterior collapse": (rules.FEW_ACTIVE,),
+    }
+    for name, shares in expected.items():
+        assert re.findall(r"([\d.]+) %", rows[name]) == [f"{100 * share:g}" for share in shares], name
+    listed = {name for row in rows for name in row.split(", ")}
+    assert {rule.name for rule in RULES} <= listed
+    assert f"{rules.ACTIVE:g} nats" in rows["posterior collapse"]
+    assert str(curves.MIN_STEPS) in rows["worse than uniform"]
+
+
+def every_verdict() -> list[Verdict]:
+    """One of each trouble of each kind of training, those of the courses above."""
+    logs = [(log, facts) for log, facts, _ in INJECTED.values()]
+    logs.append((log_of(), FACTS._replace(uniform=1.0)))
+    return [verdict for log, facts in logs for verdict in diagnose(log, facts)]
+
+
+def test_advice_names_flags_that_there_are() -> None:
+    """Each piece of advice names a flag, and no flag that no family or training has."""
+    settings = [find(name).settings for name in BUILT_IN] + [TrainingSettings, DataSettings]
+    flags = {"--" + field.name.replace("_", "-") for one in settings for field in dataclasses.fields(one)}
+    advice = {verdict.name: verdict.advice for verdict in every_verdict()}
+    assert advice.keys() == {rule.name for rule in RULES}
+    for verdict in every_verdict():
+        named = re.findall(r"--[a-z0-9-]+", verdict.advice)
+        assert named, verdict.line
+        assert set(named) <= flags, verdict.line
 
 
 def test_verdicts_come_with_numbers_advice_and_the_moment() -> None:

@@ -10,7 +10,8 @@ import pytest
 from helpers import ROOT
 
 from ancestral import commands
-from ancestral.commands.main import COMMANDS, main
+from ancestral.commands.dispatch import COMMANDS
+from ancestral.commands.main import main
 from ancestral.families.abilities import capability_table
 
 PAGES = sorted(ROOT.glob("*.md"))

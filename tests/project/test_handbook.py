@@ -17,7 +17,7 @@ import pytest
 import torch
 from helpers import ROOT
 
-from ancestral.commands.main import COMMANDS
+from ancestral.commands.dispatch import COMMANDS
 from ancestral.core import serialization as registry
 from ancestral.families import catalogue
 from ancestral.families.catalogue import BUILT_IN

@@ -118,7 +118,8 @@ def test_an_old_run_without_a_likelihood_has_no_score(
 ) -> None:
     run = copied(name, tmp_path)
     assert main(["evaluate", str(run)]) == EXPECTED[name]["score"]["exit_code"]
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    notice, refusal = capsys.readouterr().err.splitlines()
+    assert "manifest.json" in notice and refusal.startswith("ancestral: ")
     with pytest.raises(NotComputable):
         Run(run).load().log_prob(torch.from_numpy(first_images(name, arrays)))
 
@@ -183,12 +184,10 @@ def test_old_records_are_read(name: str, store: RecordStore[Any]) -> None:
 def test_an_old_interrupted_training_is_resumed(
     tmp_path: Path, arrays: dict[str, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    resumed, whole, expected = copied(INTERRUPTED, tmp_path), tmp_path / "whole", EXPECTED[INTERRUPTED]
+    # a training begun today has other draws of the pixels; this one goes on with those that it was begun with
+    resumed, expected = copied(INTERRUPTED, tmp_path), EXPECTED[INTERRUPTED]
     train = Run(resumed).record["command"][1:-1]  # but for the folder
     assert main([*train, str(resumed), "--resume"]) == 0
-    assert main([*train, str(whole)]) == 0
-    for name in ("model/model.safetensors", "log.jsonl"):
-        assert (resumed / name).read_bytes() == (whole / name).read_bytes(), name
     stored = safetensors.numpy.load_file(resumed / "model" / "model.safetensors")
     weights = np.concatenate([stored[name].ravel() for name in sorted(stored)])
     if sha256_of(weights) != expected["weights_sha256"]:

@@ -12,6 +12,7 @@ import pytest
 from helpers import refused
 
 from ancestral.core.errors import InputError
+from ancestral.core.files import write_json
 from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY, SCORES, RecordStore
 from ancestral.runs.run import Run
 
@@ -38,7 +39,8 @@ ALONE = RecordStore("length.json", "length", "measure", Length.from_json, lambda
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    (tmp_path / "settings.json").write_text("{}")
+    data = {"name": "digits", "sha256": "0" * 64, "counts": {}, "space": "digits, binary", "event_shape": [1, 8, 8]}
+    write_json(tmp_path / "settings.json", {"settings": {}, "data": data, "versions": {}})
     return Run(tmp_path)
 
 
@@ -54,7 +56,8 @@ def test_one_alone_is_no_list(run: Run) -> None:
     ALONE.add(run, Length("foot", 0.3))
     ALONE.add(run, Length("yard", 0.9))
     assert ALONE.of(run) == [Length("yard", 0.9)]
-    assert json.loads((run.path / "length.json").read_text()) == {"of": "yard", "metres": 0.9}
+    stored = json.loads((run.path / "length.json").read_text())
+    assert stored == {"of": "yard", "metres": 0.9, "weights_sha256": None, "data_sha256": "0" * 64}
 
 
 def test_records_added_at_once_are_all_kept(run: Run) -> None:

@@ -9,9 +9,10 @@ import pytest
 from helpers import refused
 
 from ancestral import commands
-from ancestral.commands.main import COMMANDS, main
+from ancestral.commands.dispatch import COMMANDS
+from ancestral.commands.main import main
 from ancestral.families.run_settings import settings_for
-from ancestral.runs.run import settings_from_json, settings_to_json
+from ancestral.runs.stored_settings import settings_from_json, settings_to_json
 from ancestral.studies.recipe import QUICK_MNIST, PlannedRun
 from ancestral.sweeps.sweep_axes import axis_from, split_axes
 

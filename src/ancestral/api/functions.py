@@ -122,13 +122,15 @@ def evaluate(
 
     Args:      of: a run, its folder, or a model with `data`. split: which images. samples: latent draws per image for
                the importance-weighted bound; 0 gives the ELBO. from_prior: draw the latents from the prior instead.
-               count: only the first so many images. data, data_settings: for a model: the source, `pixels` and so on.
+               count: only the first so many images. data, data_settings: for a model its data, `pixels` and
+               so on; for a run data in place of its own, whose scores are not stored.
     Returns:   a `Score`, labelled: nats, kind, side, space, split, count and standard error.
     Raises:    NotComputable: the model has no likelihood. InputError: there are no such images.
     """
     from ancestral.runs.evaluate import score_run
 
-    return score_run(run_of(of, data, **data_settings), split, samples, from_prior, count)
+    used, part = run_of(of, data, split, **data_settings)
+    return score_run(used, part, samples, from_prior, count)
 
 
 def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | None = None) -> Tensor:
@@ -140,7 +142,7 @@ def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | None = None) -> T
     """
     from ancestral.runs.sample import sample_model
 
-    return sample_model(of if isinstance(of, Model) else run_of(of, None).load(), n, seed, label)
+    return sample_model(of if isinstance(of, Model) else run_of(of, None)[0].load(), n, seed, label)
 
 
 def complete(
@@ -157,14 +159,15 @@ def complete(
     """Hide part of some images and let a model draw it.
 
     Args:      hide: left, right, top, bottom, random, or halves for all four in turn. count: images. draws:
-               completions of each. seed: random seed. split: which images. data: for a model.
+               completions of each. seed: random seed. split: which images. data: as of `evaluate`.
     Returns:   the images, masks and draws, whether the draws are exact, and log p(hidden | seen) where it can be
                computed.
     Raises:    NotComputable: the model cannot complete images. InputError: an unknown part.
     """
     from ancestral.runs.complete import complete_run
 
-    return complete_run(run_of(of, data, **data_settings), hide, count, draws, seed, split)
+    used, part = run_of(of, data, split, **data_settings)
+    return complete_run(used, hide, count, draws, seed, part)
 
 
 def infer(
@@ -177,13 +180,14 @@ def infer(
 ) -> Inference:
     """Latents of images: posterior means, responsibilities or codes.
 
-    Args:      split: which images. count: only the first so many. data: for a model.
+    Args:      split: which images. count: only the first so many. data: as of `evaluate`.
     Returns:   z, shape (N, M), with labels and standard deviations where there are any.
     Raises:    NotComputable: the model has no latents. InputError: there are no such images.
     """
     from ancestral.runs.infer import infer_run
 
-    return infer_run(run_of(of, data, **data_settings), split, count)
+    used, part = run_of(of, data, split, **data_settings)
+    return infer_run(used, part, count)
 
 
 def quality(
@@ -199,13 +203,15 @@ def quality(
     """Compare samples with real images in the features of a fixed classifier: FID, KID, precision, recall, classes.
 
     Args:      count: how many samples; 10,000, or as many as there are test images. means: E[x | z] instead of
-               samples. threshold: cut grey samples and real images at one half. seed: random seed. data: for a model.
+               samples. threshold: cut grey samples and real images at one half. seed: random seed. data: as of
+               `evaluate`.
     Returns:   the record; a run stores it.
     Raises:    InputError: the data have no labels, or there are too few images.
     """
     from ancestral.runs.quality import measure_run
 
-    return measure_run(run_of(of, data, **data_settings), count, means=means, threshold=threshold, seed=seed)
+    used, _ = run_of(of, data, **data_settings)
+    return measure_run(used, count, means=means, threshold=threshold, seed=seed)
 
 
 def explain(
@@ -219,12 +225,13 @@ def explain(
 ) -> Explanation:
     """The terms that the score of images is the sum of, beside those of images with exchanged halves.
 
-    Args:      split: which images. count: only the first so many. seed: random seed. data: for a model.
+    Args:      split: which images. count: only the first so many. seed: random seed. data: as of `evaluate`.
     Raises:    NotComputable: the model has no likelihood, or its terms are not known.
     """
     from ancestral.runs.explain import explain_run
 
-    return explain_run(run_of(of, data, **data_settings), count, split, seed)
+    used, part = run_of(of, data, split, **data_settings)
+    return explain_run(used, count, part, seed)
 
 
 def detect(run: StoredRun | Path | str, against: str = "frankenstein", **options: Any) -> Detection:
@@ -236,7 +243,7 @@ def detect(run: StoredRun | Path | str, against: str = "frankenstein", **options
     """
     from ancestral.runs.detect import detect_run
 
-    return detect_run(run_of(run, None), against, **options)
+    return detect_run(run_of(run, None)[0], against, **options)
 
 
 def bracket(
@@ -250,7 +257,7 @@ def bracket(
     """
     from ancestral.runs.bracket import bracket_run
 
-    return bracket_run(run_of(run, None), images, plan, samples, seed)
+    return bracket_run(run_of(run, None)[0], images, plan, samples, seed)
 
 
 def verify(run: Path | str) -> Iterator[Check]:

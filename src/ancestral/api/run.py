@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
+from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run_data import RunData
-from ancestral.settings.data import POINT_SETS, DataSettings
+from ancestral.settings.data import POINT_SETS, DataSettings, OtherData
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,23 +68,35 @@ class ModelOnData(StoredRun):
     def data(self) -> RunData:
         return RunData(self.source)
 
+    @property
+    def weights_sha256(self) -> None:
+        """None: there is no file of weights."""
+
     def load(self) -> Model:
         return self.model.eval()
 
 
-def run_of(of: StoredRun | Path | str | Model, data: str | Path | DataSettings | None, **settings: Any) -> StoredRun:
-    """The run that a verb works on.
+def run_of(
+    of: StoredRun | Path | str | Model, data: str | Path | DataSettings | None, split: str = "test", **settings: Any
+) -> tuple[StoredRun, str]:
+    """The run that a verb works on, and the split of its data.
 
-    Args:      of: a run, its folder, or a model. data: for a model: the source. settings: of the data, for a model.
-    Raises:    InputError: a model without data, or data beside a run.
+    Args:      of: a run, its folder, or a model. data: for a model its data; for a run data in place of its own.
+               split: of the data, where they are divided. settings: how the data are read.
+    Raises:    InputError: a model without data, or data that do not fit.
     """
     if isinstance(of, Model):
         if data is None:
             raise InputError("a model by itself has no data: give data='digits', say")
-        return ModelOnData(of, _data_settings(of, data, settings))
-    if data is not None or settings:
-        raise InputError("a run has its own data: leave data and its settings out")
-    return of if isinstance(of, StoredRun) else Run(of)
+        return ModelOnData(of, _data_settings(of, data, settings)), split
+    run = of if isinstance(of, StoredRun) else Run(of)
+    if isinstance(data, DataSettings):
+        raise InputError("a run reads other data as its own were read: give a name or a path")
+    try:
+        other = OtherData(None if data is None else source_of(data), **settings)
+    except TypeError as error:
+        raise InputError(f"unknown setting of the data: {error}") from error
+    return on_data(run, other, split)
 
 
 def source_of(data: object) -> str:

@@ -1,6 +1,7 @@
 """What the commands share: how they open runs and what they say, to a person or to a program."""
 
 import json
+import logging
 import math
 import sys
 from pathlib import Path
@@ -32,6 +33,21 @@ def say(line: str) -> None:
     screen.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
+class _Messages(logging.Handler):
+    """Prints what the library logs, one line each, beside the progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+def show_messages() -> None:
+    """Print the messages of the library on stderr from now on; twice is once."""
+    logger = logging.getLogger("ancestral")
+    if not any(isinstance(handler, _Messages) for handler in logger.handlers):
+        logger.addHandler(_Messages())
+        logger.setLevel(logging.INFO)
+
+
 def refuse_below_one(count: int | None) -> None:
     if count is not None and count < 1:
         raise InputError(f"--count {count}: give a whole number of at least 1")
@@ -48,12 +64,14 @@ def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
     return opened
 
 
-def score_one(run: Any, samples: int, split: str, from_prior: bool, count: int | None = None) -> Any:
+def score_one(
+    run: Any, samples: int, split: str, from_prior: bool, count: int | None = None, per_image: Path | None = None
+) -> Any:
     from ancestral.runs.evaluate import score_run
     from ancestral.runs.progress import counter
 
     with counter(screen, f"scoring {run.path.name}") as progress:
-        return score_run(run, split, samples, from_prior, count, progress)
+        return score_run(run, split, samples, from_prior, count, progress, per_image)
 
 
 def show_scores(named: list[tuple[str, Any]], as_json: bool) -> None:

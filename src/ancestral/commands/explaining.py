@@ -5,6 +5,7 @@ from typing import Literal
 
 from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, say, screen
 from ancestral.core.errors import InputError
+from ancestral.settings.data import OtherData
 
 
 def explain(
@@ -14,6 +15,7 @@ def explain(
     seed: int = 0,
     out: Path | None = None,
     json: bool = False,
+    other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
     """Split the score of a trained model into what it is a sum of: by part, by latent, by pixel.
 
@@ -29,15 +31,16 @@ def explain(
     from ancestral.reports.explanation_tables import explanation_tables
     from ancestral.reports.pictures.explanation import explanation_figure
     from ancestral.runs.explain import conditions, explain_run
+    from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
     from ancestral.runs.run import Run
 
     refuse_below_one(count)
     if out is not None and out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
-    opened = Run(run)
+    opened, part = on_data(Run(run), other, split)
     with counter(screen, f"explaining {run.name}") as progress:
-        found = explain_run(opened, count, split, seed, progress)
+        found = explain_run(opened, count, part, seed, progress)
     if json:
         print_json([{"run": run.name, **record} for record in found.to_json()])
     else:
@@ -54,6 +57,7 @@ def infer(
     out: Path,
     split: Literal["train", "valid", "test"] = "test",
     count: int | None = None,
+    other: OtherData = OtherData(),  # noqa: B008
 ) -> None:
     """Find the latents behind images.
 
@@ -64,15 +68,16 @@ def infer(
         count: only the first so many
     """
     from ancestral.runs.infer import infer_run
+    from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
     from ancestral.runs.run import Run
 
     refuse_below_one(count)
     if out.suffix != ".npz":
         raise InputError(f"--out {out}: choose a name that ends in .npz")
-    opened = Run(run)
+    opened, part = on_data(Run(run), other, split)
     with counter(screen, f"inferring {run.name}") as progress:
-        found = infer_run(opened, split, count, progress)
+        found = infer_run(opened, part, count, progress)
     found.save(out)
     say(f"z, shape {found.z.shape[0]} x {found.z.shape[1]}, {found.how}")
     say(f"{found.z.shape[0]} {opened.data.space.noun}, {', '.join(found.arrays())}: {out}")

@@ -17,7 +17,7 @@ from ancestral.commands.console import (
     show_scores,
 )
 from ancestral.core.errors import InputError, NotComputable
-from ancestral.settings.data import POINT_SETS
+from ancestral.settings.data import POINT_SETS, OtherData
 
 
 def evaluate(
@@ -26,7 +26,9 @@ def evaluate(
     split: Literal["train", "valid", "test"] = "test",
     from_prior: bool = False,
     count: int | None = None,
+    per_image: Path | None = None,
     json: bool = False,
+    other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
     """Score runs on held-out images: exact where it can be, else a bound. Scores are added to the runs.
 
@@ -36,36 +38,55 @@ def evaluate(
         split: which images
         from_prior: draw the latents from the prior instead: plain Monte Carlo
         count: score only the first so many images
+        per_image: .csv file for the value of each image; of one run
         json: print the scores as JSON, and nothing else, on stdout
     """
     from ancestral.reports.run_page import write_run_page
+    from ancestral.runs.new_data import on_data
 
     if samples < 0 or (from_prior and samples < 1):
         raise InputError(f"--samples {samples}: give a number of draws per image")
     refuse_below_one(count)
+    if per_image is not None and (len(runs) != 1 or per_image.suffix != ".csv"):
+        raise InputError(f"--per-image {per_image}: name one run, and a file that ends in .csv")
     opened = opened_runs(runs)
-    scored = [(run.path.name, score_one(run, samples, split, from_prior, count)) for run in opened]
-    for run in opened:
+    used = [on_data(run, other, split) for run in opened]
+    scored = [(run.path.name, score_one(run, samples, part, from_prior, count, per_image)) for run, part in used]
+    own = [run for run, _ in used if run.keeps_records]
+    for run in own:
         write_run_page(run, redraw=False)
     show_scores(scored, json)
-    say_floors(opened)
+    if len(own) < len(used):
+        say("scores of other data than the run's own are not stored with it")
+    say_floors(own)
+    if per_image is not None:
+        say(f"each image: {per_image}")
 
 
-def compare(runs: Runs, json: bool = False) -> None:
+def compare(runs: Runs, paired: bool = False, json: bool = False) -> None:
     """Rank runs by their stored scores; refuses where those are of different spaces or images.
+
+    A best score is named only where it lies above all others by more than the error of the difference.
 
     Args:
         runs: run folders
+        paired: compute the value of each image again, for the error of the differences image by image
         json: print the ranking as JSON, and nothing else, on stdout
     """
-    from ancestral.evaluation.score import best_of, rank
+    from ancestral.runs.compare import compare_runs
+    from ancestral.runs.progress import counter
 
     opened = opened_runs(runs)
     for run in opened:
         _refuse_without_likelihood(run)
-    named = [(run.path.name, best_of(run.scores(), str(run.path))) for run in opened]
-    order = rank([score for _, score in named])
-    show_scores([named[i] for i in order], json)
+    if paired:
+        with counter(screen, "scoring images") as progress:
+            found = compare_runs(opened, True, progress)
+    else:
+        found = compare_runs(opened)
+    show_scores(list(zip(found.names, found.scores, strict=True)), json)
+    for line in found.lines:
+        say(line)
     say_floors(opened)
 
 

@@ -1,29 +1,74 @@
-"""The command that lists, fetches and verifies data."""
+"""The command that lists, fetches, verifies and describes data."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from ancestral.commands.console import console, print_json
+from ancestral.commands.console import console, print_json, say
 from ancestral.core.errors import InputError
-from ancestral.settings.data import POINT_SETS
+from ancestral.settings.data import IMAGE_SETS, POINT_SETS, DataSettings, check_source
+
+NAMED = (*IMAGE_SETS, *POINT_SETS)
+SHEET_CLASSES, SHEET_COLUMNS = 20, 10
 
 
 def data(
-    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME]")] = None,
+    name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME|PATH]")] = None,
     fetch: bool = False,
+    levels: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    array: str | None = None,
+    grey: bool = False,
+    crop: bool = False,
+    resize: int | None = None,
+    background: str | None = None,
+    train_size: int | None = None,
+    valid_size: int | None = None,
+    split_seed: int | None = None,
+    out: Path | None = None,
     json: bool = False,
 ) -> None:
-    """List the data sets and densities that have names here, or verify a data set.
+    """List the data sets and densities that have names here, verify one, or say how a file or folder is read.
 
     Args:
-        name: one data set: its files are hashed; or a density of points
-        fetch: download it if it is missing
+        name: one data set: its files are hashed; a density of points; or a file or folder of your own
+        fetch: download a named set if it is missing
+        levels: of a file: number of values of a stored pixel
+        value_range: of a file: lowest and highest stored value
+        array: of a file: name of the array that holds the images
+        grey: make one channel of colour images
+        crop: cut the central square out of each image
+        resize: scale each image to this many pixels a side
+        background: colour behind transparent pixels
+        train_size: as of `train`
+        valid_size: as of `train`
+        split_seed: as of `train`
+        out: write a sheet of training images by class into this .png file
         json: print JSON, and nothing else, on stdout
     """
     from dataclasses import asdict
 
-    _refuse_request(name, fetch)
+    settings = DataSettings(
+        name or "digits",
+        train_size=train_size,
+        valid_size=valid_size,
+        split_seed=split_seed,
+        levels=levels,
+        value_range=value_range,
+        array=array,
+        grey=grey,
+        crop=crop,
+        resize=resize,
+        background=background,
+    )
+    if name is not None and name not in NAMED:
+        _describe(settings, fetch, out, json)
+        return
+    if name is None and settings != DataSettings():
+        raise InputError("these flags are of a file or folder: name it")
+    if fetch and name in POINT_SETS:
+        raise InputError(f"{name} is drawn, not read: there is nothing to download")
     if fetch:
         _fetch(name)
     states = [_state(name)] if name else _all_states()
@@ -31,15 +76,38 @@ def data(
         print_json([asdict(state) for state in states])
     else:
         _show(states)
+    if out is not None:
+        if name is None:
+            raise InputError("--out draws one data set: name it")
+        _draw(settings, out)
 
 
-def _refuse_request(name: str | None, fetch: bool) -> None:
-    from ancestral.data.datasets import dataset_names
+def _describe(settings: DataSettings, fetch: bool, out: Path | None, json: bool) -> None:
+    """Print what is read from a file or folder, and what is assumed."""
+    if fetch:
+        raise InputError(f"--fetch downloads a named set ({', '.join(IMAGE_SETS)}), not {settings.data}")
+    check_source(settings.data)  # before torch is imported
 
-    if name is not None and name not in (*dataset_names(), *POINT_SETS):
-        raise InputError(f"unknown data set {name!r}: choose {', '.join((*dataset_names(), *POINT_SETS))}")
-    if fetch and name in POINT_SETS:
-        raise InputError(f"{name} is drawn, not read: there is nothing to download")
+    from ancestral.runs.run_data import RunData
+
+    read = RunData(settings)
+    if json:
+        print_json([read.summary().to_json()])
+    else:
+        for line in read.summary().lines():
+            print(line)
+    if out is not None:
+        _draw(settings, out, read)
+
+
+def _draw(settings: DataSettings, out: Path, read: Any = None) -> None:
+    """Write a sheet of training images, a row for each class where there are classes."""
+    from ancestral.figures.style import save_figure
+    from ancestral.reports.pictures.source import source_sheet
+    from ancestral.runs.run_data import RunData
+
+    save_figure(source_sheet(read or RunData(settings), SHEET_CLASSES, SHEET_COLUMNS), out)
+    say(f"sheet of examples: {out}")
 
 
 def _fetch(name: str | None) -> None:

@@ -17,6 +17,9 @@ from ancestral.commands.console import (
     show_scores,
 )
 from ancestral.core.errors import InputError
+from ancestral.settings.data import OtherData
+
+SHOWN = 10  # of a ranking
 
 
 def sample(
@@ -24,30 +27,56 @@ def sample(
     out: Path,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
-    label: int | None = None,
+    label: str | None = None,
+    mean: bool = False,
 ) -> None:
     """Draw new images from a trained model.
 
     Args:
         run: run folder
-        out: a .png file for a picture, or a .npy file for the pixels or points as the model draws them
+        out: a .png file for a picture; a .npy file for the pixels or points as the model draws them; a .csv file for
+            points; or a folder for one .png file an image, with their classes in labels.csv
         n: how many
         seed: random seed
-        label: only images of this class, from a conditional model
+        label: only images of this class, by its name or number, from a conditional model
+        mean: draw E[x | z] in place of x, without the noise of the pixels: no samples of the model
     """
-    from ancestral.figures.style import save_figure
     from ancestral.runs.run import Run
-    from ancestral.runs.sample import sample_model, save_array
+    from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
 
-    if out.suffix not in (".png", ".npy"):
-        raise InputError(f"--out {out}: choose a name that ends in .png or .npy")
+    if out.suffix not in ("", ".png", ".npy", ".csv"):
+        raise InputError(f"--out {out}: choose a folder, or a name that ends in .png, .npy or .csv")
+    if mean and label is not None:
+        raise InputError("--mean goes with all classes: leave --label out")
     opened = Run(run)
-    drawn = sample_model(opened.load(), n, seed, label)
+    model, number = opened.load(), None if label is None else class_number(opened, label)
+    if out.suffix == "" and is_conditional(model) and not mean:
+        drawn, labels = sample_labelled(model, n, seed, number)
+    else:
+        drawn, labels = sample_model(model, n, seed, number, mean), None
+    _save_drawn(opened, drawn, labels, out)
+    say(f"{n} {'means, no samples' if mean else opened.space.noun}: {out}")
+
+
+def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
+    """Write draws in the form that the name of the file asks for."""
+    from ancestral.figures.style import save_figure
+    from ancestral.runs.sample import save_array, save_images, save_table
+
+    record = run.record["data"]
+    points = drawn.ndim == 2
     if out.suffix == ".npy":
         save_array(drawn, out)
+    elif out.suffix == ".csv":
+        if not points:
+            raise InputError(f"--out {out}: a .csv file is for points; choose .png, .npy or a folder")
+        save_table(drawn, out, record.get("columns"))
+    elif out.suffix == ".png":
+        save_figure(run.picture(drawn), out)
+    elif points:
+        raise InputError(f"--out {out}: points have no pictures of their own; choose a .csv or .npy file")
     else:
-        save_figure(opened.data.picture(drawn), out)
-    say(f"{n} {opened.data.space.noun}: {out}")
+        save_images(run.space.to_unit(drawn.float()), out, labels, record.get("classes"))
 
 
 def draw(
@@ -56,6 +85,8 @@ def draw(
     out: Path,
     count: int | None = None,
     seed: int = 0,
+    split: Literal["train", "valid", "test"] = "test",
+    other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
     """Draw a picture of a trained model.
 
@@ -67,34 +98,44 @@ def draw(
         out: .png file
         count: samples, pairs, rows, components or lines; for a manifold or a density the side of the grid
         seed: random seed
+        split: of --data, where it is divided
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures import catalogue
+    from ancestral.runs.new_data import on_data
     from ancestral.runs.run import Run
 
     if out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
     refuse_below_one(count)
     options = {"seed": seed} | ({} if count is None else {"count": count})
-    save_figure(catalogue.draw(Run(run), what, **options), out)
+    if split != "test" and other.data is None:
+        raise InputError(f"--split {split}: pictures of a run's own data show test images; it chooses a part of --data")
+    opened, _ = on_data(Run(run), other, split)
+    save_figure(catalogue.draw(opened, what, **options), out)
     say(f"{what}: {out}")
 
 
 def complete(
     runs: Runs,
     out: Path,
-    hide: Literal["left", "right", "top", "bottom", "random", "halves"] = "halves",
+    hide: Literal["left", "right", "top", "bottom", "random", "halves", "missing"] | None = None,
+    mask: Path | None = None,
     count: int = 8,
     draws: int | None = None,
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
+    other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
     """Hide part of some images and let trained models draw it; several runs stand in one picture, a block of rows each.
 
     Args:
         runs: run folders
-        out: .png file
-        hide: which part: a half, half of the pixels at random, or halves: the four halves in turn
+        out: .png file for a picture, or .npz file for the arrays x, seen and drawn
+        hide: which part: a half, half of the pixels at random, halves: the four halves in turn, or missing: what the
+            data lack, NaN or transparent pixels (default: halves)
+        mask: what to hide: an image, white where pixels are missing, an array that is not zero there, or a folder of
+            masks, one for each image
         count: how many images
         draws: completions of each (default: 4, or 1 where there are several runs)
         seed: of the draws, and of random pixels
@@ -102,19 +143,29 @@ def complete(
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
-    from ancestral.runs.complete import DRAWS, SCORED, complete_runs
+    from ancestral.runs.complete import DRAWS, MASKED, SCORED, complete_runs, save_completions
+    from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
 
-    if out.suffix != ".png":
-        raise InputError(f"--out {out}: choose a name that ends in .png")
+    if out.suffix not in (".png", ".npz"):
+        raise InputError(f"--out {out}: choose a name that ends in .png or .npz")
+    if hide is not None and mask is not None:
+        raise InputError("--hide and --mask exclude each other")
     refuse_below_one(count)
     if draws is not None and draws < 1:
         raise InputError(f"--draws {draws}: give a whole number of at least 1")
-    named = [(run.path.name, run) for run in opened_runs(runs)]
+    hidden = MASKED if mask is not None else hide or "halves"
+    if hidden == "missing" and other.data is None:
+        raise InputError("--hide missing: give --data with missing pixels")
+    used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
+    part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
     draws = draws or (DRAWS if len(named) == 1 else 1)
     with counter(screen, "completing") as progress:
-        found = complete_runs(named, hide, count, draws, seed, split, SCORED, progress)
-    save_figure(completion_figure(named, found), out)
+        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask)
+    if out.suffix == ".npz":
+        save_completions(found, [name for name, _ in named], out)
+    else:
+        save_figure(completion_figure(named, found), out)
     scored = [(name, one.score) for (name, _), one in zip(named, found, strict=True) if one.score is not None]
     if scored:
         show_scores(scored, as_json=False)
@@ -125,7 +176,7 @@ def complete(
 
 def detect(
     runs: Runs,
-    against: str,
+    against: str | None = None,
     samples: int = 0,
     batches: tuple[int, ...] = (),
     alpha: float = 0.05,
@@ -134,11 +185,16 @@ def detect(
     count: int | None = None,
     seed: int = 0,
     out: Path | None = None,
+    per_image: Path | None = None,
+    split: Literal["train", "valid", "test"] = "test",
     json: bool = False,
+    other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Tell what does not belong to the data that models learned, image by image and batch by batch.
+    """Find what does not belong to the data that models learned: rank new data, or test how well a kind is found.
 
-    Records are added to the runs. Several runs stand in one table and one picture.
+    With --data, each image is given a p-value among the validation images of the run, and the most unusual come first.
+    With --against, anomalies are made or read and set against test images, image by image and batch by batch; records
+    are added to the runs. Several runs stand in one table and one picture.
 
     Args:
         runs: run folders
@@ -151,6 +207,8 @@ def detect(
         count: at most so many images of each kind
         seed: of anomalies and batches
         out: also draw this .png file: histograms of log p and the power by batch size; power alone of several runs
+        per_image: with --data: .csv file of all images, the most unusual first
+        split: with --data: which part, where the data are divided
         json: print the records as JSON, and nothing else, on stdout
     """
     from ancestral.reports.run_page import write_run_page
@@ -162,6 +220,13 @@ def detect(
     refuse_below_one(count)
     if out is not None and out.suffix != ".png":
         raise InputError(f"--out {out}: choose a name that ends in .png")
+    if (against is None) == (other.data is None):
+        raise InputError("give --data PATH to rank new images, or --against KIND to test how well a kind is found")
+    if against is None:
+        _rank(runs, other, split, samples, count, per_image, json)
+        return
+    if per_image is not None:
+        raise InputError("--per-image goes with --data, which ranks images one by one")
     options = {"samples": samples, "sizes": batches, "alpha": alpha, "trials": trials, "calibrate": calibrate}
     named = []
     for run in opened_runs(runs):
@@ -179,6 +244,42 @@ def detect(
     if out is not None:
         _draw_detections(named, out)
         say(f"power: {out}")
+
+
+def _rank(
+    runs: tuple[Path, ...],
+    other: OtherData,
+    split: str,
+    samples: int,
+    count: int | None,
+    per_image: Path | None,
+    json: bool,
+) -> None:
+    """Rank new data by how unusual they are for one run."""
+    from ancestral.reports.ranking_tables import ranking_rows, ranking_table
+    from ancestral.runs.new_data import on_data
+    from ancestral.runs.per_item import write_items
+    from ancestral.runs.progress import counter
+    from ancestral.runs.unusual import rank_run
+
+    if len(runs) != 1:
+        raise InputError("--data ranks images for one run: name one run folder")
+    if per_image is not None and per_image.suffix != ".csv":
+        raise InputError(f"--per-image {per_image}: choose a name that ends in .csv")
+    (run,) = opened_runs(runs)
+    run, part = on_data(run, other, split)
+    with counter(screen, f"scoring {run.path.name}") as progress:
+        found = rank_run(run, part, samples, count, progress)
+    rows = ranking_rows(run.data, found)
+    if json:
+        print_json(rows)
+    else:
+        print_table(ranking_table(rows[:SHOWN]))
+    for line in found.in_words:
+        say(line)
+    if per_image is not None:
+        write_items(per_image, run.data, part, found.columns, found.order)
+        say(f"all {len(found.order):,}: {per_image}")
 
 
 def _print_detections(named: list[tuple[str, Any]]) -> None:

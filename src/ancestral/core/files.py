@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,27 @@ def write_atomically(path: Path | str, content: bytes) -> None:
 
     The bytes go to a temporary file in the same folder, reach the disk, and then take the name; the folder
     is flushed last, so that the name itself survives a power cut.
+
+    Raises:    OSError: names `path`, not the temporary file.
     """
     path = Path(path)
+    with naming(path):
+        _write_atomically(path, content)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give every `OSError` raised inside the name of the file that a person knows.
+
+    Raises:    OSError: of the same kind, about `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=TEMPORARY)
     try:
@@ -45,9 +67,39 @@ def is_temporary(path: Path) -> bool:
     return path.name.startswith(".") and path.suffix == TEMPORARY
 
 
+def sha256_of(content: bytes) -> str:
+    """SHA-256 of some bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as indented JSON, as `write_json` writes it."""
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def json_text(value: Any) -> str:
+    """`value` as JSON on one line, the same text for equal values: tuples are lists, and NaN equals NaN."""
+    return json.dumps(value, sort_keys=True)
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
-    write_atomically(path, (json.dumps(value, indent=2) + "\n").encode())
+    write_atomically(path, json_bytes(value))
+
+
+def read_bytes(path: Path | str, most: int | None = None) -> bytes:
+    """Read a file as a whole.
+
+    Args:      most: bytes that it may have; None for any number.
+    Raises:    InputError: the file is missing, cannot be read, or is too large.
+    """
+    path = Path(path)
+    try:
+        if most is not None and path.stat().st_size > most:
+            raise InputError(f"{path} is larger than {most >> 20} MiB: it is not a file of ancestral")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_json(path: Path | str) -> Any:
@@ -55,24 +107,15 @@ def read_json(path: Path | str) -> Any:
 
     Raises:    InputError: the file is missing, too large or not JSON.
     """
-    path = Path(path)
-    try:
-        if path.stat().st_size > MAX_JSON_BYTES:
-            raise InputError(f"{path} is larger than {MAX_JSON_BYTES >> 20} MiB: not a file of ours")
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+    return json_from(read_bytes(path, MAX_JSON_BYTES), path)
 
 
-def read_records(path: Path | str, what: str, remedy: str) -> list[dict[str, Any]]:
-    """Records kept in a JSON file, oldest first; none where there is no file.
+def json_from(content: bytes, path: Path | str) -> Any:
+    """The value of a JSON file that has been read.
 
-    Args:      what: they are, and remedy: what to do beside removing the file, for the refusal.
-    Raises:    InputError: as `read_json`, or the file holds no list of records.
+    Raises:    InputError: names `path`; it is not JSON.
     """
-    records = read_json(path) if Path(path).exists() else []
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
-        raise InputError(f"{path} is not a list of {what}: remove it and {remedy} anew")
-    return records
+    try:
+        return json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}") from error

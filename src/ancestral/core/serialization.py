@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
+from ancestral.core.allowance import Allowance
 from ancestral.core.errors import InputError
 
 PACKAGE = "ancestral."
 OWN = "own"
-MAX_DEPTH = 32
 M = TypeVar("M", bound=type[nn.Module])
 
 _CLASSES: dict[tuple[str, str], type[nn.Module]] = {}  # by module and qualified name
@@ -85,56 +85,107 @@ def needs_family(what: str, family: str) -> str:
     )
 
 
-def _known() -> dict[str, type[nn.Module]]:
-    return {class_name(cls): cls for cls in _CLASSES.values()}
+def _by_name() -> dict[str, list[type[nn.Module]]]:
+    """The registered classes under the names that descriptions have for them."""
+    found: dict[str, list[type[nn.Module]]] = {}
+    for cls in _CLASSES.values():
+        found.setdefault(class_name(cls), []).append(cls)
+    return found
+
+
+def _only(name: str, found: list[type[nn.Module]]) -> type[nn.Module]:
+    """Raises:    InputError: several classes have the name, so a description cannot say which."""
+    if len(found) > 1:
+        places = " and ".join(sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in found))
+        raise InputError(f"{len(found)} registered classes are called {name} ({places}): rename all but one")
+    return found[0]
 
 
 def _class_named(name: Any) -> type[nn.Module]:
-    """Raises:    InputError: no such class, not even after the packages that may have it were imported."""
-    found = _known().get(name) if isinstance(name, str) else None
+    """Raises:    InputError: no such class, not even after the packages that may have it were imported, or several."""
+    found = _by_name().get(name) if isinstance(name, str) else None
     if found is None and isinstance(name, str):
         owner = name.partition(":")[0] if ":" in name else ""
         for provider in _PROVIDERS:
             provider(owner)
-        found = _known().get(name)
+        found = _by_name().get(name)
         if found is None and owner and owner != OWN:
             raise InputError(needs_family("model", owner))
     if found is None:
-        raise InputError(f"the model's description names an unknown class {name!r}")
-    return found
+        raise InputError(f"the model's description names an unknown class {str(name)[:80]!r}")
+    return _only(name, found)
 
 
 def to_config(value: Any) -> Any:
     """JSON description of a registered module (or of a JSON value, unchanged).
 
-    Raises:    TypeError for anything else: what cannot be described cannot be loaded.
+    Raises:    TypeError for anything else: what cannot be described cannot be loaded. InputError: two classes have one
+               name, or a number is larger than `from_config` allows.
     """
+    config = _described(value, _by_name())
     if isinstance(value, nn.Module):
-        if type(value) not in _CLASSES.values():
+        Allowance.of(value.state_dict().values()).check(config)
+    return config
+
+
+def _described(value: Any, known: dict[str, list[type[nn.Module]]]) -> Any:
+    if isinstance(value, nn.Module):
+        name = class_name(type(value))
+        if type(value) not in known.get(name, ()):
             raise TypeError(f"{type(value).__name__} is not registered, so it cannot be saved")
-        arguments = {name: to_config(argument) for name, argument in value._arguments.items()}  # type: ignore[union-attr]
-        return {"class": class_name(type(value)), **arguments}
+        _only(name, known[name])
+        arguments = {key: _described(argument, known) for key, argument in value._arguments.items()}  # type: ignore[union-attr]
+        return {"class": name, **arguments}
     if isinstance(value, (list, tuple)):
-        return [to_config(item) for item in value]
+        return [_described(item, known) for item in value]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(f"a setting must be a JSON value or a registered module, not {type(value).__name__}")
 
 
-def from_config(config: Any, depth: int = 0) -> Any:
+def from_config(config: Any, stored: Mapping[str, Tensor] | None = None) -> Any:
     """The module that `to_config` described, with fresh weights.
 
-    Raises:    InputError: an unknown class or setting, or a description nested beyond reason.
+    Args:      stored: the weights that it is for. A description from a stranger is held against their sizes; without
+               them it is trusted to be of a module that fits the memory.
+    Raises:    InputError: an unknown class or setting, whatever a constructor raises, or a description that asks for
+               more than its weights have.
     """
-    if depth > MAX_DEPTH:
-        raise InputError(f"the model's description is nested more than {MAX_DEPTH} deep")
+    allowance = Allowance.of((stored or {}).values())
+    allowance.check(config)
+    classes: dict[str, type[nn.Module]] = {}
+    _find_classes(config, classes)
+    if stored is None:
+        return _made(config, classes)
+    with allowance.enforced():
+        return _made(config, classes)
+
+
+def _find_classes(config: Any, found: dict[str, type[nn.Module]]) -> None:
+    """Add every class that a description names. Raises:    InputError: as `_class_named`."""
     if isinstance(config, list):
-        return [from_config(item, depth + 1) for item in config]
+        for item in config:
+            _find_classes(item, found)
+    elif isinstance(config, dict):
+        name = config.get("class")
+        if not isinstance(name, str) or name not in found:
+            cls = _class_named(name)
+            found[str(name)] = cls
+        for item in config.values():
+            _find_classes(item, found)
+
+
+def _made(config: Any, classes: dict[str, type[nn.Module]]) -> Any:
+    if isinstance(config, list):
+        return [_made(item, classes) for item in config]
     if not isinstance(config, dict):
         return config
-    cls = _class_named(config.get("class"))
-    arguments = {key: from_config(value, depth + 1) for key, value in config.items() if key != "class"}
+    arguments = {key: _made(value, classes) for key, value in config.items() if key != "class"}
     try:
-        return cls(**arguments)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"the model's description of {config['class']} does not fit: {error}") from error
+        return classes[config["class"]](**arguments)
+    except InputError:
+        raise
+    except Exception as error:  # a constructor may fail in any way on what a description gives it
+        plain = isinstance(error, (TypeError, ValueError, RuntimeError)) and str(error)
+        problem = " ".join(f"{'' if plain else type(error).__name__ + ': '}{error}".split())[:300]
+        raise InputError(f"the model's description of {config['class']} does not fit: {problem}") from error

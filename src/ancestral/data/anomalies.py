@@ -38,6 +38,10 @@ def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spli
     """
     if source.labels is None:
         raise InputError("Frankenstein images need classes to splice, and these images have no labels")
+    if bool((source.labels < 0).any()):  # images without a label are of no class
+        rows = (source.labels >= 0).nonzero()[:, 0]
+        source = Split(source.images[rows], source.labels[rows])
+        assert source.labels is not None
     if len(source.labels.unique()) < 2:
         raise InputError("Frankenstein images need two classes at least, and these images are all of one")
     count = len(source) if count is None else count
@@ -55,13 +59,13 @@ def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spli
 def noise(source: Split, levels: int, seed: int = 0) -> Tensor:
     """Every pixel drawn evenly from all levels."""
     generator = torch.Generator().manual_seed(seed_for(seed, "noise"))
-    return torch.randint(levels, source.images.shape, generator=generator).to(torch.uint8)
+    return torch.randint(levels, source.images.shape, generator=generator).to(source.images.dtype)
 
 
 def constant(source: Split, levels: int, seed: int = 0) -> Tensor:
     """One level for a whole image, drawn evenly from all."""
     generator = torch.Generator().manual_seed(seed_for(seed, "constant"))
-    drawn = torch.randint(levels, (len(source), 1, 1, 1), generator=generator).to(torch.uint8)
+    drawn = torch.randint(levels, (len(source), 1, 1, 1), generator=generator).to(source.images.dtype)
     return drawn.expand_as(source.images).clone()
 
 

@@ -1,188 +1,231 @@
-"""Untrusted .npy and .npz files -> images: no pickle, and headers are checked before memory is asked for."""
+"""Untrusted files of arrays (.npy, .npz, .mat, .pt, .pth) -> images or points with their labels."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import os
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
-from ancestral.data.readers import (
-    DEFLATE_RATIO,
-    PART_NAMES,
-    Part,
-    as_labels,
-    check_images,
-    check_size,
-    parsing,
-    refusal,
-)
+from ancestral.core.errors import refusal
+from ancestral.data.imported import Imported, Part
+from ancestral.data.labels import Labels, as_classes
+from ancestral.data.layouts import FREY_ROWS, WITH_ALPHA, channels_first, composited, frey_faces
+from ancestral.data.names import Chosen, Member, choose, shortened
+from ancestral.data.numpy_files import open_npy, open_npz
+from ancestral.data.readers import as_labels, check_images, check_size
+from ancestral.data.values import BYTE_LEVELS, quantise
+from ancestral.settings.data import ReadOptions
+
+Arrays = dict[str, np.ndarray]
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Part], int]:
-    """Read images from a .npy or .npz file of NumPy, without pickle.
+def read_arrays(path: Path, options: ReadOptions = ReadOptions()) -> Imported:  # noqa: B008  (immutable)
+    """Read images or points from a file of arrays, without pickle.
 
-    A .npz holds `images` (and `labels`), or `train`, `test` and perhaps `valid` (and `train_labels`, ...),
-    or `train` alone, or a single array; a whole number `levels` may say that the bytes are 0..levels-1.
-    Arrays are (N, H, W), (N, C, H, W) or (N, H, W, C) with 1 or 3 channels C: channels come last if the last
-    dimension is 1 or 3 and the second is not. Types: uint8 (256 levels), bool (2 levels), or floats in
-    [0, 1], which are rounded to 256 levels.
+    Names of arrays are the usual ones, see `data.names`: `images` and `labels`, `x_train`, `y_train`, `x_test`, ..., or
+    a single array. Arrays of two dimensions are points; images are (N, H, W), (N, C, H, W) or (N, H, W, C) with 1, 3
+    or 4 channels, the fourth of which is transparency. A whole number `levels` may say that pixels are 0..levels-1.
 
     Args:
         path: the file; its suffix says which kind.
+        options: how pixels are read.
 
-    Returns: the parts by name, "train" and "test" (and "valid") or "all", and the number of levels.
-    Raises: InputError for anything else, objects, NaN and oversized headers included.
+    Returns: the parts "train" and "test" (and "valid"), or "all".
+    Raises: InputError for anything else, objects, numbers that are not finite and oversized headers included.
     """
-    arrays = _read_npz(path) if path.suffix.lower() == ".npz" else {"images": _read_npy(path)}
-    names = [name for name in PART_NAMES if name in arrays]
-    declared = arrays.get("levels")
-    if not names:
-        # _read_npz stores what is not divided as "images", whatever its name.
-        images, levels = _as_pixels(path, "images", arrays["images"], declared)
-        return {"all": Part(images, as_labels(path, "labels", arrays.get("labels"), len(images)))}, levels
-    if "train" not in names or "test" not in names:
-        raise refusal(path, f"holds {' and '.join(names)} only", "give train and test, or one array `images`")
-    parts: dict[str, Part] = {}
-    depths: dict[str, int] = {}
-    for name in names:
-        images, depths[name] = _as_pixels(path, name, arrays[name], declared)
-        labels = as_labels(path, f"{name}_labels", arrays.get(f"{name}_labels"), len(images))
-        parts[name] = Part(images, labels)
-    _check_parts(path, parts, depths)
-    return parts, depths["train"]
+    members, said = _members(path)
+    chosen = choose(path, members, options.array, options.infer)
+    check_size(path, sum(member.nbytes for member in _used(chosen)))
+    stored = {part: member.load() for part, member in chosen.images.items()}
+    raw = {part: member.load() for part, member in chosen.labels.items()}
+    _check_weights(path, chosen.weights)
+    options = _with_levels(path, chosen.levels, options, said)
+    names = _class_names(chosen, said)
+    if path.suffix.lower() == ".mat" and _is_frey(chosen):
+        stored = {"all": frey_faces(stored["all"])}
+        said.append(f"ff has {FREY_ROWS} rows: taken as the Frey faces, one column for each image of 28x20")
+    if chosen.ignored:
+        ignored = shortened([member.in_words for member in chosen.ignored])
+        said.append(f"ignored array{'s' if len(chosen.ignored) > 1 else ''}: {ignored}")
+    if all(array.ndim == 2 for array in stored.values()):
+        return _points(path, stored, raw, names, said)
+    images = _in_layout(path, chosen, stored, raw, said)
+    del stored  # what has been converted is not kept
+    counts = {part: len(array) for part, array in images.items()}
+    labels, classes = _labels(path, chosen, raw, counts, names, options.infer, said)
+    return _images(path, images, labels, classes, options, said)
 
 
-def _check_parts(path: Path, parts: dict[str, Part], depths: dict[str, int]) -> None:
-    """Refuse parts that are not of one shape and one number of levels, or of which only some have labels."""
-    if len({part.images.shape[1:] for part in parts.values()}) > 1:
-        shapes = ", ".join(f"{name} {part.images.shape}" for name, part in parts.items())
-        raise refusal(path, f"images of different shapes ({shapes})", "make them all the same")
-    if len(set(depths.values())) > 1:
-        raise refusal(path, "parts of different types (bool beside others)", "store all parts as uint8")
-    if len({part.labels is None for part in parts.values()}) > 1:
-        raise refusal(path, "labels for some parts only", "give labels for every part or for none")
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file as it is stored.
+
+    Raises: InputError for a damaged, foreign or oversized file.
+    """
+    member, _ = open_npy(path)
+    check_size(path, member.nbytes)
+    return member.load()
 
 
-def _read_npy(path: Path) -> np.ndarray:
-    with parsing(path, ".npy file"), open(path, "rb") as stream:
-        _check_npy_header(path, stream, os.fstat(stream.fileno()).st_size)
-        stream.seek(0)
-        return np.lib.format.read_array(stream, allow_pickle=False)
+def _members(path: Path) -> tuple[list[Member], list[str]]:
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        member, said = open_npy(path)
+        return [member], said
+    if suffix == ".npz":
+        return open_npz(path), []
+    if suffix == ".mat":
+        from ancestral.data.matlab import open_mat
+
+        return open_mat(path), []
+    from ancestral.data.tensors import open_tensors
+
+    return open_tensors(path), []
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    with parsing(path, ".npz file"), zipfile.ZipFile(path) as archive:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        wanted = _wanted_members(path, list(members))
-        check_size(path, sum(members[name].file_size for name in wanted))
-        arrays = {}
-        for name, key in wanted.items():
-            info = members[name]
-            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise refusal(path, f"{name} has an unusual compression", "write it by np.savez_compressed")
-            if info.file_size > DEFLATE_RATIO * info.compress_size:
-                raise refusal(path, f"{name} cannot hold the bytes it promises", "the file is damaged: save it again")
-            with archive.open(info) as stream:
-                _check_npy_header(path, stream, info.file_size, name)
-            with archive.open(info) as stream:
-                arrays[key] = np.lib.format.read_array(stream, allow_pickle=False)
-        return arrays
+def _is_frey(chosen: Chosen) -> bool:
+    faces = chosen.images.get("all")
+    return faces is not None and faces.name == "ff" and len(faces.shape) == 2 and faces.shape[0] == FREY_ROWS
 
 
-def _wanted_members(path: Path, names: list[str]) -> dict[str, str]:
-    """The members to read, each with the key under which `read_arrays` looks for it."""
-    keys = {**_image_members(path, names), "levels": "levels"}
-    return {name: key for name, key in keys.items() if name in names}
+def _used(chosen: Chosen) -> list[Member]:
+    extras = [member for member in (chosen.levels, chosen.classes, chosen.weights) if member is not None]
+    return [*chosen.images.values(), *chosen.labels.values(), *extras]
 
 
-def _image_members(path: Path, names: list[str]) -> dict[str, str]:
-    """Possible members for images and labels, each with its key."""
-    parts = [name for name in PART_NAMES if name in names]
-    if "images" in names:
-        return {"images": "images", "labels": "labels"}
-    if parts == ["train"]:
-        return {"train": "images", "train_labels": "labels"}
-    if parts:
-        return {key: key for name in PART_NAMES for key in (name, f"{name}_labels")}
-    candidates = [name for name in names if name not in ("labels", "levels")]
-    if len(candidates) == 1:
-        return {candidates[0]: "images", "labels": "labels"}
-    found = ", ".join(sorted(names)[:8]) or "nothing"
-    raise refusal(path, f"which arrays are the images? found {found}", "name them images, or train and test")
-
-
-def _check_npy_header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> None:
-    version = np.lib.format.read_magic(stream)
-    if version not in ((1, 0), (2, 0)):
-        # Version 3 exists for named fields only, which no image array has.
-        raise refusal(path, f"{name} has .npy version {version}", "store a plain array of numbers")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = header(stream)
-    if dtype.hasobject:
-        raise refusal(path, f"{name} holds pickled Python objects", "pickle is never loaded: store plain numbers")
-    if dtype.kind not in "biuf":
-        raise refusal(path, f"{name} is of type {dtype}", "store plain numbers")
-    promised = math.prod(shape) * dtype.itemsize
-    check_size(path, promised)
-    held = size - stream.tell()
-    if min(shape, default=0) < 0 or promised != held:
+def _check_weights(path: Path, weights: Member | None) -> None:
+    """Refuse weights that matter; equal ones do not."""
+    if weights is None:
+        return
+    values = weights.load()
+    if values.size and not bool((values == values.flat[0]).all()):
         raise refusal(
             path,
-            f"{name} promises {promised:,} bytes and holds {held:,}",
-            "the file is damaged: save it again",
+            f"{weights.name} of the images differ, and training does not use weights",
+            f"draw the images again in proportion to their weights, or remove {weights.name}",
         )
 
 
-def _as_pixels(path: Path, name: str, array: np.ndarray, declared: np.ndarray | None) -> tuple[np.ndarray, int]:
-    subject = f"{path}, {name}"
-    images = _channels_first(subject, array)
-    check_images(subject, images)
-    if declared is not None and array.dtype != np.uint8:
-        raise refusal(path, f"`levels` goes with uint8 only, not {array.dtype}", "leave out `levels`")
-    if array.dtype == np.uint8:
-        return np.ascontiguousarray(images), _checked_levels(path, images, declared)
-    if array.dtype == np.bool_:
-        return np.ascontiguousarray(images).view(np.uint8), 2
-    if array.dtype.kind != "f":
-        raise refusal(
-            subject,
-            f"pixels of type {array.dtype}",
-            "store uint8, bool, or floats in [0, 1]: .astype(np.uint8)",
-        )
-    # The extremes carry a NaN on, so no array of flags is needed.
-    with np.errstate(invalid="ignore"):
-        low, high = float(images.min()), float(images.max())
-    if math.isnan(low) or math.isnan(high):
-        raise refusal(subject, "holds NaN", "clean the array first")
-    if low < 0 or high > 1:
-        raise refusal(subject, f"floats from {low:g} to {high:g}", "scale them to [0, 1] or store uint8")
-    return np.ascontiguousarray(np.rint(images * 255).astype(np.uint8)), 256
+def _with_levels(path: Path, levels: Member | None, options: ReadOptions, said: list[str]) -> ReadOptions:
+    """The options with the number of levels that the file states, unless a person states it."""
+    if levels is None:
+        return options
+    value = levels.load()
+    if value.size != 1 or value.dtype.kind not in "iu" or not 2 <= int(value.reshape(())) <= BYTE_LEVELS:
+        raise refusal(path, f"`levels` is not a whole number from 2 to {BYTE_LEVELS}", "store np.array(17), say")
+    number = int(value.reshape(()))
+    if options.levels not in (None, number):
+        said.append(f"the file states {number} levels: --levels {options.levels} is used instead")
+        return options
+    return options._replace(levels=number)
 
 
-def _channels_first(subject: object, array: np.ndarray) -> np.ndarray:
-    shape = array.shape
-    if array.ndim == 3:
-        return array[:, None]
-    if array.ndim == 4 and shape[1] in (1, 3):
-        return array
-    if array.ndim == 4 and shape[3] in (1, 3):
-        return array.transpose(0, 3, 1, 2)
-    raise refusal(
-        subject,
-        f"shape {shape} is no set of images",
-        "give (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3",
-    )
+def _class_names(chosen: Chosen, said: list[str]) -> list[str] | None:
+    """Names of the classes, where the file has them as text."""
+    if chosen.classes is None:
+        return None
+    values = chosen.classes.load() if chosen.classes.readable else np.empty(0)
+    if values.dtype.kind not in "US":
+        said.append(f"ignored array: {chosen.classes.in_words}, which is no text")
+        return None
+    words = values.ravel().tolist()
+    return [(word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)).strip() for word in words]
 
 
-def _checked_levels(path: Path, images: np.ndarray, declared: np.ndarray | None) -> int:
-    if declared is None:
-        return 256
-    if declared.ndim != 0 or declared.dtype.kind not in "iu" or not 2 <= int(declared) <= 256:
-        raise refusal(path, "`levels` is not a whole number from 2 to 256", "store np.array(17), say")
-    if int(images.max()) >= int(declared):
-        raise refusal(path, f"a pixel of {int(images.max())} where levels is {int(declared)}", "pixels are 0..levels-1")
-    return int(declared)
+def _in_layout(path: Path, chosen: Chosen, stored: Arrays, raw: Arrays, said: list[str]) -> Arrays:
+    """Views of all parts as (N, C, H, W)."""
+    images = {}
+    for part, array in stored.items():
+        subject = f"{path}, {chosen.images[part].name}"
+        count = _count(raw.get(part))
+        images[part], assumed = channels_first(subject, array, count, path.suffix.lower() == ".mat")
+        check_images(subject, images[part])
+        said += [assumption for assumption in assumed if assumption not in said]
+    if len({array.shape[1:] for array in images.values()}) > 1:
+        shapes = ", ".join(f"{part} {array.shape}" for part, array in images.items())
+        raise refusal(path, f"images of different shapes ({shapes})", "make them all the same")
+    return images
+
+
+def _count(labels: np.ndarray | None) -> int | None:
+    """How many images the labels are for: as many as there are rows, or columns of a single row."""
+    if labels is None or labels.ndim == 0:
+        return None
+    return labels.size if labels.ndim == 2 and labels.shape[0] == 1 else len(labels)
+
+
+def _labels(
+    path: Path,
+    chosen: Chosen,
+    raw: Arrays,
+    counts: Mapping[str, int],
+    names: list[str] | None,
+    infer: bool,
+    said: list[str],
+) -> tuple[Labels, tuple[str, ...] | None]:
+    if not infer:
+        members = chosen.labels
+        return {
+            part: as_labels(path, members[part].name if part in members else "labels", raw.get(part), count)
+            for part, count in counts.items()
+        }, None
+    labels, classes, assumed = as_classes(path, {part: raw.get(part) for part in counts}, counts, names)
+    said += assumed
+    return labels, classes
+
+
+def _images(
+    path: Path,
+    images: Arrays,
+    labels: Labels,
+    classes: tuple[str, ...] | None,
+    options: ReadOptions,
+    said: list[str],
+) -> Imported:
+    found = quantise(path, images, options)
+    said += found.assumptions
+    result = found.arrays
+    if next(iter(result.values())).shape[1] == WITH_ALPHA:
+        from ancestral.data.pictures import background_colour
+
+        colour = background_colour(options.background)
+        result = {part: composited(array, found.levels, colour) for part, array in result.items()}
+        said.append(f"four channels: the fourth is transparency, composited on {options.background} (--background)")
+    if options.grey or options.crop or options.resize is not None:
+        from ancestral.data.pictures import transform, transform_notes
+
+        height, width = next(iter(result.values())).shape[2:]
+        said += transform_notes(options, height, width, found.levels)
+        result = {part: transform(array, options) for part, array in result.items()}
+    parts = {part: Part(np.ascontiguousarray(array), labels[part]) for part, array in result.items()}
+    return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
+
+
+def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, said: list[str]) -> Imported:
+    """Arrays of two dimensions as points, all parts by one rule."""
+    from ancestral.data.tables import as_points
+
+    if len({array.shape[1] for array in stored.values()}) > 1:
+        shapes = ", ".join(f"{part} {array.shape}" for part, array in stored.items())
+        raise refusal(path, f"points of different dimensions ({shapes})", "make them all the same")
+    count = _count(raw.get("all"))
+    if count is not None and stored["all"].shape[1] == count != len(stored["all"]):
+        said.append(f"shape {stored['all'].shape}: one column for each point")
+        stored = {"all": stored["all"].T}
+    counts = {part: len(array) for part, array in stored.items()}
+    labels, classes, assumed = as_classes(path, {part: raw.get(part) for part in counts}, counts, names)
+    width = next(iter(stored.values())).shape[1]
+    side = math.isqrt(width)
+    if side >= 4 and side * side == width:
+        said.append(f"{width} columns are points, not images of {side}x{side}: store (N, {side}, {side}) for images")
+    found = as_points(path, np.concatenate(list(stored.values())))
+    whole = found.parts["all"].images
+    ends = np.cumsum(list(counts.values()))
+    if len(whole) != ends[-1]:
+        raise refusal(path, f"{ends[-1] - len(whole)} rows are no points", "leave these rows out")
+    pieces = np.split(whole, ends[:-1])
+    parts = {part: Part(piece, labels[part]) for part, piece in zip(counts, pieces, strict=True)}
+    notes = (*said, *assumed, *found.assumptions)
+    return dataclasses.replace(found, parts=parts, classes=classes, assumptions=notes)

@@ -1,18 +1,19 @@
-"""Named sets of images, files and folders -> uint8 tensors in a training, a validation and a test split."""
+"""Named sets, files and folders -> tensors of stored values in a training, a validation and a test split."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ancestral.core.errors import refusal
-from ancestral.core.random import lasting_permutation
-from ancestral.data.arrays import read_arrays
-from ancestral.data.readers import PART_NAMES, Part, check_size, read_folder
+from ancestral.data.division import Division, divide
+from ancestral.data.imported import Imported, Part
+from ancestral.data.notes import class_notes, repetitions
+from ancestral.data.readers import check_size
 from ancestral.data.sources import (
     DatasetStatus,
     dataset_names,
@@ -22,17 +23,20 @@ from ancestral.data.sources import (
     read_named,
     verify_dataset,
 )
-from ancestral.settings.data import check_source
+from ancestral.data.splits import Dataset, Split
+from ancestral.settings.data import ARRAY_FILES, ReadOptions, check_source
 
 __all__ = [
     "PROTOCOLS",
+    "READING",
+    "Dataset",
     "DatasetStatus",
-    "ImageDataset",
     "Split",
     "dataset_names",
     "dataset_status",
     "fetch_dataset",
     "load_dataset",
+    "read_source",
     "verify_dataset",
 ]
 
@@ -43,53 +47,14 @@ PROTOCOLS: dict[str, tuple[int, int]] = {
     "tue2024": (50_000, 10_000),
     "csds600": (60_000, 0),
 }
+READING = 2
+"""Version of how files are read, divided and drawn from; `settings.json` records it, so that older runs keep theirs.
 
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images for one purpose.
-
-    Args:
-        images: uint8, shape (N, C, H, W).
-        labels: int64, shape (N,), or None.
-    """
-
-    images: torch.Tensor
-    labels: torch.Tensor | None
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageDataset:
-    """Images of one source, divided for training, validation and test.
-
-    Args:
-        name: the named set, or the stem of the file.
-        levels: how many values a pixel may have: it is one of 0..levels-1.
-        train, valid, test: the splits; `valid` may be empty.
-        sha256: of all images and labels as read, before dividing and padding, in hex.
-    """
-
-    name: str
-    levels: int
-    train: Split
-    valid: Split
-    test: Split
-    sha256: str
-
-    @property
-    def event_shape(self) -> tuple[int, int, int]:
-        """The shape (C, H, W) of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return channels, height, width
-
-    def split(self, name: str) -> Split:
-        """The split of that name, "train", "valid" or "test"; InputError for another name."""
-        if name not in PART_NAMES:
-            raise refusal(f"split {name!r}", "unknown", f"choose one of {', '.join(PART_NAMES)}")
-        return getattr(self, name)
+1: bytes always have 256 levels, own files are divided without regard to classes, and the binary pixels of all splits
+are drawn from one seed. 2: levels are inferred, classes are divided in proportion, each split has its own draws.
+"""
+INT16_LEVELS = 2**15
+COPIED = 2**28  # bytes; a larger source is divided by the rows of its splits, which are not copied
 
 
 def load_dataset(
@@ -100,23 +65,27 @@ def load_dataset(
     valid_size: int | None = None,
     split_seed: int | None = None,
     pad_to: int | None = None,
-) -> ImageDataset:
-    """Load images by name, from a .npz or .npy file, or from a folder, divided in three.
+    options: ReadOptions = ReadOptions(),  # noqa: B008  (immutable)
+    version: int = READING,
+) -> Dataset:
+    """Load images or points by name, from a file or from a folder, divided in three.
 
     A source comes as a training pool and a test set. The pool's first images are `train`, the next `valid`.
-    By default digits has 1000 and 350 (test 447); a source with its own test set but no `valid` gives the
-    last sixth of its pool, of MNIST's 60,000 the last 10,000; a source without a test set is shuffled, by
-    `split_seed` or else 0, and divided 80/10/10.
+    By default digits has 1000 and 350 (test 447), and MNIST and its kin give the last 10,000 of their 60,000. A
+    person's own source with a test set but no validation images gives a sixth of its pool, drawn at random; one
+    without a test set is divided 80/10/10 at random. Both are divided in proportion to the classes.
 
     Args:
-        source: a name of `dataset_names()`, a .npz or .npy file, or a folder of images.
+        source: a name of `dataset_names()`, a file of arrays, a table, or a folder of images.
         protocol: a coursework's division of MNIST and its kin, a key of `PROTOCOLS`, instead of the next three.
         train_size: images for training; default as above, or what `valid_size` leaves.
         valid_size: images for validation; default as above, or what `train_size` leaves if that is less.
         split_seed: shuffles the training pool before it is divided.
         pad_to: height and width to reach with zeros on all sides.
+        options: how a file of one's own is read.
+        version: of the reading, see `READING`.
 
-    Returns: the dataset, uint8 in memory.
+    Returns: the dataset, in memory.
     Raises: InputError for an unknown source, a damaged file, a division or padding that does not fit.
     Example:
         >>> data = load_dataset("digits", valid_size=100)
@@ -124,20 +93,61 @@ def load_dataset(
         ((1, 8, 8), 17, 1250, 100, 447)
     """
     _check_protocol(protocol, train_size, valid_size, split_seed)
-    name, parts, levels = _read_source(source)
-    sha256 = digest(parts)
-    pool, test, default_valid = _pool_and_test(name, parts, split_seed)
+    name, found = read_source(source, options._replace(infer=version > 1))
+    own = source not in dataset_names()
+    sha256 = digest(found.parts)
+    divided = divide(name, found, split_seed, in_order=not own or protocol is not None, by_class=own and version > 1)
     if protocol is not None:
-        train_size, valid_size = _protocol_sizes(name, protocol, len(pool), len(test))
-    first, second = _sizes(name, len(pool), train_size, valid_size, default_valid)
-    return ImageDataset(
-        name=name,
-        levels=levels,
-        train=_as_split(name, _taken(pool, slice(first)), pad_to),
-        valid=_as_split(name, _taken(pool, slice(first, first + second)), pad_to),
-        test=_as_split(name, test, pad_to),
-        sha256=sha256,
+        train_size, valid_size = _protocol_sizes(name, protocol, len(divided.pool), _test_size(divided))
+    first, second = _sizes(name, len(divided.order), train_size, valid_size, divided.valid_size)
+    rows = (divided.order[:first], divided.order[first : first + second], divided.test_rows)
+    pools = (divided.pool, divided.pool, divided.test)
+    train, valid, test = (
+        _as_split(name, pool, chosen, found.levels, pad_to) for pool, chosen in zip(pools, rows, strict=True)
     )
+    said = [*found.assumptions, *([divided.words] if own and divided.words else [])]
+    if own:
+        said += [*repetitions(divided, len(train), len(valid)), *class_notes(found.classes, train, valid, test)]
+    return Dataset(
+        name,
+        found.levels,
+        train,
+        valid,
+        test,
+        sha256,
+        found.value_range,
+        found.classes,
+        found.columns,
+        tuple(said),
+        own,
+    )
+
+
+def read_source(source: str, options: ReadOptions) -> tuple[str, Imported]:
+    """The name of a source, and all that its reader finds, not divided yet.
+
+    Raises:    InputError: unknown, missing or damaged.
+    """
+    check_source(source)
+    if source in dataset_names():
+        parts, levels = read_named(source)
+        return source, Imported(parts, levels, (0.0, levels - 1.0))
+    path = Path(os.path.expanduser(source))
+    if os.path.isdir(path):
+        from ancestral.data.folders import read_folder
+
+        return path.resolve().name, read_folder(path, options)
+    if path.suffix.lower() in ARRAY_FILES:
+        from ancestral.data.arrays import read_arrays
+
+        return path.stem, read_arrays(path, options)
+    from ancestral.data.tables import read_table
+
+    return path.stem, read_table(path, options)
+
+
+def _test_size(divided: Division) -> int:
+    return len(divided.test if divided.test_rows is None else divided.test_rows)
 
 
 def _check_protocol(protocol: str | None, *choices: int | None) -> None:
@@ -159,51 +169,6 @@ def _protocol_sizes(name: str, protocol: str, pool: int, test: int) -> tuple[int
     return PROTOCOLS[protocol]
 
 
-def _read_source(source: str) -> tuple[str, dict[str, Part], int]:
-    check_source(source)
-    if source in dataset_names():
-        return source, *read_named(source)
-    path = Path(os.path.expanduser(source))
-    if os.path.isdir(path):
-        return path.resolve().name, {"all": read_folder(path)}, 256
-    parts, levels = read_arrays(path)
-    return path.stem, parts, levels
-
-
-def _permutation(count: int, seed: int) -> np.ndarray:
-    if seed < 0:
-        raise refusal(f"split_seed {seed}", "negative", "give 0 or more")
-    return lasting_permutation(count, seed)
-
-
-def _taken(part: Part, rows: slice | np.ndarray) -> Part:
-    return Part(part.images[rows], None if part.labels is None else part.labels[rows])
-
-
-def _joined(first: Part, second: Part | None) -> Part:
-    if second is None:
-        return first
-    labels = None
-    if first.labels is not None and second.labels is not None:
-        labels = np.concatenate((first.labels, second.labels))
-    return Part(np.concatenate((first.images, second.images)), labels)
-
-
-def _pool_and_test(name: str, parts: dict[str, Part], seed: int | None) -> tuple[Part, Part, int]:
-    """The training pool in its final order, the test set, and the default size of `valid`."""
-    if "all" not in parts:
-        pool = _joined(parts["train"], parts.get("valid"))
-        default_valid = len(parts["valid"]) if "valid" in parts else len(pool) // 6
-        order = slice(None) if seed is None else _permutation(len(pool), seed)
-        return _taken(pool, order), parts["test"], default_valid
-    whole = parts["all"]
-    if len(whole) < 3:
-        raise refusal(name, f"{len(whole)} images cannot be divided in three", "give at least 3, better thousands")
-    order = _permutation(len(whole), 0 if seed is None else seed)
-    tenth = max(1, len(whole) // 10)
-    return _taken(whole, order[:-tenth]), _taken(whole, order[-tenth:]), tenth
-
-
 def _sizes(name: str, pool: int, train: int | None, valid: int | None, default_valid: int) -> tuple[int, int]:
     if train is None:
         valid = default_valid if valid is None else valid
@@ -219,13 +184,29 @@ def _sizes(name: str, pool: int, train: int | None, valid: int | None, default_v
     return train, valid
 
 
-def _as_split(name: str, part: Part, pad_to: int | None) -> Split:
-    images = torch.from_numpy(np.ascontiguousarray(part.images))
+def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_to: int | None) -> Split:
+    places: Any = slice(None) if rows is None else rows
+    in_place = rows is not None and part.images.nbytes > COPIED and pad_to is None and part.images.dtype != np.uint16
+    stored = part.images if in_place else part.images[places]
+    if stored.dtype == np.uint16:
+        stored = stored.astype(np.int16 if levels <= INT16_LEVELS else np.int32)  # torch computes little with uint16
+    images = torch.from_numpy(np.ascontiguousarray(stored))
     if pad_to is not None:
-        count, channels, height, width = images.shape
-        if pad_to < max(height, width):
-            raise refusal(name, f"images of {height}x{width} do not fit in {pad_to}", "choose a larger pad_to")
-        check_size(name, count * channels * pad_to**2)
-        top, left = (pad_to - height) // 2, (pad_to - width) // 2
-        images = torch.nn.functional.pad(images, (left, pad_to - width - left, top, pad_to - height - top))
-    return Split(images, None if part.labels is None else torch.from_numpy(part.labels))
+        images = _padded(name, images, pad_to)
+    labels = None if part.labels is None else torch.from_numpy(np.ascontiguousarray(part.labels[places]))
+    names = part.names
+    if names is not None and rows is not None:
+        names = tuple(names[row] for row in rows)
+    chosen = torch.from_numpy(rows) if in_place and rows is not None else None
+    return Split(images, labels, names, rows, chosen=chosen)
+
+
+def _padded(name: str, images: torch.Tensor, pad_to: int) -> torch.Tensor:
+    if images.ndim != 4:
+        raise refusal(name, "points have no height and width", "leave out pad_to")
+    count, channels, height, width = images.shape
+    if pad_to < max(height, width):
+        raise refusal(name, f"images of {height}x{width} do not fit in {pad_to}", "choose a larger pad_to")
+    check_size(name, count * channels * pad_to**2 * images.element_size())
+    top, left = (pad_to - height) // 2, (pad_to - width) // 2
+    return torch.nn.functional.pad(images, (left, pad_to - width - left, top, pad_to - height - top))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.core.random import seed_for
+from ancestral.data.splits import Split
 
 SPACES = {
     "binary": "binary, each pixel drawn with probability = its grey value",
@@ -18,17 +19,19 @@ SPACES = {
     "threshold": "binary, threshold 0.5",
     "levels": "{levels} levels",
     "unit": "real numbers in [0, 1] (a density)",
-    "points": "R^2",
+    "points": "R^{dimensions}",
 }
-# One draw of the binary pixels serves every evaluation and every run, so that their scores compare.
+# One draw of the binary pixels of a split serves every evaluation and every run, so that their scores compare.
 DRAW_SEED = 0
+BLOCK = 4096  # images converted together
 
 
 @dataclass(frozen=True)
 class PixelSpace:
-    """What a pixel is: one of `SPACES`, made from integers 0..levels-1; points of the plane stay what they are.
+    """What a pixel is: one of `SPACES`, made from integers 0..levels-1; points stay what they are.
 
     Args:      name: binary, static, threshold, levels, unit or points. levels: number of grey levels in the source.
+               dimensions: of points.
     Raises:    InputError: unknown name.
     Example:
         >>> PixelSpace("threshold", 256).convert(torch.tensor([0, 127, 128, 255], dtype=torch.uint8))
@@ -37,6 +40,7 @@ class PixelSpace:
 
     name: str
     levels: int
+    dimensions: int = 2
 
     def __post_init__(self) -> None:
         if self.name not in SPACES:
@@ -64,7 +68,7 @@ class PixelSpace:
 
     def describe(self, dataset: str) -> str:
         """What a score in this space is a score of, in words: `mnist, binary, threshold 0.5`."""
-        return f"{dataset}, {SPACES[self.name].format(levels=self.levels)}"
+        return f"{dataset}, {SPACES[self.name].format(levels=self.levels, dimensions=self.dimensions)}"
 
 
 class Batch(NamedTuple):
@@ -83,38 +87,50 @@ class Batch(NamedTuple):
 class PixelBatches:
     """The images of one split as batches in a pixel space.
 
-    Raw pixels stay uint8 on the device and each batch is gathered by index there. The order of an epoch and
+    Raw pixels stay integers on the device and each batch is gathered by index there. The order of an epoch and
     every pixel drawn in it are a pure function of (seed, epoch, batch), so a resumed run sees the same data.
 
-    Args:      images: uint8, shape (N, C, H, W); or points, float32, shape (N, 2). space: what to turn them
+    Args:      images: whole numbers, shape (N, C, H, W); or points, float32, shape (N, D); or a split, of which a
+               large one stays where it is stored, and each batch is gathered from there. space: what to turn them
                into. seed: of order and draws. device: where they live. fresh: for `binary`, draw pixels anew
                in every epoch (training); otherwise one draw, the same for every run (evaluation).
-               labels: classes, shape (N,), where known.
+               labels: classes, shape (N,), where known. draw: name of that one draw; each split has its own, so that
+               equal images in two splits do not get equal noise.
     """
 
     def __init__(
         self,
-        images: Tensor,
+        images: Tensor | Split,
         space: PixelSpace,
         seed: int = 0,
         device: torch.device | str = "cpu",
         fresh: bool = False,
         labels: Tensor | None = None,
+        draw: str = "test",
     ) -> None:
-        self.event_shape = tuple(images.shape[1:])
         self.space, self.seed, self.device = space, seed, torch.device(device)
+        stored, self._rows = (images.stored, images.chosen) if isinstance(images, Split) else (images, None)
+        self.event_shape = tuple(stored.shape[1:])
         self._drawn_per_batch = fresh and space.name == "binary"
-        if space.name in ("binary", "static", "threshold") and not self._drawn_per_batch:
-            generator = torch.Generator().manual_seed(seed_for(DRAW_SEED, "pixels"))
-            images = space.convert(images, generator).to(torch.uint8)
+        drawn_once = space.name in ("binary", "static") and not self._drawn_per_batch
+        self._convert: Callable[[Tensor], Tensor] = space.convert
+        if drawn_once or (space.name == "threshold" and self._rows is None):
+            # the name of the test images' draw is left out: published scores were computed with it
+            named = () if draw == "test" else (draw,)
+            generator = torch.Generator().manual_seed(seed_for(DRAW_SEED, "pixels", *named))
+            stored, self._rows = _bits(stored, self._rows, space, generator), None
             self._convert = Tensor.float
-        else:
-            self._convert = space.convert
-        self.raw = images.to(self.device)
+        self.raw = stored if self._rows is not None else stored.to(self.device)
         self.labels = None if labels is None else labels.to(self.device)
 
     def __len__(self) -> int:
-        return len(self.raw)
+        return len(self.raw if self._rows is None else self._rows)
+
+    def _gathered(self, chosen: Tensor) -> Tensor:
+        """Stored pixels of some images, by their places in the split, on the device."""
+        if self._rows is None:
+            return self.raw.index_select(0, chosen)
+        return self.raw.index_select(0, self._rows[chosen.cpu()]).to(self.device)
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Steps of one epoch; a last short batch is a step like the others."""
@@ -127,7 +143,7 @@ class PixelBatches:
         draws = torch.Generator(self.device)
         for batch in range(first, self.batches_per_epoch(batch_size)):
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
-            raw = self.raw.index_select(0, chosen)
+            raw = self._gathered(chosen)
             labels = None if self.labels is None else self.labels.index_select(0, chosen)
             if self._drawn_per_batch:
                 draws.manual_seed(seed_for(self.seed, "pixels", epoch, batch))
@@ -137,9 +153,26 @@ class PixelBatches:
 
     def in_order(self, rows: int) -> Iterator[Tensor]:
         """All images in the order stored, `rows` at a time, the last batch perhaps shorter."""
-        for raw in self.raw.split(rows):
-            yield self._convert(raw)
+        if self._rows is None:
+            for raw in self.raw.split(rows):
+                yield self._convert(raw)
+            return
+        for chosen in torch.arange(len(self)).split(rows):
+            yield self._convert(self._gathered(chosen))
 
     def first(self, count: int) -> Tensor:
         """The first `count` images, float32, shape (count, *event_shape)."""
-        return self._convert(self.raw[:count])
+        if self._rows is None:
+            return self._convert(self.raw[:count])
+        return self._convert(self._gathered(torch.arange(min(count, len(self)))))
+
+
+def _bits(stored: Tensor, rows: Tensor | None, space: PixelSpace, generator: torch.Generator) -> Tensor:
+    """Binary pixels of all images, uint8, a block at a time: no copy of them as floats is made."""
+    count = len(stored if rows is None else rows)
+    bits = torch.empty(count, *stored.shape[1:], dtype=torch.uint8, device=stored.device)
+    for first in range(0, count, BLOCK):
+        block = slice(first, first + BLOCK)
+        raw = stored[block] if rows is None else stored.index_select(0, rows[block])
+        bits[block] = space.convert(raw, generator)
+    return bits

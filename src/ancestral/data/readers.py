@@ -1,4 +1,4 @@
-"""Untrusted files -> arrays of pixels: IDX, folders of images, and the checks that every reader shares.
+"""Untrusted files -> arrays of pixels: IDX, and the checks that every reader shares.
 
 Every size that a header promises is held against `MAX_BYTES` and against the file before memory is asked for,
 and whatever is wrong becomes an `InputError` of one line that names the file.
@@ -10,43 +10,20 @@ import contextlib
 import gzip
 import math
 import os
-import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.data.imported import Part
 
 MAX_BYTES = 4 * 2**30  # what one source may unpack to
-MAX_IMAGE_PIXELS = 2**24  # one image of a folder; these models are for small images
 DEFLATE_RATIO = 1032  # gzip and zip cannot unpack to more than this many times their size
 PART_NAMES = ("train", "valid", "test")
 
 _IDX_UNSIGNED_BYTE = 0x08
-_IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
-# Pillow's other decoders (PostScript, PDF, FITS, ...) only widen what a hostile file can reach.
-_IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-_GREY_MODES = ("1", "L")
-_COLOUR_MODES = ("P", "PA", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB")
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Images of one origin with their labels.
-
-    Args:
-        images: uint8, shape (N, C, H, W).
-        labels: int64, shape (N,), or None.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray | None
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 @contextlib.contextmanager
@@ -159,77 +136,3 @@ def as_labels(path: Path, name: str, labels: np.ndarray | None, count: int) -> n
     if labels.dtype.kind == "u" and count and int(labels.max()) > np.iinfo(np.int64).max:
         raise refusal(path, f"{name} exceeds the range of int64", "number the classes from 0")
     return labels.astype(np.int64)
-
-
-def read_folder(folder: Path) -> Part:
-    """Read a folder of images by Pillow, in the order of their names; sub-folders are classes.
-
-    Grey files make one channel, any colour among them makes all RGB: a palette counts as colour, transparency
-    is dropped. If the images lie in sub-folders, these are the classes 0, 1, ... in the order of their names;
-    hidden sub-folders and those without images do not count.
-
-    Args:
-        folder: holds the images, or one sub-folder of images per class.
-
-    Returns: the part; labels only with sub-folders.
-    Raises: InputError for no image, unequal sizes (naming the first odd file), a damaged or oversized image.
-    """
-    with parsing(folder, "folder"):
-        files, labels = _list_images(folder)
-    height, width, grey = _survey_images(folder, files)
-    if grey:
-        images = np.empty((len(files), 1, height, width), np.uint8)
-    else:
-        images = np.empty((len(files), height, width, 3), np.uint8).transpose(0, 3, 1, 2)
-    from PIL import Image
-
-    for index, file in enumerate(files):
-        with parsing(file, "image"), Image.open(file, formats=_IMAGE_FORMATS) as image:
-            pixels = np.asarray(image.convert("L" if grey else "RGB"))
-            images[index] = pixels if grey else pixels.transpose(2, 0, 1)
-    return Part(np.ascontiguousarray(images), labels)
-
-
-def _images_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _IMAGE_SUFFIXES and file.is_file())
-
-
-def _list_images(folder: Path) -> tuple[list[Path], np.ndarray | None]:
-    loose = _images_in(folder)
-    visible = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    classes = [files for files in map(_images_in, visible) if files]
-    if loose and classes:
-        raise refusal(folder, "images both beside and inside its sub-folders", "keep one or the other")
-    if loose:
-        return loose, None
-    if not classes:
-        raise refusal(folder, "no images in this folder", "it should hold .png, .jpg, .bmp or .gif files")
-    labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes])
-    return [file for files in classes for file in files], labels.astype(np.int64)
-
-
-def _survey_images(folder: Path, files: list[Path]) -> tuple[int, int, bool]:
-    """Height, width and whether all are grey, from the headers alone."""
-    from PIL import Image
-
-    first, all_grey = None, True
-    for file in files:
-        with parsing(file, "image"), warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=_IMAGE_FORMATS) as image:
-                size, mode = image.size, image.mode
-        first = first or size
-        if size != first:
-            raise refusal(
-                file,
-                f"{size[0]}x{size[1]} pixels where {files[0].name} has {first[0]}x{first[1]}",
-                "make them equal",
-            )
-        if size[0] * size[1] > MAX_IMAGE_PIXELS:
-            raise refusal(file, f"more than {MAX_IMAGE_PIXELS:,} pixels", "give smaller images")
-        if mode not in _GREY_MODES + _COLOUR_MODES:
-            raise refusal(file, f"pixels of mode {mode}, not 8 bits deep", "convert it to 8-bit grey or RGB")
-        all_grey = all_grey and mode in _GREY_MODES
-    assert first is not None  # _list_images gives at least one file
-    check_size(folder, len(files) * first[0] * first[1] * (1 if all_grey else 3))
-    return first[1], first[0], all_grey

@@ -247,7 +247,7 @@ def points_status(name: str) -> DatasetStatus:
 
 @dataclass(frozen=True, eq=False)
 class PointDataset:
-    """Draws from one density, for training, validation and test: what an `ImageDataset` is for images.
+    """Draws from one density, for training, validation and test: what an `Dataset` is for images.
 
     Args:
         name: of the density.

@@ -21,8 +21,8 @@ class GaussianMixture(Distribution):
     """p(z) = sum_k w_k N(z; m_k, diag v_k): whole vectors are mixed, not each dimension apart.
 
     Squared distances to all components come from two matrix products, so that no array of shape
-    (batch, K, M) exists; values are centred on the means' mean first, which keeps single precision exact
-    to about 1e-5 nats.
+    (batch, K, M) exists. They are the small differences of large terms where components are narrow and far apart, so
+    they are computed in double precision, whatever that of the arguments is.
 
     Args:      log_weights: shape (K,), unnormalised. means, log_variances: shape (K, M).
     Returns:   `log_prob` of z with shape (..., M) has shape (...), nats.
@@ -42,13 +42,14 @@ class GaussianMixture(Distribution):
 
     def component_log_probs(self, z: Tensor) -> Tensor:
         """log w_k + log N(z; m_k, v_k), shape (..., K), nats."""
-        centre = self.means.mean(0)
-        z, means = z - centre, self.means - centre
-        precisions = (-self.log_variances).exp()
-        squared = z.square() @ precisions.T - 2 * z @ (means * precisions).T
-        constant = (means.square() * precisions + self.log_variances).sum(-1)
+        centre = self.means.double().mean(0)
+        x, means = z.double() - centre, self.means.double() - centre
+        log_variances = self.log_variances.double()
+        precisions = (-log_variances).exp()
+        squared = x.square() @ precisions.T - 2 * x @ (means * precisions).T
+        constant = (means.square() * precisions + log_variances).sum(-1)
         normaliser = z.shape[-1] * math.log(2 * math.pi)
-        return self.log_weights - 0.5 * (squared + constant + normaliser)
+        return (self.log_weights - 0.5 * (squared + constant + normaliser)).to(torch.result_type(z, self.means))
 
     def log_prob(self, value: Tensor) -> Tensor:
         return self.component_log_probs(value).logsumexp(-1)

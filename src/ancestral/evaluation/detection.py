@@ -37,7 +37,7 @@ def anomaly_scores(log_prob: Tensor, code_length: Tensor, background: Tensor, ex
     """Four scores of the same images, each higher where an image is more anomalous.
 
         log_prob     -log p(x)
-        typicality   |log p(x) - E log p|, with E over held-out natural images
+        typicality   |log p(x) - E log p|, with E over held-out natural images, those of the calibration and others
         complexity   -log p(x) - L(x), where L is the length of a lossless code
         ratio        -[log p(x) - log b(x)], where b is a background that knows every pixel alone
 
@@ -138,11 +138,37 @@ def placements(reference: Tensor, values: Tensor) -> Tensor:
 
     Raises:    InputError: some are not a number, and so have no place (infinite ones have).
     """
+    below, upto = _between(reference, values)
+    return (below + upto).double() / 2
+
+
+def broken_placements(reference: Tensor, values: Tensor, generator: torch.Generator) -> Tensor:
+    """How many of the reference lie below each value, equal ones in random order. Shapes (m,), (...); returns (...).
+
+    Each of the reference and of the values gets a uniform number, which decides between equals. So values that tie
+    with each other too have one common order: exchangeable scores have the ranks of exchangeable scores without ties.
+
+    Raises:    InputError: some are not a number.
+    """
+    below, upto = _between(reference, values)
+    group = reference.double().unique(return_inverse=True)[1]
+    # sorted by value, equal ones by their number: the group is the whole part of the key, the number its fraction
+    keys = (group + torch.rand(len(reference), dtype=torch.float64, generator=generator)).sort().values
+    number = torch.rand(values.shape, dtype=torch.float64, generator=generator)
+    own = keys[below.clamp(max=len(keys) - 1)].floor() + number  # of the group that a tied value belongs to
+    return torch.where(below < upto, torch.searchsorted(keys, own), below).double()
+
+
+def _between(reference: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of the reference lie below each value, and how many below or at it.
+
+    Raises:    InputError: some are not a number.
+    """
     if bool(reference.isnan().any() | values.isnan().any()):
         raise InputError("this model gives scores that are not a number (NaN): train it anew")
     ordered, values = reference.double().sort().values, values.double().contiguous()
     below, upto = (torch.searchsorted(ordered, values, side=side) for side in ("left", "right"))
-    return (below + upto).double() / 2
+    return below, upto
 
 
 class BatchTest:
@@ -150,18 +176,19 @@ class BatchTest:
 
         T = |(1/n) sum_i F((r_i + 1/2) / (m + 1))|,   F the standard normal's quantile function
 
-    with r_i the number of calibration scores below the i-th of the batch (ties counted half). Two-sided, since
-    images that are too probable do not belong either. H0: the n scores of the batch and the m of the calibration are
-    exchangeable. Then T has a distribution that depends on n and m alone; it is drawn, and the p-value
-    (1 + draws at least as large) / (1 + draws) is exact: P(p <= alpha) <= alpha, over draws of batch and calibration
-    together. Nothing is fitted, and no score is too skewed for it.
+    with r_i the number of calibration scores below the i-th of the batch. Equal scores are put in a random order, by
+    the seed: ranks with ties counted half would have another distribution under H0. Two-sided, since images that are
+    too probable do not belong either. H0: the n scores of the batch and the m of the calibration are exchangeable. Then
+    T has a distribution that depends on n and m alone; it is drawn, and the p-value (1 + draws at least as large) /
+    (1 + draws) is exact: P(p <= alpha) <= alpha, over draws of batch, calibration and order of ties together. Nothing
+    is fitted, and no score is too skewed or too coarse for it.
 
     Of the tests tried on log p of Frankenstein digits this one has the power of the mean of log p itself, whose level
     is only approximate; plain ranks (Mann and Whitney) lose what lies in the tails, and Kolmogorov and Smirnov's
     distance spends itself on differences of every kind.
 
     Args:      calibration: scores of held-out natural images, shape (m,). size: n. alpha: false-positive rate.
-               seed: of the draws. draws: of the statistic under H0.
+               seed: of the draws, and of the order of ties. draws: of the statistic under H0.
     Raises:    InputError: alpha outside (0, 1), size below 1, or so few calibration images that not even the most
                extreme batch of one could be found out.
     Reference: van der Waerden, 1952 (normal scores); Dwass, 1957 (drawn p-values).
@@ -180,12 +207,14 @@ class BatchTest:
                 f"it takes {math.ceil(2 / alpha) - 1}"
             )
         self.calibration, self.size, self.alpha = calibration.double().sort().values, size, alpha
+        self._ties = seed_for(seed, "ties", size)
         drawn = null_placements(len(calibration), size, draws, seed_for(seed, "null", size))
         self._null = self._statistic(drawn).sort().values
 
     def p_values(self, batches: Tensor) -> Tensor:
-        """Of each batch. batches: scores, shape (T, n); returns (T,)."""
-        found = self._statistic(placements(self.calibration, batches))
+        """Of each batch. batches: scores, shape (T, n); returns (T,). Equal scores have the same order at each call."""
+        order = torch.Generator().manual_seed(self._ties)
+        found = self._statistic(broken_placements(self.calibration, batches, order))
         # sums of the same numbers in another order differ in their last digits, and are no less extreme for that
         below = torch.searchsorted(self._null, found - ROUNDING)
         return (1 + len(self._null) - below) / (1 + len(self._null))

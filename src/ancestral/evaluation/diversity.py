@@ -27,7 +27,7 @@ def covered_share(draws: Tensor, data: Tensor, neighbours: int = NEIGHBOURS) -> 
     Args:      draws, data: of any event shape. neighbours: fewer where there are fewer data.
     Reference: coverage of Naeem et al., 2020, eq. 9, arXiv 2002.09797, in the space of pixels.
     """
-    draws, data = draws.flatten(1), data.flatten(1)
+    draws, data = draws.flatten(1).double(), data.flatten(1).double()  # distances are found by products of matrices
     rank = min(neighbours + 1, len(data))  # the nearest is the datum itself
     radii = torch.cdist(data, data).kthvalue(rank, dim=1).values
     return (torch.cdist(data, draws).min(1).values <= radii).float().mean().item()

@@ -8,13 +8,15 @@ the number of latent draws alone, each block with its own seed. So a score is a 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ancestral.core.errors import NotComputable
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.score import Score
@@ -182,6 +184,37 @@ def log_probs(
     return elbo(model, images, seed, progress), "ELBO"
 
 
+class Request(NamedTuple):
+    """What is asked of `log_probs`: latent draws per image, 0 for the exact value or the ELBO, and where from."""
+
+    samples: int = 0
+    from_prior: bool = False
+
+
+def request_of(method: str) -> Request:
+    """The request that gives the values of a method again, by its name in a `Score`.
+
+    Raises:    InputError: no method of this module, so that its values cannot be computed again.
+    Example:
+        >>> request_of("IWAE_50"), request_of("ELBO").samples, request_of("prior MC_1").from_prior
+        (Request(samples=50, from_prior=False), 0, True)
+    """
+    if method in ("log p(x)", "ELBO"):
+        return Request()
+    found = re.fullmatch(r"(IWAE|prior MC)_([1-9]\d*)", method)
+    if found is None:
+        raise InputError(f"values of the method {method!r} cannot be computed again: score with `ancestral evaluate`")
+    return Request(int(found[2]), found[1] == "prior MC")
+
+
+def score_again(model: Model, images: PixelBatches, stored: Score, dataset: str) -> Score:
+    """The score of these images by the method of a stored one, with the same draws.
+
+    Raises:    InputError: as `request_of`. NotComputable: as `score`.
+    """
+    return score(model, images, dataset=dataset, split=stored.split, **request_of(stored.method)._asdict())
+
+
 def score(
     model: Model,
     images: PixelBatches,
@@ -201,9 +234,33 @@ def score(
     Returns:   a `Score`; a value that is not finite stays in the mean, and so shows.
     Raises:    NotComputable: the model has no likelihood. InputError: pixels outside the model's space.
     """
+    return score_each(
+        model,
+        images,
+        dataset=dataset,
+        split=split,
+        samples=samples,
+        from_prior=from_prior,
+        seed=seed,
+        progress=progress,
+    )[0]
+
+
+def score_each(
+    model: Model,
+    images: PixelBatches,
+    *,
+    dataset: str,
+    split: str,
+    samples: int = 0,
+    from_prior: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Score, Tensor]:
+    """As `score`, with the value of each image, shape (N,), float64 nats."""
     values, method = log_probs(model, images, samples, from_prior, seed, progress)
     exact = isinstance(model, ExactModel)
-    return Score.of(
+    found = Score.of(
         values,
         method=method,
         kind="exact" if exact else "bound",
@@ -214,3 +271,4 @@ def score(
         dimensions=math.prod(images.event_shape),
         discrete=model.discrete,
     )
+    return found, values

@@ -24,7 +24,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 from ancestral.core.serialization import from_config, to_config
-from ancestral.data.datasets import ImageDataset, Split
+from ancestral.data.datasets import Dataset, Split
 from ancestral.evaluation.recogniser_training import RECIPE, SPACES_SEEN, pixels_as, train_classifier
 from ancestral.networks.classifier import ImageClassifier
 
@@ -110,7 +110,7 @@ class Recogniser:
         )
 
 
-def shipped_for(dataset: ImageDataset) -> Recogniser | None:
+def shipped_for(dataset: Dataset) -> Recogniser | None:
     """The shipped recogniser if these are its data, unpadded; else none."""
     if dataset.sha256 != _shipped_record()["data_sha256"]:
         return None
@@ -118,7 +118,7 @@ def shipped_for(dataset: ImageDataset) -> Recogniser | None:
     return shipped if dataset.event_shape == shipped.network.in_shape else None
 
 
-def recogniser_for(dataset: ImageDataset) -> Recogniser:
+def recogniser_for(dataset: Dataset) -> Recogniser:
     """The recogniser of a data set: the shipped one, one trained before, or one trained now.
 
     Training takes seconds for digits and minutes for tens of thousands of larger images, once: the result is kept
@@ -171,7 +171,7 @@ def read_recogniser(path: Path) -> Recogniser:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def train_recogniser(dataset: ImageDataset) -> bytes:
+def train_recogniser(dataset: Dataset) -> bytes:
     """Train a recogniser on `dataset.train`, test it on `dataset.test`; returns its file."""
     labels = dataset.train.labels
     assert labels is not None and dataset.test.labels is not None
@@ -192,7 +192,7 @@ def train_recogniser(dataset: ImageDataset) -> bytes:
     return safetensors.torch.save(weights, {"recogniser": described})
 
 
-def ship(dataset: ImageDataset, folder: Path) -> Recogniser:
+def ship(dataset: Dataset, folder: Path) -> Recogniser:
     """Train the recogniser that the package brings and write it with its record into `folder`."""
     content = train_recogniser(dataset)
     found = _from_bytes(content, SHIPPED)
@@ -233,7 +233,7 @@ def _metadata(content: bytes) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _accuracy(network: ImageClassifier, classes: Tensor, dataset: ImageDataset, space: str) -> float:
+def _accuracy(network: ImageClassifier, classes: Tensor, dataset: Dataset, space: str) -> float:
     labels = dataset.test.labels
     assert labels is not None
     generator = torch.Generator().manual_seed(0)
@@ -242,7 +242,7 @@ def _accuracy(network: ImageClassifier, classes: Tensor, dataset: ImageDataset, 
     return (classes[found] == labels).double().mean().item()
 
 
-def _check_labels(dataset: ImageDataset) -> None:
+def _check_labels(dataset: Dataset) -> None:
     """Raises:    InputError: these labels cannot be learned."""
     if dataset.train.labels is None or dataset.test.labels is None:
         raise InputError(

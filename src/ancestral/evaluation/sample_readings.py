@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from ancestral.core.random import seed_device, seed_for
-from ancestral.data.datasets import ImageDataset
+from ancestral.data.datasets import Dataset
 from ancestral.data.toy import PointDataset
 from ancestral.evaluation.diversity import brightness_shift, covered_share, dimension_ratio, spread_ratio
 from ancestral.evaluation.quality import class_divergence, class_shares, covered_classes, recognised_share
@@ -29,9 +29,9 @@ class SampleReadings:
                of. seed: of the run.
     """
 
-    def __init__(self, x: Tensor, dataset: ImageDataset | PointDataset, seed: int) -> None:
+    def __init__(self, x: Tensor, dataset: Dataset | PointDataset, seed: int) -> None:
         self.x, self.seed = x, seed_for(seed, "looks")
-        self.recogniser = shipped_for(dataset) if isinstance(dataset, ImageDataset) and len(x) >= ENOUGH else None
+        self.recogniser = shipped_for(dataset) if isinstance(dataset, Dataset) and len(x) >= ENOUGH else None
         if self.recogniser is not None:
             self.shares = class_shares(self.recogniser(self.x.cpu()).logits)
             if not bool((self.shares > 0).all()):  # no divergence from a histogram with a gap

@@ -21,7 +21,8 @@ class Score:
                `log p(x)`, `ELBO`, `IWAE_5000`. kind: exact, bound or estimate. side: of a bound, `lower` means
                that the true value is at least this. space: what a pixel was. samples: latent draws per image
                (0 where none). split, count: the images. dimensions: numbers per image.
-               discrete: probabilities, not densities.
+               discrete: probabilities, not densities. weights_sha256, data_sha256: of the model and the data that it
+               was computed from; None where that is not known.
     """
 
     nats: float
@@ -35,6 +36,8 @@ class Score:
     count: int
     dimensions: int
     discrete: bool = True
+    weights_sha256: str | None = None
+    data_sha256: str | None = None
 
     @classmethod
     def of(cls, log_probs: Tensor, **what: Any) -> Score:

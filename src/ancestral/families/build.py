@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import provide_classes, to_config
-from ancestral.families.catalogue import find, import_classes
+from ancestral.families.catalogue import BUILT_IN, find, import_classes
 from ancestral.families.family import DataSpec
+from ancestral.families.size import refuse_beyond_memory
 from ancestral.models.base import Model, load_saved
 
 provide_classes(import_classes)
@@ -22,6 +24,8 @@ def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
     """
     build = find(family).code("build")
     try:
+        if family in BUILT_IN:  # a plug-in's builder may not be run twice, or not without values
+            refuse_beyond_memory(f"model of the family {family}", lambda: build(settings, spec))
         model = build(settings, spec)
     except InputError:
         raise
@@ -55,9 +59,10 @@ def _refuse_unfit(family: str, model: Model, spec: DataSpec) -> None:
         raise InputError(f"the {name} of the family {family} cannot be saved: {error}") from error
 
 
-def load_model(folder: Path | str) -> Model:
+def load_model(folder: Path | str, sha256: Mapping[str, str] | None = None) -> Model:
     """The model saved in a folder, in evaluation mode, on the CPU. Its family is looked for by the name of its classes.
 
+    Args:      sha256: of its files, by name, where they are known.
     Raises:    InputError: files missing or damaged, an unknown class or family, weights that do not fit.
     """
-    return load_saved(folder)
+    return load_saved(folder, sha256)

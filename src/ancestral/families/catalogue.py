@@ -77,14 +77,20 @@ def _load_plug_in(name: str) -> None:
             raise InputError(f"the entry point {name} ({point.value}) is not the record of a family of that name")
         _add(family, point.value.partition(":")[0].partition(".")[0])  # all modules of the package
         return
-    refusal: InputError | None = None
+    refusals = load_named_files()  # of other families, perhaps: they matter only if none of the files has this one
+    if refusals and name not in _LOADED:
+        raise refusals[0]
+
+
+def load_named_files() -> list[InputError]:
+    """Load the family files that the environment names; returns what is wrong with those that cannot be loaded."""
+    refusals = []
     for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         try:
             load_file(path)
-        except InputError as error:  # of another family, perhaps: it matters only if none of the files has this one
-            refusal = refusal or error
-    if refusal is not None and name not in _LOADED:
-        raise refusal
+        except InputError as error:
+            refusals.append(error)
+    return refusals
 
 
 def load_file(path: Path | str) -> Family:

@@ -84,7 +84,7 @@ def pixel_likelihood(
         likelihood = DiscretisedLogisticPixels(network, list(event_shape), levels)
     elif name == "gaussian":
         network = decoder_network(settings, event_shape)
-        likelihood = GaussianPixels(network, list(event_shape), settings.variance, settings.learn_variance)
+        likelihood = GaussianPixels(network, list(event_shape), *settings.gaussian_variance)
     else:
         raise InputError(f"unknown likelihood {name!r}: choose bernoulli, categorical, logistic or gaussian")
     if space not in likelihood.spaces:

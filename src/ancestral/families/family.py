@@ -33,13 +33,16 @@ class DataSpec(NamedTuple):
 
     Args:      event_shape: shape of one x, (C, H, W) for images. levels: number of values of a stored pixel; 0 for
                points. space: the pixel space, see `data.pixels.SPACES`. classes: number of classes of the training
-               data, None where they have no labels.
+               data, None where they have no labels. standardise: the columns of the points have units of their own.
+               proportions: of the classes among the training data, where they have labels; their sum is 1.
     """
 
     event_shape: tuple[int, ...]
     levels: int
     space: str
     classes: int | None = None
+    standardise: bool = False
+    proportions: tuple[float, ...] | None = None
 
 
 class StepContext(NamedTuple):

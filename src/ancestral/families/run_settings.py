@@ -10,9 +10,11 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import find
 from ancestral.settings.checks import flag
-from ancestral.settings.data import POINT_SETS, DataSettings, present_name
+from ancestral.settings.data import IMAGE_SETS, DataSettings, present_name
 from ancestral.settings.family import FamilySettings
 from ancestral.settings.training import TrainingSettings
+
+FEW_LEVELS = 32  # up to here a categorical distribution for each pixel is small
 
 
 @dataclass(frozen=True)
@@ -25,13 +27,36 @@ class Settings:
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
     def __post_init__(self) -> None:
-        if self.data.pixels is None and self.data.data not in POINT_SETS:
+        if self.data.pixels is None and self.data.data in IMAGE_SETS:
             chosen = replace(self.data, pixels=default_of(self.model, "pixels"))
             object.__setattr__(self, "data", chosen)
         for name in ("learning_rate", "beta1"):
             if getattr(self.training, name) is None:
                 chosen = replace(self.training, **{name: default_of(self.model, name)})
                 object.__setattr__(self, "training", chosen)
+
+
+def suited(settings: Settings, channels: int, levels: int) -> tuple[Settings, str]:
+    """The settings with the pixels that suit images of one's own, and a sentence on the choice, or an empty one.
+
+    A named set has the family's usual pixels. Images with colour, or with more than 32 levels, keep their levels where
+    the family can model them, and `auto` is then the discretised logistic distribution.
+
+    Args:      channels, levels: of the images; 0 levels for points, which need no choice.
+    """
+    if settings.data.data in IMAGE_SETS or levels == 0:
+        return settings, ""
+    rich = channels > 1 or levels > FEW_LEVELS
+    pixels, said = settings.data.pixels, ""
+    if pixels is None:
+        of_rich = getattr(settings.model, "rich_pixels", None)
+        pixels = of_rich if rich and of_rich is not None else default_of(settings.model, "pixels")
+        if pixels in ("binary", "static", "threshold") and levels > 2:
+            said = f"pixels of {levels} levels are made binary, 1 above one half (--pixels states another choice)"
+    model = settings.model
+    if rich and pixels == "levels" and isinstance(model, FamilySettings):
+        model = model.with_smooth_output()
+    return replace(settings, model=model, data=replace(settings.data, pixels=pixels)), said
 
 
 def default_of(model: Any, name: str) -> Any:

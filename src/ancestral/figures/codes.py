@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ def code_scatter(
     classes: np.ndarray | Tensor | None,
     *,
     axes: tuple[str, str],
+    names: Callable[[int], str] = str,
     title: str = "",
     note: str = "",
 ) -> Figure:
@@ -32,6 +34,7 @@ def code_scatter(
         points: (N, 2), finite.
         classes: (N,), whole numbers; None where there are none. More than `NAMED` classes are not told apart.
         axes: what the first and second coordinates are.
+        names: the name of a class from its number.
         title: above.
         note: small print.
 
@@ -39,22 +42,23 @@ def code_scatter(
     Raises: InputError for other shapes or values that are not finite.
     """
     places = _as_places(points)
-    kinds, names = _as_classes(classes, len(places))
-    looks = [(PALETTE[i % len(PALETTE)], MARKS[i // len(PALETTE)]) for i in range(len(names))]
+    kinds, numbers = _as_classes(classes, len(places))
+    named = [names(int(number)) for number in numbers]
+    looks = [(PALETTE[i % len(PALETTE)], MARKS[i // len(PALETTE)]) for i in range(len(named))]
     page = Page(
         (title, axes[1], axes[0]),
         plot_height=300.0,
         right=14,
-        legend=[(f"{name:.0f}", *look) for name, look in zip(names, looks, strict=True)],
+        legend=[(name, *look) for name, look in zip(named, looks, strict=True)],
     )
     (plot,) = page.axes
     style = {"s": 7.0 if len(places) > INKED else 12.0, "linewidths": 0, "alpha": 0.7}
-    if not len(names):
+    if not named:
         plot.scatter(*places.T, color=INK, **style)
-    for name, (colour, mark) in zip(names, looks, strict=True):
-        plot.scatter(*places[kinds == name].T, color=colour, marker=mark, **style)
-    for name, (colour, _) in zip(names, looks, strict=True):
-        _write_name(plot, f"{name:.0f}", places[kinds == name], colour)
+    for number, (colour, mark) in zip(numbers, looks, strict=True):
+        plot.scatter(*places[kinds == number].T, color=colour, marker=mark, **style)
+    for number, name, (colour, _) in zip(numbers, named, looks, strict=True):
+        _write_name(plot, name, places[kinds == number], colour)
     page.settle([note] if note else [])
     return page.figure
 
@@ -75,7 +79,7 @@ def _as_places(points: np.ndarray | Tensor) -> np.ndarray:
 
 
 def _as_classes(classes: np.ndarray | Tensor | None, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each point and the names of all classes; no names where classes are not told apart."""
+    """The class of each point and the numbers of all classes; none where classes are not told apart."""
     kinds = np.zeros(points) if classes is None else _as_array(classes)
     if kinds.shape != (points,):
         raise InputError(f"{kinds.shape} classes for {points} points: give one each")

@@ -55,7 +55,8 @@ class Facts(NamedTuple):
     Args:      train_images: how many. steps_per_epoch, total_steps: updates.
                learning_rate: at its peak; None where there is none (expectation-maximisation).
                cosine: the rate falls along half a cosine. latents: M, of a model with real ones.
-               classes: of labelled images.
+               classes: of labelled images. uniform: -log p of the uniform distribution over all images, nats; None
+               for densities and points, which have none.
                finished: nothing more will come; before that no verdict is a failure yet.
     """
 
@@ -66,6 +67,7 @@ class Facts(NamedTuple):
     cosine: bool = False
     latents: int | None = None
     classes: int | None = None
+    uniform: float | None = None
     finished: bool = True
 
     def epoch(self, step: int) -> float:
@@ -224,11 +226,11 @@ class Case:
         return math.nan if self.criterion is None else self.first("train", self.criterion[1], self.beginning)
 
     def courses(self) -> list[tuple[str, LogCurve, float]]:
-        """In words, curve and beginning of what was minimised and of what was held out."""
+        """In words, curve and beginning of what was minimised and of what was held out, where it was read at all."""
         found = [("the training loss", self.loss, self.beginning)]
         if self.held is not None and self.criterion is not None:
             found.append((f"the held-out {words(self.criterion[1])}", self.held, self.held_beginning))
-        return [course for course in found if len(course[1])]
+        return [course for course in found if len(course[1]) or course[1].first_infinite is not None]
 
     def at(self, step: int) -> str:
         """A moment in words: `epoch 3.5`."""

@@ -1,7 +1,8 @@
 """The health of a training: named verdicts, from its log and a few facts.
 
 Each rule documents what it looks for and how: `likelihood_rules` for trainings that minimise a meaningful loss,
-`settling_rules` for how they end, `gan_rules` for trainings of two networks against each other.
+`settling_rules` for how they end, `baseline_rules` for models that are worse than none, `gan_rules` for trainings of
+two networks against each other.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.core.errors import InputError
-from ancestral.health import gan_rules, likelihood_rules, settling_rules
+from ancestral.health import baseline_rules, gan_rules, likelihood_rules, settling_rules
 from ancestral.health.curves import Case, Facts, Line, Verdict
 
-RULES = (*gan_rules.RULES, *likelihood_rules.RULES, *settling_rules.RULES)
+RULES = (*gan_rules.RULES, *likelihood_rules.RULES, *settling_rules.RULES, *baseline_rules.RULES)
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,8 @@ def collapse(case: Case) -> Verdict | None:
     return Verdict("GAN collapse", "failure" if failed else "warning", evidence, _STEADIER, last.step)
 
 
-_STEADIER = "Lower the learning rates or their momentum, regularise the critic, or give it more steps per update"
+_WEAKER = "a larger --critic-dropout or --r1, --spectral-norm, or fewer --critic-steps"
+_STEADIER = "Lower --learning-rate or --beta1, give --r1 or --spectral-norm, or raise --critic-steps"
 
 
 class LastSamples(NamedTuple):
@@ -197,7 +198,7 @@ def saturation(case: Case) -> Verdict | None:
         "discriminator saturation",
         "failure" if lost else "warning",
         f"D(x) {real.recent(RECENT):.4f} on images, {fake.recent(RECENT):.2g} on draws{note}",
-        "Weaken the critic: a lower rate, dropout, R1, spectral normalisation, or fewer steps",
+        f"Weaken the critic: {_WEAKER}",
         int(real.steps[-1]),
     )
 
@@ -222,7 +223,7 @@ def vanishing_gradient(case: Case) -> Verdict | None:
         "failure",
         f"its norm is {norm.recent(RECENT):.2g}, and was {largest:.2g}"
         + ("" if fake is None else f"; D(G(z)) {fake.recent(RECENT):.2g}"),
-        "Take the non-saturating loss, or weaken the critic",
+        f"Take --loss non-saturating, or weaken the critic: {_WEAKER}",
         int(norm.steps[-1]),
     )
 

@@ -54,7 +54,8 @@ def divergence(case: Case) -> Verdict | None:
         end - best > LOST_FAILURE G  and  > CERTAIN s          (half of the gain is lost);
 
     a warning from LOST_WARNING G on. A held-out curve that rises while the training loss goes on falling is
-    `over_fitting` instead.
+    `over_fitting` instead. Of a training that ended with fewer than `WINDOW` readings, only the held-out curve is held
+    against v_0: the loss is a mean over updates then, early ones too.
     """
     verdicts = (_diverged(case, *course) for course in case.courses())
     return next((verdict for verdict in verdicts if verdict is not None), None)
@@ -68,7 +69,8 @@ def _diverged(case: Case, name: str, curve: LogCurve, start: float) -> Verdict |
     if curve is case.held and still_learning(case, curve):
         return None
     gain, rise = start - curve.best, curve.end - curve.best
-    if len(curve) >= WINDOW and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
+    judged = len(curve) >= WINDOW or (curve is case.held and case.facts.finished)
+    if judged and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
         evidence = f"{name} ends at {curve.end:.4g} nats, above the untrained model's {start:.4g}"
         return Verdict("divergence", "failure", evidence, CALMER, case.step)
     if len(curve) < MIN_HELD or rise <= max(LOST_WARNING * gain, CERTAIN * curve.noise):
@@ -125,8 +127,7 @@ def spikes(case: Case) -> Verdict | None:
     """
     found: list[tuple[float, int, str, float]] = []
     for name, curve, start in case.courses():
-        gain = start - curve.best
-        if len(curve) < MIN_READINGS or gain <= 0:
+        if len(curve) < MIN_READINGS or (gain := start - curve.best) <= 0:
             continue
         v, steps = np.append(start, curve.values), np.append(0, curve.steps)
         before, after = trailing_medians(v)[:-2], trailing_medians(v[::-1])[-3::-1]
@@ -159,7 +160,7 @@ def oscillation(case: Case) -> Verdict | None:
         "warning",
         f"the held-out curve swings by ± {held.noise:.3g} nats from reading to reading, "
         f"{held.noise / gain:.1%} of all that was gained",
-        "Lower --learning-rate, or let it fall: --schedule cosine; larger batches calm it too",
+        "Lower --learning-rate, or let it fall: --schedule cosine; a larger --batch-size calms it too",
         int(held.steps[-1]),
     )
 
@@ -186,7 +187,7 @@ def posterior_collapse(case: Case) -> Verdict | None:
         "posterior collapse",
         "failure" if none else "warning",
         f"{share}KL {kl.end:.2g} nats per image, {kl.end / latents:.2g} per latent",
-        "Lower --beta, give --free-bits, lower --learning-rate or weaken the decoder"
+        "Lower --beta, give --free-bits, lower --learning-rate, or weaken the decoder with a narrower --hidden"
         if none
         else "Fewer --latents would do; to use more of them give --free-bits or lower --beta",
         int(kl.steps[-1]),
@@ -203,12 +204,17 @@ def _minimises(case: Case) -> bool:
     return not case.adversarial
 
 
+def shows_divergence(case: Case) -> bool:
+    """Whether the log says enough to judge divergence; a short one may show that it did, never that it did not."""
+    return len(case.loss) >= WINDOW or (case.facts.finished and divergence(case) is not None)
+
+
 def holds_out(case: Case) -> bool:
     return not case.adversarial and case.held is not None
 
 
 RULES = (
-    Rule("divergence", _minimises, lambda case: len(case.loss) >= WINDOW, divergence),
+    Rule("divergence", _minimises, shows_divergence, divergence),
     Rule(
         "posterior collapse",
         lambda case: case.curve("valid", "kl") is not None,

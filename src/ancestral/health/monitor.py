@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from ancestral.data.datasets import Split
+from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.families.family import DataSpec
 from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Facts, Verdict, examine
 from ancestral.health.likelihood_rules import CALMER
@@ -69,8 +72,22 @@ class Monitor(Reporter):
         return Examination((verdict, *others), healthy, unjudged)
 
 
-def facts_for(settings: Settings, train: Split) -> Facts:
-    """What the rules have to know of a training besides its log."""
+def uniform_nats(spec: DataSpec) -> float | None:
+    """-log p(x) of the uniform distribution over all images, D log L; None where x is no image of whole levels.
+
+    Example:
+        >>> round(uniform_nats(DataSpec((1, 28, 28), 256, "threshold")), 1)
+        543.4
+    """
+    levels = {"levels": spec.levels, **dict.fromkeys(BINARY_SPACES, 2)}.get(spec.space)
+    return None if levels is None else math.prod(spec.event_shape) * math.log(levels)
+
+
+def facts_for(settings: Settings, train: Split, spec: DataSpec) -> Facts:
+    """What the rules have to know of a training besides its log.
+
+    Args:      train: the images trained on. spec: what the model is built for.
+    """
     training = settings.training
     per_epoch = -(-len(train) // training.batch_size)
     latents = getattr(settings.model, "latents", None)
@@ -82,4 +99,5 @@ def facts_for(settings: Settings, train: Split) -> Facts:
         cosine=training.schedule == "cosine",
         latents=latents if isinstance(latents, int) else None,
         classes=None if train.labels is None else len(train.labels.unique()),
+        uniform=uniform_nats(spec),
     )

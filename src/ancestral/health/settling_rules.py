@@ -1,8 +1,8 @@
 """Whether a training that minimises a meaningful loss has come to rest: the end of its held-out curve.
 
-Shares of the whole gain, by which `symptoms` judges, are blind to the end: where nearly all is gained in the first
-epoch (by the mean image alone), a loss of several nats in the last is hardly a hundredth of it. What is lost here is
-held against the noise of the readings and against what the second half of the training gained.
+Shares of the whole gain, by which `likelihood_rules` judges, do not show the end: where nearly all is gained in the
+first epoch (by the mean image alone), a loss of several nats in the last is hardly a hundredth of it. What is lost here
+is compared with the noise of the readings and with what the second half of the training gained.
 """
 
 from __future__ import annotations

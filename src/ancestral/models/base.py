@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ancestral.core.errors import InputError, NotComputable
-from ancestral.core.files import read_json, write_atomically, write_json
-from ancestral.core.serialization import from_config, to_config
+from ancestral.core.files import write_atomically, write_json
+from ancestral.core.serialization import to_config
+from ancestral.models.saved import read_model
 
 
 class Model(nn.Module):
@@ -63,7 +63,8 @@ class Model(nn.Module):
     def save(self, folder: Path | str) -> None:
         """Write `config.json` and `model.safetensors` (no pickle) into `folder`."""
         folder = Path(folder)
-        weights = {name: tensor.contiguous() for name, tensor in self.state_dict().items()}
+        # clone: safetensors refuses tensors that share memory, as tied weights do; each name gets its copy
+        weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.state_dict().items()}
         write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
         write_json(folder / "config.json", to_config(self))
 
@@ -257,6 +258,15 @@ class SamplesClasses(Protocol):
 
 
 @runtime_checkable
+class DrawsClasses(Protocol):
+    """Can draw classes as often as they occur in the training data."""
+
+    def draw_classes(self, n: int) -> Tensor:
+        """`n` classes, whole numbers, shape (n,)."""
+        ...
+
+
+@runtime_checkable
 class SamplesJointly(Protocol):
     """Can draw images together with the latents behind them."""
 
@@ -303,38 +313,13 @@ class SplitsElbo(Protocol):
         ...
 
 
-def load_saved(folder: Path | str) -> Model:
+def load_saved(folder: Path | str, sha256: Mapping[str, str] | None = None) -> Model:
     """The model saved in `folder`, in evaluation mode, on the CPU.
 
-    The description is built without memory first and held against the weights file, so that a
-    description from a stranger cannot ask for more memory than the file has bytes.
-
-    Raises:    InputError: files missing or damaged, unknown classes, weights that do not fit.
+    Args:      sha256: of `config.json` and `model.safetensors`, by name, where they are known.
+    Raises:    InputError: as `read_model`.
     """
-    folder = Path(folder)
-    config = read_json(folder / "config.json")
-    path = folder / "model.safetensors"
-    try:
-        with torch.device("meta"):
-            described = from_config(config)
-        if not isinstance(described, Model):
-            raise InputError(f"{folder / 'config.json'} does not describe a model")
-        expected = {name: tuple(tensor.shape) for name, tensor in described.state_dict().items()}
-        with safetensors.safe_open(path, "pt") as file:
-            stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  (no dict)
-        if expected != stored:
-            odd = sorted(set(expected.items()) ^ set(stored.items()))[0][0]
-            raise InputError(f"{path} does not fit {folder / 'config.json'} at {odd!r}")
-        weights = safetensors.torch.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
-    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten; the caller's draws go on as before
-        model = from_config(config)
-    dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
-    if len(dtypes) == 1:
-        model.to(dtypes.pop())
-    model.load_state_dict(weights)
-    return model.eval()
+    return read_model(folder, Model, sha256)
 
 
 def as_images(rows: Tensor, event_shape: Sequence[int]) -> Tensor:

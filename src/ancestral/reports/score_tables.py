@@ -60,7 +60,8 @@ def bracket_table(record: Bracket, caption: str = "") -> Table:
 
 
 def noun_of(score: Score) -> str:
-    return "points" if score.space.endswith(SPACES["points"]) else "images"
+    """What was scored, points or images, by the name of the space: `moons, R^2`."""
+    return "points" if score.space.rpartition(", ")[2].startswith(SPACES["points"].partition("{")[0]) else "images"
 
 
 def decimals_for(dimensions: int) -> int:

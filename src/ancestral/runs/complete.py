@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.files import write_atomically
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.data.mask_files import read_masks
 from ancestral.data.masks import seen_pixels
 from ancestral.evaluation.score import Score
 from ancestral.models.base import Completes, Model, ScoresMissing
 from ancestral.runs.run import Run
 
 IMAGES, DRAWS = 8, 4
+MASKED, MISSING = "mask", "missing"  # what is hidden, where no name says so
 ROWS = 200  # images completed together
 SCORED, BLOCK = 1000, 100  # images whose hidden pixels are scored, and how many at once
 Progress = Callable[[int, int], None]
@@ -26,8 +32,9 @@ class Completion:
     """Images of a run, what was given of them and how the rest was drawn.
 
     Attributes: x: images, shape (N, *event_shape). seen: boolean, the same shape. drawn: shape (K, N, *event_shape).
-                how: whether the draws are exact, and if not what they are. score: log p(hidden | seen) of the true
-                hidden pixels of further images too, where it can be computed.
+                hide: what is hidden: as of `seen_pixels`, or `MASKED` or `MISSING`. how: whether the draws are exact,
+                and if not what they are. score: log p(hidden | seen) of the true hidden pixels of further images too,
+                where they are known and it can be computed.
     """
 
     x: Tensor
@@ -46,29 +53,34 @@ def complete_run(
     seed: int = 0,
     split: str = "test",
     scored: int = SCORED,
+    masks: Path | None = None,
 ) -> Completion:
     """Hide part of the first images of a split and let the run's model draw it, several times for each image.
 
-    Args:      hide: see `seen_pixels`. count: images. draws: completions of each. seed: of draws and random masks.
-               scored: images whose true hidden pixels are scored, where the model can.
+    Args:      hide: see `seen_pixels`; `MASKED` goes with `masks`, and `MISSING` with data that have missing pixels.
+               count: images. draws: completions of each. seed: of draws and random masks. scored: images whose true
+               hidden pixels are scored, where the model can. masks: file or folder, see `read_masks`.
     Raises:    NotComputable: the model cannot complete, or the data are no images. InputError: an unknown part.
     """
     model = run.load()
     if run.data.space.noun != "images":
-        raise NotComputable(f"halves are hidden of images; {run.data.name} are {run.data.space.noun}")
+        raise NotComputable(f"parts are hidden of images; {run.data.name} are {run.data.space.noun}")
     if not isinstance(model, Completes):
         raise NotComputable(f"this model, of the kind {type(model).__name__}, cannot complete images yet")
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} images")
     x = images.first(count)
-    seen = seen_pixels(hide, len(x), model.event_shape, generator=_masks(seed))
+    hidden = _Hiding(hide, seed, None if masks is None else read_masks(masks, len(x), model.event_shape))
+    seen = hidden.seen(len(x), model.event_shape, run.data.stored(split).seen)
     rows = [values.repeat_interleave(draws, 0).split(ROWS) for values in (x.to(model.dtype), seen)]
     with seeded_noise(seed_for(seed, "complete")):
         drawn = torch.cat([model.complete(*part) for part in zip(*rows, strict=True)])
     drawn = drawn.unflatten(0, (len(x), draws)).transpose(0, 1)
     exact = _can_score(model, x, seen)
-    score = _score_hidden(run, model, hide, seed, split, scored) if exact else None
+    known = hide != MISSING and run.data.stored(split).seen is None
+    again = _Hiding(hide, seed, hidden.masks)  # scoring starts at the first image
+    score = _score_hidden(run, model, again, split, scored) if exact and known else None
     return Completion(x, seen, drawn, hide, "exact" if exact else model.completion.split("else ")[-1], score)
 
 
@@ -81,10 +93,12 @@ def complete_runs(
     split: str = "test",
     scored: int = 0,
     progress: Progress | None = None,
+    masks: Path | None = None,
 ) -> list[Completion]:
     """`complete_run` for each of several runs: the same images, the same parts of them hidden.
 
     Args:      named: (name, run), their pixel spaces of any kind. progress: called with (runs done, runs in all).
+               masks: file or folder of masks.
     Raises:    NotComputable, InputError: as `complete_run`; or the runs do not know the same images.
     """
     _refuse_other_images(named, split, count)
@@ -92,18 +106,44 @@ def complete_runs(
     for done, (_, run) in enumerate(named):
         if progress:
             progress(done, len(named))
-        found.append(complete_run(run, hide, count, draws, seed, split, scored))
+        found.append(complete_run(run, hide, count, draws, seed, split, scored, masks))
     return found
 
 
-def _masks(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed_for(seed, "masks"))
+class _Hiding:
+    """What is hidden of images, in their order: by name, by given masks, or what is missing in the data.
+
+    Args:      hide: as of `complete_run`. seed: of random masks. masks: given ones, true where a pixel is seen.
+    """
+
+    def __init__(self, hide: str, seed: int, masks: Tensor | None) -> None:
+        self.hide, self.masks = hide, masks
+        self.generator = torch.Generator().manual_seed(seed_for(seed, "masks"))
+        self.same = masks is not None and bool((masks == masks[:1]).all())  # one mask serves any number of images
+        self.most = len(masks) if masks is not None and not self.same else None
+        self.done = 0
+
+    def seen(self, count: int, event_shape: Sequence[int], of_data: Tensor | None = None) -> Tensor:
+        """Masks of the next `count` images, boolean, true where a pixel is seen.
+
+        Args:      of_data: what the data have of each image; None where they have all.
+        """
+        first, self.done = self.done, self.done + count
+        if self.masks is not None:
+            given = self.masks[:1].expand(count, *event_shape) if self.same else self.masks[first : first + count]
+        elif self.hide == MISSING:
+            if of_data is None:
+                raise InputError("no pixel is missing in these images: choose what to hide with --hide or --mask")
+            given = torch.ones(count, *event_shape, dtype=torch.bool)
+        else:
+            given = seen_pixels(self.hide, count, event_shape, generator=self.generator)
+        return given if of_data is None else given & of_data[first : first + count]
 
 
 def _refuse_other_images(named: Sequence[tuple[str, Run]], split: str, count: int) -> None:
     (first, reference), *others = named
     for name, run in others:
-        images = [one.data.dataset.split(split).images[:count] for one in (reference, run)]
+        images = [one.data.stored(split).images[:count] for one in (reference, run)]
         if not torch.equal(*images):
             what = [f"{one.data.name}, {'x'.join(map(str, one.data.event_shape))}" for one in (reference, run)]
             raise InputError(
@@ -122,18 +162,20 @@ def _can_score(model: Model, x: Tensor, seen: Tensor) -> bool:
 
 
 @torch.no_grad()
-def _score_hidden(run: Run, model: Model, hide: str, seed: int, split: str, count: int) -> Score | None:
+def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: int) -> Score | None:
     """Mean log p(hidden | seen) of the true hidden pixels of the first images of a split."""
+    count = count if hiding.most is None else min(count, hiding.most)
     if not count:
         return None
     assert isinstance(model, ScoresMissing)
-    images, generator = run.data.held(split, count), _masks(seed)
+    images = run.data.held(split, count)
+    hide = hiding.hide
     values: list[Tensor] = []
     hidden: list[Tensor] = []
     for x in images.in_order(BLOCK):
         # random masks are shared within a block, because a belief net sums over its states for each mask there is
         masks = 1 if hide == "random" else len(x)
-        seen = seen_pixels(hide, masks, model.event_shape, generator=generator).expand_as(x)
+        seen = hiding.seen(masks, model.event_shape).expand_as(x)
         values.append(model.log_prob_missing(x.to(model.dtype), seen).double())
         hidden.append((~seen).flatten(1).sum(1))
     return Score.of(
@@ -150,6 +192,17 @@ def _score_hidden(run: Run, model: Model, hide: str, seed: int, split: str, coun
 
 
 def hidden_in_words(hide: str) -> str:
-    if hide == "halves":
-        return "one half after the other"
+    known = {"halves": "one half after the other", MASKED: "pixels under a mask", MISSING: "missing pixels"}
+    if hide in known:
+        return known[hide]
     return "half of the pixels" if hide == "random" else f"{hide} half"
+
+
+def save_completions(found: Sequence[Completion], names: Sequence[str], path: Path) -> None:
+    """Write images `x`, masks `seen` and draws `drawn` into one .npz file; of several runs `drawn_NAME` of each."""
+    arrays = {"x": found[0].x.numpy(), "seen": found[0].seen.numpy()}
+    for name, one in zip(names, found, strict=True):
+        arrays["drawn" if len(found) == 1 else f"drawn_{name}"] = one.drawn.numpy()
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numbers alone: nothing is pickled
+    write_atomically(path, buffer.getvalue())

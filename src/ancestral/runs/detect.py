@@ -14,7 +14,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import lasting_permutation
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.anomalies import ANOMALIES, other_images, refuse_training_images
-from ancestral.data.datasets import ImageDataset, Split
+from ancestral.data.datasets import Dataset, Split
 from ancestral.data.pixels import PixelBatches
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.evaluation.detection import (
@@ -98,7 +98,8 @@ def detect_run(
     raw = (pools.calibration.images, pools.natural.images, anomalous)
     images = PixelBatches(torch.cat(raw), data.space)
     log_prob, method = log_probs(model, images, samples, progress=counted(progress, len(images)))
-    expected = log_prob[: len(raw[0])].mean().item()
+    # of calibration and natural images alike: both must be scored by what treats them alike, or ranks are not even
+    expected = log_prob[: len(raw[0]) + len(raw[1])].mean().item()
     scores = anomaly_scores(log_prob, _code_lengths(images), _background(data, images), expected)
     split = {name: score.split([len(part) for part in raw]) for name, score in scores.items()}
     sizes = sizes or _usual_sizes(pools.natural.images, anomalous)
@@ -132,7 +133,7 @@ def divided(data: RunData, calibrate: Calibration = "valid", count: int | None =
     Calibration takes the validation images; where there are none, or `calibrate` is test, half of the test images,
     which are then not tested. The other test images are natural ones and what anomalies are made of, half and half.
     """
-    assert isinstance(data.dataset, ImageDataset)
+    assert isinstance(data.dataset, Dataset)
     test, valid = (_in_lasting_order(part) for part in (data.dataset.test, data.dataset.valid))
     if calibrate == "valid" and len(valid):
         calibration, split, words = valid, "valid", "validation"

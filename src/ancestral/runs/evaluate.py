@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.toy import PointDataset
-from ancestral.evaluation.likelihood import counted, score
+from ancestral.evaluation.likelihood import counted, score_each
 from ancestral.evaluation.score import Score
+from ancestral.runs.per_item import write_items
+from ancestral.runs.records import SCORES
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def entropy_in_words(data: RunData) -> str | None:
@@ -52,12 +59,13 @@ def score_run(
     from_prior: bool = False,
     count: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    per_image: Path | None = None,
 ) -> Score:
     """Score a trained run on a split of its data and add the score to the run.
 
     Args:      run: the run or its folder. samples: latent draws per image (0: exact value or ELBO).
                from_prior: draw them from the prior. count: only the first so many images.
-               progress: called with (images done, images in all).
+               progress: called with (images done, images in all). per_image: .csv file for the value of each image.
     Raises:    NotComputable: the model has no likelihood. InputError: nothing to score.
     """
     keep_large_blocks()
@@ -66,7 +74,7 @@ def score_run(
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {images.space.noun}")
-    found = score(
+    found, values = score_each(
         model,
         images,
         dataset=run.data.name,
@@ -75,5 +83,14 @@ def score_run(
         from_prior=from_prior,
         progress=counted(progress, len(images)),
     )
-    run.add_score(found)
+    found = replace(found, **run.origin)
+    SCORES.add(run, found)
+    if per_image is not None:
+        write_items(per_image, run.data, split, _each(found, values))
     return found
+
+
+def _each(score: Score, values: Tensor) -> dict[str, Tensor]:
+    """What is written of each image: its value under the name of what it is, and in bits per dimension."""
+    name = "log_prob" if score.kind == "exact" else "lower_bound"
+    return {f"{name}_nats": values, "bits_per_dim": -values / (score.dimensions * math.log(2))}

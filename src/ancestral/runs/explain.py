@@ -14,7 +14,6 @@ from ancestral.core.errors import InputError
 from ancestral.core.random import seeded_noise
 from ancestral.data.anomalies import frankenstein
 from ancestral.data.pixels import PixelBatches
-from ancestral.data.toy import PointDataset
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image
 from ancestral.evaluation.score import Score
 from ancestral.families.score_parts import score_parts
@@ -131,11 +130,8 @@ def conditions(found: Explanation) -> str:
 
 def spliced_images(run: Run, split: str, count: int, seed: int) -> PixelBatches | None:
     """Frankenstein images made of a split, where it has images of two classes."""
-    dataset = run.data.dataset
-    if isinstance(dataset, PointDataset):
-        return None
-    source = dataset.split(split)
-    if source.labels is None or len(source.labels.unique()) < 2:
+    source = run.data.stored(split)
+    if source.labels is None or len(source.labels[source.labels >= 0].unique()) < 2:
         return None
     return PixelBatches(frankenstein(source, seed, count).images, run.data.space)
 

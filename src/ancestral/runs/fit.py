@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,8 +25,9 @@ from ancestral.families.run_settings import Settings
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
-from ancestral.runs.run import Run, settings_to_json
-from ancestral.runs.run_data import RunData
+from ancestral.runs.run import Run
+from ancestral.runs.run_data import RunData, labelled_only, read_data
+from ancestral.runs.stored_settings import same_settings
 from ancestral.training.checkpoint import load_state
 from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
@@ -54,10 +55,10 @@ def fit_settings(
     """
     keep_large_blocks()
     run = Run(out)
-    data = RunData(settings.data)
+    settings, data = read_data(_with_former_defaults(run, settings), run.reading)
     engine = build_engine(settings.training.device, settings.training.precision)
     model = initial_model(settings, data)
-    train = data.training(settings.training.seed, engine.device)
+    train = data.training(settings.training.seed, engine.device, labelled_only(settings))
     step = build_step(settings, engine, model, train)
     if settings.training.tensorboard and find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
@@ -66,8 +67,9 @@ def fit_settings(
         if not facts:
             _initialise(settings, model, train)
         board = run.path / "tensorboard" if settings.training.tensorboard else None
-        log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board)
-        watch = Monitor(reporter or Reporter(), facts_for(settings, data.dataset.train), read_log(run.log_path))
+        log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board, facts.get("log_sha256"))
+        known = facts_for(settings, data.train_split(labelled_only(settings)), data.spec)
+        watch = Monitor(reporter or Reporter(), known, read_log(run.log_path))
         loop = Loop(
             model,
             step,
@@ -82,14 +84,17 @@ def fit_settings(
         )
         if facts:
             loop.restore(tensors, facts)
+        run.manifest.remove()  # nothing was changed before, and what could be refused has been
         try:
             _keep(run, model, loop.run())
             run.keep_health(watch.conclude())
+            run.manifest.write()
         except TrainingDiverged as error:
             if loop.best is not None:
                 model.save(run.model_folder)
             write_json(run.path / "training.json", {"reason": "diverged", "detail": str(error)})
             run.keep_health(watch.conclude(str(error)))
+            run.manifest.write()
             raise
         finally:
             log.close()
@@ -111,7 +116,7 @@ def fit_or_reuse(
     """
     run = Run(out)
     if run.finished:
-        if settings_to_json(run.settings) != settings_to_json(settings):
+        if not same_settings(run.settings, _with_pixels_of(run, settings)):
             raise InputError(f"{run.path} holds a run with other settings: choose another --out")
         _examine_again(run)
         return run, False
@@ -120,10 +125,32 @@ def fit_or_reuse(
     return Run(run.path), True
 
 
+def _with_former_defaults(run: Run, settings: Settings) -> Settings:
+    """The settings with the defaults of the version that began the run, where they leave them at the present ones."""
+    former = getattr(settings.model, "former_defaults", {})
+    if not former or not (run.path / "settings.json").exists() or run.settings.family != settings.family:
+        return settings
+    begun = run.settings.model
+    present = type(settings.model)()
+    kept = {
+        name: value
+        for name, value in former.items()
+        if getattr(begun, name) == value and getattr(settings.model, name) == getattr(present, name)
+    }
+    return replace(settings, model=replace(settings.model, **kept))
+
+
+def _with_pixels_of(run: Run, settings: Settings) -> Settings:
+    """The settings with the pixels that the run chose for its own images, where they leave the choice open."""
+    if settings.data.pixels is not None:
+        return settings
+    return replace(settings, data=replace(settings.data, pixels=run.settings.data.pixels))
+
+
 def _examine_again(run: Run) -> None:
     """Put today's verdict on a finished training in place of that of the day it ended: rules change, its log lasts."""
-    facts = facts_for(run.settings, run.data.dataset.train)
-    watch = Monitor(Reporter(), facts, read_log(run.log_path))
+    facts = facts_for(run.settings, run.data.train_split(labelled_only(run.settings)), run.data.spec)
+    watch = Monitor(Reporter(), facts, run.log())
     run.keep_health(watch.conclude(run.outcome.get("detail", "")))
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
-from ancestral.data.toy import PointDataset
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image
 from ancestral.models.base import EncodesWithSpread, Infers
 from ancestral.runs.run import Run
@@ -64,5 +63,5 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
     block = BLOCK if model.encodes_by_search else 10 * BLOCK
     found = per_image(model, images, block, columns, 0, counted(progress, len(images))).to(model.dtype)
     z, stddev = found.chunk(2, 1) if isinstance(model, EncodesWithSpread) else (found, None)
-    labels = None if isinstance(run.data.dataset, PointDataset) else run.data.dataset.split(split).labels
+    labels = run.data.stored(split).labels
     return Inference(z, None if labels is None else labels[: len(z)], stddev, model.inference)

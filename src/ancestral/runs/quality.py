@@ -12,7 +12,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 from ancestral.core.random import lasting_permutation, seed_for, seeded_noise
 from ancestral.core.threads import keep_large_blocks
-from ancestral.data.datasets import ImageDataset, load_dataset
+from ancestral.data.datasets import Dataset, load_dataset
 from ancestral.data.pixels import PixelSpace
 from ancestral.evaluation.neighbours import nearest
 from ancestral.evaluation.quality import DRAWS, MEANS, Quality, assess
@@ -119,7 +119,7 @@ def measure_images(view: View, images: Tensor, seed: int = 0) -> Quality:
     return _assessed(view, images, whole, recogniser, seed)
 
 
-def _assessed(view: View, samples: Tensor, whole: ImageDataset, recogniser: Recogniser, seed: int) -> Quality:
+def _assessed(view: View, samples: Tensor, whole: Dataset, recogniser: Recogniser, seed: int) -> Quality:
     """Samples beside as many test and training images."""
     count, data = len(samples), view.data
     test, training = (_chosen(images, count) for images in (data.dataset.test.images, whole.train.images))
@@ -152,12 +152,12 @@ def view_of(model: Model, data: RunData, means: bool, threshold: bool) -> View:
     return View(data, means and has_mean, threshold)
 
 
-def _whole(data: RunData) -> ImageDataset:
+def _whole(data: RunData) -> Dataset:
     """The data set of a run before any choice of training images or padding: the recogniser is the same for all."""
     return load_dataset(data.settings.data, valid_size=0, split_seed=data.settings.split_seed)
 
 
-def _checked(count: int | None, data: RunData, whole: ImageDataset) -> int:
+def _checked(count: int | None, data: RunData, whole: Dataset) -> int:
     """How many samples; as many test images are compared with, and the floor takes as many training images."""
     most = min(len(data.dataset.test), len(whole.train))
     count = min(MOST_SAMPLES, most) if count is None else count

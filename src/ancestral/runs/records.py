@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import read_json, read_records, write_json
+from ancestral.core.files import json_bytes, json_from
 from ancestral.evaluation.bracket_record import Bracket
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
+from ancestral.runs.manifest import Manifest
 
+log = logging.getLogger("ancestral")
+ORIGIN = ("weights_sha256", "data_sha256")
 SCORES_WAIT = 30.0  # seconds; another writer of records is done in far less
 
 
@@ -25,10 +29,19 @@ class Record(Protocol):
 
 
 class Folder(Protocol):
-    """What is needed of a run: its folder, and its lock."""
+    """What is needed of a run: its folder, its manifest, its lock, and what a measurement of it is of."""
 
     path: Path
     keeps_records: bool
+
+    @property
+    def manifest(self) -> Manifest: ...
+
+    @property
+    def weights_sha256(self) -> str | None: ...
+
+    @property
+    def origin(self) -> dict[str, str | None]: ...
 
     def locked(self, wait: float = 0.0) -> AbstractContextManager[None]: ...
 
@@ -43,6 +56,8 @@ class RecordStore(Generic[R]):
     Args:      file: its name. what: the records are, and remedy: what makes them, a verb, for the refusal.
                from_json: reads one. same: what two records of the same measurement have in common; the later one
                replaces the earlier. alone: the run has only one such record, and the file holds it alone, in no list.
+               knows_origin: a record has fields of its own for the SHA-256 of its weights and data, which stand in the
+               file beside every record.
     """
 
     file: str
@@ -51,31 +66,65 @@ class RecordStore(Generic[R]):
     from_json: Callable[[dict[str, Any]], R]
     same: Callable[[R], Hashable]
     alone: bool = False
+    knows_origin: bool = False
 
     def of(self, run: Folder) -> list[R]:
-        """The records of a run, oldest first; none where there is no file.
+        """The records of a run, oldest first; none where there is no file. Those of other weights are left out.
 
-        Raises:    InputError: the file is damaged, or holds something else.
+        Raises:    InputError: the file is damaged, was changed, or holds something else.
         """
+        stored = self._stored(run)
+        weights = run.weights_sha256 if any(record.get("weights_sha256") for record in stored) else None
+        kept = [record for record in stored if record.get("weights_sha256") in (None, weights)]
+        if len(kept) < len(stored):
+            log.warning(
+                "%s: %d of %d %s are of other weights than the run has now and are ignored: %s anew",
+                run.path / self.file,
+                len(stored) - len(kept),
+                len(stored),
+                self.what if not self.alone else "records",
+                self.remedy,
+            )
+        return [self._read(record) for record in kept]
+
+    def _stored(self, run: Folder) -> list[dict[str, Any]]:
+        """Raises:    InputError: the file is damaged, was changed, or holds something else."""
         path = run.path / self.file
-        if not self.alone:
-            records = read_records(path, self.what, self.remedy)
-        elif not path.exists():
-            records = []
-        elif isinstance(record := read_json(path), dict):
-            records = [record]
-        else:
-            raise InputError(f"{path} is not the record of a {self.what}: remove it and {self.remedy} anew")
-        return [self.from_json(record) for record in records]
+        if not path.exists():
+            return []
+        try:
+            found = json_from(run.manifest.content(self.file), path)
+        except InputError as error:
+            raise InputError(f"{error}: remove it and {self.remedy} anew") from error
+        records = [found] if self.alone else found
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+            kind = f"the record of a {self.what}" if self.alone else f"a list of {self.what}"
+            raise InputError(f"{path} is not {kind}: remove it and {self.remedy} anew")
+        return records
+
+    def _read(self, stored: dict[str, Any]) -> R:
+        if self.knows_origin:
+            return self.from_json(stored)
+        return self.from_json({name: value for name, value in stored.items() if name not in ORIGIN})
 
     def add(self, run: Folder, record: R) -> None:
-        """Store a record; one of the same measurement is replaced. A model without a folder keeps none."""
+        """Store a record; one of the same measurement on the same data is replaced.
+
+        A model without a folder keeps none.
+        """
         if not run.keeps_records:
             return
         with run.locked(wait=SCORES_WAIT):  # two writers at once must not lose each other's record
-            kept = [stored for stored in self.of(run) if self.same(stored) != self.same(record)]
-            records = [stored.to_json() for stored in [*kept, record]]
-            write_json(run.path / self.file, records[-1] if self.alone else records)
+            origin, own = run.origin, record.to_json()
+            added = {**own, **{name: own.get(name) or origin[name] for name in ORIGIN}}
+
+            def replaced(stored: dict[str, Any]) -> bool:
+                # records of earlier versions do not say their data: those are the run's own
+                data = stored.get("data_sha256") or origin["data_sha256"]
+                return data == added["data_sha256"] and self.same(self._read(stored)) == self.same(record)
+
+            records = [*(stored for stored in self._stored(run) if not replaced(stored)), added]
+            run.manifest.replace(self.file, json_bytes(added if self.alone else records))
 
 
 SCORES = RecordStore(
@@ -84,6 +133,7 @@ SCORES = RecordStore(
     "evaluate",
     Score.from_json,
     lambda score: (score.method, score.space, score.split, score.count),
+    knows_origin=True,
 )
 QUALITY = RecordStore(
     "quality.json", "records", "run `ancestral quality`", Quality.from_json, lambda record: record.compared

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import is_temporary, read_json, write_json
-from ancestral.core.serialization import needs_family
+from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of, write_json
+from ancestral.data.datasets import READING
+from ancestral.data.pixels import PixelSpace
 from ancestral.evaluation.score import Score
 from ancestral.families.build import load_model
-from ancestral.families.catalogue import find, names
-from ancestral.families.family import Family
-from ancestral.families.run_settings import Settings, renamed
+from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
+from ancestral.runs.manifest import CONFIG, WEIGHTS, Manifest
+from ancestral.runs.provenance import made_by_newer, new_record, read_record
 from ancestral.runs.records import SCORES
 from ancestral.runs.run_data import RunData
-from ancestral.settings.data import DataSettings
-from ancestral.settings.training import TrainingSettings
-from ancestral.training.log import LogLine, read_log
+from ancestral.runs.stored_settings import refuse_changes, settings_from_json, settings_to_json
+from ancestral.training.log import LogLine, parse_log
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from torch import Tensor
 
 FINISHED = ("epochs", "patience", "diverged")
-PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
+log = logging.getLogger("ancestral")
+_NOTED: set[Path] = set()  # folders that a notice was given about
 
 
 class Run:
@@ -69,30 +68,90 @@ class Run:
         """
         if not (self.path / "settings.json").exists():
             raise InputError(f"{self.path} is not a run folder: it has no settings.json")
-        record = read_json(self.path / "settings.json")
-        parts = record if isinstance(record, dict) else {}
-        if not all(isinstance(parts.get(name), dict) for name in ("settings", "data", "versions")):
-            raise InputError(f"{self.path / 'settings.json'} is not the record of a run: choose another --out")
-        return record
+        return read_record(self.manifest.content("settings.json"), self.path / "settings.json")
+
+    @property
+    def manifest(self) -> Manifest:
+        """SHA-256 of the files of a finished run."""
+        return Manifest(self.path)
 
     @cached_property
     def settings(self) -> Settings:
-        return settings_from_json(self.record["settings"])
+        """All that determines the run.
+
+        Raises:    InputError: they are damaged, or of a newer version.
+        """
+        try:
+            return settings_from_json(self.record["settings"])
+        except InputError as error:
+            raise InputError(f"{error}{made_by_newer(self.record)}") from error
 
     @cached_property
     def data(self) -> RunData:
-        return RunData(self.settings.data)
+        """The data of the run, read again.
+
+        Raises:    InputError: they are not those that the run was begun with, or are divided in another way.
+        """
+        data = RunData(self.settings.data, self.reading)
+        if different := self.difference(data):
+            raise InputError(f"{different}: restore them, or state by --data that other data are meant")
+        return data
+
+    def difference(self, data: RunData) -> str:
+        """In what data differ from those that the run was begun with; empty where they do not."""
+        known, found = self.record["data"], data.summary().to_json()
+        words = f"the data {known['name']} of {self.path} have changed since this run began"
+        if found["sha256"] != known["sha256"]:
+            return f"{words} (another SHA-256)"
+        for split, count in known["counts"].items():
+            if found["counts"].get(split) != count:
+                return f"{words} ({count} {split} before, {found['counts'].get(split)} now)"
+        if list(found["event_shape"]) != known["event_shape"]:
+            return f"{words} (shape {known['event_shape']} before, {list(found['event_shape'])} now)"
+        return ""
+
+    @property
+    def reading(self) -> int:
+        """Version of the reading of its data that it was begun with; the present one for a run to be begun."""
+        if not (self.path / "settings.json").exists():
+            return READING
+        version = self.record["data"].get("version", 1)
+        if version not in range(1, READING + 1):
+            raise InputError(f"{self.path} was made by a newer version of ancestral: update this one")
+        return version
+
+    @cached_property
+    def space(self) -> PixelSpace:
+        """What a pixel of the model is; known without the data, but for runs of earlier versions."""
+        described = self.record["data"]
+        levels = described.get("levels")
+        levels = self.data.dataset.levels if levels is None else int(levels)
+        if levels:
+            return PixelSpace(self.settings.data.pixels or "threshold", levels)
+        return PixelSpace("points", 0, int(described["event_shape"][0]))
+
+    def picture(self, x: Tensor, title: str = "") -> Figure:
+        """Draws as one picture: images on a sheet, points as a scatter plot. x: shape (N, *event_shape)."""
+        if self.space.name == "points":
+            return self.data.picture(x, title)
+        from ancestral.figures.grids import image_grid
+
+        return image_grid(self.space.to_unit(x.float()), title=title)
 
     @property
     def outcome(self) -> dict[str, Any]:
         """How the training ended, how long it took and how fast it was; empty while it is not over."""
-        path = self.path / "training.json"
-        return read_json(path) if path.exists() else {}
+        return self._read("training.json") or {}
+
+    def _read(self, name: str) -> Any:
+        """The JSON of a file of the folder; None where there is no such file."""
+        path = self.path / name
+        return json_from(self.manifest.content(name), path) if path.exists() else None
 
     @property
     def finished(self) -> bool:
-        """Whether the training is over, be it by divergence."""
-        return self.outcome.get("reason") in FINISHED
+        """Whether the training is over, be it by divergence, and all its files are written."""
+        return self.outcome.get("reason") in FINISHED and (self.manifest.there or not self.record.get("manifest"))
 
     @property
     def health(self) -> Examination | None:
@@ -100,28 +159,51 @@ class Run:
 
         Raises:    InputError: `health.json` is damaged.
         """
-        path = self.path / "health.json"
-        return Examination.from_json(read_json(path)) if path.exists() else None
+        found = self._read("health.json")
+        return None if found is None else Examination.from_json(found)
 
     def verdicts(self) -> list[Verdict]:
         """What is wrong with the training, failures first; none where it is healthy or not over."""
         return list(self.health.verdicts) if self.health else []
 
     def keep_health(self, found: Examination) -> None:
-        write_json(self.path / "health.json", found.to_json())
+        """Store what was found at the end of the training."""
+        self.manifest.replace("health.json", json_bytes(found.to_json()))
 
     def load(self) -> Model:
-        """The trained model, in evaluation mode.
+        """The trained model, in evaluation mode. The data are not opened.
 
-        Raises:    InputError: not trained yet, or damaged.
+        Raises:    InputError: not trained yet, damaged, or changed since it was trained.
         """
         _ = self.record
         if not (self.model_folder / "config.json").exists():
             raise InputError(f"{self.path} has no trained model yet: finish it with --resume")
-        return load_model(self.model_folder)
+        entries = self.manifest.entries()
+        if not entries and self.outcome.get("reason") in FINISHED and self.path.resolve() not in _NOTED:
+            _NOTED.add(self.path.resolve())
+            remedy = "--resume completes it" if self.record.get("manifest") else "an earlier version made it"
+            log.warning("%s has no manifest.json (%s): its files are used unchecked", self.path, remedy)
+        known = {Path(name).name: entries[name]["sha256"] for name in (CONFIG, WEIGHTS) if name in entries}
+        return load_model(self.model_folder, known)
+
+    @property
+    def weights_sha256(self) -> str | None:
+        """SHA-256 of the trained weights; None where there are none yet."""
+        path = self.path / WEIGHTS
+        entry = self.manifest.entries().get(WEIGHTS)
+        if entry is not None:
+            return str(entry["sha256"])
+        return sha256_of(path.read_bytes()) if path.exists() else None
+
+    @property
+    def origin(self) -> dict[str, str | None]:
+        """SHA-256 of the weights and of the data that a measurement of this run, made now, is of."""
+        data = self.__dict__.get("data")  # not opened for this
+        sha256 = self.record["data"]["sha256"] if data is None else data.dataset.sha256
+        return {"weights_sha256": self.weights_sha256, "data_sha256": sha256}
 
     def log(self) -> list[LogLine]:
-        return read_log(self.log_path)
+        return parse_log(self.manifest.content("log.jsonl"), self.log_path)
 
     def scores(self) -> list[Score]:
         return SCORES.of(self)
@@ -142,10 +224,12 @@ class Run:
         if (self.path / "settings.json").exists():
             if not resume:
                 raise InputError(f"{self.path} holds a run already: choose another --out, or go on with --resume")
-            _refuse_changes(self.record, described, data.dataset.sha256)
+            refuse_changes(self.record, described)
+            if different := self.difference(data):
+                raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
         self._refuse_strangers()
-        write_json(self.path / "settings.json", _new_record(described, data))
+        write_json(self.path / "settings.json", new_record(described, data))
         return False
 
     def _refuse_strangers(self) -> None:
@@ -183,96 +267,3 @@ def load(path: Path | str) -> Model:
     Raises:    InputError: no run folder, not trained yet, or damaged.
     """
     return Run(path).load()
-
-
-def settings_to_json(settings: Settings) -> dict[str, Any]:
-    """Settings as JSON values."""
-    return asdict(settings)
-
-
-def settings_from_json(record: dict[str, Any]) -> Settings:
-    """Settings read back.
-
-    Raises:    InputError: unknown family or setting.
-    """
-    try:
-        family = record["family"]
-        return Settings(
-            family,
-            _dataclass_from(_family_of_run(family).settings, record["model"]),
-            _dataclass_from(DataSettings, renamed(record["data"], DataSettings.__dataclass_fields__)),
-            _dataclass_from(TrainingSettings, record["training"]),
-        )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InputError(f"the settings of this run cannot be read: {error}") from error
-
-
-def _family_of_run(name: Any) -> Family:
-    """Raises:    InputError: this program does not know the family; the message names the ways to give it."""
-    try:
-        return find(str(name))
-    except InputError as error:
-        if str(name) in names():  # known, but it cannot be loaded
-            raise
-        raise InputError(needs_family("run", name)) from error
-
-
-def _dataclass_from(cls: type, values: dict[str, Any]) -> Any:
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-
-
-def _refuse_changes(record: dict[str, Any], described: dict[str, Any], sha256: str) -> None:
-    """Resuming with other settings or data would be another run."""
-    begun = settings_to_json(settings_from_json(record["settings"]))
-    if begun["family"] != described["family"]:
-        raise InputError(f"this run trains a {begun['family']}, not a {described['family']}")
-    for room in ("data", "model", "training"):
-        for name, value in described[room].items():
-            before = begun[room][name]
-            before = tuple(before) if isinstance(before, list) else before
-            if before != (tuple(value) if isinstance(value, list) else value):
-                raise InputError(
-                    f"this run was begun with {name} = {before}, not {value}: resume with its own settings"
-                )
-    if record["data"]["sha256"] != sha256:
-        raise InputError(f"the data {record['data']['name']} have changed since this run began: train anew")
-
-
-def _new_record(described: dict[str, Any], data: RunData) -> dict[str, Any]:
-    return {
-        "command": ["ancestral", *sys.argv[1:]] if Path(sys.argv[0]).name == "ancestral" else None,
-        "settings": described,
-        "data": {
-            "name": data.name,
-            "sha256": data.dataset.sha256,
-            "counts": {split: len(data.dataset.split(split)) for split in ("train", "valid", "test")},
-            "space": data.space.describe(data.name),
-            "event_shape": list(data.event_shape),
-        },
-        "versions": {"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-        "git_commit": _git_commit(),
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def version_of(package: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _git_commit() -> str | None:
-    """Commit of the source this program runs from, where it runs from a checkout."""
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() or None if answer.returncode == 0 else None

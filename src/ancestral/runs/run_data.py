@@ -2,48 +2,94 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+import math
 from typing import TYPE_CHECKING, Any
 
-from ancestral.data.datasets import ImageDataset, load_dataset
+from ancestral.core.errors import InputError
+from ancestral.data.datasets import READING, Dataset, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.data.splits import Split
+from ancestral.data.summary import DataSummary, summarise
 from ancestral.data.toy import PointDataset, load_points
 from ancestral.families.family import DataSpec
+from ancestral.families.run_settings import Settings, suited
+from ancestral.settings.checks import flag
 from ancestral.settings.data import POINT_SETS, DataSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+log = logging.getLogger("ancestral")
 PICTURED_IMAGES, PICTURED_POINTS = 64, 2000
 
 
 class RunData:
-    """The images of a run in its pixel space, or its points of the plane.
+    """The images or points of a run in its pixel space.
 
-    Args:      settings: which images and what a pixel is.
+    Args:      settings: which data and what a pixel is. version: of the reading, see `data.datasets.READING`; an older
+               run keeps the version that it was begun with.
     """
 
-    def __init__(self, settings: DataSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: DataSettings, version: int = READING) -> None:
+        self.settings, self.version = settings, version
         sizes = {name: getattr(settings, name) for name in ("train_size", "valid_size", "split_seed")}
-        self.dataset: ImageDataset | PointDataset
+        self.dataset: Dataset | PointDataset
         if settings.data in POINT_SETS:
             self.dataset = load_points(settings.data, **sizes)
-            self.space = PixelSpace("points", self.dataset.levels)
         else:
-            self.dataset = load_dataset(settings.data, protocol=settings.protocol, pad_to=settings.pad_to, **sizes)
+            self.dataset = load_dataset(
+                settings.data,
+                protocol=settings.protocol,
+                pad_to=settings.pad_to,
+                options=settings.read_options,
+                version=version,
+                **sizes,
+            )
+        if self.dataset.levels:
             self.space = PixelSpace(settings.pixels or "threshold", self.dataset.levels)
+        else:
+            _refuse_pixels(settings)
+            self.space = PixelSpace("points", 0, math.prod(self.dataset.event_shape))
+
+    def in_space(self, settings: DataSettings) -> RunData:
+        """The same data, read once, in the pixel space of other settings."""
+        other = copy.copy(self)
+        other.settings = settings
+        if self.dataset.levels:
+            other.space = PixelSpace(settings.pixels or "threshold", self.dataset.levels)
+        return other
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         return self.dataset.event_shape
 
     @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes, where they have names."""
+        return self.dataset.classes if isinstance(self.dataset, Dataset) else None
+
+    @property
     def spec(self) -> DataSpec:
         """What a model of these data is built for."""
+        table = isinstance(self.dataset, Dataset) and self.dataset.kind == "points"
+        classes = self.dataset.class_count if isinstance(self.dataset, Dataset) else None
+        shares = self._proportions(classes)
+        return DataSpec(self.event_shape, self.dataset.levels, self.space.name, classes, table, shares)
+
+    def _proportions(self, classes: int | None) -> tuple[float, ...] | None:
+        """Of the classes among the training images that have a label."""
         labels = self.dataset.train.labels
-        classes = None if labels is None else int(labels.max()) + 1
-        return DataSpec(self.event_shape, self.dataset.levels, self.space.name, classes)
+        if not classes or labels is None or not bool((labels >= 0).any()):
+            return None
+        counts = labels[labels >= 0].bincount(minlength=classes).double()
+        return tuple((counts / counts.sum()).tolist())
+
+    def summary(self) -> DataSummary:
+        """What was read and what was assumed."""
+        return summarise(self.dataset)
 
     @property
     def name(self) -> str:
@@ -76,11 +122,88 @@ class RunData:
 
         return image_grid(self.space.to_unit(x.float()), title=title)
 
-    def training(self, seed: int, device: Any = "cpu") -> PixelBatches:
-        """The training images; dynamic pixels are drawn afresh in each epoch."""
+    def train_split(self, labelled_only: bool = False) -> Split:
+        """The training images as they are stored; with `labelled_only` those that have a label.
+
+        Raises:    InputError: none has.
+        """
         train = self.dataset.train
-        return PixelBatches(train.images, self.space, seed, device, fresh=True, labels=train.labels)
+        if not labelled_only or train.labels is None or not bool((train.labels < 0).any()):
+            return train
+        rows = (train.labels >= 0).nonzero()[:, 0]
+        if not len(rows):
+            raise InputError(f"no training image of {self.name} has a label")
+        return Split(train.images[rows], train.labels[rows])
+
+    def training(self, seed: int, device: Any = "cpu", labelled_only: bool = False) -> PixelBatches:
+        """The training images; dynamic pixels are drawn afresh in each epoch."""
+        train = self.train_split(labelled_only)
+        if len(train) < len(self.dataset.train):
+            left = len(self.dataset.train) - len(train)
+            log.warning("note: %s training images without a label are left out: this model needs labels", f"{left:,}")
+        draw = self._draw("train")
+        return PixelBatches(train, self.space, seed, device, fresh=True, labels=train.labels, draw=draw)
+
+    def stored(self, split: str) -> Split:
+        """A split as it is stored, with its labels and the names of its files."""
+        return self.dataset.split(split)
 
     def held(self, split: str, count: int | None = None, device: Any = "cpu") -> PixelBatches:
         """A split for evaluation: dynamic pixels are drawn once, the same for every run."""
-        return PixelBatches(self.dataset.split(split).images[:count], self.space, device=device)
+        return PixelBatches(self.dataset.split(split).first(count), self.space, device=device, draw=self._draw(split))
+
+    def _draw(self, split: str) -> str:
+        """Name of the one draw of a split's binary pixels; once all splits shared that of the test images."""
+        return split if self.version > 1 else "test"
+
+
+def labelled_only(settings: Settings) -> bool:
+    """Whether only images with a label can be trained on."""
+    return getattr(settings.model, "labelled_only", False)
+
+
+def read_data(settings: Settings, version: int = READING, known: RunData | None = None) -> tuple[Settings, RunData]:
+    """The data of a training, and its settings with the pixels that suit them; what is read of a file is logged.
+
+    Args:      version: of the reading. known: the same data, read before, and logged.
+    Raises:    InputError: the data cannot be read, or no pixel would differ from another.
+    """
+    data = known or RunData(settings.data, version)
+    channels = data.event_shape[0] if data.dataset.levels else 0
+    settings, choice = suited(settings, channels, data.dataset.levels)
+    data = data.in_space(settings.data)
+    if known is None and isinstance(data.dataset, Dataset) and data.dataset.own:
+        summary = data.summary()
+        first = len(summary.lines()) - len(summary.assumptions)
+        for line in summary.lines()[:first]:
+            log.info(line)
+        for line in [*summary.lines()[first:], *([f"note: {choice}"] if choice else [])]:
+            log.warning(line)
+    _refuse_one_value(data)
+    return settings, data
+
+
+def _refuse_one_value(data: RunData) -> None:
+    """Raises:    InputError: all pixels of all training images are equal once they are binary."""
+    if data.space.name != "threshold":
+        return
+    found: set[bool] = set()
+    for block in data.dataset.train.blocks():
+        above = block > (data.space.levels - 1) // 2
+        found |= {bool(above.any()), bool(above.all())}
+        if len(found) > 1:  # most images hold both values
+            return
+    if len(found) == 1:
+        side = "above" if found.pop() else "below"
+        raise InputError(
+            f"every pixel of {data.name} is {side} one half of its {data.space.levels} levels, so the threshold leaves "
+            "one value everywhere: state the number of levels with --levels N, or choose --pixels levels"
+        )
+
+
+def _refuse_pixels(settings: DataSettings) -> None:
+    """Raises:    InputError: settings of images, for points."""
+    given = [name for name in ("pixels", "protocol", "pad_to") if getattr(settings, name) is not None]
+    if given:
+        flags = " and ".join(map(flag, given))
+        raise InputError(f"--data {settings.data} holds points, which have no pixels: leave out {flags}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +14,74 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.random import seed_for, seeded_noise
-from ancestral.models.base import Model, SamplesClasses
+from ancestral.core.text import close_matches
+from ancestral.models.base import DrawsClasses, Model, SamplesClasses
+from ancestral.runs.run import Run
 
 AT_ONCE = 1000
 
 
 @torch.no_grad()
-def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None) -> Tensor:
+def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, means: bool = False) -> Tensor:
     """`n` draws, shape (n, *event_shape), in the model's pixel space, drawn `AT_ONCE` at a time.
 
-    Args:      seed: random seed. label: only images of this class.
+    Args:      seed: random seed. label: only images of this class. means: E[x | z] in place of draws of x, where the
+               model has latents: no samples of it.
     Raises:    InputError: less than one draw, or no such class. NotComputable: the model knows no classes.
     """
     if n < 1:
         raise InputError(f"--n {n}: draw at least one")
     sizes = [min(AT_ONCE, n - first) for first in range(0, n, AT_ONCE)]
-    if label is not None and not isinstance(model, SamplesClasses):
-        raise NotComputable(f"a {type(model).__name__} knows no classes to draw: leave --label out")
     with seeded_noise(seed_for(seed, "sample")):
-        if label is not None and isinstance(model, SamplesClasses):
-            return torch.cat([model.sample_classes(torch.full((size,), label)) for size in sizes])
-        return torch.cat([model.sample(size) for size in sizes])
+        if label is not None:
+            conditional = _conditional(model)
+            return torch.cat([conditional.sample_classes(torch.full((size,), label)) for size in sizes])
+        return torch.cat([model.sample_mean(size) if means else model.sample(size) for size in sizes])
+
+
+@torch.no_grad()
+def sample_labelled(model: Model, n: int, seed: int = 0, label: int | None = None) -> tuple[Tensor, Tensor]:
+    """`n` draws of a conditional model with their classes, shapes (n, *event_shape) and (n,).
+
+    Args:      label: of all; None draws the classes in the proportions of the training data.
+    Raises:    as `sample_model`.
+    """
+    conditional = _conditional(model)
+    with seeded_noise(seed_for(seed, "classes")):
+        if label is None and isinstance(model, DrawsClasses):
+            labels = model.draw_classes(n)
+        elif label is None:
+            labels = torch.randint(conditional.classes, (n,))
+        else:
+            labels = torch.full((n,), label)
+    with seeded_noise(seed_for(seed, "sample")):
+        return torch.cat([conditional.sample_classes(part) for part in labels.split(AT_ONCE)]), labels
+
+
+def is_conditional(model: Model) -> bool:
+    """Whether a model can draw images of a class that is asked for."""
+    return isinstance(model, SamplesClasses) and model.classes > 0
+
+
+def _conditional(model: Model) -> SamplesClasses:
+    if not isinstance(model, SamplesClasses):
+        raise NotComputable(f"a {type(model).__name__} knows no classes to draw: leave --label out")
+    return model
+
+
+def class_number(run: Run, label: str | int) -> int:
+    """The number of a class from its name, or from its number where the classes of the run have no names.
+
+    Raises:    InputError: no such class.
+    """
+    names = run.record["data"].get("classes")
+    if names:
+        if str(label) in names:
+            return names.index(str(label))
+        raise InputError(f"--label {label}: no such class; {close_matches(str(label), names)}")
+    if not str(label).lstrip("-").isdecimal():
+        raise InputError(f"--label {label}: the classes of this run have no names, give a number")
+    return int(label)
 
 
 def save_array(x: Tensor, path: Path) -> None:
@@ -40,3 +89,43 @@ def save_array(x: Tensor, path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, x.cpu().numpy(), allow_pickle=False)
     write_atomically(path, buffer.getvalue())
+
+
+def save_table(x: Tensor, path: Path, columns: Sequence[str] | None) -> None:
+    """Write points, shape (n, D), into a .csv file with a header."""
+    names = list(columns) if columns else [f"x{place + 1}" for place in range(x.shape[1])]
+    _write_csv(path, names, [[repr(value) for value in row] for row in x.tolist()])
+
+
+def save_images(grey: Tensor, folder: Path, labels: Tensor | None = None, classes: Sequence[str] | None = None) -> None:
+    """Write one 8-bit PNG an image into a folder, and `labels.csv` where the classes are known.
+
+    Args:      grey: values in [0, 1], shape (n, C, H, W) with 1 or 3 channels. labels: shape (n,). classes: names.
+    Raises:    InputError: the folder holds files already, or channels that PNG has not.
+    """
+    if grey.ndim != 4 or grey.shape[1] not in (1, 3):
+        raise InputError(f"{folder}: images of shape {tuple(grey.shape[1:])} are no PNG files: choose a .npy file")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already, and is not an empty folder: choose another --out")
+    from PIL import Image
+
+    bytes_ = (grey * 255).round().to(torch.uint8).movedim(1, -1).cpu().numpy()
+    width = len(str(len(bytes_) - 1))
+    files = [f"{number:0{width}}.png" for number in range(len(bytes_))]
+    for file, image in zip(files, bytes_, strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "png")
+        write_atomically(folder / file, buffer.getvalue())
+    if labels is not None:
+        named = [classes[int(label)] if classes else str(label) for label in labels.tolist()]
+        _write_csv(
+            folder / "labels.csv", ["file", "label"], [[file, name] for file, name in zip(files, named, strict=True)]
+        )
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, buffer.getvalue().encode())

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import torch
-
 from ancestral.core.errors import InputError
 from ancestral.core.random import seeded_noise
 from ancestral.evaluation.contract import Check, check_model
-from ancestral.evaluation.likelihood import score
+from ancestral.evaluation.likelihood import score_again
 from ancestral.families.family import Family
+from ancestral.models.base import Model
 from ancestral.runs.run import Run
 
 TOLERANCE = 1e-4  # nats: the same sums on another machine or number of threads
@@ -26,35 +25,79 @@ def verify_run(path: Path | str) -> Iterator[Check]:
     Raises:    InputError: not a run folder.
     """
     run = Run(path)
-    record = run.record
+    yield from _files(run)
     try:
+        _ = run.settings
         model = run.load()
     except InputError as error:
-        yield Check("the model can be read", False, str(error))
+        yield Check("the model can be read, and every weight is finite", False, str(error))
         return
-    yield Check("the model can be read", True, type(model).__name__)
-    infinite = [name for name, tensor in model.state_dict().items() if not bool(torch.isfinite(tensor).all())]
-    yield Check("every weight is finite", not infinite, ", ".join(infinite) or f"{len(model.state_dict())} tensors")
-    same = run.data.dataset.sha256 == record["data"]["sha256"]
+    detail = f"{type(model).__name__}, {len(model.state_dict())} tensors"
+    yield Check("the model can be read, and every weight is finite", True, detail)
+    yield _log(run)
+    yield from check_model(model)
+    try:
+        data = run.data
+    except InputError as error:
+        yield Check("the data are those it was trained on", False, str(error))
+        return
     yield Check(
         "the data are those it was trained on",
-        same,
-        f"{run.data.name}, SHA-256 {run.data.dataset.sha256[:16]}…",
+        True,
+        f"{data.name}, SHA-256 {data.dataset.sha256[:16]}…",
     )
-    lines = run.log()
-    ordered = all(a.step <= b.step for a, b in pairwise(lines))
-    yield Check("the log is whole and in order", ordered and bool(lines), f"{len(lines)} lines")
-    yield from check_model(model)
-    for stored in run.scores():
+    yield from _scores(run, model)
+
+
+def _files(run: Run) -> Iterator[Check]:
+    """Every file of a finished run against its manifest. An unfinished run, or one of an earlier version, has none.
+
+    Raises:    InputError: not a run folder.
+    """
+    try:
+        promised, listed = run.record.get("manifest"), len(run.manifest.entries())
+        problems = [f"{name}: {problem}" for name, problem in run.manifest.problems()]
+    except InputError as error:
+        if not (run.path / "settings.json").exists():
+            raise
+        yield Check("the files are those that were written", False, str(error))
+        return
+    if listed:
+        detail = "; ".join(problems) or f"{listed} files have the SHA-256 in the manifest"
+        yield Check("the files are those that were written", not problems, detail)
+    elif promised:
+        detail = "there is no manifest.json: the training is not finished; --resume goes on with it"
+        yield Check("the files are those that were written", False, detail)
+
+
+def _log(run: Run) -> Check:
+    """Whether the log can be read, has lines, and its steps are in order."""
+    name = "the log is whole and in order"
+    try:
+        lines = run.log()
+    except InputError as error:
+        return Check(name, False, str(error))
+    return Check(name, bool(lines) and all(a.step <= b.step for a, b in pairwise(lines)), f"{len(lines)} lines")
+
+
+def _scores(run: Run, model: Model) -> Iterator[Check]:
+    """Each stored score that is quick to compute, computed again."""
+    try:
+        scores = run.scores()
+    except InputError as error:
+        yield Check("the stored scores can be read", False, str(error))
+        return
+    for stored in scores:
         if stored.samples > 1:
             continue
-        images = run.data.held(stored.split, stored.count)
-        again = score(model, images, dataset=run.data.name, split=stored.split)
-        yield Check(
-            f"its score can be repeated: {stored.method} on {stored.split}",
-            again.space == stored.space and abs(again.nats - stored.nats) <= TOLERANCE,
-            f"stored {stored.nats:.4f}, again {again.nats:.4f} nats",
-        )
+        name = f"its score can be repeated: {stored.method} on {stored.split}"
+        try:
+            again = score_again(model, run.data.held(stored.split, stored.count), stored, run.data.name)
+        except InputError as error:
+            yield Check(name, False, str(error))
+            continue
+        same = again.space == stored.space and abs(again.nats - stored.nats) <= TOLERANCE
+        yield Check(name, same, f"stored {stored.nats:.4f}, again {again.nats:.4f} nats")
 
 
 def verify_family(family: Family) -> Iterator[Check]:

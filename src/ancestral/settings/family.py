@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
+from ancestral.settings.checks import check_fields
 from ancestral.settings.data import PixelSpaceName
 
 
 @dataclass(frozen=True)
 class FamilySettings:
-    """Base of every family's flags: defaults that depend on the family, for a family to override."""
+    """Base of every family's flags: defaults that depend on the family, for a family to override.
+
+    Values are checked as they are constructed: types, choices, and upper bounds. A `__post_init__` of a family's own
+    calls that of this class first.
+    """
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
+    rich_pixels: ClassVar[PixelSpaceName | None] = None
+    """for images of one's own with colour or many levels; None where the family has binary pixels only"""
+    former_defaults: ClassVar[dict[str, Any]] = {}
+    """defaults of earlier versions, by name: a run that was begun with one is resumed with it"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
+    largest: ClassVar[Mapping[str, float]] = {}
+    """upper bounds of numbers by name, where the usual ones do not fit: 2^20 for whole numbers, 10^6 for others"""
+
+    def __post_init__(self) -> None:
+        check_fields(self, self.largest)
+
+    def with_smooth_output(self) -> Self:
+        """The same settings with the discretised logistic distribution where the distribution of a pixel is left open.
+
+        It is for images of many levels, where a probability for each level would be too much to learn.
+        """
+        return self
+
+    @property
+    def labelled_only(self) -> bool:
+        """Whether only images with a label can be trained on; the others are then left out, and that is said."""
+        return False
 
     @property
     def has_learning_rate(self) -> bool:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ancestral.core.errors import InputError
-from ancestral.settings.checks import check_choices, check_numbers
+from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields, check_numbers
 
 USUAL_RATE, USUAL_BETA1, BETA2 = 1e-3, 0.9, 0.999
+COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at"
+LARGEST = {**dict.fromkeys(COUNTS.split(), LARGEST_COUNT), "seed": LARGEST_SEED}
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class TrainingSettings:
     """write TensorBoard events too"""
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        check_fields(self, LARGEST)
         check_numbers(self, "epochs batch_size patience validate_every watch_size log_every", 1)
         check_numbers(self, "warmup_steps samples_at seed", 0)
         check_numbers(self, "weight_decay momentum beta1", 0)

@@ -19,9 +19,10 @@ from ancestral.reports.html import Figure
 from ancestral.reports.pictures.catalogue import caption_of, draw
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_or_reuse
+from ancestral.runs.provenance import version_of
 from ancestral.runs.quality import measure_run
 from ancestral.runs.records import QUALITY
-from ancestral.runs.run import Run, version_of
+from ancestral.runs.run import Run
 from ancestral.studies.plan import Options, PlannedRun
 from ancestral.training.loop import Reporter
 

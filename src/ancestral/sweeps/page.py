@@ -1,9 +1,8 @@
-"""The page of a sweep: which combination is best by validation, how sure that is, and how each training went."""
+"""The page of a sweep: which combination is best by validation, if one is, and how each training went."""
 
 from __future__ import annotations
 
 import itertools
-import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,10 @@ from ancestral.reports.html import Figure, Report, Section, Table, write_report
 from ancestral.settings.data import POINT_SETS
 from ancestral.sweeps.pictures import MOST_CURVES, MOST_PANELS, by_axis, compared, panels
 from ancestral.sweeps.plan import Plan, is_number
-from ancestral.sweeps.ranking import Combination, criterion
+from ancestral.sweeps.ranking import Combination, criterion, gap_between
 from ancestral.sweeps.sweep_axes import Axis, Range, axis_words, in_text
 
-CLEAR = 2.0  # standard errors from which on two means are said to differ
+MOST_NAMED = 3  # combinations that are not distinguishable from the first; more are counted
 AT_THE_END = 0.05  # of a range
 
 
@@ -33,7 +32,7 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
     best = rows[0]
     facts = [("combinations", str(len(rows))), ("runs", str(len(runs)) + (f", {missing} to come" if missing else ""))]
     if best.mean is not None:
-        facts = [("best validation", f"{_value(plan, best)} nats"), *facts]
+        facts = [("lowest validation", f"{_value(plan, best)} nats"), *facts]
     page = plan.out / "report.html"
     report = Report(
         title=f"Sweep: {plan.family} on {Path(plan.settings(best.values, 0).data.data).stem}",
@@ -47,7 +46,7 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
                 "How to repeat it",
                 "The first command makes this page: what is finished is reused, what was interrupted goes on, and "
                 "other machines that see the folder can take a share by the same command. "
-                + ("" if best.mean is None else "The second trains the best combination on its own. ")
+                + ("" if best.mean is None else "The second trains the first combination of the table on its own. ")
                 + "Every run is a folder with its settings, weights and log.",
                 commands=[sweep_command(plan), *([] if best.mean is None else [train_command(plan, best)])],
             ),
@@ -122,31 +121,39 @@ def _why_none(rows: Sequence[Combination]) -> str:
 
 
 def _best_in_words(plan: Plan, rows: Sequence[Combination]) -> list[str]:
-    best = rows[0]
-    words = IN_WORDS[criterion(best.finished) or "loss"]
-    over = f", mean and standard deviation over {len(best.bests)} seeds" if best.deviation is not None else ""
-    told = [f"Best by validation: {best.name}, with a {words} of {_value(plan, best)} nats{over}."]
-    told += [*_sureness(plan, rows), *_ends(plan, rows)]
-    if best.verdicts:
-        told.append(f"Its trainings have a trouble all the same: {', '.join(best.verdicts)}.")
+    """The first combination: the best one only where it lies beyond chance below all others."""
+    first = rows[0]
+    words = IN_WORDS[criterion(first.finished) or "loss"]
+    over = f", mean and standard deviation over {len(first.bests)} seeds" if first.deviation is not None else ""
+    certain, sureness = _sureness(plan, rows)
+    title = "Best by validation" if certain else "Lowest validation value"
+    told = [f"{title}: {first.name}, with a {words} of {_value(plan, first)} nats{over}.", *sureness]
+    told += _ends(plan, rows)
+    if first.verdicts:
+        told.append(f"Its trainings have a trouble all the same: {', '.join(first.verdicts)}.")
     return told
 
 
-def _sureness(plan: Plan, rows: Sequence[Combination]) -> list[str]:
-    """Whether the seeds tell the best from the next."""
-    if len(rows) < 2 or rows[1].mean is None or rows[1].diverged or rows[0].mean is None:
-        return []
-    best, second = rows[:2]
-    gap = rows[1].mean - rows[0].mean
-    if best.deviation is None or second.deviation is None:
-        told = f"The next, {second.name}, is {_number(plan, gap)} nats behind."
-        one = len(best.runs) == 1
-        return [told + (" One seed does not tell how much of that is chance: give --seeds 3." if one else "")]
-    error = math.hypot(*(row.deviation / math.sqrt(len(row.bests)) for row in (best, second) if row.deviation))
-    behind = f"The next, {second.name}, is {_number(plan, gap)} ± {_number(plan, error)} nats (s.e.) behind"
-    return [
-        f"{behind}: " + ("more than chance explains." if gap > CLEAR * error else "these seeds do not tell them apart.")
+def _sureness(plan: Plan, rows: Sequence[Combination]) -> tuple[bool, list[str]]:
+    """Whether the seeds distinguish the first combination from all others, and that in words."""
+    gaps = [(row, gap_between(rows[0], row)) for row in rows[1:] if row.mean is not None and not row.diverged]
+    if not gaps:
+        return True, []
+    if any(gap is None for _, gap in gaps):
+        second = gaps[0][0]
+        assert second.mean is not None and rows[0].mean is not None
+        told = f"The next, {second.name}, is {_number(plan, second.mean - rows[0].mean)} nats behind."
+        one = len(rows[0].runs) == 1
+        return False, [told + (" One seed does not tell how much of that is chance: give --seeds 3." if one else "")]
+    found = [(row.name, gap) for row, gap in gaps if gap is not None]
+    behind = [
+        (f"{name} ({_number(plan, gap.nats)} ± {_number(plan, gap.error)} nats, s.e.)", gap) for name, gap in found
     ]
+    close = [name for name, gap in behind if not gap.certain]
+    if close:
+        more = f" and {len(close) - MOST_NAMED} more" if len(close) > MOST_NAMED else ""
+        return False, [f"These seeds do not distinguish it from {', '.join(close[:MOST_NAMED])}{more}."]
+    return True, [f"The next is {behind[0][0]} behind: more than chance explains."]
 
 
 def _ends(plan: Plan, rows: Sequence[Combination]) -> list[str]:

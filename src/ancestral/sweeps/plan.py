@@ -17,8 +17,9 @@ from ancestral.families.catalogue import find
 from ancestral.families.run_settings import Settings, settings_for
 from ancestral.models.base import ImplicitModel
 from ancestral.runs.fit import build_step, initial_model
-from ancestral.runs.run import Run, settings_to_json
-from ancestral.runs.run_data import RunData
+from ancestral.runs.run import Run
+from ancestral.runs.run_data import RunData, labelled_only, read_data
+from ancestral.runs.stored_settings import same_settings
 from ancestral.settings.checks import flag
 from ancestral.settings.data import DataSettings
 from ancestral.sweeps.sweep_axes import Axis, Range, folder_name, grid, in_text
@@ -79,24 +80,22 @@ class Plan:
 
         Raises:    InputError: names the combination. NotComputable: trials cannot be drawn for want of a value.
         """
-        loaded: dict[DataSettings, tuple[RunData, PixelBatches]] = {}
+        read: dict[DataSettings, RunData] = {}
+        loaded: dict[DataSettings, PixelBatches] = {}
         for values in self.combinations:
             settings = self.settings(values, self.seed_numbers[0])
+            asked = settings.data
+            settings, data = read_data(settings, known=read.get(asked))  # with the pixels that suit them
+            read[asked] = data
             if settings.data not in loaded:
-                data = RunData(settings.data)
-                loaded[settings.data] = (
-                    data,
-                    data.training(
-                        settings.training.seed,
-                        build_engine(settings.training.device, settings.training.precision).device,
-                    ),
-                )
+                device = build_engine(settings.training.device, settings.training.precision).device
+                loaded[settings.data] = data.training(settings.training.seed, device, labelled_only(settings))
             try:
-                _refuse_untrainable(settings, *loaded[settings.data])
+                _refuse_untrainable(settings, data, loaded[settings.data])
             except InputError as error:
                 raise type(error)(f"{in_words(values)}: {error}") from error
             if self.trials is not None:
-                _refuse_without_value(settings, loaded[settings.data][0])
+                _refuse_without_value(settings, data)
             for seed in self.seed_numbers:
                 _refuse_other_run(self.run(values, seed), self.settings(values, seed))
         self._check_whole_numbers()
@@ -155,5 +154,5 @@ def _refuse_without_value(settings: Settings, data: RunData) -> None:
 
 
 def _refuse_other_run(run: Run, settings: Settings) -> None:
-    if (run.path / "settings.json").exists() and settings_to_json(run.settings) != settings_to_json(settings):
+    if (run.path / "settings.json").exists() and not same_settings(run.settings, settings):
         raise InputError(f"{run.path} holds a run with other settings: choose another --out")

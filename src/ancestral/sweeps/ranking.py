@@ -7,13 +7,15 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from ancestral.core.errors import NotComputable
 from ancestral.health.curves import CRITERIA
 from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.sweeps.plan import Plan, in_words
+
+CONFIDENT = 0.975  # of a normal variable's or Student's distribution: two sides of 2.5 %
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,37 @@ def ranked(plan: Plan, combinations: Sequence[dict[str, Any]]) -> list[Combinati
     """Best first: by their mean those of which no seed diverged, then the others, then those without a value."""
     rows = [Combination(values, tuple(plan.run(values, seed) for seed in plan.seed_numbers)) for values in combinations]
     return sorted(rows, key=lambda row: (row.mean is None, row.diverged > 0, row.mean or 0.0))
+
+
+class Gap(NamedTuple):
+    """How far the mean of a combination lies above that of the first, with its standard error over seeds, nats.
+
+    Args:      certain: 0 lies outside the 95 % interval of the gap.
+    """
+
+    nats: float
+    error: float
+    certain: bool
+
+
+def gap_between(first: Combination, other: Combination) -> Gap | None:
+    """The gap between two combinations, by Welch's test; None where one has fewer than two seeds.
+
+    Few seeds tell little about their own spread, so the interval is wide: of two seeds each, 4.3 standard errors.
+
+    Reference: Welch, 1947.
+    """
+    if first.mean is None or other.mean is None or first.deviation is None or other.deviation is None:
+        return None
+    from scipy.stats import t
+
+    parts = [(row.deviation**2 / len(row.bests), len(row.bests)) for row in (first, other) if row.deviation is not None]
+    variance, nats = sum(part for part, _ in parts), other.mean - first.mean
+    if variance == 0:
+        return Gap(nats, 0.0, nats > 0)
+    freedom = variance**2 / sum(part**2 / (count - 1) for part, count in parts)
+    error = math.sqrt(variance)
+    return Gap(nats, error, nats > float(t.ppf(CONFIDENT, freedom)) * error)
 
 
 def criterion(runs: Sequence[Run]) -> str | None:

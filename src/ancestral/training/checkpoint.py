@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +17,54 @@ from torch.optim import Optimizer
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 
+log = logging.getLogger("ancestral")
+
 
 def save_state(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and JSON facts into one file, so that they cannot disagree after a crash."""
+    """Write tensors and JSON facts into one file, with the SHA-256 of both, so that they cannot disagree."""
     # clone: safetensors refuses tensors that share memory, as tied weights would
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomically(path, safetensors.torch.save(own, {"facts": json.dumps(facts)}))
+    text = json.dumps(facts)
+    write_atomically(path, safetensors.torch.save(own, {"facts": text, "sha256": _digest(own, text)}))
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_state` wrote.
+    """What `save_state` wrote. A checkpoint of an earlier version has no hash; a notice says so.
 
-    Raises:    InputError: missing, truncated or damaged.
+    Raises:    InputError: missing, truncated, damaged or changed.
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            facts = json.loads((file.metadata() or {})["facts"])
-        if not isinstance(facts, dict) or not isinstance(facts.get("log_bytes"), int):
+            stored = file.metadata() or {}
+        text = stored["facts"]
+        facts = json.loads(text)
+        if not isinstance(facts, dict) or type(facts.get("log_bytes")) is not int or facts["log_bytes"] < 0:
             raise ValueError("its facts are not those of a training")
-        return safetensors.torch.load_file(path), facts
-    except (OSError, KeyError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(f"the checkpoint {path} cannot be read ({error}); train anew without --resume") from error
+        tensors = safetensors.torch.load_file(path)
+        # a new checkpoint whose hash was lost must not pass for an old one, which has no hash of the log either
+        if "log_sha256" in facts or set(stored) != {"facts"}:
+            if stored.get("sha256") != _digest(tensors, text):
+                raise ValueError("its contents do not match its SHA-256: the file was changed or is damaged")
+        else:
+            log.warning(
+                "the checkpoint %s has no SHA-256 (it was made by an earlier version): it is used as it is", path
+            )
+        return tensors, facts
+    except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
+        problem = " ".join(str(error).split())
+        raise InputError(f"the checkpoint {path} cannot be read ({problem}); train anew without --resume") from error
+
+
+def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+    """SHA-256 of the facts and of each tensor's name, type, shape and bytes, whatever their order in the file.
+
+    Args:      tensors: contiguous, on the CPU.
+    """
+    total = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -191,6 +191,8 @@ class Loop:
             started = time.perf_counter()
         where.epoch, where.batch = where.epoch + 1, 0
         self._validate()
+        if self.log:
+            self.log.refuse_if_gone()  # what follows may draw pictures, and would make the folder again
         self.after_epoch(where.epoch, self.model.eval())
         self._pause(stop)
 
@@ -261,10 +263,12 @@ class Loop:
             return
         tensors = with_prefix("model", weights) | with_prefix("step", self.step.state())
         tensors |= with_prefix("pending", self._sums) | with_prefix("best", self.best or {})
+        log_bytes, log_sha256 = self.log.position() if self.log else (0, None)
         facts: dict[str, Any] = {
             "position": asdict(self.position),
             "pending": list(self._sums),  # in the order of the log, which the file of tensors does not keep
-            "log_bytes": self.log.position() if self.log else 0,
+            "log_bytes": log_bytes,
+            "log_sha256": log_sha256,
             "clock": self._clock.to_json(),
         }
         save_state(self.checkpoint, tensors, facts)
@@ -278,7 +282,7 @@ class Loop:
             self._clock = Clock(**facts["clock"])
             sums = under_prefix("pending", tensors)
             self._sums = {name: sums[name] for name in facts["pending"]}
-        except (KeyError, TypeError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             problem = " ".join(str(error).split())
             raise InputError(f"the checkpoint does not fit this model: {problem}") from error
         self.best = under_prefix("best", tensors) or None

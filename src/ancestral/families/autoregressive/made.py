@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ancestral.core.allowance import MAX_CONSTANTS
+from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import lasting_permutation, seed_for
 from ancestral.core.serialization import registered
@@ -22,6 +24,8 @@ from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.particles import Particles
 from ancestral.networks.masked import MaskedLinear
 from ancestral.networks.mlp import ACTIVATIONS
+
+MAX_ORDERINGS = 4096  # each is drawn when the model is made, and computed for each probability
 
 
 @registered
@@ -62,6 +66,8 @@ class MADE(AutoregressiveModel):
         super().__init__()
         if orderings < 1 or not (direct or hidden):
             raise ValueError("a MADE needs an ordering, and hidden layers or direct connections")
+        if orderings > MAX_ORDERINGS:
+            raise ValueError(f"a MADE has at most {MAX_ORDERINGS} orderings")
         self.event_shape = tuple(event_shape)
         self.output = pixel_output(output, levels, components)
         pixels, self.activation = math.prod(event_shape), ACTIVATIONS[activation]()
@@ -170,8 +176,16 @@ def _orderings(pixels: int, hidden: Sequence[int], count: int, seed: int) -> tup
 
 
 def build_made(settings: MADESettings, spec: DataSpec) -> MADE:
-    """The MADE that the command line's flags describe, for images of `event_shape` in a pixel space."""
+    """The MADE that the command line's flags describe, for images of `event_shape` in a pixel space.
+
+    Raises:    InputError: orderings that a saved model could not hold.
+    """
     output, levels = output_name(settings.output, spec.levels, spec.space)
+    if settings.orderings * (math.prod(spec.event_shape) + sum(settings.hidden)) > MAX_CONSTANTS:
+        raise InputError(
+            f"--orderings {settings.orderings}: their positions and degrees are more than {MAX_CONSTANTS:,} numbers: "
+            "lower --orderings or --hidden"
+        )
     return MADE(
         list(spec.event_shape),
         output,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ancestral.core.errors import InputError
-from ancestral.settings.checks import check_choices, check_numbers
+from ancestral.settings.checks import check_numbers
+from ancestral.settings.data import PixelSpaceName
 from ancestral.settings.family import FamilySettings
 
 OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
@@ -15,6 +17,8 @@ OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
 @dataclass(frozen=True)
 class MADESettings(FamilySettings):
     """Masked autoencoder for distribution estimation: exact log-likelihood."""
+
+    rich_pixels: ClassVar[PixelSpaceName | None] = "levels"
 
     hidden: tuple[int, ...] = (500,)
     """widths of the hidden layers; none: a fully visible belief net"""
@@ -30,8 +34,10 @@ class MADESettings(FamilySettings):
     components: int = 10
     """logistic: components of the mixture"""
 
+    largest: ClassVar[Mapping[str, float]] = {"orderings": 10_000}
+
     def __post_init__(self) -> None:
-        check_choices(self)
+        super().__post_init__()
         check_numbers(self, "hidden orderings components", 1)
         if not (self.hidden or self.direct):
             raise InputError("--no-direct without --hidden: nothing would connect the pixels")
@@ -41,6 +47,7 @@ class MADESettings(FamilySettings):
 class PixelCNNSettings(FamilySettings):
     """Gated causal convolutions: exact log-likelihood of images."""
 
+    rich_pixels: ClassVar[PixelSpaceName | None] = "levels"
     default_learning_rate: ClassVar[float] = 2e-3
 
     channels: int = 64
@@ -58,8 +65,10 @@ class PixelCNNSettings(FamilySettings):
     components: int = 10
     """logistic: components of the mixture"""
 
+    largest: ClassVar[Mapping[str, float]] = {"blocks": 1000}
+
     def __post_init__(self) -> None:
-        check_choices(self)
+        super().__post_init__()
         check_numbers(self, "channels hidden_channels blocks components", 1)
         for name in ("kernel", "first_kernel"):
             if (width := getattr(self, name)) < 3 or width % 2 == 0:

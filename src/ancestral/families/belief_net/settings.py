@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ancestral.core.errors import InputError
-from ancestral.settings.checks import check_choices, check_numbers, shown
+from ancestral.settings.checks import check_numbers, shown
 from ancestral.settings.family import FamilySettings
 
 MOST_EXACT = 20
@@ -31,10 +32,12 @@ class BeliefNetSettings(FamilySettings):
     hidden: tuple[int, ...] = ()
     """widths of tanh layers between any two layers of latents (all but exact)"""
 
+    largest: ClassVar[Mapping[str, float]] = {"particles": 10_000}
+
     def __post_init__(self) -> None:
         if isinstance(self.latents, int):  # one layer, from Python
             object.__setattr__(self, "latents", (self.latents,))
-        check_choices(self)
+        super().__post_init__()
         check_numbers(self, "latents hidden particles", 1)
         if not self.latents:
             raise InputError("--latents: name at least one layer")

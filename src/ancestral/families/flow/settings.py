@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ancestral.settings.checks import check_choices, check_numbers
+from ancestral.settings.checks import check_numbers
 from ancestral.settings.data import PixelSpaceName
 from ancestral.settings.family import FamilySettings
 
@@ -15,6 +16,7 @@ class FlowSettings(FamilySettings):
     """Normalizing flow: exact density of points; a lower bound for images of whole grey levels."""
 
     default_pixels: ClassVar[PixelSpaceName] = "levels"
+    rich_pixels: ClassVar[PixelSpaceName | None] = "levels"
     default_learning_rate: ClassVar[float] = 2e-3
 
     layers: Literal["affine", "spline", "maf"] = "spline"
@@ -47,8 +49,16 @@ class FlowSettings(FamilySettings):
     dequantisation: Literal["uniform", "variational"] = "uniform"
     """images: noise that makes whole levels real: uniform, or learned with the flow for a tighter bound"""
 
+    largest: ClassVar[Mapping[str, float]] = {
+        "depth": 1000,
+        "scales": 30,
+        "couplings": 1000,
+        "blocks": 1000,
+        "bins": 10_000,
+    }
+
     def __post_init__(self) -> None:
-        check_choices(self)
+        super().__post_init__()
         check_numbers(self, "depth hidden scales couplings width blocks", 1)
         check_numbers(self, "bins", 2)
         check_numbers(self, "bound base_scale", 0, above=True)

@@ -29,12 +29,12 @@ FIRST, LAST = 30, 100  # its steps from all starts, and from the best of their e
 class GAN(ImplicitModel):
     """x = G(z) for z ~ N(0, I): images can be drawn, but no formula says how probable one is.
 
-    A conditional GAN draws x = G(z, y) for a class y, every class as often as the others where none is asked
-    for. What enters the generator is called a code: z, and after it y as a one-hot vector.
+    A conditional GAN draws x = G(z, y) for a class y; where none is asked for, classes are drawn in the proportions
+    of the training data. What enters the generator is called a code: z, and after it y as a one-hot vector.
 
     Args:      generator: codes (B, M + classes) to (B, *event_shape): through (1 + tanh) / 2 these are images,
                or they are points of the plane as they are. latents: M. event_shape: of one x. classes: of y,
-               or 0.
+               or 0. proportions: of the classes, for draws; None draws all alike.
     Reference: Goodfellow et al., 2014, arXiv 1406.2661; Mirza and Osindero, 2014, arXiv 1411.1784.
     Example:
         >>> model = build_gan(GANSettings(), DataSpec((1, 28, 28), 256, "unit"))
@@ -47,14 +47,27 @@ class GAN(ImplicitModel):
     inference: ClassVar[str] = "approximate: found by optimisation, the best of several starts"
     encodes_by_search: ClassVar[bool] = True
     origin: Tensor
+    shares: Tensor
 
-    def __init__(self, generator: nn.Module, latents: int, event_shape: Sequence[int], classes: int = 0) -> None:
+    def __init__(
+        self,
+        generator: nn.Module,
+        latents: int,
+        event_shape: Sequence[int],
+        classes: int = 0,
+        proportions: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
         self.generator, self.latents, self.classes = generator, latents, classes
         self.event_shape, self.condition_width = tuple(event_shape), classes
         self.draws_images = len(self.event_shape) == 3
         self.spaces = ("unit",) if self.draws_images else ("points",)
         self.register_buffer("origin", torch.zeros(latents), persistent=False)
+        shares = [1.0] * classes if proportions is None else list(proportions)
+        if len(shares) != classes or any(share < 0 for share in shares) or (classes and not sum(shares) > 0):
+            raise InputError(f"proportions {shares} are not those of {classes} classes")
+        self.even = proportions is None
+        self.register_buffer("shares", torch.tensor(shares), persistent=False)
 
     def codes(self, n: int, labels: Tensor | None = None) -> Tensor:
         """`n` draws of what enters the generator, shape (n, M + classes).
@@ -67,7 +80,13 @@ class GAN(ImplicitModel):
             if labels is not None:
                 raise InputError("this GAN knows no classes: train one with --classes")
             return z
-        return self._of_class(z, torch.randint(self.classes, (n,), device=z.device) if labels is None else labels)
+        return self._of_class(z, self.draw_classes(n) if labels is None else labels)
+
+    def draw_classes(self, n: int) -> Tensor:
+        """Classes in the proportions of the training data, shape (n,)."""
+        if self.even:  # a model of an earlier version draws what it drew then
+            return torch.randint(self.classes, (n,), device=self.shares.device)
+        return torch.multinomial(self.shares, n, replacement=True) if n else self.shares[:0].long()
 
     def _of_class(self, z: Tensor, labels: Tensor) -> Tensor:
         return torch.cat([z, one_hot(labels, self.classes).to(z)], 1)
@@ -75,7 +94,8 @@ class GAN(ImplicitModel):
     @torch.no_grad()
     def sample_code_pairs(self, n: int) -> CodePairs:
         """`n` pairs of draws of z. Both draws of a pair have one class, the classes in turn, where there are any."""
-        labels = torch.arange(n).repeat_interleave(2) % self.classes if self.classes else None
+        present = self.shares.nonzero()[:, 0]  # classes that there were images of
+        labels = present[torch.arange(n).repeat_interleave(2) % len(present)] if self.classes else None
         z, classes = self.codes(2 * n, labels).split([self.latents, self.classes], 1)
         first, last = z.unflatten(0, (n, 2)).unbind(1)
         return CodePairs(first, last, classes[::2])
@@ -177,4 +197,13 @@ def build_gan(settings: GANSettings, spec: DataSpec) -> GAN:
             ACTIVATION,
             batch_norm=settings.batch_norm,
         )
-    return GAN(generator, settings.latents, list(spec.event_shape), settings.classes)
+    shares = _shares(settings.classes, spec.proportions)
+    return GAN(generator, settings.latents, list(spec.event_shape), settings.classes, shares)
+
+
+def _shares(classes: int, proportions: Sequence[float] | None) -> list[float] | None:
+    """Proportions of the classes of a conditional GAN; it may know more classes than the data have."""
+    if not classes or proportions is None:
+        return None
+    known = list(proportions[:classes])
+    return known + [0.0] * (classes - len(known))

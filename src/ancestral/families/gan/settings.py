@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ancestral.core.errors import InputError
-from ancestral.settings.checks import check_choices, check_numbers
+from ancestral.settings.checks import check_numbers
 from ancestral.settings.data import PixelSpaceName
 from ancestral.settings.family import FamilySettings
 
@@ -52,8 +53,14 @@ class GANSettings(FamilySettings):
     classes: int = 0
     """labelled data: generate and judge images of a given class, of so many; 0 takes no notice of labels"""
 
+    largest: ClassVar[Mapping[str, float]] = {"critic_steps": 10_000, "classes": 100_000}
+
+    @property
+    def labelled_only(self) -> bool:
+        return self.classes > 0
+
     def __post_init__(self) -> None:
-        check_choices(self)
+        super().__post_init__()
         check_numbers(self, "latents hidden critic_hidden channels critic_channels critic_steps", 1)
         check_numbers(self, "dropout critic_dropout gradient_penalty r1 average classes", 0)
         for name in ("dropout", "critic_dropout", "average"):

@@ -19,6 +19,7 @@ from ancestral.data.pixels import Batch, PixelBatches
 from ancestral.families.family import StepContext
 from ancestral.families.gan.model import ACTIVATION, GAN
 from ancestral.families.gan.settings import GANSettings
+from ancestral.families.size import refuse_beyond_memory
 from ancestral.networks.conv import ConvEncoder
 from ancestral.networks.mlp import MLP
 from ancestral.settings.training import TrainingSettings
@@ -80,20 +81,26 @@ class Critic(nn.Module):
 
 
 def build_critic(settings: GANSettings, event_shape: Sequence[int]) -> Critic:
-    """The critic that the command line's flags describe."""
-    shape, outputs, hidden = list(event_shape), [max(1, settings.classes)], list(settings.critic_hidden)
-    dropout = settings.critic_dropout
-    if settings.network == "mlp":
-        network: nn.Module = MLP(shape, hidden, outputs, ACTIVATION, dropout=dropout)
-    else:
-        channels = list(settings.critic_channels)
-        strides = [2] * len(channels)
-        network = ConvEncoder(shape, channels, strides, outputs, ACTIVATION, dropout=dropout)
+    """The critic that the command line's flags describe.
+
+    Raises:    InputError: it exceeds the memory.
+    """
+    refuse_beyond_memory("critic", lambda: _critic_network(settings, event_shape))
+    network = _critic_network(settings, event_shape)
     if settings.spectral_norm:
         for layer in list(network.modules()):
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
                 spectral_norm(layer)
     return Critic(network, of_images=len(event_shape) == 3)
+
+
+def _critic_network(settings: GANSettings, event_shape: Sequence[int]) -> nn.Module:
+    shape, outputs, hidden = list(event_shape), [max(1, settings.classes)], list(settings.critic_hidden)
+    dropout = settings.critic_dropout
+    if settings.network == "mlp":
+        return MLP(shape, hidden, outputs, ACTIVATION, dropout=dropout)
+    channels = list(settings.critic_channels)
+    return ConvEncoder(shape, channels, [2] * len(channels), outputs, ACTIVATION, dropout=dropout)
 
 
 def gradient_norms(critic: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
@@ -246,5 +253,7 @@ def refuse_other_classes(train: PixelBatches, classes: int) -> None:
     """Raises:    InputError: the training data have no labels, or labels of more classes."""
     if train.labels is None:
         raise InputError(f"--classes {classes}: these {train.space.noun} have no labels")
+    if bool((train.labels < 0).any()):
+        raise InputError(f"--classes {classes}: images without a label (-1) cannot be trained on")
     if train.labels.max() >= classes:
         raise InputError(f"--classes {classes}: the labels of these images go up to {int(train.labels.max())}")

@@ -70,12 +70,13 @@ class MixtureOfBernoullis(ExactModel):
 
     def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(x, Z = k), shape (B, K), nats; of the observed pixels alone where there is a mask of shape (B, D)."""
-        logits, rows = self.logits, x.flatten(1)
-        off = F.softplus(logits, threshold=40)
-        if observed is None:
-            return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
-        seen = observed.to(rows)
-        return self.b.log_softmax(0) + (seen * rows) @ logits.T - seen @ off.T
+        logits = self.logits
+        rows, off = x.flatten(1).to(logits), F.softplus(logits, threshold=40)
+        with torch.autocast(x.device.type, enabled=False):  # in half precision the sums over pixels lose whole nats
+            if observed is None:
+                return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
+            seen = observed.to(rows)
+            return self.b.log_softmax(0) + (seen * rows) @ logits.T - seen @ off.T
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), exact. x: (B, *event_shape), zeros and ones; returns (B,), nats.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ancestral.settings.checks import check_choices, check_numbers
+from ancestral.settings.checks import check_numbers
 from ancestral.settings.family import FamilySettings
 
 
@@ -23,7 +23,7 @@ class MixtureSettings(FamilySettings):
     """em: pseudo-counts of black and of white per pixel and component, so that nothing is impossible"""
 
     def __post_init__(self) -> None:
-        check_choices(self)
+        super().__post_init__()
         check_numbers(self, "components", 1)
         check_numbers(self, "smoothing", 0, above=True)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 from ancestral.core.errors import InputError
-from ancestral.settings.checks import check_choices, check_numbers, shown
+from ancestral.settings.checks import check_numbers, shown
+from ancestral.settings.data import PixelSpaceName
 from ancestral.settings.family import FamilySettings
+
+# Of pixels in [0, 1]: about what is left of images once a decoder has learned their coarse shapes. From 1 the collapse
+# of the posterior to the prior comes before the variance has fallen.
+START_VARIANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -34,13 +40,33 @@ class CodingSettings(FamilySettings):
     """Glorot-uniform initial weights instead of torch's default"""
     likelihood: Literal["auto", "bernoulli", "categorical", "logistic", "gaussian"] = "auto"
     """p(x | z); auto: bernoulli for binary pixels, categorical for levels, gaussian for unit"""
-    variance: float = 1.0
-    """gaussian: the variance, or its starting value"""
+    variance: float | None = None
+    """gaussian: the variance, or its starting value with --learn-variance (default: learned; autoencoder: 1)"""
     learn_variance: bool = False
     """gaussian: fit the variance"""
 
+    former_defaults: ClassVar[dict[str, Any]] = {"variance": 1.0}
+    start_variance: ClassVar[float] = START_VARIANCE
+    learns_variance: ClassVar[bool] = True
+
+    @property
+    def rich_pixels(self) -> PixelSpaceName:
+        """Pixels for images of many levels: those of the likelihood, where it is chosen."""
+        chosen: dict[str, PixelSpaceName] = {"bernoulli": "threshold", "gaussian": "unit"}
+        return chosen.get(self.likelihood, "levels")
+
+    def with_smooth_output(self) -> Self:
+        return replace(self, likelihood="logistic") if self.likelihood == "auto" else self
+
+    @property
+    def gaussian_variance(self) -> tuple[float, bool]:
+        """The variance of Gaussian pixels at the start, and whether it is fitted."""
+        if self.variance is None:
+            return (self.start_variance, True) if self.learns_variance or self.learn_variance else (1.0, False)
+        return self.variance, self.learn_variance
+
     def __post_init__(self) -> None:
-        check_choices(self)
+        super().__post_init__()
         check_numbers(self, "latents hidden channels strides decoder_channels decoder_strides", 1)
         check_numbers(self, "variance", 0, above=True)
         encoder = self.channels, self.strides
@@ -68,6 +94,8 @@ class VAESettings(CodingSettings):
     free_bits: float = 0.0
     """elbo: nats per latent that the divergence may have for free in training"""
 
+    largest: ClassVar[Mapping[str, float]] = {"importance_samples": 100_000}
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_numbers(self, "components importance_samples", 1)
@@ -77,3 +105,5 @@ class VAESettings(CodingSettings):
 @dataclass(frozen=True)
 class AutoencoderSettings(CodingSettings):
     """Plain autoencoder: no likelihood; the baseline a VAE is compared with."""
+
+    learns_variance: ClassVar[bool] = False

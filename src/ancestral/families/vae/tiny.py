@@ -45,7 +45,7 @@ VAES: dict[str, Callable[[], Model]] = {
     "vae, categorical": lambda: tiny_vae("levels", 3, side=2),
     "vae, categorical, convolutional": lambda: tiny_vae("levels", 3, side=2, **CONV),
     "vae, discretised logistic": lambda: tiny_vae("levels", 4, side=2, likelihood="logistic"),
-    "vae, Gaussian": lambda: tiny_vae("unit", prior="mixture", learn_variance=True),
+    "vae, Gaussian": lambda: tiny_vae("unit", prior="mixture", variance=1.0, learn_variance=True),
     "vae, flow prior": lambda: flow_vae(),
 }
 AUTOENCODERS: dict[str, Callable[[], Model]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,6 +111,8 @@ def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0, cells: int | N
     latents = getattr(run.settings.model, "latents", None)
     if latents != 2 or not isinstance(model, Decodes):
         raise NotComputable(f"a manifold needs a decoder with 2 latents; this {type(model).__name__} has {latents}")
+    if model.condition_width:
+        raise NotComputable("a conditional model has a manifold for each class, and one picture shows none of them")
     axis, z = percentile_grid(count, cells)
     with torch.no_grad():
         images = model.decode(z.to(model.dtype))
@@ -162,6 +165,7 @@ def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
         places,
         found.labels,
         axes=(axes[0], axes[1]),
+        names=partial(class_in_words, run),
         title=f"{len(z)} test images in the space of {z.shape[1]} latents{known}",
         note=f"Latents: {found.how}.",
     )
@@ -212,7 +216,7 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
     tables = [HeatTable("test images", found.z[:count, order].clamp(0, 1), shown)]
     if classes is not None and found.labels is not None:
         top = classes.max().item() if mixture else 1.0
-        names = [str(label) for label in found.labels.unique().tolist()]
+        names = [class_in_words(run, label) for label in found.labels.unique().tolist()]
         tables.append(HeatTable(f"classes: mean of {len(found.z)} test images", classes[:, order], names, top))
     return heat_tables(
         tables,
@@ -220,6 +224,14 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
         xlabel="components, those of a class side by side" if mixture else "latents",
         title="the posterior of images, exact",
     )
+
+
+def class_in_words(run: Run, label: int) -> str:
+    """The name of a class, or its number; -1 is no class."""
+    known = run.data.classes
+    if label < 0:
+        return "unlabelled"
+    return known[label] if known and label < len(known) else str(label)
 
 
 def by_class(z: Tensor, labels: Tensor) -> Tensor:

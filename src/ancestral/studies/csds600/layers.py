@@ -93,7 +93,8 @@ def settings_of(run: Run) -> dict[str, str]:
     """What the run was trained with, under the names of `ASKED_SETTINGS`."""
     model, training = run.settings.model, run.settings.training
     assert isinstance(model, VAESettings)
-    variance = "learned" if model.learn_variance else f"{model.variance:g}"
+    start, learned = model.gaussian_variance
+    variance = "learned" if learned else f"{start:g}"
     return {
         "sides of an image": " by ".join(map(str, run.data.event_shape[1:])),
         "latents": str(model.latents),

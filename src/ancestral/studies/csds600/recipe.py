@@ -15,6 +15,7 @@ CODING = {
     "data": "mnist",
     "protocol": "csds600",
     "pixels": "unit",
+    "variance": 1.0,
     "pad_to": 32,
     "network": "cnn",
     "latents": 16,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.random import seed_for, seeded_noise
-from ancestral.data.datasets import ImageDataset
+from ancestral.data.datasets import Dataset
 from ancestral.evaluation.quality import Quality
 from ancestral.figures.grids import image_grid
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
@@ -67,7 +67,7 @@ def remembered(view: View, count: int) -> Tensor:
 
 def one_of_each(view: View, count: int) -> Tensor:
     """The first training image of each class over and over, `count` in all."""
-    assert isinstance(view.data.dataset, ImageDataset)
+    assert isinstance(view.data.dataset, Dataset)
     train = view.data.dataset.train
     assert train.labels is not None
     first = [int((train.labels == label).nonzero()[0]) for label in train.labels.unique()]

@@ -1,0 +1,178 @@
+"""Which command the words of a command line ask for, and its arguments.
+
+Importing this module imports the parser of flags and all commands, but none of what they compute with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import inspect
+import io
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import tyro
+
+from ancestral import commands
+from ancestral.commands.console import say, show_messages
+from ancestral.commands.flags import registry, shown_well, usage
+from ancestral.commands.recipes import expand_recipes
+from ancestral.core.errors import InputError
+from ancestral.core.text import close_matches
+from ancestral.families.catalogue import BUILT_IN, VARIABLE, find, installed, load_file, load_named_files, names
+from ancestral.sweeps.sweep_axes import split_axes
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "train": commands.train,
+    "sweep": commands.sweep,
+    "evaluate": commands.evaluate,
+    "sample": commands.sample,
+    "draw": commands.draw,
+    "complete": commands.complete,
+    "infer": commands.infer,
+    "compare": commands.compare,
+    "quality": commands.quality,
+    "detect": commands.detect,
+    "explain": commands.explain,
+    "study": commands.study,
+    "bracket": commands.bracket,
+    "verify": commands.verify,
+    "data": commands.data,
+}
+FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
+
+
+def dispatch(words: list[str]) -> None:
+    """Carry out a command.
+
+    Raises:    SystemExit: help was asked for, and printed. Otherwise what the command raises; `main` has the list.
+    """
+    show_messages()
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return
+    if words[0] == "--version":
+        print(f"ancestral {importlib.metadata.version('ancestral')}")
+        return
+    name, rest = words[0], words[1:]
+    if name not in COMMANDS:
+        raise InputError(f"unknown command {name!r}: {close_matches(name, COMMANDS)} (see ancestral --help)")
+    rest = _load_families(rest)
+    if name in ("train", "sweep"):
+        _of_family(name, rest)
+    else:
+        _parse(COMMANDS[name], rest, f"ancestral {name}")()
+
+
+def _load_families(words: list[str]) -> list[str]:
+    """The words without `--family FILE.py`, which every command takes, as often as needed; the files are loaded.
+
+    Raises:    InputError: no file follows, or it cannot be loaded.
+    """
+    kept, rest = [], iter(words)
+    for word in rest:
+        flag, given, path = word.partition("=")
+        if flag != "--family":
+            kept.append(word)
+            continue
+        path = path if given else next(rest, "")
+        if not path:
+            raise InputError("--family needs a Python file that defines FAMILY")
+        load_file(path)
+    return kept
+
+
+def _family_list() -> str:
+    """A line for each family. Installed plug-ins are named, not imported; files that the environment names are loaded."""
+    for refused in load_named_files():
+        say(f"{VARIABLE}: {refused}")
+    lines = [f"  {name:<12} {find(name).summary}" for name in BUILT_IN]
+    lines += [f"  {name:<12} from the installed package {point.value}" for name, point in installed().items()]
+    lines += [f"  {name:<12} {find(name).summary}" for name in names() if name not in (*BUILT_IN, *installed())]
+    return "\n".join([*lines, "  FILE.py      a family of your own: a file that defines FAMILY"])
+
+
+def _ways_to_families() -> str:
+    return f"--family FILE.py, with any command, and the variable {VARIABLE} name files with families of your own."
+
+
+def _of_family(name: str, words: list[str]) -> None:
+    """A command that trains: its flags are those of a family, which is its first word."""
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_summary(COMMANDS[name])}\n\nFAMILY:\n{_family_list()}")
+        print(f"\n{_ways_to_families()}\nSee ancestral {name} FAMILY --help for its flags.")
+        return
+    family, rest = words[0], words[1:]
+    family = load_file(family).name if family.endswith(".py") else find(family).name
+    command = COMMANDS[name]
+    known: dict[str, Any] = {"family": family}
+    rest = expand_recipes(rest, family, axes=name == "sweep")
+    if name == "sweep":
+        known["axes"], rest = split_axes(rest, family)
+
+    def trains(model: Any, **flags: Any) -> None:
+        command(model=model, **known, **flags)
+
+    # tyro makes flags from annotations: those of the general command, with this family's settings as its model
+    trains.__doc__ = command.__doc__
+    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in known}
+    parameters["model"] = parameters["model"].replace(annotation=find(family).settings)
+    trains.__annotations__ = {n: p.annotation for n, p in parameters.items()}
+    trains.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
+    _parse(trains, rest, f"ancestral {name} {family}")()
+
+
+def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callable[[], Any]:
+    """`target` with its arguments read from the words by tyro, not yet called.
+
+    Raises:    InputError: what tyro refuses, in one line. SystemExit: help was asked for, and printed.
+    """
+
+    refusal, help_text = io.StringIO(), _Captured()
+    try:
+        with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(help_text):
+            return tyro.cli(shown_well(target), args=words, prog=program, config=FLAT, registry=registry())
+    except SystemExit as stop:
+        if not stop.code:
+            _, _, below = help_text.getvalue().partition("\n\n")
+            print(f"{usage(program, target)}\n\n{below}{_ways_to_families()}")
+            raise
+        text = re.sub(r"╭.*╮|[╰╯│─]+|-{4,}", " ", refusal.getvalue())  # the frame and its title
+        text = " ".join(text.split()).split("For full helptext")[0].strip()
+        text = re.sub(r"^Error parsing (model|data|training): ", "", text)  # our own words follow
+        raise InputError(f"{text} (see {program} --help)") from None
+
+
+class _Captured(io.StringIO):
+    """Keeps what is printed, but looks like the place where it goes in the end: tyro asks for colours and frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = sys.stdout
+
+    def isatty(self) -> bool:
+        return self.place.isatty()
+
+    @property
+    def encoding(self) -> str | None:  # type: ignore[override]
+        return getattr(self.place, "encoding", None)
+
+
+def _overview() -> str:
+    lines = [
+        "usage: ancestral COMMAND ...",
+        "",
+        "Deep generative models: train, measure and use them.",
+        "",
+        "commands:",
+    ]
+    lines += [f"  {name:<10} {_summary(command)}" for name, command in COMMANDS.items()]
+    last = "See ancestral COMMAND --help for each; ancestral --version."
+    return "\n".join([*lines, "", _ways_to_families(), last])
+
+
+def _summary(described: Any) -> str:
+    return (described.__doc__ or "").strip().splitlines()[0]

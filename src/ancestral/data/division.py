@@ -1,0 +1,171 @@
+"""Which images serve training, validation and test, and which occur more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ancestral.core.errors import refusal
+from ancestral.core.random import lasting_permutation, seed_for
+from ancestral.data.imported import Imported, Part
+
+BLOCK_BYTES = 32 << 20  # of images whose keys are computed together: the memory for them stays small
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """The rows of each split.
+
+    Args:
+        pool: all images for training and validation, in the order of the file.
+        order: rows of `pool`; the first are for training, the next for validation.
+        test: the test images. test_rows: rows of `test` in the order of use; None for all, as they are.
+        valid_size: default number of images for validation.
+        words: how the source was divided, for people; empty where the source itself says.
+    """
+
+    pool: Part
+    order: np.ndarray
+    test: Part
+    test_rows: np.ndarray | None
+    valid_size: int
+    words: str
+
+
+def stratified_permutation(labels: np.ndarray | None, count: int, seed: int) -> np.ndarray:
+    """A random order in which every stretch holds the classes in nearly the same proportions, shape (count,).
+
+    Within a class the order is random; image i of the n of a class gets the place (i + u) / n with one random u for
+    the class, and all are sorted by their places. The only image of a class comes first, so that training has it.
+    Without labels it is a plain permutation.
+
+    Args:      labels: shape (count,), or None. seed: of the order; it is the same on every machine.
+    """
+    shuffled = lasting_permutation(count, seed)
+    if labels is None or count == 0:
+        return shuffled
+    _, codes, sizes = np.unique(labels[shuffled], return_inverse=True, return_counts=True)
+    by_class = codes.argsort(kind="stable")
+    rank = np.empty(count, np.int64)
+    rank[by_class] = np.arange(count) - np.repeat(sizes.cumsum() - sizes, sizes)
+    offsets = np.array([seed_for(seed, "class", number) / 2.0**63 for number in range(len(sizes))])
+    offsets[sizes == 1] = 0.0
+    return shuffled[((rank + offsets[codes]) / sizes[codes]).argsort(kind="stable")]
+
+
+def divide(name: str, found: Imported, seed: int | None, *, in_order: bool, by_class: bool) -> Division:
+    """Divide a source in a pool for training and validation, and a test set.
+
+    Args:
+        name: of the source, for errors.
+        seed: of the division; None for the file's own order where it has parts, and for seed 0 where it has none.
+        in_order: the source is a named set, or a protocol divides it: its order has a meaning.
+        by_class: divide in proportion to the classes; earlier versions did not.
+    Raises:    InputError: fewer than three images, or a negative seed.
+    """
+    if seed is not None and seed < 0:
+        raise refusal(f"split_seed {seed}", "negative", "give 0 or more")
+    parts = found.parts
+    if "test" not in parts:
+        return _divided_at_random(
+            name,
+            _joined([parts[part] for part in ("all", "train", "valid") if part in parts]),
+            parts,
+            seed or 0,
+            by_class,
+        )
+    pool = _joined([parts["train"], *([parts["valid"]] if "valid" in parts else [])])
+    test, own_valid = parts["test"], len(parts["valid"]) if "valid" in parts else None
+    size = len(pool) // 6 if own_valid is None else own_valid
+    if in_order or (seed is None and not by_class):
+        order = np.arange(len(pool)) if seed is None else lasting_permutation(len(pool), seed)
+        return Division(pool, order, test, None, size, "")
+    if own_valid is not None and seed is None:
+        # a smaller training set is then a subset with all classes, and validation keeps the file's own images
+        first = len(pool) - own_valid
+        order = np.concatenate(
+            [
+                _order(_taken(pool, slice(first)), 0, by_class),
+                first + _order(_taken(pool, slice(first, None)), 0, by_class),
+            ]
+        )
+        return Division(pool, order, test, None, size, "")
+    words = f"validation images are drawn from the training images at random{_how(pool, seed or 0, by_class)}"
+    return Division(pool, _order(pool, seed or 0, by_class), test, None, size, words)
+
+
+def _divided_at_random(name: str, whole: Part, parts: dict[str, Part], seed: int, by_class: bool) -> Division:
+    if len(whole) < 3:
+        raise refusal(name, f"{len(whole)} images cannot be divided in three", "give at least 3, better thousands")
+    tenth = max(1, len(whole) // 10)
+    if "valid" in parts:  # the file's own validation images stay; a tenth of the training images becomes the test set
+        own = len(parts["valid"])
+        first = len(whole) - own
+        tenth = max(1, first // 10)
+        order = _order(_taken(whole, slice(first)), seed, by_class)
+        kept = np.concatenate([order[:-tenth], first + _order(_taken(whole, slice(first, None)), seed, by_class)])
+        words = f"a tenth of the training images, drawn at random{_how(whole, seed, by_class)}, is the test set"
+        return Division(whole, kept, whole, order[-tenth:], own, words)
+    order = _order(whole, seed, by_class)
+    words = f"divided in training, validation and test at random{_how(whole, seed, by_class)}"
+    return Division(whole, order[:-tenth], whole, order[-tenth:], tenth, words)
+
+
+def _order(part: Part, seed: int, by_class: bool) -> np.ndarray:
+    return stratified_permutation(part.labels if by_class else None, len(part), seed)
+
+
+def _how(part: Part, seed: int, by_class: bool) -> str:
+    classes = ", in proportion to the classes" if by_class and part.labels is not None else ""
+    return f"{classes} (--split-seed {seed})"
+
+
+def _taken(part: Part, rows: slice) -> Part:
+    return Part(part.images[rows], None if part.labels is None else part.labels[rows])
+
+
+def _joined(parts: list[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    labelled = [part.labels for part in parts if part.labels is not None]
+    named = [part.names for part in parts if part.names is not None]
+    return Part(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate(labelled) if len(labelled) == len(parts) else None,
+        tuple(name for names in named for name in names) if len(named) == len(parts) else None,
+    )
+
+
+def image_keys(images: np.ndarray) -> np.ndarray:
+    """A 64-bit key of each image, equal for equal images, shape (N,).
+
+    It is a sum of the image's words, each times a random odd number, modulo 2^64: two different images have the same
+    key with a probability below 2^-32 for every pair.
+    """
+    size = images[:1].nbytes
+    width = -(-size // 8)
+    multipliers = np.random.PCG64(0).random_raw(width + 1) | np.uint64(1)
+    keys = np.empty(len(images), np.uint64)
+    for start, rows in _blocks(images, size):
+        words = np.zeros((len(rows), width * 8), np.uint8)
+        words[:, :size] = np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint8)
+        mixed = words.view(np.uint64) * multipliers[:-1]
+        mixed ^= mixed >> np.uint64(29)  # the high bits of each product reach the low bits of the sum
+        keys[start : start + len(rows)] = (mixed * multipliers[-1]).sum(1, dtype=np.uint64)
+    return keys
+
+
+def _blocks(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
+    step = max(1, BLOCK_BYTES // max(1, size))
+    for start in range(0, len(images), step):
+        yield start, images[start : start + step]
+
+
+def repeated(keys: np.ndarray, known: np.ndarray) -> tuple[int, int]:
+    """How many images are copies of an earlier one among themselves, and how many occur among others.
+
+    Args:      keys: of the images. known: of the others.
+    """
+    return len(keys) - len(np.unique(keys)), int(np.isin(keys, known).sum())

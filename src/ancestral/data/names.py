@@ -1,0 +1,193 @@
+"""Which array of a file holds the images, the labels, and what else is understood, by the usual names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ancestral.core.errors import refusal
+from ancestral.core.text import close_matches
+
+_PARTS = {"train": ("train", "training"), "valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
+_IMAGES = ("images", "imgs", "image", "img", "x", "data", "arr_0")
+_LABELS = ("labels", "label", "y", "target", "targets", "arr_1")
+_PART_IMAGES = ("{}", "{}_images", "x_{}", "{}_x", "images_{}", "{}_data", "data_{}", "{}_imgs", "x{}", "{}x")
+_PART_LABELS = ("{}_labels", "y_{}", "{}_y", "labels_{}", "{}_targets", "{}_target", "{}_label", "y{}", "{}y")
+_CLASSES = ("classes", "class_names", "label_names")
+_WEIGHTS = ("weights", "weight")
+_SHOWN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """An array in a file, not read yet.
+
+    Args:
+        name: in the file.
+        shape: of the array.
+        nbytes: that it takes in memory.
+        load: reads it; InputError if it cannot be read.
+        readable: False where its header already says that it cannot.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    nbytes: int
+    load: Callable[[], np.ndarray]
+    readable: bool = True
+
+    @property
+    def in_words(self) -> str:
+        """Name and shape for people, such as `latents (3x6)`."""
+        shape = "x".join(map(str, self.shape)) or "one number"
+        return f"{self.name} ({shape if self.readable else 'unreadable'})"
+
+    def may_be_images(self) -> bool:
+        """Whether it has the dimensions of images or points; one that cannot be read raises as it is loaded."""
+        return not self.readable or len(self.shape) >= 2
+
+    def may_be_labels(self) -> bool:
+        """Whether it has the dimensions of labels."""
+        return not self.readable or len(self.shape) in (1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Arrays by what they hold.
+
+    Args:
+        images, labels: by part: "train", "valid" and "test", or "all".
+        levels, classes, weights: None where there is none.
+        ignored: the others.
+    """
+
+    images: dict[str, Member]
+    labels: dict[str, Member]
+    levels: Member | None
+    classes: Member | None
+    weights: Member | None
+    ignored: list[Member]
+
+
+class _Lookup:
+    """Finds arrays by names without regard to case."""
+
+    def __init__(self, path: Path, members: Sequence[Member]) -> None:
+        self.path, self.members = path, members
+        self.known: dict[str, list[Member]] = {}
+        for member in members:
+            self.known.setdefault(member.name.lower(), []).append(member)
+
+    def find(self, names: Sequence[str], fits: Callable[[Member], bool] = lambda _: True) -> Member | None:
+        """The first that exists and fits; InputError if two differ only by case."""
+        for name in names:
+            found = [member for member in self.known.get(name, []) if fits(member)]
+            if len(found) > 1:
+                both = " and ".join(member.name for member in found)
+                raise refusal(self.path, f"arrays {both} differ only by case", "choose the images by --array NAME")
+            if found:
+                return found[0]
+        return None
+
+    @property
+    def in_words(self) -> str:
+        shown = [member.in_words for member in sorted(self.members, key=lambda member: member.name)]
+        return shortened(shown) or "nothing"
+
+
+def choose(path: Path, members: Sequence[Member], array: str | None, infer: bool = True) -> Chosen:
+    """Choose arrays by the usual names, without regard to case.
+
+    Args:
+        path: of the file, for errors.
+        members: all arrays of the file.
+        array: name of the images, as --array gives it; None for the usual names.
+        infer: False takes labels by the names of earlier versions only, so that older runs keep their data.
+
+    Raises: InputError where it is not clear which arrays are the images, and for a test set without a training set.
+    """
+    lookup = _Lookup(path, members)
+    images = {"all": _named(lookup, array)} if array is not None else _images(lookup)
+    labels = {part: found for part, member in images.items() if (found := _labels(lookup, part, member, infer))}
+    taken = {member.name for member in (*images.values(), *labels.values())}
+
+    def other(names: Sequence[str]) -> Member | None:
+        return lookup.find(names, lambda member: member.name not in taken)
+
+    levels, classes, weights = other(["levels"]), other(_CLASSES) if infer else None, other(_WEIGHTS) if infer else None
+    taken |= {member.name for member in (levels, classes, weights) if member is not None}
+    ignored = [member for member in members if member.name not in taken]
+    return Chosen(images, labels, levels, classes, weights, ignored)
+
+
+def shortened(words: Sequence[str]) -> str:
+    """The first few of many words."""
+    more = f", and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+    return ", ".join(words[:_SHOWN]) + more
+
+
+def _named(lookup: _Lookup, array: str) -> Member:
+    exact = [member for member in lookup.members if member.name == array]
+    found = exact[0] if exact else lookup.find([array.lower()])
+    if found is None:
+        names = [member.name for member in lookup.members]
+        raise refusal(lookup.path, f"has no array {array!r}, only {lookup.in_words}", close_matches(array, names))
+    return found
+
+
+def _images(lookup: _Lookup) -> dict[str, Member]:
+    """The images by part."""
+    fits = Member.may_be_images
+    if found := lookup.find(["images"], fits):  # before parts, as earlier versions chose
+        return {"all": found}
+    parts: dict[str, Member] = {}
+    for part, aliases in _PARTS.items():
+        found = lookup.find([form.format(alias) for form in _PART_IMAGES for alias in aliases], fits)
+        if found is not None:
+            parts[part] = found
+    if list(parts) == ["train"]:
+        return {"all": parts["train"]}
+    if "train" in parts:
+        return parts
+    if found := lookup.find(_IMAGES, fits):
+        return {"all": found}
+    if parts:
+        names = " and ".join(member.name for member in parts.values())
+        raise refusal(lookup.path, f"holds {names} only", "give train and test, or choose one array by --array NAME")
+    return {"all": _only(lookup)}
+
+
+def _only(lookup: _Lookup) -> Member:
+    """The one array that may be the images, whatever its name."""
+    reserved = {*_LABELS, *_CLASSES, *_WEIGHTS, "levels"}
+    members = [member for member in lookup.members if member.name.lower() not in reserved]
+    for least in (0, 2, 3):  # any array; none that is a column of numbers; none that is a table
+        candidates = [member for member in members if len(member.shape) >= least]
+        if len(candidates) == 1:
+            return candidates[0]
+    raise refusal(
+        lookup.path,
+        f"which arrays are the images? found {lookup.in_words}",
+        "choose one by --array NAME, or name them images, or train and test",
+    )
+
+
+def _labels(lookup: _Lookup, part: str, images: Member, infer: bool) -> Member | None:
+    """The labels of the images: by the name of their part, or else by a name for all images."""
+
+    def fits(member: Member) -> bool:
+        return member is not images and member.may_be_labels()
+
+    for aliases in _PARTS.values():
+        own = [alias for alias in aliases if images.name.lower() in {form.format(alias) for form in _PART_IMAGES}]
+        if own:
+            forms = _PART_LABELS if infer else _PART_LABELS[:1]
+            found = lookup.find([form.format(alias) for form in forms for alias in (*own, *aliases)], fits)
+            if found is not None:
+                return found
+    if part != "all":
+        return None
+    return lookup.find(_LABELS if infer else _LABELS[:1], fits)

@@ -1,0 +1,147 @@
+"""Untrusted .npy and .npz files of NumPy -> arrays: no pickle, headers are checked before memory is asked for."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from ancestral.core.errors import InputError, refusal
+from ancestral.data.names import Member
+from ancestral.data.readers import DEFLATE_RATIO, parsing
+
+MAX_MEMBERS = 10_000
+MAPPED_SHARE = 0.25  # of the available memory; larger arrays stay in their file
+AVAILABLE_IF_UNKNOWN = 4 * 2**30
+
+
+class _Header(NamedTuple):
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype
+    offset: int
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def open_npy(path: Path) -> tuple[Member, list[str]]:
+    """The one array of a .npy file, and what was assumed; a large array of bytes is mapped, not read.
+
+    Raises: InputError for a damaged, foreign or oversized file.
+    """
+    with parsing(path, ".npy file"), open(path, "rb") as stream:
+        header = _header(path, stream, os.fstat(stream.fileno()).st_size)
+    if _is_mapped(header):
+        said = f"the array of {header.nbytes:,} bytes stays in its file (memory-mapped)"
+        return Member("array", header.shape, 0, functools.partial(_map_npy, path, header)), [said]
+    return Member("array", header.shape, header.nbytes, functools.partial(_load_npy, path)), []
+
+
+def _map_npy(path: Path, header: _Header) -> np.ndarray:
+    with parsing(path, ".npy file"):
+        return np.memmap(path, header.dtype, "c", header.offset, header.shape).view(np.ndarray)
+
+
+def _load_npy(path: Path) -> np.ndarray:
+    with parsing(path, ".npy file"), open(path, "rb") as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def open_npz(path: Path) -> list[Member]:
+    """The arrays of a .npz file.
+
+    Raises: InputError for a damaged file; an array that cannot be read raises as it is loaded.
+    """
+    with parsing(path, ".npz file"), zipfile.ZipFile(path) as archive:
+        entries = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        names = [info.filename.removesuffix(".npy") for info in entries]
+        check_names(path, names)
+        return [_member(path, archive, info, name) for info, name in zip(entries, names, strict=True)]
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse more arrays than anyone has, and two of one name."""
+    if len(names) > MAX_MEMBERS:
+        raise refusal(path, f"holds {len(names):,} arrays, more than {MAX_MEMBERS:,}", "stack them into one array")
+    if len(set(names)) < len(names):
+        raise refusal(path, "holds two arrays with one name", "save the file again")
+
+
+def unreadable(name: str, error: InputError) -> Member:
+    """An array that raises the error when it is loaded."""
+
+    def load() -> np.ndarray:
+        raise error
+
+    return Member(name, (), 0, load, readable=False)
+
+
+def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Member:
+    try:
+        header = _member_header(path, archive, info, name)
+    except InputError as error:
+        return unreadable(name, error)
+
+    def load() -> np.ndarray:
+        with parsing(path, ".npz file"), zipfile.ZipFile(path) as again, again.open(info) as stream:
+            return np.lib.format.read_array(stream, allow_pickle=False)
+
+    return Member(name, header.shape, header.nbytes, load)
+
+
+def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Header:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise refusal(path, f"{name} has an unusual compression", "write it by np.savez_compressed")
+    if info.file_size > DEFLATE_RATIO * info.compress_size:
+        raise refusal(path, f"{name} cannot hold the bytes it promises", "the file is damaged: save it again")
+    with parsing(path, ".npz file"), archive.open(info) as stream:
+        return _header(path, stream, info.file_size, name)
+
+
+def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> _Header:
+    """Raises:    InputError: objects, a type that is no number or text, or another size than the file's."""
+    version = np.lib.format.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        # Version 3 exists for named fields only, which no image array has.
+        raise refusal(path, f"{name} has .npy version {version}", "store a plain array of numbers")
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if dtype.hasobject:
+        raise refusal(path, f"{name} holds pickled Python objects", "pickle is never loaded: store plain numbers")
+    if dtype.kind not in "biufcMmUS" or dtype.itemsize == 0:
+        raise refusal(path, f"{name} is of type {dtype}", "store plain numbers")
+    header = _Header(tuple(map(int, shape)), fortran, dtype, stream.tell())
+    held = size - header.offset
+    if min(header.shape, default=0) < 0 or header.nbytes != held:
+        raise refusal(
+            path,
+            f"{name} promises {header.nbytes:,} bytes and holds {held:,}",
+            "the file is damaged: save it again",
+        )
+    return header
+
+
+def available_memory() -> int:
+    """Bytes of memory that programs may still use, as far as the system says."""
+    try:
+        with open("/proc/meminfo") as stream:
+            kibibytes = next(line.split()[1] for line in stream if line.startswith("MemAvailable"))
+        return int(kibibytes) * 1024
+    except (OSError, StopIteration, ValueError):
+        return AVAILABLE_IF_UNKNOWN
+
+
+def _is_mapped(header: _Header) -> bool:
+    """Whether an array is large, and its bytes are images as they lie in the file."""
+    shape = header.shape
+    as_stored = header.dtype == np.uint8 and not header.fortran and (len(shape) == 3 or len(shape) == 4)
+    channels_first = len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, 3))
+    return as_stored and channels_first and header.nbytes > MAPPED_SHARE * available_memory()

@@ -1,0 +1,100 @@
+"""What was read from a source and what was assumed, as lines for people and as a record."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ancestral.data.readers import PART_NAMES
+from ancestral.data.splits import Dataset
+from ancestral.data.toy import PointDataset
+
+SHOWN_CLASSES = 12
+
+
+class DataSummary(NamedTuple):
+    """What a data set is.
+
+    Args:
+        name: of the set, or the stem of the file.
+        kind: "images" or "points".
+        sha256: of all that was read, in hex.
+        counts: images by split.
+        event_shape: shape of one image (C, H, W) or point (D,).
+        levels: values of a stored pixel, 0 for points.
+        value_range: the stored values that became level 0 and the last level.
+        classes: names of the classes, where they have names.
+        class_counts: images of each class by split, where there are labels; of the whole split.
+        columns: names of the columns of points, where they have names.
+        assumptions: what was guessed or ignored.
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    counts: dict[str, int]
+    event_shape: tuple[int, ...]
+    levels: int
+    value_range: tuple[float, float] | None
+    classes: tuple[str, ...] | None
+    class_counts: dict[str, list[int]] | None
+    columns: tuple[str, ...] | None
+    assumptions: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values by name."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
+
+    def lines(self) -> list[str]:
+        """For people: what was read, one line a fact, then what was assumed."""
+        counts = " + ".join(f"{self.counts[part]:,} {part}" for part in PART_NAMES)
+        said = [f"{self.name}: {sum(self.counts.values()):,} {self.kind} ({counts}), {self._shape()}"]
+        if self.kind == "images" and self.value_range is not None:
+            low, high = self.value_range
+            said[0] += f", {self.levels} levels of stored values {low:g} to {high:g}"
+        if self.class_counts is not None:
+            said.append(f"classes by training images: {self._classes()}")
+        said.append(f"SHA-256 {self.sha256}")
+        return said + [f"note: {assumption}" for assumption in self.assumptions]
+
+    def _shape(self) -> str:
+        if self.kind == "points":
+            names = f": {', '.join(self.columns[:SHOWN_CLASSES])}" if self.columns else ""
+            more = ", ..." if self.columns and len(self.columns) > SHOWN_CLASSES else ""
+            return f"{self.event_shape[0]} columns{names}{more}"
+        channels, height, width = self.event_shape
+        colour = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+        return f"{colour}, {height}x{width} pixels (height x width)"
+
+    def _classes(self) -> str:
+        assert self.class_counts is not None
+        counts = self.class_counts["train"]
+        names = self.classes or [str(number) for number in range(len(counts))]
+        shown = [f"{name} {count:,}" for name, count in zip(names, counts, strict=True)][:SHOWN_CLASSES]
+        return ", ".join(shown) + (f", ... ({len(counts)} classes)" if len(counts) > SHOWN_CLASSES else "")
+
+
+def summarise(data: Dataset | PointDataset) -> DataSummary:
+    """The summary of a divided source."""
+    own = data if isinstance(data, Dataset) else None
+    count = own.class_count if own else None
+    return DataSummary(
+        data.name,
+        own.kind if own else "points",
+        data.sha256,
+        {part: len(data.split(part)) for part in PART_NAMES},
+        tuple(data.event_shape),
+        data.levels,
+        own.value_range if own else None,
+        own.classes if own else None,
+        {part: _class_counts(data.split(part).labels, count) for part in PART_NAMES} if count else None,
+        own.columns if own else None,
+        own.assumptions if own else (),
+    )
+
+
+def _class_counts(labels: Tensor | None, classes: int) -> list[int]:
+    if labels is None:
+        return [0] * classes
+    return labels[labels >= 0].bincount(minlength=classes).tolist()

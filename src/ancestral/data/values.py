@@ -1,0 +1,267 @@
+"""Stored numbers of any type -> whole levels 0..levels-1: what is inferred is said, what is ambiguous is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
+
+import numpy as np
+
+from ancestral.core.errors import InputError, refusal
+from ancestral.settings.data import MAX_LEVELS, ReadOptions
+
+BYTE_LEVELS = 256
+MOST_INFERRED = 32  # whole numbers below this are levels of their own; so few values of a byte are said
+BLOCK_VALUES = 1 << 19  # numbers that are converted together, so that no copy in float64 is large
+MOST_SHOWN = 6
+
+
+@dataclass(frozen=True, eq=False)
+class Quantised:
+    """Images of all parts of a source as whole levels.
+
+    Args:
+        arrays: uint8 for up to 256 levels, else uint16, by part; shapes are those of the stored arrays.
+        levels: pixels are one of 0..levels-1.
+        value_range: the stored values that became level 0 and level levels-1.
+        assumptions: what was inferred, one sentence each.
+    """
+
+    arrays: dict[str, np.ndarray]
+    levels: int
+    value_range: tuple[float, float]
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What occurs in the arrays: their kind of number, type, extremes, and their values if they are few."""
+
+    kind: str
+    dtype: np.dtype
+    low: float
+    high: float
+    few: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """The linear map of stored values to levels."""
+
+    low: float
+    high: float
+    levels: int
+
+    def apply(self, block: np.ndarray) -> np.ndarray:
+        """Levels of stored values, not yet of their final type."""
+        span, steps = self.high - self.low, self.levels - 1
+        if block.dtype.kind != "f" and (self.low, span) == (0, steps):
+            return block
+        if block.dtype.kind == "f" and (self.low, self.high) == (0, 1) and self.levels <= BYTE_LEVELS:
+            return np.rint(block * steps)  # in the type of the array, as earlier versions rounded
+        return np.rint((block.astype(np.float64) - self.low) * (steps / span))
+
+
+def quantise(subject: object, arrays: Mapping[str, np.ndarray], options: ReadOptions) -> Quantised:
+    """Turn stored numbers into whole levels, all parts of a source by one rule.
+
+    Without options, whole numbers up to 31 are that many levels and one more; up to 255 they have 256 levels; larger
+    ones are scaled to 256 levels. Booleans have 2 levels, floats in [0, 1] are rounded to 256, or 2 if only 0 and 1
+    occur. An array that needs no conversion is returned as it is, not copied.
+
+    Args:
+        subject: the file, for errors.
+        arrays: numbers of any real type by part, shape (N, ...), at least one number each.
+        options: `levels` keeps whole numbers as they are, `value_range` maps linearly; `infer` False: as earlier
+            versions read.
+
+    Raises: InputError for numbers that are negative, not finite, too large or out of the stated range, for parts of
+        different kinds, and for what is no real number.
+    """
+    survey = _survey(subject, arrays)
+    said: list[str] = []
+    scale = _scale(subject, survey, options, said)
+    if options.infer:
+        _say_few(survey, scale, options, said)
+    dtype = np.dtype(np.uint8 if scale.levels <= BYTE_LEVELS else np.uint16)
+    return Quantised(
+        {name: _converted(array, scale, dtype) for name, array in arrays.items()},
+        scale.levels,
+        (float(scale.low), float(scale.high)),
+        tuple(said),
+    )
+
+
+def outward(low: float, high: float) -> str:
+    """Two bounds of few digits that hold the range, as they are written after --value-range."""
+    below, above = Context(prec=4, rounding=ROUND_FLOOR), Context(prec=4, rounding=ROUND_CEILING)
+    whole = float(low).is_integer() and float(high).is_integer() and max(abs(low), abs(high)) < 1e6
+    bounds = (low, high) if whole else (float(below.create_decimal(low)), float(above.create_decimal(high)))
+    return " ".join(f"{bound:.10g}" for bound in bounds)
+
+
+def _blocks(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    step = max(1, BLOCK_VALUES // max(1, array[:1].size))
+    for start in range(0, len(array), step):
+        rows = slice(start, start + step)
+        # a boolean from a file may hold any byte, and NumPy computes with that byte
+        yield rows, array[rows].view(np.uint8) != 0 if array.dtype == np.bool_ else array[rows]
+
+
+def _survey(subject: object, arrays: Mapping[str, np.ndarray]) -> _Survey:
+    """Raises:    InputError: not real numbers, or numbers of different kinds, or not finite ones."""
+    for array in arrays.values():
+        if array.dtype.kind not in "biuf":
+            raise refusal(subject, f"pixels of type {array.dtype}", "store real numbers: uint8, or floats in [0, 1]")
+    kinds = {"i" if array.dtype.kind == "u" else array.dtype.kind for array in arrays.values()}
+    if len(kinds) > 1:
+        types = ", ".join(f"{name} {array.dtype}" for name, array in arrays.items())
+        raise refusal(subject, f"parts of different types ({types})", "store all parts as one type")
+    extremes = [(block.min(), block.max()) for array in arrays.values() for _, block in _blocks(array)]
+    kind = kinds.pop()
+    if kind == "f" and not all(np.isfinite(pair).all() for pair in extremes):
+        raise _not_finite(subject, arrays)
+    number = float if kind == "f" else int
+    low, high = min(number(pair[0]) for pair in extremes), max(number(pair[1]) for pair in extremes)
+    widest = max((array.dtype for array in arrays.values()), key=lambda dtype: dtype.itemsize)
+    return _Survey(kind, widest, low, high, _few_values(arrays.values()))
+
+
+def _not_finite(subject: object, arrays: Mapping[str, np.ndarray]) -> InputError:
+    bad = sum(
+        int((~np.isfinite(block)).reshape(len(block), -1).any(1).sum())
+        for array in arrays.values()
+        for _, block in _blocks(array)
+    )
+    count = sum(map(len, arrays.values()))
+    return refusal(
+        subject,
+        f"{bad:,} of {count:,} images have NaN or infinite pixels",
+        "leave these images out, or fill the pixels",
+    )
+
+
+def _few_values(arrays: Iterable[np.ndarray]) -> np.ndarray | None:
+    """The distinct values in order; None where they are more than `MOST_INFERRED`, found as early as possible."""
+    known: np.ndarray | None = None
+    for array in arrays:
+        for _, block in _blocks(array):
+            first = np.unique(block)
+            known = first if known is None else np.union1d(known, first)
+            if len(known) > MOST_INFERRED:
+                return None
+    return known
+
+
+def _scale(subject: object, survey: _Survey, options: ReadOptions, said: list[str]) -> _Scale:
+    """The map to levels; what was inferred is added to `said`."""
+    if options.value_range is not None:
+        return _stated_range(subject, survey, options.value_range, options.levels)
+    if survey.kind == "f":
+        return _scale_of_floats(subject, survey, options, said)
+    if survey.low < 0:
+        bounds = "-128 127" if survey.dtype == np.int8 else outward(survey.low, survey.high)
+        raise refusal(
+            subject,
+            f"pixels of type {survey.dtype} from {survey.low} to {survey.high}",
+            f"state which values are the lowest and highest level: --value-range {bounds}",
+        )
+    if options.levels is not None:
+        if survey.high >= options.levels:
+            raise _above_levels(subject, survey, options.levels)
+        return _Scale(0, options.levels - 1, options.levels)
+    if survey.kind == "b":
+        return _Scale(0, 1, 2)
+    return _inferred(survey, options.infer, said)
+
+
+def _stated_range(subject: object, survey: _Survey, bounds: tuple[float, float], levels: int | None) -> _Scale:
+    low, high = bounds
+    if survey.low < low or survey.high > high:
+        raise refusal(
+            subject,
+            f"pixels from {survey.low:.10g} to {survey.high:.10g} where --value-range is {low:.10g} {high:.10g}",
+            f"give a range that holds them: --value-range {outward(min(low, survey.low), max(high, survey.high))}",
+        )
+    if levels is None:
+        # whole numbers of a short range are levels already
+        own = survey.kind != "f" and float(low).is_integer() and float(high).is_integer() and high - low < BYTE_LEVELS
+        levels = int(high - low) + 1 if own else BYTE_LEVELS
+    return _Scale(low, high, levels)
+
+
+def _scale_of_floats(subject: object, survey: _Survey, options: ReadOptions, said: list[str]) -> _Scale:
+    low, high = survey.low, survey.high
+    if low < 0 or high > 1:
+        within = [bounds for bounds in ((-1, 1), (0, 255)) if bounds[0] <= low and high <= bounds[1]]
+        advice = " ".join(map(str, within[0])) if within else outward(low, high)
+        raise refusal(
+            subject,
+            f"floats from {low:.10g} to {high:.10g}, not in [0, 1]",
+            f"state which values are the lowest and highest level: --value-range {advice}",
+        )
+    levels = options.levels
+    if levels is None and options.infer and survey.few is not None and np.isin(survey.few, (0, 1)).all():
+        said.append("pixels are floats of 0 and 1 only: taken as 2 levels (--levels states another number)")
+        levels = 2
+    return _Scale(0, 1, levels or BYTE_LEVELS)
+
+
+def _above_levels(subject: object, survey: _Survey, levels: int) -> InputError:
+    advice = f"scale them by --value-range 0 {survey.high}"
+    if survey.high < MAX_LEVELS:
+        advice = f"give --levels {survey.high + 1}, or {advice}"
+    return refusal(subject, f"a pixel of {survey.high} where levels is {levels}: pixels are 0..levels-1", advice)
+
+
+def _inferred(survey: _Survey, infer: bool, said: list[str]) -> _Scale:
+    """The levels of whole numbers from 0."""
+    high, dtype = int(survey.high), survey.dtype
+    if not infer and dtype == np.uint8:
+        return _Scale(0, BYTE_LEVELS - 1, BYTE_LEVELS)
+    if high < MOST_INFERRED:
+        levels = max(high, 1) + 1
+        said.append(f"pixels are 0..{levels - 1}: taken as {levels} levels (--levels states another number)")
+        return _Scale(0, levels - 1, levels)
+    if high < BYTE_LEVELS:
+        if dtype != np.uint8:
+            said.append(f"pixels of type {dtype} are at most {high}: taken as 256 levels, as bytes are")
+        return _Scale(0, BYTE_LEVELS - 1, BYTE_LEVELS)
+    top = int(np.iinfo(np.uint16).max) if dtype == np.uint16 else (1 << high.bit_length()) - 1
+    keeps = f"--levels {high + 1 if dtype != np.uint16 else MAX_LEVELS} keeps them" if high < MAX_LEVELS else ""
+    own = (1 << high.bit_length()) - 1
+    darker = f"--value-range 0 {own} scales by the values that occur" if own < top else ""
+    flags = ", ".join(flag for flag in (keeps, darker) if flag) or "--value-range states another range"
+    said.append(f"pixels of type {dtype} are at most {high:,}: scaled from 0..{top:,} to 256 levels ({flags})")
+    return _Scale(0, top, BYTE_LEVELS)
+
+
+def _say_few(survey: _Survey, scale: _Scale, options: ReadOptions, said: list[str]) -> None:
+    """Say where one value or few values occur; where they are evenly spaced, which flags make them the levels."""
+    few = survey.few
+    if few is None or (survey.kind == "b" and len(few) > 1):
+        return
+    if len(few) == 1:
+        said.append(f"every pixel has the value {few[0]:.10g}")
+        return
+    if scale.levels <= 2 * MOST_INFERRED or options.levels is not None:
+        return
+    numbers = few.astype(np.float64)
+    shown = ", ".join(f"{value:.4g}" for value in numbers[:MOST_SHOWN]) + (", ..." if len(few) > MOST_SHOWN else "")
+    gaps = np.diff(numbers)
+    flags = ""
+    if np.allclose(gaps, gaps[0], rtol=1e-2 if survey.dtype == np.float16 else 1e-4):
+        own = (survey.low, survey.high)
+        bounds = "" if survey.kind == "f" and own == (0, 1) else f" --value-range {outward(*own)}"
+        flags = f": --levels {len(few)}{bounds} makes them the levels"
+    said.append(f"only {len(few)} of {scale.levels} levels occur ({shown}){flags}")
+
+
+def _converted(array: np.ndarray, scale: _Scale, dtype: np.dtype) -> np.ndarray:
+    if array.dtype == dtype and (scale.low, scale.high) == (0, scale.levels - 1):
+        return array
+    result = np.empty(array.shape, dtype)
+    for rows, block in _blocks(array):
+        result[rows] = scale.apply(block).astype(dtype)
+    return result

@@ -1,0 +1,84 @@
+"""Several runs in the order of their scores, and how certain that order is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import InputError
+from ancestral.core.threads import keep_large_blocks
+from ancestral.evaluation.differences import Difference, best_in_words, paired_difference, unpaired_difference
+from ancestral.evaluation.likelihood import counted, log_probs, request_of
+from ancestral.evaluation.score import Score, best_of, rank
+from ancestral.runs.run import Run
+
+ROWS = 1000  # images compared at once
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs by their scores, the highest first.
+
+    Args:      names, scores: of the runs. differences: of the first from each of the others, one fewer.
+    """
+
+    names: list[str]
+    scores: list[Score]
+    differences: list[Difference]
+
+    @property
+    def lines(self) -> list[str]:
+        """Which run has the best score, if one has, and what the errors rest on."""
+        lines = best_in_words(self.names, self.scores, self.differences)
+        if self.differences and not self.differences[0].paired:
+            lines.append(
+                "stored scores are not paired: --paired takes the difference of each image, which has a smaller error"
+            )
+        return lines
+
+
+def compare_runs(runs: Sequence[Run], paired: bool = False, progress: Progress | None = None) -> Comparison:
+    """Order runs by their stored scores on test images.
+
+    Args:      paired: compute the value of each image again, by the method of the stored score, so that the error of a
+               difference is that of the differences of single images. Nothing is stored. progress: called with
+               (images done, images in all).
+    Raises:    InputError: a run has no such score; they are of different spaces or images; or, where `paired`, of
+               values that cannot be computed again.
+    """
+    scores = [best_of(run.scores(), str(run.path)) for run in runs]
+    order = rank(scores)
+    ordered, scores = [runs[i] for i in order], [scores[i] for i in order]
+    if paired and len(runs) > 1:
+        _refuse_other_images(ordered, scores)
+        first, *others = _values(ordered, scores, progress)
+        differences = [paired_difference(first, other) for other in others]
+    else:
+        differences = [unpaired_difference(scores[0], other) for other in scores[1:]]
+    return Comparison([run.path.name for run in ordered], scores, differences)
+
+
+def _values(runs: Sequence[Run], scores: Sequence[Score], progress: Progress | None) -> list[Tensor]:
+    """log p(x) or its bound of each image by each run, shape (N,) each."""
+    keep_large_blocks()
+    advance = counted(progress, sum(score.count for score in scores))
+    return [
+        log_probs(run.load(), run.data.held(score.split, score.count), *request_of(score.method), progress=advance)[0]
+        for run, score in zip(runs, scores, strict=True)
+    ]
+
+
+def _refuse_other_images(runs: Sequence[Run], scores: Sequence[Score]) -> None:
+    """Raises:    InputError: the runs were not scored on the same images in the same order."""
+    for score in scores:
+        request_of(score.method)
+    first, *others = (run.data.held(score.split, score.count) for run, score in zip(runs, scores, strict=True))
+    for run, other in zip(runs[1:], others, strict=True):
+        alike = len(first) == len(other) and first.event_shape == other.event_shape
+        pairs = zip(first.in_order(ROWS), other.in_order(ROWS), strict=True) if alike else ()
+        if not alike or not all(torch.equal(*pair) for pair in pairs):
+            raise InputError(f"{runs[0].path} and {run.path} were not scored on the same images: they cannot be paired")

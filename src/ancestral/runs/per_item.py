@@ -1,0 +1,54 @@
+"""A table with one row for each image or point: its name, its label, and what was computed of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from ancestral.core.errors import InputError
+from ancestral.core.files import write_atomically
+from ancestral.data.splits import Split
+from ancestral.runs.run_data import RunData
+
+
+def names_of(split: Split, count: int) -> list[str]:
+    """A name of each of the first images: its file, or its row in the source."""
+    if split.names is not None:
+        return list(split.names[:count])
+    return [str(row) for row in (range(count) if split.rows is None else split.rows[:count].tolist())]
+
+
+def labels_of(data: RunData, split: Split, count: int) -> list[str] | None:
+    """The class of each of the first images, by name where there are names; empty for none. None without labels."""
+    if split.labels is None:
+        return None
+    names = data.classes
+    numbers = split.labels[:count].tolist()
+    return ["" if n < 0 else names[n] if names and n < len(names) else str(n) for n in numbers]
+
+
+def write_items(
+    path: Path, data: RunData, split: str, columns: Mapping[str, Tensor], order: Tensor | None = None
+) -> None:
+    """Write a .csv file: `file` or `index`, `label` where there are labels, and the columns.
+
+    Args:      split: that the values are of, from its first image on. columns: values by name, each of shape (N,).
+               order: of the rows in the file; as they are stored unless given.
+    Raises:    InputError: another ending than .csv.
+    """
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: name a file that ends in .csv")
+    stored, count = data.stored(split), len(next(iter(columns.values())))
+    names, labels = names_of(stored, count), labels_of(data, stored, count)
+    header = ["file" if stored.names is not None else "index", *(["label"] if labels else []), *columns]
+    values = [column.tolist() for column in columns.values()]
+    rows = [[names[i], *([labels[i]] if labels else []), *(repr(column[i]) for column in values)] for i in range(count)]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows if order is None else [rows[i] for i in order.tolist()])
+    write_atomically(path, buffer.getvalue().encode())

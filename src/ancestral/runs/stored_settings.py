@@ -1,0 +1,82 @@
+"""The settings of a run as `settings.json` has them, and what must not differ when a training goes on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from ancestral.core.errors import InputError
+from ancestral.core.files import json_text
+from ancestral.core.serialization import needs_family
+from ancestral.families.catalogue import find, names
+from ancestral.families.family import Family
+from ancestral.families.run_settings import Settings, renamed
+from ancestral.settings.data import DataSettings
+from ancestral.settings.stored import dataclass_from
+from ancestral.settings.training import TrainingSettings
+
+PARTS = ("data", "model", "training")
+
+
+def settings_to_json(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON values."""
+    return asdict(settings)
+
+
+def settings_from_json(record: dict[str, Any]) -> Settings:
+    """Settings read back.
+
+    Raises:    InputError: an unknown family or setting, or a value of a wrong type.
+    """
+    missing = [name for name in ("family", *PARTS) if name not in record]
+    if missing:
+        raise InputError(f"the settings of this run cannot be read: they have no {missing[0]!r}")
+    family = record["family"]
+    if not isinstance(family, str):
+        raise InputError(f"the settings of this run cannot be read: its family is {str(family)[:40]!r}")
+    data = record["data"]
+    if isinstance(data, dict):
+        data = renamed(data, DataSettings.__dataclass_fields__)
+    try:
+        return Settings(
+            family,
+            dataclass_from(_family_of_run(family).settings, record["model"], "model"),
+            dataclass_from(DataSettings, data, "data"),
+            dataclass_from(TrainingSettings, record["training"], "training"),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the settings of this run cannot be read: {' '.join(str(error).split())}") from error
+
+
+def same_settings(first: Settings, second: Settings) -> bool:
+    """Whether two trainings are the same: a number that is not a number is the same as itself."""
+    return json_text(settings_to_json(first)) == json_text(settings_to_json(second))
+
+
+def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
+    """Resuming with other settings would be another run.
+
+    Raises:    InputError: names the first setting that differs.
+    """
+    begun = settings_to_json(settings_from_json(record["settings"]))
+    if begun["family"] != described["family"]:
+        raise InputError(f"this run trains a {begun['family']}, not a {described['family']}")
+    for part in PARTS:
+        for name, value in described[part].items():
+            before = begun[part][name]
+            if before != value and json_text(before) != json_text(value):
+                raise InputError(
+                    f"this run was begun with {name} = {before}, not {value}: resume with its own settings"
+                )
+
+
+def _family_of_run(name: str) -> Family:
+    """Raises:    InputError: this program does not know the family; the message names the ways to give it."""
+    try:
+        return find(name)
+    except InputError as error:
+        if name in names():  # known, but it cannot be loaded
+            raise
+        raise InputError(needs_family("run", name)) from error

@@ -1,0 +1,122 @@
+"""How unusual new images or points are for a trained model, one by one, with p-values from its validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.threads import keep_large_blocks
+from ancestral.evaluation.likelihood import counted, log_probs
+from ancestral.models.base import ExactModel, LatentModel
+from ancestral.runs.run import Run
+
+FEW = 20  # images to calibrate on: with fewer the smallest possible p-value is above 0.05
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """New data, ranked from the most unusual to the least.
+
+    Args:      log_prob: log p(x) or its bound, shape (N,), nats. p_low: how often held-out data of the run have a
+               log-probability as low, shape (N,). p_value: as low or as high, two-sided. order: rows by p-value, the
+               smallest first, then by log-probability. method: what `log_prob` is. calibration: how many held-out
+               data the p-values are counted among. split: of which the data are.
+    """
+
+    log_prob: Tensor
+    p_low: Tensor
+    p_value: Tensor
+    order: Tensor
+    method: str
+    calibration: int
+    split: str
+
+    @property
+    def columns(self) -> dict[str, Tensor]:
+        """For a table, in the order of the data."""
+        rank = torch.empty_like(self.order)
+        rank[self.order] = torch.arange(1, len(self.order) + 1)
+        return {"rank": rank, "log_prob": self.log_prob, "p_low": self.p_low, "p_value": self.p_value}
+
+    @property
+    def found(self) -> int:
+        """How many are unusual at a false discovery rate of `LEVEL`.
+
+        Reference: Benjamini and Hochberg, 1995.
+        """
+        p, _ = self.p_value.sort()
+        limits = LEVEL * torch.arange(1, len(p) + 1, dtype=p.dtype) / len(p)
+        below = (p <= limits).nonzero()
+        return int(below[-1]) + 1 if len(below) else 0
+
+    @property
+    def in_words(self) -> list[str]:
+        """What the numbers are, and how many data are unusual."""
+        low = int((self.p_value <= LEVEL).sum())
+        lines = [
+            f"{self.method}; p-values count {self.calibration:,} validation data of the run that the model was not "
+            f"trained on: at most {LEVEL:.0%} of data like them get a p-value of {LEVEL} or less",
+            f"{low:,} of {len(self.p_value):,} have a p-value of {LEVEL} or less ({LEVEL * len(self.p_value):,.1f} "
+            f"expected of data like the run's); {self.found:,} at a false discovery rate of {LEVEL:.0%}",
+        ]
+        smallest = 2 / (self.calibration + 1)
+        if smallest > LEVEL / max(1, len(self.p_value)):
+            lines.append(f"the smallest possible p-value is {smallest:.2g}: more validation data would resolve more")
+        return lines
+
+
+def p_values(natural: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+    """How often natural data have a log-probability as low as each new one, and as low or as high, shapes (M,).
+
+        p_low = (1 + #{natural <= new}) / (N + 1),    p = min(1, 2 min(p_low, p_high))
+
+    Under exchangeability P(p <= a) is at most a for every a, ties or not.
+
+    Args:      natural, new: log-probabilities, shapes (N,) and (M,).
+    Reference: Laxhammar and Falkman, 2011 (conformal anomaly detection).
+    """
+    ordered = natural.sort().values
+    below = torch.searchsorted(ordered, new, right=True)
+    above = len(ordered) - torch.searchsorted(ordered, new, right=False)
+    p_low, p_high = ((1 + count).double() / (len(ordered) + 1) for count in (below, above))
+    return p_low, (2 * torch.minimum(p_low, p_high)).clamp(max=1)
+
+
+def rank_run(
+    run: Run,
+    split: str,
+    samples: int = 0,
+    count: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Ranking:
+    """Rank data by how unusual they are for a run's model.
+
+    Args:      run: with other data in place of its own, see `runs.new_data.on_data`. split: of the data.
+               samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO.
+               count: only the first so many. progress: called with (images scored, in all).
+    Raises:    NotComputable: the model has no likelihood. InputError: too few validation data.
+    """
+    keep_large_blocks()
+    model, data = run.load(), run.data
+    if not isinstance(model, (ExactModel, LatentModel)):
+        raise NotComputable(f"a {type(model).__name__} has no likelihood, so it cannot say what is unusual")
+    natural, new = data.held("valid"), data.held(split, count)
+    if len(natural) < FEW:
+        raise InputError(
+            f"{run.path} has {len(natural)} validation {data.space.noun}, and p-values need {FEW}: train with "
+            "--valid-size"
+        )
+    if not len(new):
+        raise InputError(f"{data.name} has no {split} {data.space.noun}")
+    advance = counted(progress, len(natural) + len(new))
+    (known, method), (found, _) = (log_probs(model, x, samples, progress=advance) for x in (natural, new))
+    found = found.nan_to_num(nan=-torch.inf)  # no probability at all is as unusual as can be
+    p_low, p_value = p_values(known, found)
+    order = torch.from_numpy(np.lexsort((found.numpy(), p_value.numpy())))
+    return Ranking(found, p_low, p_value, order, method, len(natural), split)
