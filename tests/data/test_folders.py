@@ -126,7 +126,11 @@ def test_bad_folders_are_refused(tmp_path):
     save(tmp_path / "3.png", 3)
     save(tmp_path / "b" / "3.png", 3)
     refused(lambda: read_folder(tmp_path), str(tmp_path), "sub-folders")
-    refused(lambda: read_folder(tmp_path, ReadOptions(array="x")), "--array", "folder")
+
+
+def test_the_name_of_an_array_is_ignored_and_said(tmp_path):
+    save(tmp_path / "a.png")
+    assert said(read_folder(tmp_path, ReadOptions(array="faces")), "--array faces", "ignored")
 
 
 # --- classes --------------------------------------------------------------------------------------------------
@@ -320,7 +324,9 @@ def test_images_without_a_row_and_rows_without_an_image(tmp_path):
     found = read_folder(tmp_path)
     assert labelled(found) == {"a.png": "cat", "b.png": None, "c.png": None, "d.png": None}
     assert numbers(found) == [0, -1, -1, -1]
-    assert said(found, "3 of 4 images have no label", "b.png") and said(found, "1 rows", "x.png")
+    assert said(found, "3 of 4 images have no label", "b.png") and said(
+        found, "rows of labels.csv without an image", "1 (x.png)"
+    )
 
 
 def test_whole_numbers_are_in_numeric_order(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import struct
 import zlib
 from pathlib import Path
@@ -19,7 +20,7 @@ from ancestral.core.errors import InputError
 from ancestral.data import pictures, readers
 from ancestral.data.folders import read_folder
 from ancestral.data.imported import Imported
-from ancestral.data.pictures import background_colour, read_picture, transform
+from ancestral.data.pictures import background_colour, quietly, read_picture, transform
 from ancestral.settings.data import ReadOptions
 
 RNG = np.random.default_rng(0)
@@ -317,6 +318,15 @@ def test_what_pillow_says_stays_off_the_terminal(tmp_path, capfd, recwarn):
                 assert str(error).isprintable()
         (tmp_path / f"a.{kind}").unlink()
     assert capfd.readouterr() == ("", "") and not recwarn.list
+
+
+def test_pillow_logs_nothing_while_images_are_read(caplog):
+    logger = logging.getLogger("PIL.TiffImagePlugin")
+    with quietly():
+        logger.error("more samples than can be decoded")
+    assert not caplog.records
+    logger.error("not while images are read")
+    assert len(caplog.records) == 1
 
 
 def test_an_image_of_another_mode_is_refused(tmp_path):

@@ -96,12 +96,14 @@ def test_levels_that_are_stated_keep_the_values():
     refused(lambda: read(images(0, 70_000, dtype="int32"), levels=65_536), "--value-range 0 70000")
 
 
-def test_sixteen_bits_are_scaled_by_their_full_range():
+def test_sixteen_bits_are_scaled_by_the_bits_that_they_use():
     found = read(images(0, 257, 65_535, dtype="uint16"))
     assert found.levels == 256 and found.value_range == (0, 65_535) and pixels(found) == [0, 1, 255]
     assert "scaled" in said(found) and "--levels 65536" in said(found)
-    # twelve bits in sixteen would be dark: the flag that uses their own range is named
-    assert "--value-range 0 4095" in said(read(images(0, 4080, dtype="uint16")))
+    # twelve bits in sixteen would be dark: the flag that takes all sixteen is named
+    twelve = read(images(0, 4080, dtype="uint16"))
+    assert twelve.value_range == (0, 4095) and pixels(twelve) == [0, 254]
+    assert "--value-range 0 65535" in said(twelve)
     assert pixels(read(images(0, 4095, dtype="uint16"), value_range=(0.0, 4095.0))) == [0, 255]
 
 

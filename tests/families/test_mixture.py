@@ -20,10 +20,10 @@ def test_half_precision_does_not_reach_the_sums_over_pixels(masked: bool) -> Non
         model = MixtureOfBernoullis([1, 28, 28], components=20, weight_scale=2.0).eval().requires_grad_(False)
         x, seen = torch.bernoulli(torch.rand(2, 32, 1, 28, 28))
     observed = seen.flatten(1).bool() if masked else None
-    exact = model.joint(x, observed)
     with torch.autocast("cpu", torch.bfloat16):
         found = model.joint(x, observed)
-    assert found.dtype == torch.float32 and torch.equal(found, exact)
+    exact = model.double().joint(x.double(), observed)
+    assert found.dtype == torch.float32 and (found - exact).abs().max() < 2e-3
 
 
 @pytest.mark.parametrize("method", ["em", "gradient"])

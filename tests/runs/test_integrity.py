@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import logging
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from helpers import refused
+from helpers import ROOT, refused
 
 from ancestral import fit
 from ancestral.commands.main import main
@@ -340,6 +341,20 @@ def test_loading_and_sampling_do_not_open_the_data(copy: Path, tmp_path: Path, m
     for out in ("a.npy", "a.png"):
         assert main(["sample", str(copy), "-n", "3", "--out", str(tmp_path / out)]) == 0
     refused(lambda: Run(copy).data, "were opened")
+
+
+# ---- damage of any kind
+
+
+def test_damaged_runs_are_refused_or_opened(tmp_path: Path) -> None:
+    """A part of what scripts/fuzz_runs.py does, which also limits the memory."""
+    spec = importlib.util.spec_from_file_location("fuzz_runs", ROOT / "scripts" / "fuzz_runs.py")
+    assert spec is not None and spec.loader is not None
+    fuzz = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fuzz)
+    found, faults = fuzz.run_cases(40, 7, tmp_path, seconds=60)
+    assert faults == []
+    assert found["refused"] > 20 and found["opened"] > 2
 
 
 # ---- settings.json

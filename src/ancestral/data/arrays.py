@@ -184,6 +184,7 @@ def _images(
     options: ReadOptions,
     said: list[str],
 ) -> Imported:
+    images, seen = _without_missing(images, options, said) if options.missing else (images, {})
     found = quantise(path, images, options)
     said += found.assumptions
     result = found.arrays
@@ -199,8 +200,24 @@ def _images(
         height, width = next(iter(result.values())).shape[2:]
         said += transform_notes(options, height, width, found.levels)
         result = {part: transform(array, options) for part, array in result.items()}
-    parts = {part: Part(np.ascontiguousarray(array), labels[part]) for part, array in result.items()}
+        # a scaled pixel is seen if all that it is made of are
+        seen = {part: transform(mask.astype(np.uint8) * 255, options) == 255 for part, mask in seen.items()}
+    parts = {
+        part: Part(np.ascontiguousarray(array), labels[part], seen=seen.get(part)) for part, array in result.items()
+    }
     return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
+
+
+def _without_missing(images: Arrays, options: ReadOptions, said: list[str]) -> tuple[Arrays, Arrays]:
+    """Images with the lowest value in place of NaN, and masks that are true where a pixel is no NaN."""
+    filler = 0.0 if options.value_range is None else options.value_range[0]
+    masks = {part: ~np.isnan(array) for part, array in images.items() if array.dtype.kind == "f"}
+    missing = sum(int((~mask).sum()) for mask in masks.values())
+    if not missing:
+        return images, {}
+    total = sum(mask.size for mask in masks.values())
+    said.append(f"{missing:,} of {total:,} pixels are NaN: missing")
+    return {part: np.where(masks[part], images[part], filler) for part in images}, masks
 
 
 def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, said: list[str]) -> Imported:

@@ -24,7 +24,7 @@ from ancestral.data.sources import (
     verify_dataset,
 )
 from ancestral.data.splits import Dataset, Split
-from ancestral.settings.data import ARRAY_FILES, ReadOptions, check_source
+from ancestral.settings.data import ARRAY_FILES, IMAGE_FILES, ReadOptions, check_source
 
 __all__ = [
     "PROTOCOLS",
@@ -137,6 +137,10 @@ def read_source(source: str, options: ReadOptions) -> tuple[str, Imported]:
         from ancestral.data.folders import read_folder
 
         return path.resolve().name, read_folder(path, options)
+    if path.suffix.lower() in IMAGE_FILES:
+        from ancestral.data.folders import read_file
+
+        return path.stem, read_file(path, options)
     if path.suffix.lower() in ARRAY_FILES:
         from ancestral.data.arrays import read_arrays
 

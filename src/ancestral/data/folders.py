@@ -43,13 +43,13 @@ def read_folder(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:
     Returns: the parts "train", "valid" and "test", or "all", with the names of their files within the folder.
     Raises: InputError for no image, unequal sizes or depths (naming two files), a damaged or oversized image.
     """
-    if options.array is not None:
-        raise refusal(f"--array {options.array}", "a folder of images has no arrays", "leave it out")
     if not options.infer:
         return _read_as_before(folder, options)
     background_colour(options.background)  # an unknown colour is refused before anything is read
     layout = find_images(folder)
     said = layout.assumptions
+    if options.array is not None:  # perhaps of the file that a model was trained on
+        said.append(f"--array {printable(options.array)} is ignored: a folder of images has no arrays")
     words = labels_beside(folder, layout, said)
     if layout.others:
         verb = "files are not images" if len(layout.others) > 1 else "file is no image"
@@ -75,6 +75,21 @@ def read_folder(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:
     }
     classes = None if classes is None else tuple(map(printable, classes))
     return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
+
+
+def read_file(file: Path, options: ReadOptions) -> Imported:
+    """Read one image file, as a folder with this one image is read.
+
+    Raises:    InputError: as `read_folder`.
+    """
+    background_colour(options.background)
+    pile = _Pile(file, [file], options)
+    found = quantise(file, {"all": pile.read()}, options)
+    said = [*pile.remarks(), *found.assumptions, *transform_notes(options, *pile.size, found.levels)]
+    images = found.arrays["all"]
+    seen = None if pile.seen is None else pile.seen.repeat(images.shape[1], 1)
+    part = Part(images, None, (file.name,), seen)
+    return Imported({"all": part}, found.levels, found.value_range, assumptions=tuple(said))
 
 
 def _divided(array: np.ndarray, counts: dict[str, int]) -> dict[str, np.ndarray]:

@@ -62,8 +62,9 @@ def labels_beside(root: Path, layout: Layout, said: list[str]) -> dict[str, list
         if table is None:
             continue
         if section.classes is not None and len(set(section.classes)) > 1:
-            if table.stem.lower() in _USUAL_STEMS:
-                said.append(f"{printable(table.name)} is not used: the sub-folders are the classes")
+            note = f"{printable(table.name)} is not used: the sub-folders are the classes"
+            if table.stem.lower() in _USUAL_STEMS and note not in said:
+                said.append(note)
             continue
         chosen.setdefault(table, []).append(part)
     found: dict[str, list[str]] = {}
@@ -116,7 +117,7 @@ def _words_of(root: Path, table: Path, sections: Sequence[Section], said: list[s
             words[place] = word
     said.append(f"labels are read from {name} (columns {' and '.join(labels.columns)})")
     if strangers:
-        said.append(f"{len(strangers):,} rows of {name} name no image: ignored ({listed(strangers)})")
+        said.append(f"rows of {name} without an image are ignored: {len(strangers):,} ({listed(strangers)})")
     missing = [file.name for (_, file), word in zip(files, words, strict=True) if not word]
     if missing:
         said.append(

@@ -228,11 +228,14 @@ def _inferred(survey: _Survey, infer: bool, said: list[str]) -> _Scale:
         if dtype != np.uint8:
             said.append(f"pixels of type {dtype} are at most {high}: taken as 256 levels, as bytes are")
         return _Scale(0, BYTE_LEVELS - 1, BYTE_LEVELS)
-    top = int(np.iinfo(np.uint16).max) if dtype == np.uint16 else (1 << high.bit_length()) - 1
-    keeps = f"--levels {high + 1 if dtype != np.uint16 else MAX_LEVELS} keeps them" if high < MAX_LEVELS else ""
-    own = (1 << high.bit_length()) - 1
-    darker = f"--value-range 0 {own} scales by the values that occur" if own < top else ""
-    flags = ", ".join(flag for flag in (keeps, darker) if flag) or "--value-range states another range"
+    top = (1 << high.bit_length()) - 1  # what a camera of so many bits can store: 4095 of 12 bits, say
+    keeps = f"--levels {high + 1} keeps them" if high < MAX_LEVELS else ""
+    other = (
+        "--value-range states another range"
+        if dtype != np.uint16 or high > 2**15
+        else "--value-range 0 65535 takes all 16 bits"
+    )
+    flags = ", ".join(flag for flag in (keeps, other) if flag)
     said.append(f"pixels of type {dtype} are at most {high:,}: scaled from 0..{top:,} to 256 levels ({flags})")
     return _Scale(0, top, BYTE_LEVELS)
 

@@ -28,7 +28,6 @@ from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model,
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
 from ancestral.runs.stored_settings import same_settings
-from ancestral.training.checkpoint import load_state
 from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
@@ -63,7 +62,7 @@ def fit_settings(
     if settings.training.tensorboard and find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
     with run.locked():  # nothing is written before here: what can be refused has been
-        tensors, facts = load_state(run.checkpoint) if run.begin(settings, data, resume) else ({}, {})
+        tensors, facts = run.state() if run.begin(settings, data, resume) else ({}, {})
         if not facts:
             _initialise(settings, model, train)
         board = run.path / "tensorboard" if settings.training.tensorboard else None

@@ -17,15 +17,8 @@ from ancestral.core.files import json_from, read_bytes, sha256_of, write_atomica
 
 MANIFEST = "manifest.json"
 CONFIG, WEIGHTS = "model/config.json", "model/model.safetensors"
-DECIDING = (
-    "settings.json",
-    CONFIG,
-    WEIGHTS,
-    "log.jsonl",
-    "checkpoint/state.safetensors",
-    "training.json",
-    "health.json",
-)
+STATE, LOG = "checkpoint/state.safetensors", "log.jsonl"
+DECIDING = ("settings.json", CONFIG, WEIGHTS, LOG, STATE, "training.json", "health.json")
 RECORDS = ("scores.json", "quality.json", "detections.json", "bracket.json")
 TRIES, PAUSE = 5, 0.05  # seconds; another process may be between the file and its entry
 MAX_BYTES = 1 << 20

@@ -20,11 +20,12 @@ from ancestral.families.build import load_model
 from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
-from ancestral.runs.manifest import CONFIG, WEIGHTS, Manifest
+from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import made_by_newer, new_record, read_record
 from ancestral.runs.records import SCORES
 from ancestral.runs.run_data import RunData
 from ancestral.runs.stored_settings import refuse_changes, settings_from_json, settings_to_json
+from ancestral.training.checkpoint import load_state
 from ancestral.training.log import LogLine, parse_log
 
 if TYPE_CHECKING:
@@ -186,6 +187,14 @@ class Run:
         known = {Path(name).name: entries[name]["sha256"] for name in (CONFIG, WEIGHTS) if name in entries}
         return load_model(self.model_folder, known)
 
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and facts of the checkpoint.
+
+        Raises:    InputError: it is missing, damaged or was changed.
+        """
+        self.manifest.content(STATE)
+        return load_state(self.checkpoint)
+
     @property
     def weights_sha256(self) -> str | None:
         """SHA-256 of the trained weights; None where there are none yet."""
@@ -203,7 +212,7 @@ class Run:
         return {"weights_sha256": self.weights_sha256, "data_sha256": sha256}
 
     def log(self) -> list[LogLine]:
-        return parse_log(self.manifest.content("log.jsonl"), self.log_path)
+        return parse_log(self.manifest.content(LOG), self.log_path)
 
     def scores(self) -> list[Score]:
         return SCORES.of(self)

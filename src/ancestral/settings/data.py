@@ -19,6 +19,8 @@ POINT_SETS = ("two-gaussians", "moons", "rings", "pinwheel", "spirals", "checker
 """Densities of the plane that are drawn from, not read: they have points instead of pixels."""
 ARRAY_FILES, TABLE_FILES = (".npz", ".npy", ".mat", ".pt", ".pth"), (".csv", ".tsv")
 FILE_TYPES = (*ARRAY_FILES, *TABLE_FILES)
+IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+"""One image: it cannot be trained on, but a trained model can be used on it."""
 MAX_LEVELS = 65_536
 LARGEST = {
     **dict.fromkeys(("train_size", "valid_size"), LARGEST_COUNT),
@@ -165,7 +167,7 @@ def check_source(source: str) -> None:
     path = Path(os.path.expanduser(source))
     if source in IMAGE_SETS or (source and os.path.isdir(path)):
         return
-    if path.suffix.lower() not in FILE_TYPES:
+    if path.suffix.lower() not in (*FILE_TYPES, *IMAGE_FILES):
         known = f"choose one of {', '.join(IMAGE_SETS)}, a folder of images, or a file {' '.join(FILE_TYPES)}"
         raise refusal(f"data source {source!r}", "unknown", known)
     if not os.path.isfile(path):

@@ -20,6 +20,7 @@ from ancestral.core.errors import InputError, Interrupted, TrainingDiverged
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.models.base import Model
+from ancestral.settings.stored import dataclass_from
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state, save_state, under_prefix, with_prefix
 from ancestral.training.log import Reading, TrainingLog
@@ -276,13 +277,13 @@ class Loop:
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """Continue from a saved state instead of from the beginning."""
         try:
-            self.position = Position(**facts["position"])
+            self.position = dataclass_from(Position, facts["position"], "position")
             self.model.load_state_dict(under_prefix("model", tensors))
             self.step.restore(under_prefix("step", tensors))
-            self._clock = Clock(**facts["clock"])
+            self._clock = dataclass_from(Clock, facts["clock"], "clock")
             sums = under_prefix("pending", tensors)
             self._sums = {name: sums[name] for name in facts["pending"]}
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             problem = " ".join(str(error).split())
             raise InputError(f"the checkpoint does not fit this model: {problem}") from error
         self.best = under_prefix("best", tensors) or None

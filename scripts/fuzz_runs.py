@@ -1,0 +1,173 @@
+"""Open damaged run folders: each is refused with one line or opened, and nothing hangs, crashes or goes unnoticed.
+
+The runs are the fixtures of an earlier version. Each case takes a copy of one, with a manifest or without, changes one
+value of a JSON file, some bits, or the length of a file, and opens it. A changed file that a manifest lists must be
+refused.
+
+    python scripts/fuzz_runs.py --count 500 --seed 0
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import random
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ancestral.core.errors import InputError
+from ancestral.runs.run import Run
+
+FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures" / "runs_e7fe433"
+JSON_FILES = ("model/config.json", "settings.json", "training.json", "health.json")
+BINARY_FILES = ("model/model.safetensors", "checkpoint/state.safetensors")
+SECONDS = 2
+MEMORY = 4 << 30  # bytes beyond what the process has when it begins
+DEEP: Any = 0
+for _ in range(900):
+    DEEP = [DEEP]
+VALUES: tuple[Any, ...] = (
+    -1, 0, 1, 2**20, 2**31, 2**70, 1e308, float("nan"), "", "x", [], {}, [[]], None, True, DEEP, list(range(200_000)),
+    {"class": "MLP"}, {"class": "own:Nothing"},
+)  # fmt: skip
+
+
+class TooLong(BaseException):
+    """A case took longer than `SECONDS`."""
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to each value inside a JSON value, itself included."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, part in parts for place in places(part, (*path, key)))]
+
+
+def changed_json(content: bytes, chance: random.Random) -> bytes:
+    """The file with one value replaced, taken away, or moved under another name."""
+    value = json.loads(content)
+    place = chance.choice(places(value))
+    new = chance.choice(VALUES)
+    if not place:
+        return json.dumps(new).encode()
+    holder = value
+    for key in place[:-1]:
+        holder = holder[key]
+    kind = chance.random()
+    if kind < 0.8:
+        holder[place[-1]] = new
+    elif kind < 0.9:
+        del holder[place[-1]]
+    elif isinstance(holder, dict):
+        holder["unknown"] = holder.pop(place[-1])
+    return json.dumps(value).encode()
+
+
+def changed_bytes(content: bytes, chance: random.Random) -> bytes:
+    """The file with a few bits flipped, or cut."""
+    if chance.random() < 0.25:
+        return content[: chance.randrange(len(content))]
+    damaged = bytearray(content)
+    most = len(content) if chance.random() < 0.5 else min(400, len(content))  # the header is more delicate
+    for _ in range(chance.choice((1, 1, 4))):
+        damaged[chance.randrange(most)] ^= 1 << chance.randrange(8)
+    return bytes(damaged)
+
+
+def opened(path: Path, name: str) -> None:
+    """Use the file as a verb would."""
+    run = Run(path)
+    _ = run.settings
+    if name.startswith("checkpoint"):
+        run.state()
+    elif name == "log.jsonl":
+        run.log()
+    elif name == "training.json":
+        _ = run.outcome
+    elif name == "health.json":
+        _ = run.health
+    elif name.startswith("model"):
+        run.load()
+
+
+def case(folder: Path, chance: random.Random) -> tuple[str, str]:
+    """One damaged run: what was damaged, and what came of it. What begins with `FAULT` must not happen."""
+    fixtures = sorted(path.parent.name for path in FIXTURES.glob("*/settings.json"))
+    path = Path(shutil.copytree(FIXTURES / chance.choice(fixtures), folder))
+    names = [name for name in (*JSON_FILES, *BINARY_FILES, "log.jsonl") if (path / name).exists()]
+    sealed = chance.random() < 0.3
+    if sealed:
+        Run(path).manifest.write()
+    weights = [3 if name in ("model/config.json", "settings.json") else 1 for name in names]
+    name = chance.choices(names, weights)[0]
+    before = (path / name).read_bytes()
+    as_json = name.endswith(".json") and chance.random() < 0.8
+    after = changed_json(before, chance) if as_json else changed_bytes(before, chance)
+    (path / name).write_bytes(after)
+    what = f"{path.name}: {name}{', listed' if sealed else ''}"
+    try:
+        opened(path, name)
+    except InputError as error:
+        return what, "refused" if "\n" not in str(error) else f"FAULT: several lines: {error}"
+    except TooLong:
+        return what, "FAULT: it takes too long"
+    except Exception:
+        return what, f"FAULT: {traceback.format_exc()}"
+    return what, "FAULT: the change was not noticed" if sealed and after != before else "opened"
+
+
+def run_cases(count: int, seed: int, folder: Path, seconds: int = SECONDS) -> tuple[Counter[str], list[str]]:
+    """Open that many damaged runs; returns how many were refused and opened, and a description of each fault."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TooLong
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    found: Counter[str] = Counter()
+    faults = []
+    try:
+        for number in range(count):
+            place = folder / f"case-{number}"
+            signal.alarm(seconds)
+            what, outcome = case(place, random.Random(f"{seed}/{number}"))
+            signal.alarm(0)
+            shutil.rmtree(place)
+            found[outcome.partition(":")[0]] += 1
+            if outcome.startswith("FAULT"):
+                faults.append(f"case {number} of seed {seed}, {what}: {outcome}")
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+    return found, faults
+
+
+def main() -> int:
+    """Run the cases of the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--count", type=int, default=500, help="how many damaged runs")
+    parser.add_argument("--seed", type=int, default=0, help="of the damages")
+    arguments = parser.parse_args()
+    logging.getLogger("ancestral").setLevel(logging.ERROR)  # thousands of notices
+    for fixture in sorted(FIXTURES.glob("*/model")):
+        Run(fixture.parent).load()  # what is imported at first use is not part of a case
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    with tempfile.TemporaryDirectory() as folder:
+        found, faults = run_cases(arguments.count, arguments.seed, Path(folder))
+    for fault in faults:
+        print(fault)
+    print(", ".join(f"{number} {outcome}" for outcome, number in sorted(found.items())))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
