@@ -44,7 +44,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
-from ancestral.data.datasets import ImageDataset, load_dataset
+from ancestral.data.datasets import Dataset, load_dataset
 
 CLAIM = 4.0  # `ancestral` trains at least this many times as fast as the loop handed out
 BATCH = 128
@@ -90,7 +90,7 @@ def bare_loop(images: np.ndarray, epochs: int) -> dict[str, float]:
     }
 
 
-def all_images(dataset: ImageDataset) -> torch.Tensor:
+def all_images(dataset: Dataset) -> torch.Tensor:
     """The training images, then those for validation."""
     return torch.cat([dataset.train.images, dataset.valid.images])
 

@@ -75,6 +75,36 @@ def test_missing_pixels_are_refused_clearly(tmp_path):
     refused(lambda: read_arrays(tmp_path / "nan.npy"), "nan.npy", "7 of 50 images", "NaN")
 
 
+def test_missing_pixels_are_marked_where_they_are_asked_for(tmp_path):
+    pixels = SEED.random((20, 8, 8)).astype(np.float32)
+    pixels[:7, 2, 3] = np.nan
+    np.save(tmp_path / "nan.npy", pixels)
+    found = read_arrays(tmp_path / "nan.npy", ReadOptions(missing=True))
+    part = found.parts["all"]
+    assert part.seen is not None and np.array_equal(part.seen[:, 0], ~np.isnan(pixels))
+    assert np.array_equal(part.images[:, 0], np.rint(np.nan_to_num(pixels, nan=0.0) * np.float32(255)))
+    assert "7 of 1,280 pixels are NaN" in said(found)
+    ranged = read_arrays(tmp_path / "nan.npy", ReadOptions(missing=True, value_range=(-1.0, 1.0))).parts["all"]
+    assert (ranged.images[:7, 0, 2, 3] == 0).all() and ranged.seen is not None
+    np.save(tmp_path / "nan.npy", np.nan_to_num(pixels))
+    assert read_arrays(tmp_path / "nan.npy", ReadOptions(missing=True)).parts["all"].seen is None
+    mixed = {"train": pixels, "test": images(3, 8, 8)}
+    np.savez(tmp_path / "a.npz", **mixed)
+    refused(lambda: read_arrays(tmp_path / "a.npz", ReadOptions(missing=True)), "a.npz", "different types")
+
+
+def test_pixels_that_are_not_opaque_are_missing_where_they_are_asked_for(tmp_path):
+    pixels = SEED.random((3, 2, 2, 4)).astype(np.float32)
+    pixels[..., 3], pixels[1, 0, 0, 3], pixels[2, 1, 0, 1] = 1, 0.5, np.nan
+    np.save(tmp_path / "a.npy", pixels)
+    part = read_arrays(tmp_path / "a.npy", ReadOptions(missing=True)).parts["all"]
+    wanted = np.ones((3, 3, 2, 2), bool)
+    wanted[1, :, 0, 0] = wanted[2, 1, 1, 0] = False
+    assert part.seen is not None and np.array_equal(part.seen, wanted) and part.images.shape == part.seen.shape
+    np.save(tmp_path / "a.npy", np.full((3, 2, 2, 4), 255, np.uint8))
+    assert read_arrays(tmp_path / "a.npy", ReadOptions(missing=True)).parts["all"].seen is None
+
+
 # --- layouts ------------------------------------------------------------------------------------------------
 
 

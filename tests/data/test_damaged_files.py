@@ -15,7 +15,7 @@ import fuzz_readers
 
 @pytest.mark.parametrize("kind", fuzz_readers.KINDS)
 def test_damaged_files_are_read_or_refused(tmp_path, kind):
-    if kind == "csv":
+    if kind in ("csv", "npy"):  # one of the .npy files holds points
         pytest.importorskip("ancestral.data.tables")
     counts, faults = fuzz_readers.fuzz(kind, 60, 1, tmp_path)
     assert not faults

@@ -13,7 +13,7 @@ from helpers import refused
 from PIL import Image
 
 from ancestral.data.datasets import load_dataset, read_source
-from ancestral.data.folders import read_folder
+from ancestral.data.folders import read_file, read_folder
 from ancestral.data.imported import Imported
 from ancestral.settings.data import ReadOptions
 
@@ -126,6 +126,28 @@ def test_bad_folders_are_refused(tmp_path):
     save(tmp_path / "3.png", 3)
     save(tmp_path / "b" / "3.png", 3)
     refused(lambda: read_folder(tmp_path), str(tmp_path), "sub-folders")
+
+
+def test_one_file_is_a_folder_of_one(tmp_path):
+    save_all(tmp_path, "a.png b.png")
+    (tmp_path / "labels.csv").write_text("file,label\na,cat\nb,dog\n")
+    for found in (read_file(tmp_path / "b.png"), read_source(str(tmp_path / "b.png"), ReadOptions())[1]):
+        assert values(found) == [1] and found.parts["all"].names == ("b.png",)
+        assert found.parts["all"].labels is None and notes(found) == []
+    refused(lambda: read_file(tmp_path / "c.png"), "c.png", "no such file")
+    (tmp_path / "c.png").mkdir()
+    refused(lambda: read_file(tmp_path / "c.png"), "c.png")
+
+
+def test_the_present_folder(tmp_path, monkeypatch):
+    save_all(tmp_path, "a/1.png b/2.png")
+    monkeypatch.chdir(tmp_path)
+    for folder in (Path(), Path("../x/..") / tmp_path.name):
+        (tmp_path.parent / "x").mkdir(exist_ok=True)
+        assert labelled(read_folder(folder)) == {"a/1.png": "a", "b/2.png": "b"}
+    assert read_file(Path("a/1.png")).parts["all"].names == ("1.png",)
+    monkeypatch.chdir(tmp_path / "a")
+    assert read_file(Path("1.png")).parts["all"].names == ("1.png",)
 
 
 def test_the_name_of_an_array_is_ignored_and_said(tmp_path):

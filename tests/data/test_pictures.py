@@ -120,6 +120,13 @@ def test_hidden_colours_never_show(tmp_path, mode, background, behind):
     assert said(found, "1 of 1 images", "transparent", background)
 
 
+def test_a_transparent_palette_colour_is_turned_with_its_image(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    transparent("P").save(tmp_path / "a.png", transparency=1, exif=exif)
+    assert read(tmp_path)[0][0, :, 0].T.tolist() == [[255, 255, 255], [255, 0, 0]]
+
+
 def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path):
     Image.new("RGBA", (1, 1), (200, 100, 0, 51)).save(tmp_path / "a.png")  # alpha 0.2
     assert read(tmp_path)[0].ravel().tolist() == [244, 224, 204]
@@ -386,6 +393,8 @@ def test_small_details_are_averaged_not_dropped():
 
 def test_a_size_that_is_too_large_is_refused():
     refused(lambda: transform(np.zeros((1, 1, 4, 4), np.uint8), ReadOptions(resize=100_000)), "bytes")
+    many = np.broadcast_to(np.uint8(0), (2**12, 1, 4, 4))
+    refused(lambda: transform(many, ReadOptions(resize=2**11)), "scaled images", "17,179,869,184 bytes")
     refused(lambda: transform(np.zeros((1, 1, 4, 2**22), np.uint8), ReadOptions(resize=2**10)), "--resize")
 
 

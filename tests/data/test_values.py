@@ -104,6 +104,7 @@ def test_sixteen_bits_are_scaled_by_the_bits_that_they_use():
     twelve = read(images(0, 4080, dtype="uint16"))
     assert twelve.value_range == (0, 4095) and pixels(twelve) == [0, 254]
     assert "--value-range 0 65535" in said(twelve)
+    assert "--value-range 0 65535" not in said(read(images(0, 2**15, dtype="uint16")))
     assert pixels(read(images(0, 4095, dtype="uint16"), value_range=(0.0, 4095.0))) == [0, 255]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import logging
@@ -20,20 +21,14 @@ from helpers import ROOT, refused
 from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.core import files
-from ancestral.core.errors import InputError
-from ancestral.core.files import json_text, write_json
-from ancestral.evaluation.score import Score
-from ancestral.runs import run_data
+from ancestral.core.files import write_json
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.manifest import DECIDING, MANIFEST
-from ancestral.runs.provenance import new_record
-from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
-from ancestral.runs.run_data import RunData
-from ancestral.runs.stored_settings import refuse_changes
 from ancestral.runs.verify import verify_run
-from ancestral.settings.data import DataSettings
 from ancestral.training.checkpoint import load_state, save_state
+from ancestral.training.log import TrainingLog
+from ancestral.training.loop import Loop
 
 SMALL: dict[str, Any] = {"train_size": 120, "valid_size": 30, "batch_size": 60, "epochs": 2, "components": 3}
 
@@ -105,6 +100,7 @@ def test_a_checkpoint_of_an_earlier_version_is_used_with_a_notice(
     path = Run(copy).checkpoint
     tensors, facts = load_state(path)
     del facts["log_sha256"]
+    (copy / MANIFEST).unlink()
     path.write_bytes(safetensors.torch.save(tensors, {"facts": json.dumps(facts)}))
     small(copy, resume=True)
     assert "has no SHA-256" in caplog.text
@@ -253,94 +249,46 @@ def test_a_run_without_a_manifest_is_opened_with_one_notice(
     assert_whole(copy, finished)
 
 
-# ---- records
+# ---- the folder itself
 
 
-def test_a_score_knows_its_weights_and_its_data(copy: Path) -> None:
-    found, run = score_run(copy), Run(copy)
-    assert found.weights_sha256 == files.sha256_of((copy / "model/model.safetensors").read_bytes())
-    assert found.data_sha256 == run.record["data"]["sha256"]
-    assert Score.from_json(found.to_json()) == found
-    old = {name: value for name, value in found.to_json().items() if not name.endswith("sha256")}
-    assert Score.from_json(old).weights_sha256 is None
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_a_folder_deleted_under_a_training_ends_it_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
+) -> None:
+    out, save = tmp_path / "run", Loop._save
+
+    def lost(loop: Loop) -> None:
+        save(loop)
+        if loop.position.step == 0:
+            shutil.rmtree(out) if how == "deleted" else out.rename(tmp_path / "elsewhere")
+
+    monkeypatch.setattr(Loop, "_save", lost)
+    words = ["train", "mixture", "--train-size", "60", "--epochs", "2", "--samples-at", "1", "--out", str(out)]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "log.jsonl was deleted, moved or replaced during the training" in line
+    assert not out.exists(), "it is not made again"
 
 
-def test_a_score_on_other_data_replaces_nothing(copy: Path) -> None:
-    found, run = score_run(copy), Run(copy)
-    run.add_score(Score(**{**vars(found), "data_sha256": "1" * 64}))
-    assert len(run.scores()) == 2
-    run.add_score(found)
-    assert len(run.scores()) == 2
+def test_an_error_of_the_disk_names_the_file_that_a_person_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-
-def test_a_score_of_an_earlier_version_is_replaced(copy: Path) -> None:
-    found = score_run(copy)
-    old = {name: value for name, value in found.to_json().items() if not name.endswith("sha256")}
-    Run(copy).manifest.replace("scores.json", json.dumps([old]).encode())
-    assert Run(copy).scores()[0].data_sha256 is None
-    score_run(copy)
-    assert Run(copy).scores() == [found]
-
-
-def test_a_score_of_other_weights_is_ignored_with_a_notice(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    found = score_run(copy)
-    stale = {**found.to_json(), "weights_sha256": "2" * 64, "method": "ELBO"}
-    Run(copy).manifest.replace("scores.json", json.dumps([stale, found.to_json()]).encode())
-    assert Run(copy).scores() == [found]
-    assert "other weights" in caplog.text
-    write_json(copy / "quality.json", [{"weights_sha256": "2" * 64}])
-    assert QUALITY.of(Run(copy)) == []
-
-
-def test_a_score_edited_by_hand_is_refused(copy: Path) -> None:
-    score_run(copy)
-    text = (copy / "scores.json").read_text()
-    (copy / "scores.json").write_text(text.replace('"nats": -', '"nats": -1'))
-    refused(lambda: Run(copy).scores(), "scores.json", "evaluate anew")
-    (copy / "scores.json").unlink()
-    assert Run(copy).scores() == []
-    assert score_run(copy) == Run(copy).scores()[0]
-    assert list(Run(copy).manifest.problems()) == []
-
-
-# ---- the data
-
-
-def test_replaced_data_are_refused(tmp_path: Path) -> None:
-    images = np.random.default_rng(0).integers(0, 2, (90, 4, 4), dtype=np.uint8)
-    source = tmp_path / "mine.npz"
-    np.savez(source, images=images)
-    run = fit("mixture", tmp_path / "run", data=str(source), epochs=1, components=2)
-    assert main(["evaluate", str(run.path)]) == 0
-    before = contents(run.path)
-    np.savez(source, images=1 - images)
-    refused(lambda: Run(run.path).data, "mine", "have changed", "--data")
-    assert main(["evaluate", str(run.path)]) == 2
-    assert contents(run.path)["scores.json"] == before["scores.json"]
-    assert list(failed(run.path)) == ["the data are those it was trained on"]
-    np.savez(source, images=images[:60])
-    refused(lambda: Run(run.path).data, "have changed")
-    source.unlink()
-    assert failed(run.path)
-
-
-def test_another_division_is_refused(copy: Path) -> None:
-    record = json.loads((copy / "settings.json").read_text())
-    record["data"]["counts"]["valid"] = 29
-    Run(copy).manifest.replace("settings.json", json.dumps(record).encode())
-    refused(lambda: Run(copy).data, "29 valid before, 30 now")
-
-
-def test_loading_and_sampling_do_not_open_the_data(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def opened(*arguments: Any, **options: Any) -> None:
-        raise InputError("the data were opened")
-
-    for name in ("load_dataset", "load_points"):
-        monkeypatch.setattr(run_data, name, opened)
-    Run(copy).load()
-    for out in ("a.npy", "a.png"):
-        assert main(["sample", str(copy), "-n", "3", "--out", str(tmp_path / out)]) == 0
-    refused(lambda: Run(copy).data, "were opened")
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(OSError) as caught:
+        write_json(tmp_path / "scores.json", [])
+    assert caught.value.filename == str(tmp_path / "scores.json") and caught.value.errno == errno.ENOSPC
+    with pytest.raises(OSError) as caught:
+        TrainingLog(tmp_path / "log.jsonl").position()
+    assert caught.value.filename == str(tmp_path / "log.jsonl")
+    monkeypatch.undo()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError) as caught:
+        write_json(tmp_path / "file" / "scores.json", [])
+    assert caught.value.filename == str(tmp_path / "file" / "scores.json")
 
 
 # ---- damage of any kind
@@ -355,62 +303,3 @@ def test_damaged_runs_are_refused_or_opened(tmp_path: Path) -> None:
     found, faults = fuzz.run_cases(40, 7, tmp_path, seconds=60)
     assert faults == []
     assert found["refused"] > 20 and found["opened"] > 2
-
-
-# ---- settings.json
-
-
-def changed(path: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
-    """The run with another record, as a person would edit it who writes the manifest anew."""
-    record = json.loads((path / "settings.json").read_text())
-    change(record)
-    write_json(path / "settings.json", record)
-    (path / MANIFEST).unlink(missing_ok=True)
-    return path
-
-
-WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "epochs": (lambda r: r["settings"]["training"].update(epochs="five"), "epochs"),
-    "true": (lambda r: r["settings"]["training"].update(epochs=True), "epochs"),
-    "negative": (lambda r: r["settings"]["model"].update(components=-3), "components"),
-    "source": (lambda r: r["settings"]["data"].update(data=5), "data"),
-    "list": (lambda r: r["settings"].update(model=[]), "model"),
-    "unknown": (lambda r: r["settings"]["model"].update(colour="red"), "colour"),
-    "choice": (lambda r: r["settings"]["model"].update(method=["em"]), "method"),
-    "word": (lambda r: r["settings"]["training"].update(watch=[1]), "watch"),
-    "family": (lambda r: r["settings"].update(family={}), "family"),
-    "missing": (lambda r: r["settings"].pop("training"), "training"),
-    "counts": (lambda r: r["data"].update(counts={"train": "all"}), "counts"),
-    "shape": (lambda r: r["data"].update(event_shape=None), "event_shape"),
-    "sha256": (lambda r: r["data"].pop("sha256"), "sha256"),
-    "versions": (lambda r: r.update(versions=[]), "versions"),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_setting_of_a_wrong_type_is_refused_in_a_line(copy: Path, case: str) -> None:
-    change, word = WRONG[case]
-    refused(lambda: Run(changed(copy, change)).settings, word)
-
-
-def test_a_run_of_a_newer_version_says_so(copy: Path) -> None:
-    def newer(record: dict[str, Any]) -> None:
-        record["settings"]["model"]["invented_later"] = 1
-        record["versions"]["ancestral"] = "99.0.1"
-
-    refused(lambda: Run(changed(copy, newer)).settings, "invented_later", "ancestral 99.0.1", "update")
-
-
-def test_settings_are_compared_as_json() -> None:
-    begun = {"family": "mixture", "model": {"components": 3}, "data": {}, "training": {}}
-    described = {"family": "mixture", "model": {}, "data": {}, "training": {}}
-    refuse_changes({"settings": begun}, {**described, "model": {"components": 3}})
-    refused(lambda: refuse_changes({"settings": begun}, {**described, "model": {"components": 4}}), "components")
-    assert json_text({"a": float("nan"), "b": (1, (2,))}) == json_text({"b": [1, [2]], "a": float("nan")})
-
-
-def test_the_command_is_kept_without_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ["train", "mixture", "--seed", "1", "--out", f"{tmp_path}/run", f"--recipe={tmp_path}/r.yaml", "/"]
-    monkeypatch.setattr("sys.argv", ["/usr/bin/ancestral", *words])
-    command = new_record({}, RunData(DataSettings()))["command"]
-    assert command == ["ancestral", "train", "mixture", "--seed", "1", "--out", "run", "--recipe=r.yaml", "/"]

@@ -80,7 +80,7 @@ def test_pixels_that_are_nan_are_drawn_and_the_others_stay(folder, tmp_path, cor
     assert torch.equal(found.seen, torch.from_numpy(~corner).expand(5, *SHAPE)) and found.score is None
     seen = found.seen.expand(3, 5, *SHAPE)
     assert torch.equal(found.drawn[seen], DIGITS[:5].float().expand(3, 5, *SHAPE)[seen])
-    filled = np.where(corner, 0.7, images)  # what stands in a missing pixel does not matter
+    filled = np.where(corner, 0.7, images)  # the value of a missing pixel is not used
     np.savez(tmp_path / "filled.npz", images=np.where(corner, np.nan, filled))
     again, split = on_data(opened, OtherData(str(tmp_path / "filled.npz")), missing=True)
     assert torch.equal(complete_run(again, MISSING, count=5, draws=3, split=split).drawn, found.drawn)

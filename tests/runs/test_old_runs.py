@@ -184,7 +184,7 @@ def test_old_records_are_read(name: str, store: RecordStore[Any]) -> None:
 def test_an_old_interrupted_training_is_resumed(
     tmp_path: Path, arrays: dict[str, np.ndarray], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # a training begun today has other draws of the pixels; this one goes on with those that it was begun with
+    # a training started today has other draws of the pixels; this one keeps those that it was started with
     resumed, expected = copied(INTERRUPTED, tmp_path), EXPECTED[INTERRUPTED]
     train = Run(resumed).record["command"][1:-1]  # but for the folder
     assert main([*train, str(resumed), "--resume"]) == 0

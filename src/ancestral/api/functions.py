@@ -56,7 +56,7 @@ def fit(
     out: Path | str,
     *,
     model: Any = None,
-    data: str | Path | DataSettings | None = None,
+    data: Any = None,
     training: TrainingSettings | None = None,
     resume: bool = False,
     reporter: Reporter | None = None,
@@ -67,7 +67,7 @@ def fit(
 
     Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
                model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
-               or all `DataSettings`. training: `TrainingSettings`. resume: resume from the folder's checkpoint.
+               arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training: `TrainingSettings`. resume: resume from the folder's checkpoint.
                reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
                command line's flags by name, `epochs=5`; they override those of model, data and training.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong
@@ -115,7 +115,7 @@ def evaluate(
     samples: int = 0,
     from_prior: bool = False,
     count: int | None = None,
-    data: str | Path | DataSettings | None = None,
+    data: Any = None,
     **data_settings: Any,
 ) -> Score:
     """Score a run or a model on held-out data: exact where it can be, else a bound. A run stores the score.
@@ -153,7 +153,7 @@ def complete(
     draws: int = 4,
     seed: int = 0,
     split: Split = "test",
-    data: str | Path | DataSettings | None = None,
+    data: Any = None,
     **data_settings: Any,
 ) -> Completion:
     """Hide part of some images and let a model draw it.
@@ -175,7 +175,7 @@ def infer(
     *,
     split: Split = "test",
     count: int | None = None,
-    data: str | Path | DataSettings | None = None,
+    data: Any = None,
     **data_settings: Any,
 ) -> Inference:
     """Latents of images: posterior means, responsibilities or codes.
@@ -197,7 +197,7 @@ def quality(
     means: bool = False,
     threshold: bool = False,
     seed: int = 0,
-    data: str | Path | DataSettings | None = None,
+    data: Any = None,
     **data_settings: Any,
 ) -> Quality:
     """Compare samples with real images in the features of a fixed classifier: FID, KID, precision, recall, classes.
@@ -220,7 +220,7 @@ def explain(
     split: Split = "test",
     count: int | None = None,
     seed: int = 0,
-    data: str | Path | DataSettings | None = None,
+    data: Any = None,
     **data_settings: Any,
 ) -> Explanation:
     """The terms that the score of images is the sum of, beside those of images with exchanged halves.

@@ -77,7 +77,7 @@ class ModelOnData(StoredRun):
 
 
 def run_of(
-    of: StoredRun | Path | str | Model, data: str | Path | DataSettings | None, split: str = "test", **settings: Any
+    of: StoredRun | Path | str | Model, data: Any, split: str = "test", **settings: Any
 ) -> tuple[StoredRun, str]:
     """The run that a verb works on, and the split of its data.
 
@@ -100,16 +100,18 @@ def run_of(
 
 
 def source_of(data: object) -> str:
-    """The name or path of data, as settings have it.
+    """The name of data, as settings have it: a named set, a path, or the name that data in memory are given.
 
-    Raises:    InputError: neither a name nor a path.
+    Raises:    InputError: none of these.
     """
-    if not isinstance(data, str | Path):
-        raise InputError(f"data is a name, a path or DataSettings, not {type(data).__name__}")
-    return str(data)
+    if isinstance(data, str | Path):
+        return str(data)
+    from ancestral.data.memory import hold
+
+    return hold(data)
 
 
-def _data_settings(model: Model, given: str | Path | DataSettings, settings: dict[str, Any]) -> DataSettings:
+def _data_settings(model: Model, given: Any, settings: dict[str, Any]) -> DataSettings:
     """The settings, with the first pixel space that the model is a distribution over where none is given."""
     if isinstance(given, DataSettings):
         return given

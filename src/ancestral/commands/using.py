@@ -190,11 +190,11 @@ def detect(
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Find what does not belong to the data that models learned: rank new data, or test how well a kind is found.
+    """Find out-of-distribution images: rank new data, or test how well a kind of anomaly is detected.
 
     With --data, each image is given a p-value among the validation images of the run, and the most unusual come first.
     With --against, anomalies are made or read and set against test images, image by image and batch by batch; records
-    are added to the runs. Several runs stand in one table and one picture.
+    are added to the runs. Several runs share one table and one picture.
 
     Args:
         runs: run folders

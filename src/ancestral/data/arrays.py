@@ -37,6 +37,18 @@ def read_arrays(path: Path, options: ReadOptions = ReadOptions()) -> Imported:  
     Raises: InputError for anything else, objects, numbers that are not finite and oversized headers included.
     """
     members, said = _members(path)
+    return import_members(path, members, options, said)
+
+
+def import_members(path: Path, members: list[Member], options: ReadOptions, said: list[str]) -> Imported:
+    """Images or points from arrays by name, see `read_arrays`.
+
+    Args:
+        path: the file, for errors; a .mat file has layouts of its own.
+        members: its arrays.
+        options: how pixels are read.
+        said: what was assumed so far.
+    """
     chosen = choose(path, members, options.array, options.infer)
     check_size(path, sum(member.nbytes for member in _used(chosen)))
     stored = {part: member.load() for part, member in chosen.images.items()}
@@ -189,11 +201,7 @@ def _images(
     said += found.assumptions
     result = found.arrays
     if next(iter(result.values())).shape[1] == WITH_ALPHA:
-        from ancestral.data.pictures import background_colour
-
-        colour = background_colour(options.background)
-        result = {part: composited(array, found.levels, colour) for part, array in result.items()}
-        said.append(f"four channels: the fourth is transparency, composited on {options.background} (--background)")
+        result, seen = _over_background(result, seen, found.levels, options, said)
     if options.grey or options.crop or options.resize is not None:
         from ancestral.data.pictures import transform, transform_notes
 
@@ -217,7 +225,25 @@ def _without_missing(images: Arrays, options: ReadOptions, said: list[str]) -> t
         return images, {}
     total = sum(mask.size for mask in masks.values())
     said.append(f"{missing:,} of {total:,} pixels are NaN: missing")
-    return {part: np.where(masks[part], images[part], filler) for part in images}, masks
+    return {
+        part: np.where(masks[part], array, filler) if part in masks else array for part, array in images.items()
+    }, masks
+
+
+def _over_background(
+    images: Arrays, seen: Arrays, levels: int, options: ReadOptions, said: list[str]
+) -> tuple[Arrays, Arrays]:
+    """Images with transparency as RGB; where missing pixels are asked for, those that are not opaque are missing."""
+    from ancestral.data.pictures import background_colour
+
+    colour = background_colour(options.background)
+    behind = "missing" if options.missing else f"composited on {options.background} (--background)"
+    said.append(f"four channels: the fourth is transparency, and transparent pixels are {behind}")
+    if options.missing:
+        every = np.ones((1, WITH_ALPHA, 1, 1), np.bool_)
+        masks = {part: (seen.get(part, every) & (array[:, 3:] == levels - 1))[:, :3] for part, array in images.items()}
+        seen = {} if all(mask.all() for mask in masks.values()) else masks
+    return {part: composited(array, levels, colour) for part, array in images.items()}, seen
 
 
 def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, said: list[str]) -> Imported:

@@ -24,7 +24,7 @@ from ancestral.data.sources import (
     verify_dataset,
 )
 from ancestral.data.splits import Dataset, Split
-from ancestral.settings.data import ARRAY_FILES, IMAGE_FILES, ReadOptions, check_source
+from ancestral.settings.data import ARRAY_FILES, IMAGE_FILES, MEMORY, ReadOptions, check_source
 
 __all__ = [
     "PROTOCOLS",
@@ -129,6 +129,10 @@ def read_source(source: str, options: ReadOptions) -> tuple[str, Imported]:
     Raises:    InputError: unknown, missing or damaged.
     """
     check_source(source)
+    if source.startswith(MEMORY):
+        from ancestral.data.memory import read_memory
+
+        return source, read_memory(source, options)
     if source in dataset_names():
         parts, levels = read_named(source)
         return source, Imported(parts, levels, (0.0, levels - 1.0))

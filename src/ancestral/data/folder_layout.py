@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ancestral.core.errors import refusal
 from ancestral.data.labels import natural_key
-from ancestral.data.pictures import IMAGE_SUFFIXES
 from ancestral.data.readers import PART_NAMES, parsing
+from ancestral.settings.data import IMAGE_FILES
 
 SPLITS = {
     "train": "train",
@@ -91,7 +91,7 @@ def find_images(folder: Path) -> Layout:
     """
     tree = _scan(folder)
     if not tree.images:
-        raise refusal(folder, "no images in this folder", f"it should hold {' '.join(sorted(IMAGE_SUFFIXES))} files")
+        raise refusal(folder, "no images in this folder", f"it should hold {' '.join(IMAGE_FILES)} files")
     _refuse_mixed(folder, tree)
     said: list[str] = []
     splits = _splits(folder, tree, said)
@@ -138,7 +138,7 @@ def _scan(folder: Path) -> _Tree:
                 waiting.append(relative)
             elif not os.path.isfile(path):
                 tree.others.append(relative)
-            elif path.suffix.lower() in IMAGE_SUFFIXES:
+            elif path.suffix.lower() in IMAGE_FILES:
                 tree.images.setdefault(inner, []).append(path)
             elif path.suffix.lower() in TABLE_SUFFIXES:
                 tree.tables.setdefault(inner, []).append(path)
@@ -217,5 +217,5 @@ def _section(folder: Path, tree: _Tree, name: str) -> Section:
 
 def relative_names(folder: Path, files: Iterable[Path]) -> tuple[str, ...]:
     """Names of files within a folder, with `/`, and `?` for what cannot be printed."""
-    start = len(str(folder)) + 1
-    return tuple(printable(str(file)[start:].replace(os.sep, "/")) for file in files)
+    depth = len(folder.parts)
+    return tuple(printable("/".join(file.parts[depth:])) for file in files)

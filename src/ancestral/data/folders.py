@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ancestral.core.errors import refusal
-from ancestral.data.folder_layout import find_images, listed, printable, relative_names
+from ancestral.data.folder_layout import Layout, Section, find_images, listed, printable, relative_names
 from ancestral.data.imported import Imported, Part
 from ancestral.data.label_files import labels_beside
 from ancestral.data.labels import as_classes
 from ancestral.data.pictures import (
-    IMAGE_SUFFIXES,
     Picture,
     background_colour,
     open_picture,
@@ -25,7 +24,7 @@ from ancestral.data.pictures import (
 )
 from ancestral.data.readers import check_size, parsing
 from ancestral.data.values import BYTE_LEVELS, MOST_INFERRED, quantise
-from ancestral.settings.data import ReadOptions
+from ancestral.settings.data import IMAGE_FILES, ReadOptions
 
 
 def read_folder(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:  # noqa: B008  (immutable)
@@ -45,26 +44,50 @@ def read_folder(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:
     """
     if not options.infer:
         return _read_as_before(folder, options)
-    background_colour(options.background)  # an unknown colour is refused before anything is read
     layout = find_images(folder)
-    said = layout.assumptions
-    if options.array is not None:  # perhaps of the file that a model was trained on
-        said.append(f"--array {printable(options.array)} is ignored: a folder of images has no arrays")
-    words = labels_beside(folder, layout, said)
+    words = labels_beside(folder, layout, layout.assumptions)
     if layout.others:
         verb = "files are not images" if len(layout.others) > 1 else "file is no image"
-        said.append(f"{len(layout.others):,} {verb}: ignored ({listed(layout.others)})")
+        layout.assumptions.append(f"{len(layout.others):,} {verb}: ignored ({listed(layout.others)})")
+    return _imported(folder, folder, layout, words, options)
+
+
+def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Imported:  # noqa: B008  (immutable)
+    """Read one image file, as `read_folder` reads a folder of one.
+
+    Args:
+        path: the image.
+        options: how pixels are read.
+
+    Returns: the part "all".
+    Raises: InputError for several images in the file, a damaged or oversized one.
+    """
+    layout = Layout({"all": Section(path.parent, [path], None, [])}, [], [], [])
+    return _imported(path, path.parent, layout, {}, options)
+
+
+def _imported(
+    subject: Path, folder: Path, layout: Layout, words: dict[str, list[str]], options: ReadOptions
+) -> Imported:
+    """The images of a layout.
+
+    Args:      subject: for errors. words: classes by part that were read from files beside the images.
+    """
+    background_colour(options.background)  # an unknown colour is refused before anything is read
+    said = layout.assumptions
+    if options.array is not None:  # perhaps of the file that a model was trained on
+        said.append(f"--array {printable(options.array)} is ignored: images have no arrays")
     files = [file for section in layout.parts.values() for file in section.files]
-    pile = _Pile(folder, files, options)
+    pile = _Pile(subject, files, options)
     images = pile.read()
     said += pile.remarks()
     counts = {part: len(section.files) for part, section in layout.parts.items()}
     pieces = _divided(images, counts)
-    found = quantise(folder, pieces, options)
+    found = quantise(subject, pieces, options)
     said += [*found.assumptions, *transform_notes(options, *pile.size, found.levels)]
     raw = {part: words.get(part) or section.classes for part, section in layout.parts.items()}
     labels, classes, assumed = as_classes(
-        folder, {part: None if of is None else np.array(of, np.str_) for part, of in raw.items()}, counts
+        subject, {part: None if of is None else np.array(of, np.str_) for part, of in raw.items()}, counts
     )
     said += assumed
     names = {part: relative_names(folder, section.files) for part, section in layout.parts.items()}
@@ -75,21 +98,6 @@ def read_folder(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:
     }
     classes = None if classes is None else tuple(map(printable, classes))
     return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
-
-
-def read_file(file: Path, options: ReadOptions) -> Imported:
-    """Read one image file, as a folder with this one image is read.
-
-    Raises:    InputError: as `read_folder`.
-    """
-    background_colour(options.background)
-    pile = _Pile(file, [file], options)
-    found = quantise(file, {"all": pile.read()}, options)
-    said = [*pile.remarks(), *found.assumptions, *transform_notes(options, *pile.size, found.levels)]
-    images = found.arrays["all"]
-    seen = None if pile.seen is None else pile.seen.repeat(images.shape[1], 1)
-    part = Part(images, None, (file.name,), seen)
-    return Imported({"all": part}, found.levels, found.value_range, assumptions=tuple(said))
 
 
 def _divided(array: np.ndarray, counts: dict[str, int]) -> dict[str, np.ndarray]:
@@ -240,4 +248,4 @@ def _former_list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file())
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_FILES and file.is_file())

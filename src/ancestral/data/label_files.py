@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from ancestral.core.errors import refusal
 from ancestral.data.folder_layout import SPLITS, Layout, Section, listed, printable
-from ancestral.data.pictures import IMAGE_SUFFIXES
 from ancestral.data.readers import parsing
+from ancestral.settings.data import IMAGE_FILES
 
 MAX_TABLE_BYTES = 2**27
 MAX_LABEL = 200  # characters of the name of a class
@@ -159,7 +159,7 @@ class _Places:
 
 def _without_ending(name: str) -> str:
     stem, dot, ending = name.rpartition(".")
-    return stem if dot and f".{ending.lower()}" in IMAGE_SUFFIXES else name
+    return stem if dot and f".{ending.lower()}" in IMAGE_FILES else name
 
 
 def _read_labels(table: Path, name: str, places: _Places, said: list[str]) -> _Labels | None:

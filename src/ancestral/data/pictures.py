@@ -22,7 +22,6 @@ from ancestral.settings.data import ReadOptions
 if TYPE_CHECKING:
     from PIL import Image
 
-IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm"))
 MAX_IMAGE_PIXELS = 2**24  # one image of a folder; these models are for small images
 
 # Pillow's other decoders (PostScript, PDF, FITS, ...) only widen what a hostile file can reach.
@@ -185,16 +184,14 @@ def _turned(image: Image.Image, said: list[str]) -> Image.Image:
         8: turn.ROTATE_90,
     }
     tags = getattr(image, "tag_v2", None)
-    if tags is not None:  # Pillow turns a TIFF file as it decodes it, and forgets the tag
+    if tags is not None:  # Pillow turns a TIFF file as it decodes it, and removes the tag
         said += ["turned"] if tags.get(_ORIENTATION) in turns else []
         return image
     method = turns.get(image.getexif().get(_ORIENTATION, 1))
     if method is None:
         return image
     said.append("turned")
-    upright = image.transpose(method)
-    upright.info = image.info  # has the transparent colour
-    return upright
+    return image.transpose(method)
 
 
 def _without_transparency(image: Image.Image, background: str) -> tuple[np.ndarray, np.ndarray | None]:
@@ -208,17 +205,17 @@ def _without_transparency(image: Image.Image, background: str) -> tuple[np.ndarr
 
 def _pixels(path: Path, image: Image.Image) -> np.ndarray:
     """Shape (C, H, W)."""
-    if image.mode in _GREY_MODES:
+    if image.mode in ("L", "F"):
+        return np.asarray(image)[None]
+    if image.mode == "1":
         return np.asarray(image.convert("L"))[None]
     if image.mode in _DEEP_MODES:
         values = np.asarray(image)[None]
         # a .pgm file of 16 bits comes as 32
         return values.astype(np.uint16) if image.mode != "I" or image.format == "PPM" else values
-    if image.mode == "F":
-        return np.asarray(image)[None]
     if image.mode not in _COLOUR_MODES:
         raise refusal(path, f"pixels of mode {image.mode}", "convert it to 8-bit grey or RGB")
-    return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB")).transpose(2, 0, 1)
 
 
 def _former(path: Path, image: Image.Image) -> Picture:

@@ -105,8 +105,7 @@ def _blocks(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     step = max(1, BLOCK_VALUES // max(1, array[:1].size))
     for start in range(0, len(array), step):
         rows = slice(start, start + step)
-        # a boolean from a file may hold any byte, and NumPy computes with that byte
-        yield rows, array[rows].view(np.uint8) != 0 if array.dtype == np.bool_ else array[rows]
+        yield rows, array[rows]
 
 
 def _survey(subject: object, arrays: Mapping[str, np.ndarray]) -> _Survey:
@@ -232,7 +231,7 @@ def _inferred(survey: _Survey, infer: bool, said: list[str]) -> _Scale:
     keeps = f"--levels {high + 1} keeps them" if high < MAX_LEVELS else ""
     other = (
         "--value-range states another range"
-        if dtype != np.uint16 or high > 2**15
+        if dtype != np.uint16 or high >= 2**15
         else "--value-range 0 65535 takes all 16 bits"
     )
     flags = ", ".join(flag for flag in (keeps, other) if flag)

@@ -155,7 +155,7 @@ def broken_placements(reference: Tensor, values: Tensor, generator: torch.Genera
     # sorted by value, equal ones by their number: the group is the whole part of the key, the number its fraction
     keys = (group + torch.rand(len(reference), dtype=torch.float64, generator=generator)).sort().values
     number = torch.rand(values.shape, dtype=torch.float64, generator=generator)
-    own = keys[below.clamp(max=len(keys) - 1)].floor() + number  # of the group that a tied value belongs to
+    own = keys[below.clamp(max=len(keys) - 1)].floor() + number  # group of a tied value
     return torch.where(below < upto, torch.searchsorted(keys, own), below).double()
 
 
@@ -178,7 +178,7 @@ class BatchTest:
 
     with r_i the number of calibration scores below the i-th of the batch. Equal scores are put in a random order, by
     the seed: ranks with ties counted half would have another distribution under H0. Two-sided, since images that are
-    too probable do not belong either. H0: the n scores of the batch and the m of the calibration are exchangeable. Then
+    too probable are out-of-distribution too. H0: the n scores of the batch and the m of the calibration are exchangeable. Then
     T has a distribution that depends on n and m alone; it is drawn, and the p-value (1 + draws at least as large) /
     (1 + draws) is exact: P(p <= alpha) <= alpha, over draws of batch, calibration and order of ties together. Nothing
     is fitted, and no score is too skewed or too coarse for it.
@@ -188,7 +188,7 @@ class BatchTest:
     distance spends itself on differences of every kind.
 
     Args:      calibration: scores of held-out natural images, shape (m,). size: n. alpha: false-positive rate.
-               seed: of the draws, and of the order of ties. draws: of the statistic under H0.
+               seed: of the statistic and of the order of ties. draws: of the statistic under H0.
     Raises:    InputError: alpha outside (0, 1), size below 1, or so few calibration images that not even the most
                extreme batch of one could be found out.
     Reference: van der Waerden, 1952 (normal scores); Dwass, 1957 (drawn p-values).

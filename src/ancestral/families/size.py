@@ -1,4 +1,4 @@
-"""How large a model would be, found out before any memory is taken."""
+"""How large a model would be, computed before any memory is taken."""
 
 from __future__ import annotations
 

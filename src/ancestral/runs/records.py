@@ -56,8 +56,8 @@ class RecordStore(Generic[R]):
     Args:      file: its name. what: the records are, and remedy: what makes them, a verb, for the refusal.
                from_json: reads one. same: what two records of the same measurement have in common; the later one
                replaces the earlier. alone: the run has only one such record, and the file holds it alone, in no list.
-               knows_origin: a record has fields of its own for the SHA-256 of its weights and data, which stand in the
-               file beside every record.
+               knows_origin: a record has fields of its own for the SHA-256 of its weights and data, which are in the
+               file with every record.
     """
 
     file: str

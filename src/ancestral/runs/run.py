@@ -91,7 +91,7 @@ class Run:
     def data(self) -> RunData:
         """The data of the run, read again.
 
-        Raises:    InputError: they are not those that the run was begun with, or are divided in another way.
+        Raises:    InputError: they are not those of the run, or are divided in another way.
         """
         data = RunData(self.settings.data, self.reading)
         if different := self.difference(data):
@@ -99,7 +99,7 @@ class Run:
         return data
 
     def difference(self, data: RunData) -> str:
-        """In what data differ from those that the run was begun with; empty where they do not."""
+        """In what data differ from those of the run; empty where they do not."""
         known, found = self.record["data"], data.summary().to_json()
         words = f"the data {known['name']} of {self.path} have changed since this run began"
         if found["sha256"] != known["sha256"]:
@@ -113,7 +113,7 @@ class Run:
 
     @property
     def reading(self) -> int:
-        """Version of the reading of its data that it was begun with; the present one for a run to be begun."""
+        """Version of the reading of its data that it was started with; the present one for a run to be begun."""
         if not (self.path / "settings.json").exists():
             return READING
         version = self.record["data"].get("version", 1)
@@ -192,7 +192,10 @@ class Run:
 
         Raises:    InputError: it is missing, damaged or was changed.
         """
-        self.manifest.content(STATE)
+        try:
+            self.manifest.content(STATE)
+        except InputError as error:
+            raise InputError(f"the checkpoint {error}; train anew without --resume") from error
         return load_state(self.checkpoint)
 
     @property

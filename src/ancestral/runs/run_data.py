@@ -30,7 +30,7 @@ class RunData:
     """The images or points of a run in its pixel space.
 
     Args:      settings: which data and what a pixel is. version: of the reading, see `data.datasets.READING`; an older
-               run keeps the version that it was begun with.
+               run keeps the version that it was started with.
     """
 
     def __init__(self, settings: DataSettings, version: int = READING) -> None:

@@ -68,7 +68,7 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
             before = begun[part][name]
             if before != value and json_text(before) != json_text(value):
                 raise InputError(
-                    f"this run was begun with {name} = {before}, not {value}: resume with its own settings"
+                    f"this run started with {name} = {before}, not {value}: resume with its own settings"
                 )
 
 

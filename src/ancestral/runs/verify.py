@@ -66,7 +66,7 @@ def _files(run: Run) -> Iterator[Check]:
         detail = "; ".join(problems) or f"{listed} files have the SHA-256 in the manifest"
         yield Check("the files are those that were written", not problems, detail)
     elif promised:
-        detail = "there is no manifest.json: the training is not finished; --resume goes on with it"
+        detail = "there is no manifest.json: the training is not finished; --resume continues it"
         yield Check("the files are those that were written", False, detail)
 
 

@@ -21,6 +21,8 @@ ARRAY_FILES, TABLE_FILES = (".npz", ".npy", ".mat", ".pt", ".pth"), (".csv", ".t
 FILE_TYPES = (*ARRAY_FILES, *TABLE_FILES)
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 """One image: it cannot be trained on, but a trained model can be used on it."""
+MEMORY = "memory:"
+"""Beginning of the names of data in memory."""
 MAX_LEVELS = 65_536
 LARGEST = {
     **dict.fromkeys(("train_size", "valid_size"), LARGEST_COUNT),
@@ -165,7 +167,7 @@ def check_source(source: str) -> None:
     Raises:    InputError: there is no such source.
     """
     path = Path(os.path.expanduser(source))
-    if source in IMAGE_SETS or (source and os.path.isdir(path)):
+    if source.startswith(MEMORY) or source in IMAGE_SETS or (source and os.path.isdir(path)):
         return
     if path.suffix.lower() not in (*FILE_TYPES, *IMAGE_FILES):
         known = f"choose one of {', '.join(IMAGE_SETS)}, a folder of images, or a file {' '.join(FILE_TYPES)}"

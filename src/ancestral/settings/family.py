@@ -22,7 +22,7 @@ class FamilySettings:
     rich_pixels: ClassVar[PixelSpaceName | None] = None
     """for images of one's own with colour or many levels; None where the family has binary pixels only"""
     former_defaults: ClassVar[dict[str, Any]] = {}
-    """defaults of earlier versions, by name: a run that was begun with one is resumed with it"""
+    """defaults of earlier versions, by name: a run that was started with one is resumed with it"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
     largest: ClassVar[Mapping[str, float]] = {}

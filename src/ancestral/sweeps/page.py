@@ -139,7 +139,7 @@ def _sureness(plan: Plan, rows: Sequence[Combination]) -> tuple[bool, list[str]]
     gaps = [(row, gap_between(rows[0], row)) for row in rows[1:] if row.mean is not None and not row.diverged]
     if not gaps:
         return True, []
-    if any(gap is None for _, gap in gaps):
+    if not all(gap is not None for _, gap in gaps):
         second = gaps[0][0]
         assert second.mean is not None and rows[0].mean is not None
         told = f"The next, {second.name}, is {_number(plan, second.mean - rows[0].mean)} nats behind."
