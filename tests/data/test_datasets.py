@@ -131,7 +131,7 @@ def test_digits_are_the_embedded_default():
 def test_names_and_splits_are_checked():
     assert dataset_names() == ("digits", "mnist", "fashion", "kmnist")
     refused(lambda: load_dataset("digits").split("training"), "training", "train, valid, test")
-    refused(lambda: load_dataset("minst"), "minst", *dataset_names(), ".npz/.npy file or a folder of images")
+    refused(lambda: load_dataset("minst"), "minst", *dataset_names(), "a folder of images", ".npz .npy .mat")
     refused(lambda: load_dataset(""), "unknown")
     refused(lambda: load_dataset("~nobody-of-that-name/x"), "unknown")
     refused(lambda: load_dataset("evil\nname\x1b[0m\0"), "evil")
@@ -154,40 +154,42 @@ def test_global_generators_are_left_alone(tmp_path):
 # --- dividing ---------------------------------------------------------------------------------------------
 
 
-def test_sizes_take_the_pool_in_order(tmp_path):
-    path = str(save_npz(tmp_path / "a.npz", train=numbered(300), test=numbered(40)))
-    default = load_dataset(path)
+def test_sizes_take_the_pool_in_its_order():
+    """Of a named set this is the order of its files; one's own files are divided at random, see `test_division`."""
+    write_named(own("kmnist"), 300, 40)
+    default = load_dataset("kmnist")
     assert numbers(default.train) == list(range(250)) and numbers(default.valid) == list(range(250, 300))
-    assert numbers(default.test) == list(range(40))
-    both = load_dataset(path, train_size=100, valid_size=20)
+    assert numbers(default.test) == list(range(300, 340))
+    both = load_dataset("kmnist", train_size=100, valid_size=20)
     assert numbers(both.train) == list(range(100)) and numbers(both.valid) == list(range(100, 120))
-    one = load_dataset(path, train_size=280)
+    one = load_dataset("kmnist", train_size=280)
     assert numbers(one.train) == list(range(280)) and numbers(one.valid) == list(range(280, 300))
-    other = load_dataset(path, valid_size=30)
+    other = load_dataset("kmnist", valid_size=30)
     assert numbers(other.train) == list(range(270)) and numbers(other.valid) == list(range(270, 300))
-    none = load_dataset(path, valid_size=0)
+    none = load_dataset("kmnist", valid_size=0)
     assert len(none.train) == 300 and none.valid.images.shape == (0, 1, 4, 5)
     assert {default.sha256} == {both.sha256, one.sha256, other.sha256, none.sha256}
 
 
-def test_split_seed_shuffles_the_pool_only(tmp_path):
-    path = str(
-        save_npz(
-            tmp_path / "a.npz",
-            train=numbered(300),
-            train_labels=np.arange(300),
-            test=numbered(40),
-            test_labels=np.arange(40),
-        )
-    )
-    first, again, other = (load_dataset(path, split_seed=seed) for seed in (1, 1, 2))
+def test_sizes_of_one_s_own_file_fit(tmp_path):
+    path = str(save_npz(tmp_path / "a.npz", train=numbered(300), test=numbered(40)))
+    for sizes, expected in (({}, (250, 50)), ({"train_size": 280}, (280, 20)), ({"valid_size": 30}, (270, 30))):
+        data = load_dataset(path, **sizes)
+        assert (len(data.train), len(data.valid), len(data.test)) == (*expected, 40)
+        assert not set(numbers(data.train)) & set(numbers(data.valid))
+
+
+def test_split_seed_shuffles_the_pool_only():
+    write_named(own("kmnist"), 300, 40)
+    first, again, other = (load_dataset("kmnist", split_seed=seed) for seed in (1, 1, 2))
     assert numbers(first.train) == numbers(again.train) != numbers(other.train)
     assert sorted(numbers(first.train) + numbers(first.valid)) == list(range(300))
-    assert first.train.labels is not None and first.train.labels.tolist() == numbers(first.train)
-    assert numbers(first.test) == list(range(40))
+    assert first.train.labels is not None
+    assert first.train.labels.tolist() == [number % 10 for number in numbers(first.train)]
+    assert numbers(first.test) == list(range(300, 340))
     # Pinned: another order would mix training and validation images of runs that exist.
     assert numbers(first.train)[:5] == [93, 61, 176, 184, 256]
-    refused(lambda: load_dataset(path, split_seed=-1), "split_seed")
+    refused(lambda: load_dataset("kmnist", split_seed=-1), "split_seed")
 
 
 @pytest.mark.parametrize(

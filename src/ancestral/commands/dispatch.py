@@ -86,7 +86,7 @@ def _load_families(words: list[str]) -> list[str]:
 
 
 def _family_list() -> str:
-    """A line for each family. Installed plug-ins are named, not imported; files that the environment names are loaded."""
+    """A line for each family; installed plug-ins are not imported, but files that the environment names are loaded."""
     for refused in load_named_files():
         say(f"{VARIABLE}: {refused}")
     lines = [f"  {name:<12} {find(name).summary}" for name in BUILT_IN]

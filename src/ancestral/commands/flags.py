@@ -2,10 +2,9 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import (
@@ -16,7 +15,25 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from ancestral.core.errors import InputError
+from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, flag, problem_with, shown, without_none
+
 LONGEST = 24  # characters of a value's placeholder in the first line
+LARGEST = {
+    "seed": LARGEST_SEED,
+    **dict.fromkeys(("count", "train_size", "valid_size"), LARGEST_COUNT),  # more than there are is no more
+    "split_seed": LARGEST_SEED,
+    "value_range": 1e300,
+    "n": 10**7,
+    "draw count": 10_000,
+    "seeds": 10_000,
+    "trials": 10**6,
+    "draws": 10_000,
+    "temperatures": 10**6,
+    "chains": 10_000,
+    "leapfrogs": 10_000,
+}
+"""Upper bounds of arguments where the usual ones do not fit, of a command alone where its name is in front."""
 
 
 def shown_well(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
@@ -25,16 +42,40 @@ def shown_well(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
     Args:      command: its signature and docstring make the flags.
     """
 
-    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
-        return lambda: command(*args, **kwargs)
-
     parameters = _parameters(command)
-    bind.__doc__, bind.__name__ = command.__doc__, getattr(command, "__name__", "command")
+    name = getattr(command, "__name__", "command")
+
+    def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
+        given = inspect.signature(command).bind(*args, **kwargs).arguments
+        hints = {p.name: _unwrapped(p.annotation)[0] for p in parameters}
+
+        def carry_out() -> Any:
+            check_arguments(name, given, hints)
+            return command(*args, **kwargs)
+
+        return carry_out
+
+    bind.__doc__, bind.__name__ = command.__doc__, name
     bind.__annotations__ = {p.name: _told_once(p.annotation, p.default, inspect.Parameter.empty) for p in parameters}
     bind.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [p.replace(annotation=bind.__annotations__[p.name]) for p in parameters]
     )
     return bind
+
+
+def check_arguments(command: str, given: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+    """Refuse numbers beyond reason among the arguments of a command; those of settings are checked by their classes.
+
+    Args:      given: values by name. hints: their types.
+    Raises:    InputError: names the flag and what it takes.
+    """
+    for name, value in given.items():
+        largest = LARGEST.get(f"{command} {name}", LARGEST.get(name))
+        problem = "" if value is None else problem_with(value, without_none(hints[name]), largest)
+        if name == "seed" and value < 0:
+            problem = "give a whole number of at least 0"
+        if problem:
+            raise InputError(f"{flag(name)} {shown(value)}: {problem}")
 
 
 def usage(program: str, command: Callable[..., Any]) -> str:
@@ -95,7 +136,7 @@ def _told_once(annotation: Any, default: Any, *missing: Any) -> Any:
     if any(default is nothing for nothing in missing) or dataclasses.is_dataclass(base):
         return annotation
     options: dict[str, Any] = {"help_behavior_hint": _hint}
-    if default is None and (typed := _without_none(base)) is not base and (metavar := _metavar(typed)):
+    if default is None and (typed := without_none(base)) is not base and (metavar := _metavar(typed)):
         options["metavar"] = f"[{metavar}]" if tyro.conf.Positional in metadata else metavar
     return Annotated[(base, tyro.conf.arg(**options), *metadata)]  # what the command itself says comes last and wins
 
@@ -111,14 +152,6 @@ def _unwrapped(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     return annotation, ()
 
 
-def _without_none(base: Any) -> Any:
-    """X of `X | None`."""
-    if get_origin(base) not in (Union, UnionType):
-        return base
-    kinds = [kind for kind in get_args(base) if kind is not type(None)]
-    return kinds[0] if len(kinds) == 1 else base
-
-
 def _metavar(base: Any) -> str:
     with suppress(Exception):  # a type that tyro does not know gets no placeholder here, and its complaint later
         spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(base, set()))
@@ -131,5 +164,5 @@ def _placeholder(parameter: inspect.Parameter) -> str:
     """What stands for an argument's value, or its name where that is too long."""
     base, metadata = _unwrapped(parameter.annotation)
     said: Iterable[str] = (m.metavar for m in metadata if getattr(m, "metavar", None))
-    shown = next(iter(said), None) or _metavar(_without_none(base))
+    shown = next(iter(said), None) or _metavar(without_none(base))
     return shown if 0 < len(shown) <= LONGEST else parameter.name.upper()

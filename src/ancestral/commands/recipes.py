@@ -110,9 +110,8 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
-        problem = (
-            "it is nested too deeply" if isinstance(error, RecursionError) else (str(error).splitlines() or [""])[0]
-        )
+        deep = isinstance(error, RecursionError)
+        problem = "it is nested too deeply" if deep else " ".join(str(error).splitlines()[:1])
         raise InputError(f"the recipe {path} cannot be read: {problem}") from error
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"the recipe {path} must be a mapping of settings to values")

@@ -33,7 +33,7 @@ def check_fields(settings: Any, largest: Mapping[str, float] = MappingProxyType(
     hints = get_type_hints(type(settings))
     for name in (part.name for part in fields(settings)):
         value = getattr(settings, name)
-        problem = "" if value is None else _problem(value, without_none(hints[name]), largest.get(name))
+        problem = "" if value is None else problem_with(value, without_none(hints[name]), largest.get(name))
         if problem:
             raise InputError(f"{flag(name)} {shown(value)}: {problem}")
 
@@ -44,7 +44,7 @@ def without_none(hint: Any) -> Any:
     return kinds[0] if len(kinds) == 1 and type(None) in get_args(hint) else hint
 
 
-def _problem(value: Any, hint: Any, largest: float | None) -> str:
+def problem_with(value: Any, hint: Any, largest: float | None) -> str:
     """What a value of a type must be, where it is not; empty where it is, and for types not known here."""
     if get_origin(hint) is tuple:
         if not isinstance(value, tuple):
@@ -52,7 +52,7 @@ def _problem(value: Any, hint: Any, largest: float | None) -> str:
         if len(value) > LONGEST_LIST:
             return f"give at most {LONGEST_LIST} values"
         kinds = set(get_args(hint)) - {Ellipsis}
-        found = (_problem(each, kind, largest) for each in value for kind in kinds if len(kinds) == 1)
+        found = (problem_with(each, kind, largest) for each in value for kind in kinds if len(kinds) == 1)
         return next(filter(None, found), "")
     if get_origin(hint) is Literal:
         return "" if value in get_args(hint) else f"choose {', '.join(map(str, get_args(hint)))}"

@@ -11,10 +11,11 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ancestral.core.errors import InputError
 from ancestral.families.catalogue import find
-from ancestral.settings.checks import flag
+from ancestral.settings.checks import flag, shown
 from ancestral.settings.data import DataSettings, present_name
 from ancestral.settings.training import TrainingSettings
 
+LARGEST_END = 1e300  # no double overflows on the way; the setting's own bound is smaller
 LONGEST_NAME = 160  # characters; a file's name may have 255 bytes
 SAME_DATA = "runs on other images or pixels do not compare: give each a sweep of its own"
 SAME_RESULT = "it changes nothing of what is learned, so there is nothing to compare"
@@ -40,7 +41,7 @@ class Range:
     high: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+        if not -LARGEST_END <= self.low < self.high <= LARGEST_END:  # not of numbers that are not finite either
             raise InputError(f"{self}: a range goes from a smaller to a larger number")
 
     @property
@@ -220,7 +221,7 @@ def _value(hint: Any, name: str, word: str) -> Any:
         return bare(word)
     except ValueError:
         wanted = "a whole number" if bare is int else "a number"
-        raise InputError(f"{flag(name)} {word!r}: give {wanted}") from None
+        raise InputError(f"{flag(name)} {shown(word)!r}: give {wanted}") from None
 
 
 def _truth(name: str, word: str) -> bool:
