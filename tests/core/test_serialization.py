@@ -136,7 +136,7 @@ WRONG: dict[str, Any] = {
     "orderings": {"class": "MADE", **SHAPE, "hidden": [8], "orderings": 10**6},
     "more orderings": {"class": "MADE", **SHAPE, "hidden": [8], "orderings": 10**7},
     "width": {"class": "MADE", **SHAPE, "hidden": [10**9]},
-    "layers": {"class": "MADE", **SHAPE, "hidden": [1] * 50_000},
+    "layers": {"class": "MLP", "in_shape": [1], "hidden": [1] * 50_000, "out_shape": [1]},
     "blocks": {"class": "GatedConvNet", "in_channels": 1, "out_channels": 1, "sides": [2, 2], "blocks": 10**6},
     "masked": {"class": "MaskedMLP", "features": 2, "hidden": [2**20] * 3},
     "side": {"class": "MADE", "event_shape": [1, 1024, 1024], "hidden": [8]},

@@ -318,7 +318,7 @@ FORMS = {
     "labels.csv": "file,label\na.png,cat\nb.png,dog\nc.png,cat\n",
     "metadata.csv": "text,file_name,category\nx,a.png,cat\ny,b.png,dog\nz,c.png,cat\n",
     "anything.csv": "id,breed\na,cat\nb,dog\nc,cat\n",
-    "headless.csv": "a.png,cat\nb.png,dog\nc.png,cat\n",
+    "headless.csv": "\ufeffa.png,cat\nb.png,dog\nc.png,cat\n",
     "semicolons.csv": "\ufeffImage;Class\r\na.jpg;cat\r\nb.jpg;dog\r\nc.jpg;cat\r\n",
     "tabs.tsv": "Image ID\tTarget\na\tcat\nb\tdog\nc\tcat\n",
     "folders.csv": 'path,label\n./data/a.png,cat\n"data\\b.png",dog\n/home/x/data/c.png,cat\n',

@@ -258,6 +258,7 @@ def test_a_checkpoint_of_another_model_is_refused(copy: Path) -> None:
     tensors, facts = load_state(path)
     tensors["model.w"] = tensors["model.w"][:2].clone()
     save_state(path, tensors, facts)
+    Run(copy).manifest.write()
     refused(lambda: fit("mixture", copy, resume=True, components=3, **SMALL), "does not fit")
 
 

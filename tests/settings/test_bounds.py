@@ -77,7 +77,7 @@ def test_a_family_of_ones_own_has_bounds_too() -> None:
         either: int | str = 0
         steps: int = 1
 
-        largest = {"steps": 2**40}  # noqa: RUF012
+        upper_bounds = {"steps": 2**40}  # noqa: RUF012
 
     assert Own(size=2**20, pair=(1, "b"), either="x", steps=2**40).steps == 2**40
     refused(lambda: Own(size=2**20 + 1), "--size 1048577", "at most 1048576")

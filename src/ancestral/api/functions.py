@@ -67,7 +67,8 @@ def fit(
 
     Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
                model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
-               arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training: `TrainingSettings`. resume: resume from the folder's checkpoint.
+               arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training:
+               `TrainingSettings`. resume: resume from the folder's checkpoint.
                reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
                command line's flags by name, `epochs=5`; they override those of model, data and training.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong

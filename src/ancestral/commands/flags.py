@@ -72,7 +72,7 @@ def check_arguments(command: str, given: Mapping[str, Any], hints: Mapping[str, 
     for name, value in given.items():
         largest = LARGEST.get(f"{command} {name}", LARGEST.get(name))
         problem = "" if value is None else problem_with(value, without_none(hints[name]), largest)
-        if name == "seed" and value < 0:
+        if name == "seed" and value is not None and value < 0:
             problem = "give a whole number of at least 0"
         if problem:
             raise InputError(f"{flag(name)} {shown(value)}: {problem}")

@@ -19,7 +19,7 @@ from ancestral.settings.checks import LONGEST_LIST, flag, shown, without_none
 from ancestral.settings.data import present_name
 
 MAX_BYTES = 64 << 10  # a recipe of all settings has two thousand; the parser reads a few hundred thousand a second
-MAX_DIGITS = 300
+MAX_DIGITS, MAX_DEPTH = 300, 8
 ADVICE = "correct the recipe"
 TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")  # as YAML 1.1 has them
 TAGS = "tag:yaml.org,2002:"
@@ -103,16 +103,16 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
         if len(content) > MAX_BYTES:
             raise _refusal(path, f"larger than {MAX_BYTES >> 10} KiB")
         text = content.decode()
+        depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:  # the parser's time grows with the square of the depth
+                raise _refusal(path, f"nested more than {MAX_DEPTH} deep")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
                 raise _refusal(path, "anchors and aliases are not read")
         root = yaml.compose(text, yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        deep = isinstance(error, RecursionError)
-        problem = "it is nested too deeply" if deep else " ".join(str(error).splitlines()[:1])
-        raise InputError(f"the recipe {path} cannot be read: {problem}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"the recipe {path} cannot be read: {' '.join(str(error).splitlines()[:1])}") from error
     if not isinstance(root, yaml.MappingNode):
         raise InputError(f"the recipe {path} must be a mapping of settings to values")
     for key, value in root.value:

@@ -8,7 +8,8 @@ import tyro
 
 from ancestral.commands.console import say, say_floors, score_one, screen, show_scores
 from ancestral.core.errors import InputError, NotComputable, TrainingUnhealthy
-from ancestral.families.run_settings import Settings
+from ancestral.families.run_settings import Settings, without_effect
+from ancestral.settings.checks import flag
 from ancestral.settings.data import POINT_SETS, DataSettings, check_source
 from ancestral.settings.training import TrainingSettings
 
@@ -38,6 +39,8 @@ def train(
     from ancestral.runs.fit import fit_settings
     from ancestral.runs.progress import bar
 
+    for name, reason in without_effect(model, data, training).items():
+        say(f"{flag(name)} has no effect: {reason}")
     out = out or Path("runs") / f"{family}-{Path(data.data).stem}"
     with bar(screen, family) as reporter:
         run = fit_settings(Settings(family, model, data, training), out, resume, reporter)

@@ -121,6 +121,7 @@ def complete(
     out: Path,
     hide: Literal["left", "right", "top", "bottom", "random", "halves", "missing"] | None = None,
     mask: Path | None = None,
+    columns: tuple[str, ...] = (),
     count: int = 8,
     draws: int | None = None,
     seed: int = 0,
@@ -131,11 +132,12 @@ def complete(
 
     Args:
         runs: run folders
-        out: .png file for a picture, or .npz file for the arrays x, seen and drawn
+        out: .png file for a picture, .npz file for the arrays x, seen and drawn, or .csv file of completed points
         hide: which part: a half, half of the pixels at random, halves: the four halves in turn, or missing: what the
             data lack, NaN or transparent pixels (default: halves)
         mask: what to hide: an image, white where pixels are missing, an array that is not zero there, or a folder of
             masks, one for each image
+        columns: of a table: names of the columns to fill in
         count: how many images
         draws: completions of each (default: 4, or 1 where there are several runs)
         seed: of the draws, and of random pixels
@@ -143,27 +145,37 @@ def complete(
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
-    from ancestral.runs.complete import DRAWS, MASKED, SCORED, complete_runs, save_completions
+    from ancestral.runs.complete import (
+        COLUMNS,
+        DRAWS,
+        MASKED,
+        SCORED,
+        complete_runs,
+        save_completed_points,
+        save_completions,
+    )
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
 
-    if out.suffix not in (".png", ".npz"):
-        raise InputError(f"--out {out}: choose a name that ends in .png or .npz")
-    if hide is not None and mask is not None:
-        raise InputError("--hide and --mask exclude each other")
+    if out.suffix not in (".png", ".npz", ".csv"):
+        raise InputError(f"--out {out}: choose a name that ends in .png, .npz or .csv")
+    if sum((hide is not None, mask is not None, bool(columns))) > 1:
+        raise InputError("--hide, --mask and --columns exclude each other")
     refuse_below_one(count)
     if draws is not None and draws < 1:
         raise InputError(f"--draws {draws}: give a whole number of at least 1")
-    hidden = MASKED if mask is not None else hide or "halves"
+    hidden = MASKED if mask is not None else COLUMNS if columns else hide or "halves"
     if hidden == "missing" and other.data is None:
         raise InputError("--hide missing: give --data with missing pixels")
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
     draws = draws or (DRAWS if len(named) == 1 else 1)
     with counter(screen, "completing") as progress:
-        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask)
+        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns)
     if out.suffix == ".npz":
         save_completions(found, [name for name, _ in named], out)
+    elif out.suffix == ".csv":
+        save_completed_points(found, named[0][1].data.columns if found[0].x.ndim == 2 else (), out)
     else:
         save_figure(completion_figure(named, found), out)
     scored = [(name, one.score) for (name, _), one in zip(named, found, strict=True) if one.score is not None]

@@ -134,7 +134,7 @@ def _described(value: Any, known: dict[str, list[type[nn.Module]]]) -> Any:
         if type(value) not in known.get(name, ()):
             raise TypeError(f"{type(value).__name__} is not registered, so it cannot be saved")
         _only(name, known[name])
-        arguments = {key: _described(argument, known) for key, argument in value._arguments.items()}  # type: ignore[union-attr]
+        arguments = {key: _described(argument, known) for key, argument in vars(value)["_arguments"].items()}
         return {"class": name, **arguments}
     if isinstance(value, (list, tuple)):
         return [_described(item, known) for item in value]

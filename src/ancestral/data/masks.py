@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
+from ancestral.core.text import close_matches
 
 HALVES = ("left", "right", "top", "bottom")
 HIDDEN = (*HALVES, "random", "halves")
@@ -45,6 +46,21 @@ def seen_pixels(
         halves = {name: _half(name, height, width) for name in set(names)}
         seen = torch.stack([halves[name] for name in names])
     return seen[:, None].expand(count, channels, height, width).clone()
+
+
+def seen_columns(names: Sequence[str], hidden: Sequence[str], count: int) -> Tensor:
+    """A mask for each of `count` points, true where a column is seen.
+
+    Args:      names: of all columns. hidden: those that are not seen.
+    Returns:   boolean, shape (count, D).
+    Raises:    InputError: an unknown column, none, or all of them.
+    """
+    for name in hidden:
+        if name not in names:
+            raise InputError(f"--columns {name}: no such column; {close_matches(name, names)}")
+    if not 0 < len(set(hidden)) < len(names):
+        raise InputError(f"--columns: hide from 1 to {len(names) - 1} of the {len(names)} columns")
+    return torch.tensor([name not in hidden for name in names]).expand(count, len(names))
 
 
 def _half(hide: str, height: int, width: int) -> Tensor:

@@ -200,6 +200,39 @@ def _per_channel(values: Tensor, x: Tensor) -> Tensor:
 
 
 @registered
+class Standardise(Bijection):
+    """z = (x - m) / s with constants: the means and standard deviations of training data, which `fit` sets once.
+
+    log |det dz/dx| = -sum_d log s_d, so that a density stays one of x in its own units.
+
+    Args:      features: D.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+
+    @torch.no_grad()
+    def fit(self, mean: Tensor, scale: Tensor) -> None:
+        """Set the constants, shapes (D,), scale above 0."""
+        self.mean.copy_(mean)
+        self.scale.copy_(scale)
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return (x - self.mean) / self.scale, self._log_det(x)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return self.mean + self.scale * z, -self._log_det(z)
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        return -self.scale.log().sum().expand(len(x))
+
+
+@registered
 class Logit(Bijection):
     """z = logit(a/2 + (1 - a) x): the unit interval to the line, dimension by dimension.
 

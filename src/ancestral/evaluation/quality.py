@@ -1,7 +1,7 @@
-"""Sample quality: drawn images beside real ones in the eyes of a frozen network, each value with its floor.
+"""Sample quality: samples compared with real images in fixed features, each value with the same value of real images.
 
-All of it is relative to the network, the number of images and the pixel space, so a `Quality` carries them, and each
-value stands beside the same value for real images: no model can be expected to do better than that.
+All of it is relative to the features, the number of images and the pixel space, so a `Quality` carries them. No model
+can be expected to be better than real images are.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ancestral.core.errors import InputError
 from ancestral.core.random import seed_for, seeded_noise
-from ancestral.evaluation.neighbours import check_vectors, density_coverage, precision_recall
-from ancestral.evaluation.recogniser import Recogniser, Recognition
+from ancestral.evaluation.neighbours import check_vectors
+from ancestral.evaluation.recogniser import Recognition
 
 CONFIDENT = 0.9
 COVERED = 0.1  # of its share in the data: a class with fewer samples than that is missed
@@ -114,15 +114,16 @@ def class_shares(logits: Tensor) -> Tensor:
     return torch.bincount(logits.argmax(1), minlength=logits.shape[1]).double() / len(logits)
 
 
-def class_divergence(shares: Tensor, data_shares: Tensor) -> float:
+def class_divergence(shares: Tensor, data_shares: Tensor, names: Sequence[str] | None = None) -> float:
     """KL(shares || data_shares) in nats: 0 where samples have the classes in the data's proportions.
 
-    Args:      shares, data_shares: of the classes, shape (classes,).
+    Args:      shares, data_shares: of the classes, shape (classes,). names: of the classes.
     Raises:    InputError: the data lack a class, so that the divergence could be infinite.
     """
     if not bool((data_shares > 0).all()):
         missing = (data_shares == 0).nonzero()[:, 0].tolist()
-        raise InputError(f"among the real images none is recognised as class number {missing}: compare more of them")
+        which = f"class number {missing}" if names is None else " or ".join(names[i] for i in missing)
+        raise InputError(f"among the real images none is recognised as {which}: compare more of them")
     return torch.special.xlogy(shares, shares / data_shares).sum().item()
 
 
@@ -150,6 +151,18 @@ class Measured(NamedTuple):
     floor: float
 
 
+class ClassMeasures(NamedTuple):
+    """The measures that need a classifier, in the order of `Quality`'s fields of these names."""
+
+    inception_score: Measured
+    recognised: Measured
+    classes: Measured
+    class_kl: Measured
+
+
+CLASS_MEASURES = ClassMeasures._fields
+
+
 @dataclass(frozen=True)
 class Quality:
     """What is measured of the samples of a model.
@@ -157,6 +170,7 @@ class Quality:
     Args:
         fid, kid, precision, recall, density, coverage, class_kl: of samples against test images; the floor is
             that of as many training images. Small is good for fid, kid and class_kl, large for the others.
+            inception_score, recognised, classes and class_kl are None where the features are of no classifier.
         inception_score: of samples; the floor is that of the test images, as it is for the next three.
         recognised: share with a confidence of at least 0.9.
         classes: how many of the data's classes the samples cover.
@@ -164,19 +178,19 @@ class Quality:
         nearest: mean distance of pixels to the nearest training image.
         count: samples, and as many test and training images. seed: of the draws.
         drawn: draws, or the means E[x | z]. space: what a pixel was.
-        network, network_sha256, network_accuracy: in whose features.
+        network, network_sha256, network_accuracy: whose features; no accuracy where there are no classes.
     """
 
     fid: Measured
     kid: Measured
-    inception_score: Measured
+    inception_score: Measured | None
     precision: Measured
     recall: Measured
     density: Measured
     coverage: Measured
-    recognised: Measured
-    classes: Measured
-    class_kl: Measured
+    recognised: Measured | None
+    classes: Measured | None
+    class_kl: Measured | None
     near_copies: Measured
     nearest: Measured
     count: int
@@ -194,12 +208,24 @@ class Quality:
 
     @property
     def conditions(self) -> str:
-        """One line: how many of what, of which pixels, in the eyes of which network."""
+        """One line: how many of what, of which pixels, in which features."""
         accuracy = ", ".join(f"{share:.2%} {pixels}" for pixels, share in self.network_accuracy.items())
+        known = f", test accuracy {accuracy}" if accuracy else ""
         return (
             f"{self.count} {self.drawn}, test images and training images each; {self.space}; "
-            f"{self.network} (SHA-256 {self.network_sha256[:12]}…, test accuracy {accuracy})"
+            f"{self.network} (SHA-256 {self.network_sha256[:12]}…{known})"
         )
+
+    @property
+    def of_classes(self) -> ClassMeasures:
+        """What is measured by a classifier.
+
+        Raises:    InputError: the features were of none.
+        """
+        values = self.inception_score, self.recognised, self.classes, self.class_kl
+        if any(value is None for value in values):
+            raise InputError(f"IS, recognised, classes and class KL need a classifier, not {self.network}")
+        return ClassMeasures(*values)  # type: ignore[arg-type]  (none is None)
 
     def to_json(self) -> dict[str, Any]:
         """The record as it stands in `quality.json`."""
@@ -212,7 +238,10 @@ class Quality:
         Raises:    InputError: fields missing or unknown.
         """
         try:
-            values = {name: Measured(**record[name]) for name in MEASURES}
+            values = {
+                name: None if record[name] is None and name in CLASS_MEASURES else Measured(**record[name])
+                for name in MEASURES
+            }
             return cls(**{**record, **values})
         except (KeyError, TypeError) as error:
             raise InputError(f"not a record of sample quality: {error}") from error
@@ -236,63 +265,6 @@ SMALLER_IS_BETTER = {"fid", "kid", "class_kl"}
 NOT_RANKED = {"near_copies", "nearest"}  # neither few nor many of them are good: as for fresh images they should be
 
 
-def assess(
-    samples: Recognition,
-    test: Recognition,
-    training: Recognition,
-    distances: Tensor,
-    test_distances: Tensor,
-    *,
-    recogniser: Recogniser,
-    space: str,
-    drawn: Literal["draws", "E[x | z], not draws"] = DRAWS,
-    seed: int = 0,
-) -> Quality:
-    """All there is to measure of samples.
-
-    Args:      samples, test, training: what the network sees in equally many of each, in one pixel space.
-               distances, test_distances: of samples and of test images to their nearest training images.
-               recogniser, space, drawn, seed: for the record.
-    Raises:    InputError: not equally many, too few for the number of features, or not finite.
-    """
-    counts = {len(part.features) for part in (samples, test, training)}
-    if len(counts) != 1:
-        raise InputError(f"samples, test and training images must be equally many, not {sorted(counts)}")
-    found, floors = _against(test, samples, seed), _against(test, training, seed)
-    values = {name: Measured(found[name], floors[name]) for name in found}
-    shares, data_shares = class_shares(samples.logits), class_shares(test.logits)
-    return Quality(
-        **values,
-        inception_score=Measured(inception_score(samples.logits), inception_score(test.logits)),
-        recognised=Measured(recognised_share(samples), recognised_share(test)),
-        classes=Measured(covered_classes(shares, data_shares), covered_classes(data_shares, data_shares)),
-        near_copies=Measured(*near_copies(distances, test_distances)),
-        nearest=Measured(distances.mean().item(), test_distances.mean().item()),
-        count=counts.pop(),
-        seed=seed,
-        drawn=drawn,
-        space=space,
-        network=recogniser.name,
-        network_sha256=recogniser.sha256,
-        network_accuracy=recogniser.facts.accuracy,
-    )
-
-
-def _against(reference: Recognition, samples: Recognition, seed: int) -> dict[str, float]:
-    """What compares two sets."""
-    precision, recall = precision_recall(reference.features, samples.features)
-    density, coverage = density_coverage(reference.features, samples.features)
-    return {
-        "fid": frechet_distance(reference.features, samples.features),
-        "kid": kernel_distance(reference.features, samples.features, seed=seed),
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
-        "class_kl": class_divergence(class_shares(samples.logits), class_shares(reference.logits)),
-    }
-
-
 def recognised_share(images: Recognition) -> float:
     return (images.confidence >= CONFIDENT).double().mean().item()
 
@@ -311,5 +283,10 @@ def rank_quality(records: Sequence[Quality], measure: str = "fid") -> list[int]:
             sorted({f"{r.space}, {r.count} {r.drawn}, {r.network} {r.network_sha256[:12]}" for r in records})
         )
         raise InputError(f"these samples were measured differently and cannot be ranked: {different}")
+    values = [getattr(record, measure) for record in records]
+    if None in values:
+        raise InputError(
+            f"samples cannot be ranked by {MEASURES[measure]}: it needs a classifier, and was not measured"
+        )
     sign = 1 if measure in SMALLER_IS_BETTER else -1
-    return sorted(range(len(records)), key=lambda i: sign * getattr(records[i], measure).value)
+    return sorted(range(len(records)), key=lambda i: sign * values[i].value)

@@ -1,4 +1,4 @@
-"""The frozen network in whose features samples are judged: shipped for MNIST, trained once for other labelled data.
+"""The fixed classifier in whose features samples are judged: shipped for MNIST, trained once for other labelled data.
 
 All numbers of `quality.py` are relative to it, so it travels with them: name, SHA-256 of the weights, and how
 well it recognises test images in each pixel space. It sees grey, thresholded and drawn pixels alike in training,
@@ -11,7 +11,7 @@ import hashlib
 import json
 import warnings
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,7 @@ from ancestral.networks.classifier import ImageClassifier
 ROWS = 1000  # images looked at together
 MAX_BYTES = 64 << 20  # of a weights file
 SHIPPED = "mnist"
+LEAST_OF_A_CLASS = 10  # labelled training images, on average over the classes
 
 
 class Recognition(NamedTuple):
@@ -84,6 +85,18 @@ class Recogniser:
     def name(self) -> str:
         return f"{self.facts.name} recogniser {self.facts.recipe}"
 
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        return self.network.in_shape
+
+    @property
+    def num_features(self) -> int:
+        return self.network.num_features
+
+    @property
+    def accuracy(self) -> dict[str, float]:
+        return self.facts.accuracy
+
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Recognition:
         """Look at images.
@@ -91,12 +104,7 @@ class Recogniser:
         Args:      images: grey values in [0, 1], shape (N, C, H, W) with the size that the network was made for.
         Raises:    InputError: another shape, no images, NaN, or values outside [0, 1].
         """
-        wanted = self.network.in_shape
-        if images.dim() != 4 or tuple(images.shape[1:]) != wanted or not len(images):
-            raise InputError(f"the {self.name} looks at images of shape (N, {wanted}), not {tuple(images.shape)}")
-        low, high = images.min().item(), images.max().item()
-        if not (low >= 0 and high <= 1):  # a NaN is neither
-            raise InputError(f"images to recognise must be grey values in [0, 1], got {low:.4g} to {high:.4g}")
+        check_images(images, self.in_shape, self.name)
         features = torch.cat([self.network.features(x.float()) for x in images.split(ROWS)])
         return Recognition(features.double(), self.network.logits(features).double())
 
@@ -110,9 +118,18 @@ class Recogniser:
         )
 
 
+def check_images(images: Tensor, in_shape: tuple[int, ...], name: str) -> None:
+    """Raises:    InputError: another shape than (N, *in_shape), no images, NaN, or values outside [0, 1]."""
+    if images.dim() != 4 or tuple(images.shape[1:]) != in_shape or not len(images):
+        raise InputError(f"{name} needs images of shape (N, {in_shape}), not {tuple(images.shape)}")
+    low, high = images.min().item(), images.max().item()
+    if not (low >= 0 and high <= 1):  # a NaN is neither
+        raise InputError(f"{name} needs grey values in [0, 1], got {low:.4g} to {high:.4g}")
+
+
 def shipped_for(dataset: Dataset) -> Recogniser | None:
     """The shipped recogniser if these are its data, unpadded; else none."""
-    if dataset.sha256 != _shipped_record()["data_sha256"]:
+    if not is_shipped(dataset):
         return None
     shipped = shipped_recogniser()
     return shipped if dataset.event_shape == shipped.network.in_shape else None
@@ -125,13 +142,15 @@ def recogniser_for(dataset: Dataset) -> Recogniser:
     in the user's cache, by what it learned from and by the version of the recipe. The weights do not depend on the
     number of threads.
 
-    Args:      dataset: with labels; it learns from `train` alone and is tested on `test`. What is shipped, or was
-               trained before, is found by content, whatever the name.
+    Args:      dataset: with labels; it learns from the labelled images of `train` alone and is tested on those of
+               `test`. What is shipped, or was trained before, is found by content, whatever the name.
     Raises:    InputError: no labels, fewer than two classes, or too few images of each.
     """
-    if dataset.sha256 == _shipped_record()["data_sha256"]:
+    if is_shipped(dataset):
         return shipped_recogniser()
-    _check_labels(dataset)
+    if reason := why_not_learned(dataset):
+        raise InputError(reason)
+    dataset = replace(dataset, train=_labelled(dataset.train), test=_labelled(dataset.test))
     key = _digest(dataset.train, dataset.test)
     path = _cache_folder() / f"{key[:32]}-{RECIPE}.safetensors"
     with suppress(InputError, OSError):  # absent or damaged: it is trained anew
@@ -144,6 +163,11 @@ def recogniser_for(dataset: Dataset) -> Recogniser:
     except OSError as error:
         warnings.warn(f"the recogniser cannot be kept in {path.parent}: {error.strerror}", stacklevel=2)
     return _from_bytes(content, path.name)
+
+
+def is_shipped(dataset: Dataset) -> bool:
+    """Whether these are the images and labels that the shipped recogniser learned from."""
+    return dataset.sha256 == _shipped_record()["data_sha256"]
 
 
 def shipped_recogniser() -> Recogniser:
@@ -176,7 +200,7 @@ def train_recogniser(dataset: Dataset) -> bytes:
     labels = dataset.train.labels
     assert labels is not None and dataset.test.labels is not None
     classes = labels.unique()
-    network = train_classifier(dataset.train.images, torch.searchsorted(classes, labels), len(classes), dataset.levels)
+    network = train_classifier(dataset.train, torch.searchsorted(classes, labels), len(classes), dataset.levels)
     accuracy = {space: _accuracy(network, classes, dataset, space) for space in SPACES_SEEN}
     facts = RecogniserFacts(
         name=dataset.name,
@@ -237,23 +261,39 @@ def _accuracy(network: ImageClassifier, classes: Tensor, dataset: Dataset, space
     labels = dataset.test.labels
     assert labels is not None
     generator = torch.Generator().manual_seed(0)
-    seen = pixels_as(space, dataset.test.images.float() / (dataset.levels - 1), generator)
-    found = torch.cat([network(x).argmax(1) for x in seen.split(ROWS)])
+    blocks = (pixels_as(space, x.float() / (dataset.levels - 1), generator) for x in dataset.test.blocks(ROWS))
+    found = torch.cat([network(x).argmax(1) for x in blocks])
     return (classes[found] == labels).double().mean().item()
 
 
-def _check_labels(dataset: Dataset) -> None:
-    """Raises:    InputError: these labels cannot be learned."""
-    if dataset.train.labels is None or dataset.test.labels is None:
-        raise InputError(
-            f"{dataset.name} has no labels: sample quality needs them, for a network that recognises the classes"
+def why_not_learned(dataset: Dataset) -> str:
+    """Why these labels cannot be learned by a recogniser, in one line; empty where they can."""
+    train, test = dataset.train.labels, dataset.test.labels
+    if train is None or test is None or not bool((train >= 0).any()):
+        return (
+            f"{dataset.name} has no labels: a recogniser learns classes, and needs labels of training and test images"
         )
-    classes, counts = dataset.train.labels.unique(return_counts=True)
-    if len(classes) < 2 or len(dataset.train) < 10 * len(classes) or not len(dataset.test):
-        raise InputError(
-            f"{dataset.name} has {len(classes)} classes in {len(dataset.train)} training images "
+    classes, counts = train[train >= 0].unique(return_counts=True)
+    labelled = int(counts.sum())
+    if len(classes) < 2 or labelled < LEAST_OF_A_CLASS * len(classes):
+        return (
+            f"{dataset.name} has {len(classes)} classes in {labelled} labelled training images "
             f"(at least {int(counts.min())} of each): a recogniser needs two classes or more, with ten images each"
         )
+    return (
+        ""
+        if bool((test >= 0).any())
+        else f"no test image of {dataset.name} has a label: a recogniser is tested on some"
+    )
+
+
+def _labelled(split: Split) -> Split:
+    """The images that have a label."""
+    assert split.labels is not None
+    rows = (split.labels >= 0).nonzero()[:, 0]
+    if len(rows) == len(split):
+        return split
+    return Split(split.stored, split.labels[rows], chosen=rows if split.chosen is None else split.chosen[rows])
 
 
 def _digest(*splits: Split) -> str:
@@ -261,8 +301,9 @@ def _digest(*splits: Split) -> str:
     total = hashlib.sha256()
     for part in splits:
         assert part.labels is not None
-        total.update(str(tuple(part.images.shape)).encode())
-        total.update(part.images.contiguous().numpy().data)
+        total.update(str((len(part), *part.stored.shape[1:])).encode())
+        for block in part.blocks():
+            total.update(block.contiguous().numpy().data)
         total.update(part.labels.numpy().astype("<i8").data)
     return total.hexdigest()
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.data.splits import Split
 from ancestral.networks.classifier import ImageClassifier, classifier_for
 
 RECIPE = 1  # a recogniser of another recipe is another network: raise it with any change below
@@ -26,7 +27,7 @@ NOTHING_SHARE, NOTHING_WEIGHT = 8, 0.5  # one image in so many more shows nothin
 ROTATION, SCALING, SHIFT = math.radians(12), 0.12, 0.12  # at most; the shift in half widths of the image
 
 
-def train_classifier(images: Tensor, labels: Tensor, classes: int, levels: int, seed: int = 0) -> ImageClassifier:
+def train_classifier(images: Split, labels: Tensor, classes: int, levels: int, seed: int = 0) -> ImageClassifier:
     """A classifier that has learned these images, in evaluation mode.
 
     Each batch is turned, scaled and shifted a little; each image in it is then left grey, cut at one half, or
@@ -37,14 +38,15 @@ def train_classifier(images: Tensor, labels: Tensor, classes: int, levels: int, 
     Args:      images: 0..levels-1, shape (N, C, H, W). labels: 0..classes-1, shape (N,). seed: of everything.
     """
     with _one_thread(), seeded_noise(seed_for(seed, "recogniser")):
-        network = classifier_for(tuple(images.shape[1:]), classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = classifier_for(tuple(images.stored.shape[1:]), classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         epochs = min(MOST_EPOCHS, max(EPOCHS, math.ceil(IMAGES_SEEN / len(images))))
         steps = epochs * math.ceil(len(images) / BATCH)
         optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         for _ in range(epochs):
             for rows in torch.randperm(len(images)).split(BATCH):
-                x = _varied(images[rows].float() / (levels - 1))
+                stored = images.stored[rows if images.chosen is None else images.chosen[rows]]
+                x = _varied(stored.float() / (levels - 1))
                 logits = network(torch.cat([x, showing_nothing(x)]))
                 unsure = -logits[len(x) :].log_softmax(1).mean()
                 loss = functional.cross_entropy(logits[: len(x)], labels[rows]) + NOTHING_WEIGHT * unsure

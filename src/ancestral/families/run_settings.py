@@ -10,10 +10,13 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import find
 from ancestral.settings.checks import flag
-from ancestral.settings.data import IMAGE_SETS, DataSettings, present_name
+from ancestral.settings.data import IMAGE_SETS, POINT_SETS, DataSettings, present_name
 from ancestral.settings.family import FamilySettings
 from ancestral.settings.training import TrainingSettings
 
+OF_GRADIENTS = (
+    *("optimizer", "learning_rate", "beta1", "weight_decay", "momentum", "schedule", "warmup_steps", "clip_norm"),
+)
 FEW_LEVELS = 32  # up to here a categorical distribution for each pixel is small
 
 
@@ -101,6 +104,21 @@ def renamed(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
         twice = next(name for name in values if present_name(name, known) != name)
         raise InputError(f"{twice!r} is the former name of {present_name(twice, known)!r}: give one of them")
     return given
+
+
+def without_effect(model: Any, data: DataSettings, training: TrainingSettings) -> dict[str, str]:
+    """The settings that are not the default and have no effect beside the others, by name, and the reason in words.
+
+    Args:      model, data, training: as the user gives them, before defaults of the family are filled in.
+    """
+    reasons = dict(training.unused)
+    if isinstance(model, FamilySettings):
+        points = True if data.data in POINT_SETS else False if data.data in IMAGE_SETS else None
+        reasons |= model.unused(points)
+        if not model.has_learning_rate:
+            reasons |= dict.fromkeys(OF_GRADIENTS, "this training follows no gradient")
+    given = {n: v for part in (model, training) for n, v in vars(part).items() if v != getattr(type(part)(), n)}
+    return {name: reason for name, reason in reasons.items() if name in given}
 
 
 def flags_of(settings: Settings) -> dict[str, list[str]]:

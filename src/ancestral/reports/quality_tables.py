@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from ancestral.evaluation.quality import CONFIDENT, COPY_SHARE, MEASURES, Quality
 from ancestral.reports.html import Table
 
+ABSENT = "-"
 MOST_COLUMNS = 5  # of runs; more stand in rows
 QUALITY_CAPTION = (
-    "Small is good for FID, KID and class KL, large for the others. First, real images: what a perfect model would "
+    "Small is good for FID, KID and class KL, large for the others; what needs a classifier is absent without one. First, real images: what a perfect model would "
     "have. IS, precision, density and recognised can exceed that: such draws are too alike, not better. Precision is "
     "the share of draws that lie among test images, recall that of test images among draws; density and coverage say "
     f"the same by counts of neighbours. Recognised: the share named with a confidence of at least {CONFIDENT:.0%}; "
@@ -29,7 +30,8 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     real = _distinct_floors(records)
     kinds = [f"real images, {_pixels(floor)}" if len(real) > 1 else "real images" for floor in real]
     header = ["", *kinds, *(name for name, _ in named)]
-    rows = _measure_rows(real, records) + _condition_rows(real, records)
+    measured = [name for name in MEASURES if any(getattr(record, name) is not None for record in records)]
+    rows = _measure_rows(real, records, measured) + _condition_rows(real, records)
     if len(named) > MOST_COLUMNS:
         rows = [row for row in rows if len(set(row[1:])) > 1]
         header, *rows = [list(line) for line in zip(header, *rows, strict=True)]
@@ -48,11 +50,12 @@ def _floors(record: Quality, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(_in_measure(record, name, 1) for name in names)
 
 
-def _measure_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list[list[str]]:
+def _measure_rows(real: Sequence[Quality], records: Sequence[Quality], measured: Sequence[str]) -> list[list[str]]:
     """A row for each measure: real images, then runs, with floors of their own in brackets where these differ."""
     own_differ = len({_floors(record, OWN_FLOORS) for record in records}) > 1
     rows = []
-    for name, title in MEASURES.items():
+    for name in measured:
+        title = MEASURES[name]
         values = [_in_measure(record, name, 0) for record in records]
         if own_differ and name in OWN_FLOORS:
             bracketed = [f"{value} ({_in_measure(r, name, 1)})" for value, r in zip(values, records, strict=True)]
@@ -67,6 +70,8 @@ def _condition_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list
     rows = []
     if len(real) > 1:
         rows.append(["pixels", *(_pixels(record) for record in [*real, *records])])
+    if len({record.network for record in records}) > 1:
+        rows.append(["features", *(record.network for record in [*real, *records])])
     if len({(record.count, record.drawn) for record in records}) > 1:
         counts = [f"{record.count} {record.drawn}" for record in records]
         rows.append(["images", *(str(floor.count) for floor in real), *counts])
@@ -74,8 +79,9 @@ def _condition_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list
 
 
 def _in_measure(record: Quality, name: str, which: int) -> str:
-    """One value (0) or its floor (1) in words."""
-    return FORMATS.get(name, "{:.3f}").format(getattr(record, name)[which])
+    """One value (0) or its floor (1) in words; a dash where it was not measured."""
+    measured = getattr(record, name)
+    return ABSENT if measured is None else FORMATS.get(name, "{:.3f}").format(measured[which])
 
 
 def _pixels(record: Quality) -> str:

@@ -15,13 +15,14 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.mask_files import read_masks
-from ancestral.data.masks import seen_pixels
+from ancestral.data.masks import seen_columns, seen_pixels
 from ancestral.evaluation.score import Score
 from ancestral.models.base import Completes, Model, ScoresMissing
 from ancestral.runs.run import Run
+from ancestral.runs.sample import save_table
 
 IMAGES, DRAWS = 8, 4
-MASKED, MISSING = "mask", "missing"  # what is hidden, where no name says so
+MASKED, MISSING, COLUMNS = "mask", "missing", "columns"  # what is hidden, where no name says so
 ROWS = 200  # images completed together
 SCORED, BLOCK = 1000, 100  # images whose hidden pixels are scored, and how many at once
 Progress = Callable[[int, int], None]
@@ -54,24 +55,33 @@ def complete_run(
     split: str = "test",
     scored: int = SCORED,
     masks: Path | None = None,
+    columns: Sequence[str] = (),
 ) -> Completion:
     """Hide part of the first images of a split and let the run's model draw it, several times for each image.
 
     Args:      hide: see `seen_pixels`; `MASKED` goes with `masks`, and `MISSING` with data that have missing pixels.
                count: images. draws: completions of each. seed: of draws and random masks. scored: images whose true
                hidden pixels are scored, where the model can. masks: file or folder, see `read_masks`.
+               columns: of points, by name, that are hidden; goes with `COLUMNS`.
     Raises:    NotComputable: the model cannot complete, or the data are no images. InputError: an unknown part.
     """
     model = run.load()
-    if run.data.space.noun != "images":
-        raise NotComputable(f"parts are hidden of images; {run.data.name} are {run.data.space.noun}")
+    points = run.data.space.noun == "points"
+    if points and hide not in (COLUMNS, MISSING):
+        raise NotComputable(f"{run.data.name} holds points: name the columns to complete (--columns), not a part")
+    if columns and not points:
+        raise NotComputable(f"columns are those of a table; {run.data.name} are images: choose a part with --hide")
     if not isinstance(model, Completes):
         raise NotComputable(f"this model, of the kind {type(model).__name__}, cannot complete images yet")
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} images")
     x = images.first(count)
-    hidden = _Hiding(hide, seed, None if masks is None else read_masks(masks, len(x), model.event_shape))
+    if hide == COLUMNS:
+        given: Tensor | None = seen_columns(run.data.columns, columns, len(x))
+    else:
+        given = None if masks is None else read_masks(masks, len(x), model.event_shape)
+    hidden = _Hiding(hide, seed, given)
     seen = hidden.seen(len(x), model.event_shape, run.data.stored(split).seen)
     rows = [values.repeat_interleave(draws, 0).split(ROWS) for values in (x.to(model.dtype), seen)]
     with seeded_noise(seed_for(seed, "complete")):
@@ -94,11 +104,12 @@ def complete_runs(
     scored: int = 0,
     progress: Progress | None = None,
     masks: Path | None = None,
+    columns: Sequence[str] = (),
 ) -> list[Completion]:
     """`complete_run` for each of several runs: the same images, the same parts of them hidden.
 
     Args:      named: (name, run), their pixel spaces of any kind. progress: called with (runs done, runs in all).
-               masks: file or folder of masks.
+               masks: file or folder of masks. columns: of points.
     Raises:    NotComputable, InputError: as `complete_run`; or the runs do not know the same images.
     """
     _refuse_other_images(named, split, count)
@@ -106,7 +117,7 @@ def complete_runs(
     for done, (_, run) in enumerate(named):
         if progress:
             progress(done, len(named))
-        found.append(complete_run(run, hide, count, draws, seed, split, scored, masks))
+        found.append(complete_run(run, hide, count, draws, seed, split, scored, masks, columns))
     return found
 
 
@@ -192,7 +203,12 @@ def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: in
 
 
 def hidden_in_words(hide: str) -> str:
-    known = {"halves": "one half after the other", MASKED: "pixels under a mask", MISSING: "missing pixels"}
+    known = {
+        "halves": "one half after the other",
+        MASKED: "pixels under a mask",
+        MISSING: "missing values",
+        COLUMNS: "columns",
+    }
     if hide in known:
         return known[hide]
     return "half of the pixels" if hide == "random" else f"{hide} half"
@@ -206,3 +222,13 @@ def save_completions(found: Sequence[Completion], names: Sequence[str], path: Pa
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numbers alone: nothing is pickled
     write_atomically(path, buffer.getvalue())
+
+
+def save_completed_points(found: Sequence[Completion], columns: Sequence[str], path: Path) -> None:
+    """Write the draws of each point of one run, one row a draw, into a .csv file.
+
+    Raises:    InputError: images, or several runs.
+    """
+    if len(found) != 1 or not columns:
+        raise InputError(f"--out {path}: a .csv file is for the points of one run; choose .npz")
+    save_table(found[0].drawn.transpose(0, 1).flatten(0, 1), path, columns)

@@ -83,7 +83,7 @@ def score_run(
         from_prior=from_prior,
         progress=counted(progress, len(images)),
     )
-    found = replace(found, **run.origin)
+    found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.dataset.sha256)
     SCORES.add(run, found)
     if per_image is not None:
         write_items(per_image, run.data, split, _each(found, values))

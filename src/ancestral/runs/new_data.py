@@ -111,6 +111,9 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     images, notes = _in_levels(name, part.images, chosen.levels, levels, bool(other.levels))
     if own.pad_to is not None and other.data not in IMAGE_SETS:
         images = _padded(images, own.pad_to)
+    if images.ndim == 4 and images.shape[1] == 1 and run.record["data"]["event_shape"][0] == 3:
+        images = images.expand(-1, 3, -1, -1)
+        notes.append("grey images for a model of colour: three equal channels")
     _refuse_shape(name, images, run)
     labels, more = _labels(part.labels, chosen.classes, record.get("classes"))
     seen = None if part.seen is None else torch.from_numpy(part.seen)

@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.core.random import lasting_permutation, seed_for, seeded_noise
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.datasets import Dataset, load_dataset
 from ancestral.data.pixels import PixelSpace
+from ancestral.data.splits import Split
+from ancestral.evaluation.assess import FeatureNetwork, Seen, assess
 from ancestral.evaluation.neighbours import nearest
-from ancestral.evaluation.quality import DRAWS, MEANS, Quality, assess
-from ancestral.evaluation.recogniser import Recogniser, Recognition, recogniser_for
+from ancestral.evaluation.pixel_features import FeaturesOnly, fit_pixels, rows_of
+from ancestral.evaluation.quality import DRAWS, MEANS, Quality, class_divergence, class_shares
+from ancestral.evaluation.recogniser import (
+    Recogniser,
+    Recognition,
+    is_shipped,
+    recogniser_for,
+    shipped_recogniser,
+    why_not_learned,
+)
 from ancestral.models.base import Model
+from ancestral.networks.classifier import classifier_for
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 
 MOST_SAMPLES = 10_000
 AT_ONCE = 500  # samples drawn together
+NEIGHBOURS = 5  # of density and coverage: an image needs more others than that
 Progress = Callable[[int, int], None]
+Features = Literal["auto", "pixels", "recogniser"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +71,11 @@ class View:
         generator = torch.Generator().manual_seed(seed_for(0, "quality", use))
         return self.space.to_unit(self.space.convert(raw, generator))
 
+    def blocks(self, split: Split, use: str) -> Iterator[Tensor]:
+        """The images of a split in order as grey values, some at a time."""
+        generator = torch.Generator().manual_seed(seed_for(0, "quality", use))
+        return (self.space.to_unit(self.space.convert(raw, generator)) for raw in split.blocks())
+
     @torch.no_grad()
     def drawn(self, model: Model, count: int, seed: int = 0, progress: Progress | None = None) -> Tensor:
         """Samples of a model as grey values in [0, 1], shape (count, C, H, W)."""
@@ -81,70 +100,104 @@ def measure_run(
     means: bool = False,
     threshold: bool = False,
     seed: int = 0,
+    features: Features = "auto",
     progress: Progress | None = None,
 ) -> Quality:
     """Measure samples of a trained run against real images of its pixel space, and add the record to the run.
 
-    Args:      run: the run or its folder. count: how many samples, and test and training images to compare with;
-               10,000, or as many as there are test images. means: take E[x | z] in place of draws, where the model
-               has such a mean. threshold: cut grey samples and real images at one half, so that families of grey and
-               of thresholded pixels stand in one table. seed: of the draws. progress: called with (samples drawn,
-               samples in all).
-    Raises:    InputError: as `View`; the data have no labels, there are too few images, or samples are not finite.
+    Args:      run: the run or its folder; of a run on other data, these are compared with in place of its test images,
+               and no record is kept. count: how many samples, and test and training images to compare with; 10,000, or
+               as many as there are test images. means: take E[x | z] in place of draws, where the model has such a
+               mean. threshold: cut grey samples and real images at one half, so that families of grey and of
+               thresholded pixels stand in one table. seed: of the draws. features: as `Comparison`. progress: called
+               with (samples drawn, samples in all).
+    Raises:    InputError: as `View` and `Comparison`, or samples are not finite.
     """
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
     model, data = run.load(), run.data
-    view = view_of(model, data, means, threshold)
-    whole = _whole(data)
-    recogniser = recogniser_for(whole)
-    count = _checked(count, data, whole)
-    samples = view.drawn(model, count, seed, progress)
-    record = _assessed(view, samples, whole, recogniser, seed)
+    comparison = Comparison(view_of(model, data, means, threshold), count, features)
+    record = comparison.of(comparison.view.drawn(model, comparison.count, seed, progress), seed)
     QUALITY.add(run, record)
     return record
 
 
-def measure_images(view: View, images: Tensor, seed: int = 0) -> Quality:
+def measure_images(view: View, images: Tensor, seed: int = 0, features: Features = "auto") -> Quality:
     """Measure images that did not come from a run's own model, as if they were its samples. Nothing is stored.
 
     Args:      view: of the data they are held against. images: grey values in [0, 1], shape (N, C, H, W), N as `count`
-               in `measure_run`. seed: for the record.
+               in `measure_run`. seed: for the record. features: as `Comparison`.
     Raises:    InputError: as `measure_run`.
     """
     keep_large_blocks()
-    whole = _whole(view.data)
-    recogniser = recogniser_for(whole)
-    _checked(len(images), view.data, whole)
-    return _assessed(view, images, whole, recogniser, seed)
+    return Comparison(view, len(images), features).of(images, seed)
 
 
-def _assessed(view: View, samples: Tensor, whole: Dataset, recogniser: Recogniser, seed: int) -> Quality:
-    """Samples beside as many test and training images."""
-    count, data = len(samples), view.data
-    test, training = (_chosen(images, count) for images in (data.dataset.test.images, whole.train.images))
-    real = view.real(test, "test")
-    learned = view.real(data.dataset.train.images, "training")
-    return assess(
-        _look(recogniser, samples),
-        _look(recogniser, real),
-        _look(recogniser, view.real(training, "training")),
-        nearest(samples, learned)[0],
-        nearest(real, learned)[0],
-        recogniser=recogniser,
-        space=view.space.describe(data.name),
-        drawn=MEANS if view.means else DRAWS,
-        seed=seed,
-    )
+class Comparison:
+    """Real images that samples are compared with, and the features in which they are compared.
+
+    Everything that can be refused is refused here, before there are samples.
+
+    Args:      view: of samples and real images. count: of samples, and of test and of training images; 10,000 or as
+               many as there are. features: recogniser, a classifier of the data's classes; pixels, the principal
+               components of the training images; auto, the classifier where the data have labels for one, else that
+               of MNIST's digits for grey images of 28 x 28, without its classes, else pixels.
+    Raises:    InputError: too few images, or no labels for a classifier that was asked for.
+    """
+
+    def __init__(self, view: View, count: int | None = None, features: Features = "auto") -> None:
+        self.view = view
+        whole = _whole(view.data)
+        test, self._pool = view.data.stored("test"), view.data.stored("train")
+        self.count = _checked(count, view.data.name, len(test), len(whole.train))
+        self.network = _network(whole, features, self._refuse_few)
+        self._refuse_few(self.network.num_features)
+        self._real = view.real(rows_of(test, self.count), "test")
+        self._seen = _look(self.network, self._real)
+        training = view.real(rows_of(whole.train, self.count), "training")
+        self._seen_training = _look(self.network, training)
+        _refuse_missing_classes(self._seen, self.network, view.data.classes)
+
+    def _refuse_few(self, num_features: int) -> None:
+        """Raises:    InputError: not more images than features or neighbours."""
+        least = max(num_features, NEIGHBOURS) + 1
+        if self.count < least:
+            raise InputError(
+                f"{self.count} images of {self.view.data.name} are too few to compare samples with: {num_features} "
+                f"features need at least {least} samples, test images and training images each"
+            )
+
+    def of(self, samples: Tensor, seed: int = 0) -> Quality:
+        """What is measured of `count` samples, grey values in [0, 1], shape (count, C, H, W); `seed` for the record."""
+        distances, test_distances = self._nearest(samples, self._real)
+        return assess(
+            _look(self.network, samples),
+            self._seen,
+            self._seen_training,
+            distances,
+            test_distances,
+            network=self.network,
+            space=self.view.space.describe(self.view.data.name),
+            drawn=MEANS if self.view.means else DRAWS,
+            seed=seed,
+        )
+
+    def _nearest(self, *sets: Tensor) -> list[Tensor]:
+        """Distances of the images of each set to their nearest training images, some of which are read at a time."""
+        found = [torch.full((len(images),), torch.inf, dtype=torch.float64) for images in sets]
+        for pool in self.view.blocks(self._pool, "training"):
+            found = [torch.minimum(d, nearest(images, pool)[0]) for d, images in zip(found, sets, strict=True)]
+        return found
 
 
 def recognised(data: RunData, images: Tensor) -> Recognition:
-    """What the frozen network sees in images of a run's data.
+    """What the classifier of a run's data finds in images.
 
     Args:      images: grey values in [0, 1], shape (N, *event_shape).
     Raises:    InputError: the data have no labels.
     """
-    return _look(recogniser_for(_whole(data)), images)
+    network = recogniser_for(_whole(data))
+    return network(_middle(images, network.in_shape))
 
 
 def view_of(model: Model, data: RunData, means: bool, threshold: bool) -> View:
@@ -153,29 +206,60 @@ def view_of(model: Model, data: RunData, means: bool, threshold: bool) -> View:
 
 
 def _whole(data: RunData) -> Dataset:
-    """The data set of a run before any choice of training images or padding: the recogniser is the same for all."""
-    return load_dataset(data.settings.data, valid_size=0, split_seed=data.settings.split_seed)
+    """The run's own data before any choice of training images or padding: the features are the same for all runs."""
+    own = data.settings
+    return load_dataset(
+        own.data, valid_size=0, split_seed=own.split_seed, options=own.read_options, version=data.version
+    )
 
 
-def _checked(count: int | None, data: RunData, whole: Dataset) -> int:
+def _checked(count: int | None, name: str, test: int, training: int) -> int:
     """How many samples; as many test images are compared with, and the floor takes as many training images."""
-    most = min(len(data.dataset.test), len(whole.train))
+    most = min(test, training)
     count = min(MOST_SAMPLES, most) if count is None else count
     if not 1 <= count <= most:
         raise InputError(
-            f"{count} samples: {data.name} has {len(data.dataset.test)} test and {len(whole.train)} training images, "
-            f"and as many are compared with: choose up to {most}"
+            f"{count} samples: there are {test} images of {name} to compare with and {training} training images, and "
+            f"as many of each are needed: choose up to {most}"
         )
     return count
 
 
-def _chosen(images: Tensor, count: int) -> Tensor:
-    """`count` of the images, the same ones for every run."""
-    return images[torch.from_numpy(lasting_permutation(len(images), 0)[:count].copy())]
+def _network(whole: Dataset, features: Features, refuse_few: Callable[[int], None]) -> FeatureNetwork:
+    """The features for these data, as `Comparison` explains; too few images are refused before a training."""
+    reason = "" if is_shipped(whole) else why_not_learned(whole)
+    if features != "pixels":
+        if not reason and (features == "recogniser" or _mostly_labelled(whole.train)):
+            with torch.device("meta"):  # only its number of features
+                refuse_few(classifier_for(whole.event_shape, 2).num_features)
+            return recogniser_for(whole)
+        shipped = shipped_recogniser()
+        if whole.event_shape == shipped.in_shape:
+            return FeaturesOnly(shipped)
+        if features == "recogniser":
+            raise InputError(f"{reason}; --features pixels needs no labels")
+    return fit_pixels(whole.train, whole.levels, whole.name)
 
 
-def _look(recogniser: Recogniser, x: Tensor) -> Recognition:
-    """What the network sees; of padded images it looks at the middle, where all images of the data set are."""
-    height, width = recogniser.network.in_shape[1:]
+def _mostly_labelled(split: Split) -> bool:
+    return split.labels is not None and int((split.labels >= 0).sum()) * 2 >= len(split)
+
+
+def _refuse_missing_classes(seen: Seen, network: FeatureNetwork, names: Sequence[str] | None) -> None:
+    """Raises:    InputError: a class is recognised in none of the real images, so that class KL could be infinite."""
+    if seen.logits is None or not isinstance(network, Recogniser):
+        return
+    shares = class_shares(seen.logits)
+    known = None if names is None else [names[label] for label in network.facts.classes]
+    class_divergence(shares, shares, known)
+
+
+def _look(network: FeatureNetwork, x: Tensor) -> Seen:
+    return network(_middle(x, network.in_shape))
+
+
+def _middle(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """The middle of padded images, shape (N, *shape), where all images of the data set are."""
+    height, width = shape[1:]
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
-    return recogniser(x[:, :, top : top + height, left : left + width])
+    return x[:, :, top : top + height, left : left + width]

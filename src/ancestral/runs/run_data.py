@@ -72,6 +72,12 @@ class RunData:
         return self.dataset.classes if isinstance(self.dataset, Dataset) else None
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns of points; x1, x2, ... where they have none."""
+        names = self.dataset.columns if isinstance(self.dataset, Dataset) else None
+        return names or tuple(f"x{place + 1}" for place in range(self.event_shape[0]))
+
+    @property
     def spec(self) -> DataSpec:
         """What a model of these data is built for."""
         table = isinstance(self.dataset, Dataset) and self.dataset.kind == "points"
@@ -118,6 +124,10 @@ class RunData:
             from ancestral.figures.densities import scatter
 
             return scatter(x, self.dataset.extent, title=title)
+        if self.dataset.kind == "points":
+            from ancestral.figures.pairs import pair_figure
+
+            return pair_figure(x, names=self.columns, words=("shown", ""), title=title)
         from ancestral.figures.grids import image_grid
 
         return image_grid(self.space.to_unit(x.float()), title=title)

@@ -67,9 +67,7 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
         for name, value in described[part].items():
             before = begun[part][name]
             if before != value and json_text(before) != json_text(value):
-                raise InputError(
-                    f"this run started with {name} = {before}, not {value}: resume with its own settings"
-                )
+                raise InputError(f"this run started with {name} = {before}, not {value}: resume with its own settings")
 
 
 def _family_of_run(name: str) -> Family:

@@ -25,11 +25,11 @@ class FamilySettings:
     """defaults of earlier versions, by name: a run that was started with one is resumed with it"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
-    largest: ClassVar[Mapping[str, float]] = {}
+    upper_bounds: ClassVar[Mapping[str, float]] = {}
     """upper bounds of numbers by name, where the usual ones do not fit: 2^20 for whole numbers, 10^6 for others"""
 
     def __post_init__(self) -> None:
-        check_fields(self, self.largest)
+        check_fields(self, self.upper_bounds)
 
     def with_smooth_output(self) -> Self:
         """The same settings with the discretised logistic distribution where the distribution of a pixel is left open.
@@ -37,6 +37,13 @@ class FamilySettings:
         It is for images of many levels, where a probability for each level would be too much to learn.
         """
         return self
+
+    def unused(self, points: bool | None) -> dict[str, str]:
+        """Settings that have no effect beside the others, by name, and the reason in words.
+
+        Args:      points: whether the data are points (True) or images (False), None where that is not known.
+        """
+        return {}
 
     @property
     def labelled_only(self) -> bool:

@@ -68,6 +68,20 @@ class TrainingSettings:
         check_numbers(self, "learning_rate clip_norm", 0, above=True)
 
     @property
+    def unused(self) -> dict[str, str]:
+        """Settings that have no effect beside the others, by name, and the reason in words."""
+        found = {}
+        if self.optimizer not in ("sgd", "rmsprop"):
+            found["momentum"] = "it goes with --optimizer sgd or rmsprop"
+        if not self.optimizer.startswith("adam"):
+            found["beta1"] = "it goes with --optimizer adam, adamw or adamax"
+        if not {"train", "test"} & set(self.watch):
+            found["watch_size"] = "it goes with --watch train or test"
+        if self.samples_at and min(self.samples_at) > self.epochs:
+            found["samples_at"] = f"there are {self.epochs} epochs"
+        return found
+
+    @property
     def rate(self) -> float:
         """The learning rate, and the usual one where none was chosen for a family."""
         return USUAL_RATE if self.learning_rate is None else self.learning_rate

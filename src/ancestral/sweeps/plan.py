@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,18 +15,19 @@ from typing import Any
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.data.pixels import PixelBatches
 from ancestral.families.catalogue import find
-from ancestral.families.run_settings import Settings, settings_for
+from ancestral.families.run_settings import Settings, setting_names, settings_for, without_effect
 from ancestral.models.base import ImplicitModel
 from ancestral.runs.fit import build_step, initial_model
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
 from ancestral.runs.stored_settings import same_settings
-from ancestral.settings.checks import flag
+from ancestral.settings.checks import flag, shown
 from ancestral.settings.data import DataSettings
 from ancestral.sweeps.sweep_axes import Axis, Range, folder_name, grid, in_text
 from ancestral.training.engine import build_engine
 
 Values = Mapping[str, Any]
+MOST_RUNS = 100_000
 MOST_WHOLE = 1000  # numbers of a range that are checked one by one
 
 
@@ -49,6 +51,10 @@ class Plan:
         for name, count in (("seeds", self.seeds), ("trials", self.trials)):
             if count is not None and count < 1:
                 raise InputError(f"--{name} {count}: give a whole number of at least 1")
+        listed = math.prod(2 if isinstance(axis, Range) else len(axis) for axis in self.axes.values())
+        runs = self.seeds * max(listed, self.trials or 1)
+        if runs > MOST_RUNS:
+            raise InputError(f"a sweep of {shown(runs)} runs: {MOST_RUNS} is the most")
         if not self.axes and (self.seeds == 1 or self.trials):
             raise InputError("nothing varies: give a flag several values with commas, --learning-rate 1e-2,1e-3 say")
         ranges = [f"{flag(name)} {axis}" for name, axis in self.axes.items() if isinstance(axis, Range)]
@@ -80,6 +86,7 @@ class Plan:
 
         Raises:    InputError: names the combination. NotComputable: trials cannot be drawn for want of a value.
         """
+        self._refuse_unused_axes()
         read: dict[DataSettings, RunData] = {}
         loaded: dict[DataSettings, PixelBatches] = {}
         for values in self.combinations:
@@ -99,6 +106,17 @@ class Plan:
             for seed in self.seed_numbers:
                 _refuse_other_run(self.run(values, seed), self.settings(values, seed))
         self._check_whole_numbers()
+
+    def _refuse_unused_axes(self) -> None:
+        """Raises:    InputError: an axis changes nothing, whatever the other values are."""
+        for name in self.axes:
+            default, reason, has_effect = getattr(setting_names(self.family)[name](), name), "", False
+            for values in self.combinations:
+                settings = self.settings(values, self.seed_numbers[0])
+                found = without_effect(settings.model, settings.data, settings.training).get(name)
+                reason, has_effect = found or reason, has_effect or (found is None and values[name] != default)
+            if reason and not has_effect:
+                raise InputError(f"{flag(name)} has no effect, so there is nothing to compare: {reason}")
 
     def _check_whole_numbers(self) -> None:
         """Ends that are fine may have numbers between them that are not: an even width of a kernel, say."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from ancestral.training.steps import Step
 
 Validate = Callable[[Model], Sequence[Reading]]
 CHECKPOINT_SECONDS = 20.0
+REPEATS = 1.0  # seconds in which further interrupts are the same request
 
 
 @dataclass
@@ -134,7 +136,7 @@ class Loop:
         """Train to the end of the epochs or of the patience. The model ends with its best weights.
 
         Raises:    TrainingDiverged: loss or weights not finite; the model then has its best (or last saved)
-                   finite weights where there are any. Interrupted: Ctrl-C or SIGTERM; the state is saved.
+                   finite weights where there are any. Interrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
         """
         self._clock.begun = time.perf_counter()
         devices = [self.train.device] if self.train.device.type == "cuda" else []
@@ -291,18 +293,31 @@ class Loop:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event set by Ctrl-C or SIGTERM, so that a step is never cut in half; a second Ctrl-C ends at once."""
+    """An event set by Ctrl-C, SIGTERM or SIGHUP, so that a step is never cut in half; a later Ctrl-C ends at once.
+
+    A key held down and a terminal that closes send several signals: those within a second are one request. SIGHUP is
+    left alone where it is ignored, by `nohup` say.
+    """
     stop = threading.Event()
+    asked = 0.0
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
 
-    def request(number: int, frame: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
+    def request(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if stop.is_set() and time.monotonic() - asked > REPEATS:
+            before = previous[signal.SIGINT]
+            if not callable(before):
+                raise KeyboardInterrupt
+            before(number, frame)  # the handler of the command line lets only the first one through
+            return
+        asked = asked if stop.is_set() else time.monotonic()
         stop.set()
 
-    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    also = [hangup] if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN else []
+    previous = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM, *also)}
     try:
         yield stop
     finally:

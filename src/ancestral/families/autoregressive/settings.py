@@ -14,6 +14,11 @@ from ancestral.settings.family import FamilySettings
 OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
 
 
+def _without_mixture(output: OutputName) -> dict[str, str]:
+    """Unused settings of an output that is no mixture of logistic distributions; `auto` depends on the pixels."""
+    return {} if output in ("auto", "logistic") else {"components": "it goes with --output logistic"}
+
+
 @dataclass(frozen=True)
 class MADESettings(FamilySettings):
     """Masked autoencoder for distribution estimation: exact log-likelihood."""
@@ -34,7 +39,11 @@ class MADESettings(FamilySettings):
     components: int = 10
     """logistic: components of the mixture"""
 
-    largest: ClassVar[Mapping[str, float]] = {"orderings": 10_000}
+    upper_bounds: ClassVar[Mapping[str, float]] = {"orderings": 10_000}
+
+    def unused(self, points: bool | None) -> dict[str, str]:
+        found: dict[str, str] = _without_mixture(self.output)
+        return found if self.hidden else found | {"activation": "there are no --hidden layers"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -65,7 +74,10 @@ class PixelCNNSettings(FamilySettings):
     components: int = 10
     """logistic: components of the mixture"""
 
-    largest: ClassVar[Mapping[str, float]] = {"blocks": 1000}
+    upper_bounds: ClassVar[Mapping[str, float]] = {"blocks": 1000}
+
+    def unused(self, points: bool | None) -> dict[str, str]:
+        return _without_mixture(self.output)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,7 +32,15 @@ class BeliefNetSettings(FamilySettings):
     hidden: tuple[int, ...] = ()
     """widths of tanh layers between any two layers of latents (all but exact)"""
 
-    largest: ClassVar[Mapping[str, float]] = {"particles": 10_000}
+    upper_bounds: ClassVar[Mapping[str, float]] = {"particles": 10_000}
+
+    def unused(self, points: bool | None) -> dict[str, str]:
+        found: dict[str, str] = {}
+        if self.method not in ("vimco", "wake-sleep"):
+            found["particles"] = "it goes with --method vimco or wake-sleep"
+        if self.method != "wake-sleep":
+            found["phase"] = "it goes with --method wake-sleep"
+        return found
 
     def __post_init__(self) -> None:
         if isinstance(self.latents, int):  # one layer, from Python

@@ -8,6 +8,7 @@ FAMILY = Family(
     name="flow",
     settings=FlowSettings,
     build=f"{HERE}.points:build_flow",
+    initialise=f"{HERE}.points:standardise",
     tiny=f"{HERE}.tiny:TINY",
     score_parts=f"{HERE}.score_parts:score_parts",
 )

@@ -11,6 +11,7 @@ from torch.distributions import Distribution
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
+from ancestral.data.pixels import PixelBatches
 from ancestral.distributions.bijections import (
     ActNorm,
     Bijection,
@@ -18,6 +19,7 @@ from ancestral.distributions.bijections import (
     FlowDistribution,
     InvertibleConv1x1,
     Permutation,
+    Standardise,
 )
 from ancestral.distributions.conditional import diagonal_gaussian
 from ancestral.distributions.couplings import MaskedAutoregressive
@@ -31,6 +33,7 @@ from ancestral.models.completion import filled, given_only
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 
+ROWS = 100_000  # points standardised together
 POOL, NEAR = 1000, 20  # draws among which a completion starts, and how many of the nearest ones it may start at
 STEP_SIZES = (-2.0, 0.5)  # of its steps, in spreads of the model, as powers of ten
 
@@ -114,6 +117,23 @@ class NormalizingFlow(ExactModel):
         return self.distribution().sample((n,))
 
 
+def standardise(model: Model, train: PixelBatches) -> None:
+    """Set the standardisation of a flow of a table from the training points; other flows have none.
+
+    Raises:    InputError: a column of the training points is constant.
+    """
+    steps = [module for module in model.modules() if isinstance(module, Standardise)]
+    if not steps:
+        return
+    x = torch.cat(list(train.in_order(ROWS))).double()
+    mean, scale = x.mean(0), x.std(0)
+    if not bool((scale > 0).all()):
+        constant = ", ".join(str(place + 1) for place in (scale <= 0).nonzero()[:, 0].tolist())
+        raise InputError(f"constant columns among the training points: number {constant}; leave them out")
+    for step in steps:
+        step.fit(mean.to(step.mean), scale.to(step.scale))
+
+
 def vector_bijection(settings: FlowSettings, features: int) -> Chain:
     """The layers the settings name, for vectors of so many dimensions; untrained couplings are the identity.
 
@@ -154,9 +174,9 @@ def build_flow(settings: FlowSettings, spec: DataSpec) -> Model:
     Raises:    InputError: pixels that are neither points nor whole levels, or of a shape that cannot be.
     """
     if spec.space == "points":
-        return NormalizingFlow(
-            vector_bijection(settings, *spec.event_shape), list(spec.event_shape), settings.base_scale
-        )
+        layers = vector_bijection(settings, *spec.event_shape)
+        bijection = Chain([Standardise(*spec.event_shape), layers]) if spec.standardise else layers
+        return NormalizingFlow(bijection, list(spec.event_shape), settings.base_scale)
     if spec.space in ("levels", *BINARY_SPACES):
         return build_image_flow(settings, spec)
     raise InputError(f"a flow is for points or for pixels of whole levels, not {spec.space}: --pixels levels, say")

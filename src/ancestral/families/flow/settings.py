@@ -49,13 +49,25 @@ class FlowSettings(FamilySettings):
     dequantisation: Literal["uniform", "variational"] = "uniform"
     """images: noise that makes whole levels real: uniform, or learned with the flow for a tighter bound"""
 
-    largest: ClassVar[Mapping[str, float]] = {
+    upper_bounds: ClassVar[Mapping[str, float]] = {
         "depth": 1000,
         "scales": 30,
         "couplings": 1000,
         "blocks": 1000,
         "bins": 10_000,
     }
+
+    def unused(self, points: bool | None) -> dict[str, str]:
+        found: dict[str, str] = (
+            {} if self.layers == "spline" else dict.fromkeys(("bins", "bound"), "it goes with --layers spline")
+        )
+        if points is False:
+            names = ("depth", "hidden", "mixing", "actnorm", "base_scale")
+            return found | dict.fromkeys(names, "it is for points, and these data are images")
+        if points:
+            names = ("scales", "couplings", "width", "blocks", "dequantisation")
+            return found | dict.fromkeys(names, "it is for images, and these data are points")
+        return found
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -53,7 +53,15 @@ class GANSettings(FamilySettings):
     classes: int = 0
     """labelled data: generate and judge images of a given class, of so many; 0 takes no notice of labels"""
 
-    largest: ClassVar[Mapping[str, float]] = {"critic_steps": 10_000, "classes": 100_000}
+    upper_bounds: ClassVar[Mapping[str, float]] = {"critic_steps": 10_000, "classes": 100_000}
+
+    def unused(self, points: bool | None) -> dict[str, str]:
+        mlp, cnn = ("hidden", "critic_hidden", "dropout"), ("channels", "critic_channels", "batch_norm")
+        other, names = ("cnn", cnn) if self.network == "mlp" else ("mlp", mlp)
+        found: dict[str, str] = dict.fromkeys(names, f"it goes with --network {other}")
+        if self.loss != "wasserstein":
+            found["gradient_penalty"] = "it goes with --loss wasserstein"
+        return found
 
     @property
     def labelled_only(self) -> bool:

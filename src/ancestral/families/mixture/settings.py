@@ -27,6 +27,9 @@ class MixtureSettings(FamilySettings):
         check_numbers(self, "components", 1)
         check_numbers(self, "smoothing", 0, above=True)
 
+    def unused(self, points: bool | None) -> dict[str, str]:
+        return {} if self.method == "em" else {"smoothing": "it goes with --method em"}
+
     @property
     def has_learning_rate(self) -> bool:
         return self.method == "gradient"

@@ -65,6 +65,15 @@ class CodingSettings(FamilySettings):
             return (self.start_variance, True) if self.learns_variance or self.learn_variance else (1.0, False)
         return self.variance, self.learn_variance
 
+    def unused(self, points: bool | None) -> dict[str, str]:
+        cnn = ("channels", "strides", "decoder_channels", "decoder_strides")
+        found: dict[str, str] = dict.fromkeys(cnn, "it goes with --network cnn") if self.network == "mlp" else {}
+        if self.network == "cnn":
+            found["hidden"] = "it goes with --network mlp"
+        if self.likelihood not in ("auto", "gaussian"):
+            found |= dict.fromkeys(("variance", "learn_variance"), "it goes with --likelihood gaussian")
+        return found
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_numbers(self, "latents hidden channels strides decoder_channels decoder_strides", 1)
@@ -94,7 +103,15 @@ class VAESettings(CodingSettings):
     free_bits: float = 0.0
     """elbo: nats per latent that the divergence may have for free in training"""
 
-    largest: ClassVar[Mapping[str, float]] = {"importance_samples": 100_000}
+    upper_bounds: ClassVar[Mapping[str, float]] = {"importance_samples": 100_000}
+
+    def unused(self, points: bool | None) -> dict[str, str]:
+        found: dict[str, str] = super().unused(points)
+        if self.prior not in ("mixture", "vamp"):
+            found["components"] = "it goes with --prior mixture or vamp"
+        if self.objective == "elbo":
+            return found | {"importance_samples": "it goes with --objective iwae or dreg"}
+        return found | dict.fromkeys(("beta", "free_bits"), "it goes with --objective elbo")
 
     def __post_init__(self) -> None:
         super().__post_init__()

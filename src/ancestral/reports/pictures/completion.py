@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid
+from ancestral.figures.pairs import pair_figure
 from ancestral.runs.complete import DRAWS, IMAGES, Completion, complete_runs, hidden_in_words
 from ancestral.runs.run import Run
 
@@ -24,6 +26,8 @@ def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completi
     Args:      named: (name, run), as `complete_runs` takes them. found: what it gave. The true images, and what was
                given of them, are in the pixels of the first run.
     """
+    if found[0].x.ndim == 2:
+        return _of_points(named, found)
     first, views = found[0], [run.data.space.to_unit for _, run in named]
     true, seen = _in_colour(views[0](first.x.float())), first.seen
     rows = [true, torch.where(seen, true, torch.tensor(TINT)[:, None, None])]
@@ -36,6 +40,23 @@ def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completi
         columns=len(first.x),
         row_titles=titles,
         title=f"{hidden_in_words(first.hide)} hidden, and drawn given the rest",
+        note=" ".join(drawn_in_words(named, found)),
+    )
+
+
+def _of_points(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> Figure:
+    """Points of one run beside what was drawn in place of their hidden columns.
+
+    Raises:    InputError: several runs.
+    """
+    if len(named) != 1:
+        raise InputError("points are completed by one run at a time in a picture: choose .npz for several")
+    return pair_figure(
+        found[0].x,
+        found[0].drawn.flatten(0, 1),
+        names=named[0][1].data.columns,
+        words=("points", "completed"),
+        title=f"{hidden_in_words(found[0].hide)} hidden, and drawn given the others",
         note=" ".join(drawn_in_words(named, found)),
     )
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.data.splits import Dataset
 from ancestral.data.toy import PointDataset
 from ancestral.figures.densities import Plane, draw_planes
+from ancestral.figures.pairs import Curve, Field, limits_of, pair_figure
 from ancestral.models.base import ExactModel, HasBase
 from ancestral.reports.pictures.latents import coder_of
 from ancestral.reports.pictures.samples import ROWS
@@ -26,10 +29,13 @@ LINE_POINTS = 400  # of each line of a deformed grid
 
 def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
     """p(x) as learned beside the target it was learned from and the base it was made of, and as many draws
-    from the model as `samples` shows; densities at the midpoints of `count`^2 cells."""
-    model, data = run.load(), _points(run, "a density in the plane")
+    from the model as `samples` shows; densities at the midpoints of `count`^2 cells. Of a table, pairs of columns."""
+    model = run.load()
     if not isinstance(model, ExactModel):
         raise NotComputable(f"a {type(model).__name__} has no density that can be computed: draw samples instead")
+    if isinstance(run.data.dataset, Dataset) and run.data.dataset.kind == "points":
+        return _table(run, model, count, seed)
+    data = _points(run, "a density in the plane")
     side = data.extent
     axis = (torch.arange(count) + 0.5) / count * 2 * side - side
     x = torch.cartesian_prod(axis, axis).flip(1)  # the first coordinate runs along each row of cells
@@ -51,6 +57,36 @@ def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
         note=f"The learned density integrates to {mass:.4f} over this square.",
         scale=target.max().item(),
     )
+
+
+def _table(run: Run, model: ExactModel, count: int, seed: int) -> Figure:
+    """Test points of a table beside draws of the model, pair by pair; the density itself of one or two columns."""
+    x = run.data.held("test").first(PICTURED_POINTS)
+    with seeded_noise(seed_for(seed, "drawing")):
+        drawn = model.sample(run.data.pictured)
+    limits = limits_of(x)
+    edges = [np.linspace(low, high, count + 1) for low, high in limits[:2]]
+    middles = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
+    curve = field = None
+    if x.shape[1] == 1:
+        curve = Curve(middles[0], _density(model, torch.from_numpy(middles[0])[:, None]))
+    if x.shape[1] == 2:
+        grid = torch.cartesian_prod(*map(torch.from_numpy, reversed(middles))).flip(1)
+        field = Field(edges[0], edges[1], _density(model, grid).reshape(count, count))
+    return pair_figure(
+        x,
+        drawn,
+        names=run.data.columns,
+        words=("test points", "density" if field else "draws"),
+        curve=curve,
+        field=field,
+        title=f"{run.data.name}: test points and the learned density",
+    )
+
+
+def _density(model: ExactModel, x: Tensor) -> np.ndarray:
+    with torch.no_grad():
+        return torch.cat([model.log_prob(rows.to(model.dtype)).double().exp() for rows in x.split(ROWS)]).numpy()
 
 
 def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
@@ -78,7 +114,7 @@ def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
 
 def _points(run: Run, what: str) -> PointDataset:
     if not isinstance(run.data.dataset, PointDataset):
-        raise NotComputable(f"{what} is drawn for points; {run.data.name} are images")
+        raise NotComputable(f"{what} is drawn for the named densities of the plane, not for {run.data.name}")
     return run.data.dataset
 
 

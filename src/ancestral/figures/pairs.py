@@ -1,0 +1,149 @@
+"""Points of several dimensions, pair by pair: data below the diagonal, draws above, each column on the diagonal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ancestral.core.errors import InputError
+from ancestral.figures.style import INK, MUTED, PALETTE, SMALL_SIZE, TEXT_SIZE, new_figure, style_axes, text_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from torch import Tensor
+
+MOST = 5  # columns; more are not drawn
+DPI = 150
+WIDTH, SINGLE = 760, 480  # pixels of the figure; of one column alone
+BINS = 30
+TRIM = 0.5  # percent of the values on either side that may lie beyond an axis
+DATA, DRAWS = PALETTE[0], PALETTE[1]
+
+
+class Curve(NamedTuple):
+    """A density along one column: places and values, shape (n,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+class Field(NamedTuple):
+    """A density over two columns: edges of the cells, shapes (n + 1,) and (m + 1,), and values, shape (m, n)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    values: np.ndarray
+
+
+def limits_of(points: np.ndarray | Tensor) -> np.ndarray:
+    """Range of each column without its most extreme values, with a margin, shape (D, 2)."""
+    low, high = np.percentile(_as_points("points", points), [TRIM, 100 - TRIM], axis=0)
+    margin = 0.08 * np.where(high > low, high - low, 1.0)
+    return np.stack([low - margin, high + margin], 1)
+
+
+def pair_figure(
+    data: np.ndarray | Tensor,
+    draws: np.ndarray | Tensor | None = None,
+    *,
+    names: Sequence[str],
+    words: tuple[str, str] = ("data", "draws"),
+    curve: Curve | None = None,
+    field: Field | None = None,
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Draw the first columns of points against each other.
+
+    Args:
+        data: (n, D), finite; below the diagonal, and as filled histograms on it.
+        draws: (m, D); above the diagonal, and as outlines on it; None draws data there too.
+        names: of the D columns.
+        words: what data and draws are.
+        curve: of one column: the density that was learned.
+        field: of two columns: the density that was learned, in place of the draws.
+        title: above all.
+        note: below.
+
+    Raises: InputError for other shapes or values that are not finite.
+    """
+    first = _as_points("data", data)
+    second = None if draws is None else _as_points("draws", draws)
+    if second is not None and second.shape[1] != first.shape[1]:
+        raise InputError(f"draws of {second.shape[1]} columns beside data of {first.shape[1]}")
+    count = min(first.shape[1], MOST)
+    if first.shape[1] > count:
+        note = " ".join(filter(None, [note, f"The first {count} of {first.shape[1]} columns."]))
+    width = WIDTH if count > 1 else SINGLE
+    head, foot, left = 70, 56 if note else 34, 64
+    side = (width - left - 14) / count
+    height = head + count * side + foot
+    figure = new_figure(width * DPI / 96, height * DPI / 96, DPI)
+    limits = limits_of(first)
+    for row in range(count):
+        for column in range(count):
+            box = ((left + column * side + 5) / width, 1 - (head + (row + 1) * side - 5) / height)
+            axes = figure.add_axes((*box, (side - 10) / width, (side - 10) / height))
+            style_axes(axes)
+            axes.set_xlim(*limits[column])
+            if row == column:
+                _diagonal(axes, first[:, row], None if second is None else second[:, row], curve)
+            else:
+                axes.set_ylim(*limits[row])
+                above = column > row and second is not None
+                if above and field is not None:
+                    axes.pcolormesh(field.x, field.y, field.values, cmap="Blues", rasterized=True)
+                else:
+                    shown = second if above and second is not None else first
+                    axes.scatter(
+                        *shown[:, [column, row]].T, s=5, linewidths=0, alpha=0.5, color=DRAWS if above else DATA
+                    )
+            _label(axes, names, row, column, count)
+    _texts(figure, title, note, words, second is not None, head / height)
+    return figure
+
+
+def _diagonal(axes: Axes, data: np.ndarray, draws: np.ndarray | None, curve: Curve | None) -> None:
+    bins = np.linspace(*axes.get_xlim(), BINS + 1).tolist()
+    axes.hist(data, bins=bins, density=True, color=DATA, alpha=0.45)
+    if curve is not None:
+        axes.plot(curve.x, curve.y, color=INK, linewidth=1.2)
+    if draws is not None:
+        axes.hist(draws, bins=bins, density=True, histtype="step", color=DRAWS, linewidth=1.4)
+    axes.set_yticks([])
+
+
+def _label(axes: Axes, names: Sequence[str], row: int, column: int, count: int) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+    if row != column:
+        axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
+    axes.tick_params(labelsize=SMALL_SIZE, labelbottom=row == count - 1, labelleft=column == 0 and row != column)
+    if row == count - 1:
+        axes.set_xlabel(_short(names[column]), **text_style(SMALL_SIZE, color=MUTED))
+    if column == 0:
+        axes.set_ylabel(_short(names[row]), **text_style(SMALL_SIZE, color=MUTED))
+
+
+def _texts(figure: Figure, title: str, note: str, words: tuple[str, str], both: bool, head: float) -> None:
+    figure.text(0.02, 1 - 0.3 * head, title, **text_style(TEXT_SIZE + 2, fontweight="bold", va="center"))
+    figure.text(0.02, 1 - 0.68 * head, words[0], **text_style(TEXT_SIZE, color=DATA, va="center"))
+    if both:
+        figure.text(0.16, 1 - 0.68 * head, words[1], **text_style(TEXT_SIZE, color=DRAWS, va="center"))
+    if note:
+        figure.text(0.02, 0.012, note, **text_style(SMALL_SIZE, color=MUTED, va="bottom"))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else name[:17] + "…"
+
+
+def _as_points(name: str, values: np.ndarray | Tensor) -> np.ndarray:
+    array = np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)  # type: ignore[union-attr]
+    if array.ndim != 2 or 0 in array.shape or not np.isfinite(array).all():
+        raise InputError(f"{name} must be finite numbers of shape (n, D), got {array.shape}")
+    return array
