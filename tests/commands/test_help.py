@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from ancestral import commands
 from ancestral.commands.dispatch import COMMANDS, _parse
 from ancestral.commands.main import main
 from ancestral.families.catalogue import BUILT_IN, find
@@ -89,7 +88,7 @@ def test_what_is_required_looks_required(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = help_of(words, monkeypatch, capsys)
-    command = inspect.signature(getattr(commands, words[0]))
+    command = inspect.signature(COMMANDS[words[0]])
     given = {"family", "axes", "model"} if words[0] in ("train", "sweep") else set()
     required = [p.name for p in command.parameters.values() if p.default is inspect.Parameter.empty]
     required = [name for name in required if name not in given]
@@ -102,9 +101,7 @@ def test_what_is_required_looks_required(
 
 
 def test_some_lines_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert help_of(["detect"], monkeypatch, capsys).usage == (
-        "usage: ancestral detect RUN [RUN ...] [OPTIONS]"
-    )
+    assert help_of(["detect"], monkeypatch, capsys).usage == ("usage: ancestral detect RUN [RUN ...] [OPTIONS]")
     assert help_of(["data"], monkeypatch, capsys).usage == "usage: ancestral data [NAME|PATH] [OPTIONS]"
     vae = help_of(["train", "vae"], monkeypatch, capsys).entries
     assert vae["--out PATH"].endswith("run folder (default: runs/FAMILY-DATA)")
@@ -140,5 +137,25 @@ NO_NAMES = {"of", "a", "mixture", "also", "gan"}  # the other words of that text
 
 def test_the_help_of_draw_names_every_drawing() -> None:
     families = {drawing.name for name in BUILT_IN for drawing in find(name).code("drawings")}
-    shown = re.sub(r"\s+", " ", (commands.draw.__doc__ or "").split("what:")[1].split("run:")[0])
+    shown = re.sub(r"\s+", " ", (COMMANDS["draw"].__doc__ or "").split("what:")[1].split("run:")[0])
     assert {drawing.name for drawing in DRAWINGS} | families == set(re.findall(r"[\w-]+", shown)) - NO_NAMES
+
+
+@pytest.mark.parametrize("words", [[], ["train"], ["sweep"], *VERBS], ids=" ".join)
+def test_the_ways_to_families_of_ones_own_are_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "--family FILE.py" in out and "ANCESTRAL_FAMILIES" in out
+
+
+def test_the_families_of_the_environment_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = FAMILY + 'FAMILY = ancestral.Family("from-the-environment", Mine, build="mine:build", tiny="mine:tiny")\n'
+    (tmp_path / "listed.py").write_text(text)
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    monkeypatch.setenv("ANCESTRAL_FAMILIES", f"{tmp_path / 'broken.py'}:{tmp_path / 'listed.py'}")
+    assert main(["train", "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert "  from-the-environment A family of one's own." in out
+    assert err.startswith("ANCESTRAL_FAMILIES: ") and "ZeroDivisionError" in err and err.count("\n") == 1

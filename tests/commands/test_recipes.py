@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from helpers import refused
 
-from ancestral import commands
 from ancestral.commands.dispatch import COMMANDS
 from ancestral.commands.main import main
 from ancestral.commands.recipes import MAX_BYTES, expand_recipes
@@ -23,7 +22,7 @@ def words_of(folder: Path, text: str | bytes, family: str = "vae", axes: bool = 
 def parsed(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, family: str = "vae", verb: str = "train") -> Any:
     """The settings that a recipe makes, as the command is called with them; nothing is trained."""
     called: dict[str, Any] = {}
-    command = getattr(commands, verb)
+    command = COMMANDS[verb]
 
     def record(**given: Any) -> None:
         called.update(given)

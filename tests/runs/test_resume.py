@@ -28,7 +28,7 @@ MOMENTS = 10
 
 SERVER = r"""
 import json, os, signal, sys, time
-from ancestral import commands  # before the forks: once
+from ancestral.commands import dispatch  # before the forks: once
 from ancestral.commands.main import main
 from ancestral.core import files
 from ancestral.reports import run_page

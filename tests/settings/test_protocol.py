@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from helpers import refused
 
-from ancestral import commands
 from ancestral.commands.dispatch import COMMANDS
 from ancestral.commands.main import main
 from ancestral.families.run_settings import settings_for
@@ -20,7 +19,7 @@ from ancestral.sweeps.sweep_axes import axis_from, split_axes
 def read(monkeypatch: pytest.MonkeyPatch, verb: str, *words: str) -> dict[str, Any]:
     """What a command that trains is called with; nothing is trained."""
     called: dict[str, Any] = {}
-    command = getattr(commands, verb)
+    command = COMMANDS[verb]
 
     def record(**given: Any) -> None:
         called.update(given)

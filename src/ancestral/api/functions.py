@@ -198,21 +198,22 @@ def quality(
     means: bool = False,
     threshold: bool = False,
     seed: int = 0,
+    features: Literal["auto", "pixels", "recogniser"] = "auto",
     data: Any = None,
     **data_settings: Any,
 ) -> Quality:
-    """Compare samples with real images in the features of a fixed classifier: FID, KID, precision, recall, classes.
+    """Compare samples with real images in fixed features: FID, KID, precision, recall, and classes where known.
 
     Args:      count: how many samples; 10,000, or as many as there are test images. means: E[x | z] instead of
-               samples. threshold: cut grey samples and real images at one half. seed: random seed. data: as of
-               `evaluate`.
+               samples. threshold: cut grey samples and real images at one half. seed: random seed. features: of a
+               classifier, which needs labels, or principal components of pixels. data: as of `evaluate`.
     Returns:   the record; a run stores it.
-    Raises:    InputError: the data have no labels, or there are too few images.
+    Raises:    InputError: there are too few images, or no labels for the classifier that was asked for.
     """
     from ancestral.runs.quality import measure_run
 
     used, _ = run_of(of, data, **data_settings)
-    return measure_run(used, count, means=means, threshold=threshold, seed=seed)
+    return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features)
 
 
 def explain(

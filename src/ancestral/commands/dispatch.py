@@ -16,31 +16,36 @@ from typing import Any
 
 import tyro
 
-from ancestral import commands
 from ancestral.commands.console import say, show_messages
+from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
+from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
 from ancestral.commands.recipes import expand_recipes
+from ancestral.commands.sources import data
+from ancestral.commands.sweeping import sweep
+from ancestral.commands.training import study, train
+from ancestral.commands.using import complete, detect, draw, sample
 from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, VARIABLE, find, installed, load_file, load_named_files, names
 from ancestral.sweeps.sweep_axes import split_axes
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "train": commands.train,
-    "sweep": commands.sweep,
-    "evaluate": commands.evaluate,
-    "sample": commands.sample,
-    "draw": commands.draw,
-    "complete": commands.complete,
-    "infer": commands.infer,
-    "compare": commands.compare,
-    "quality": commands.quality,
-    "detect": commands.detect,
-    "explain": commands.explain,
-    "study": commands.study,
-    "bracket": commands.bracket,
-    "verify": commands.verify,
-    "data": commands.data,
+    "train": train,
+    "sweep": sweep,
+    "evaluate": evaluate,
+    "sample": sample,
+    "draw": draw,
+    "complete": complete,
+    "infer": infer,
+    "compare": compare,
+    "quality": quality,
+    "detect": detect,
+    "explain": explain,
+    "study": study,
+    "bracket": bracket,
+    "verify": verify,
+    "data": data,
 }
 FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 

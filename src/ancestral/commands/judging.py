@@ -110,17 +110,23 @@ def quality(
     count: int | None = None,
     means: bool = False,
     threshold: bool = False,
+    features: Literal["auto", "pixels", "recogniser"] = "auto",
+    split: Literal["train", "valid", "test"] = "test",
     seed: int = 0,
     picture: Path | None = None,
     json: bool = False,
+    other: OtherData = OtherData(),  # noqa: B008
 ) -> None:
-    """Compare samples of runs with real images, in the eyes of a frozen network. Records are added to the runs.
+    """Compare samples of runs with real images, in fixed features. Records are added to the runs.
 
     Args:
         runs: run folders
         count: samples, and test and training images to compare with (default: 10000, or as many as there are)
         means: take E[x | z] in place of draws, where the model has such a mean
         threshold: cut grey samples and images at one half, to compare them with thresholded ones
+        features: recogniser: of a classifier of the data's classes, which needs labels; pixels: principal components
+            of the training images; auto: the classifier where there are labels for one
+        split: of the data given by --data
         seed: of the draws
         picture: also draw a row of samples of each run into this .png file
         json: print the records as JSON, and nothing else, on stdout
@@ -129,25 +135,33 @@ def quality(
     from ancestral.reports.pictures.samples import sample_rows
     from ancestral.reports.quality_tables import quality_table
     from ancestral.reports.run_page import write_run_page
+    from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
     from ancestral.runs.quality import measure_run
 
     refuse_below_one(count)
     if picture is not None and picture.suffix != ".png":
         raise InputError(f"--picture {picture}: choose a name that ends in .png")
-    opened = opened_runs(runs)
+    opened = [on_data(run, other, split)[0] for run in opened_runs(runs)]
+    if split != "test" and any(run.keeps_records for run in opened):
+        raise InputError(f"--split {split}: samples are compared with a run's own test images: give other --data")
     named = []
     for run in opened:
         with counter(screen, f"drawing from {run.path.name}") as progress:
-            options = {"means": means, "threshold": threshold, "seed": seed}
-            named.append((run.path.name, measure_run(run, count, **options, progress=progress)))
-        write_run_page(run, redraw=False)
+            record = measure_run(
+                run, count, means=means, threshold=threshold, seed=seed, features=features, progress=progress
+            )
+        named.append((run.path.name, record))
+        if run.keeps_records:
+            write_run_page(run, redraw=False)
     if json:
         print_json([{"run": name, **record.to_json()} for name, record in named])
     else:
         print_table(quality_table(_ranked(named)))
     for line in dict.fromkeys(record.conditions for _, record in named):
         say(line)
+    if not all(run.keeps_records for run in opened):
+        say(f"{other.data} is in place of the test images, training images are the run's own; nothing is stored")
     if picture is not None:
         save_figure(sample_rows(opened, means=means, threshold=threshold, seed=seed), picture)
         say(f"samples: {picture}")

@@ -28,8 +28,8 @@ def train(
 
     Args:
         out: run folder (default: runs/FAMILY-DATA)
-        resume: go on with what is in the folder
-        tolerate: end with exit code 0 even where the training is judged a failure
+        resume: continue the training in the folder
+        tolerate: end with exit code 0 even where the training fails the health checks
         json: print the scores as JSON, and nothing else, on stdout
     """
     if data.data not in POINT_SETS:

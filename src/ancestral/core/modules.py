@@ -12,6 +12,9 @@ from types import CodeType, ModuleType
 
 from ancestral.core.errors import InputError
 
+LIBRARIES = {"ancestral", "torch", "numpy", "lightning_fabric", *sys.stdlib_module_names}
+"""Packages whose code is not the user's own, though the user's code may be called by them or call them."""
+
 
 def load_module(path: Path | str, name: str) -> ModuleType:
     """Run a Python file as a module of its own.
@@ -58,6 +61,26 @@ def _compiled(path: Path) -> CodeType:
         raise InputError(_in_a_line(path, error)) from error
 
 
+def failure(error: BaseException) -> str:
+    """What an exception says, of which type it is, and the line of the user's own code that led to it, in one line.
+
+    The own code is what the package, torch and Python's library call first, and whatever is beside it; where there is
+    none, the line where the exception was raised.
+    """
+    frames = list(traceback.walk_tb(error.__traceback__))
+    roots = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
+    own = next((root for root in roots if root not in LIBRARIES), None)
+    places = [place for place, root in zip(frames, roots, strict=True) if own is None or root == own]
+    place = f" ({places[-1][0].f_code.co_filename}, line {places[-1][1]})" if places else ""
+    return f"{_said(error)}{place}"
+
+
+def _said(error: BaseException) -> str:
+    """The message of an exception on one line, after its type where that is not one of this package."""
+    kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
+    return " ".join((f"{kind}{error}" if str(error) else type(error).__name__).split())
+
+
 def _in_a_line(path: Path, error: BaseException) -> str:
     """An error of a file with the line where it is, or where the file called what raised it."""
     if isinstance(error, SyntaxError):
@@ -65,6 +88,5 @@ def _in_a_line(path: Path, error: BaseException) -> str:
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         place = f"{path}, line {frames[-1].lineno}" if frames else str(path)
-        kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
-        what = f"{kind}{error}" if str(error) else type(error).__name__
+        what = _said(error)
     return f"{place}: {' '.join(what.split())}"

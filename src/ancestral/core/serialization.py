@@ -26,7 +26,7 @@ OWN = "own"
 M = TypeVar("M", bound=type[nn.Module])
 
 _CLASSES: dict[tuple[str, str], type[nn.Module]] = {}  # by module and qualified name
-_OWNERS: dict[str, str] = {}  # family by the module that defines it
+_OWNERS: dict[str, str] = {}  # family by the module that defines it, or by the module and name of a class
 _PROVIDERS: list[Callable[[str], None]] = []
 
 
@@ -52,9 +52,9 @@ def registered(cls: M) -> M:
     return cls
 
 
-def set_owner(module: str, family: str) -> None:
-    """Say which family the classes of a module, or of the modules below it, belong to; the first family keeps them."""
-    _OWNERS.setdefault(module, family)
+def set_owner(place: str, family: str) -> None:
+    """Say which family the classes of a module and the modules below it belong to, or one class, `module.Name`."""
+    _OWNERS[place] = family
 
 
 def provide_classes(provider: Callable[[str], None]) -> None:
@@ -65,7 +65,7 @@ def provide_classes(provider: Callable[[str], None]) -> None:
 
 def owner_of(cls: type) -> str:
     """Name of the family that a plug-in's class belongs to; empty for one of this package, or of no family."""
-    parts = cls.__module__.split(".")
+    parts = f"{cls.__module__}.{cls.__qualname__}".split(".")
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((_OWNERS[prefix] for prefix in prefixes if prefix in _OWNERS), "")
 

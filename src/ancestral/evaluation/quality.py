@@ -151,16 +151,7 @@ class Measured(NamedTuple):
     floor: float
 
 
-class ClassMeasures(NamedTuple):
-    """The measures that need a classifier, in the order of `Quality`'s fields of these names."""
-
-    inception_score: Measured
-    recognised: Measured
-    classes: Measured
-    class_kl: Measured
-
-
-CLASS_MEASURES = ClassMeasures._fields
+CLASS_MEASURES = ("inception_score", "recognised", "classes", "class_kl")
 
 
 @dataclass(frozen=True)
@@ -170,7 +161,8 @@ class Quality:
     Args:
         fid, kid, precision, recall, density, coverage, class_kl: of samples against test images; the floor is
             that of as many training images. Small is good for fid, kid and class_kl, large for the others.
-            inception_score, recognised, classes and class_kl are None where the features are of no classifier.
+            inception_score, recognised, classes and class_kl are None where no classifier knows the classes (their type
+            `Any` saves a check where it does).
         inception_score: of samples; the floor is that of the test images, as it is for the next three.
         recognised: share with a confidence of at least 0.9.
         classes: how many of the data's classes the samples cover.
@@ -183,14 +175,14 @@ class Quality:
 
     fid: Measured
     kid: Measured
-    inception_score: Measured | None
+    inception_score: Measured | Any
     precision: Measured
     recall: Measured
     density: Measured
     coverage: Measured
-    recognised: Measured | None
-    classes: Measured | None
-    class_kl: Measured | None
+    recognised: Measured | Any
+    classes: Measured | Any
+    class_kl: Measured | Any
     near_copies: Measured
     nearest: Measured
     count: int
@@ -215,17 +207,6 @@ class Quality:
             f"{self.count} {self.drawn}, test images and training images each; {self.space}; "
             f"{self.network} (SHA-256 {self.network_sha256[:12]}…{known})"
         )
-
-    @property
-    def of_classes(self) -> ClassMeasures:
-        """What is measured by a classifier.
-
-        Raises:    InputError: the features were of none.
-        """
-        values = self.inception_score, self.recognised, self.classes, self.class_kl
-        if any(value is None for value in values):
-            raise InputError(f"IS, recognised, classes and class KL need a classifier, not {self.network}")
-        return ClassMeasures(*values)  # type: ignore[arg-type]  (none is None)
 
     def to_json(self) -> dict[str, Any]:
         """The record as it stands in `quality.json`."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.core.errors import InputError
+from ancestral.core.modules import failure
 from ancestral.core.serialization import provide_classes, to_config
 from ancestral.families.catalogue import BUILT_IN, find, import_classes
 from ancestral.families.family import DataSpec
@@ -30,8 +31,7 @@ def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
     except InputError:
         raise
     except (Exception, SystemExit) as error:  # a plug-in's builder may fail in any way
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"these settings make no model of the family {family}: {reason}") from error
+        raise InputError(f"these settings make no model of the family {family}: {failure(error)}") from error
     if not isinstance(model, Model):
         raise InputError(f"the builder of the family {family} returns a {type(model).__name__}, not an ancestral.Model")
     _refuse_unfit(family, model, spec)

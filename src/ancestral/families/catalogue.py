@@ -1,4 +1,11 @@
-"""All families by name: the built-in ones, installed plug-ins, files, and those registered in a session."""
+"""All families by name: the built-in ones, installed plug-ins, files, and those registered in a session.
+
+A plug-in's classes are named in a run with the name of their family before them, so it must be certain which family a
+class belongs to, whatever was loaded before. A family owns the modules that its record comes from. Where an installed
+package has several families, each owns the module of its entry point, and what the modules share belongs to the family
+whose name sorts first. Where one module registers several families, the second owns the classes that only its own tiny
+models have.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.core.errors import InputError
-from ancestral.core.modules import load_module
+from ancestral.core.modules import failure, load_module
 from ancestral.core.text import close_matches
 from ancestral.families.family import Family
 
@@ -35,6 +42,7 @@ log = logging.getLogger("ancestral")
 
 _LOADED: dict[str, Family] = {}
 _SOURCES: dict[str, tuple[str, bytes]] = {}  # path and text of a family's file, by the family's name
+_MODULES: dict[str, tuple[str, ...]] = {}  # where the code of a plug-in is, by the family's name
 
 
 @functools.cache
@@ -72,10 +80,11 @@ def _load_plug_in(name: str) -> None:
         try:
             family = point.load()
         except (Exception, SystemExit) as error:  # another's package may fail in any way
-            raise InputError(f"the installed family {name} ({point.value}) cannot be loaded: {error}") from error
+            raise InputError(f"the installed family {name} ({point.value}) cannot be loaded: {failure(error)}") from error
         if not isinstance(family, Family) or family.name != name:
             raise InputError(f"the entry point {name} ({point.value}) is not the record of a family of that name")
-        _add(family, point.value.partition(":")[0].partition(".")[0])  # all modules of the package
+        _own_package(point)
+        _add(family, (_package(point),))
         return
     refusals = load_named_files()  # of other families, perhaps: they matter only if none of the files has this one
     if refusals and name not in _LOADED:
@@ -112,8 +121,9 @@ def load_file(path: Path | str) -> Family:
     if family.name != before and (family.name in _LOADED or _comes_with_a_package(family.name)):
         raise InputError(f"the name {family.name!r} of the family in {path} is taken: rename it")
     if before is not None:
-        del _LOADED[before], _SOURCES[before]
-    _add(family, module.__name__)
+        del _LOADED[before], _SOURCES[before], _MODULES[before]
+    _own(family, (module.__name__,))
+    _add(family, (module.__name__,))
     _SOURCES[family.name] = (str(path), path.read_bytes())
     return family
 
@@ -135,21 +145,93 @@ def register_family(family: Family) -> Family:
         if not _interactive():
             raise InputError(f"a family {family.name!r} is registered already: rename this one")
         log.warning("the family %r replaces the one registered before", family.name)
-    _add(family, _module_of(family))
+    modules = _modules_of(family)
+    _own(family, modules)
+    _add(family, modules)
     return family
 
 
-def _add(family: Family, module: str) -> None:
+def _add(family: Family, modules: tuple[str, ...]) -> None:
+    _LOADED[family.name], _MODULES[family.name] = family, modules
+    model_classes.cache_clear()  # a record may replace another of its name
+
+
+def _own_package(point: EntryPoint) -> None:
+    """Share the modules of an installed package among all its families, the loaded and the others."""
     from ancestral.core.serialization import set_owner
 
-    _LOADED[family.name] = family
-    if module:
-        set_owner(module, family.name)
+    beside = sorted((other for other in installed().values() if _package(other) == _package(point)), reverse=True)
+    set_owner(_package(point), beside[-1].name)
+    for other in beside:  # of two in one module the name that sorts first is last, and stays
+        set_owner(other.value.partition(":")[0], other.name)
 
 
-def _module_of(family: Family) -> str:
-    places = [getattr(code, "__module__", "") for code in (family.build, family.settings)]
-    return next((place for place in places if place and not place.startswith("ancestral.")), "")
+def _own(family: Family, modules: tuple[str, ...]) -> None:
+    """Make a family the owner of modules, or of its classes in those that another family owns.
+
+    Raises:    InputError: it has no class of its own there.
+    """
+    from ancestral.core.serialization import set_owner
+
+    for module in modules:
+        others = [name for name, places in _MODULES.items() if module in places and name != family.name]
+        if not others:
+            set_owner(module, family.name)
+            continue
+        taken = {cls for other in others for cls in _classes_in(_LOADED[other], module)}
+        own = [cls for cls in _classes_in(family, module) if cls not in taken]
+        if not own:
+            raise InputError(
+                f"the family {family.name} has no model class of its own in the module {module}, which has the family "
+                f"{others[0]}: define it in a module of its own, and show its classes in tiny"
+            )
+        for cls in own:
+            set_owner(f"{module}.{cls.__qualname__}", family.name)
+
+
+def _classes_in(family: Family, module: str) -> list[type]:
+    """Classes of a module that the tiny models of a family consist of."""
+    parts = [type(part) for model in _tiny_models(family) for part in model.modules()]
+    return [cls for cls in dict.fromkeys(parts) if cls.__module__ == module]
+
+
+def _tiny_models(family: Family) -> list[Any]:
+    """Raises:    InputError: one of them cannot be made."""
+    from ancestral.core.random import seeded_noise
+
+    try:
+        with seeded_noise(0):
+            return [make() for make in family.code("tiny").values()]
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # a plug-in's code may fail in any way
+        raise InputError(f"a tiny model of the family {family.name} cannot be made: {failure(error)}") from error
+
+
+def _modules_of(family: Family) -> tuple[str, ...]:
+    """Modules that the builder and the settings of a record are defined in, without those of this package."""
+    build = family.build
+    places = [build.partition(":")[0] if isinstance(build, str) else getattr(build, "__module__", "")]
+    places.append(family.settings.__module__)
+    return tuple(dict.fromkeys(place for place in places if place and not place.startswith("ancestral.")))
+
+
+def _package(point: EntryPoint) -> str:
+    return point.value.partition(":")[0].partition(".")[0]
+
+
+def is_plug_in(name: str) -> bool:
+    """Whether a family comes from outside this package."""
+    return name not in BUILT_IN
+
+
+def plug_in_of(module: str) -> str:
+    """Name of a loaded plug-in family whose code a module belongs to; empty where it belongs to none."""
+    return next((name for name, places in _MODULES.items() if _covers(places, module)), "")
+
+
+def _covers(places: tuple[str, ...], module: str) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
 
 
 def _comes_with_a_package(name: str) -> bool:
@@ -167,11 +249,11 @@ def _interactive() -> bool:
 def import_classes(owner: str) -> None:
     """Import the model classes of a family, of all built-in ones where `owner` is empty; unknown names do nothing."""
     for name in [owner] if owner else list(BUILT_IN):
-        if name in BUILT_IN:
+        if name not in (*BUILT_IN, *_LOADED) and (name in names() or os.environ.get(VARIABLE)):
+            _load_plug_in(name)
+        if name in BUILT_IN or name in _LOADED:
             find(name).code("build")
             find(name).code("tiny")  # a family may have classes that its builder imports only when it needs them
-        elif name not in _LOADED and (name in names() or os.environ.get(VARIABLE)):
-            _load_plug_in(name)
 
 
 def family_of(model: Any) -> Family | None:
@@ -180,8 +262,10 @@ def family_of(model: Any) -> Family | None:
 
     module = type(model).__module__
     if not module.startswith("ancestral."):
-        owner = owner_of(type(model))
-        return _LOADED.get(owner) if owner else None
+        found = [name for name, places in _MODULES.items() if _covers(places, module)]
+        if len(found) > 1:  # of one module or package: the family that shows the class among its tiny models
+            found = [name for name in found if type(model) in model_classes(name)] or [owner_of(type(model))]
+        return _LOADED.get(found[0]) if found else None
     for name in BUILT_IN:
         family = find(name)
         if module.startswith(f"{BUILT_IN[name].rpartition('.')[0]}.") and type(model) in model_classes(name):
@@ -192,7 +276,4 @@ def family_of(model: Any) -> Family | None:
 @functools.cache
 def model_classes(name: str) -> tuple[type, ...]:
     """Classes of the tiny models of a family, each once, in their order."""
-    from ancestral.core.random import seeded_noise
-
-    with seeded_noise(0):
-        return tuple(dict.fromkeys(type(make()) for make in find(name).code("tiny").values()))
+    return tuple(dict.fromkeys(map(type, _tiny_models(find(name)))))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ancestral.core.errors import InputError
+from ancestral.core.modules import failure
+from ancestral.families.settings_check import check_settings
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
 
@@ -24,6 +26,11 @@ FLAGS = {
     *("recipe", "reporter", "checkpoint_seconds", "split"),
 }
 """Flags of the commands and keywords of the functions that train."""
+GENERAL_DRAWINGS = {
+    *("samples", "reconstructions", "interpolations", "walks", "manifold", "steps", "curves", "density", "deformation"),
+    *("completions", "latents", "posterior", "traversals", "neighbours", "frankenstein", "surprise", "split"),
+}
+"""Names of the drawings of all families, see `reports.pictures.catalogue`."""
 OWN = "own"  # the prefix of classes of no family
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -77,8 +84,10 @@ class Subject(NamedTuple):
 class Drawing:
     """A picture that can be drawn of a trained model.
 
-    Args:      name: on the command line. caption: what it shows. draw: (subject, count, seed) -> figure; count is None
-               where the user gives none. needs: classes or protocols that the model must satisfy. on_request: it takes
+    Args:      name: on the command line. caption: what it shows. draw: a function that returns a matplotlib figure.
+               Of a family's own drawing it is called as `draw(subject, count, seed)`, with a `Subject`; count is None
+               where the user gives none. Of a general drawing (in `reports.pictures.catalogue`) it is called as
+               `draw(run, count=..., seed=...)`, without what the user does not give. needs: classes or protocols that the model must satisfy. on_request: it takes
                long, so a run's page does not draw it unasked.
     """
 
@@ -103,7 +112,8 @@ class Family:
     records use them, so that `--help` needs no torch.
 
     Args:      name: on the command line and in `settings.json`: lower-case words joined by hyphens.
-               settings: a dataclass; its fields are the flags, the strings below them the help.
+               settings: a dataclass; its fields are the flags, the strings below them the help. The types of the
+               fields are bool, int, float, str, a Literal of these, a tuple of these, or one of these and None.
                build: (settings, DataSpec) -> Model, untrained.
                tiny: models small enough to sum over all their images, by name: the contract tests run on them.
                initialise: (model, training data), once before training: a structure learned from data, say.
@@ -128,23 +138,35 @@ class Family:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or self.name == OWN:
             raise InputError(f"the family name {self.name!r} is not lower-case words joined by hyphens")
-        _check_settings(self.name, self.settings)
+        taken = {field.name for part in (DataSettings, TrainingSettings) for field in fields(part)} | FLAGS
+        check_settings(self.name, self.settings, taken)
         for field in fields(self)[2:]:
             _check_code(self.name, field.name, getattr(self, field.name))
 
     def code(self, field: str) -> Any:
         """The value of a field, imported where it is given as a string.
 
-        Raises:    InputError: there is no such module or name.
+        Raises:    InputError: there is no such module or name, the module cannot be imported, or the value is none
+                   that the field may have.
         """
         value = getattr(self, field)
         if not isinstance(value, str):
             return value
         module, _, attribute = value.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise InputError(f"the family {self.name} names {value!r} as its {field}: {error}") from error
+            found = getattr(importlib.import_module(module), attribute)
+        except (Exception, SystemExit) as error:  # a plug-in's module may fail in any way
+            raise InputError(f"the family {self.name} names {value!r} as its {field}: {failure(error)}") from error
+        _check_code(self.name, field, found, text=False)
+        return found
+
+    def resolve(self) -> None:
+        """Import all that is given as strings.
+
+        Raises:    InputError: as `code`.
+        """
+        for field in fields(self)[2:]:
+            self.code(field.name)
 
     @property
     def summary(self) -> str:
@@ -152,24 +174,28 @@ class Family:
         return next(iter((self.settings.__doc__ or "").strip().splitlines()), "")
 
 
-def _check_settings(name: str, settings: Any) -> None:
-    """Raises:    InputError: not a dataclass, a field without a default, or a flag that is taken."""
-    if not (isinstance(settings, type) and is_dataclass(settings)):
-        raise InputError(f"the settings of the family {name} must be a dataclass, not {settings!r}")
-    taken = {field.name for part in (DataSettings, TrainingSettings) for field in fields(part)} | FLAGS
-    for field in fields(settings):
-        if field.default is MISSING and field.default_factory is MISSING:
-            raise InputError(f"the setting {field.name!r} of the family {name} has no default")
-        if field.name in taken:
-            raise InputError(f"the setting {field.name!r} of the family {name} is a flag of every training: rename it")
+def _check_code(name: str, field: str, value: Any, text: bool = True) -> None:
+    """Check one of the fields that are code.
 
-
-def _check_code(name: str, field: str, value: Any) -> None:
-    if field == "tiny" and not isinstance(value, str):
+    Args:      text: a string that names the code is allowed.
+    Raises:    InputError: the field cannot be this value.
+    """
+    if isinstance(value, str):
+        good = text and ":" in value
+    elif field == "tiny":
         good = isinstance(value, Mapping) and all(callable(make) for make in value.values())
-    elif field == "drawings" and not isinstance(value, str):
+    elif field == "drawings":
         good = isinstance(value, (list, tuple)) and all(isinstance(drawing, Drawing) for drawing in value)
     else:
-        good = (value is None and field != "build") or callable(value) or (isinstance(value, str) and ":" in value)
+        good = (value is None and field != "build") or callable(value)
     if not good:
         raise InputError(f"the field {field!r} of the family {name} cannot be {value!r}")
+    if field == "drawings" and not isinstance(value, str):
+        _refuse_taken(name, [drawing.name for drawing in value])
+
+
+def _refuse_taken(name: str, drawings: Sequence[str]) -> None:
+    """Raises:    InputError: two drawings have one name."""
+    for place, drawing in enumerate(drawings):
+        if drawing in GENERAL_DRAWINGS or drawing in drawings[:place]:
+            raise InputError(f"the family {name} has a drawing {drawing!r}, a name that is taken: rename it")

@@ -10,7 +10,8 @@ from ancestral.reports.html import Table
 ABSENT = "-"
 MOST_COLUMNS = 5  # of runs; more stand in rows
 QUALITY_CAPTION = (
-    "Small is good for FID, KID and class KL, large for the others; what needs a classifier is absent without one. First, real images: what a perfect model would "
+    "Small is good for FID, KID and class KL, large for the others; IS, recognised, classes and class KL need a "
+    "classifier, and are absent where the data have no labels. First, real images: what a perfect model would "
     "have. IS, precision, density and recognised can exceed that: such draws are too alike, not better. Precision is "
     "the share of draws that lie among test images, recall that of test images among draws; density and coverage say "
     f"the same by counts of neighbours. Recognised: the share named with a confidence of at least {CONFIDENT:.0%}; "

@@ -87,12 +87,14 @@ def fit_settings(
         try:
             _keep(run, model, loop.run())
             run.keep_health(watch.conclude())
+            log.close()  # the manifest holds the hash of the whole log
             run.manifest.write()
         except TrainingDiverged as error:
             if loop.best is not None:
                 model.save(run.model_folder)
             write_json(run.path / "training.json", {"reason": "diverged", "detail": str(error)})
             run.keep_health(watch.conclude(str(error)))
+            log.close()
             run.manifest.write()
             raise
         finally:

@@ -24,17 +24,17 @@ class TrainingSettings:
     optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
     """update rule"""
     learning_rate: float | None = None
-    """step size (at its peak, where a schedule is used; default: what suits the family)"""
+    """step size (at its peak, where a schedule is used; default: depends on the family)"""
     beta1: float | None = None
-    """adam, adamw, adamax: how slowly the gradient's running mean forgets (default: 0.9, for gan 0.5)"""
+    """adam, adamw, adamax: decay of the running mean of the gradient (default: 0.9, for gan 0.5)"""
     weight_decay: float = 0.0
     """decoupled for adamw, added to the gradient for the others"""
     momentum: float = 0.0
     """for sgd and rmsprop"""
     schedule: Literal["constant", "cosine"] = "constant"
-    """cosine: the rate falls to nothing over the epochs"""
+    """cosine: the rate decays to zero over the epochs"""
     warmup_steps: int = 0
-    """steps over which the rate first rises from nothing"""
+    """steps over which the rate first rises from zero"""
     clip_norm: float | None = None
     """clip the gradient's norm to this"""
     patience: int | None = None

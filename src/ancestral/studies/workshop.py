@@ -119,7 +119,7 @@ class Workshop:
         for record in QUALITY.of(run):
             cut = "threshold" in record.space
             wanted = threshold or run.data.space.name == "threshold"
-            if (record.count, cut, record.drawn == MEANS) == (count, wanted, means):
+            if (record.count, cut, record.drawn == MEANS) == (count, wanted, means) and record.recognised is not None:
                 return record
         with self.progress.counter_for(f"drawing from {self.titles.get(name, name)}") as progress:
             return measure_run(run, count, threshold=threshold, means=means, progress=progress)

@@ -85,7 +85,7 @@ def _has_numbers(axis: Axis) -> bool:
 
 
 def sweep_command(plan: Plan) -> str:
-    """The command that makes this sweep again; where its storage is, which may be secret, stays untold."""
+    """The command that makes this sweep again; the address of its storage, which may be secret, is omitted."""
     settings = plan.settings(plan.combinations[0], plan.seed_numbers[0])
     shared = [words for name, words in flags_of(settings).items() if name not in plan.axes]
     varied = [axis_words(name, axis) for name, axis in plan.axes.items()]
@@ -198,7 +198,7 @@ def _caption(plan: Plan, kinds: set[str]) -> str:
     mixed = (
         " A bound and an exact value are not of one kind: a bound is the worse for its gap." if len(kinds) > 1 else ""
     )
-    return f"Best validation value of each run: {words}, smaller is better{over}. The test set has no say.{mixed}"
+    return f"Best validation value of each run: {words}, smaller is better{over}. The test set is not used.{mixed}"
 
 
 def _health(row: Combination) -> str:

@@ -127,7 +127,7 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """Of what is searched, not of how long: more trials go on with the same search."""
+        """Of what is searched, not of how long: more trials continue the same search."""
         axes = {
             name: str(axis) if isinstance(axis, Range) else [*map(in_text, axis)] for name, axis in self.axes.items()
         }

@@ -3,7 +3,7 @@
 A worker is a process with the sweep's folder, on this machine or another. Two locks keep workers apart, and the
 system lets go of both when a process ends, in any way. That of the folder is held for the moment in which a trial is
 taken. The claim, one for each trial, is held while it is trained: a trial that is under way but not claimed was
-abandoned, and the next worker goes on with it. What was trained is read from the run folders, never from the storage.
+abandoned, and the next worker continues it. What was trained is read from the run folders, never from the storage.
 """
 
 from __future__ import annotations

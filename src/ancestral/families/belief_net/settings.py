@@ -28,7 +28,7 @@ class BeliefNetSettings(FamilySettings):
     particles: int = 5
     """vimco, wake-sleep: draws of z per image"""
     phase: Literal["wake", "sleep", "both"] = "wake"
-    """wake-sleep: the recognition network learns from images, from the model's dreams, or from both"""
+    """wake-sleep: the recognition network learns from images, from joint samples of the model, or from both"""
     hidden: tuple[int, ...] = ()
     """widths of tanh layers between any two layers of latents (all but exact)"""
 

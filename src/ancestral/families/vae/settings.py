@@ -101,7 +101,7 @@ class VAESettings(CodingSettings):
     beta: float = 1.0
     """elbo: weight of the divergence in training (never in evaluation)"""
     free_bits: float = 0.0
-    """elbo: nats per latent that the divergence may have for free in training"""
+    """elbo: nats of divergence per latent that are not penalised in training"""
 
     upper_bounds: ClassVar[Mapping[str, float]] = {"importance_samples": 100_000}
 
