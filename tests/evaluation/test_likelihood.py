@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
+import zoo
 from helpers import refused
 
 from ancestral import fit
-from ancestral.evaluation.likelihood import Request, request_of
+from ancestral.core.random import seeded_noise
+from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.evaluation.likelihood import Request, log_probs_with_errors, request_of
 from ancestral.evaluation.score import Score
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.records import SCORES
@@ -42,3 +46,17 @@ def test_a_run_is_verified_by_the_methods_of_its_scores(vae: Run) -> None:
     SCORES.add(vae, Score(**{**vars(stored), "nats": stored.nats + 0.01}))
     failed = [check.name for check in verify_run(vae.path) if not check.passed]
     assert failed == ["its score can be repeated: prior MC_1 on test"]
+
+
+def test_the_error_of_an_estimate_is_the_spread_of_repeated_estimates() -> None:
+    """The delta method against the standard deviation of independent estimates of the same image."""
+    model = zoo.seeded(lambda: zoo.tiny_vae("threshold"))
+    with seeded_noise(5), torch.no_grad():
+        x = model.sample(1)
+    images = PixelBatches(x.expand(400, *x.shape[1:]).to(torch.uint8), PixelSpace("levels", 2))
+    for from_prior in (False, True):
+        values, errors, _ = log_probs_with_errors(model, images, samples=200, from_prior=from_prior)
+        assert errors is not None
+        # 400 repetitions know a standard deviation to 3.5 percent
+        assert errors.mean().item() == pytest.approx(values.std().item(), rel=0.2)
+    assert log_probs_with_errors(model, images, samples=1)[1] is None

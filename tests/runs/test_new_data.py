@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
@@ -166,3 +167,17 @@ def test_unusual_images_come_first(folder, tmp_path, capsys):
     assert [int(row["rank"]) for row in rows] == list(range(1, 61))
     assert run("detect", well.path) == 2 and run("detect", well.path, "--against", "noise", "--data", "digits") == 2
     assert run("detect", well.path, "--against", "noise", "--per-image", table) == 2
+
+
+def test_runs_are_compared_on_new_data(folder, saved, tmp_path, capsys):
+    runs = [folder / "made", folder / "vae"]
+    out, said = printed(capsys, "compare", *runs, "--data", saved, "--json")
+    scores = {row["run"]: row for row in json.loads(out)}
+    assert scores["made"]["nats"] == score_run(folder / "made").nats and scores["vae"]["space"].startswith("others")
+    assert "not paired" not in said
+    assert run("compare", *runs, "--split", "train") == 2
+    table = tmp_path / "each.csv"
+    assert run("evaluate", folder / "vae", "--data", saved, "--samples", 40, "--per-image", table, "--count", 30) == 0
+    rows = list(csv.DictReader(table.open()))
+    assert list(rows[0]) == ["index", "label", "lower_bound_nats", "bits_per_dim", "standard_error_nats"]
+    assert all(0 < float(row["standard_error_nats"]) < 1 for row in rows)

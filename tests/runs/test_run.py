@@ -729,7 +729,7 @@ import numpy, torch
 torch.manual_seed(1); numpy.random.seed(1)
 def states(): return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist()
 before = states()
-import ancestral.commands.main, ancestral.models, ancestral.reports.run_page
+import ancestral.commands.dispatch, ancestral.models, ancestral.reports.run_page
 import ancestral.runs.evaluate, ancestral.runs.fit
 assert states() == before
 """

@@ -63,23 +63,39 @@ def evaluate(
         say(f"each image: {per_image}")
 
 
-def compare(runs: Runs, paired: bool = False, json: bool = False) -> None:
-    """Rank runs by their stored scores; refuses where those are of different spaces or images.
+def compare(
+    runs: Runs,
+    paired: bool = False,
+    samples: int = 0,
+    split: Literal["train", "valid", "test"] = "test",
+    json: bool = False,
+    other: OtherData = OtherData(),  # noqa: B008  (frozen)
+) -> None:
+    """Rank runs by their stored scores, or by those on other data; refuses different spaces or images.
 
     A best score is named only where it lies above all others by more than the error of the difference.
 
     Args:
         runs: run folders
         paired: compute the value of each image again, for the error of the differences image by image
+        samples: with --data: latent draws per image for the importance-weighted bound; 0 gives the ELBO
+        split: with --data: which part, where the data are divided
         json: print the ranking as JSON, and nothing else, on stdout
     """
-    from ancestral.runs.compare import compare_runs
+    from ancestral.runs.compare import compare_on, compare_runs
+    from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
 
+    if other.data is None and (samples or split != "test"):
+        raise InputError("--samples and --split go with --data: without it the stored test scores are compared")
     opened = opened_runs(runs)
     for run in opened:
         _refuse_without_likelihood(run)
-    if paired:
+    if other.data is not None:
+        used = [on_data(run, other, split) for run in opened]
+        with counter(screen, "scoring images") as progress:
+            found = compare_on(used, samples, progress)
+    elif paired:
         with counter(screen, "scoring images") as progress:
             found = compare_runs(opened, True, progress)
     else:
@@ -87,7 +103,8 @@ def compare(runs: Runs, paired: bool = False, json: bool = False) -> None:
     show_scores(list(zip(found.names, found.scores, strict=True)), json)
     for line in found.lines:
         say(line)
-    say_floors(opened)
+    if other.data is None:
+        say_floors(opened)
 
 
 def _refuse_without_likelihood(run: Any) -> None:

@@ -64,14 +64,13 @@ def _compiled(path: Path) -> CodeType:
 def failure(error: BaseException) -> str:
     """What an exception says, of which type it is, and the line of the user's own code that led to it, in one line.
 
-    The own code is what the package, torch and Python's library call first, and whatever is beside it; where there is
-    none, the line where the exception was raised.
+    The own code is the first in the traceback that is neither of this package nor of torch or Python's library.
     """
     frames = list(traceback.walk_tb(error.__traceback__))
     roots = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
     own = next((root for root in roots if root not in LIBRARIES), None)
-    places = [place for place, root in zip(frames, roots, strict=True) if own is None or root == own]
-    place = f" ({places[-1][0].f_code.co_filename}, line {places[-1][1]})" if places else ""
+    places = [place for place, root in zip(frames, roots, strict=True) if root == own]
+    place = f" ({places[-1][0].f_code.co_filename}, line {places[-1][1]})" if own is not None else ""
     return f"{_said(error)}{place}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from ancestral.evaluation.neighbours import density_coverage, precision_recall
 from ancestral.evaluation.quality import (
     CLASS_MEASURES,
     DRAWS,
+    Drawn,
     Measured,
     Quality,
     class_divergence,
@@ -65,7 +66,7 @@ def assess(
     *,
     network: FeatureNetwork,
     space: str,
-    drawn: Literal["draws", "E[x | z], not draws"] = DRAWS,
+    drawn: Drawn = DRAWS,
     seed: int = 0,
 ) -> Quality:
     """All there is to measure of samples.
@@ -95,7 +96,7 @@ def assess(
     )
 
 
-def _class_measures(*seen: Seen) -> dict[str, Measured | None]:
+def _class_measures(*seen: Seen) -> dict[str, Any]:
     """What needs the classes of samples, test and training images, each value and its floor; None without classes."""
     parts = [Recognition(part.features, part.logits) for part in seen if part.logits is not None]
     if len(parts) < len(seen):

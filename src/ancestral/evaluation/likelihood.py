@@ -118,6 +118,14 @@ def importance_weighted(
     Reference: Burda et al., 2016, eq. 8, arXiv 1509.00519.
     """
 
+    return _importance_weighted(model, images, samples, seed, progress)[:, 0]
+
+
+def _importance_weighted(
+    model: LatentModel, images: PixelBatches, samples: int, seed: int, progress: Progress | None
+) -> Tensor:
+    """The values of `importance_weighted` and their standard errors, shape (N, 2)."""
+
     def value(x: Tensor) -> Tensor:
         return _log_mean_weight(lambda k: model.log_weights(x, k), len(x), samples)
 
@@ -132,6 +140,13 @@ def prior_monte_carlo(
     Plain Monte Carlo: unbiased for p(x), so below log p(x) in expectation, and poor beyond a few latents,
     where hardly any z from the prior explains a given x.
     """
+    return _prior_monte_carlo(model, images, samples, seed, progress)[:, 0]
+
+
+def _prior_monte_carlo(
+    model: LatentModel, images: PixelBatches, samples: int, seed: int, progress: Progress | None
+) -> Tensor:
+    """The values of `prior_monte_carlo` and their standard errors, shape (N, 2)."""
 
     def value(x: Tensor) -> Tensor:
         def log_likelihoods(k: int) -> Tensor:
@@ -149,14 +164,24 @@ def _block_for(samples: int) -> int:
 
 
 def _log_mean_weight(log_weights: Callable[[int], Tensor], images: int, samples: int) -> Tensor:
-    """Log-mean of K weights per image, found `ROWS` rows at a time. `log_weights(k)` has shape (images, k)."""
+    """Log-mean of K weights per image and its standard error, shape (images, 2), found `ROWS` rows at a time.
+
+    The error is that of the mean weight relative to it (the delta method), NaN of a single draw. With few effective
+    draws it is too small, as the largest weights have not been drawn.
+
+    Args:      log_weights: k to log-weights, shape (images, k).
+    """
     at_once = max(1, ROWS // images)
-    total: Tensor | None = None
+    sums: Tensor | None = None  # logarithms of the sums of the weights and of their squares, (images, 2)
     for first in range(0, samples, at_once):
-        chunk = log_weights(min(at_once, samples - first)).double().logsumexp(1)
-        total = chunk if total is None else torch.logaddexp(total, chunk)
-    assert total is not None
-    return total - math.log(samples)
+        chunk = log_weights(min(at_once, samples - first)).double()
+        found = torch.stack([chunk.logsumexp(1), (2 * chunk).logsumexp(1)], 1)
+        sums = found if sums is None else torch.logaddexp(sums, found)
+    assert sums is not None
+    total, squares = sums.unbind(1)
+    spread = (math.log(samples) + squares - 2 * total).exp() - 1  # of the weights, over the square of their mean
+    error = (spread.clamp_min(0) / (samples - 1)).sqrt() if samples > 1 else torch.full_like(total, math.nan)
+    return torch.stack([total - math.log(samples), error], 1)
 
 
 def log_probs(
@@ -172,16 +197,29 @@ def log_probs(
     Args:      as for `score`.
     Raises:    NotComputable: the model has no likelihood.
     """
+    values, _, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
+    return values, method
+
+
+def log_probs_with_errors(
+    model: Model,
+    images: PixelBatches,
+    samples: int = 0,
+    from_prior: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Tensor, Tensor | None, str]:
+    """As `log_probs`, with the standard error of each value where it is an average over several draws, else None."""
     if isinstance(model, ExactModel):
-        return exact_log_prob(model, images, progress), "log p(x)"
+        return exact_log_prob(model, images, progress), None, "log p(x)"
     if not isinstance(model, LatentModel):
         model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, saying why
         raise NotComputable(f"a {type(model).__name__} has no likelihood")
-    if from_prior:
-        return prior_monte_carlo(model, images, samples, seed, progress), f"prior MC_{samples}"
-    if samples:
-        return importance_weighted(model, images, samples, seed, progress), f"IWAE_{samples}"
-    return elbo(model, images, seed, progress), "ELBO"
+    if not samples:
+        return elbo(model, images, seed, progress), None, "ELBO"
+    estimate, name = (_prior_monte_carlo, "prior MC") if from_prior else (_importance_weighted, "IWAE")
+    values, errors = estimate(model, images, samples, seed, progress).unbind(1)
+    return values, errors if samples > 1 else None, f"{name}_{samples}"
 
 
 class Request(NamedTuple):
@@ -256,9 +294,9 @@ def score_each(
     from_prior: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[Score, Tensor]:
-    """As `score`, with the value of each image, shape (N,), float64 nats."""
-    values, method = log_probs(model, images, samples, from_prior, seed, progress)
+) -> tuple[Score, Tensor, Tensor | None]:
+    """As `score`, with the value of each image and its standard error, where it has one, shapes (N,), float64 nats."""
+    values, errors, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
     exact = isinstance(model, ExactModel)
     found = Score.of(
         values,
@@ -271,4 +309,4 @@ def score_each(
         dimensions=math.prod(images.event_shape),
         discrete=model.discrete,
     )
-    return found, values
+    return found, values, errors

@@ -24,7 +24,9 @@ CONFIDENT = 0.9
 COVERED = 0.1  # of its share in the data: a class with fewer samples than that is missed
 COPY_SHARE = 0.01
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
-DRAWS, MEANS = "draws", "E[x | z], not draws"
+Drawn = Literal["draws", "E[x | z], not draws"]
+DRAWS: Drawn = "draws"
+MEANS: Drawn = "E[x | z], not draws"
 
 
 def inception_score(logits: Tensor) -> float:
@@ -187,7 +189,7 @@ class Quality:
     nearest: Measured
     count: int
     seed: int
-    drawn: Literal["draws", "E[x | z], not draws"]
+    drawn: Drawn
     space: str
     network: str
     network_sha256: str

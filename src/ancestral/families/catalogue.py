@@ -80,7 +80,9 @@ def _load_plug_in(name: str) -> None:
         try:
             family = point.load()
         except (Exception, SystemExit) as error:  # another's package may fail in any way
-            raise InputError(f"the installed family {name} ({point.value}) cannot be loaded: {failure(error)}") from error
+            raise InputError(
+                f"the installed family {name} ({point.value}) cannot be loaded: {failure(error)}"
+            ) from error
         if not isinstance(family, Family) or family.name != name:
             raise InputError(f"the entry point {name} ({point.value}) is not the record of a family of that name")
         _own_package(point)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.differences import Difference, best_in_words, paired_difference, unpaired_difference
-from ancestral.evaluation.likelihood import counted, log_probs, request_of
+from ancestral.evaluation.likelihood import counted, log_probs, request_of, score_each
 from ancestral.evaluation.score import Score, best_of, rank
 from ancestral.runs.run import Run
 
@@ -60,6 +60,28 @@ def compare_runs(runs: Sequence[Run], paired: bool = False, progress: Progress |
     else:
         differences = [unpaired_difference(scores[0], other) for other in scores[1:]]
     return Comparison([run.path.name for run in ordered], scores, differences)
+
+
+def compare_on(used: Sequence[tuple[Run, str]], samples: int = 0, progress: Progress | None = None) -> Comparison:
+    """Order runs by their scores on other data, which are computed here; nothing is stored.
+
+    Args:      used: runs with other data in place of their own, and the split, as `runs.new_data.on_data` gives them.
+               samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO. progress: called with
+               (images done, images in all).
+    Raises:    InputError: the data are of different spaces for the runs. NotComputable: a run has no likelihood.
+    """
+    keep_large_blocks()
+    held = [run.data.held(split) for run, split in used]
+    advance = counted(progress, sum(map(len, held)))
+    found = [
+        score_each(run.load(), images, dataset=run.data.name, split=split, samples=samples, progress=advance)
+        for (run, split), images in zip(used, held, strict=True)
+    ]
+    order = rank([score for score, *_ in found])
+    runs, scores = [used[i][0] for i in order], [found[i][0] for i in order]
+    values = [found[i][1] for i in order]
+    differences = [paired_difference(values[0], other) for other in values[1:]]
+    return Comparison([run.path.name for run in runs], scores, differences)
 
 
 def _values(runs: Sequence[Run], scores: Sequence[Score], progress: Progress | None) -> list[Tensor]:

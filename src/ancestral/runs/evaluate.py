@@ -74,7 +74,7 @@ def score_run(
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {images.space.noun}")
-    found, values = score_each(
+    found, values, errors = score_each(
         model,
         images,
         dataset=run.data.name,
@@ -86,11 +86,12 @@ def score_run(
     found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.dataset.sha256)
     SCORES.add(run, found)
     if per_image is not None:
-        write_items(per_image, run.data, split, _each(found, values))
+        write_items(per_image, run.data, split, _each(found, values, errors))
     return found
 
 
-def _each(score: Score, values: Tensor) -> dict[str, Tensor]:
-    """What is written of each image: its value under the name of what it is, and in bits per dimension."""
+def _each(score: Score, values: Tensor, errors: Tensor | None) -> dict[str, Tensor]:
+    """What is written of each image: its value under the name of what it is, in bits per dimension, and its error."""
     name = "log_prob" if score.kind == "exact" else "lower_bound"
-    return {f"{name}_nats": values, "bits_per_dim": -values / (score.dimensions * math.log(2))}
+    columns = {f"{name}_nats": values, "bits_per_dim": -values / (score.dimensions * math.log(2))}
+    return columns if errors is None else columns | {"standard_error_nats": errors}

@@ -21,10 +21,12 @@ from ancestral.evaluation.sample_readings import ENOUGH, SampleReadings
 from ancestral.families.build import build_model
 from ancestral.families.catalogue import find
 from ancestral.families.family import StepContext
+from ancestral.families.hooks import calling
 from ancestral.families.run_settings import Settings
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
+from ancestral.runs.hooks import check_losses, checked_step, refuse_no_objective, refuse_no_step, try_out
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
 from ancestral.runs.stored_settings import same_settings
@@ -58,12 +60,17 @@ def fit_settings(
     engine = build_engine(settings.training.device, settings.training.precision)
     model = initial_model(settings, data)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
-    step = build_step(settings, engine, model, train)
+    step = checked_step(settings.family, build_step(settings, engine, model, train))
     if settings.training.tensorboard and find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
+    fresh = not run.checkpoint.exists()
+    if fresh:
+        _initialise(settings, model, train)
+    held = data.held("valid", settings.training.batch_size, engine.device)
+    try_out(engine, model, step, train, held, settings.training.batch_size)
     with run.locked():  # nothing is written before here: what can be refused has been
         tensors, facts = run.state() if run.begin(settings, data, resume) else ({}, {})
-        if not facts:
+        if not facts and not fresh:
             _initialise(settings, model, train)
         board = run.path / "tensorboard" if settings.training.tensorboard else None
         log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board, facts.get("log_sha256"))
@@ -178,21 +185,28 @@ def build_step(settings: Settings, engine: Engine, model: Model, train: PixelBat
     model.to(engine.device)
     family = find(settings.family)
     total = settings.training.epochs * train.batches_per_epoch(settings.training.batch_size)
-    own_step = family.code("step")
-    context = StepContext(engine, model, settings.model, settings.training, total, train)
-    step = own_step(context) if own_step else None
-    if step is not None:
-        return step
-    own_objective = family.code("objective")
-    objective: Objective | None = own_objective(settings.model, model) if own_objective else None
-    return GradientStep(engine, model, objective or objective_of_kind(model), settings.training, total)
+    if own_step := family.code("step"):
+        with calling(family.name, "step"):
+            step = own_step(StepContext(engine, model, settings.model, settings.training, total, train))
+        if step is not None:
+            refuse_no_step(family, step)
+            return step
+    objective: Objective | None = None
+    if own_objective := family.code("objective"):
+        with calling(family.name, "objective"):
+            objective = own_objective(settings.model, model)
+        if objective is not None:
+            refuse_no_objective(family, objective)
+    if objective is None:
+        objective = objective_of_kind(model)
+    return GradientStep(engine, model, objective, settings.training, total)
 
 
 def _initialise(settings: Settings, model: Model, train: PixelBatches) -> None:
     """What the family does to a model once, before training, with draws of its own."""
     initialise = find(settings.family).code("initialise")
     if initialise is not None:
-        with seeded_noise(seed_for(settings.training.seed, "initialise")):
+        with seeded_noise(seed_for(settings.training.seed, "initialise")), calling(settings.family, "initialise"):
             initialise(model, train)
 
 
@@ -211,9 +225,18 @@ def validation(
         for split in dict.fromkeys(("valid", *settings.training.watch))
     }
 
-    own_losses = find(settings.family).code("held_out")
-    losses = own_losses or held_out_losses
+    family = find(settings.family)
+    own_losses = family.code("held_out")
     unscored = isinstance(model, ImplicitModel) and own_losses is None
+
+    def losses(model: Model, images: PixelBatches) -> dict[str, float]:
+        if own_losses is None:
+            with calling(family.name, "score on held-out data"):
+                return held_out_losses(model, images)
+        with calling(family.name, "held_out"):
+            found = own_losses(model, images)
+        return check_losses(family, found)
+
     of_samples = _sample_readings(settings, data, device) if unscored else lambda model: []
 
     def readings(model: Model) -> list[Reading]:
@@ -261,6 +284,7 @@ def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.dev
         from ancestral.figures.style import save_figure
 
         seed_device(device, seed_for(settings.training.seed, "samples"))
-        drawn = model.sample_mean(data.pictured).float().cpu()
+        with calling(settings.family, f"sample of the {type(model).__name__}"):
+            drawn = model.sample_mean(data.pictured).float().cpu()
         picture = data.picture(drawn, title=f"samples after {epoch} epochs")
         save_figure(picture, run.figures / f"samples-epoch-{epoch:04d}.png")

@@ -1,0 +1,201 @@
+"""The parts of a training that a family gives: they are tried before the run folder exists, and checked while it runs.
+
+A plug-in's code may be wrong in any way. What one batch can show is refused before anything is written; what comes
+later ends the training in one line, and the state of the last checkpoint is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import TrainingDiverged
+from ancestral.core.random import seeded_noise
+from ancestral.data.pixels import Batch, PixelBatches
+from ancestral.families.catalogue import find, is_plug_in
+from ancestral.families.family import Family
+from ancestral.families.hooks import FamilyError, calling
+from ancestral.models.base import ExactModel, LatentModel, Model
+from ancestral.training.engine import Engine
+from ancestral.training.objectives import Terms
+from ancestral.training.steps import GradientStep, Step
+
+METHODS = ("__call__", "end_epoch", "state", "restore")
+DRAWS = 2  # samples of the untrained model
+
+
+def refuse_no_step(family: Family, step: Any) -> None:
+    """Raises:    FamilyError: what the family's `step` returned cannot train."""
+    missing = [name for name in METHODS if not callable(getattr(step, name, None))]
+    if missing:
+        raise FamilyError(
+            f"the step of the family {family.name} returns a {type(step).__name__} without {' and '.join(missing)}"
+        )
+
+
+def refuse_no_objective(family: Family, objective: Any) -> None:
+    """Raises:    FamilyError: what the family's `objective` returned cannot be called."""
+    if not callable(objective):
+        raise FamilyError(
+            f"the objective of the family {family.name} returns a {type(objective).__name__}, not a function "
+            "(model, batch) -> terms"
+        )
+
+
+def check_terms(family: Family, part: str, terms: Any, images: int) -> Terms:
+    """The terms of a batch, as the loop takes them.
+
+    Args:      part: of the record, which made them. images: of the batch.
+
+    Raises:    FamilyError: they are no dict, have no `loss`, or one of them is no tensor of shape (images,).
+    """
+    wanted = f'it must return {{"loss": a tensor of shape (B,), ...}}, here B = {images}'
+    who = f"the {part} of the family {family.name}"
+    if not isinstance(terms, Mapping) or "loss" not in terms:
+        found = f"the terms {', '.join(map(str, terms))}" if isinstance(terms, Mapping) else f"a {type(terms).__name__}"
+        raise FamilyError(f"{who} returns {found}: {wanted}")
+    for name, term in terms.items():
+        if not isinstance(term, Tensor) or term.shape != (images,):
+            found = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+            raise FamilyError(f"{who} returns {found} as {name!r}: {wanted}")
+    return dict(terms)
+
+
+def check_losses(family: Family, losses: Any) -> dict[str, float]:
+    """What a family's own `held_out` returned: the first entry selects the best weights.
+
+    Raises:    FamilyError: it is no dict of names and numbers, or empty.
+    """
+    good = isinstance(losses, Mapping) and bool(losses)
+    good = good and all(type(name) is str and _is_number(value) for name, value in losses.items())
+    if not good:
+        raise FamilyError(
+            f"the held_out of the family {family.name} returns {str(losses)[:80]}: it must return a dict of at least "
+            "one name and number, the mean loss in nats"
+        )
+    return dict(losses)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+class CheckedStep:
+    """A step of a plug-in family: its exceptions name the family, and its terms are checked for their shapes.
+
+    Args:      family: its record. step: what it trains with.
+    """
+
+    def __init__(self, family: Family, step: Step) -> None:
+        self.family, self.step = family, step
+        self.part = "step" if family.step is not None else "objective"
+        if isinstance(step, GradientStep):
+            self.part = "objective" if family.objective is not None else "log-probability or bound"
+
+    def __call__(self, batch: Batch, step: int) -> Terms:
+        with calling(self.family.name, self.part):
+            terms = self.step(batch, step)
+        return check_terms(self.family, self.part, terms, len(batch.x))
+
+    def try_objective(self, model: Model, batch: Batch) -> None:
+        """Check the terms of an objective before a gradient is taken of them."""
+        if isinstance(self.step, GradientStep):
+            with calling(self.family.name, self.part):
+                terms = self.step.objective(model, batch._replace(x=batch.x.to(model.dtype)))
+            check_terms(self.family, self.part, terms, len(batch.x))
+
+    def end_epoch(self) -> None:
+        with calling(self.family.name, f"end_epoch of the {self.part}"):
+            self.step.end_epoch()
+
+    def state(self) -> dict[str, Tensor]:
+        with calling(self.family.name, f"state of the {self.part}"):
+            tensors = self.step.state()
+        good = isinstance(tensors, Mapping) and all(isinstance(tensor, Tensor) for tensor in tensors.values())
+        if not good:
+            raise FamilyError(f"the state of the {self.part} of the family {self.family.name} is no dict of tensors")
+        return dict(tensors)
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        with calling(self.family.name, f"restore of the {self.part}"):
+            self.step.restore(tensors)
+
+
+def checked_step(family: str, step: Step) -> Step:
+    """The step, checked at every call where the family is a plug-in."""
+    return CheckedStep(find(family), step) if is_plug_in(family) else step
+
+
+def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held: PixelBatches, batch_size: int) -> None:
+    """Call every part of a plug-in that a training needs, once, on copies of the model and the step.
+
+    The first batch is that of the training, so that nothing is refused that would train. The model, the step and the
+    state of the generators stay as they are.
+
+    Args:      step: as `checked_step` returns it. held: held-out images, at most a batch; there may be none.
+    Raises:    InputError: names the family, the part and what is wrong with it.
+    """
+    if not isinstance(step, CheckedStep):
+        return  # of this package, and tested with it
+    step.family.resolve()
+    copied = _copies(model, step, engine, train)
+    if copied is None:
+        return
+    tried, trying = copied
+    devices = [train.device] if train.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), seeded_noise(0):
+        batch = next(train.shuffled(0, batch_size))
+        with torch.no_grad():
+            _try_model(step.family.name, tried.eval(), batch.x)
+            if len(held) and (own := step.family.code("held_out")):
+                with calling(step.family.name, "held_out"):
+                    losses = own(tried, held)
+                check_losses(step.family, losses)
+        tried.train()
+        if trying is not None:
+            trying.try_objective(tried, batch)
+            with suppress(TrainingDiverged):  # the training itself reports it, and keeps its state
+                trying(batch, 0)
+            trying.state()
+
+
+def _copies(
+    model: Model, step: CheckedStep, engine: Engine, train: PixelBatches
+) -> tuple[Model, CheckedStep | None] | None:
+    """The model and the step, copied together; None where the model cannot be copied, or in place of a step that does
+    not hold the model as an attribute: a call of its copy would change the model itself.
+    """
+    memo: dict[int, Any] = {id(shared): shared for shared in (engine, train, step.family)}
+    try:
+        trying = copy.deepcopy(step, memo)
+        holds = id(model) in memo
+        return copy.deepcopy(model, memo), trying if holds else None
+    except Exception:  # they hold something that cannot be copied: their first call is in the training then
+        return None
+
+
+def _try_model(family: str, model: Model, x: Tensor) -> None:
+    """Raises:    InputError: samples or scores cannot be computed, or have a wrong shape."""
+    name, x = type(model).__name__, x.to(model.dtype)
+    with calling(family, f"sample of the {name}"):
+        drawn = model.sample(DRAWS)
+    _refuse_shape(family, f"sample({DRAWS}) of the {name}", drawn, (DRAWS, *model.event_shape))
+    if isinstance(model, ExactModel):
+        with calling(family, f"log_prob of the {name}"):
+            scored = model.log_prob(x)
+        _refuse_shape(family, f"log_prob of the {name}", scored, (len(x),))
+    elif isinstance(model, LatentModel):
+        with calling(family, f"elbo of the {name}"):
+            scored = model.elbo(x)
+        _refuse_shape(family, f"elbo of the {name}", scored, (len(x),))
+
+
+def _refuse_shape(family: str, what: str, found: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(found, Tensor) or found.shape != shape:
+        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise FamilyError(f"the {what} of the family {family} returns {got}, not one of shape {shape}")
