@@ -141,6 +141,7 @@ WRONG_TRAININGS: dict[str, tuple[list[str], str]] = {
     "more than memory": (["--hidden", "1000000000000"], "--hidden 1000000000000"),
     "more than numbers": (["--hidden", "1" + 30 * "0"], "--hidden 1"),
     "strides of nothing": (["--network", "cnn", "--strides", "0"], "--strides 0"),
+    "strides that a decoder lacks": (["--network", "cnn", "--channels", "4", "--strides", "3"], "give 1 or 2"),
     "channels without strides": (["--network", "cnn", "--channels", "3", "--strides", "1", "1"], "strides"),
     "no variance": (["--variance", "0"], "--variance"),
     "negative beta": (["--beta", "-1"], "--beta"),

@@ -247,6 +247,7 @@ def test_classes_covered() -> None:
 
 
 def test_remembered_images_are_called_copies() -> None:
+    torch.manual_seed(1)
     pool, fresh = torch.rand(300, 1, 6, 6), torch.rand(200, 1, 6, 6)
     fresh_distances = nearest(fresh, pool)[0]
     copies = (pool[:100] + 0.01 * torch.rand(100, 1, 6, 6)).clamp(0, 1)

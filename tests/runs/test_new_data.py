@@ -104,7 +104,7 @@ def test_the_run_s_own_data_in_another_place_are_divided_as_they_were(tmp_path):
     expected, score = own.data.held("test").first(99), score_run(own)
     (tmp_path / "moved").mkdir()
     shutil.move(tmp_path / "own.npz", tmp_path / "moved" / "own.npz")
-    refused(lambda: Run(fitted.path).data, "no such file")
+    refused(lambda: Run(fitted.path).data, "are not at", "--data")
     other, split = on_data(Run(fitted.path), OtherData(str(tmp_path / "moved" / "own.npz")))
     assert split == "test" and torch.equal(other.data.held(split).first(99), expected) and other.keeps_records
     assert score_run(other, split).nats == score.nats
@@ -181,3 +181,26 @@ def test_runs_are_compared_on_new_data(folder, saved, tmp_path, capsys):
     rows = list(csv.DictReader(table.open()))
     assert list(rows[0]) == ["index", "label", "lower_bound_nats", "bits_per_dim", "standard_error_nats"]
     assert all(0 < float(row["standard_error_nats"]) < 1 for row in rows)
+
+
+def test_a_run_and_its_data_may_move_together(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    np.save(tmp_path / "a" / "own.npy", DIGITS.train.images.numpy()[:200])
+    monkeypatch.chdir(tmp_path / "a")
+    fitted = fit("vae", "run", data="own.npy", latents=2, hidden=(4,), epochs=1)
+    score = score_run(fitted)
+    assert fitted.record["data"]["relative_path"] == "../own.npy"
+    monkeypatch.chdir(tmp_path)
+    assert score_run(tmp_path / "a" / "run").nats == score.nats  # from another working directory
+    shutil.move(tmp_path / "a", tmp_path / "b")
+    assert score_run(tmp_path / "b" / "run").nats == score.nats
+    assert run("sample", tmp_path / "b" / "run", "--out", tmp_path / "x.png") == 0
+
+
+def test_a_run_never_downloads_its_data(folder, monkeypatch, tmp_path):
+    opened = Run(folder / "made")
+    opened.record["settings"]["data"]["data"] = "kmnist"
+    monkeypatch.setenv("ANCESTRAL_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("pooch.retrieve", lambda *_, **__: pytest.fail("it was downloaded"))
+    refused(lambda: opened.data, "kmnist", "--fetch")

@@ -151,7 +151,7 @@ def test_the_page_holds_table_curves_and_commands(swept: Path) -> None:
     for word in ("divergence", "mean and standard deviation over 2 seeds", "test set is not used", "1e+06"):
         assert word in page, word
     text = re.sub(r"<[^>]+>", "", page)
-    assert f"--learning-rate 0.01,0.001,1000000.0 --seeds 2 --out {swept}" in text
+    assert f"--learning-rate 0.01,0.001,1e+06 --seeds 2 --out {swept}" in text
     assert f"--out {swept}/best" in text
 
 

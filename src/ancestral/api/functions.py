@@ -5,17 +5,17 @@ Each takes a run or its folder; many take a model too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ancestral.api.run import Run, run_of, source_of
+from ancestral.core.arguments import plain_arguments, refuse_other_type
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
-from ancestral.runs.run import load
-from ancestral.settings.data import DataSettings
+from ancestral.settings.data import POINT_SETS, DataSettings
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.loop import CHECKPOINT_SECONDS
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ancestral.evaluation.score import Score
     from ancestral.families.family import Family
     from ancestral.runs.bracket import Bracket
+    from ancestral.runs.compare import Comparison
     from ancestral.runs.complete import Completion
     from ancestral.runs.detect import Detection
     from ancestral.runs.explain import Explanation
@@ -35,10 +36,14 @@ if TYPE_CHECKING:
     from ancestral.training.loop import Reporter
 
 Split = Literal["train", "valid", "test"]
+Stored = StoredRun | Path | str
+DATA = tuple(field.name for field in fields(DataSettings))
 Of = StoredRun | Path | str | Model
 __all__ = [
     "bracket",
+    "compare",
     "complete",
+    "datasets",
     "detect",
     "evaluate",
     "explain",
@@ -51,6 +56,7 @@ __all__ = [
 ]
 
 
+@plain_arguments()
 def fit(
     family: str | Path | Family,
     out: Path | str,
@@ -109,6 +115,7 @@ def _name_of(family: str | Path | Family) -> str:
     return load_file(family).name if family.endswith(".py") else find(family).name
 
 
+@plain_arguments(DATA)
 def evaluate(
     of: Of,
     *,
@@ -134,6 +141,7 @@ def evaluate(
     return score_run(used, part, samples, from_prior, count)
 
 
+@plain_arguments()
 def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | None = None) -> Tensor:
     """Draw from a run's model or a model.
 
@@ -146,6 +154,7 @@ def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | None = None) -> T
     return sample_model(of if isinstance(of, Model) else run_of(of, None)[0].load(), n, seed, label)
 
 
+@plain_arguments(DATA)
 def complete(
     of: Of,
     hide: str = "bottom",
@@ -171,6 +180,7 @@ def complete(
     return complete_run(used, hide, count, draws, seed, part)
 
 
+@plain_arguments(DATA)
 def infer(
     of: Of,
     *,
@@ -191,6 +201,7 @@ def infer(
     return infer_run(used, part, count)
 
 
+@plain_arguments(DATA)
 def quality(
     of: Of,
     *,
@@ -216,6 +227,7 @@ def quality(
     return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features)
 
 
+@plain_arguments(DATA)
 def explain(
     of: Of,
     *,
@@ -236,20 +248,46 @@ def explain(
     return explain_run(used, count, part, seed)
 
 
-def detect(run: StoredRun | Path | str, against: str = "frankenstein", **options: Any) -> Detection:
+@plain_arguments()
+def detect(
+    run: Stored,
+    against: str = "frankenstein",
+    *,
+    samples: int = 0,
+    sizes: Sequence[int] = (),
+    alpha: float = 0.05,
+    trials: int = 1000,
+    calibrate: Literal["valid", "test"] = "valid",
+    count: int | None = None,
+    seed: int = 0,
+) -> Detection:
     """How well a run tells out-of-distribution images from test images, one by one and in batches. It is stored.
 
     Args:      against: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a file or a
-               folder. options: samples, sizes, alpha, trials, calibrate, count and seed, as of `ancestral detect`.
+               folder. samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO.
+               sizes: of the batches; those that the images suffice for. alpha: false-positive rate of the test of
+               batches. trials: batches of each size. calibrate: on validation images, or on half of the test images.
+               count: at most so many images of each kind. seed: random seed.
     Raises:    NotComputable: the model has no likelihood. InputError: images of another shape.
     """
     from ancestral.runs.detect import detect_run
 
-    return detect_run(run_of(run, None)[0], against, **options)
+    return detect_run(
+        run_of(run, None)[0],
+        against,
+        samples=samples,
+        sizes=sizes,
+        alpha=alpha,
+        trials=trials,
+        calibrate=calibrate,
+        count=count,
+        seed=seed,
+    )
 
 
+@plain_arguments()
 def bracket(
-    run: StoredRun | Path | str, images: int = 100, *, plan: Annealing | None = None, samples: int = 5000, seed: int = 0
+    run: Stored, images: int = 100, *, plan: Annealing | None = None, samples: int = 5000, seed: int = 0
 ) -> Bracket:
     """Bound log p(x) of a VAE from both sides by annealed importance sampling. It is stored.
 
@@ -257,12 +295,52 @@ def bracket(
                importance-weighted bound. seed: random seed.
     Raises:    NotComputable: the model is exact, has discrete latents or no likelihood.
     """
+    from ancestral.evaluation.ais import Annealing
     from ancestral.runs.bracket import bracket_run
 
+    refuse_other_type("bracket: plan", plan, Annealing | None)
     return bracket_run(run_of(run, None)[0], images, plan, samples, seed)
 
 
-def verify(run: Path | str) -> Iterator[Check]:
+@plain_arguments()
+def compare(runs: Sequence[Stored], *, paired: bool = False) -> Comparison:
+    """Order runs by their stored scores on test images, the highest first.
+
+    Args:      runs: two or more. paired: compute the value of each image again, for the error of the differences
+               image by image; nothing is stored.
+    Returns:   names and scores in that order, the differences from the first, and `lines`: which score is the best, if
+               one is certain to be.
+    Raises:    InputError: a run has no score, or the scores are of different spaces or images.
+    """
+    from ancestral.runs.compare import compare_runs
+
+    if isinstance(runs, (str, Path)):
+        raise InputError("compare: runs is one run: give a list of two or more")
+    return compare_runs([run_of(run, None)[0] for run in runs], paired)
+
+
+def datasets() -> list[Status]:
+    """The data sets and densities that have names here, and whether their files are present.
+
+    Returns:   a record each, with name, state, place and detail.
+    """
+    from ancestral.data.datasets import dataset_names, dataset_status
+    from ancestral.data.toy import points_status
+
+    return [*map(dataset_status, dataset_names()), *map(points_status, POINT_SETS)]
+
+
+@plain_arguments()
+def load(path: Stored) -> Model:
+    """The trained model of a run, in evaluation mode.
+
+    Raises:    InputError: no run folder, not trained yet, or damaged.
+    """
+    return run_of(path, None)[0].load()
+
+
+@plain_arguments()
+def verify(run: Stored) -> Iterator[Check]:
     """Check a run folder, or the tiny models of a family file, one `Check` at a time.
 
     Args:      run: a folder, or a file FILE.py that defines `FAMILY`.

@@ -25,7 +25,7 @@ LARGEST = {
     "split_seed": LARGEST_SEED,
     "value_range": 1e300,
     "n": 10**7,
-    "draw count": 10_000,
+    "draw count": 1000,
     "seeds": 10_000,
     "trials": 10**6,
     "draws": 10_000,

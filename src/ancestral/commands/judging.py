@@ -144,7 +144,7 @@ def quality(
         features: recogniser: of a classifier of the data's classes, which needs labels; pixels: principal components
             of the training images; auto: the classifier where there are labels for one
         split: of the data given by --data
-        seed: of the draws
+        seed: of the samples
         picture: also draw a row of samples of each run into this .png file
         json: print the records as JSON, and nothing else, on stdout
     """

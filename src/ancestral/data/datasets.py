@@ -12,7 +12,7 @@ import torch
 from ancestral.core.errors import refusal
 from ancestral.data.division import Division, divide
 from ancestral.data.imported import Imported, Part
-from ancestral.data.notes import class_notes, repetitions
+from ancestral.data.notes import class_notes, column_notes, repetitions
 from ancestral.data.readers import check_size
 from ancestral.data.sources import (
     DatasetStatus,
@@ -67,6 +67,7 @@ def load_dataset(
     pad_to: int | None = None,
     options: ReadOptions = ReadOptions(),  # noqa: B008  (immutable)
     version: int = READING,
+    fetch: bool = True,
 ) -> Dataset:
     """Load images or points by name, from a file or from a folder, divided in three.
 
@@ -84,6 +85,7 @@ def load_dataset(
         pad_to: height and width to reach with zeros on all sides.
         options: how a file of one's own is read.
         version: of the reading, see `READING`.
+        fetch: download a named set that is missing; else it is refused.
 
     Returns: the dataset, in memory.
     Raises: InputError for an unknown source, a damaged file, a division or padding that does not fit.
@@ -93,7 +95,7 @@ def load_dataset(
         ((1, 8, 8), 17, 1250, 100, 447)
     """
     _check_protocol(protocol, train_size, valid_size, split_seed)
-    name, found = read_source(source, options._replace(infer=version > 1))
+    name, found = read_source(source, options._replace(infer=version > 1), fetch)
     own = source not in dataset_names()
     sha256 = digest(found.parts)
     divided = divide(name, found, split_seed, in_order=not own or protocol is not None, by_class=own and version > 1)
@@ -107,7 +109,9 @@ def load_dataset(
     )
     said = [*found.assumptions, *([divided.words] if own and divided.words else [])]
     if own:
-        said += [*repetitions(divided, len(train), len(valid)), *class_notes(found.classes, train, valid, test)]
+        said += repetitions(divided, len(train), len(valid), found.kind)
+        said += class_notes(found.classes, train, valid, test, found.kind)
+        said += column_notes(name, train, found.columns) if found.kind == "points" else []
     return Dataset(
         name,
         found.levels,
@@ -123,7 +127,7 @@ def load_dataset(
     )
 
 
-def read_source(source: str, options: ReadOptions) -> tuple[str, Imported]:
+def read_source(source: str, options: ReadOptions, fetch: bool = True) -> tuple[str, Imported]:
     """The name of a source, and all that its reader finds, not divided yet.
 
     Raises:    InputError: unknown, missing or damaged.
@@ -134,7 +138,7 @@ def read_source(source: str, options: ReadOptions) -> tuple[str, Imported]:
 
         return source, read_memory(source, options)
     if source in dataset_names():
-        parts, levels = read_named(source)
+        parts, levels = read_named(source, fetch)
         return source, Imported(parts, levels, (0.0, levels - 1.0))
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):

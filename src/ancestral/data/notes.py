@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ancestral.core.errors import refusal
 from ancestral.data.division import Division, image_keys, repeated
 from ancestral.data.splits import Split
 
+FEW_VALUES = 20  # distinct values of a column up to which it is called discrete
+SHOWN = 6
 
-def repetitions(divided: Division, train: int, valid: int) -> list[str]:
+
+def repetitions(divided: Division, train: int, valid: int, noun: str = "images") -> list[str]:
     """Sentences on images that occur more than once, within a split or in two.
 
-    Args:      train, valid: numbers of training and validation images, the first of the division's order.
+    Args:      train, valid: numbers of training and validation images, the first of the division's order. noun: what
+               the data are.
     """
     pool = image_keys(divided.pool.images)
     same = divided.test is divided.pool
@@ -23,21 +28,23 @@ def repetitions(divided: Division, train: int, valid: int) -> list[str]:
     said = []
     copies, _ = repeated(of_train, of_train)
     if copies:
-        said.append(f"{copies:,} of {train:,} training images are copies of another training image")
+        said.append(f"{copies:,} of {train:,} training {noun} are copies of another training {noun[:-1]}")
     known = np.concatenate([of_train, of_valid])
     for name, keys, others in (("validation", of_valid, of_train), ("test", of_test, known)):
         _, again = repeated(keys, others)
         if again:
             where = "training" if name == "validation" else "training or validation"
             said.append(
-                f"{again:,} of {len(keys):,} {name} images occur among the {where} images too: "
+                f"{again:,} of {len(keys):,} {name} {noun} occur among the {where} {noun} too: "
                 "their score is not one of unseen data"
             )
     return said
 
 
-def class_notes(classes: Sequence[str] | None, train: Split, valid: Split, test: Split) -> list[str]:
-    """Sentences on images without a label, and on classes that no training image has."""
+def class_notes(
+    classes: Sequence[str] | None, train: Split, valid: Split, test: Split, noun: str = "images"
+) -> list[str]:
+    """Sentences on images without a label, and on classes that no training image has; `noun` is what the data are."""
     said = []
     labelled = [
         (name, split.labels)
@@ -47,7 +54,7 @@ def class_notes(classes: Sequence[str] | None, train: Split, valid: Split, test:
     for name, labels in labelled:
         missing = int((labels < 0).sum())
         if missing:
-            said.append(f"{missing:,} of {len(labels):,} {name} images have no label (-1)")
+            said.append(f"{missing:,} of {len(labels):,} {name} {noun} have no label (-1)")
     if not labelled or train.labels is None:
         return said
     seen = set(train.labels.unique().tolist()) - {-1}
@@ -56,5 +63,34 @@ def class_notes(classes: Sequence[str] | None, train: Split, valid: Split, test:
     absent = sorted(wanted - seen)
     if absent:
         shown = ", ".join(classes[i] if classes and i < len(classes) else str(i) for i in absent[:8])
-        said.append(f"classes without training images: {shown}{', ...' if len(absent) > 8 else ''}")
+        said.append(f"classes without training {noun}: {shown}{', ...' if len(absent) > 8 else ''}")
     return said
+
+
+def column_notes(subject: object, train: Split, columns: Sequence[str] | None) -> list[str]:
+    """A sentence on columns of training points that take few values, for which a density is no fair score.
+
+    Args:      subject: the source, for errors. columns: names of the columns, where they have names.
+    Raises:    InputError: a column has one value in all training points, so that its density would be infinite.
+    """
+    points = train.images.numpy()
+    names = columns or [f"x{place + 1}" for place in range(points.shape[1])]
+    distinct = [len(np.unique(column)) for column in points.T]
+    constant = [name for name, count in zip(names, distinct, strict=True) if count == 1]
+    if constant:
+        raise refusal(
+            subject,
+            f"columns with one value in all training points ({_listed(constant)})",
+            "leave them out: the density of a constant is infinite",
+        )
+    few = [name for name, count in zip(names, distinct, strict=True) if count <= min(FEW_VALUES, len(points) // 2)]
+    if not few:
+        return []
+    return [
+        f"columns with few values ({_listed(few)}): they are discrete, and a density of discrete values has no upper "
+        "bound"
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

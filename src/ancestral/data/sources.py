@@ -109,11 +109,12 @@ def dataset_names() -> tuple[str, ...]:
     return IMAGE_SETS
 
 
-def read_named(name: str) -> tuple[dict[str, Part], int]:
+def read_named(name: str, fetch: bool = True) -> tuple[dict[str, Part], int]:
     """Read a named set, downloading it where it is on neither of the two places looked at.
 
     Args:
         name: a name of `dataset_names()`.
+        fetch: download it where it is missing.
 
     Returns: the parts by name, "train" and "test" (and "valid"), and the number of levels.
     Raises: InputError for an unknown name, a damaged file, a download that failed.
@@ -121,7 +122,10 @@ def read_named(name: str) -> tuple[dict[str, Part], int]:
     _check_name(name)
     if name == "digits":
         return _read_digits(), _DIGITS_LEVELS
-    return _read_folder(_find(name) or fetch_dataset(name)), 256
+    folder = _find(name)
+    if folder is None and not fetch:
+        raise refusal(name, _missing(name).detail.partition(";")[0], f"ancestral data {name} --fetch downloads it")
+    return _read_folder(folder or fetch_dataset(name)), 256
 
 
 def digest(parts: dict[str, Part]) -> str:

@@ -103,12 +103,14 @@ def _encoding(path: Path) -> tuple[str, list[str]]:
         if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16", []
         stream.seek(0)
-        while chunk := stream.read(_CHUNK):
+        chunk = b"."
+        while chunk:
+            chunk = stream.read(_CHUNK)
             if b"\0" in chunk:
                 raise refusal(path, "no text", "export the table as comma-separated values")
             if not said:
                 try:
-                    decoder.decode(chunk)
+                    decoder.decode(chunk, final=not chunk)
                 except UnicodeDecodeError:
                     encoding, said = "latin-1", ["the text is not UTF-8: read as Latin-1"]
     return encoding, said
@@ -144,7 +146,7 @@ def _rows(path: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, lis
     reader = csv.reader(stream, delimiter=separator, strict=True)
     width = 0
     for row in reader:
-        if len(row) < 2 and not "".join(row).strip():
+        if not any(map(str.strip, row)):
             continue
         width = width or len(row)
         if len(row) != width:

@@ -80,9 +80,9 @@ def assess(
     if len(counts) != 1:
         raise InputError(f"samples, test and training images must be equally many, not {sorted(counts)}")
     references = [(part.features, test.features) for part in (samples, training)]
-    found, floors = (_against(reference, features, seed) for features, reference in references)
+    found, real = (_against(reference, features, seed) for features, reference in references)
     return Quality(
-        **{name: Measured(found[name], floors[name]) for name in found},
+        **{name: Measured(found[name], real[name]) for name in found},
         **_class_measures(samples, test, training),
         near_copies=Measured(*near_copies(distances, test_distances)),
         nearest=Measured(distances.mean().item(), test_distances.mean().item()),
@@ -97,7 +97,7 @@ def assess(
 
 
 def _class_measures(*seen: Seen) -> dict[str, Any]:
-    """What needs the classes of samples, test and training images, each value and its floor; None without classes."""
+    """What needs the classes of samples, test and training images, each beside that of real images; None without."""
     parts = [Recognition(part.features, part.logits) for part in seen if part.logits is not None]
     if len(parts) < len(seen):
         return dict.fromkeys(CLASS_MEASURES)

@@ -72,7 +72,7 @@ class RecogniserFacts:
 
 @dataclass(frozen=True, eq=False)
 class Recogniser:
-    """A frozen classifier with what is known of it.
+    """A fixed classifier with what is known of it.
 
     Args:      network: in evaluation mode. facts: as stored. sha256: of its weights file, in hex.
     """

@@ -87,8 +87,8 @@ class Drawing:
     Args:      name: on the command line. caption: what it shows. draw: a function that returns a matplotlib figure.
                Of a family's own drawing it is called as `draw(subject, count, seed)`, with a `Subject`; count is None
                where the user gives none. Of a general drawing (in `reports.pictures.catalogue`) it is called as
-               `draw(run, count=..., seed=...)`, without what the user does not give. needs: classes or protocols that the model must satisfy. on_request: it takes
-               long, so a run's page does not draw it unasked.
+               `draw(run, count=..., seed=...)`, without what the user does not give. needs: classes or protocols that
+               the model must satisfy. on_request: it takes long, so a run's page does not draw it unasked.
     """
 
     name: str

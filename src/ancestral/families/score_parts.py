@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.families.catalogue import family_of
+from ancestral.families.hooks import calling
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ExactModel, HasConditionals, ImplicitModel, Model, SplitsElbo
 
@@ -40,8 +41,10 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
     """
     family = family_of(model)
     own = family.code("score_parts") if family else None
-    if own is not None:
-        return _checked(own(model, x), model, x)
+    if family is not None and own is not None:
+        with calling(family.name, "score_parts"):
+            found = own(model, x)
+        return _checked(found, model, x)
     if isinstance(model, SplitsElbo):
         return _of_split_bound(model, x)
     if isinstance(model, AutoregressiveModel):
@@ -55,8 +58,11 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
 def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
     """Raises:    InputError: a family's own terms have another type or shape, or do not add up to an exact score."""
     name = type(model).__name__
-    if not isinstance(found, ScoreParts) or found.values.shape != (len(x), len(found.names)):
+    tensors = isinstance(found, ScoreParts) and all(isinstance(part, Tensor) for part in found[1:])
+    if not isinstance(found, ScoreParts) or not tensors or found.values.shape != (len(x), len(found.names)):
         raise InputError(f"the score_parts of a {name} must return ScoreParts with one column of values for each name")
+    if found.divergences.ndim != 2 or len(found.divergences) != len(x):
+        raise InputError(f"the score_parts of a {name} must return divergences of shape (B, J), J = 0 for none")
     if isinstance(model, ExactModel):
         some = x[:CHECKED]
         total, exact = found.values[:CHECKED].sum(1), model.log_prob(some)

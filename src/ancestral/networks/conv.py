@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
 from ancestral.networks.mlp import ACTIVATIONS, initialise_glorot
+from ancestral.settings.checks import shown
 
 
 def sizes_before(size: int, strides: Sequence[int]) -> list[int]:
@@ -69,6 +71,7 @@ class ConvDecoder(nn.Module):
                stride 2 doubles the sides, or gives 2n - 1 where the output's size asks for it.
                out_shape: (C, H, W), H and W of any size. batch_norm: standardise what enters each activation
                over the batch, as the generators of GANs do; a density must not.
+    Raises:    InputError: another stride.
     Reference: channels (128, 128, 64, 32), strides (2, 2, 2, 1) is the decoder of `csds600`;
                (64, 64, 64, 32, 32) with (2, 1, 2, 1, 2) that of `uva2020`.
     """
@@ -84,6 +87,8 @@ class ConvDecoder(nn.Module):
         batch_norm: bool = False,
     ) -> None:
         super().__init__()
+        if any(stride not in (1, 2) for stride in strides):
+            raise InputError(f"strides {shown(tuple(strides))} of a decoder: give 1 or 2 for each layer")
         self.in_dims, self.out_shape = len(in_shape), tuple(out_shape)
         heights, breadths = (sizes_before(side, strides[::-1])[::-1] for side in out_shape[1:])
         self.start_shape = (channels[0], heights[0], breadths[0])

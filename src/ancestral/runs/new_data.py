@@ -18,6 +18,7 @@ from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.readers import PART_NAMES
 from ancestral.data.sources import digest
 from ancestral.data.splits import Dataset, Split
+from ancestral.data.tables import matched_columns
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptions
@@ -103,11 +104,16 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         chosen = Imported({split: _part(named.split(split))}, named.levels)
         name = named.name
     else:
-        options = _options(own.read_options, other)._replace(missing=missing)
+        options = _options(own.read_options, other)
+        options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data in another place: it knows their division
             return RunData(replace(own, data=other.data), run.reading)
     part, used = _chosen(name, chosen, split)
+    columns, matched = chosen.columns, list[str]()
+    if chosen.kind == "points" and levels == 0:
+        part, matched = matched_columns(name, part, columns, record.get("columns"))
+        columns = tuple(record.get("columns") or columns or ()) or None
     images, notes = _in_levels(name, part.images, chosen.levels, levels, bool(other.levels))
     if own.pad_to is not None and other.data not in IMAGE_SETS:
         images = _padded(images, own.pad_to)
@@ -131,8 +137,8 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         digest({used: part}),
         chosen.value_range,
         tuple(record["classes"]) if record.get("classes") else chosen.classes,
-        chosen.columns,
-        (*chosen.assumptions, *notes, *more),
+        columns,
+        (*chosen.assumptions, *matched, *notes, *more),
         own=True,
     )
     for line in dataset.assumptions:

@@ -14,6 +14,7 @@ from typing import Any
 from ancestral.core.errors import InputError
 from ancestral.core.files import json_from
 from ancestral.runs.run_data import RunData
+from ancestral.settings.data import is_named
 from ancestral.settings.stored import typed
 
 PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
@@ -35,15 +36,17 @@ DATA_REQUIRED: dict[str, Any] = {
 DATA_OPTIONAL: dict[str, Any] = {
     "levels": int | None,
     "version": int,
+    "absolute_path": str,
+    "relative_path": str,
     "classes": tuple[str, ...] | None,
     "columns": tuple[str, ...] | None,
 }
 
 
-def new_record(settings: dict[str, Any], data: RunData) -> dict[str, Any]:
+def new_record(settings: dict[str, Any], data: RunData, folder: Path) -> dict[str, Any]:
     """What `settings.json` of a new run holds.
 
-    Args:      settings: as JSON values.
+    Args:      settings: as JSON values. folder: of the run.
     """
     words = [os.path.basename(sys.argv[0]), *map(_without_folders, sys.argv[1:])]
     return {
@@ -54,6 +57,7 @@ def new_record(settings: dict[str, Any], data: RunData) -> dict[str, Any]:
             "name": data.name,
             "space": data.space.describe(data.name),
             "version": data.version,
+            **_places(data.settings.data, folder),
         },
         "versions": {"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
@@ -61,6 +65,31 @@ def new_record(settings: dict[str, Any], data: RunData) -> dict[str, Any]:
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "manifest": True,  # it is finished when it has one; runs of earlier versions never do
     }
+
+
+def _places(source: str, folder: Path) -> dict[str, str]:
+    """Where a person's own file or folder of data is: its absolute path, and its path from the run's folder."""
+    if is_named(source):
+        return {}
+    absolute = os.path.abspath(os.path.expanduser(source))
+    return {"absolute_path": absolute, "relative_path": os.path.relpath(absolute, os.path.abspath(folder))}
+
+
+def place_of_data(source: str, record: dict[str, Any], folder: Path) -> str:
+    """Where the data of a run are now: at their absolute path, at their path from the run, or where they were named.
+
+    Args:      source: as the settings name the data. record: the run's record of its data. folder: of the run.
+    Raises:    InputError: at none of these places.
+    """
+    if is_named(source):
+        return source
+    relative = record.get("relative_path")
+    beside = None if relative is None else os.path.join(folder, relative)
+    candidates = [record.get("absolute_path"), beside, os.path.expanduser(source)]
+    for candidate in candidates:
+        if candidate and os.path.exists(candidate):
+            return str(candidate)
+    raise InputError(f"the data that {folder} was trained on are not at {candidates[0] or source}: give --data PATH")
 
 
 def read_record(content: bytes, path: Path) -> dict[str, Any]:

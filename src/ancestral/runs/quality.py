@@ -109,7 +109,7 @@ def measure_run(
                and no record is kept. count: how many samples, and test and training images to compare with; 10,000, or
                as many as there are test images. means: take E[x | z] in place of draws, where the model has such a
                mean. threshold: cut grey samples and real images at one half, so that families of grey and of
-               thresholded pixels stand in one table. seed: of the draws. features: as `Comparison`. progress: called
+               thresholded pixels are in one table. seed: of the samples. features: as `Comparison`. progress: called
                with (samples drawn, samples in all).
     Raises:    InputError: as `View` and `Comparison`, or samples are not finite.
     """
@@ -214,7 +214,7 @@ def _whole(data: RunData) -> Dataset:
 
 
 def _checked(count: int | None, name: str, test: int, training: int) -> int:
-    """How many samples; as many test images are compared with, and the floor takes as many training images."""
+    """How many samples; there must be as many test and training images."""
     most = min(test, training)
     count = min(MOST_SAMPLES, most) if count is None else count
     if not 1 <= count <= most:

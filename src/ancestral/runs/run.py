@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
-from ancestral.runs.provenance import made_by_newer, new_record, read_record
+from ancestral.runs.provenance import made_by_newer, new_record, place_of_data, read_record
 from ancestral.runs.records import SCORES
 from ancestral.runs.run_data import RunData
 from ancestral.runs.stored_settings import refuse_changes, settings_from_json, settings_to_json
@@ -93,7 +94,9 @@ class Run:
 
         Raises:    InputError: they are not those of the run, or are divided in another way.
         """
-        data = RunData(self.settings.data, self.reading)
+        own = self.settings.data
+        place = place_of_data(own.data, self.record["data"], self.path)
+        data = RunData(replace(own, data=place), self.reading, fetch=False)
         if different := self.difference(data):
             raise InputError(f"{different}: restore them, or state by --data that other data are meant")
         return data
@@ -241,7 +244,7 @@ class Run:
                 raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
         self._refuse_strangers()
-        write_json(self.path / "settings.json", new_record(described, data))
+        write_json(self.path / "settings.json", new_record(described, data, self.path))
         return False
 
     def _refuse_strangers(self) -> None:

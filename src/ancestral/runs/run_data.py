@@ -30,10 +30,10 @@ class RunData:
     """The images or points of a run in its pixel space.
 
     Args:      settings: which data and what a pixel is. version: of the reading, see `data.datasets.READING`; an older
-               run keeps the version that it was started with.
+               run keeps the version that it was started with. fetch: download a named set that is missing.
     """
 
-    def __init__(self, settings: DataSettings, version: int = READING) -> None:
+    def __init__(self, settings: DataSettings, version: int = READING, fetch: bool = True) -> None:
         self.settings, self.version = settings, version
         sizes = {name: getattr(settings, name) for name in ("train_size", "valid_size", "split_seed")}
         self.dataset: Dataset | PointDataset
@@ -46,6 +46,7 @@ class RunData:
                 pad_to=settings.pad_to,
                 options=settings.read_options,
                 version=version,
+                fetch=fetch,
                 **sizes,
             )
         if self.dataset.levels:

@@ -43,6 +43,7 @@ class ReadOptions(NamedTuple):
                crop: cut the central square. resize: height and width after the cut. background: colour behind
                transparent pixels. missing: NaN and transparent pixels are missing, and are reported as such, where they
                would be refused or composited. infer: False reads levels as earlier versions did (bytes have 256).
+               columns: names of a table's dimensions, where a model knows them: none of them is taken for classes.
     """
 
     levels: int | None = None
@@ -54,6 +55,7 @@ class ReadOptions(NamedTuple):
     background: str = "white"
     infer: bool = True
     missing: bool = False
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,11 @@ class OtherData:
             return
         # the checks of a training's data: one rule for both
         DataSettings(**{field.name: getattr(self, field.name) for field in fields(self)})
+
+
+def is_named(source: str) -> bool:
+    """Whether data are known by a name, not by a path: a named set, a density, or data in memory."""
+    return source in (*IMAGE_SETS, *POINT_SETS) or source.startswith(MEMORY)
 
 
 def check_source(source: str) -> None:

@@ -103,7 +103,7 @@ class VAESettings(CodingSettings):
     free_bits: float = 0.0
     """elbo: nats of divergence per latent that are not penalised in training"""
 
-    upper_bounds: ClassVar[Mapping[str, float]] = {"importance_samples": 100_000}
+    upper_bounds: ClassVar[Mapping[str, float]] = {"importance_samples": 10_000}
 
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = super().unused(points)

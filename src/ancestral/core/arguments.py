@@ -1,0 +1,112 @@
+"""Arguments of public functions: a misspelt name or a value of another type is refused in one line."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import numbers
+import types
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+
+from ancestral.core.errors import InputError
+from ancestral.core.text import close_matches
+
+P = ParamSpec("P")
+R = TypeVar("R")
+KINDS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}  # those of NumPy too
+
+
+def plain_arguments(extra: Collection[str] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: refuse arguments that do not fit the signature, instead of a TypeError in the middle of the work.
+
+    Checked are the names, and the types bool, int, float, str, Path, classes, Literals and their unions; a parameter of
+    another type, or whose type is known to type checkers only, is left to the function.
+
+    Args:      extra: names that the function takes as `**keywords`; None where it checks these itself.
+    Raises:    InputError: names the function, the argument, and what it takes or is close to.
+    """
+
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        name, hints = function.__name__, dict[str, Any]()
+
+        @functools.wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            parameters = signature.parameters.values()
+            if extra is not None or all(one.kind is not inspect.Parameter.VAR_KEYWORD for one in parameters):
+                refuse_unknown(name, kwargs, [*_named(signature), *(extra or ())])
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError as error:
+                raise InputError(f"{name}: {error}") from error
+            if not hints:
+                hints.update(_hints(function, signature))
+            for parameter, value in given.items():
+                refuse_other_type(f"{name}: {parameter}", value, hints.get(parameter, Any))
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorated
+
+
+def refuse_unknown(name: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Raises:    InputError: one of the names given is not known; the message has what is close to it."""
+    for word in given:
+        if word not in known:
+            raise InputError(f"{name}: unknown argument {word!r}: {close_matches(word, known)}")
+
+
+def refuse_other_type(what: str, value: Any, hint: Any) -> None:
+    """Raises:    InputError: a value is not of the type that the hint names."""
+    if not _fits(value, hint):
+        raise InputError(f"{what} is {str(value)[:60]!r} ({type(value).__name__}): give {_in_words(hint)}")
+
+
+def _named(signature: inspect.Signature) -> list[str]:
+    """Parameters that have names of their own."""
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [name for name, one in signature.parameters.items() if one.kind not in several]
+
+
+def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
+    """The types of parameters that are known while the program runs."""
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    found = {}
+    for name in _named(signature):
+        hint = signature.parameters[name].annotation
+        if isinstance(hint, str):
+            try:
+                hint = eval(hint, names)  # the package's own annotation
+            except NameError:
+                continue
+        found[name] = hint
+    return found
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    kind = get_origin(hint)
+    if kind in (Union, types.UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if kind is Literal:
+        return any(type(value) is type(choice) and value == choice for choice in get_args(hint))
+    if hint is None or hint is type(None):
+        return value is None
+    if isinstance(value, bool) and hint in KINDS:
+        return False
+    wanted = KINDS.get(hint, kind or hint)
+    return not isinstance(wanted, type) or isinstance(value, wanted)
+
+
+def _in_words(hint: Any) -> str:
+    kind = get_origin(hint)
+    if kind in (Union, types.UnionType):
+        words = [_in_words(one) for one in get_args(hint)]
+        return ", ".join(words[:-1]) + f" or {words[-1]}"
+    if kind is Literal:
+        return " or ".join(repr(choice) for choice in get_args(hint))
+    if hint is None or hint is type(None):
+        return "None"
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "True or False"}
+    return names.get(hint, getattr(hint, "__name__", str(hint)))
