@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         verify,
     )
     from ancestral.api.run import Run
+    from ancestral.api.surveys import compare, datasets
     from ancestral.core.errors import (
         InputError,
         Interrupted,
@@ -95,7 +96,9 @@ __all__ = [
     "__version__",
     "bracket",
     "check_model",
+    "compare",
     "complete",
+    "datasets",
     "detect",
     "evaluate",
     "explain",
@@ -113,6 +116,7 @@ __all__ = [
 _PLACES = {
     "api.run": "Run",
     "api.functions": "bracket complete detect evaluate explain fit infer load quality sample verify",
+    "api.surveys": "compare datasets",
     "core.errors": "InputError Interrupted NotComputable TrainingDiverged TrainingUnhealthy",
     "core.serialization": "registered",
     "data.pixels": "Batch",

@@ -107,9 +107,9 @@ def test_what_a_model_cannot_be_asked(run: ancestral.Run) -> None:
         ancestral.evaluate(model)
     with pytest.raises(InputError, match="shape"):
         ancestral.evaluate(model, data="digits", pad_to=16)
-    with pytest.raises(InputError, match="unknown setting"):
+    with pytest.raises(InputError, match="unknown argument .colour"):
         ancestral.evaluate(run, data="digits", colour=3)
-    with pytest.raises(InputError, match="unknown setting"):
+    with pytest.raises(InputError, match="unknown argument .colour"):
         ancestral.evaluate(model, data="digits", colour=3)
     with pytest.raises(NotComputable, match="no classes"):
         ancestral.sample(model, label=3)

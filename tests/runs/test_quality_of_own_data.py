@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock as Mock
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from torch import Tensor
 from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.data.datasets import load_dataset
+from ancestral.data.pixels import PixelSpace
 from ancestral.data.splits import Split
 from ancestral.evaluation import recogniser_training
+from ancestral.evaluation.pixel_features import fit_pixels
 from ancestral.evaluation.quality import CLASS_MEASURES, MEASURES, Quality, rank_quality
 from ancestral.evaluation.recogniser import recogniser_for, why_not_learned
 from ancestral.models.base import Model
@@ -29,6 +32,7 @@ from ancestral.runs.quality import View, measure_images, measure_run
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.settings.data import OtherData
+from ancestral.studies import workshop
 
 DIGITS = load_dataset("digits", valid_size=0)
 IMAGES = torch.cat([DIGITS.train.images, DIGITS.test.images]).numpy()
@@ -78,6 +82,8 @@ def test_images_without_labels_are_measured_in_their_pixels(folder: Path) -> Non
     assert record.count == 179 and 0 < real < samples
     assert record.recall[0] < record.recall[1] and record.coverage[0] < record.coverage[1]
     assert QUALITY.of(run) == [record]
+    whole = load_dataset(str(folder / "plain" / "own.npz"), valid_size=0, split_seed=3)
+    assert record.network_sha256 == fit_pixels(whole.train, 17, "own").sha256  # and no test image is among these
     stored = json.loads((run.path / "quality.json").read_text())[0]
     assert stored["inception_score"] is None and stored["data_sha256"] == run.record["data"]["sha256"]
     page = write_run_page(run, redraw=False).read_text()
@@ -150,6 +156,29 @@ def test_grey_images_of_mnists_size_are_seen_by_its_classifier_without_its_class
     assert record.network == "features of the mnist recogniser 1, which was trained on other images"
     assert record.recognised is None and "test accuracy" not in record.conditions and record.fid.value > 0
     assert "principal components" in measure_run(run, features="pixels").network
+
+
+def test_binary_pixels_are_one_draw_however_many_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Drawn:
+        space, name = PixelSpace("binary", 17), "digits"
+
+    view = View(Drawn())  # type: ignore[arg-type]
+    whole = view.real(DIGITS.train.images, "training")
+    monkeypatch.setattr(Split.blocks, "__defaults__", (100,))
+    parts = list(view.blocks(DIGITS.train, "training"))
+    assert len(parts) == 14 and torch.equal(torch.cat(parts), whole)
+
+
+def test_a_study_does_not_take_a_record_without_classes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(folder / "labelled" / "run")
+    asked: list[int] = []
+    monkeypatch.setattr(workshop, "measure_run", lambda run, count, **options: asked.append(count))
+    study = Mock(runs={"it": run}, titles={}, size=lambda most, quick: 150)
+    measure_run(run, 150, features="pixels")
+    workshop.Workshop.quality(study, "it")
+    assert asked == [150]
+    found = measure_run(run, 150)
+    assert workshop.Workshop.quality(study, "it") == found and asked == [150]
 
 
 def test_one_repeated_image_is_found_in_the_pixels(folder: Path) -> None:

@@ -15,7 +15,7 @@ from ancestral.core.arguments import plain_arguments, refuse_other_type
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
-from ancestral.settings.data import POINT_SETS, DataSettings
+from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.loop import CHECKPOINT_SECONDS
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ancestral.evaluation.score import Score
     from ancestral.families.family import Family
     from ancestral.runs.bracket import Bracket
-    from ancestral.runs.compare import Comparison
     from ancestral.runs.complete import Completion
     from ancestral.runs.detect import Detection
     from ancestral.runs.explain import Explanation
@@ -41,9 +40,7 @@ DATA = tuple(field.name for field in fields(DataSettings))
 Of = StoredRun | Path | str | Model
 __all__ = [
     "bracket",
-    "compare",
     "complete",
-    "datasets",
     "detect",
     "evaluate",
     "explain",
@@ -303,34 +300,6 @@ def bracket(
 
 
 @plain_arguments()
-def compare(runs: Sequence[Stored], *, paired: bool = False) -> Comparison:
-    """Order runs by their stored scores on test images, the highest first.
-
-    Args:      runs: two or more. paired: compute the value of each image again, for the error of the differences
-               image by image; nothing is stored.
-    Returns:   names and scores in that order, the differences from the first, and `lines`: which score is the best, if
-               one is certain to be.
-    Raises:    InputError: a run has no score, or the scores are of different spaces or images.
-    """
-    from ancestral.runs.compare import compare_runs
-
-    if isinstance(runs, (str, Path)):
-        raise InputError("compare: runs is one run: give a list of two or more")
-    return compare_runs([run_of(run, None)[0] for run in runs], paired)
-
-
-def datasets() -> list[Status]:
-    """The data sets and densities that have names here, and whether their files are present.
-
-    Returns:   a record each, with name, state, place and detail.
-    """
-    from ancestral.data.datasets import dataset_names, dataset_status
-    from ancestral.data.toy import points_status
-
-    return [*map(dataset_status, dataset_names()), *map(points_status, POINT_SETS)]
-
-
-@plain_arguments()
 def load(path: Stored) -> Model:
     """The trained model of a run, in evaluation mode.
 
@@ -349,6 +318,5 @@ def verify(run: Stored) -> Iterator[Check]:
     from ancestral.families.catalogue import load_file
     from ancestral.runs.verify import verify_family, verify_run
 
-    if str(run).endswith(".py"):
-        return verify_family(load_file(run))
-    return verify_run(run.path if isinstance(run, StoredRun) else run)
+    path = run.path if isinstance(run, StoredRun) else run
+    return verify_family(load_file(path)) if str(path).endswith(".py") else verify_run(path)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ancestral.core.arguments import plain_arguments, refuse_unknown
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.new_data import on_data
@@ -24,6 +26,10 @@ class Run(StoredRun):
     Example:   `Run("runs/first").show("samples")`
     """
 
+    @plain_arguments()
+    def __init__(self, path: Path | str) -> None:
+        super().__init__(path)
+
     def drawings(self) -> dict[str, str]:
         """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
         from ancestral.reports.pictures.catalogue import caption_of, drawings_of
@@ -33,9 +39,9 @@ class Run(StoredRun):
     def show(self, name: str, **options: Any) -> Figure:
         """Draw a picture; a notebook shows it.
 
-        Args:      name: one of `drawings()`. options: `count` and `seed`.
+        Args:      name: one of `drawings()`. options: `count`, at least 1, and `seed`, whole numbers.
         Returns:   a matplotlib figure.
-        Raises:    InputError: there is no such picture. NotComputable: this model has no such picture.
+        Raises:    InputError: there is no such picture or option. NotComputable: this model has no such picture.
         """
         from ancestral.reports.pictures.catalogue import draw
 
@@ -92,11 +98,8 @@ def run_of(
     run = of if isinstance(of, StoredRun) else Run(of)
     if isinstance(data, DataSettings):
         raise InputError("a run reads other data as its own were read: give a name or a path")
-    try:
-        other = OtherData(None if data is None else source_of(data), **settings)
-    except TypeError as error:
-        raise InputError(f"unknown setting of the data: {error}") from error
-    return on_data(run, other, split)
+    refuse_unknown("the data of a run", settings, [field.name for field in fields(OtherData)])
+    return on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
 
 
 def source_of(data: object) -> str:
@@ -118,7 +121,5 @@ def _data_settings(model: Model, given: Any, settings: dict[str, Any]) -> DataSe
     data = source_of(given)
     if settings.get("pixels") is None and data not in POINT_SETS:
         settings = {**settings, "pixels": "threshold" if "threshold" in model.spaces else model.spaces[0]}
-    try:
-        return DataSettings(data, **settings)
-    except TypeError as error:
-        raise InputError(f"unknown setting of the data: {error}") from error
+    refuse_unknown("the data of a model", settings, [field.name for field in fields(DataSettings)])
+    return DataSettings(data, **settings)

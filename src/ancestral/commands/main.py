@@ -52,17 +52,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _complain(f"{error.filename or 'a file'}: {error.strerror or error}", 2)
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not _is_lack_of_memory(error):
-            raise
+            return _complain(_fault_of_plug_in(error), 2)
         asked = re.search(r"allocate (\d+) bytes", str(error))
         size = f" ({int(asked[1]) / 1e9:.1f} GB more were asked for)" if asked else ""
         return _complain(f"not enough memory{size}: lower --batch-size, the counts, or the sizes of the model", 2)
     return 0
 
 
+def _fault_of_plug_in(error: Exception) -> str:
+    """One line on an exception of a plug-in's code; any other is a fault of this package, and is raised again."""
+    from ancestral.families.hooks import fault_of_plug_in
+
+    line = fault_of_plug_in(error)
+    if not line:
+        raise error
+    return line
+
+
 def _is_lack_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or any(part in str(error) for part in NO_MEMORY)
+    told = isinstance(error, RuntimeError) and any(part in str(error) for part in NO_MEMORY)
+    return told or isinstance(error, MemoryError)
 
 
 def _complain(error: object, code: int) -> int:

@@ -128,10 +128,9 @@ def _state(name: str) -> Any:
 
 
 def _all_states() -> list[Any]:
-    from ancestral.data.datasets import dataset_names, dataset_status
-    from ancestral.data.toy import points_status
+    from ancestral.api.surveys import datasets
 
-    return [*map(dataset_status, dataset_names()), *map(points_status, POINT_SETS)]
+    return list(datasets())
 
 
 def _show(states: list[Any]) -> None:

@@ -29,7 +29,7 @@ def plain_arguments(extra: Collection[str] | None = None) -> Callable[[Callable[
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
-        name, hints = function.__name__, dict[str, Any]()
+        name, hints = function.__qualname__.removesuffix(".__init__"), dict[str, Any]()
 
         @functools.wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -76,6 +76,8 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
     found = {}
     for name in _named(signature):
         hint = signature.parameters[name].annotation
+        if hint is inspect.Parameter.empty:
+            continue
         if isinstance(hint, str):
             try:
                 hint = eval(hint, names)  # the package's own annotation
@@ -87,6 +89,8 @@ def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[s
 
 def _fits(value: Any, hint: Any) -> bool:
     kind = get_origin(hint)
+    if hint is Any:
+        return True
     if kind in (Union, types.UnionType):
         return any(_fits(value, one) for one in get_args(hint))
     if kind is Literal:

@@ -16,7 +16,7 @@ from ancestral.core.errors import refusal
 
 MAX_TABLE_BYTES = 2**30
 MOST_COLUMNS = 10_000
-BLOCK_CELLS = 2**20  # that are held as text at once
+BLOCK_CELLS, BLOCK_ROWS = 2**14, 200  # about so many cells are held as text at once, of so many rows at least
 SAMPLE = 100  # rows that show the separator and whether the first row is a header
 SEPARATORS = "\t;,"
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-", "."))
@@ -188,7 +188,7 @@ def _names(path: Path, row: Sequence[str]) -> list[str]:
 
 
 def _blocks(rows: Iterator[tuple[int, list[str]]], width: int) -> Iterator[Block]:
-    size = max(1, BLOCK_CELLS // width)
+    size = max(BLOCK_ROWS, BLOCK_CELLS // width)
     while some := list(itertools.islice(rows, size)):
         lines, cells = zip(*some, strict=True)
         yield Block(list(zip(*cells, strict=True)), list(lines))

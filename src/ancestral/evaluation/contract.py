@@ -16,10 +16,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.core.arguments import refuse_other_type
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
-from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, load_saved
+from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, Reconstructs, load_saved
 
 MAX_STATES = 4096
 DRAWS = 20_000
@@ -44,7 +45,9 @@ def check_model(model: Model) -> list[Check]:
 
     Args:      model: any; clauses that need all images of a space are left out where there are over 4096.
     Returns:   one `Check` per clause; nothing is raised for a broken one.
+    Raises:    InputError: it is no model.
     """
+    refuse_other_type("check_model: model", model, Model)
     was_training = model.training
     with seeded_noise(0):
         model.eval()
@@ -105,10 +108,22 @@ def log_probs_of_all(model: Model) -> tuple[Tensor, Tensor]:
 def samples_in_space(model: Model) -> tuple[bool, str]:
     x = model.sample(64)
     right_shape = x.shape == (64, *model.event_shape)
-    inside = bool(x.isfinite().all())
-    if model.levels is not None and not isinstance(model, ImplicitModel):
-        inside &= bool(((x == x.round()) & (x >= 0) & (x < model.levels)).all())
+    inside = bool(x.isfinite().all()) and any(_in_space(x, space, model) for space in model.spaces)
     return right_shape and inside, f"64 draws of shape {tuple(x.shape[1:])} in [{x.min():.3g}, {x.max():.3g}]"
+
+
+def _in_space(x: Tensor, space: str, model: Model) -> bool:
+    """Whether draws lie in a pixel space.
+
+    A density of pixels in [0, 1] may reach beyond them; a model without a density is asked for pixels that can be
+    shown. One that reconstructs, and has no density, draws the means of pixels, which lie between the levels.
+    """
+    means = isinstance(model, ImplicitModel) and isinstance(model, Reconstructs)
+    if model.levels is not None:
+        return bool((((x == x.round()) | means) & (x >= 0) & (x <= model.levels - 1)).all())
+    if space == "unit" and isinstance(model, ImplicitModel):
+        return bool(((x >= 0) & (x <= 1)).all())
+    return True
 
 
 def survives_saving(model: Model) -> tuple[bool, str]:

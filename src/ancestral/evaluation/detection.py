@@ -179,8 +179,9 @@ class BatchTest:
     with r_i the number of calibration scores below the i-th of the batch. Equal scores are put in a random order, by
     the seed: ranks with ties counted half would have another distribution under H0. Two-sided, since images that are
     too probable are out-of-distribution too. H0: the n scores of the batch and the m of the calibration are
-    exchangeable. Then T has a distribution that depends on n and m alone; it is drawn, and the p-value (1 + draws at least as large) /
-    (1 + draws) is exact: P(p <= alpha) <= alpha, over draws of batch, calibration and order of ties together. Nothing
+    exchangeable. Then T has a distribution that depends on n and m alone; it is drawn, and the p-value
+    (1 + draws at least as large) / (1 + draws) is exact: P(p <= alpha) <= alpha, over draws of batch, calibration and
+    order of ties together. Nothing
     is fitted, and no score is too skewed or too coarse for it.
 
     Of the tests tried on log p of Frankenstein digits this one has the power of the mean of log p itself, whose level

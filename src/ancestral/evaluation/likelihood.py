@@ -66,10 +66,19 @@ def per_image(
     with _scoring(model, images.device):
         for number, x in enumerate(images.in_order(block)):
             seed_device(images.device, seed_for(seed, "score", number))
-            values.append(value(x.to(model.dtype)).double())
+            found = value(x.to(model.dtype))
+            _refuse_other_rows(model, found, len(x))
+            values.append(found.double())
             if progress:
                 progress(len(x))
     return torch.cat(values)
+
+
+def _refuse_other_rows(model: Model, found: object, images: int) -> None:
+    """Raises:    InputError: the model, one from outside this package, does not give one value an image."""
+    if not isinstance(found, Tensor) or found.shape[:1] != (images,):
+        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise InputError(f"a {type(model).__name__} returns {got} for {images} images: one value an image is needed")
 
 
 def exact_log_prob(model: Model, images: PixelBatches, progress: Progress | None = None) -> Tensor:

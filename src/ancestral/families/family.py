@@ -186,12 +186,12 @@ def _check_code(name: str, field: str, value: Any, text: bool = True) -> None:
         good = isinstance(value, Mapping) and all(callable(make) for make in value.values())
     elif field == "drawings":
         good = isinstance(value, (list, tuple)) and all(isinstance(drawing, Drawing) for drawing in value)
+        if good:
+            _refuse_taken(name, [drawing.name for drawing in value])
     else:
         good = (value is None and field != "build") or callable(value)
     if not good:
         raise InputError(f"the field {field!r} of the family {name} cannot be {value!r}")
-    if field == "drawings" and not isinstance(value, str):
-        _refuse_taken(name, [drawing.name for drawing in value])
 
 
 def _refuse_taken(name: str, drawings: Sequence[str]) -> None:

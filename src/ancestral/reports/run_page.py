@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
+from ancestral.families.family import GENERAL_DRAWINGS
 from ancestral.families.run_settings import flags_of
 from ancestral.models.base import ExactModel, LatentModel
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
@@ -35,7 +36,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
         *_bracket_section(run),
         *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
-        Section("Pictures", figures=_figures(run, redraw)),
+        _pictures(run, redraw),
         *_health(run),
         Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
     ]
@@ -52,18 +53,26 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
     return path
 
 
-def _figures(run: Run, redraw: bool) -> list[Figure]:
+def _pictures(run: Run, redraw: bool) -> Section:
     """The run's pictures, drawn anew or as they are, and the samples drawn while it was trained."""
     if redraw:
-        drawn = draw_all(run)
+        drawn, failed = draw_all(run)
     else:
         there = {name: run.figures / f"{name}.png" for name in drawings_of(run)}
-        drawn = {name: path for name, path in there.items() if path.exists()}
+        drawn, failed = {name: path for name, path in there.items() if path.exists()}, _not_drawn(run)
     early = sorted(run.figures.glob("samples-epoch-*.png"))
-    return [
+    figures = [
         *(Figure(path, caption_of(run, name)) for name, path in drawn.items()),
         *(Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early),
     ]
+    return Section("Pictures", "\n\n".join(f"Not drawn: {line}." for line in failed), figures=figures)
+
+
+def _not_drawn(run: Run) -> list[str]:
+    """The family's own drawings that a page without new pictures lacks, and how to find out why."""
+    own = [drawing for drawing in drawings_of(run).values() if drawing.name not in GENERAL_DRAWINGS]
+    lacking = [one.name for one in own if not one.on_request and not (run.figures / f"{one.name}.png").exists()]
+    return [f"{name}; `ancestral draw {name}` says why" for name in lacking]
 
 
 def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:

@@ -66,8 +66,8 @@ def compare_on(used: Sequence[tuple[Run, str]], samples: int = 0, progress: Prog
     """Order runs by their scores on other data, which are computed here; nothing is stored.
 
     Args:      used: runs with other data in place of their own, and the split, as `runs.new_data.on_data` gives them.
-               samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO. progress: called with
-               (images done, images in all).
+               samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO. progress: called
+               with (images done, images in all).
     Raises:    InputError: the data are of different spaces for the runs. NotComputable: a run has no likelihood.
     """
     keep_large_blocks()

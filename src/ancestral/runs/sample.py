@@ -36,7 +36,17 @@ def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, 
         if label is not None:
             conditional = _conditional(model)
             return torch.cat([conditional.sample_classes(torch.full((size,), label)) for size in sizes])
-        return torch.cat([model.sample_mean(size) if means else model.sample(size) for size in sizes])
+        return torch.cat([_drawn(model, size, means) for size in sizes])
+
+
+def _drawn(model: Model, n: int, means: bool) -> Tensor:
+    """Raises:    InputError: the model is not of this package, and draws something else than `n` images."""
+    x = model.sample_mean(n) if means else model.sample(n)
+    shape = (n, *model.event_shape)
+    if not isinstance(x, Tensor) or x.shape != shape:
+        found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        raise InputError(f"sample({n}) of the {type(model).__name__} returns {found}, not one of shape {shape}")
+    return x
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.models.base import ExactModel, LatentScale, Model
 from ancestral.models.completion import filled, given_only
+from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 
@@ -52,7 +53,7 @@ class NormalizingFlow(ExactModel):
 
     spaces = ("points",)
     levels = None
-    completion: ClassVar[str] = "approximate: a Metropolis chain, exact after enough sweeps"
+    completion: ClassVar[str] = "approximate: a Metropolis and Hamiltonian chain, exact after enough sweeps"
     inference: ClassVar[str] = "exact: z = f(x)"
     log_variance: Tensor
 
@@ -88,20 +89,36 @@ class NormalizingFlow(ExactModel):
         return self.bijection.inverse(z)[0]
 
     @torch.no_grad()
-    def complete(self, x: Tensor, observed: Tensor, sweeps: int = 300) -> Tensor:
-        """Missing coordinates by a Metropolis chain for each point, whose limit is p(missing | observed) exactly.
+    def complete(self, x: Tensor, observed: Tensor, sweeps: int = 200, slides: int = 20) -> Tensor:
+        """Missing coordinates by a chain for each point, whose limit is p(missing | observed) exactly.
 
-        Each starts at one of the draws of the model that come nearest the observed coordinates, and proposes steps
-        of all sizes, so that it crosses gaps as well as it follows ridges.
+        Each starts at one of the draws of the model that come nearest the observed coordinates. Metropolis proposals of
+        all sizes cross gaps; Hamiltonian ones then follow the slope of log p(x), along all coordinates at once. Both
+        measure each coordinate by its standard deviation, so that units do not matter.
 
-        Args:      x, observed: shape (B, D), observed boolean. sweeps: proposals of a chain.
+        Args:      x, observed: shape (B, D), observed boolean. sweeps: Metropolis proposals of a chain. slides:
+                   Hamiltonian ones, after as many that find their step size.
         Raises:    InputError: as `given_only`.
         """
         given, pool = given_only(self, x, observed), self.sample(POOL)
-        distance = torch.where(observed[:, None], given[:, None] - pool, 0).square().sum(2)  # (B, POOL)
+        spread = pool.std(0)
+        distance = torch.where(observed[:, None], (given[:, None] - pool) / spread, 0).square().sum(2)  # (B, POOL)
         near = distance.topk(NEAR, 1, largest=False).indices
         start = near.gather(1, torch.randint(NEAR, (len(x), 1), device=x.device))[:, 0]
-        now, spread = filled(given, observed, pool[start]), pool.std(0)
+        now = self._wandered(filled(given, observed, pool[start]), observed, spread, sweeps)
+
+        def log_density(v: Tensor) -> Tensor:
+            free = torch.where(observed, v, 0)  # coordinates without effect, which need some density
+            return self.log_prob(filled(given, observed, v * spread)) - free.square().sum(1) / 2
+
+        now = spread * hamiltonian_chains(log_density, now / spread, slides, slides)
+        return filled(x, observed, now)
+
+    def _wandered(self, now: Tensor, observed: Tensor, spread: Tensor, sweeps: int) -> Tensor:
+        """Points after some Metropolis proposals for their missing coordinates.
+
+        Args:      now: the starts, shape (B, D). spread: of each coordinate, shape (D,).
+        """
         log_p = self.log_prob(now)
         for _ in range(sweeps):
             size = spread * 10 ** torch.empty_like(now[:, :1]).uniform_(*STEP_SIZES)
@@ -110,7 +127,7 @@ class NormalizingFlow(ExactModel):
             accepted = torch.rand_like(log_p).log() < log_p_proposed - log_p
             now = torch.where(accepted[:, None], proposed, now)
             log_p = torch.where(accepted, log_p_proposed, log_p)
-        return filled(x, observed, now)
+        return now
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

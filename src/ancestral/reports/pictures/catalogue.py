@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ancestral.core.arguments import refuse_other_type, refuse_unknown
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.families.family import Drawing, Subject
+from ancestral.families.hooks import FamilyError, calling
 from ancestral.figures.style import save_figure
 from ancestral.models.base import Model
 from ancestral.reports.pictures.completion import completions
@@ -31,6 +35,7 @@ from ancestral.runs.run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+OWN_OPTIONS = ("count", "seed")  # of a family's own drawings
 DRAWINGS = (
     Drawing(
         "samples",
@@ -138,40 +143,43 @@ def drawings_of(run: Run) -> dict[str, Drawing]:
 
     Whether a drawing can be made of this model is known once it is tried.
     """
-    own = find(run.settings.family).code("drawings")
-    taken = {drawing.name for drawing in DRAWINGS} & {drawing.name for drawing in own}
-    if taken:
-        raise InputError(
-            f"the family {run.settings.family} has a drawing {min(taken)}, a name that is taken: rename it"
-        )
-    return {drawing.name: drawing for drawing in (*DRAWINGS, *own)}
+    return {drawing.name: drawing for drawing in (*DRAWINGS, *find(run.settings.family).code("drawings"))}
 
 
 def draw(run: Run, name: str, **options: Any) -> Figure:
     """Draw one picture of a run.
 
-    Args:      name: of the drawing. options: count, seed and others that the drawing takes.
-    Raises:    InputError: there is no such drawing. NotComputable: this model has no such picture.
+    Args:      name: of the drawing. options: count and seed.
+    Raises:    InputError: there is no such drawing or option, or the code of a plug-in failed. NotComputable: this
+               model has no such picture.
     """
-    known = drawings_of(run)
+    known, family = drawings_of(run), run.settings.family
     if name not in known:
-        raise _unknown(name, run.settings.family, list(known))
+        raise _unknown(str(name), family, list(known))
     drawing = known[name]
-    if drawing in DRAWINGS:
-        return drawing.draw(run, **options)
+    general = drawing in DRAWINGS
+    _refuse_options(name, options, list(inspect.signature(drawing.draw).parameters)[1:] if general else OWN_OPTIONS)
+    if general:
+        with calling(family, f"code that the drawing {name} uses"):
+            return drawing.draw(run, **options)
     model = run.load()
     if not all(isinstance(model, need) for need in drawing.needs):
         needed = " and ".join(need.__name__ for need in drawing.needs)
         raise NotComputable(f"the drawing {name} needs a model that is {needed}; a {type(model).__name__} is not")
-    try:
+    with calling(family, f"drawing {name}"):
         figure = drawing.draw(subject_of(run), options.get("count"), options.get("seed", 0))
-    except InputError:
-        raise
-    except Exception as error:  # a plug-in's drawing may fail in any way
-        raise InputError(f"the drawing {name} of the family {run.settings.family} failed: {error}") from error
     if not hasattr(figure, "savefig"):
-        raise InputError(f"the drawing {name} of the family {run.settings.family} returns no matplotlib figure")
+        raise FamilyError(f"the drawing {name} of the family {family} returns no matplotlib figure")
     return figure
+
+
+def _refuse_options(name: str, options: dict[str, Any], known: Collection[str]) -> None:
+    """Raises:    InputError: an option that the drawing does not have, a value that is no whole number, or no count."""
+    refuse_unknown(f"the drawing {name}", options, known)
+    for option, value in options.items():
+        refuse_other_type(f"the drawing {name}: {option}", value, int)
+    if options.get("count", 1) < 1:
+        raise InputError(f"the drawing {name}: count is {options['count']}: give a whole number of at least 1")
 
 
 def subject_of(run: Run) -> Subject:
@@ -186,19 +194,28 @@ def _unknown(name: str, family: str, known: list[str]) -> InputError:
     return InputError(f"unknown drawing {name!r} of a {family}: {close_matches(name, known)}")
 
 
-def draw_all(run: Run) -> dict[str, Path]:
-    """Draw everything this model can draw into the run's `figures`; returns name and file of each."""
+def draw_all(run: Run) -> tuple[dict[str, Path], list[str]]:
+    """Draw everything this model can draw into the run's `figures`.
+
+    Returns:   name and file of each drawing, and a line for each one in which the code of a plug-in failed.
+    """
     drawn: dict[str, Path] = {}
+    failed: list[str] = []
     for name, drawing in drawings_of(run).items():
         if drawing.on_request:
             continue
+        path = run.figures / f"{name}.png"
         try:
             figure = draw(run, name)
+        except FamilyError as error:
+            failed.append(str(error))
+            path.unlink(missing_ok=True)  # of an earlier attempt, which the page would show later
+            continue
         except InputError:  # this family has no such picture, or there are too few images for it
             continue
-        drawn[name] = run.figures / f"{name}.png"
-        save_figure(figure, drawn[name])
-    return drawn
+        drawn[name] = path
+        save_figure(figure, path)
+    return drawn, failed
 
 
 def caption_of(run: Run, name: str) -> str:

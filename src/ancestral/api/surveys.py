@@ -1,0 +1,49 @@
+"""Public functions that are about several runs, or about the data sets that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ancestral.api.run import run_of
+from ancestral.core.arguments import plain_arguments, refuse_other_type
+from ancestral.core.errors import InputError
+from ancestral.runs.run import Run as StoredRun
+from ancestral.settings.data import POINT_SETS
+
+if TYPE_CHECKING:
+    from ancestral.data.sources import DatasetStatus
+    from ancestral.runs.compare import Comparison
+
+Stored = StoredRun | Path | str
+
+
+@plain_arguments()
+def compare(runs: Sequence[Stored], *, paired: bool = False) -> Comparison:
+    """Order runs by their stored scores on test images, the highest first.
+
+    Args:      runs: runs or their folders. paired: compute the value of each image again, for the error of the
+               differences image by image; nothing is stored.
+    Returns:   names and scores in that order, the differences from the first, and `lines`: which score is the best,
+               where one is certain to be.
+    Raises:    InputError: a run has no score, or the scores are of different spaces or images.
+    """
+    from ancestral.runs.compare import compare_runs
+
+    if isinstance(runs, str) or not runs:
+        raise InputError("compare: runs is not a list of runs or of their folders")
+    for run in runs:
+        refuse_other_type("compare: a run", run, Stored)
+    return compare_runs([run_of(run, None)[0] for run in runs], paired)
+
+
+def datasets() -> list[DatasetStatus]:
+    """The data sets and densities that have names, and whether their files are on this machine.
+
+    Returns:   a record each: `name`, `state`, `where` and `detail`.
+    """
+    from ancestral.data.datasets import dataset_names, dataset_status
+    from ancestral.data.toy import points_status
+
+    return [*map(dataset_status, dataset_names()), *map(points_status, POINT_SETS)]
