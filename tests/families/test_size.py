@@ -17,7 +17,7 @@ from ancestral.families.gan.step import build_critic
 from ancestral.families.run_settings import settings_for
 from ancestral.families.size import COPIES, MOST_TENSORS, refuse_beyond_memory
 
-WIDE = 2**20
+WIDE = 2**16
 TOO_LARGE: dict[str, tuple[str, dict[str, Any]]] = {
     "hidden layers": ("vae", {"hidden": (WIDE, WIDE)}),
     "channels": ("vae", {"network": "cnn", "channels": (WIDE, WIDE), "strides": (1, 1)}),
@@ -39,7 +39,7 @@ def spec_of(family: str, side: int = 32) -> DataSpec:
 
 @pytest.mark.parametrize("case", TOO_LARGE)
 def test_a_model_beyond_the_memory_is_refused(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ancestral.families.size.available_memory", lambda: 10**10)
+    monkeypatch.setattr("ancestral.families.size.available_memory", lambda: 10**8)
     family, values = TOO_LARGE[case]
     settings = settings_for(family, **values).model
     refused(lambda: build_model(family, settings, spec_of(family)), "not enough memory", "GB")

@@ -62,7 +62,7 @@ def test_words_and_switches_have_their_types(part: str) -> None:
 
 def test_the_usual_numbers_are_taken() -> None:
     PARTS["training"](epochs=10**9, seed=2**63 - 1, samples_at=tuple(range(1000)))
-    PARTS["vae"](hidden=(2**20,), beta=0)
+    PARTS["vae"](hidden=(2**16,), beta=0)
     PARTS["made"](orderings=10_000)
     refused(lambda: PARTS["made"](orderings=10_001), "--orderings 10001", "at most 10000")
     refused(lambda: PARTS["vae"](hidden=(1,) * 1001), "--hidden", "1000 values")
@@ -79,8 +79,8 @@ def test_a_family_of_ones_own_has_bounds_too() -> None:
 
         upper_bounds = {"steps": 2**40}  # noqa: RUF012
 
-    assert Own(size=2**20, pair=(1, "b"), either="x", steps=2**40).steps == 2**40
-    refused(lambda: Own(size=2**20 + 1), "--size 1048577", "at most 1048576")
+    assert Own(size=2**16, pair=(1, "b"), either="x", steps=2**40).steps == 2**40
+    refused(lambda: Own(size=2**16 + 1), "--size 65537", "at most 65536")
     refused(lambda: Own(rates=(0.1, float("nan"))), "--rates 0.1 nan", "finite")
     refused(lambda: Own(steps=2**41), "--steps")
 

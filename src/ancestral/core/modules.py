@@ -66,12 +66,13 @@ def failure(error: BaseException) -> str:
 
     The own code is the first in the traceback that is neither of this package nor of torch or Python's library.
     """
-    frames = list(traceback.walk_tb(error.__traceback__))
+    frames = [at for at in traceback.walk_tb(error.__traceback__) if at[0].f_code.co_filename != "<string>"]
     roots = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
     own = next((root for root in roots if root not in LIBRARIES), None)
-    places = [place for place, root in zip(frames, roots, strict=True) if root == own]
-    place = f" ({places[-1][0].f_code.co_filename}, line {places[-1][1]})" if own is not None else ""
-    return f"{_said(error)}{place}"
+    if own is None or isinstance(error, InputError):  # whose message is the whole answer
+        return _said(error)
+    frame, line = [place for place, root in zip(frames, roots, strict=True) if root == own][-1]
+    return f"{_said(error)} ({frame.f_code.co_filename}, line {line})"
 
 
 def _said(error: BaseException) -> str:

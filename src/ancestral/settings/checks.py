@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ancestral.core.errors import InputError
 
-LARGEST_WHOLE = 1 << 20
+LARGEST_WHOLE = 1 << 16
 """The largest size (a width, a number of latents) that a setting takes unless its dataclass says otherwise."""
 LARGEST_REAL = 1e6
 LARGEST_COUNT = 10**9

@@ -177,7 +177,8 @@ def check_source(source: str) -> None:
     if source.startswith(MEMORY) or source in IMAGE_SETS or (source and os.path.isdir(path)):
         return
     if path.suffix.lower() not in (*FILE_TYPES, *IMAGE_FILES):
-        known = f"choose one of {', '.join(IMAGE_SETS)}, a folder of images, or a file {' '.join(FILE_TYPES)}"
+        names = ", ".join((*IMAGE_SETS, *POINT_SETS))
+        known = f"choose one of {names}, a folder of images, or a file {' '.join(FILE_TYPES)}"
         raise refusal(f"data source {source!r}", "unknown", known)
     if not os.path.isfile(path):
         raise refusal(path, "no such file", "check the path")

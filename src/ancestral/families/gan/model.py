@@ -174,8 +174,10 @@ class GAN(ImplicitModel):
 def build_gan(settings: GANSettings, spec: DataSpec) -> GAN:
     """The GAN that the command line's flags describe.
 
-    Raises:    InputError: pixels of whole levels, whose draws would have no gradient; convolutions of points.
+    Raises:    InputError: pixels of whole levels, whose draws would have no gradient; tables; convolutions of points.
     """
+    if spec.standardise:
+        raise InputError("a GAN learns images and points of the plane, not the columns of a table: take flow")
     if spec.space not in ("unit", "points"):
         raise InputError(
             f"a GAN draws real numbers, not {spec.space} pixels: leave --pixels out, or take --pixels unit"

@@ -114,7 +114,8 @@ def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
 
 def _points(run: Run, what: str) -> PointDataset:
     if not isinstance(run.data.dataset, PointDataset):
-        raise NotComputable(f"{what} is drawn for the named densities of the plane, not for {run.data.name}")
+        kind = "a table" if run.data.space.noun == "points" else "images"
+        raise NotComputable(f"{what} is drawn for points of a named density, and {run.data.name} holds {kind}")
     return run.data.dataset
 
 
