@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all docs check clean
+.PHONY: demo test test-all docs mutants check clean
 
 demo: $(VENV)/.core ## train the tour on the embedded digits and write demo/report.html
 	$(BIN)/ancestral study tour --out demo
@@ -18,6 +18,9 @@ test-all: $(VENV)/.test ## all tests
 
 docs: $(VENV)/.docs ## the handbook: docs/_build/index.html
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+
+mutants: $(VENV)/.test ## deliberate mistakes, one by one, each of which the tests must catch (about 15 minutes)
+	$(BIN)/python scripts/mutants.py
 
 check: $(VENV)/.dev ## style, types and the layers
 	$(BIN)/ruff check src tests benchmarks examples

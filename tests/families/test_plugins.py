@@ -13,6 +13,7 @@ from helpers import ROOT
 
 import ancestral
 from ancestral.commands.main import main
+from ancestral.core import serialization
 from ancestral.core.errors import InputError
 from ancestral.families import catalogue
 
@@ -23,8 +24,10 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 @pytest.fixture(autouse=True)
 def _catalogue_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "_LOADED", dict(catalogue._LOADED))
-    monkeypatch.setattr(catalogue, "_SOURCES", dict(catalogue._SOURCES))
+    for name in ("_LOADED", "_SOURCES", "_MODULES"):
+        monkeypatch.setattr(catalogue, name, dict(getattr(catalogue, name)))
+    for name in ("_CLASSES", "_OWNERS"):
+        monkeypatch.setattr(serialization, name, dict(getattr(serialization, name)))
     monkeypatch.setattr(catalogue, "_interactive", lambda: False)
 
 
@@ -149,10 +152,104 @@ def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 def distribution(folder: Path, name: str) -> None:
     """An installed package with the chain as a family: a module and its dist-info."""
     (folder / "chain_package.py").write_text(CHAIN.read_text().replace('name="chain"', f'name="{name}"'))
+    entry_points(folder, f"{name} = chain_package:FAMILY")
+
+
+def entry_points(folder: Path, *points: str) -> None:
+    """What an installer writes about a package that offers families."""
     info = folder / "chain_package-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: chain-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[ancestral.families]\n{name} = chain_package:FAMILY\n")
+    (info / "entry_points.txt").write_text("\n".join(["[ancestral.families]", *points, ""]))
+
+
+SHARED = """
+import torch
+from torch import nn
+import ancestral
+
+@ancestral.registered
+class Scale(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.value = nn.Parameter(0.1 * torch.randn(size))
+"""
+MODEL = """
+import torch
+from torch.distributions import Bernoulli
+import ancestral
+from chain_package.shared import Scale
+
+@ancestral.registered
+class Pixels(ancestral.ExactModel):
+    spaces, levels = ("binary", "static", "threshold"), 2
+    def __init__(self, event_shape, scale):
+        super().__init__()
+        self.event_shape, self.scale = tuple(event_shape), scale
+    def log_prob(self, x):
+        return Bernoulli(logits=self.scale.value).log_prob(x.flatten(1)).sum(1)
+    def sample(self, n):
+        return Bernoulli(logits=self.scale.value).sample((n,)).unflatten(1, self.event_shape)
+
+def build(settings, spec):
+    return Pixels(list(spec.event_shape), Scale(torch.Size(spec.event_shape).numel()))
+
+TINY = {"pixels": lambda: Pixels([1, 2, 2], Scale(4))}
+"""
+RECORD = """
+from dataclasses import dataclass
+import ancestral
+
+@dataclass(frozen=True)
+class Settings(ancestral.FamilySettings):
+    "{summary}"
+
+FAMILY = ancestral.Family("{name}", Settings, "chain_package.{name}.model:build", "chain_package.{name}.model:TINY")
+"""
+
+
+def package(folder: Path) -> str:
+    """A package of two families, of several modules each and one that both use; returns the path to import it from."""
+    place = folder / "site" / "chain_package"
+    for name in ("first", "second"):
+        (place / name).mkdir(parents=True)
+        (place / name / "__init__.py").write_text("")
+        (place / name / "record.py").write_text(RECORD.format(name=name, summary=" "))
+        (place / name / "model.py").write_text(MODEL)
+    (place / "__init__.py").write_text("")
+    (place / "shared.py").write_text(SHARED)
+    entry_points(folder / "site", *(f"{name} = chain_package.{name}.record:FAMILY" for name in ("first", "second")))
+    return os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH", "")]))
+
+
+def test_a_package_of_several_modules_and_families(tmp_path: Path) -> None:
+    """Whichever family is loaded first, each class has one name, and a run opens in a process of its own."""
+    path, runs = package(tmp_path), [tmp_path / name for name in ("first", "second")]
+    for run in runs:
+        command("train", run.name, *SMALL, "--out", run, PYTHONPATH=path)
+        config = (run / "model" / "config.json").read_text()
+        assert f'"{run.name}:Pixels"' in config and '"first:Scale"' in config
+    for order in (runs, runs[::-1]):
+        assert "exact" in command("evaluate", *order, PYTHONPATH=path)
+    program = (
+        "import ancestral; from ancestral.families.catalogue import family_of\n"
+        f"for run in {[str(run) for run in runs]!r}: print(family_of(ancestral.load(run)).name)"
+    )
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, env={**ENVIRONMENT, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["first", "second"]
+    command("train", "--help", PYTHONPATH=path)
+    command("train", "first", "--help", PYTHONPATH=path)  # the docstring of its settings is blank
+
+
+def test_an_entry_point_that_ends_the_program(tmp_path: Path) -> None:
+    (tmp_path / "chain_package.py").write_text("raise SystemExit('not today')")
+    entry_points(tmp_path, "ending = chain_package:FAMILY")
+    path = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    assert "ending" in command("train", "--help", PYTHONPATH=path)
+    said = command("train", "ending", code=2, PYTHONPATH=path)
+    assert said.count("\n") == 1
+    assert "ending" in said and "SystemExit: not today" in said and "chain_package.py, line 1" in said
 
 
 def test_an_installed_plug_in_goes_through_the_verbs(tmp_path: Path) -> None:
@@ -200,6 +297,59 @@ def test_a_second_registration_needs_a_session(
     second = ancestral.register_family(chain("twice"))
     assert catalogue.find("twice") is second
     assert "replaces" in caplog.text
+
+
+TWO = """
+from dataclasses import dataclass
+import ancestral
+
+@ancestral.registered
+class Other(PixelChain):
+    pass
+
+OTHER = ancestral.Family("other", ChainSettings, lambda s, spec: Other(list(spec.event_shape)), {other})
+"""
+
+
+@pytest.mark.parametrize("first", ["FAMILY", "OTHER"])
+def test_two_families_of_one_module(first: str, tmp_path: Path) -> None:
+    """Each class has the name of its own family before it, whichever is registered first."""
+    module = types.ModuleType("a_session")
+    sys.modules["a_session"] = module
+    text = CHAIN.read_text() + TWO.format(other='{"other": lambda: Other([1, 2, 2])}')
+    exec(compile(text, "cell", "exec"), vars(module))
+    for name in (first, "OTHER" if first == "FAMILY" else "FAMILY"):
+        ancestral.register_family(getattr(module, name))
+    for name, cls in (("chain", "PixelChain"), ("other", "Other")):
+        run = ancestral.fit(name, tmp_path / name, data="digits", epochs=1, train_size=40)
+        assert f'"{name}:{cls}"' in (run.path / "model" / "config.json").read_text()
+        found = catalogue.family_of(ancestral.load(run.path))
+        assert found is not None and found.name == name
+
+
+def test_a_second_family_of_a_module_needs_classes_of_its_own() -> None:
+    module = types.ModuleType("a_session")
+    sys.modules["a_session"] = module
+    for tiny, words in (
+        ("{}", "no model class of its own"),
+        ('{"a": lambda: 1 / 0}', "tiny model of the family other"),
+    ):
+        vars(module).clear()
+        vars(module)["__name__"] = "a_session"
+        exec(compile(CHAIN.read_text() + TWO.format(other=tiny), "cell", "exec"), vars(module))
+        if "chain" not in catalogue._LOADED:
+            ancestral.register_family(module.FAMILY)
+        with pytest.raises(InputError, match=words):
+            ancestral.register_family(module.OTHER)
+        assert "other" not in catalogue._LOADED
+
+
+def test_a_file_whose_family_has_a_new_name_names_its_classes_anew(tmp_path: Path) -> None:
+    path = tmp_path / "renamed.py"
+    for name in ("before", "after"):
+        path.write_text(CHAIN.read_text().replace('"chain"', f'"{name}"'))
+        run = ancestral.fit(path, tmp_path / name, data="digits", epochs=1, train_size=40)
+        assert f'"{name}:PixelChain"' in (run.path / "model" / "config.json").read_text()
 
 
 def test_a_built_in_name_cannot_be_taken() -> None:

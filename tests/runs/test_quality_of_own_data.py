@@ -169,6 +169,21 @@ def test_binary_pixels_are_one_draw_however_many_are_read_together(monkeypatch: 
     assert len(parts) == 14 and torch.equal(torch.cat(parts), whole)
 
 
+def test_the_nearest_training_image_is_that_of_all_blocks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(folder / "plain" / "run")
+    at_once = measure_run(run, 70)
+    monkeypatch.setattr(Split.blocks, "__defaults__", (100,))
+    assert measure_run(run, 70) == at_once
+
+
+def test_a_recogniser_learns_from_the_chosen_rows() -> None:
+    rows = torch.arange(100, 300)
+    labels = torch.from_numpy(LABELS).long()[rows]
+    apart, chosen = Split(DIGITS.train.images[rows], None), Split(DIGITS.train.images, None, chosen=rows)
+    first, second = (recogniser_training.train_classifier(part, labels, 10, 17) for part in (apart, chosen))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
 def test_a_study_does_not_take_a_record_without_classes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(folder / "labelled" / "run")
     asked: list[int] = []

@@ -53,8 +53,10 @@ def seen_columns(names: Sequence[str], hidden: Sequence[str], count: int) -> Ten
 
     Args:      names: of all columns. hidden: those that are not seen.
     Returns:   boolean, shape (count, D).
-    Raises:    InputError: an unknown column, none, or all of them.
+    Raises:    InputError: an unknown column, none, or all of them; a table of one column.
     """
+    if len(names) < 2:
+        raise InputError("a table of one column has no other columns to complete it from")
     for name in hidden:
         if name not in names:
             raise InputError(f"--columns {name}: no such column; {close_matches(name, names)}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ancestral.core.maths import bounded_log_variance, sum_event
 from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection
-from ancestral.distributions.splines import inverse_spline, knots_from, spline
+from ancestral.distributions.splines import Knots, inverse_spline, knots_from, spline
 
 LOG_SCALE_LIMIT = 3.0
 Elementwise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -108,6 +108,31 @@ class SplineCoupling(Coupling):
 
     def restore(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         return inverse_spline(z, knots_from(raw, self.bound))
+
+
+@registered
+class ElementwiseSpline(Bijection):
+    """z_d = g_d(x_d) with a monotonic rational-quadratic spline for each dimension, which depends on nothing else.
+
+    Args:      features: D. bins: K, pieces of each spline. bound: it is the identity beyond [-bound, bound].
+    Reference: Durkan et al., 2019, arXiv 1906.04032.
+    """
+
+    def __init__(self, features: int, bins: int = 8, bound: float = 5.0) -> None:
+        super().__init__()
+        self.bound = bound
+        self.raw = nn.Parameter(torch.zeros(1, 3 * bins - 1, features))  # the identity
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        z, log_slope = spline(x, self._knots(x))
+        return z, log_slope.sum(1)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        x, log_slope = inverse_spline(z, self._knots(z))
+        return x, log_slope.sum(1)
+
+    def _knots(self, x: Tensor) -> Knots:
+        return Knots(*(part.expand(len(x), -1, -1) for part in knots_from(self.raw, self.bound)))
 
 
 @registered

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError
 from ancestral.core.modules import failure
 from ancestral.core.serialization import provide_classes, to_config
@@ -59,6 +60,7 @@ def _refuse_unfit(family: str, model: Model, spec: DataSpec) -> None:
         raise InputError(f"the {name} of the family {family} cannot be saved: {error}") from error
 
 
+@plain_arguments()
 def load_model(folder: Path | str, sha256: Mapping[str, str] | None = None) -> Model:
     """The model saved in a folder, in evaluation mode, on the CPU. Its family is looked for by the name of its classes.
 

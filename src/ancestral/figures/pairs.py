@@ -31,10 +31,10 @@ class Curve(NamedTuple):
 
 
 class Field(NamedTuple):
-    """A density over two columns: edges of the cells, shapes (n + 1,) and (m + 1,), and values, shape (m, n)."""
+    """A density over two columns: edges of the cells, shapes (n + 1,) and (m + 1,), and values, shape (n, m)."""
 
-    x: np.ndarray
-    y: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
     values: np.ndarray
 
 
@@ -64,7 +64,7 @@ def pair_figure(
         names: of the D columns.
         words: what data and draws are.
         curve: of one column: the density that was learned.
-        field: of two columns: the density that was learned, in place of the draws.
+        field: of two columns: the density that was learned, in place of the draws above the diagonal.
         title: above all.
         note: below.
 
@@ -95,7 +95,8 @@ def pair_figure(
                 axes.set_ylim(*limits[row])
                 above = column > row and second is not None
                 if above and field is not None:
-                    axes.pcolormesh(field.x, field.y, field.values, cmap="Blues", rasterized=True)
+                    # above the diagonal the second column runs to the right
+                    axes.pcolormesh(field.second, field.first, field.values, cmap="Oranges", rasterized=True)
                 else:
                     shown = second if above and second is not None else first
                     axes.scatter(
@@ -117,16 +118,36 @@ def _diagonal(axes: Axes, data: np.ndarray, draws: np.ndarray | None, curve: Cur
 
 
 def _label(axes: Axes, names: Sequence[str], row: int, column: int, count: int) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.xaxis.set_major_locator(MaxNLocator(3, prune="both"))
+    across, up = (_ticks(*limits) for limits in (axes.get_xlim(), axes.get_ylim()))
+    axes.set_xticks(across, map(_compact, across))
     if row != column:
-        axes.yaxis.set_major_locator(MaxNLocator(3, prune="both"))
+        axes.set_yticks(up, map(_compact, up))
     axes.tick_params(labelsize=SMALL_SIZE, labelbottom=row == count - 1, labelleft=column == 0 and row != column)
     if row == count - 1:
         axes.set_xlabel(_short(names[column]), **text_style(SMALL_SIZE, color=MUTED))
     if column == 0:
         axes.set_ylabel(_short(names[row]), **text_style(SMALL_SIZE, color=MUTED))
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers of an axis that are not near its ends, where the next panel begins."""
+    from matplotlib.ticker import MaxNLocator
+
+    inner = 0.15 * (high - low)
+    return [tick for tick in MaxNLocator(3).tick_values(low, high) if low + inner <= tick <= high - inner]
+
+
+def _compact(value: float) -> str:
+    """A number in a few letters: 4e4, 1.5e-3.
+
+    Example:
+        >>> [_compact(value) for value in (40_000.0, -0.0015, 2.5, 0.0)]
+        ['4e4', '−1.5e-3', '2.5', '0']
+    """
+    plain = value == 0 or 0.01 <= abs(value) < 10_000
+    digits, _, power = (f"{value:.4g}" if plain else f"{value:.2e}").partition("e")
+    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
+    return digits.replace("-", "\N{MINUS SIGN}") + (f"e{int(power)}" if power else "")
 
 
 def _texts(figure: Figure, title: str, note: str, words: tuple[str, str], both: bool, head: float) -> None:

@@ -27,10 +27,13 @@ def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, 
 
     Args:      seed: random seed. label: only images of this class. means: E[x | z] in place of draws of x, where the
                model has latents: no samples of it.
-    Raises:    InputError: less than one draw, or no such class. NotComputable: the model knows no classes.
+    Raises:    InputError: less than one draw, or no such class. NotComputable: the model knows no classes, or has
+               no means.
     """
     if n < 1:
         raise InputError(f"--n {n}: draw at least one")
+    if means and type(model).sample_mean is Model.sample_mean:
+        raise NotComputable(f"a {type(model).__name__} has no mean of x given a latent: leave --mean out")
     sizes = [min(AT_ONCE, n - first) for first in range(0, n, AT_ONCE)]
     with seeded_noise(seed_for(seed, "sample")):
         if label is not None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import Interrupted
 from ancestral.core.pace import Pace
 from ancestral.runs.fit import fit_or_reuse
@@ -32,6 +33,7 @@ class Sweep:
     page: Path
 
 
+@plain_arguments()
 def sweep(
     family: str,
     out: Path | str,

@@ -173,7 +173,8 @@ def build_belief_net(settings: BeliefNetSettings, spec: DataSpec) -> SigmoidBeli
     Raises:    InputError: pixels that are not binary.
     """
     if spec.space not in BINARY_SPACES:
-        raise InputError(f"a sigmoid belief net needs binary pixels, not {spec.space}: --pixels threshold, say")
+        advice = "; a flow is for points" if spec.space == "points" else ": --pixels threshold, say"
+        raise InputError(f"a sigmoid belief net needs binary pixels, not {spec.space}{advice}")
     if settings.method == "exact":
         return SigmoidBeliefNet(list(spec.event_shape), settings.latents[0])
     return HelmholtzMachine(list(spec.event_shape), list(settings.latents), list(settings.hidden))

@@ -22,7 +22,7 @@ from ancestral.distributions.bijections import (
     Standardise,
 )
 from ancestral.distributions.conditional import diagonal_gaussian
-from ancestral.distributions.couplings import MaskedAutoregressive
+from ancestral.distributions.couplings import ElementwiseSpline, MaskedAutoregressive
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.families.family import DataSpec
 from ancestral.families.flow.images import build_image_flow
@@ -154,10 +154,10 @@ def standardise(model: Model, train: PixelBatches) -> None:
 def vector_bijection(settings: FlowSettings, features: int) -> Chain:
     """The layers the settings name, for vectors of so many dimensions; untrained couplings are the identity.
 
-    Raises:    InputError: couplings of a single dimension, which has no other part to depend on.
+    Raises:    InputError: layers that are affine, of a single dimension, which has no other part to depend on.
     """
-    if features < 2 and settings.layers != "maf":
-        raise InputError("a coupling needs at least 2 dimensions: --layers maf takes one")
+    if features < 2 and settings.layers != "spline":
+        raise InputError(f"--layers {settings.layers} of one dimension gives a normal density alone: choose spline")
     steps: list[Bijection] = []
     for i in range(settings.depth):
         if settings.actnorm:
@@ -170,6 +170,8 @@ def vector_bijection(settings: FlowSettings, features: int) -> Chain:
 
 def _layer(settings: FlowSettings, features: int, flip: bool) -> Bijection:
     hidden = list(settings.hidden)
+    if features == 1:
+        return ElementwiseSpline(features, settings.bins, settings.bound)
     if settings.layers == "maf":
         return MaskedAutoregressive(MaskedMLP(features, hidden, activation=settings.activation), features)
     return build_coupling(

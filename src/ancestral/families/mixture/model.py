@@ -145,6 +145,7 @@ def build_mixture(settings: MixtureSettings, spec: DataSpec) -> MixtureOfBernoul
     expectation-maximisation needs components that differ from the start.
     """
     if spec.space not in MixtureOfBernoullis.spaces:
-        raise InputError(f"a mixture of Bernoullis needs binary pixels, not {spec.space}: --pixels threshold, say")
+        advice = "; a flow is for points" if spec.space == "points" else ": --pixels threshold, say"
+        raise InputError(f"a mixture of Bernoullis needs binary pixels, not {spec.space}{advice}")
     scale = 0.01 if settings.method == "gradient" else 0.5
     return MixtureOfBernoullis(list(spec.event_shape), settings.components, scale)

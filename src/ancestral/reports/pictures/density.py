@@ -71,16 +71,17 @@ def _table(run: Run, model: ExactModel, count: int, seed: int) -> Figure:
     if x.shape[1] == 1:
         curve = Curve(middles[0], _density(model, torch.from_numpy(middles[0])[:, None]))
     if x.shape[1] == 2:
-        grid = torch.cartesian_prod(*map(torch.from_numpy, reversed(middles))).flip(1)
-        field = Field(edges[0], edges[1], _density(model, grid).reshape(count, count))
+        grid = torch.cartesian_prod(*map(torch.from_numpy, middles))
+        field = Field(*edges, _density(model, grid).reshape(count, count))
     return pair_figure(
         x,
         drawn,
         names=run.data.columns,
-        words=("test points", "density" if field else "draws"),
+        words=("test points", "draws"),
         curve=curve,
         field=field,
         title=f"{run.data.name}: test points and the learned density",
+        note={1: "Line: the learned density.", 2: "Above the diagonal: the learned density."}.get(x.shape[1], ""),
     )
 
 
