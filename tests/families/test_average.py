@@ -1,4 +1,4 @@
-"""The moving average of a generator: it forgets the untrained weights soon, whatever its memory."""
+"""The moving average of a generator: the untrained weights lose their influence soon, whatever the decay."""
 
 from __future__ import annotations
 

@@ -417,7 +417,8 @@ def test_an_implicit_family_of_ones_own_trains(tmp_path: Path) -> None:
 
 def test_terms_that_do_not_add_up_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "terms.py"
-    terms = "score_parts=lambda m, x: ancestral.ScoreParts(['a', 'b'], torch.stack([m.log_prob(x)] * 2, 1), x[:, :0]),"
+    parts = "ancestral.ScoreParts(['a', 'b'], torch.stack([m.log_prob(x)] * 2, 1), x[:, 0, 0, :0])"
+    terms = f"score_parts=lambda m, x: {parts},"
     path.write_text(CHAIN.read_text().replace('"chain"', '"terms"').replace("    tiny=", f"    {terms}\n    tiny="))
     run = ancestral.fit(str(path), tmp_path / "run", data="digits", epochs=1, train_size=200)
     with pytest.raises(InputError, match="add up to"):
@@ -435,7 +436,7 @@ def test_a_file_that_has_changed_is_loaded_again(tmp_path: Path) -> None:
 
 def test_data_of_another_type_are_refused(tmp_path: Path) -> None:
     for data in (tmp_path / "nowhere.npz", 5):
-        with pytest.raises(InputError, match=r"nowhere|data is a name"):
+        with pytest.raises(InputError, match=r"nowhere|data are a name"):
             ancestral.fit("mixture", tmp_path / "run", data=data, epochs=1)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="settings dataclasses"):
         ancestral.fit("vae", tmp_path / "run", model=5)

@@ -123,7 +123,7 @@ def test_files_stay_readable() -> None:
 
 
 OPEN = {"training", "evaluation", "health", "runs", "reports", "api", "sweeps", "commands"}
-SHARED = {"abilities", "build", "catalogue", "family", "run_settings", "score_parts", "tiny"}
+SHARED = {"abilities", "build", "catalogue", "family", "hooks", "run_settings", "score_parts", "size", "tiny"}
 
 
 def concrete_names() -> set[str]:

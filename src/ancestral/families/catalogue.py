@@ -2,9 +2,9 @@
 
 A plug-in's classes are named in a run with the name of their family before them, so it must be certain which family a
 class belongs to, whatever was loaded before. A family owns the modules that its record comes from. Where an installed
-package has several families, each owns the module of its entry point, and what the modules share belongs to the family
-whose name sorts first. Where one module registers several families, the second owns the classes that only its own tiny
-models have.
+package has several families, each owns the part of the package that its entry point alone is in, and the rest belongs
+to the family whose name sorts first. Where one module registers several families, the second owns the classes that only
+its own tiny models have; one without such classes is refused.
 """
 
 from __future__ import annotations
@@ -164,8 +164,16 @@ def _own_package(point: EntryPoint) -> None:
 
     beside = sorted((other for other in installed().values() if _package(other) == _package(point)), reverse=True)
     set_owner(_package(point), beside[-1].name)
-    for other in beside:  # of two in one module the name that sorts first is last, and stays
-        set_owner(other.value.partition(":")[0], other.name)
+    for one in beside:  # of two in one module the name that sorts first is last, and stays
+        set_owner(_own_part(one, [other for other in beside if other is not one]), one.name)
+
+
+def _own_part(point: EntryPoint, others: list[EntryPoint]) -> str:
+    """The largest part of a package that the record of a family is in, and the records of others are not."""
+    parts = point.value.partition(":")[0].split(".")
+    places = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+    modules = [other.value.partition(":")[0] for other in others]
+    return next((place for place in places if not any(_covers((place,), module) for module in modules)), places[-1])
 
 
 def _own(family: Family, modules: tuple[str, ...]) -> None:

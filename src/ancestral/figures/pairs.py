@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,7 +65,7 @@ def pair_figure(
         names: of the D columns.
         words: what data and draws are.
         curve: of one column: the density that was learned.
-        field: of two columns: the density that was learned, in place of the draws above the diagonal.
+        field: of two columns: the density that was learned, in place of samples above the diagonal.
         title: above all.
         note: below.
 
@@ -102,8 +103,8 @@ def pair_figure(
                     axes.scatter(
                         *shown[:, [column, row]].T, s=5, linewidths=0, alpha=0.5, color=DRAWS if above else DATA
                     )
-            _label(axes, names, row, column, count)
-    _texts(figure, title, note, words, second is not None, head / height)
+            _label(axes, names, row, column, count, reach=(left - 12) / (side - 10))
+    _texts(figure, title, note, words, second is not None, head / height, width)
     return figure
 
 
@@ -117,44 +118,54 @@ def _diagonal(axes: Axes, data: np.ndarray, draws: np.ndarray | None, curve: Cur
     axes.set_yticks([])
 
 
-def _label(axes: Axes, names: Sequence[str], row: int, column: int, count: int) -> None:
+def _label(axes: Axes, names: Sequence[str], row: int, column: int, count: int, reach: float) -> None:
+    """Ticks and names; `reach` is how far the names of rows are from their panels, in widths of a panel."""
     across, up = (_ticks(*limits) for limits in (axes.get_xlim(), axes.get_ylim()))
-    axes.set_xticks(across, map(_compact, across))
+    axes.set_xticks(list(across), list(across.values()))
     if row != column:
-        axes.set_yticks(up, map(_compact, up))
+        axes.set_yticks(list(up), list(up.values()))
     axes.tick_params(labelsize=SMALL_SIZE, labelbottom=row == count - 1, labelleft=column == 0 and row != column)
     if row == count - 1:
         axes.set_xlabel(_short(names[column]), **text_style(SMALL_SIZE, color=MUTED))
     if column == 0:
         axes.set_ylabel(_short(names[row]), **text_style(SMALL_SIZE, color=MUTED))
+        axes.yaxis.set_label_coords(-reach, 0.5)
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers of an axis that are not near its ends, where the next panel begins."""
+def _ticks(low: float, high: float) -> dict[float, str]:
+    """Round numbers of an axis with their labels, but for those near its ends, where the next panel begins."""
     from matplotlib.ticker import MaxNLocator
 
-    inner = 0.15 * (high - low)
-    return [tick for tick in MaxNLocator(3).tick_values(low, high) if low + inner <= tick <= high - inner]
+    inner = 0.1 * (high - low)
+    places = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
+    digit = math.floor(math.log10(places[1] - places[0]) + 1e-9)
+    kept = [float(place) for place in places if low + inner <= place <= high - inner]
+    return {place: _compact(place, digit) for place in kept}
 
 
-def _compact(value: float) -> str:
-    """A number in a few letters: 4e4, 1.5e-3.
+def _compact(value: float, digit: int) -> str:
+    """A number in a few letters, rounded to the given power of ten.
 
     Example:
-        >>> [_compact(value) for value in (40_000.0, -0.0015, 2.5, 0.0)]
-        ['4e4', '−1.5e-3', '2.5', '0']
+        >>> _compact(40_000.0, 4), _compact(-0.0015, -4), _compact(2.5, -1), _compact(1_700_000_012.0, 0)
+        ('4e4', '−1.5e-3', '2.5', '1700000012')
     """
-    plain = value == 0 or 0.01 <= abs(value) < 10_000
-    digits, _, power = (f"{value:.4g}" if plain else f"{value:.2e}").partition("e")
-    digits = digits.rstrip("0").rstrip(".") if "." in digits else digits
-    return digits.replace("-", "\N{MINUS SIGN}") + (f"e{int(power)}" if power else "")
+    if abs(value) < 0.5 * 10.0**digit:
+        return "0"
+    power = math.floor(math.log10(abs(value)) + 1e-9)
+    if -3 < power < 4 or power - digit > 3:
+        text = f"{value:.{max(0, -digit)}f}"
+    else:
+        text = f"{value / 10.0**power:.{power - digit}f}e{power}"
+    return text if value > 0 else "\N{MINUS SIGN}" + text[1:]
 
 
-def _texts(figure: Figure, title: str, note: str, words: tuple[str, str], both: bool, head: float) -> None:
+def _texts(figure: Figure, title: str, note: str, words: tuple[str, str], both: bool, head: float, width: int) -> None:
     figure.text(0.02, 1 - 0.3 * head, title, **text_style(TEXT_SIZE + 2, fontweight="bold", va="center"))
     figure.text(0.02, 1 - 0.68 * head, words[0], **text_style(TEXT_SIZE, color=DATA, va="center"))
     if both:
-        figure.text(0.16, 1 - 0.68 * head, words[1], **text_style(TEXT_SIZE, color=DRAWS, va="center"))
+        after = 0.02 + (8.5 * len(words[0]) + 12) / width
+        figure.text(after, 1 - 0.68 * head, words[1], **text_style(TEXT_SIZE, color=DRAWS, va="center"))
     if note:
         figure.text(0.02, 0.012, note, **text_style(SMALL_SIZE, color=MUTED, va="bottom"))
 

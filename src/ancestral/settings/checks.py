@@ -26,7 +26,7 @@ def check_fields(settings: Any, largest: Mapping[str, float] = MappingProxyType(
     The command line refuses some of that itself; recipes, stored runs and callers from Python do not. Every number has
     an upper bound, so that a slip of the keyboard is refused before it takes all memory or never ends.
 
-    Args:      largest: bounds of the absolute value by name, where the usual ones do not fit: 2^20 for whole
+    Args:      largest: bounds of the absolute value by name, where the usual ones do not fit: 2^16 for whole
                numbers, 10^6 for others.
     Raises:    InputError: names the flag and what it takes.
     """

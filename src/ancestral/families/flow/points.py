@@ -92,7 +92,7 @@ class NormalizingFlow(ExactModel):
     def complete(self, x: Tensor, observed: Tensor, sweeps: int = 200, slides: int = 20) -> Tensor:
         """Missing coordinates by a chain for each point, whose limit is p(missing | observed) exactly.
 
-        Each starts at one of the draws of the model that come nearest the observed coordinates. Metropolis proposals of
+        Each starts at one of the samples of the model that come nearest the observed coordinates. Metropolis proposals of
         all sizes cross gaps; Hamiltonian ones then follow the slope of log p(x), along all coordinates at once. Both
         measure each coordinate by its standard deviation, so that units do not matter.
 

@@ -72,7 +72,7 @@ def _table(run: Run, model: ExactModel, count: int, seed: int) -> Figure:
         curve = Curve(middles[0], _density(model, torch.from_numpy(middles[0])[:, None]))
     if x.shape[1] == 2:
         grid = torch.cartesian_prod(*map(torch.from_numpy, middles))
-        field = Field(*edges, _density(model, grid).reshape(count, count))
+        field = Field(edges[0], edges[1], _density(model, grid).reshape(count, count))
     return pair_figure(
         x,
         drawn,
