@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import torch
 from helpers import printed, refused, run
+from matplotlib.collections import QuadMesh
 
 import ancestral
 from ancestral.data.datasets import load_dataset
 from ancestral.data.masks import seen_columns
+from ancestral.data.splits import Dataset
 from ancestral.data.tables import as_points, read_table
 from ancestral.distributions.bijections import Standardise
 from ancestral.families.flow.points import NormalizingFlow
+from ancestral.reports.pictures.density import density
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run
 from ancestral.settings.data import OtherData, ReadOptions
@@ -253,6 +256,51 @@ def test_scores_are_in_the_units_of_the_table(trained: Path) -> None:
     assert torch.allclose(drawn.mean(0), train.mean(0).float(), atol=0.5 * train.std(0).max().item())
 
 
+def test_columns_of_other_tables_are_matched_by_name(trained: Path, tmp_path: Path) -> None:
+    """The order of the columns and further ones do not matter; a single row, or a column of one value, is scored."""
+    opened = Run(trained / "one")
+
+    def read(rows: list[list[object]]) -> tuple[torch.Tensor, str]:
+        other, split = on_data(opened, OtherData(str(write(tmp_path / "new.csv", rows))))
+        assert isinstance(other.data.dataset, Dataset)
+        return other.data.stored(split).images, "; ".join(other.data.dataset.assumptions)
+
+    expected = torch.tensor([[1000.0, 5, -3]])
+    assert torch.equal(read([["mass", "length", "width"], [1000, 5, -3]])[0], expected)
+    points, said = read([["width", "note", "id", "length", "depth", "mass"], [-3, "x", 7, 5, 8, 1000]])
+    assert torch.equal(points, expected)
+    assert "does not know are ignored: depth" in said and "number the rows are ignored: id" in said
+    points, said = read([[1000, 5, -3], [1100, 5, -3]])
+    assert torch.equal(points[:1], expected) and "without names are taken as mass, length, width" in said
+    refused(lambda: read([["mass", "lenght", "width"], [1000, 5, -3]]), "no column length", "did you mean lenght")
+    refused(lambda: read([[1000, 5], [1100, 6]]), "points of 2 columns")
+    assert opened.data.columns == ("mass", "length", "width")
+
+
+def test_a_dimension_that_a_model_knows_is_never_taken_for_classes(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", [["target", "index", "b"], [1, 0, 0.5], [2, 1, 1.5]])
+    assert read_table(path, USUAL).columns == ("b",)
+    found = read_table(path, ReadOptions(columns=("target", "index", "b")))
+    assert found.columns == ("target", "index", "b") and found.parts["all"].labels is None
+
+
+def test_the_density_of_two_columns_is_drawn_where_the_points_are(tmp_path: Path) -> None:
+    """Centre of mass of the heat map above the diagonal, where the second column runs to the right."""
+    points = POINTS[:, :2] * np.array([1, 1e-3])
+    path = write(tmp_path / "two.csv", [["mass", "length"], *[list(map(float, p)) for p in points]])
+    ancestral.fit("flow", tmp_path / "two", data=path, depth=1, hidden=(4,), epochs=1)
+    first, above, below, second = density(Run(tmp_path / "two"), count=40).axes
+    (mesh,) = above.collections
+    assert isinstance(mesh, QuadMesh)
+    corners, weights = np.asarray(mesh.get_coordinates()), np.asarray(mesh.get_array())
+    middles = (corners[1:, 1:] + corners[:-1, :-1]) / 2
+    centre = (middles * weights.reshape(*middles.shape[:2], 1)).sum((0, 1)) / weights.sum()
+    assert np.abs((centre[::-1] - points.mean(0)) / points.std(0)).max() < 0.3
+    assert above.get_xlim() == second.get_xlim() and below.get_ylim() == second.get_xlim()
+    assert above.get_ylim() == first.get_xlim() == below.get_xlim()
+    assert len(below.collections) == 1
+
+
 def test_named_densities_are_not_standardised(tmp_path: Path) -> None:
     model = ancestral.fit("flow", tmp_path / "m", data="moons", depth=1, epochs=1, train_size=200, valid_size=50).load()
     assert not [module for module in model.modules() if isinstance(module, Standardise)]
@@ -279,7 +327,11 @@ def test_verbs_of_a_table(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert run("quality", model) == run("detect", model, "--against", "noise") == 2
     assert run("draw", "manifold", model, *picture) == 2
     assert not (tmp_path / "x.png").exists()
-    assert run("train", "vae", "--data", trained / "one.csv", "--out", tmp_path / "vae") == 2
+    for family in ("vae", "gan", "mixture", "made", "pixelcnn", "belief-net", "autoencoder"):
+        assert run("train", family, "--data", trained / "one.csv", "--out", tmp_path / "vae") == 2
+    assert (
+        run("sample", model, "--mean", "--out", tmp_path / "x.npy") == run("draw", "deformation", model, *picture) == 2
+    )
     assert run("train", "flow", "--data", trained / "one.csv", "--pixels", "levels", "--out", tmp_path / "vae") == 2
     assert not (tmp_path / "vae").exists()
 
@@ -288,3 +340,4 @@ def test_hidden_columns_are_named() -> None:
     assert seen_columns(("a", "b", "c"), ["b"], 2).tolist() == [[True, False, True]] * 2
     refused(lambda: seen_columns(("a", "b"), ["B"], 1), "--columns B")
     refused(lambda: seen_columns(("a", "b"), ["a", "b"], 1), "1 to 1")
+    refused(lambda: seen_columns(("a",), ["a"], 1), "one column")

@@ -173,7 +173,7 @@ class _Pile:
         return np.empty(shape, dtype)
 
     def _coloured(self, images: np.ndarray, count: int) -> np.ndarray:
-        """Room for colour, with the grey images that are read already."""
+        """An array for colour, with the grey images that are read already."""
         wide = self._room(images.dtype, 3, images.shape[2:])
         wide[:count] = images[:count]
         return wide

@@ -155,7 +155,8 @@ def broken_placements(reference: Tensor, values: Tensor, generator: torch.Genera
     # sorted by value, equal ones by their number: the group is the whole part of the key, the number its fraction
     keys = (group + torch.rand(len(reference), dtype=torch.float64, generator=generator)).sort().values
     number = torch.rand(values.shape, dtype=torch.float64, generator=generator)
-    own = keys[below.clamp(max=len(keys) - 1)].floor() + number  # group of a tied value
+    group_of_value = keys[below.clamp(max=len(keys) - 1)].trunc()  # keys are not negative
+    own = group_of_value + number
     return torch.where(below < upto, torch.searchsorted(keys, own), below).double()
 
 

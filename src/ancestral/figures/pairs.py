@@ -127,7 +127,7 @@ def _label(axes: Axes, names: Sequence[str], row: int, column: int, count: int, 
     axes.tick_params(labelsize=SMALL_SIZE, labelbottom=row == count - 1, labelleft=column == 0 and row != column)
     if row == count - 1:
         axes.set_xlabel(_short(names[column]), **text_style(SMALL_SIZE, color=MUTED))
-    if column == 0:
+    if column == 0 and count > 1:
         axes.set_ylabel(_short(names[row]), **text_style(SMALL_SIZE, color=MUTED))
         axes.yaxis.set_label_coords(-reach, 0.5)
 
@@ -138,9 +138,14 @@ def _ticks(low: float, high: float) -> dict[float, str]:
 
     inner = 0.1 * (high - low)
     places = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(low, high)
-    digit = math.floor(math.log10(places[1] - places[0]) + 1e-9)
+    digit = _decade(places[1] - places[0])
     kept = [float(place) for place in places if low + inner <= place <= high - inner]
     return {place: _compact(place, digit) for place in kept}
+
+
+def _decade(value: float) -> int:
+    """The power of ten of a positive number: 2 for 100 to 999."""
+    return -math.ceil(-(math.log10(value) + 1e-9))
 
 
 def _compact(value: float, digit: int) -> str:
@@ -152,7 +157,7 @@ def _compact(value: float, digit: int) -> str:
     """
     if abs(value) < 0.5 * 10.0**digit:
         return "0"
-    power = math.floor(math.log10(abs(value)) + 1e-9)
+    power = _decade(abs(value))
     if -3 < power < 4 or power - digit > 3:
         text = f"{value:.{max(0, -digit)}f}"
     else:
