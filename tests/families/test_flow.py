@@ -436,23 +436,42 @@ class Linear(Bijection):
         return z @ self.weight.inverse().T, -self.weight.slogdet()[1].expand(len(z))
 
 
-@pytest.mark.parametrize(("columns", "hidden"), [(2, [1]), (5, [0, 3]), (10, [1, 2, 3, 5, 6, 8, 9])])
+def gaussian(mean: Tensor, units: Tensor, correlation: Tensor) -> NormalizingFlow:
+    """The flow of a normal distribution with these means, standard deviations and correlations."""
+    step = Standardise(len(mean)).double()
+    step.fit(mean, units)
+    whitening = Linear(torch.linalg.cholesky(correlation).inverse())
+    return NormalizingFlow(Chain([step, whitening]), [len(mean)]).double()
+
+
+def test_completions_start_near_the_observed_columns_whatever_their_units() -> None:
+    """Two columns are seen, of which the one with small numbers tells the third."""
+    correlation = torch.tensor([[1.0, 0, 0], [0, 1, 0.99], [0, 0.99, 1]], dtype=DOUBLE)
+    model = gaussian(torch.zeros(3, dtype=DOUBLE), torch.tensor([1e4, 0.01, 1], dtype=DOUBLE), correlation)
+    with seeded_noise(5):
+        x = model.sample(300)
+        start = model.complete(x, torch.tensor([True, True, False]).expand(300, 3), sweeps=0, slides=0)
+    assert (start - x)[:, 2].abs().median() < 0.3  # two draws of the third column are 0.95 apart
+
+
+@pytest.mark.parametrize(
+    ("columns", "hidden", "sweeps", "slides"),
+    [(2, [1], 200, 20), (5, [0, 3], 200, 0), (10, [1, 2, 3, 5, 6, 8, 9], 200, 20), (5, [0, 1, 3], 0, 100)],
+)
 def test_completed_columns_of_a_gaussian_have_its_conditional_mean_and_covariance(
-    columns: int, hidden: list[int]
+    columns: int, hidden: list[int], sweeps: int, slides: int
 ) -> None:
     """The flow of N(m, S) with units from 0.01 to 10,000: whitened completions are N(0, I), five standard errors."""
     count = 3000
     correlation = 0.9 + 0.1 * torch.eye(columns, dtype=DOUBLE)
     units = 10 ** torch.linspace(4, -2, columns, dtype=DOUBLE)
     mean = 3 * units
-    step = Standardise(columns).double()
-    step.fit(mean, units)
     factor = torch.linalg.cholesky(correlation)
-    model = NormalizingFlow(Chain([step, Linear(factor.inverse())]), [columns]).double()
+    model = gaussian(mean, units, correlation)
     seen = torch.tensor([place not in hidden for place in range(columns)])
     with seeded_noise(3):
         x = mean + units * (factor @ torch.randn(columns, dtype=DOUBLE))
-        drawn = model.complete(x.expand(count, columns), seen.expand(count, columns))
+        drawn = model.complete(x.expand(count, columns), seen.expand(count, columns), sweeps=sweeps, slides=slides)
     assert torch.equal(drawn[:, seen], x.expand(count, columns)[:, seen])
     gain = correlation[~seen][:, seen] @ correlation[seen][:, seen].inverse()
     covariance = correlation[~seen][:, ~seen] - gain @ correlation[seen][:, ~seen]

@@ -139,16 +139,22 @@ def evaluate(
 
 
 @plain_arguments()
-def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | None = None) -> Tensor:
+def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | str | None = None) -> Tensor:
     """Draw from a run's model or a model.
 
-    Args:      n: how many. seed: random seed. label: only images of this class, from a conditional model.
+    Args:      n: how many. seed: random seed. label: only images of this class, by number, or by the name
+               that it has in the run, from a conditional model.
     Returns:   shape (n, *event_shape), in the model's pixel space.
     Raises:    InputError: less than one. NotComputable: a class of a model that has none.
     """
-    from ancestral.runs.sample import sample_model
+    from ancestral.runs.sample import class_number, sample_model
 
-    return sample_model(of if isinstance(of, Model) else run_of(of, None)[0].load(), n, seed, label)
+    if isinstance(of, Model):
+        if isinstance(label, str):
+            raise InputError(f"label {label!r}: a model by itself knows no names of classes, give a number")
+        return sample_model(of, n, seed, label)
+    run, _ = run_of(of, None)
+    return sample_model(run.load(), n, seed, None if label is None else class_number(run, label))
 
 
 @plain_arguments(DATA)
@@ -207,6 +213,7 @@ def quality(
     threshold: bool = False,
     seed: int = 0,
     features: Literal["auto", "pixels", "recogniser"] = "auto",
+    split: Split = "test",
     data: Any = None,
     **data_settings: Any,
 ) -> Quality:
@@ -214,13 +221,14 @@ def quality(
 
     Args:      count: how many samples; 10,000, or as many as there are test images. means: E[x | z] instead of
                samples. threshold: cut grey samples and real images at one half. seed: random seed. features: of a
-               classifier, which needs labels, or principal components of pixels. data: as of `evaluate`.
+               classifier, which needs labels, or principal components of pixels. split: of `data`, where
+               they are divided. data: as of `evaluate`.
     Returns:   the record; a run stores it.
     Raises:    InputError: there are too few images, or no labels for the classifier that was asked for.
     """
     from ancestral.runs.quality import measure_run
 
-    used, _ = run_of(of, data, **data_settings)
+    used, _ = run_of(of, data, split, **data_settings)
     return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features)
 
 

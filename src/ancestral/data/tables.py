@@ -153,7 +153,7 @@ def _rounding(array: np.ndarray, points: np.ndarray, names: Sequence[str]) -> tu
     for name, stored, kept in zip(names, array.T, points.T, strict=True):
         error = float(np.abs(stored.astype(np.float64) - kept).max())
         whole = array.dtype.kind != "f" or (error > 0 and bool((stored == np.rint(stored)).all()))
-        if error > ROUNDING * float(stored.std(dtype=np.float64)) or (whole and error > 0):
+        if error > ROUNDING * float(stored.std(dtype=np.float64)) > 0 or (whole and error > 0):
             changed.append(name)
     if not changed:
         return ()

@@ -124,7 +124,7 @@ def class_divergence(shares: Tensor, data_shares: Tensor, names: Sequence[str] |
     """
     if not bool((data_shares > 0).all()):
         missing = (data_shares == 0).nonzero()[:, 0].tolist()
-        which = f"class number {missing}" if names is None else " or ".join(names[i] for i in missing)
+        which = f"class number {missing}" if names is None else " or ".join(names[int(i)] for i in missing)
         raise InputError(f"among the real images none is recognised as {which}: compare more of them")
     return torch.special.xlogy(shares, shares / data_shares).sum().item()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MOST = 5  # columns; more are not drawn
+FEW = 20  # points
 DPI = 150
 WIDTH, SINGLE = 760, 480  # pixels of the figure; of one column alone
 BINS = 30
@@ -83,7 +84,8 @@ def pair_figure(
     side = (width - left - 14) / count
     height = head + count * side + foot
     figure = new_figure(width * DPI / 96, height * DPI / 96, DPI)
-    limits = limits_of(first)
+    # few points show no range of their own: completed ones, say
+    limits = limits_of(first if second is None or len(first) >= FEW else np.concatenate([first, second]))
     for row in range(count):
         for column in range(count):
             box = ((left + column * side + 5) / width, 1 - (head + (row + 1) * side - 5) / height)
@@ -113,7 +115,7 @@ def _diagonal(axes: Axes, data: np.ndarray, draws: np.ndarray | None, curve: Cur
     axes.hist(data, bins=bins, density=True, color=DATA, alpha=0.45)
     if curve is not None:
         axes.plot(curve.x, curve.y, color=INK, linewidth=1.2)
-    if draws is not None:
+    if draws is not None and bool(((draws >= bins[0]) & (draws <= bins[-1])).any()):  # else there is no share to draw
         axes.hist(draws, bins=bins, density=True, histtype="step", color=DRAWS, linewidth=1.4)
     axes.set_yticks([])
 

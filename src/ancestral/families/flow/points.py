@@ -92,7 +92,7 @@ class NormalizingFlow(ExactModel):
     def complete(self, x: Tensor, observed: Tensor, sweeps: int = 200, slides: int = 20) -> Tensor:
         """Missing coordinates by a chain for each point, whose limit is p(missing | observed) exactly.
 
-        Each starts at one of the samples of the model that come nearest the observed coordinates. Metropolis proposals of
+        Each starts at one of the model's samples that come nearest the observed coordinates. Metropolis proposals of
         all sizes cross gaps; Hamiltonian ones then follow the slope of log p(x), along all coordinates at once. Both
         measure each coordinate by its standard deviation, so that units do not matter.
 
@@ -108,8 +108,7 @@ class NormalizingFlow(ExactModel):
         now = self._wandered(filled(given, observed, pool[start]), observed, spread, sweeps)
 
         def log_density(v: Tensor) -> Tensor:
-            free = torch.where(observed, v, 0)  # coordinates without effect, which need some density
-            return self.log_prob(filled(given, observed, v * spread)) - free.square().sum(1) / 2
+            return self.log_prob(filled(given, observed, v * spread))  # flat along the observed coordinates
 
         now = spread * hamiltonian_chains(log_density, now / spread, slides, slides)
         return filled(x, observed, now)

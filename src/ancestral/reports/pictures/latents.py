@@ -166,7 +166,7 @@ def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
         found.labels,
         axes=(axes[0], axes[1]),
         names=partial(class_in_words, run),
-        title=f"{len(z)} test images in the space of {z.shape[1]} latents{known}",
+        title=f"{len(z)} test {run.data.space.noun} in the space of {z.shape[1]} latents{known}",
         note=f"Latents: {found.how}.",
     )
 
