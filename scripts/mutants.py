@@ -67,6 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="mutants whose name has one of these words")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--no-baseline", action="store_true", help="trust that the tests pass without a mutant")
     parser.add_argument("--list", action="store_true", help="name them, and run nothing")
     chosen = parser.parse_args(arguments)
     wanted = [m for m in mutants() if not chosen.only or any(word in m.name for word in chosen.only)]
@@ -78,9 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.list or gone:
         return 1 if gone else 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(chosen.jobs) as pool:
-        copies = [_copy(Path(folder) / str(number)) for number in range(chosen.jobs)]
-        free = list(copies)
-        broken = [args for args in dict.fromkeys(m.tests for m in wanted) if not _pass(args, copies[0])]
+        free = [_copy(Path(folder) / str(number)) for number in range(chosen.jobs)]
+
+        def passes(tests: tuple[str, ...]) -> bool:
+            copy = free.pop()
+            try:
+                return _pass(tests, copy)
+            finally:
+                free.append(copy)
+
+        sets = [] if chosen.no_baseline else list(dict.fromkeys(mutant.tests for mutant in wanted))
+        broken = [tests for tests, passed in zip(sets, pool.map(passes, sets), strict=True) if not passed]
         if broken:
             print(*(f"FAILS WITHOUT A MUTANT  {' '.join(args)}" for args in broken), sep="\n")
             return 1

@@ -222,6 +222,7 @@ def package(folder: Path) -> str:
     return os.pathsep.join(filter(None, [str(folder / "site"), os.environ.get("PYTHONPATH", "")]))
 
 
+@pytest.mark.slow
 def test_a_package_of_several_modules_and_families(tmp_path: Path) -> None:
     """Whichever family is loaded first, each class has one name, and a run opens in a process of its own."""
     path, runs = package(tmp_path), [tmp_path / name for name in ("first", "second")]
@@ -231,6 +232,7 @@ def test_a_package_of_several_modules_and_families(tmp_path: Path) -> None:
         assert f'"{run.name}:Pixels"' in config and '"first:Scale"' in config
     for order in (runs, runs[::-1]):
         assert "exact" in command("evaluate", *order, PYTHONPATH=path)
+    assert "--epochs" in command("train", "first", "--help", PYTHONPATH=path)  # its settings have a blank docstring
     program = (
         "import ancestral; from ancestral.families.catalogue import family_of\n"
         f"for run in {[str(run) for run in runs]!r}: print(family_of(ancestral.load(run)).name)"
@@ -238,8 +240,6 @@ def test_a_package_of_several_modules_and_families(tmp_path: Path) -> None:
     words = [sys.executable, "-c", program]
     done = subprocess.run(words, env={**ENVIRONMENT, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["first", "second"]
-    command("train", "--help", PYTHONPATH=path)
-    command("train", "first", "--help", PYTHONPATH=path)  # the docstring of its settings is blank
 
 
 def test_an_entry_point_that_ends_the_program(tmp_path: Path) -> None:
@@ -451,3 +451,9 @@ def test_a_description_that_names_no_class_is_refused(trained: Path, tmp_path: P
         config = run / "model" / "config.json"
         config.write_text(config.read_text().replace('"chain:PixelChain"', name))
         command("evaluate", run, "--family", CHAIN, code=2)
+
+
+def test_a_family_without_a_docstring_has_an_empty_summary() -> None:
+    for text in ("", "   ", "\n\n"):
+        settings = type("Settings", (ancestral.FamilySettings,), {"__doc__": text})
+        assert ancestral.Family("blank", settings, build=print, tiny={}).summary == ""

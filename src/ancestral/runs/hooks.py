@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import TrainingDiverged
-from ancestral.core.random import seeded_noise
+from ancestral.core.random import seed_device
 from ancestral.data.pixels import Batch, PixelBatches
 from ancestral.families.catalogue import find, is_plug_in
 from ancestral.families.family import Family
@@ -148,7 +148,8 @@ def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held:
         return
     tried, trying = copied
     devices = [train.device] if train.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), seeded_noise(0):
+    with torch.random.fork_rng(devices=devices):
+        seed_device(train.device, 0)
         batch = next(train.shuffled(0, batch_size))
         with torch.no_grad():
             _try_model(step.family.name, tried.eval(), batch.x)
