@@ -39,3 +39,12 @@ def test_images_keep_their_labels_in_every_batch(chosen: torch.Tensor | None) ->
         found = [(batch.x.flatten(), batch.labels) for batch in batches.shuffled(epoch, 8)]
         assert all(torch.equal(x, y.float()) for x, y in found if y is not None)
         assert torch.cat([y for _, y in found if y is not None]).sort().values.tolist() == labels.sort().values.tolist()
+
+
+def test_the_first_of_the_chosen_images_are_those() -> None:
+    chosen = torch.tensor([7, 2, 9, 4])
+    split = Split(torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1), chosen * 10, chosen=chosen)
+    first = split.first(3)
+    assert first.images.flatten().tolist() == [7, 2, 9] and first.labels is not None
+    assert first.labels.tolist() == [70, 20, 90]
+    assert PixelBatches(split, PixelSpace("levels", 10)).first(2).flatten().tolist() == [7, 2]

@@ -1,4 +1,4 @@
-"""Scores of different images, spaces or numbers of images have no order."""
+"""Scores of different images, spaces or numbers of images have no order; which score of a model says most."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from helpers import refused
 
-from ancestral.evaluation.score import Score, rank
+from ancestral.evaluation.score import Score, best_of, rank
 
 
 def score() -> Score:
@@ -32,3 +32,14 @@ def test_different_things_are_not_ranked(change: dict[str, object]) -> None:
 
 def test_the_highest_comes_first() -> None:
     assert rank([replace(score(), nats=n) for n in (-5.0, -1.0, float("nan"), -3.0)]) == [1, 3, 0, 2]
+
+
+def test_the_score_that_says_most_is_exact_of_all_test_images() -> None:
+    exact = replace(score(), nats=-5.0, count=100)
+    loose = replace(exact, kind="bound", side="lower", method="ELBO", nats=-4.0)
+    tight = replace(loose, method="IWAE_50", nats=-3.0)
+    part, other = replace(exact, nats=-1.0, count=10), replace(exact, nats=-1.0, split="valid")
+    assert best_of([part, loose, other, exact, tight], "a run") is exact
+    assert best_of([part, tight, other, loose], "a run") is tight
+    assert best_of([part, exact, other], "a run", "valid") is other
+    refused(lambda: best_of([part, exact], "a run", "valid"), "no score on valid images")

@@ -154,7 +154,10 @@ def test_layers_that_are_affine_in_one_dimension_are_refused(layers: str) -> Non
 
 
 def test_a_flow_of_one_dimension_learns_two_modes() -> None:
-    """An equal mixture of N(-2, 0.3^2) and N(2, 0.3^2): log 2 above the entropy of one, within 0.1 nats (a normal density is 1.2 away)."""
+    """An equal mixture of N(-2, 0.3^2) and N(2, 0.3^2): log 2 above the entropy of one, within 0.1 nats.
+
+    A normal density is 1.2 nats below.
+    """
     with seeded_noise(0):
         model = build_flow(FlowSettings(depth=2), DataSpec((1,), 0, "points"))
         assert isinstance(model, NormalizingFlow)

@@ -18,6 +18,7 @@ import ancestral
 from ancestral.data.splits import Dataset
 from ancestral.distributions.bijections import Standardise
 from ancestral.families.flow.points import NormalizingFlow
+from ancestral.figures.pairs import pair_figure
 from ancestral.reports.pictures.density import density
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run
@@ -134,3 +135,13 @@ def test_verbs_of_a_table(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     )
     assert run("train", "flow", "--data", trained / "one.csv", "--pixels", "levels", "--out", tmp_path / "vae") == 2
     assert not (tmp_path / "vae").exists()
+
+
+def test_draws_beyond_the_axes_are_left_out_without_a_warning() -> None:
+    data = SEED.normal(size=(50, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = pair_figure(data, data + 100, names=("a", "b"))
+    near = pair_figure(data, data, names=("a", "b"))
+    assert len(figure.axes) == 4
+    assert len(near.axes[0].patches) == len(figure.axes[0].patches) + 1  # their outline

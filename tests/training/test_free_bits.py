@@ -37,3 +37,12 @@ def test_the_mean_over_the_batch_is_clamped() -> None:
     loss.mean().backward()
     assert model.parts.grad is not None
     assert torch.allclose(model.parts.grad, torch.tensor([[0.0, 0.5], [0.0, 0.5]]))
+
+
+def test_a_divergence_of_all_latents_together_is_free_up_to_their_sum() -> None:
+    """Two latents in one part, means 3 nats: free up to 2 nats each, which is 4 in all; charged at 1 nat each."""
+    model = Known()
+    model.parts = nn.Parameter(DIVERGENCES.sum(1, keepdim=True))
+    batch = Batch(torch.zeros(2, 1))
+    assert elbo(model, batch, free_bits=2.0)["loss"].tolist() == [4.0, 4.0]
+    assert elbo(model, batch, free_bits=1.0)["loss"].tolist() == [3.0, 3.0]

@@ -1,0 +1,50 @@
+"""Draws that are made in blocks: each block has noise of its own, and all of it follows from the seed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ancestral.families.run_settings import settings_for
+from ancestral.models.base import Model
+from ancestral.runs import quality, sample
+from ancestral.runs.quality import View
+from ancestral.runs.run_data import RunData
+from ancestral.runs.sample import sample_labelled, sample_model
+
+
+class Noise(Model):
+    """Draws that hardly ever occur twice; a class asked for is the whole part of all pixels."""
+
+    event_shape, spaces, levels, classes = (1, 8, 8), ("unit",), None, 3
+
+    def sample(self, n: int) -> Tensor:
+        return torch.rand(n, 1, 8, 8)
+
+    def sample_classes(self, labels: Tensor) -> Tensor:
+        return labels[:, None, None, None] + self.sample(len(labels))
+
+
+def test_blocks_of_samples_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "AT_ONCE", 4)
+    drawn = sample_model(Noise(), 10, seed=1)
+    assert len(drawn.flatten(1).unique(dim=0)) == 10
+    assert torch.equal(drawn, sample_model(Noise(), 10, seed=1))
+    assert not torch.equal(drawn, sample_model(Noise(), 10, seed=2))
+
+
+def test_samples_whose_quality_is_measured_differ_from_block_to_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality, "AT_ONCE", 4)
+    view = View(RunData(settings_for("gan", data="digits", pixels="unit").data))
+    drawn = view.drawn(Noise(), 10, seed=1)
+    assert len(drawn.flatten(1).unique(dim=0)) == 10
+    assert torch.equal(drawn, view.drawn(Noise(), 10, seed=1))
+    assert not torch.equal(drawn, view.drawn(Noise(), 10, seed=2))
+
+
+def test_classes_stand_beside_their_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "AT_ONCE", 4)
+    drawn, labels = sample_labelled(Noise(), 30, seed=1)
+    assert torch.equal(drawn.flatten(1).floor(), labels[:, None].expand(30, 64).float())
+    assert len(labels.unique()) == 3 and len(drawn.flatten(1).unique(dim=0)) == 30
