@@ -145,3 +145,5 @@ def test_draws_beyond_the_axes_are_left_out_without_a_warning() -> None:
     near = pair_figure(data, data, names=("a", "b"))
     assert len(figure.axes) == 4
     assert len(near.axes[0].patches) == len(figure.axes[0].patches) + 1  # their outline
+    low, high = pair_figure(data[:1], data + 9, names=("a", "b")).axes[0].get_xlim()
+    assert low < data[0, 0] and high > 9  # a single point has no range of its own

@@ -84,8 +84,10 @@ def pair_figure(
     side = (width - left - 14) / count
     height = head + count * side + foot
     figure = new_figure(width * DPI / 96, height * DPI / 96, DPI)
-    # few points show no range of their own: completed ones, say
-    limits = limits_of(first if second is None or len(first) >= FEW else np.concatenate([first, second]))
+    limits = limits_of(first)
+    if second is not None and len(first) < FEW:  # few points show no range of their own: completed ones, say
+        others = limits_of(second)
+        limits = np.stack([np.minimum(limits[:, 0], others[:, 0]), np.maximum(limits[:, 1], others[:, 1])], 1)
     for row in range(count):
         for column in range(count):
             box = ((left + column * side + 5) / width, 1 - (head + (row + 1) * side - 5) / height)
