@@ -46,3 +46,9 @@ def test_a_divergence_of_all_latents_together_is_free_up_to_their_sum() -> None:
     batch = Batch(torch.zeros(2, 1))
     assert elbo(model, batch, free_bits=2.0)["loss"].tolist() == [4.0, 4.0]
     assert elbo(model, batch, free_bits=1.0)["loss"].tolist() == [3.0, 3.0]
+
+
+def test_the_divergence_that_is_logged_is_that_of_each_image() -> None:
+    terms = elbo(Known(), Batch(torch.zeros(2, 1)), beta=3.0, free_bits=1.5)
+    assert terms["kl"].tolist() == DIVERGENCES.sum(1).tolist()
+    assert terms["negative_elbo"].tolist() == DIVERGENCES.sum(1).tolist()  # whose reconstruction is 0 here
