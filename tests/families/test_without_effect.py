@@ -58,7 +58,9 @@ CASES: list[tuple[str, dict[str, Any], set[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("family", "values", "unused"), CASES, ids=lambda value: str(sorted(value) if isinstance(value, set) else value))
+@pytest.mark.parametrize(
+    ("family", "values", "unused"), CASES, ids=lambda value: str(sorted(value) if isinstance(value, set) else value)
+)
 def test_settings_without_effect_are_named(family: str, values: dict[str, Any], unused: set[str]) -> None:
     parts = setting_names(family)
     model, data, training = (

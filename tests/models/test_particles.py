@@ -36,6 +36,8 @@ def test_weights_of_particles_are_unbiased_whenever_they_are_drawn_anew(
         noise = torch.rand(len(tried.given), *model.event_shape, dtype=model.dtype)
         drawn = model.draw(noise, tried).flatten(1)
     assert torch.equal(drawn * observed, tried.given)
+    anew = int(tried.log_evidence.count_nonzero())  # of 6000 images whose particles were drawn anew
+    assert anew > 100 if fewest > 0.9 else anew == 0
     estimates = tried.total().exp().view(COPIES, 2)
     assert ((estimates.mean(0) - truth).abs() < 5 * estimates.std(0) / math.sqrt(COPIES)).all()
     # of a draw in proportion to the weights the missing pixels have their conditional mean

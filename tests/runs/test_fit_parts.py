@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.families.run_settings import settings_for
-from ancestral.runs.fit import _sample_readings, build_step, initial_model
+from ancestral.models.base import LatentModel
+from ancestral.runs.fit import _sample_readings, build_step, held_out_losses, initial_model
 from ancestral.runs.run_data import RunData
 from ancestral.training.engine import PlainEngine
 
@@ -32,3 +35,18 @@ def test_draws_of_a_training_stand_beside_validation_images() -> None:
     data = RunData(settings.data)
     found = _sample_readings(settings, data, torch.device("cpu"))
     assert torch.equal(found.x, data.held("valid").first(512))
+
+
+class Parts(LatentModel):
+    """A bound whose divergence is 1 nat in the first latent, 0 in the second, and 0 or 0.03 in the third."""
+
+    event_shape, spaces, levels = (1, 1, 1), ("threshold",), 2
+
+    def elbo_parts(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return -5 * torch.ones(len(x)), torch.stack([1 + 0 * x, 0 * x, 0.03 * x], 1).flatten(1)
+
+
+def test_a_latent_is_active_by_its_mean_divergence_over_images() -> None:
+    images = PixelBatches(torch.tensor([0, 1, 1, 0], dtype=torch.uint8).view(4, 1, 1, 1), PixelSpace("threshold", 2))
+    found = held_out_losses(Parts(), images)
+    assert found == pytest.approx({"negative_elbo": 6.015, "reconstruction": 5, "kl": 1.015, "active_units": 2})

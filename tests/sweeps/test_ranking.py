@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from ancestral.sweeps.page import _best_in_words
 from ancestral.sweeps.plan import Plan
-from ancestral.sweeps.ranking import Combination, gap_between
+from ancestral.sweeps.ranking import Combination, gap_between, ranked
 
 PLAN = Plan.__new__(Plan)
 
@@ -59,3 +61,23 @@ def test_a_best_combination_is_named_where_there_is_one(
     named = [row(name, *bests) for name, bests in zip("abcde", rows, strict=False)]
     text = " ".join(_best_in_words(PLAN, named))
     assert all(word in text for word in words), text
+
+
+def test_a_combination_of_which_a_seed_diverged_comes_after_all_others() -> None:
+    """However good its other seed is; and last comes what has no value."""
+    outcomes: dict[str, list[dict[str, object]]] = {
+        "lucky": [{"reason": "epochs", "best_value": 1.0}, {"reason": "diverged", "best_value": 2.0}],
+        "good": [{"reason": "epochs", "best_value": 90.0}, {"reason": "epochs", "best_value": 92.0}],
+        "best": [{"reason": "epochs", "best_value": 80.0}, {"reason": "patience", "best_value": 82.0}],
+        "none": [{"reason": "epochs", "best_value": None}, {"reason": "epochs", "best_value": None}],
+    }
+
+    def trained(values: dict[str, str], seed: int) -> SimpleNamespace:
+        return SimpleNamespace(finished=True, outcome=outcomes[values["latents"]][seed])
+
+    plan = SimpleNamespace(seed_numbers=(0, 1), run=trained)
+    rows = ranked(plan, [{"latents": name} for name in outcomes])  # type: ignore[arg-type]
+    assert [row.values["latents"] for row in rows] == ["best", "good", "lucky", "none"]
+    assert [row.mean for row in rows] == [81.0, 91.0, 1.5, None]
+    assert rows[0].deviation == pytest.approx(2**0.5)  # of 80 and 82, by n - 1
+    assert rows[2].objective == float("inf")
