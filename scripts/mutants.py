@@ -1,16 +1,18 @@
 """Deliberate mistakes, one at a time, each of which the tests must catch.
 
-    python scripts/mutants.py [--only WORD ...] [--jobs 2] [--list]
+    python scripts/mutants.py [--area AREA ...] [--only WORD ...] [--jobs 2] [--list] [--no-baseline]
 
-The files in `scripts/mutants` list them: a file, a piece of it, what takes its place, what is wrong with that, and the
-tests that must fail. Each is applied to a copy of the source tree, and its tests are run there. The command fails where
-a piece does not occur exactly once (the code has changed: write the mutant anew), where the tests fail without it, and
-where they pass with it.
+The files in `scripts/mutants` list them, one file for each area: a file of the package, a piece of it, the replacement,
+what is wrong with that, and the tests that must fail. First all these tests run without a mutant. Then each mutant is
+applied alone to a copy of the source tree, and its tests run there in a fresh process. The command fails where a piece
+does not occur exactly once (the code has changed: write the mutant anew), where a test fails without a mutant, and
+where the tests of a mutant pass, take longer than the limit or cannot be run.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import shutil
 import subprocess
@@ -20,21 +22,25 @@ import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "examples", "docs", "scripts", "pyproject.toml", "README.md", "Makefile")
-LIMIT = 600  # seconds for the tests of one mutant
+LIMIT = 300  # seconds for the tests of one mutant
+TOO_LONG = 124
+OUTCOMES = {0: "SURVIVED", 1: "caught", TOO_LONG: "TOO LONG"}  # by exit code; with any other one the tests did not run
 
 
 class Mutant(NamedTuple):
     """One deliberate mistake.
 
-    Args:      name: of the mutant. file: it changes, from the root. old: the piece, which occurs once. new: what takes
-               its place. wrong: what is wrong with that. tests: arguments of pytest.
+    Args:      area: the file that lists it. file: which it changes, from the root. old: the piece, which occurs once.
+               new: its replacement. wrong: what is wrong with that. tests: arguments of pytest, names as
+               `tests/x.py::test_y`, or a file and `-k` with words.
     """
 
-    name: str
+    area: str
     file: str
     old: str
     new: str
@@ -42,71 +48,92 @@ class Mutant(NamedTuple):
     tests: tuple[str, ...]
 
     @property
+    def name(self) -> str:
+        return f"{self.area}: {self.wrong}"
+
+    @property
     def problem(self) -> str:
-        """Why it cannot be applied; empty where it can."""
-        count = (ROOT / self.file).read_text().count(self.old) if (ROOT / self.file).exists() else 0
-        return "" if count == 1 and self.old != self.new else f"its piece occurs {count} times in {self.file}"
+        """Why it cannot be made or tested; empty where it can."""
+        path = ROOT / self.file
+        count = path.read_text().count(self.old) if path.exists() else 0
+        if count != 1 or self.old == self.new:
+            return f"its piece occurs {count} times in {self.file}"
+        try:
+            ast.parse(self.changed(path.read_text()))
+        except SyntaxError as error:
+            return f"{self.file} with it is no Python: {error}"
+        missing = [test for test in self.tests if test.startswith("tests/") and not _exists(test)]
+        return f"no test {missing[0]}" if missing else ("" if self.tests else "it names no test")
+
+    def changed(self, text: str) -> str:
+        """The text of the file with the mistake in it."""
+        return text.replace(self.old, self.new)
 
 
 def mutants() -> list[Mutant]:
     """All of them, in the order of the files."""
-    found = []
-    for path in sorted((ROOT / "scripts" / "mutants").glob("*.toml")):
-        content = tomllib.loads(path.read_text())
-        found += [
-            Mutant(
-                f"{path.stem}: {one['wrong']}", one["file"], one["old"], one["new"], one["wrong"], tuple(one["tests"])
-            )
-            for one in content["mutant"]
-        ]
-    return found
+    return [
+        Mutant(path.stem, one["file"], one["old"], one["new"], one["wrong"], tuple(one["tests"]))
+        for path in sorted((ROOT / "scripts" / "mutants").glob("*.toml"))
+        for one in tomllib.loads(path.read_text())["mutant"]
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the mutants; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], help="mutants whose name has one of these words")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--no-baseline", action="store_true", help="trust that the tests pass without a mutant")
-    parser.add_argument("--list", action="store_true", help="name them, and run nothing")
+    parser.add_argument("--area", nargs="*", default=[], help="mutants of these areas: the names of the files")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
+    parser.add_argument("--no-baseline", action="store_true", help="leave out the run without a mutant")
+    parser.add_argument("--list", action="store_true", help="print their names and run nothing")
     chosen = parser.parse_args(arguments)
-    wanted = [m for m in mutants() if not chosen.only or any(word in m.name for word in chosen.only)]
-    gone = [f"{mutant.name}: {mutant.problem}" for mutant in wanted if mutant.problem]
-    for line in gone:
-        print(f"NO LONGER APPLIES  {line}")
+    wanted = [
+        mutant
+        for mutant in mutants()
+        if (not chosen.area or mutant.area in chosen.area)
+        and (not chosen.only or any(word in mutant.name for word in chosen.only))
+    ]
+    problems = [f"NO LONGER APPLIES  {mutant.name}: {mutant.problem}" for mutant in wanted if mutant.problem]
     if chosen.list:
         print(*(mutant.name for mutant in wanted), sep="\n")
-    if chosen.list or gone:
-        return 1 if gone else 0
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(chosen.jobs) as pool:
-        free = [_copy(Path(folder) / str(number)) for number in range(chosen.jobs)]
+    if problems or not wanted:
+        print(*problems or ["no mutant of that name"], sep="\n")
+        return 1
+    return 0 if chosen.list else _run(wanted, chosen.jobs, baseline=not chosen.no_baseline)
 
-        def passes(tests: tuple[str, ...]) -> bool:
-            copy = free.pop()
-            try:
-                return _pass(tests, copy)
-            finally:
-                free.append(copy)
 
-        sets = [] if chosen.no_baseline else list(dict.fromkeys(mutant.tests for mutant in wanted))
-        broken = [tests for tests, passed in zip(sets, pool.map(passes, sets), strict=True) if not passed]
-        if broken:
-            print(*(f"FAILS WITHOUT A MUTANT  {' '.join(args)}" for args in broken), sep="\n")
+def _run(wanted: Sequence[Mutant], jobs: int, baseline: bool) -> int:
+    """Test without a mutant where `baseline` says so, then with each; returns the exit code."""
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
+        free: SimpleQueue[Path] = SimpleQueue()
+        for number in range(jobs):
+            free.put(_copy(Path(folder) / str(number)))
+        if baseline and (broken := _broken(wanted, free, pool, jobs)):
+            print(*broken, sep="\n")
             return 1
 
-        def caught(mutant: Mutant) -> bool:
-            copy = free.pop()
+        def outcome(mutant: Mutant) -> str:
+            copy = free.get()
             try:
-                return _caught(mutant, copy)
+                return _outcome(mutant, copy)
             finally:
-                free.append(copy)
+                free.put(copy)
 
-        survived = []
-        for mutant, found in zip(wanted, pool.map(caught, wanted), strict=True):
-            print(f"{'caught  ' if found else 'SURVIVED'}  {mutant.name}", flush=True)
-            survived += [] if found else [mutant]
-    print(f"{len(wanted) - len(survived)} of {len(wanted)} caught")
-    return 1 if survived else 0
+        missed = []
+        for mutant, found in zip(wanted, pool.map(outcome, wanted), strict=True):
+            print(f"{found:9} {mutant.name}", flush=True)
+            if found != OUTCOMES[1]:
+                missed.append(f"{found:9} {mutant.name}\n          {mutant.file}; {', '.join(mutant.tests)}")
+    print(f"\n{len(wanted) - len(missed)} of {len(wanted)} caught")
+    print(*missed, sep="\n")
+    return 1 if missed else 0
+
+
+def _exists(test: str) -> bool:
+    path, _, function = test.partition("::")
+    there = ROOT / path
+    return there.is_file() and (not function or f"def {function.partition('[')[0]}(" in there.read_text())
 
 
 def _copy(folder: Path) -> Path:
@@ -121,33 +148,55 @@ def _copy(folder: Path) -> Path:
     return folder
 
 
-def _caught(mutant: Mutant, copy: Path) -> bool:
-    """Whether the tests fail with the mutant in place."""
+def _broken(wanted: Sequence[Mutant], free: SimpleQueue[Path], pool: ThreadPoolExecutor, jobs: int) -> list[str]:
+    """What fails without a mutant, a line each: tests by their names together, in as many processes as `jobs`."""
+    named = dict.fromkeys(test for mutant in wanted if "-k" not in mutant.tests for test in mutant.tests)
+    searched = dict.fromkeys(mutant.tests for mutant in wanted if "-k" in mutant.tests)
+    sets = [*(tuple(named)[number::jobs] for number in range(jobs)), *searched]
+
+    def run(tests: tuple[str, ...]) -> tuple[int, str]:
+        copy = free.get()
+        try:
+            return _pytest(tests, copy)
+        finally:
+            free.put(copy)
+
+    return [
+        line
+        for code, output in pool.map(run, filter(None, sets))
+        if code
+        for line in [f"FAILS WITHOUT A MUTANT (exit code {code})", *output.splitlines()[-10:]]
+    ]
+
+
+def _outcome(mutant: Mutant, copy: Path) -> str:
+    """What becomes of the tests with the mutant in place: a value of `OUTCOMES`, or why they did not run."""
     path = copy / mutant.file
     whole = path.read_text()
-    path.write_text(whole.replace(mutant.old, mutant.new))
+    path.write_text(mutant.changed(whole))
     try:
-        return not _pass(mutant.tests, copy)
+        code, _ = _pytest(mutant.tests, copy)
+        return OUTCOMES.get(code, f"NOT RUN (exit code {code})")
     finally:
         path.write_text(whole)
 
 
-def _pass(tests: Sequence[str], copy: Path) -> bool:
-    """Whether tests pass in a copy. No bytecode is written: a mutant may change a file within its clock's tick."""
+def _pytest(tests: Sequence[str], copy: Path) -> tuple[int, str]:
+    """Exit code and output of tests in a copy. No bytecode is written: a mutant may change a file within its clock's
+    tick."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(copy / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "--tb=line", "-p", "no:cacheprovider", *tests]
+    limit = LIMIT + 10 * len(tests)
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired:
-        return False
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"pytest {' '.join(tests)} ended with {done.returncode}:\n{done.stdout[-2000:]}")
-    return done.returncode == 0
+        return TOO_LONG, f"longer than {limit} seconds"
+    return done.returncode, done.stdout + done.stderr
 
 
 if __name__ == "__main__":

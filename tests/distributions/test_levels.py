@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ancestral.distributions.pixels import CategoricalPixels, GaussianPixels
+from ancestral.distributions.pixels import CategoricalPixels, GaussianPixels, bernoulli_log_prob
 from ancestral.families.autoregressive.made import MADE
 
 
@@ -25,3 +25,11 @@ def test_gaussian_pixels_have_the_variance_that_is_asked_for(learned: bool) -> N
     pixels = GaussianPixels(nn.Identity(), [1, 1, 3], variance=0.25, learned=learned)
     found = pixels(torch.zeros(2, 1, 1, 3))
     assert torch.allclose(found.variance, torch.full((2, 1, 1, 3), 0.25), rtol=1e-2)
+
+
+def test_a_bernoullis_log_probability_is_exact_for_every_logit() -> None:
+    """Also where softplus is replaced by its argument: an error of e^-20 there would add up over pixels."""
+    logits = torch.linspace(-60, 60, 4801, dtype=torch.float64)
+    for x in (0.0, 1.0):
+        exact = x * logits - torch.logaddexp(logits, torch.zeros_like(logits))
+        assert torch.allclose(bernoulli_log_prob(logits, torch.full_like(logits, x)), exact, rtol=1e-12, atol=1e-17)

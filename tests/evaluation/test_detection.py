@@ -632,3 +632,10 @@ def test_pictures(found: Detection, trained: Path) -> None:
     assert sum(caption.startswith("-") for caption in captions) == 8
     assert "natural" in captions and "Frankenstein" in captions
     refused(lambda: frankenstein_sheet(Run(trained / "autoencoder")), "no likelihood", kind=NotComputable)
+
+
+def test_a_drawn_p_value_counts_the_batch_itself() -> None:
+    """The most extreme batch there can be has 1 / (1 + draws), never 0."""
+    test = BatchTest(torch.arange(200.0), 5, draws=99)
+    assert test.p_values(torch.full((1, 5), 1e9)).item() == pytest.approx(1 / 100)
+    assert test.p_values(torch.full((1, 5), 99.5)).item() <= 1

@@ -143,3 +143,23 @@ def test_the_command_says_whether_there_is_a_best_score(capsys: Captured, traine
     assert (trained / "a" / "scores.json").read_bytes() == before
     _, err = printed(capsys, "compare", trained / "a", trained / "b")
     assert "not paired" in err and "--paired" in err
+
+
+def test_errors_of_different_images_add_in_squares() -> None:
+    values = torch.tensor([-1.0, -3.0, -5.0])
+    first, second = (
+        Score.of(
+            scale * values,
+            method="ELBO",
+            kind="bound",
+            side="lower",
+            samples=1,
+            space="x",
+            split="test",
+            dimensions=4,
+            discrete=True,
+        )
+        for scale in (3.0, 4.0)
+    )
+    found = unpaired_difference(first, second)
+    assert found.stderr == pytest.approx(5 / 3 * first.stderr) and found.nats == pytest.approx(3.0)

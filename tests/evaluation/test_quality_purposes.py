@@ -29,20 +29,20 @@ def of(comparison: Comparison, split: str) -> Quality:
 
 def test_test_images_as_samples_are_perfect(comparison: Comparison) -> None:
     found = of(comparison, "test")
-    assert abs(found.fid.value) < 1e-6 and found.fid.floor > 1e-3
-    assert found.precision.value == found.recall.value == found.coverage.value == 1 > found.recall.floor
-    assert found.nearest.value == found.nearest.floor > 0
-    assert found.near_copies.value == found.near_copies.floor < 0.05
+    assert abs(found.fid.value) < 1e-6 and found.fid[1] > 1e-3
+    assert found.precision.value == found.recall.value == found.coverage.value == 1 > found.recall[1]
+    assert found.nearest.value == found.nearest[1] > 0
+    assert found.near_copies.value == found.near_copies[1] < 0.05
 
 
 def test_training_images_as_samples_have_the_values_of_real_images_and_are_copies(comparison: Comparison) -> None:
     found = of(comparison, "train")
     for name in BOTH_WAYS:
-        value, floor = getattr(found, name)
-        assert value == pytest.approx(floor), name
+        value, of_real = getattr(found, name)
+        assert value == pytest.approx(of_real), name
     assert found.fid.value > 1e-3 and found.precision.value < 1 and found.recall.value < 1
     assert found.precision.value != found.recall.value  # else the two could be exchanged
-    assert (found.near_copies.value, found.nearest.value) == (1.0, 0.0) and found.nearest.floor > 0
+    assert (found.near_copies.value, found.nearest.value) == (1.0, 0.0) and found.nearest[1] > 0
 
 
 def test_near_copies_are_the_nearest_hundredth() -> None:

@@ -46,5 +46,5 @@ def test_samples_whose_quality_is_measured_differ_from_block_to_block(monkeypatc
 def test_classes_stand_beside_their_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "AT_ONCE", 4)
     drawn, labels = sample_labelled(Noise(), 30, seed=1)
-    assert torch.equal(drawn.flatten(1).floor(), labels[:, None].expand(30, 64).float())
+    assert torch.equal(drawn.flatten(1).trunc(), labels[:, None].expand(30, 64).float())
     assert len(labels.unique()) == 3 and len(drawn.flatten(1).unique(dim=0)) == 30

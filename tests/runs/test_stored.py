@@ -200,5 +200,5 @@ def test_settings_are_compared_as_json() -> None:
 def test_the_command_is_kept_without_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["train", "mixture", "--seed", "1", "--out", f"{tmp_path}/run", f"--recipe={tmp_path}/r.yaml", "/"]
     monkeypatch.setattr("sys.argv", ["/usr/bin/ancestral", *words])
-    command = new_record({}, RunData(DataSettings()))["command"]
+    command = new_record({}, RunData(DataSettings()), tmp_path / "run")["command"]
     assert command == ["ancestral", "train", "mixture", "--seed", "1", "--out", "run", "--recipe=r.yaml", "/"]

@@ -179,7 +179,7 @@ def _own_part(point: EntryPoint, others: list[EntryPoint]) -> str:
 def _own(family: Family, modules: tuple[str, ...]) -> None:
     """Make a family the owner of modules, or of its classes in those that another family owns.
 
-    Raises:    InputError: it has no class of its own there.
+    A family without a class of its own there uses those of the other: its models are described by that family's name.
     """
     from ancestral.core.serialization import set_owner
 
@@ -189,13 +189,7 @@ def _own(family: Family, modules: tuple[str, ...]) -> None:
             set_owner(module, family.name)
             continue
         taken = {cls for other in others for cls in _classes_in(_LOADED[other], module)}
-        own = [cls for cls in _classes_in(family, module) if cls not in taken]
-        if not own:
-            raise InputError(
-                f"the family {family.name} has no model class of its own in the module {module}, which has the family "
-                f"{others[0]}: define it in a module of its own, and show its classes in tiny"
-            )
-        for cls in own:
+        for cls in [cls for cls in _classes_in(family, module) if cls not in taken]:
             set_owner(f"{module}.{cls.__qualname__}", family.name)
 
 

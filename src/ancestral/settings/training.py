@@ -10,7 +10,7 @@ from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields,
 
 USUAL_RATE, USUAL_BETA1, BETA2 = 1e-3, 0.9, 0.999
 COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at"
-LARGEST = {**dict.fromkeys(COUNTS.split(), LARGEST_COUNT), "seed": LARGEST_SEED, "learning_rate": 1e30}
+LARGEST = {**dict.fromkeys(COUNTS.split(), LARGEST_COUNT), "seed": LARGEST_SEED, "learning_rate": 1e38}
 
 
 @dataclass(frozen=True)

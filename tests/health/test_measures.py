@@ -1,0 +1,39 @@
+"""What verdicts rest on: the noise of readings, the sum of the learning rates, means over the images of an epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ancestral.health.curves import Facts, LogCurve
+from ancestral.health.training_curves import TrainingCurves
+from ancestral.settings.training import TrainingSettings
+from ancestral.training.log import LogLine
+from ancestral.training.steps import learning_rate_at
+
+
+def test_noise_is_the_standard_deviation_of_a_reading() -> None:
+    """Of normal readings around a steep line, a few of them far off: within four standard errors of a median."""
+    values = 3.0 * np.arange(8000) + 2.0 * np.random.default_rng(0).normal(size=8000)
+    values[::97] += 500
+    assert LogCurve(np.arange(8000), values).noise == pytest.approx(2.0, rel=0.08)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_the_way_of_a_training_is_the_sum_of_its_rates(schedule: str) -> None:
+    settings = TrainingSettings(learning_rate=1.0, schedule=schedule)  # type: ignore[arg-type]
+    facts = Facts(100, 10, 400, cosine=schedule == "cosine")
+    spent = np.cumsum([learning_rate_at(step, 400, settings) for step in range(400)])
+    for step in (100, 200, 300):
+        assert facts.way(step) / facts.way(400) == pytest.approx(spent[step - 1] / spent[-1], abs=2e-3)
+
+
+def test_a_mean_of_an_epoch_is_over_its_images() -> None:
+    """100 images in batches of 40, 40 and 20; readings after steps 1, 2 and 3 are of those images."""
+    values = [1.0, 2.0, 4.0, 3.0, 5.0]
+    log = [
+        LogLine(step, 1 + (step > 3), "train", "loss", value)
+        for step, value in zip((1, 2, 3, 5, 6), values, strict=True)
+    ]
+    means = TrainingCurves(log, 100, 40).epoch_means("loss")
+    assert list(means.values) == pytest.approx([(40 * 1 + 40 * 2 + 20 * 4) / 100, (80 * 3 + 20 * 5) / 100])
