@@ -190,7 +190,7 @@ def _pytest(tests: Sequence[str], copy: Path) -> tuple[int, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "pytest", "-x", "--tb=line", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
     limit = LIMIT + 10 * len(tests)
     try:
         done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=limit)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +51,6 @@ def test_a_paired_difference_has_the_error_of_repeated_draws() -> None:
     apart = unpaired_difference(score_of(hard[0] + own[0, 0]), score_of(hard[0] + own[1, 0]))
     assert not apart.paired and apart.stderr > 10 * found[0].stderr
     assert apart.nats == pytest.approx((own[0, 0] - own[1, 0]).mean().item())
-
-
-def test_errors_of_unpaired_scores_add_as_squares() -> None:
-    """3 and 4 nats make 5, as the sides of a right triangle do."""
-    first, second = (replace(score_of(drawn(4, IMAGES)), stderr=stderr) for stderr in (3.0, 4.0))
-    assert unpaired_difference(first, second).stderr == pytest.approx(5.0)
 
 
 def test_equal_models_are_told_apart_at_the_rate_of_the_interval() -> None:

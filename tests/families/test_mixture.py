@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from ancestral import fit
+from ancestral.core.random import seeded_noise
 from ancestral.evaluation.likelihood import score
 from ancestral.families.mixture.model import MixtureOfBernoullis
 
@@ -33,3 +34,13 @@ def test_held_out_readings_of_a_training_in_half_precision_are_scores(tmp_path: 
     stored = score(run.load(), run.data.held("valid"), dataset="digits", split="valid")
     read = [line.value for line in run.log() if (line.split, line.name) == ("valid", "nll")]
     assert -stored.nats == pytest.approx(min(read), abs=1e-5)
+
+
+def test_components_are_drawn_with_their_probabilities() -> None:
+    """0.7, 0.2 and 0.1, within five standard errors of 4000 draws; component k shows pixel k."""
+    model = MixtureOfBernoullis([1, 1, 3], components=3)
+    shown = torch.where(torch.eye(3, dtype=torch.bool), 0.999, 0.001)
+    model.set_probabilities(torch.tensor([0.7, 0.2, 0.1]), shown)
+    with seeded_noise(0):
+        drawn = model.sample_mean(4000).flatten(1).argmax(1).bincount(minlength=3) / 4000
+    assert ((drawn - model.component_probs).abs() < 5 * 0.5 / 4000**0.5).all()
