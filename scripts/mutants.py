@@ -149,10 +149,16 @@ def _copy(folder: Path) -> Path:
 
 
 def _broken(wanted: Sequence[Mutant], free: SimpleQueue[Path], pool: ThreadPoolExecutor, jobs: int) -> list[str]:
-    """What fails without a mutant, a line each: tests by their names together, in as many processes as `jobs`."""
-    named = dict.fromkeys(test for mutant in wanted if "-k" not in mutant.tests for test in mutant.tests)
-    searched = dict.fromkeys(mutant.tests for mutant in wanted if "-k" in mutant.tests)
-    sets = [*(tuple(named)[number::jobs] for number in range(jobs)), *searched]
+    """What fails without a mutant, a line each: tests by their names together, in as many processes as `jobs`, and
+    those that are found by words together for the same files."""
+    named = tuple(dict.fromkeys(test for mutant in wanted if "-k" not in mutant.tests for test in mutant.tests))
+    words: dict[tuple[str, ...], dict[str, None]] = {}
+    for mutant in wanted:
+        if "-k" in mutant.tests:
+            *files, _, expression = mutant.tests
+            words.setdefault(tuple(files), {})[f"({expression})"] = None
+    sets = [named[number::jobs] for number in range(jobs)]
+    sets += [(*files, "-k", " or ".join(expressions)) for files, expressions in words.items()]
 
     def run(tests: tuple[str, ...]) -> tuple[int, str]:
         copy = free.get()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from test_health import GAME_FACTS, found, game_of
 
 from ancestral.health.curves import Facts, LogCurve
 from ancestral.health.training_curves import TrainingCurves
@@ -37,3 +38,10 @@ def test_a_mean_of_an_epoch_is_over_its_images() -> None:
     ]
     means = TrainingCurves(log, 100, 40).epoch_means("loss")
     assert list(means.values) == pytest.approx([(40 * 1 + 40 * 2 + 20 * 4) / 100, (80 * 3 + 20 * 5) / 100])
+
+
+@pytest.mark.parametrize(("left", "severity"), [(0.5, None), (0.3, "warning"), (0.12, "failure")])
+def test_a_lost_coverage_is_judged_by_its_share_of_the_best(left: float, severity: str | None) -> None:
+    """Of 0.8: more than half of it is left, less than half, less than a quarter."""
+    verdicts = found(game_of(coverage=lambda t: 0.8 if t < 0.5 else left), GAME_FACTS)
+    assert verdicts == (set() if severity is None else {("divergence", severity)})
