@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from small_runs import SmallRuns
 
 from ancestral import fit
 from ancestral.data.datasets import load_dataset
+from ancestral.runs import unusual
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.infer import infer_run
 from ancestral.runs.new_data import GIVEN, NewData, on_data
@@ -167,6 +169,16 @@ def test_unusual_images_come_first(folder, tmp_path, capsys):
     assert [int(row["rank"]) for row in rows] == list(range(1, 61))
     assert run("detect", well.path) == 2 and run("detect", well.path, "--against", "noise", "--data", "digits") == 2
     assert run("detect", well.path, "--against", "noise", "--per-image", table) == 2
+
+
+def test_data_without_probability_are_the_most_unusual_and_ranked_alike(folder, saved, monkeypatch):
+    """NaN counts as minus infinity, of held-out data as well; infinities are not replaced by large numbers."""
+    known = torch.tensor([math.nan, -math.inf, 1.0, 2.0] + [3.0] * 296)
+    values = iter([known, torch.tensor([-math.inf, math.nan, 2.5])])
+    monkeypatch.setattr(unusual, "log_probs", lambda *_, **__: (next(values), "exact"))
+    found = rank_run(*on_data(Run(folder / "made"), OtherData(str(saved))))
+    assert found.log_prob.tolist() == [-math.inf, -math.inf, 2.5]
+    assert found.p_low[:2].tolist() == pytest.approx([3 / 301] * 2)
 
 
 def test_runs_are_compared_on_new_data(folder, saved, tmp_path, capsys):

@@ -138,7 +138,7 @@ def placements(reference: Tensor, values: Tensor) -> Tensor:
 
     Raises:    InputError: some are not a number, and so have no place (infinite ones have).
     """
-    below, upto = _between(reference, values)
+    below, upto = counts_below(reference, values)
     return (below + upto).double() / 2
 
 
@@ -150,7 +150,7 @@ def broken_placements(reference: Tensor, values: Tensor, generator: torch.Genera
 
     Raises:    InputError: some are not a number.
     """
-    below, upto = _between(reference, values)
+    below, upto = counts_below(reference, values)
     group = reference.double().unique(return_inverse=True)[1]
     # sorted by value, equal ones by their number: the group is the whole part of the key, the number its fraction
     keys = (group + torch.rand(len(reference), dtype=torch.float64, generator=generator)).sort().values
@@ -160,7 +160,7 @@ def broken_placements(reference: Tensor, values: Tensor, generator: torch.Genera
     return torch.where(below < upto, torch.searchsorted(keys, own), below).double()
 
 
-def _between(reference: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+def counts_below(reference: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """How many of the reference lie below each value, and how many below or at it.
 
     Raises:    InputError: some are not a number.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.threads import keep_large_blocks
+from ancestral.evaluation.detection import counts_below
 from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.models.base import ExactModel, LatentModel
 from ancestral.runs.run import Run
@@ -81,10 +82,8 @@ def p_values(natural: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
     Args:      natural, new: log-probabilities, shapes (N,) and (M,).
     Reference: Laxhammar and Falkman, 2011 (conformal anomaly detection).
     """
-    ordered = natural.sort().values
-    below = torch.searchsorted(ordered, new, right=True)
-    above = len(ordered) - torch.searchsorted(ordered, new, right=False)
-    p_low, p_high = ((1 + count).double() / (len(ordered) + 1) for count in (below, above))
+    below, upto = counts_below(natural, new)
+    p_low, p_high = ((1 + count).double() / (len(natural) + 1) for count in (upto, len(natural) - below))
     return p_low, (2 * torch.minimum(p_low, p_high)).clamp(max=1)
 
 
@@ -116,7 +115,8 @@ def rank_run(
         raise InputError(f"{data.name} has no {split} {data.space.noun}")
     advance = counted(progress, len(natural) + len(new))
     (known, method), (found, _) = (log_probs(model, x, samples, progress=advance) for x in (natural, new))
-    found = found.nan_to_num(nan=-torch.inf)  # no probability at all is as unusual as can be
+    # no probability at all is as unusual as can be, of held-out data as well: only then are both ranked alike
+    known, found = (values.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf) for values in (known, found))
     p_low, p_value = p_values(known, found)
     order = torch.from_numpy(np.lexsort((found.numpy(), p_value.numpy())))
     return Ranking(found, p_low, p_value, order, method, len(natural), split)
