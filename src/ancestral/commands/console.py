@@ -53,6 +53,16 @@ def refuse_below_one(count: int | None) -> None:
         raise InputError(f"--count {count}: give a whole number of at least 1")
 
 
+def refuse_ending(flag: str, path: Path | None, *endings: str) -> None:
+    """Raises:    InputError: a file whose name ends in none of these; an ending of "" is a folder."""
+    if path is None or path.suffix in endings:
+        return
+    *others, last = [ending for ending in endings if ending]
+    named = f"{', '.join(others)} or {last}" if others else last
+    folder = "a folder, or " if "" in endings else ""
+    raise InputError(f"{flag} {path}: choose {folder}a name that ends in {named}")
+
+
 def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
     from ancestral.runs.run import Run
 

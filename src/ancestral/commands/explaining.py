@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, say, screen
-from ancestral.core.errors import InputError
+from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, refuse_ending, say, screen
 from ancestral.settings.data import OtherData
 
 
@@ -36,8 +35,7 @@ def explain(
     from ancestral.runs.run import Run
 
     refuse_below_one(count)
-    if out is not None and out.suffix != ".png":
-        raise InputError(f"--out {out}: choose a name that ends in .png")
+    refuse_ending("--out", out, ".png")
     opened, part = on_data(Run(run), other, split)
     with counter(screen, f"explaining {run.name}") as progress:
         found = explain_run(opened, count, part, seed, progress)
@@ -73,8 +71,7 @@ def infer(
     from ancestral.runs.run import Run
 
     refuse_below_one(count)
-    if out.suffix != ".npz":
-        raise InputError(f"--out {out}: choose a name that ends in .npz")
+    refuse_ending("--out", out, ".npz")
     opened, part = on_data(Run(run), other, split)
     with counter(screen, f"inferring {run.name}") as progress:
         found = infer_run(opened, part, count, progress)

@@ -113,6 +113,8 @@ def registry() -> ConstructorRegistry:
         fields = [
             dataclasses.replace(field, type=_told_once(field.type, field.default, *MISSING)) for field in spec.fields
         ]
+        later = {field.name for field in dataclasses.fields(info.type) if field.kw_only}  # inherited, but less usual
+        fields.sort(key=lambda field: field.name in later)
         return dataclasses.replace(spec, fields=tuple(fields))
 
     return rules

@@ -10,6 +10,7 @@ from ancestral.commands.console import (
     print_json,
     print_table,
     refuse_below_one,
+    refuse_ending,
     say,
     say_floors,
     score_one,
@@ -157,8 +158,7 @@ def quality(
     from ancestral.runs.quality import measure_run
 
     refuse_below_one(count)
-    if picture is not None and picture.suffix != ".png":
-        raise InputError(f"--picture {picture}: choose a name that ends in .png")
+    refuse_ending("--picture", picture, ".png")
     opened = [on_data(run, other, split)[0] for run in opened_runs(runs)]
     if split != "test" and any(run.keeps_records for run in opened):
         raise InputError(f"--split {split}: samples are compared with a run's own test images: give other --data")

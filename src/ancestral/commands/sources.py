@@ -7,7 +7,7 @@ import tyro
 
 from ancestral.commands.console import console, print_json, say
 from ancestral.core.errors import InputError
-from ancestral.settings.data import IMAGE_SETS, POINT_SETS, DataSettings, check_source
+from ancestral.settings.data import IMAGE_SETS, POINT_SETS, DataSettings, FileSettings, check_source
 
 NAMED = (*IMAGE_SETS, *POINT_SETS)
 SHEET_CLASSES, SHEET_COLUMNS = 20, 10
@@ -16,31 +16,18 @@ SHEET_CLASSES, SHEET_COLUMNS = 20, 10
 def data(
     name: Annotated[tyro.conf.Positional[str | None], tyro.conf.arg(metavar="[NAME|PATH]")] = None,
     fetch: bool = False,
-    levels: int | None = None,
-    value_range: tuple[float, float] | None = None,
-    array: str | None = None,
-    grey: bool = False,
-    crop: bool = False,
-    resize: int | None = None,
-    background: str | None = None,
     train_size: int | None = None,
     valid_size: int | None = None,
     split_seed: int | None = None,
     out: Path | None = None,
     json: bool = False,
+    reading: FileSettings = FileSettings(),  # noqa: B008  (frozen)
 ) -> None:
     """List the data sets and densities that have names here, verify one, or say how a file or folder is read.
 
     Args:
         name: one data set: its files are hashed; a density of points; or a file or folder of your own
         fetch: download a named set if it is missing
-        levels: of a file: number of values of a stored pixel
-        value_range: of a file: lowest and highest stored value
-        array: of a file: name of the array that holds the images
-        grey: make one channel of colour images
-        crop: cut the central square out of each image
-        resize: scale each image to this many pixels a side
-        background: colour behind transparent pixels
         train_size: as of `train`
         valid_size: as of `train`
         split_seed: as of `train`
@@ -54,13 +41,7 @@ def data(
         train_size=train_size,
         valid_size=valid_size,
         split_seed=split_seed,
-        levels=levels,
-        value_range=value_range,
-        array=array,
-        grey=grey,
-        crop=crop,
-        resize=resize,
-        background=background,
+        **vars(reading),
     )
     if name is not None and name not in NAMED:
         _describe(settings, fetch, out, json)

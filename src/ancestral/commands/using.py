@@ -12,6 +12,7 @@ from ancestral.commands.console import (
     print_json,
     print_table,
     refuse_below_one,
+    refuse_ending,
     say,
     screen,
     show_scores,
@@ -44,8 +45,7 @@ def sample(
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
 
-    if out.suffix not in ("", ".png", ".npy", ".csv"):
-        raise InputError(f"--out {out}: choose a folder, or a name that ends in .png, .npy or .csv")
+    refuse_ending("--out", out, "", ".png", ".npy", ".csv")
     if mean and label is not None:
         raise InputError("--mean goes with all classes: leave --label out")
     opened = Run(run)
@@ -105,8 +105,7 @@ def draw(
     from ancestral.runs.new_data import on_data
     from ancestral.runs.run import Run
 
-    if out.suffix != ".png":
-        raise InputError(f"--out {out}: choose a name that ends in .png")
+    refuse_ending("--out", out, ".png")
     refuse_below_one(count)
     options = {"seed": seed} | ({} if count is None else {"count": count})
     if split != "test" and other.data is None:
@@ -157,8 +156,7 @@ def complete(
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
 
-    if out.suffix not in (".png", ".npz", ".csv"):
-        raise InputError(f"--out {out}: choose a name that ends in .png, .npz or .csv")
+    refuse_ending("--out", out, ".png", ".npz", ".csv")
     if sum((hide is not None, mask is not None, bool(columns))) > 1:
         raise InputError("--hide, --mask and --columns exclude each other")
     refuse_below_one(count)
@@ -230,8 +228,7 @@ def detect(
     if samples < 0:
         raise InputError(f"--samples {samples}: give a number of draws per image")
     refuse_below_one(count)
-    if out is not None and out.suffix != ".png":
-        raise InputError(f"--out {out}: choose a name that ends in .png")
+    refuse_ending("--out", out, ".png")
     if (against is None) == (other.data is None):
         raise InputError("give --data PATH to rank new images, or --against KIND to test how well a kind is found")
     if against is None:
@@ -276,8 +273,7 @@ def _rank(
 
     if len(runs) != 1:
         raise InputError("--data ranks images for one run: name one run folder")
-    if per_image is not None and per_image.suffix != ".csv":
-        raise InputError(f"--per-image {per_image}: choose a name that ends in .csv")
+    refuse_ending("--per-image", per_image, ".csv")
     (run,) = opened_runs(runs)
     run, part = on_data(run, other, split)
     with counter(screen, f"scoring {run.path.name}") as progress:

@@ -36,6 +36,7 @@ __all__ = [
     "dataset_status",
     "fetch_dataset",
     "load_dataset",
+    "padded",
     "read_source",
     "verify_dataset",
 ]
@@ -68,6 +69,7 @@ def load_dataset(
     options: ReadOptions = ReadOptions(),  # noqa: B008  (immutable)
     version: int = READING,
     fetch: bool = True,
+    notes: bool = True,
 ) -> Dataset:
     """Load images or points by name, from a file or from a folder, divided in three.
 
@@ -86,6 +88,7 @@ def load_dataset(
         options: how a file of one's own is read.
         version: of the reading, see `READING`.
         fetch: download a named set that is missing; else it is refused.
+        notes: say of one's own data what is unusual in them (copies, absent classes, discrete columns).
 
     Returns: the dataset, in memory.
     Raises: InputError for an unknown source, a damaged file, a division or padding that does not fit.
@@ -108,7 +111,7 @@ def load_dataset(
         _as_split(name, pool, chosen, found.levels, pad_to) for pool, chosen in zip(pools, rows, strict=True)
     )
     said = [*found.assumptions, *([divided.words] if own and divided.words else [])]
-    if own:
+    if own and notes:
         said += repetitions(divided, len(train), len(valid), found.kind)
         said += class_notes(found.classes, train, valid, test, found.kind)
         said += column_notes(name, train, found.columns) if found.kind == "points" else []
@@ -204,7 +207,7 @@ def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_t
         stored = stored.astype(np.int16 if levels <= INT16_LEVELS else np.int32)  # torch computes little with uint16
     images = torch.from_numpy(np.ascontiguousarray(stored))
     if pad_to is not None:
-        images = _padded(name, images, pad_to)
+        images = _padded_checked(name, images, pad_to)
     labels = None if part.labels is None else torch.from_numpy(np.ascontiguousarray(part.labels[places]))
     names = part.names
     if names is not None and rows is not None:
@@ -213,12 +216,18 @@ def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_t
     return Split(images, labels, names, rows, chosen=chosen)
 
 
-def _padded(name: str, images: torch.Tensor, pad_to: int) -> torch.Tensor:
+def _padded_checked(name: str, images: torch.Tensor, pad_to: int) -> torch.Tensor:
     if images.ndim != 4:
         raise refusal(name, "points have no height and width", "leave out pad_to")
     count, channels, height, width = images.shape
     if pad_to < max(height, width):
         raise refusal(name, f"images of {height}x{width} do not fit in {pad_to}", "choose a larger pad_to")
     check_size(name, count * channels * pad_to**2 * images.element_size())
-    top, left = (pad_to - height) // 2, (pad_to - width) // 2
-    return torch.nn.functional.pad(images, (left, pad_to - width - left, top, pad_to - height - top))
+    return padded(images, pad_to)
+
+
+def padded(images: torch.Tensor, side: int) -> torch.Tensor:
+    """Images, shape (..., H, W), with zeros on all sides up to a height and width that is at least theirs."""
+    height, width = images.shape[-2:]
+    top, left = (side - height) // 2, (side - width) // 2
+    return torch.nn.functional.pad(images, (left, side - width - left, top, side - height - top))

@@ -13,12 +13,12 @@ from typing import IO, NamedTuple
 import numpy as np
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.core.free_memory import available_memory
 from ancestral.data.names import Member
 from ancestral.data.readers import DEFLATE_RATIO, parsing
 
 MAX_MEMBERS = 10_000
 MAPPED_SHARE = 0.25  # of the available memory; larger arrays stay in their file
-AVAILABLE_IF_UNKNOWN = 4 * 2**30
 
 
 class _Header(NamedTuple):
@@ -127,16 +127,6 @@ def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> _H
             "the file is damaged: save it again",
         )
     return header
-
-
-def available_memory() -> int:
-    """Bytes of memory that programs may still use, as far as the system says."""
-    try:
-        with open("/proc/meminfo") as stream:
-            kibibytes = next(line.split()[1] for line in stream if line.startswith("MemAvailable"))
-        return int(kibibytes) * 1024
-    except (OSError, StopIteration, ValueError):
-        return AVAILABLE_IF_UNKNOWN
 
 
 def _is_mapped(header: _Header) -> bool:

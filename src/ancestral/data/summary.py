@@ -48,6 +48,14 @@ class DataSummary(NamedTuple):
 
     def lines(self) -> list[str]:
         """For people: what was read, one line a fact, then what was assumed."""
+        return self.facts() + self.notes()
+
+    def notes(self) -> list[str]:
+        """What was assumed, one line each."""
+        return [f"note: {assumption}" for assumption in self.assumptions]
+
+    def facts(self) -> list[str]:
+        """What was read, one line a fact."""
         counts = " + ".join(f"{self.counts[part]:,} {part}" for part in PART_NAMES)
         said = [f"{self.name}: {sum(self.counts.values()):,} {self.kind} ({counts}), {self._shape()}"]
         if self.kind == "images" and self.value_range is not None:
@@ -55,8 +63,7 @@ class DataSummary(NamedTuple):
             said[0] += f", {self.levels} levels of stored values {low:g} to {high:g}"
         if self.class_counts is not None:
             said.append(f"classes by training images: {self._classes()}")
-        said.append(f"SHA-256 {self.sha256}")
-        return said + [f"note: {assumption}" for assumption in self.assumptions]
+        return [*said, f"SHA-256 {self.sha256}"]
 
     def _shape(self) -> str:
         if self.kind == "points":

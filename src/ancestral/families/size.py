@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from ancestral.core.errors import InputError
-from ancestral.data.numpy_files import available_memory
+from ancestral.core.free_memory import available_memory
 
 MOST_TENSORS = 5000
 """Parameters in number, not in size: each is an object of its own, and thousands take seconds to construct."""

@@ -19,8 +19,8 @@ QUALITY_CAPTION = (
     f"{COPY_SHARE:.0%} of test images; nearest: the mean distance of pixels to the nearest training image. Both should "
     "be as for test images, the value of real images here (in brackets where runs were trained on different images)."
 )
-OWN_FLOORS = ("near_copies", "nearest")  # they depend on which images a run was trained on
-COMMON_FLOORS = tuple(name for name in MEASURES if name not in OWN_FLOORS)
+OWN_REFERENCES = ("near_copies", "nearest")  # they depend on which images a run was trained on
+COMMON_REFERENCES = tuple(name for name in MEASURES if name not in OWN_REFERENCES)
 FORMATS = {"recognised": "{:.1%}", "near_copies": "{:.1%}", "classes": "{:.0f}", "kid": "{:.4f}", "class_kl": "{:.4f}"}
 
 
@@ -28,8 +28,8 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     """Sample quality, a column for each run, and first the same measures of real images; a row for each where there are
     many, without measures that are the same for all."""
     records = [record for _, record in named]
-    real = _distinct_floors(records)
-    kinds = [f"real images, {_pixels(floor)}" if len(real) > 1 else "real images" for floor in real]
+    real = _distinct_references(records)
+    kinds = [f"real images, {_pixels(reference)}" if len(real) > 1 else "real images" for reference in real]
     header = ["", *kinds, *(name for name, _ in named)]
     measured = [name for name in MEASURES if any(getattr(record, name) is not None for record in records)]
     rows = _measure_rows(real, records, measured) + _condition_rows(real, records)
@@ -39,30 +39,30 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     return Table(header, rows, caption, numeric=set(range(1, len(header))))
 
 
-def _distinct_floors(records: Sequence[Quality]) -> list[Quality]:
+def _distinct_references(records: Sequence[Quality]) -> list[Quality]:
     """One record for each set of measures of real images that differs in what is common to runs."""
     distinct: dict[tuple[str, ...], Quality] = {}
     for record in records:
-        distinct.setdefault(_floors(record, COMMON_FLOORS), record)
+        distinct.setdefault(_references(record, COMMON_REFERENCES), record)
     return list(distinct.values())
 
 
-def _floors(record: Quality, names: Sequence[str]) -> tuple[str, ...]:
+def _references(record: Quality, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(_in_measure(record, name, 1) for name in names)
 
 
 def _measure_rows(real: Sequence[Quality], records: Sequence[Quality], measured: Sequence[str]) -> list[list[str]]:
-    """A row for each measure: real images, then runs, with floors of their own in brackets where these differ."""
-    own_differ = len({_floors(record, OWN_FLOORS) for record in records}) > 1
+    """A row for each measure: real images, then runs, with references of their own in brackets where these differ."""
+    own_differ = len({_references(record, OWN_REFERENCES) for record in records}) > 1
     rows = []
     for name in measured:
         title = MEASURES[name]
         values = [_in_measure(record, name, 0) for record in records]
-        if own_differ and name in OWN_FLOORS:
+        if own_differ and name in OWN_REFERENCES:
             bracketed = [f"{value} ({_in_measure(r, name, 1)})" for value, r in zip(values, records, strict=True)]
             rows.append([title, *[""] * len(real), *bracketed])
         else:
-            rows.append([title, *(_in_measure(floor, name, 1) for floor in real), *values])
+            rows.append([title, *(_in_measure(reference, name, 1) for reference in real), *values])
     return rows
 
 
@@ -75,12 +75,12 @@ def _condition_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list
         rows.append(["features", *(record.network for record in [*real, *records])])
     if len({(record.count, record.drawn) for record in records}) > 1:
         counts = [f"{record.count} {record.drawn}" for record in records]
-        rows.append(["images", *(str(floor.count) for floor in real), *counts])
+        rows.append(["images", *(str(reference.count) for reference in real), *counts])
     return rows
 
 
 def _in_measure(record: Quality, name: str, which: int) -> str:
-    """One value (0) or its floor (1) in words; a dash where it was not measured."""
+    """One value (0) or that of real images (1) in words; a dash where it was not measured."""
     measured = getattr(record, name)
     return ABSENT if measured is None else FORMATS.get(name, "{:.3f}").format(measured[which])
 

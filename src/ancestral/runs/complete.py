@@ -154,7 +154,7 @@ class _Hiding:
 def _refuse_other_images(named: Sequence[tuple[str, Run]], split: str, count: int) -> None:
     (first, reference), *others = named
     for name, run in others:
-        images = [one.data.stored(split).images[:count] for one in (reference, run)]
+        images = [one.data.stored(split).first(count).images for one in (reference, run)]
         if not torch.equal(*images):
             what = [f"{one.data.name}, {'x'.join(map(str, one.data.event_shape))}" for one in (reference, run)]
             raise InputError(

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import refusal
-from ancestral.data.datasets import load_dataset, read_source
+from ancestral.data.datasets import load_dataset, padded, read_source
 from ancestral.data.imported import Imported, Part
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.readers import PART_NAMES
 from ancestral.data.sources import digest
 from ancestral.data.splits import Dataset, Split
 from ancestral.data.tables import matched_columns
+from ancestral.data.values import MOST_INFERRED
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptions
@@ -26,7 +27,6 @@ from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptio
 log = logging.getLogger("ancestral")
 WHOLE = "all"  # the part of a source that is not divided
 GIVEN = "given"  # the name of the split that other data make
-FEW_LEVELS = 32
 
 
 class NewData(RunData):
@@ -108,7 +108,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data in another place: it knows their division
-            return RunData(replace(own, data=other.data), run.reading)
+            return RunData(replace(own, data=other.data), run.reading, again=True)
     part, used = _chosen(name, chosen, split)
     columns, matched = chosen.columns, list[str]()
     if chosen.kind == "points" and levels == 0:
@@ -181,7 +181,7 @@ def _in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: b
     x = torch.from_numpy(np.ascontiguousarray(as_stored))
     if found in (wanted, 0):
         return x, []
-    if found < wanted <= FEW_LEVELS and not stated:
+    if found < wanted <= MOST_INFERRED and not stated:
         return x, [f"values are 0..{found - 1}: taken as of the model's {wanted} levels"]
     scaled = (x.double() * ((wanted - 1) / (found - 1))).round()
     kept = scaled.to(torch.uint8 if wanted <= 256 else torch.int32)
@@ -190,10 +190,7 @@ def _in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: b
 
 def _padded(images: Tensor, side: int) -> Tensor:
     height, width = images.shape[-2:]
-    if side < max(height, width):
-        return images  # refused by its shape
-    top, left = (side - height) // 2, (side - width) // 2
-    return torch.nn.functional.pad(images, (left, side - width - left, top, side - height - top))
+    return images if side < max(height, width) else padded(images, side)  # larger ones are refused by their shape
 
 
 def _padded_seen(seen: Tensor, side: int) -> Tensor:
@@ -223,11 +220,3 @@ def _labels(labels: np.ndarray | None, names: Any, known: Any) -> tuple[Tensor |
     strange = [name for name in names if name not in number]
     said = [f"classes that the model does not know, taken as unlabelled: {', '.join(strange[:8])}"] if strange else []
     return torch.from_numpy(table[labels]), said
-
-
-def source_names(split: Split) -> list[str]:
-    """A name of each image for a table: its file, or its row in the source."""
-    if split.names is not None:
-        return list(split.names)
-    rows = range(len(split)) if split.rows is None else split.rows.tolist()
-    return [str(row) for row in rows]

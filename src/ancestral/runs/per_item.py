@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import write_atomically
+from ancestral.core.files import write_csv
 from ancestral.data.splits import Split
 from ancestral.runs.run_data import RunData
 
@@ -47,8 +45,4 @@ def write_items(
     header = ["file" if stored.names is not None else "index", *(["label"] if labels else []), *columns]
     values = [column.tolist() for column in columns.values()]
     rows = [[names[i], *([labels[i]] if labels else []), *(repr(column[i]) for column in values)] for i in range(count)]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows if order is None else [rows[i] for i in order.tolist()])
-    write_atomically(path, buffer.getvalue().encode())
+    write_csv(path, header, rows if order is None else [rows[i] for i in order.tolist()])

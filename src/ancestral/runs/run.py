@@ -24,7 +24,7 @@ from ancestral.models.base import Model
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import made_by_newer, new_record, place_of_data, read_record
 from ancestral.runs.records import SCORES
-from ancestral.runs.run_data import RunData
+from ancestral.runs.run_data import RunData, space_of
 from ancestral.runs.stored_settings import refuse_changes, settings_from_json, settings_to_json
 from ancestral.training.checkpoint import load_state
 from ancestral.training.log import LogLine, parse_log
@@ -96,7 +96,7 @@ class Run:
         """
         own = self.settings.data
         place = place_of_data(own.data, self.record["data"], self.path)
-        data = RunData(replace(own, data=place), self.reading, fetch=False)
+        data = RunData(replace(own, data=place), self.reading, again=True)
         if different := self.difference(data):
             raise InputError(f"{different}: restore them, or state by --data that other data are meant")
         return data
@@ -130,9 +130,7 @@ class Run:
         described = self.record["data"]
         levels = described.get("levels")
         levels = self.data.dataset.levels if levels is None else int(levels)
-        if levels:
-            return PixelSpace(self.settings.data.pixels or "threshold", levels)
-        return PixelSpace("points", 0, int(described["event_shape"][0]))
+        return space_of(self.settings.data, levels, described["event_shape"])
 
     def picture(self, x: Tensor, title: str = "") -> Figure:
         """Draws as one picture: images on a sheet, points as a scatter plot. x: shape (N, *event_shape)."""

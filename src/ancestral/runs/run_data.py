@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ancestral.core.errors import InputError
@@ -30,10 +31,11 @@ class RunData:
     """The images or points of a run in its pixel space.
 
     Args:      settings: which data and what a pixel is. version: of the reading, see `data.datasets.READING`; an older
-               run keeps the version that it was started with. fetch: download a named set that is missing.
+               run keeps the version that it was started with. again: for a run that has begun, so that nothing is
+               downloaded, and what was said of the data then is not said again.
     """
 
-    def __init__(self, settings: DataSettings, version: int = READING, fetch: bool = True) -> None:
+    def __init__(self, settings: DataSettings, version: int = READING, again: bool = False) -> None:
         self.settings, self.version = settings, version
         sizes = {name: getattr(settings, name) for name in ("train_size", "valid_size", "split_seed")}
         self.dataset: Dataset | PointDataset
@@ -46,21 +48,18 @@ class RunData:
                 pad_to=settings.pad_to,
                 options=settings.read_options,
                 version=version,
-                fetch=fetch,
+                fetch=not again,
+                notes=not again,
                 **sizes,
             )
-        if self.dataset.levels:
-            self.space = PixelSpace(settings.pixels or "threshold", self.dataset.levels)
-        else:
+        if not self.dataset.levels:
             _refuse_pixels(settings)
-            self.space = PixelSpace("points", 0, math.prod(self.dataset.event_shape))
+        self.space = space_of(settings, self.dataset.levels, self.dataset.event_shape)
 
     def in_space(self, settings: DataSettings) -> RunData:
         """The same data, read once, in the pixel space of other settings."""
         other = copy.copy(self)
-        other.settings = settings
-        if self.dataset.levels:
-            other.space = PixelSpace(settings.pixels or "threshold", self.dataset.levels)
+        other.settings, other.space = settings, space_of(settings, self.dataset.levels, self.event_shape)
         return other
 
     @property
@@ -168,6 +167,13 @@ class RunData:
         return split if self.version > 1 else "test"
 
 
+def space_of(settings: DataSettings, levels: int, event_shape: Sequence[int]) -> PixelSpace:
+    """What a pixel of a run is; `levels` is 0 for points."""
+    if levels:
+        return PixelSpace(settings.pixels or "threshold", levels)
+    return PixelSpace("points", 0, math.prod(event_shape))
+
+
 def labelled_only(settings: Settings) -> bool:
     """Whether only images with a label can be trained on."""
     return getattr(settings.model, "labelled_only", False)
@@ -185,10 +191,9 @@ def read_data(settings: Settings, version: int = READING, known: RunData | None 
     data = data.in_space(settings.data)
     if known is None and isinstance(data.dataset, Dataset) and data.dataset.own:
         summary = data.summary()
-        first = len(summary.lines()) - len(summary.assumptions)
-        for line in summary.lines()[:first]:
+        for line in summary.facts():
             log.info(line)
-        for line in [*summary.lines()[first:], *([f"note: {choice}"] if choice else [])]:
+        for line in [*summary.notes(), *([f"note: {choice}"] if choice else [])]:
             log.warning(line)
     _refuse_one_value(data)
     return settings, data

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
-from ancestral.core.files import write_atomically
+from ancestral.core.files import write_atomically, write_csv
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.text import close_matches
 from ancestral.models.base import DrawsClasses, Model, SamplesClasses
@@ -107,7 +106,7 @@ def save_array(x: Tensor, path: Path) -> None:
 def save_table(x: Tensor, path: Path, columns: Sequence[str] | None) -> None:
     """Write points, shape (n, D), into a .csv file with a header."""
     names = list(columns) if columns else [f"x{place + 1}" for place in range(x.shape[1])]
-    _write_csv(path, names, [[repr(value) for value in row] for row in x.tolist()])
+    write_csv(path, names, [[repr(value) for value in row] for row in x.tolist()])
 
 
 def save_images(grey: Tensor, folder: Path, labels: Tensor | None = None, classes: Sequence[str] | None = None) -> None:
@@ -131,14 +130,6 @@ def save_images(grey: Tensor, folder: Path, labels: Tensor | None = None, classe
         write_atomically(folder / file, buffer.getvalue())
     if labels is not None:
         named = [classes[int(label)] if classes else str(label) for label in labels.tolist()]
-        _write_csv(
+        write_csv(
             folder / "labels.csv", ["file", "label"], [[file, name] for file, name in zip(files, named, strict=True)]
         )
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_atomically(path, buffer.getvalue().encode())

@@ -58,8 +58,41 @@ class ReadOptions(NamedTuple):
     columns: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class FileSettings:
+    """How a file or folder of one's own is read."""
+
+    levels: int | None = None
+    """number of values of a stored pixel, 0 to N-1, where it is not to be inferred"""
+    value_range: tuple[float, float] | None = None
+    """lowest and highest stored value, for floats outside [0, 1]: --value-range -1 1"""
+    array: str | None = None
+    """name of the array in the file that holds the images or points, where it has no usual name"""
+    grey: bool = False
+    """make one channel of colour images"""
+    crop: bool = False
+    """cut the central square out of each image"""
+    resize: int | None = None
+    """scale each image to this many pixels a side"""
+    background: str | None = None
+    """colour behind transparent pixels: a name or #rrggbb (default: white)"""
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """The same as the readers take it."""
+        return ReadOptions(
+            self.levels,
+            self.value_range,
+            self.array,
+            self.grey,
+            self.crop,
+            self.resize,
+            self.background or ReadOptions().background,
+        )
+
+
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(FileSettings):
     """Which images, how they are split, and what a pixel is."""
 
     data: str = "digits"
@@ -78,20 +111,6 @@ class DataSettings:
     """shuffle before splitting (default: the files' order)"""
     pad_to: int | None = None
     """pad images with black to this many pixels a side"""
-    levels: int | None = None
-    """number of values of a stored pixel, 0 to N-1 (default: inferred from the file, and printed)"""
-    value_range: tuple[float, float] | None = None
-    """lowest and highest stored value, for floats outside [0, 1]: --value-range -1 1"""
-    array: str | None = None
-    """name of the array in the file that holds the images or points (default: the usual names)"""
-    grey: bool = False
-    """make one channel of colour images"""
-    crop: bool = False
-    """cut the central square out of each image"""
-    resize: int | None = None
-    """scale each image to this many pixels a side"""
-    background: str | None = None
-    """colour behind transparent pixels: a name or #rrggbb (default: white)"""
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)
@@ -118,40 +137,13 @@ class DataSettings:
         if len(bounds) != 2 or len(numbers) != 2 or not numbers[0] < numbers[1]:
             raise InputError(f"--value-range {shown(bounds)}: give two finite numbers, the lower one first")
 
-    @property
-    def read_options(self) -> ReadOptions:
-        """How the file or folder is read."""
-        return ReadOptions(
-            self.levels,
-            self.value_range,
-            self.array,
-            self.grey,
-            self.crop,
-            self.resize,
-            self.background or ReadOptions().background,
-        )
-
 
 @dataclass(frozen=True)
-class OtherData:
+class OtherData(FileSettings):
     """Data in place of the run's own, read as those were unless these flags say otherwise."""
 
     data: str | None = None
     """a named set, a file or a folder in place of the run's own data"""
-    levels: int | None = None
-    """number of values of a stored pixel"""
-    value_range: tuple[float, float] | None = None
-    """lowest and highest stored value"""
-    array: str | None = None
-    """name of the array that holds the images or points"""
-    grey: bool = False
-    """make one channel of colour images"""
-    crop: bool = False
-    """cut the central square out of each image"""
-    resize: int | None = None
-    """scale each image to this many pixels a side"""
-    background: str | None = None
-    """colour behind transparent pixels"""
 
     def __post_init__(self) -> None:
         if self.data is None:
