@@ -23,6 +23,7 @@ LAYERS = [
     {"health"},
     {"runs"},
     {"reports"},
+    {"lightning"},
     {"api"},
     {"sweeps"},
     {"studies"},

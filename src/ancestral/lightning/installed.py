@@ -1,0 +1,31 @@
+"""Lightning, under whichever of its two names the user's program has it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ancestral.core.errors import InputError
+
+NAMES = ("lightning.pytorch", "pytorch_lightning")
+
+
+def _lightning() -> Any:
+    """The package that is imported already, else the first that is installed: a Trainer of one refuses modules of the
+    other.
+
+    Raises:    InputError: neither is installed.
+    """
+    for name in sorted(NAMES, key=lambda name: name not in sys.modules):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError:
+            continue
+    raise InputError("ancestral.lightning needs Lightning: pip install 'ancestral[lightning]'")
+
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+else:
+    pl = _lightning()

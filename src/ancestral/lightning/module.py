@@ -1,0 +1,93 @@
+"""A model and its objective as a LightningModule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import InputError
+from ancestral.core.random import seed_device, seed_for
+from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
+from ancestral.lightning.installed import pl
+from ancestral.models.base import Model
+from ancestral.runs.fit import held_out_losses
+from ancestral.settings.training import TrainingSettings
+from ancestral.training.objectives import Objective, objective_of_kind
+from ancestral.training.steps import ObjectiveModule, build_optimizer, learning_rate_at
+
+AS_THEY_ARE = PixelSpace("points", 0)  # a batch is in its pixel space already
+
+
+class LightningGenerative(pl.LightningModule):
+    """A model of this package, or of your own, for Lightning's Trainer.
+
+    It logs the mean of each term of the objective as `train_NAME`, and on validation data what selects weights in
+    `ancestral.fit` as `valid_NAME`, nats per image; the first of these is also `valid_loss`.
+
+    Args:      model: trained in place. objective: (model, batch) -> {"loss": shape (B,), ...} in nats; None is that of
+               the model's kind. training: optimiser, rate, schedule, and the seed of the draws in each step; the
+               number of epochs, clipping, devices and precision are the Trainer's.
+    Raises:    InputError: a model without an objective, a GAN say.
+    """
+
+    def __init__(
+        self, model: Model, objective: Objective | None = None, training: TrainingSettings | None = None
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, Model):
+            raise InputError(f"LightningGenerative takes an ancestral.Model, not a {type(model).__name__}")
+        self.module = ObjectiveModule(model, objective or objective_of_kind(model))
+        self.training_settings = training or TrainingSettings()
+
+    @property
+    def model(self) -> Model:
+        """The model that is trained."""
+        return self.module.model
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        made = as_batch(batch)
+        seed_device(self.device, seed_for(self.training_settings.seed, "step", self.global_step))
+        terms = self.module(made)
+        _refuse_no_terms(terms, len(made.x))
+        means = {f"train_{name}": term.detach().mean() for name, term in terms.items()}
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(made.x))
+        return terms["loss"].mean()
+
+    @torch.no_grad()
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        images = batch if isinstance(batch, PixelBatches) else PixelBatches(as_batch(batch).x, AS_THEY_ARE)
+        losses = held_out_losses(self.model, images)
+        first = next(iter(losses.values()), None)
+        if first is not None:
+            named = {f"valid_{name}": value for name, value in losses.items()} | {"valid_loss": first}
+            self.log_dict(named, batch_size=len(images))
+
+    def configure_optimizers(self) -> Any:
+        training, total = self.training_settings, int(self.trainer.estimated_stepping_batches)
+        optimizer = build_optimizer(self.module, training)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_at(step, total, training) / training.rate
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def as_batch(batch: Any) -> Batch:
+    """What a DataLoader gives, as a batch: images alone, images and labels, or a `Batch`.
+
+    Raises:    InputError: something else.
+    """
+    if isinstance(batch, Batch):
+        return batch
+    if isinstance(batch, Tensor):
+        return Batch(batch)
+    if isinstance(batch, (tuple, list)) and batch and all(isinstance(part, Tensor) for part in batch[:2]):
+        return Batch(batch[0], batch[1] if len(batch) > 1 else None)
+    raise InputError(f"a batch is a tensor of images, or images and labels, not a {type(batch).__name__}")
+
+
+def _refuse_no_terms(terms: Any, images: int) -> None:
+    loss = terms.get("loss") if isinstance(terms, dict) else None
+    if not isinstance(loss, Tensor) or loss.shape != (images,):
+        raise InputError(f'the objective must return {{"loss": a tensor of shape (B,), ...}}, here B = {images}')
