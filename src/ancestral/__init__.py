@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ancestral.api.functions import (
         bracket,
+        build,
         complete,
         detect,
         evaluate,
@@ -95,6 +96,7 @@ __all__ = [
     "VAESettings",
     "__version__",
     "bracket",
+    "build",
     "check_model",
     "compare",
     "complete",
@@ -115,7 +117,7 @@ __all__ = [
 ]
 _PLACES = {
     "api.run": "Run",
-    "api.functions": "bracket complete detect evaluate explain fit infer load quality sample verify",
+    "api.functions": "bracket build complete detect evaluate explain fit infer load quality sample verify",
     "api.surveys": "compare datasets",
     "core.errors": "InputError Interrupted NotComputable TrainingDiverged TrainingUnhealthy",
     "core.serialization": "registered",

@@ -176,6 +176,7 @@ def test_a_misuse_is_refused_in_one_line(
 
 def test_runs_are_compared(run: ancestral.Run, tmp_path: Path) -> None:
     other = ancestral.fit("mixture", tmp_path / "mixture", components=2, **SMALL)
+    ancestral.evaluate(run)
     with pytest.raises(InputError, match="mixture"):
         ancestral.compare([run, other])
     scores = {one.path.name: ancestral.evaluate(one).nats for one in (run, other)}

@@ -10,7 +10,9 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ancestral.api.run import Run, run_of, source_of
+from torch import nn
+
+from ancestral.api.run import Run, mark_trained, note_trained, run_of, source_of, with_pixels_of
 from ancestral.core.arguments import plain_arguments, refuse_other_type
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
     from ancestral.evaluation.quality import Quality
     from ancestral.evaluation.score import Score
     from ancestral.families.family import Family
+    from ancestral.families.run_settings import Settings
     from ancestral.runs.bracket import Bracket
     from ancestral.runs.complete import Completion
     from ancestral.runs.detect import Detection
     from ancestral.runs.explain import Explanation
+    from ancestral.runs.given import Given
     from ancestral.runs.infer import Inference
     from ancestral.training.loop import Reporter
 
@@ -40,6 +44,7 @@ DATA = tuple(field.name for field in fields(DataSettings))
 Of = StoredRun | Path | str | Model
 __all__ = [
     "bracket",
+    "build",
     "complete",
     "detect",
     "evaluate",
@@ -55,7 +60,7 @@ __all__ = [
 
 @plain_arguments()
 def fit(
-    family: str | Path | Family,
+    family: str | Path | Family | Model,
     out: Path | str,
     *,
     model: Any = None,
@@ -68,29 +73,82 @@ def fit(
 ) -> Run:
     """Train a model into a run folder.
 
-    Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
+    Args:      family: a name, a file FILE.py that defines `FAMILY`, a `Family`, or a model of your own, which is
+               trained in place. out: the folder.
                model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
                arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training:
                `TrainingSettings`. resume: resume from the folder's checkpoint.
                reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
-               command line's flags by name, `epochs=5`; they override those of model, data and training.
+               command line's flags by name, `epochs=5`; they override those of model, data and training. Networks of
+               your own, by their names in the family's record, `encoder=module`: they are trained in place. For a
+               model of your own `objective`: a function (model, batch) -> {"loss": a tensor of shape (B,), ...} in
+               nats; None is that of the model's kind.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong
                with the training, if anything.
-    Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
+    Raises:    InputError: settings, data or modules are wrong, or the folder holds another run. TrainingDiverged,
                Interrupted: the state so far is kept.
     Example:   `fit("vae", "runs/first", data="digits", latents=2, epochs=20)`
     """
-    from ancestral.families.run_settings import settings_for
     from ancestral.runs.fit import fit_settings
 
-    name = _name_of(family)
-    given: dict[str, Any] = {}
+    chosen, given = _chosen(family, model, data, training, settings)
+    if not resume:
+        note_trained(given)
+    run = fit_settings(chosen, out, resume, reporter, checkpoint_seconds, given)
+    mark_trained(given, run.path)
+    return Run(run.path, **_as_keywords(given))
+
+
+@plain_arguments()
+def build(family: str | Path | Family, *, model: Any = None, data: Any = None, **settings: Any) -> Model:
+    """An untrained model of a family for some data.
+
+    Args:      as of `fit`; the data say what the model is for.
+    Returns:   the model, its weights drawn from the seed: those that `fit` starts from.
+    Raises:    InputError: settings, data or networks are wrong.
+    Example:   `build("vae", data="digits", latents=2)`
+    """
+    from ancestral.runs.fit import initial_model
+    from ancestral.runs.run_data import read_data
+
+    chosen, given = _chosen(family, model, data, None, settings)
+    return initial_model(*read_data(chosen), given)
+
+
+def _chosen(
+    family: str | Path | Family | Model,
+    model: Any,
+    data: Any,
+    training: TrainingSettings | None,
+    settings: dict[str, Any],
+) -> tuple[Settings, Given]:
+    """All settings of a training, and what is given beside them."""
+    from ancestral.families.catalogue import find
+    from ancestral.families.run_settings import settings_for
+    from ancestral.runs.given import Given
+
+    values: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
-        given |= {} if part is None else _fields_of(part)
+        values |= {} if part is None else _fields_of(part)
     if data is not None and not isinstance(data, DataSettings):
-        given["data"] = source_of(data)
-    run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter, checkpoint_seconds)
-    return Run(run.path)
+        values["data"] = source_of(data)
+    values |= settings
+    if isinstance(family, Model):
+        if model is not None:
+            raise InputError("a model of one's own has no settings of a family: leave out model=...")
+        given = Given(family, objective=values.pop("objective", None))
+        return settings_for(None, **with_pixels_of(family, values)), given
+    if isinstance(family, nn.Module):
+        raise InputError(
+            f"a {type(family).__name__} is a network, not an ancestral.Model: fit('vae', encoder=...), say"
+        )
+    name = _name_of(family)
+    networks = {name: values.pop(name) for name in find(name).networks if values.get(name) is not None}
+    return settings_for(name, **values), Given(networks=networks)
+
+
+def _as_keywords(given: Given) -> dict[str, Any]:
+    return {"into": given.model} if given.model is not None else dict(given.networks)
 
 
 def _fields_of(part: Any) -> dict[str, Any]:
@@ -308,12 +366,16 @@ def bracket(
 
 
 @plain_arguments()
-def load(path: Stored) -> Model:
+def load(path: Stored, *, into: Model | None = None, **networks: Any) -> Model:
     """The trained model of a run, in evaluation mode.
 
-    Raises:    InputError: no run folder, not trained yet, or damaged.
+    Args:      into: a model that gets the run's weights, in place. networks: for a run with networks of your own,
+               instances of these by name, `encoder=module`, which get their weights in place.
+    Raises:    InputError: no run folder, not trained yet, or damaged; modules that do not fit the weights.
     """
-    return run_of(path, None)[0].load()
+    if into is None and not networks:
+        return run_of(path, None)[0].load()
+    return Run(path.path if isinstance(path, StoredRun) else path, into=into, **networks).load(in_place=True)
 
 
 @plain_arguments()
@@ -326,5 +388,4 @@ def verify(run: Stored) -> Iterator[Check]:
     from ancestral.families.catalogue import load_file
     from ancestral.runs.verify import verify_family, verify_run
 
-    path = run.path if isinstance(run, StoredRun) else run
-    return verify_family(load_file(path)) if str(path).endswith(".py") else verify_run(path)
+    return verify_family(load_file(run)) if str(run).endswith(".py") else verify_run(run)

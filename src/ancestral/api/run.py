@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from ancestral.core.arguments import plain_arguments, refuse_unknown
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
+from ancestral.runs.given import Given
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run_data import RunData
@@ -19,16 +23,36 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+TRAINED = "_ancestral_trained_in"  # attribute of a module that was trained in place
+log = logging.getLogger("ancestral")
+
+
 class Run(StoredRun):
     """A run folder: settings, weights, log, scores and pictures.
 
-    Args:      path: of the folder.
+    Args:      path: of the folder. into, networks: for a run of a model, or with networks, of your own: an instance of
+               the model, or of the networks by name, `encoder=module`. They are copied before they get weights.
     Example:   `Run("runs/first").show("samples")`
     """
 
     @plain_arguments()
-    def __init__(self, path: Path | str) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path | str, *, into: Model | None = None, **networks: Any) -> None:
+        super().__init__(path, Given(into, networks))
+
+    @classmethod
+    def from_model(cls, model: Model, data: Any, path: Path | str, **settings: Any) -> Run:
+        """A run folder of a model that was trained elsewhere: it can be scored, drawn, used and shared as any other.
+
+        Args:      model: trained; it is stored as weights. data: as of `fit`. path: the folder, new or empty. settings:
+                   how the data are read, `pixels="levels"`, say.
+        Raises:    InputError: the data are not those of the model, or the folder holds something.
+        """
+        from ancestral.families.run_settings import settings_for
+        from ancestral.runs.elsewhere import store_trained
+
+        values = _fields_of_data(data) | settings
+        refuse_unknown("Run.from_model", settings, [field.name for field in fields(DataSettings)])
+        return cls(store_trained(model, settings_for(None, **with_pixels_of(model, values)), path).path, into=model)
 
     def drawings(self) -> dict[str, str]:
         """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
@@ -115,11 +139,44 @@ def source_of(data: object) -> str:
 
 
 def _data_settings(model: Model, given: Any, settings: dict[str, Any]) -> DataSettings:
-    """The settings, with the first pixel space that the model is a distribution over where none is given."""
+    """The settings, with the pixels of the model where none are given."""
     if isinstance(given, DataSettings):
         return given
-    data = source_of(given)
-    if settings.get("pixels") is None and data not in POINT_SETS:
-        settings = {**settings, "pixels": "threshold" if "threshold" in model.spaces else model.spaces[0]}
     refuse_unknown("the data of a model", settings, [field.name for field in fields(DataSettings)])
-    return DataSettings(data, **settings)
+    return DataSettings(**with_pixels_of(model, {"data": source_of(given), **settings}))
+
+
+def _fields_of_data(data: Any) -> dict[str, Any]:
+    """Settings of data by name."""
+    if isinstance(data, DataSettings):
+        return {field.name: getattr(data, field.name) for field in fields(data)}
+    return {"data": source_of(data)}
+
+
+def with_pixels_of(model: Model, values: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the first pixel space that a model is a distribution over, where none is given.
+
+    Raises:    InputError: the model names no pixel space.
+    """
+    spaces = tuple(getattr(model, "spaces", ()))
+    if not spaces:
+        raise InputError(f"the {type(model).__name__} has no spaces: name its pixels, spaces = ('threshold',), say")
+    if values.get("pixels") is not None or values.get("data") in POINT_SETS or spaces[0] == "points":
+        return values
+    return {**values, "pixels": "threshold" if "threshold" in spaces else spaces[0]}
+
+
+def note_trained(given: Given) -> None:
+    """Say which of the modules given were trained before by this package: a run starts from their present weights."""
+    for name, part in given.parts.items():
+        if isinstance(part, nn.Module) and (before := vars(part).get(TRAINED)):
+            log.warning(
+                "note: this %s was trained before, in %s: the run starts from its present weights", name, before
+            )
+
+
+def mark_trained(given: Given, path: Path) -> None:
+    """Remember of the modules given that they were trained."""
+    for part in given.parts.values():
+        if isinstance(part, nn.Module):
+            vars(part)[TRAINED] = str(path)

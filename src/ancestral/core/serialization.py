@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ancestral.core.allowance import Allowance
 from ancestral.core.errors import InputError
+from ancestral.core.given import GivenModule, given_again, is_given
 
 PACKAGE = "ancestral."
 OWN = "own"
@@ -128,7 +129,15 @@ def to_config(value: Any) -> Any:
     return config
 
 
+def holds_given(module: nn.Module) -> bool:
+    """Whether a module cannot be made from its description: it is not registered, or a person gave parts of it."""
+    known = _by_name().get(class_name(type(module)), ())
+    return type(module) not in known or any(isinstance(part, GivenModule) for part in module.modules())
+
+
 def _described(value: Any, known: dict[str, list[type[nn.Module]]]) -> Any:
+    if isinstance(value, GivenModule):
+        return value.described()
     if isinstance(value, nn.Module):
         name = class_name(type(value))
         if type(value) not in known.get(name, ()):
@@ -143,22 +152,23 @@ def _described(value: Any, known: dict[str, list[type[nn.Module]]]) -> Any:
     raise TypeError(f"a setting must be a JSON value or a registered module, not {type(value).__name__}")
 
 
-def from_config(config: Any, stored: Mapping[str, Tensor] | None = None) -> Any:
+def from_config(config: Any, stored: Mapping[str, Tensor] | None = None, given: Mapping[str, Any] | None = None) -> Any:
     """The module that `to_config` described, with fresh weights.
 
     Args:      stored: the weights that it is for. A description from a stranger is held against their sizes; without
-               them it is trusted to be of a module that fits the memory.
-    Raises:    InputError: an unknown class or setting, whatever a constructor raises, or a description that asks for
-               more than its weights have.
+               them it is trusted to be of a module that fits the memory. given: the modules by name that a person
+               gave when it was made, or functions that make them; they keep their weights.
+    Raises:    InputError: an unknown class or setting, whatever a constructor raises, a description that asks for
+               more than its weights have, or a module that is not given.
     """
-    allowance = Allowance.of((stored or {}).values())
+    allowance, given = Allowance.of((stored or {}).values()), given or {}
     allowance.check(config)
     classes: dict[str, type[nn.Module]] = {}
     _find_classes(config, classes)
     if stored is None:
-        return _made(config, classes)
+        return _made(config, classes, given)
     with allowance.enforced():
-        return _made(config, classes)
+        return _made(config, classes, given)
 
 
 def _find_classes(config: Any, found: dict[str, type[nn.Module]]) -> None:
@@ -166,7 +176,7 @@ def _find_classes(config: Any, found: dict[str, type[nn.Module]]) -> None:
     if isinstance(config, list):
         for item in config:
             _find_classes(item, found)
-    elif isinstance(config, dict):
+    elif isinstance(config, dict) and not is_given(config):
         name = config.get("class")
         if not isinstance(name, str) or name not in found:
             cls = _class_named(name)
@@ -175,12 +185,14 @@ def _find_classes(config: Any, found: dict[str, type[nn.Module]]) -> None:
             _find_classes(item, found)
 
 
-def _made(config: Any, classes: dict[str, type[nn.Module]]) -> Any:
+def _made(config: Any, classes: dict[str, type[nn.Module]], given: Mapping[str, Any]) -> Any:
     if isinstance(config, list):
-        return [_made(item, classes) for item in config]
+        return [_made(item, classes, given) for item in config]
     if not isinstance(config, dict):
         return config
-    arguments = {key: _made(value, classes) for key, value in config.items() if key != "class"}
+    if is_given(config):
+        return given_again(config, given)
+    arguments = {key: _made(value, classes, given) for key, value in config.items() if key != "class"}
     try:
         return classes[config["class"]](**arguments)
     except InputError:

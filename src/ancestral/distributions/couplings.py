@@ -11,6 +11,7 @@ from ancestral.core.maths import bounded_log_variance, sum_event
 from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection
 from ancestral.distributions.splines import Knots, inverse_spline, knots_from, spline
+from ancestral.networks.own import OwnNetwork
 
 LOG_SCALE_LIMIT = 3.0
 Elementwise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -42,7 +43,8 @@ class Coupling(Bijection):
         super().__init__()
         self.network, self.flip = network, flip
         self.sizes = [features // 2, features - features // 2]
-        zero_last_layer(network)
+        if not isinstance(network, OwnNetwork):  # a person's own starts as the person made it
+            zero_last_layer(network)
 
     def transform(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         """g(x) and log g'(x), elementwise. x: (B, F, ...). raw: (B, parameters, F, ...)."""

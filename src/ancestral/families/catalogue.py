@@ -57,11 +57,13 @@ def names() -> list[str]:
     return list(dict.fromkeys([*BUILT_IN, *files, *sorted(installed())]))
 
 
-def find(name: str) -> Family:
-    """The family of a name.
+def find(name: str | None) -> Family:
+    """The family of a name; None is a model of a person's own, which has none.
 
     Raises:    InputError: there is none; the message names the close matches, or the ways to give it.
     """
+    if name is None:
+        return importlib.import_module("ancestral.families.own_model").RECORD
     if name not in _LOADED:
         if name in BUILT_IN:
             module, _, attribute = BUILT_IN[name].partition(":")
@@ -224,8 +226,8 @@ def _package(point: EntryPoint) -> str:
     return point.value.partition(":")[0].partition(".")[0]
 
 
-def is_plug_in(name: str) -> bool:
-    """Whether a family comes from outside this package."""
+def is_plug_in(name: str | None) -> bool:
+    """Whether a family, or a model of none, comes from outside this package."""
     return name not in BUILT_IN
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ancestral.core.errors import InputError
@@ -32,6 +33,8 @@ GENERAL_DRAWINGS = {
 }
 """Names of the drawings of all families, see `reports.pictures.catalogue`."""
 OWN = "own"  # the prefix of classes of no family
+OWN_MODEL = "own-model"  # the name that the record of a person's own model has in place of a family's
+NONE_GIVEN: Mapping[str, Any] = MappingProxyType({})
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -42,6 +45,7 @@ class DataSpec(NamedTuple):
                points. space: the pixel space, see `data.pixels.SPACES`. classes: number of classes of the training
                data, None where they have no labels. standardise: the columns of the points have units of their own.
                proportions: of the classes among the training data, where they have labels; their sum is 1.
+               networks: those that a person gives in place of the family's own, by name; see `Family.networks`.
     """
 
     event_shape: tuple[int, ...]
@@ -50,6 +54,7 @@ class DataSpec(NamedTuple):
     classes: int | None = None
     standardise: bool = False
     proportions: tuple[float, ...] | None = None
+    networks: Mapping[str, Any] = NONE_GIVEN
 
 
 class StepContext(NamedTuple):
@@ -57,6 +62,7 @@ class StepContext(NamedTuple):
 
     Args:      engine: device and precision. model: on that device. settings: the family's. training: optimiser,
                schedule and so on. total_steps: updates of the whole run. train: the training data.
+               networks: those that a person gives, by name.
     """
 
     engine: Engine
@@ -65,6 +71,7 @@ class StepContext(NamedTuple):
     training: TrainingSettings
     total_steps: int
     train: PixelBatches
+    networks: Mapping[str, Any] = NONE_GIVEN
 
 
 class Subject(NamedTuple):
@@ -121,6 +128,9 @@ class Family:
                step: (StepContext) -> Step, or None for a gradient step.
                held_out: (model, images) -> {name: mean loss in nats}; the first of them selects the best weights.
                drawings: the family's own. score_parts: (model, x) -> the terms of the score of each x.
+               networks: names of the networks that a person may give in place of the family's own, as in
+               `fit("vae", encoder=module)`, and from what to what they map. `build` finds them in the DataSpec, and
+               passes them through `networks.own.given_network`.
     Raises:    InputError: a field is wrong.
     """
 
@@ -134,14 +144,15 @@ class Family:
     held_out: Callable[[Any, PixelBatches], dict[str, float]] | str | None = None
     drawings: Sequence[Drawing] | str = ()
     score_parts: Callable[[Any, Any], Any] | str | None = None
+    networks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or self.name == OWN:
             raise InputError(f"the family name {self.name!r} is not lower-case words joined by hyphens")
-        taken = {field.name for part in (DataSettings, TrainingSettings) for field in fields(part)} | FLAGS
-        check_settings(self.name, self.settings, taken)
-        for field in fields(self)[2:]:
-            _check_code(self.name, field.name, getattr(self, field.name))
+        taken = {one.name for part in (DataSettings, TrainingSettings) for one in fields(part)} | FLAGS
+        check_settings(self.name, self.settings, taken | set(self.networks))
+        for part in fields(self)[2:]:
+            _check_code(self.name, part.name, getattr(self, part.name))
 
     def code(self, field: str) -> Any:
         """The value of a field, imported where it is given as a string.
@@ -165,13 +176,23 @@ class Family:
 
         Raises:    InputError: as `code`.
         """
-        for field in fields(self)[2:]:
-            self.code(field.name)
+        for part in fields(self)[2:]:
+            self.code(part.name)
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return titled(self.name)
 
     @property
     def summary(self) -> str:
         """First line of the settings' docstring."""
         return next(iter((self.settings.__doc__ or "").strip().splitlines()), "")
+
+
+def titled(name: str | None) -> str:
+    """A family as messages call it; None for a model of a person's own."""
+    return "this model" if name in (None, OWN_MODEL) else f"the family {name}"
 
 
 def _check_code(name: str, field: str, value: Any, text: bool = True) -> None:
@@ -184,6 +205,8 @@ def _check_code(name: str, field: str, value: Any, text: bool = True) -> None:
         good = text and ":" in value
     elif field == "tiny":
         good = isinstance(value, Mapping) and all(callable(make) for make in value.values())
+    elif field == "networks":
+        good = isinstance(value, Mapping) and all(isinstance(key, str) and key.isidentifier() for key in value)
     elif field == "drawings":
         good = isinstance(value, (list, tuple)) and all(isinstance(drawing, Drawing) for drawing in value)
         if good:

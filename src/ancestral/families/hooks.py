@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ancestral.core.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
 from ancestral.core.modules import failure
 from ancestral.families.catalogue import is_plug_in, plug_in_of
+from ancestral.families.family import titled
 
 MEANT = (InputError, TrainingDiverged, TrainingUnhealthy, Interrupted, MemoryError)
 """Exceptions that say what they mean; they are left as they are."""
@@ -19,11 +20,12 @@ class FamilyError(InputError):
 
 
 @contextmanager
-def calling(family: str, part: str) -> Iterator[None]:
+def calling(family: str | None, part: str) -> Iterator[None]:
     """Turn what a plug-in's code raises into one line. Exceptions of a built-in family are faults of this package, and
     are left as they are.
 
-    Args:      family: its name. part: what is called, as the line names it: `objective`, say.
+    Args:      family: its name, None for a model of a person's own. part: what is called, as the line names it:
+               `objective`, say.
     Raises:    FamilyError: names the family, the part, the exception and the line of the plug-in's code.
     """
     try:
@@ -33,7 +35,7 @@ def calling(family: str, part: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if not is_plug_in(family):
             raise
-        raise FamilyError(f"the {part} of the family {family} failed: {failure(error)}") from error
+        raise FamilyError(f"the {part} of {titled(family)} failed: {failure(error)}") from error
 
 
 def fault_of_plug_in(error: BaseException) -> str:

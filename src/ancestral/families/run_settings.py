@@ -24,10 +24,15 @@ FEW_LEVELS = 32  # up to here a categorical distribution for each pixel is small
 class Settings:
     """All that determines a run, besides the versions of the software."""
 
-    family: str
+    family: str | None  # None for a model of a person's own
     model: Any  # of the class that the family's record names
     data: DataSettings = field(default_factory=DataSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
+
+    @property
+    def parts(self) -> tuple[Any, DataSettings, TrainingSettings]:
+        """The three dataclasses."""
+        return self.model, self.data, self.training
 
     def __post_init__(self) -> None:
         if self.data.pixels is None and self.data.data in IMAGE_SETS:
@@ -67,13 +72,13 @@ def default_of(model: Any, name: str) -> Any:
     return getattr(model, f"default_{name}", getattr(FamilySettings, f"default_{name}"))
 
 
-def setting_names(family: str) -> dict[str, type]:
+def setting_names(family: str | None) -> dict[str, type]:
     """Every setting of a family's trainings, and the dataclass that it belongs to."""
     parts = (find(family).settings, DataSettings, TrainingSettings)
     return {field.name: part for part in parts for field in fields(part)}
 
 
-def settings_for(family: str, **values: Any) -> Settings:
+def settings_for(family: str | None, **values: Any) -> Settings:
     """Settings of a family from flags by name, with defaults for the rest.
 
     Raises:    InputError: unknown family or setting.
@@ -82,10 +87,10 @@ def settings_for(family: str, **values: Any) -> Settings:
         3
     """
     known = setting_names(family)
-    values = renamed(values, known)
+    values, choices = renamed(values, known), [*known, *find(family).networks]
     for name in values:
         if name not in known:
-            raise InputError(f"unknown setting {name!r} for {family}: {close_matches(name, known)}")
+            raise InputError(f"unknown setting {name!r} for {find(family).title}: {close_matches(name, choices)}")
     chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
     def made(part: Any) -> Any:
@@ -124,10 +129,13 @@ def without_effect(model: Any, data: DataSettings, training: TrainingSettings) -
 def flags_of(settings: Settings) -> dict[str, list[str]]:
     """Every setting that is not the default, as the words of its flag."""
     flags = {}
-    for part in (settings.model, settings.data, settings.training):
-        for name, value in vars(part).items():
-            if value != getattr(type(part)(), name):
-                first = "--no-" + flag(name)[2:] if value is False else flag(name)
-                values = value if isinstance(value, tuple) else [] if isinstance(value, bool) else [value]
-                flags[name] = [first, *map(str, values)]
+    for name, value in not_default(settings).items():
+        first = "--no-" + flag(name)[2:] if value is False else flag(name)
+        values = value if isinstance(value, tuple) else [] if isinstance(value, bool) else [value]
+        flags[name] = [first, *map(str, values)]
     return flags
+
+
+def not_default(settings: Settings) -> dict[str, Any]:
+    """Every setting that is not the default, by name."""
+    return {n: v for part in settings.parts for n, v in vars(part).items() if v != getattr(type(part)(), n)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
 import safetensors.torch
 import torch
@@ -13,6 +13,7 @@ from torch.distributions import Distribution
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically, write_json
+from ancestral.core.given import MODEL, GivenModule
 from ancestral.core.serialization import to_config
 from ancestral.models.saved import read_model
 
@@ -60,13 +61,17 @@ class Model(nn.Module):
         """
         return self.sample(n)
 
-    def save(self, folder: Path | str) -> None:
-        """Write `config.json` and `model.safetensors` (no pickle) into `folder`."""
+    def save(self, folder: Path | str, given: bool = False) -> None:
+        """Write `config.json` and `model.safetensors` (no pickle) into `folder`.
+
+        Args:      given: whoever loads the weights gives the model again, so that its class need not be registered.
+        """
         folder = Path(folder)
+        config = GivenModule(MODEL, self).described() if given else to_config(self)
         # clone: safetensors refuses tensors that share memory, as tied weights do; each name gets its copy
         weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.state_dict().items()}
         write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
-        write_json(folder / "config.json", to_config(self))
+        write_json(folder / "config.json", config)
 
     @classmethod
     def load(cls, folder: Path | str) -> Self:
@@ -313,13 +318,16 @@ class SplitsElbo(Protocol):
         ...
 
 
-def load_saved(folder: Path | str, sha256: Mapping[str, str] | None = None) -> Model:
+def load_saved(
+    folder: Path | str, sha256: Mapping[str, str] | None = None, given: Mapping[str, Any] | None = None
+) -> Model:
     """The model saved in `folder`, in evaluation mode, on the CPU.
 
-    Args:      sha256: of `config.json` and `model.safetensors`, by name, where they are known.
+    Args:      sha256: of `config.json` and `model.safetensors`, by name, where they are known. given: modules that a
+               person gave when the model was made, by name.
     Raises:    InputError: as `read_model`.
     """
-    return read_model(folder, Model, sha256)
+    return read_model(folder, Model, sha256, given)
 
 
 def as_images(rows: Tensor, event_shape: Sequence[int]) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
 from ancestral.families.family import GENERAL_DRAWINGS
-from ancestral.families.run_settings import flags_of
+from ancestral.families.run_settings import flags_of, not_default
 from ancestral.models.base import ExactModel, LatentModel
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Figure, Report, Section, Table, write_report
@@ -21,7 +22,9 @@ from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, brack
 from ancestral.runs.bracket import CONDITIONS
 from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
-from ancestral.runs.run import Run
+from ancestral.runs.run import ELSEWHERE, Run
+
+OWN_IN_WORDS = "a model of one's own"
 
 
 def write_run_page(run: Run, redraw: bool = True) -> Path:
@@ -38,10 +41,10 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
         *_detection_section(run),
         _pictures(run, redraw),
         *_health(run),
-        Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
+        Section("How to repeat it", _provenance(run), commands=[_repeated(run)]),
     ]
     report = Report(
-        title=f"{run.settings.family}: {record['data']['name']}",
+        title=f"{run.settings.family or OWN_IN_WORDS}: {record['data']['name']}",
         subtitle=record["data"]["space"],
         lead=_lead(run),
         facts=_facts(run, [score for _, score in scores]),
@@ -145,6 +148,7 @@ def _lead(run: Run) -> str:
     ends = {
         "epochs": f"Trained for all of its {run.outcome.get('epochs')} epochs.",
         "patience": f"Stopped early after {run.outcome.get('epochs')} epochs, when validation no longer improved.",
+        ELSEWHERE: "Trained elsewhere, and stored as a run.",
         "diverged": f"The training diverged: {run.outcome.get('detail')}.",
     }
     selected = run.outcome.get("best_value")
@@ -170,9 +174,33 @@ def _provenance(run: Run) -> str:
     return (
         f"Data: {record['data']['name']} ({counts} {run.data.space.noun}), "
         f"SHA-256 `{record['data']['sha256'][:16]}…`.\n\n"
+        f"{_given_in_words(record)}"
         f"Python {record['versions']['python']}, torch {record['versions']['torch']}, "
         f"source {(record['git_commit'] or 'not from a checkout')[:12]}, begun {record['begun']}."
     )
+
+
+def _given_in_words(record: Mapping[str, Any]) -> str:
+    """What was given in Python; an empty text where nothing was."""
+    parts = [
+        f"{name} `{facts.get('class')}`"
+        + (f" of {facts['parameters']:,} parameters" if facts.get("parameters") else "")
+        for name, facts in record.get("given", {}).items()
+    ]
+    return f"Given in Python: {', '.join(parts)}.\n\n" if parts else ""
+
+
+def _repeated(run: Run) -> str:
+    """The command, or the call in Python where a model or networks were given there, that trains this run again."""
+    given = run.record.get("given")
+    if not given:
+        return repeat_command(run)
+    if run.outcome.get("reason") == ELSEWHERE:
+        return f"ancestral.Run.from_model(model, data=..., path={str(run.path)!r})"
+    words = [f"{name}={value!r}" for name, value in not_default(run.settings).items()]
+    parts = [f"{name}=..." for name in given] if run.settings.family else []
+    first = repr(run.settings.family) if run.settings.family else "model"
+    return f"ancestral.fit({', '.join([first, repr(str(run.path)), *parts, *words])})"
 
 
 def repeat_command(run: Run, folder: Path | None = None) -> str:
@@ -183,4 +211,4 @@ def repeat_command(run: Run, folder: Path | None = None) -> str:
     words = itertools.chain(*flags_of(run.settings).values())
     place, folder = run.path.absolute(), (folder or Path()).absolute()
     out = place.relative_to(folder) if place.is_relative_to(folder) else place
-    return shlex.join(["ancestral", "train", run.settings.family, *words, "--out", str(out)])
+    return shlex.join(["ancestral", "train", str(run.settings.family), *words, "--out", str(out)])

@@ -18,7 +18,7 @@ from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation import likelihood
 from ancestral.evaluation.sample_readings import ENOUGH, SampleReadings
-from ancestral.families.build import build_model
+from ancestral.families.build import build_model, refuse_unfit
 from ancestral.families.catalogue import find
 from ancestral.families.family import StepContext
 from ancestral.families.hooks import calling
@@ -26,8 +26,9 @@ from ancestral.families.run_settings import Settings
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
+from ancestral.runs.given import Given
 from ancestral.runs.hooks import check_losses, checked_step, refuse_no_objective, refuse_no_step, try_out
-from ancestral.runs.run import Run
+from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
 from ancestral.runs.stored_settings import same_settings
 from ancestral.training.engine import Engine, build_engine
@@ -45,22 +46,24 @@ def fit_settings(
     resume: bool = False,
     reporter: Reporter | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    given: Given = NOTHING_GIVEN,
 ) -> Run:
     """Train a model into a run folder.
 
     Args:      settings: all that determines the run. out: the folder. resume: resume from its checkpoint.
-               reporter: is called with the progress. checkpoint_seconds: time between checkpoints.
+               reporter: is called with the progress. checkpoint_seconds: time between checkpoints. given: what a
+               person gives in Python; its modules are trained in place.
     Returns:   the run, with its best weights by validation and the verdicts on its training.
     Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
                Interrupted: the state so far is kept.
     """
     keep_large_blocks()
-    run = Run(out)
+    run = Run(out, given)
     settings, data = read_data(_with_former_defaults(run, settings), run.reading)
     engine = build_engine(settings.training.device, settings.training.precision)
-    model = initial_model(settings, data)
+    model = initial_model(settings, data, given)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
-    step = checked_step(settings.family, build_step(settings, engine, model, train))
+    step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given))
     if settings.training.tensorboard and find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
     fresh = not run.checkpoint.exists()
@@ -69,7 +72,7 @@ def fit_settings(
     held = data.held("valid", settings.training.batch_size, engine.device)
     try_out(engine, model, step, train, held, settings.training.batch_size)
     with run.locked():  # nothing is written before here: what can be refused has been
-        tensors, facts = run.state() if run.begin(settings, data, resume) else ({}, {})
+        tensors, facts = run.state() if run.begin(settings, data, resume, given.facts(model)) else ({}, {})
         if not facts and not fresh:
             _initialise(settings, model, train)
         board = run.path / "tensorboard" if settings.training.tensorboard else None
@@ -98,7 +101,7 @@ def fit_settings(
             run.manifest.write()
         except TrainingDiverged as error:
             if loop.best is not None:
-                model.save(run.model_folder)
+                model.save(run.model_folder, given=given.model is not None)
             write_json(run.path / "training.json", {"reason": "diverged", "detail": str(error)})
             run.keep_health(watch.conclude(str(error)))
             log.close()
@@ -162,32 +165,39 @@ def _examine_again(run: Run) -> None:
     run.keep_health(watch.conclude(run.outcome.get("detail", "")))
 
 
-def initial_model(settings: Settings, data: RunData) -> Model:
+def initial_model(settings: Settings, data: RunData, given: Given = NOTHING_GIVEN) -> Model:
     """The untrained model, its weights drawn from the run's seed; the caller's generator stays as it was.
 
+    Args:      given: a model, which is taken as it is, or networks of one.
     Raises:    InputError: the settings do not fit the pixels or each other, or exceed the memory.
     """
+    if given.model is not None:
+        refuse_unfit(f"the {type(given.model).__name__}", given.model, data.spec)
+        return given.model
+    assert settings.family is not None
     with seeded_noise(seed_for(settings.training.seed, "weights")):
-        return build_model(settings.family, settings.model, data.spec)
+        return build_model(settings.family, settings.model, data.spec._replace(networks=given.networks))
 
 
 def _keep(run: Run, model: Model, outcome: Outcome) -> None:
     """Write the model and how its training went."""
-    model.save(run.model_folder)
+    model.save(run.model_folder, given=run.given.model is not None)
     write_json(run.path / "training.json", asdict(outcome))
 
 
-def build_step(settings: Settings, engine: Engine, model: Model, train: PixelBatches) -> Step:
+def build_step(
+    settings: Settings, engine: Engine, model: Model, train: PixelBatches, given: Given = NOTHING_GIVEN
+) -> Step:
     """The step of the family, or a gradient step on its objective or on that of the model's kind.
 
     Raises:    InputError: the family's settings do not fit the training data, or there is nothing to minimise.
     """
     model.to(engine.device)
-    family = find(settings.family)
+    family = given.record(settings.family)
     total = settings.training.epochs * train.batches_per_epoch(settings.training.batch_size)
     if own_step := family.code("step"):
         with calling(family.name, "step"):
-            step = own_step(StepContext(engine, model, settings.model, settings.training, total, train))
+            step = own_step(StepContext(engine, model, settings.model, settings.training, total, train, given.networks))
         if step is not None:
             refuse_no_step(family, step)
             return step

@@ -17,8 +17,8 @@ from torch import Tensor
 from ancestral.core.errors import TrainingDiverged
 from ancestral.core.random import seed_device
 from ancestral.data.pixels import Batch, PixelBatches
-from ancestral.families.catalogue import find, is_plug_in
-from ancestral.families.family import Family
+from ancestral.families.catalogue import is_plug_in
+from ancestral.families.family import Family, titled
 from ancestral.families.hooks import FamilyError, calling
 from ancestral.models.base import ExactModel, LatentModel, Model
 from ancestral.training.engine import Engine
@@ -33,16 +33,14 @@ def refuse_no_step(family: Family, step: Any) -> None:
     """Raises:    FamilyError: what the family's `step` returned cannot train."""
     missing = [name for name in METHODS if not callable(getattr(step, name, None))]
     if missing:
-        raise FamilyError(
-            f"the step of the family {family.name} returns a {type(step).__name__} without {' and '.join(missing)}"
-        )
+        raise FamilyError(f"the step of {family.title} returns a {type(step).__name__} without {' and '.join(missing)}")
 
 
 def refuse_no_objective(family: Family, objective: Any) -> None:
     """Raises:    FamilyError: what the family's `objective` returned cannot be called."""
     if not callable(objective):
         raise FamilyError(
-            f"the objective of the family {family.name} returns a {type(objective).__name__}, not a function "
+            f"the objective of {family.title} returns a {type(objective).__name__}, not a function "
             "(model, batch) -> terms"
         )
 
@@ -55,7 +53,7 @@ def check_terms(family: Family, part: str, terms: Any, images: int) -> Terms:
     Raises:    FamilyError: they are no dict, have no `loss`, or one of them is no tensor of shape (images,).
     """
     wanted = f'it must return {{"loss": a tensor of shape (B,), ...}}, here B = {images}'
-    who = f"the {part} of the family {family.name}"
+    who = f"the {part} of {family.title}"
     if not isinstance(terms, Mapping) or "loss" not in terms:
         found = f"the terms {', '.join(map(str, terms))}" if isinstance(terms, Mapping) else f"a {type(terms).__name__}"
         raise FamilyError(f"{who} returns {found}: {wanted}")
@@ -75,7 +73,7 @@ def check_losses(family: Family, losses: Any) -> dict[str, float]:
     good = good and all(type(name) is str and _is_number(value) for name, value in losses.items())
     if not good:
         raise FamilyError(
-            f"the held_out of the family {family.name} returns {str(losses)[:80]}: it must return a dict of at least "
+            f"the held_out of {family.title} returns {str(losses)[:80]}: it must return a dict of at least "
             "one name and number, the mean loss in nats"
         )
     return dict(losses)
@@ -118,7 +116,7 @@ class CheckedStep:
             tensors = self.step.state()
         good = isinstance(tensors, Mapping) and all(isinstance(tensor, Tensor) for tensor in tensors.values())
         if not good:
-            raise FamilyError(f"the state of the {self.part} of the family {self.family.name} is no dict of tensors")
+            raise FamilyError(f"the state of the {self.part} of {self.family.title} is no dict of tensors")
         return dict(tensors)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -126,9 +124,9 @@ class CheckedStep:
             self.step.restore(tensors)
 
 
-def checked_step(family: str, step: Step) -> Step:
-    """The step, checked at every call where the family is a plug-in."""
-    return CheckedStep(find(family), step) if is_plug_in(family) else step
+def checked_step(family: Family, step: Step) -> Step:
+    """The step, checked at every call where the family is a plug-in, or the model a person's own."""
+    return CheckedStep(family, step) if is_plug_in(family.name) else step
 
 
 def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held: PixelBatches, batch_size: int) -> None:
@@ -199,4 +197,4 @@ def _try_model(family: str, model: Model, x: Tensor) -> None:
 def _refuse_shape(family: str, what: str, found: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(found, Tensor) or found.shape != shape:
         got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise FamilyError(f"the {what} of the family {family} returns {got}, not one of shape {shape}")
+        raise FamilyError(f"the {what} of {titled(family)} returns {got}, not one of shape {shape}")

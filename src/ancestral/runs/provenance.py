@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -25,6 +26,7 @@ OPTIONAL: dict[str, Any] = {
     "git_commit": str | None,
     "begun": str,
     "manifest": bool,
+    "given": dict,
 }
 DATA_REQUIRED: dict[str, Any] = {
     "name": str,
@@ -43,10 +45,12 @@ DATA_OPTIONAL: dict[str, Any] = {
 }
 
 
-def new_record(settings: dict[str, Any], data: RunData, folder: Path) -> dict[str, Any]:
+def new_record(
+    settings: dict[str, Any], data: RunData, folder: Path, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What `settings.json` of a new run holds.
 
-    Args:      settings: as JSON values. folder: of the run.
+    Args:      settings: as JSON values. folder: of the run. given: facts on what was given in Python, by name.
     """
     words = [os.path.basename(sys.argv[0]), *map(_without_folders, sys.argv[1:])]
     return {
@@ -63,6 +67,7 @@ def new_record(settings: dict[str, Any], data: RunData, folder: Path) -> dict[st
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
         "git_commit": _git_commit(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        **({"given": dict(given)} if given else {}),
         "manifest": True,  # it is finished when it has one; runs of earlier versions never do
     }
 
@@ -104,6 +109,8 @@ def read_record(content: bytes, path: Path) -> dict[str, Any]:
     try:
         _check(record, REQUIRED, OPTIONAL)
         _check(record["data"], DATA_REQUIRED, DATA_OPTIONAL)
+        for name, facts in record.get("given", {}).items():
+            typed(f"given.{name}", facts, dict)
         for split, count in record["data"]["counts"].items():
             typed(f"data.counts.{split}", count, int)
     except InputError as error:

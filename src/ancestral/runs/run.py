@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -17,10 +17,10 @@ from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of,
 from ancestral.data.datasets import READING
 from ancestral.data.pixels import PixelSpace
 from ancestral.evaluation.score import Score
-from ancestral.families.build import load_model
 from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
+from ancestral.runs.given import Given, refuse_missing, refuse_other_parts
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import made_by_newer, new_record, place_of_data, read_record
 from ancestral.runs.records import SCORES
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-FINISHED = ("epochs", "patience", "diverged")
+ELSEWHERE = "elsewhere"  # how a training ended that this package did not do
+FINISHED = ("epochs", "patience", "diverged", ELSEWHERE)
+NOTHING_GIVEN = Given()
 log = logging.getLogger("ancestral")
 _NOTED: set[Path] = set()  # folders that a notice was given about
 
@@ -43,8 +45,8 @@ class Run:
 
     keeps_records = True
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, given: Given = NOTHING_GIVEN) -> None:
+        self.path, self.given = Path(path), given
 
     @property
     def model_folder(self) -> Path:
@@ -172,12 +174,14 @@ class Run:
         """Store what was found at the end of the training."""
         self.manifest.replace("health.json", json_bytes(found.to_json()))
 
-    def load(self) -> Model:
+    def load(self, in_place: bool = False) -> Model:
         """The trained model, in evaluation mode. The data are not opened.
 
-        Raises:    InputError: not trained yet, damaged, or changed since it was trained.
+        Args:      in_place: fill the modules that were given to this run themselves, not copies of them.
+        Raises:    InputError: not trained yet, damaged, or changed since it was trained; it was trained with modules
+                   that are not given here.
         """
-        _ = self.record
+        self.refuse_missing_parts()
         if not (self.model_folder / "config.json").exists():
             raise InputError(f"{self.path} has no trained model yet: finish it with --resume")
         entries = self.manifest.entries()
@@ -186,7 +190,11 @@ class Run:
             remedy = "--resume completes it" if self.record.get("manifest") else "an earlier version made it"
             log.warning("%s has no manifest.json (%s): its files are used unchecked", self.path, remedy)
         known = {Path(name).name: entries[name]["sha256"] for name in (CONFIG, WEIGHTS) if name in entries}
-        return load_model(self.model_folder, known)
+        return self.given.loaded(self.model_folder, known, in_place)
+
+    def refuse_missing_parts(self) -> None:
+        """Raises:    InputError: this run was trained with modules that are not given here."""
+        refuse_missing(self.record.get("given", {}), self.given, self.path)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and facts of the checkpoint.
@@ -225,9 +233,10 @@ class Run:
         """Store a score; one of the same method on the same images is replaced."""
         SCORES.add(self, score)
 
-    def begin(self, settings: Settings, data: RunData, resume: bool) -> bool:
+    def begin(self, settings: Settings, data: RunData, resume: bool, parts: Mapping[str, Any] | None = None) -> bool:
         """Make the folder ready to train in; True if there is a state to go on from.
 
+        Args:      parts: facts on what was given in Python, by name.
         Raises:    InputError: it holds another run, or was trained with other settings.
         """
         described = settings_to_json(settings)
@@ -237,12 +246,15 @@ class Run:
         if (self.path / "settings.json").exists():
             if not resume:
                 raise InputError(f"{self.path} holds a run already: choose another --out, or go on with --resume")
+            if self.outcome.get("reason") == ELSEWHERE:
+                raise InputError(f"{self.path} was trained elsewhere: there is no training to resume")
             refuse_changes(self.record, described)
+            refuse_other_parts(self.record.get("given", {}), parts or {}, self.path)
             if different := self.difference(data):
                 raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
         self._refuse_strangers()
-        write_json(self.path / "settings.json", new_record(described, data, self.path))
+        write_json(self.path / "settings.json", new_record(described, data, self.path, parts))
         return False
 
     def _refuse_strangers(self) -> None:

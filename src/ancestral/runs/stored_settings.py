@@ -32,7 +32,7 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
     if missing:
         raise InputError(f"the settings of this run cannot be read: they have no {missing[0]!r}")
     family = record["family"]
-    if not isinstance(family, str):
+    if family is not None and not isinstance(family, str):
         raise InputError(f"the settings of this run cannot be read: its family is {str(family)[:40]!r}")
     data = record["data"]
     if isinstance(data, dict):
@@ -62,7 +62,7 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
     """
     begun = settings_to_json(settings_from_json(record["settings"]))
     if begun["family"] != described["family"]:
-        raise InputError(f"this run trains a {begun['family']}, not a {described['family']}")
+        raise InputError(f"this run trains {_kind(begun['family'])}, not {_kind(described['family'])}")
     for part in PARTS:
         for name, value in described[part].items():
             before = begun[part][name]
@@ -70,11 +70,15 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
                 raise InputError(f"this run started with {name} = {before}, not {value}: resume with its own settings")
 
 
-def _family_of_run(name: str) -> Family:
+def _kind(family: str | None) -> str:
+    return "a model of one's own" if family is None else f"a {family}"
+
+
+def _family_of_run(name: str | None) -> Family:
     """Raises:    InputError: this program does not know the family; the message names the ways to give it."""
     try:
         return find(name)
     except InputError as error:
-        if name in names():  # known, but it cannot be loaded
+        if name is None or name in names():  # known, but it cannot be loaded
             raise
         raise InputError(needs_family("run", name)) from error

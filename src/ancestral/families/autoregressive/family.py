@@ -3,6 +3,9 @@
 from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSettings
 from ancestral.families.family import Family
 
+NETWORK = {
+    "network": "images (B, C, H, W) in [-1, 1] to the parameters of each pixel given those before it in reading order"
+}
 HERE = "ancestral.families.autoregressive"
 MADE = Family(
     name="made",
@@ -10,10 +13,12 @@ MADE = Family(
     build=f"{HERE}.made:build_made",
     tiny=f"{HERE}.tiny:MADES",
     objective=f"{HERE}.objectives:objective_for",
+    networks=NETWORK,
 )
 PIXELCNN = Family(
     name="pixelcnn",
     settings=PixelCNNSettings,
     build=f"{HERE}.pixelcnn:build_pixelcnn",
     tiny=f"{HERE}.tiny:PIXELCNNS",
+    networks=NETWORK,
 )

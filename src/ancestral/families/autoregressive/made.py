@@ -18,6 +18,7 @@ from ancestral.core.random import lasting_permutation, seed_for
 from ancestral.core.serialization import registered
 from ancestral.distributions.outputs import CategoricalOutput, pixel_output
 from ancestral.families.autoregressive.made_sampling import draw_in_order
+from ancestral.families.autoregressive.own_network import given_autoregressive
 from ancestral.families.autoregressive.settings import MADESettings
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
@@ -175,12 +176,14 @@ def _orderings(pixels: int, hidden: Sequence[int], count: int, seed: int) -> tup
     return torch.from_numpy(np.stack(positions)), [torch.from_numpy(np.stack(rows)) for rows in degrees]
 
 
-def build_made(settings: MADESettings, spec: DataSpec) -> MADE:
-    """The MADE that the command line's flags describe, for images of `event_shape` in a pixel space.
+def build_made(settings: MADESettings, spec: DataSpec) -> AutoregressiveModel:
+    """The MADE that the command line's flags describe, or the model of a network that was given.
 
-    Raises:    InputError: orderings that a saved model could not hold.
+    Raises:    InputError: orderings that a saved model could not hold; as `given_autoregressive`.
     """
     output, levels = output_name(settings.output, spec.levels, spec.space)
+    if own := given_autoregressive(spec, output, levels, settings.components):
+        return own
     if settings.orderings * (math.prod(spec.event_shape) + sum(settings.hidden)) > MAX_CONSTANTS:
         raise InputError(
             f"--orderings {settings.orderings}: their positions and degrees are more than {MAX_CONSTANTS:,} numbers: "

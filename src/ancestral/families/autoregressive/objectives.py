@@ -7,6 +7,7 @@ import torch
 from ancestral.data.pixels import Batch
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.settings import MADESettings
+from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.training.objectives import Objective, Terms
 
 
@@ -21,6 +22,6 @@ def order_agnostic(model: MADE, batch: Batch) -> Terms:
     return {"loss": -model.log_prob_under(batch.x, ordering)}
 
 
-def objective_for(settings: MADESettings, model: MADE) -> Objective | None:
+def objective_for(settings: MADESettings, model: AutoregressiveModel) -> Objective | None:
     """One ordering at a time where there are several; else the usual log-likelihood."""
-    return order_agnostic if len(model.positions) > 1 else None
+    return order_agnostic if len(model.orders) > 1 else None

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
 from ancestral.distributions.outputs import pixel_output
+from ancestral.families.autoregressive.own_network import given_autoregressive
 from ancestral.families.autoregressive.settings import PixelCNNSettings
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
@@ -140,11 +141,16 @@ class PixelCNN(AutoregressiveModel):
             pixel[:, colour] = drawn
 
 
-def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> PixelCNN:
-    """The PixelCNN that the command line's flags describe, for images of `event_shape` in a pixel space."""
+def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> AutoregressiveModel:
+    """The PixelCNN that the command line's flags describe, or the model of a network that was given.
+
+    Raises:    InputError: no images; as `given_autoregressive`.
+    """
     if len(spec.event_shape) != 3:
         raise InputError(f"a PixelCNN needs images, not arrays of shape {spec.event_shape}")
     output, levels = output_name(settings.output, spec.levels, spec.space)
+    if own := given_autoregressive(spec, output, levels, settings.components):
+        return own
     return PixelCNN(
         list(spec.event_shape),
         output,

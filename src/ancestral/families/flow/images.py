@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,14 @@ from ancestral.distributions.dequantisation import UniformDequantisation, Variat
 from ancestral.distributions.multiscale import MultiScale, Squeeze
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.distributions.priors import StandardNormal
-from ancestral.families.family import DataSpec
+from ancestral.families.family import NONE_GIVEN, DataSpec
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.models.base import ImportanceSample, LatentModel, LatentScale
 from ancestral.models.completion import filled, given_only, nearest_image
 from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.networks.gated import GatedConvNet
+from ancestral.networks.own import given_network
 
 ALPHA = 1e-5  # of the logits: far below a level, far above rounding in single precision
 STARTS, STEPS, RATE = 2, 200, 0.05  # of the search for latents behind observed pixels
@@ -156,7 +157,9 @@ class ImageFlow(LatentModel):
         return self.decode(torch.randn(n, len(like), dtype=self.dtype, device=like.device))
 
 
-def image_bijection(settings: FlowSettings, event_shape: tuple[int, ...]) -> Chain:
+def image_bijection(
+    settings: FlowSettings, event_shape: tuple[int, ...], networks: Mapping[str, Any] = NONE_GIVEN
+) -> Chain:
     """From (0, 1)^D to N(0, I): logits, then at each scale a squeeze and couplings, half of the channels leaving.
 
     At the first scale pixels stay apart, so that the splines' bends can lie where the levels are, and couplings take
@@ -172,9 +175,9 @@ def image_bijection(settings: FlowSettings, event_shape: tuple[int, ...]) -> Cha
         steps += [ActNorm(channels)] if scale == 0 else []
         for i in range(settings.couplings):
             steps += [ActNorm(channels), InvertibleConv1x1(channels, seed=i)] if scale else []
-            steps.append(build_coupling(settings, channels, i % 2 == 1, _network(settings, sides)))
+            steps.append(build_coupling(settings, channels, i % 2 == 1, _network(settings, sides, networks)))
         if scale < settings.scales - 1:
-            network = _network(settings, sides)(channels // 2, channels)
+            network = _network(settings, sides, networks)(channels // 2, channels)
             steps.append(AffineCoupling(network, channels, flip=True))
         scales.append(Chain(steps))
         shapes.append([channels, *sides])
@@ -182,10 +185,16 @@ def image_bijection(settings: FlowSettings, event_shape: tuple[int, ...]) -> Cha
     return Chain([Logit(ALPHA), MultiScale(scales, shapes)])
 
 
-def _network(settings: FlowSettings, sides: Sequence[int]) -> Callable[[int, int], nn.Module]:
-    return lambda inputs, outputs: GatedConvNet(
-        inputs, outputs, sides, settings.width, settings.blocks, settings.activation
-    )
+def _network(
+    settings: FlowSettings, sides: Sequence[int], networks: Mapping[str, Any]
+) -> Callable[[int, int], nn.Module]:
+    """What makes the conditioner of a coupling, from its numbers of channels: given, or as the settings say."""
+
+    def conditioner(inputs: int, outputs: int) -> nn.Module:
+        own = given_network(networks, "conditioner", [inputs, *sides], [outputs, *sides], (inputs, outputs))
+        return own or GatedConvNet(inputs, outputs, sides, settings.width, settings.blocks, settings.activation)
+
+    return conditioner
 
 
 def variational_dequantisation(
@@ -222,4 +231,5 @@ def build_image_flow(settings: FlowSettings, spec: DataSpec) -> ImageFlow:
         else variational_dequantisation(settings, spec.event_shape, 2 if spec.space in BINARY_SPACES else spec.levels)
     )
     levels = 2 if spec.space in BINARY_SPACES else spec.levels
-    return ImageFlow(image_bijection(settings, spec.event_shape), dequantisation, list(spec.event_shape), levels)
+    bijection = image_bijection(settings, spec.event_shape, spec.networks)
+    return ImageFlow(bijection, dequantisation, list(spec.event_shape), levels)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from ancestral.core.errors import InputError
@@ -24,7 +24,7 @@ from ancestral.distributions.bijections import (
 from ancestral.distributions.conditional import diagonal_gaussian
 from ancestral.distributions.couplings import ElementwiseSpline, MaskedAutoregressive
 from ancestral.distributions.pixels import BINARY_SPACES
-from ancestral.families.family import DataSpec
+from ancestral.families.family import NONE_GIVEN, DataSpec
 from ancestral.families.flow.images import build_image_flow
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
@@ -33,6 +33,7 @@ from ancestral.models.completion import filled, given_only
 from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
+from ancestral.networks.own import given_network
 
 ROWS = 100_000  # points standardised together
 POOL, NEAR = 1000, 20  # draws among which a completion starts, and how many of the nearest ones it may start at
@@ -150,9 +151,10 @@ def standardise(model: Model, train: PixelBatches) -> None:
         step.fit(mean.to(step.mean), scale.to(step.scale))
 
 
-def vector_bijection(settings: FlowSettings, features: int) -> Chain:
+def vector_bijection(settings: FlowSettings, features: int, networks: Mapping[str, Any] = NONE_GIVEN) -> Chain:
     """The layers the settings name, for vectors of so many dimensions; untrained couplings are the identity.
 
+    Args:      networks: given by a person, perhaps the function that makes a coupling's conditioner.
     Raises:    InputError: layers that are affine, of a single dimension, which has no other part to depend on.
     """
     if features < 2 and settings.layers != "spline":
@@ -161,21 +163,26 @@ def vector_bijection(settings: FlowSettings, features: int) -> Chain:
     for i in range(settings.depth):
         if settings.actnorm:
             steps.append(ActNorm(features))
-        steps.append(_layer(settings, features, flip=i % 2 == 1))
+        steps.append(_layer(settings, features, i % 2 == 1, networks))
         if i < settings.depth - 1:
             steps += _mixing(settings, features, seed=i)
     return Chain(steps)
 
 
-def _layer(settings: FlowSettings, features: int, flip: bool) -> Bijection:
+def _layer(settings: FlowSettings, features: int, flip: bool, networks: Mapping[str, Any]) -> Bijection:
     hidden = list(settings.hidden)
+    if networks and (features == 1 or settings.layers == "maf"):
+        raise InputError("a conditioner goes with --layers affine or spline, of two dimensions or more")
     if features == 1:
         return ElementwiseSpline(features, settings.bins, settings.bound)
     if settings.layers == "maf":
         return MaskedAutoregressive(MaskedMLP(features, hidden, activation=settings.activation), features)
-    return build_coupling(
-        settings, features, flip, lambda inputs, outputs: MLP([inputs], hidden, [outputs], settings.activation)
-    )
+
+    def conditioner(inputs: int, outputs: int) -> nn.Module:
+        own = given_network(networks, "conditioner", [inputs], [outputs], (inputs, outputs))
+        return own or MLP([inputs], hidden, [outputs], settings.activation)
+
+    return build_coupling(settings, features, flip, conditioner)
 
 
 def _mixing(settings: FlowSettings, features: int, seed: int) -> list[Bijection]:
@@ -192,8 +199,9 @@ def build_flow(settings: FlowSettings, spec: DataSpec) -> Model:
     Raises:    InputError: pixels that are neither points nor whole levels, or of a shape that cannot be.
     """
     if spec.space == "points":
-        layers = vector_bijection(settings, *spec.event_shape)
-        bijection = Chain([Standardise(*spec.event_shape), layers]) if spec.standardise else layers
+        (features,) = spec.event_shape
+        layers = vector_bijection(settings, features, spec.networks)
+        bijection = Chain([Standardise(features), layers]) if spec.standardise else layers
         return NormalizingFlow(bijection, list(spec.event_shape), settings.base_scale)
     if spec.space in ("levels", *BINARY_SPACES):
         return build_image_flow(settings, spec)

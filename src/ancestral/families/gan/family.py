@@ -11,4 +11,8 @@ FAMILY = Family(
     tiny=f"{HERE}.tiny:TINY",
     step=f"{HERE}.step:step_for",
     drawings=f"{HERE}.drawings:DRAWINGS",
+    networks={
+        "generator": "codes (B, M + classes) to one value for each of x, which (1 + tanh) / 2 makes a pixel",
+        "critic": "images (B, C, H, W) in [-1, 1] to one score each, or one for each class",
+    },
 )

@@ -18,6 +18,7 @@ from ancestral.models.base import CodePairs, ImplicitModel, LatentScale
 from ancestral.models.completion import filled, fit_latents, given_only, misfit_energy, nearest_image
 from ancestral.networks.conv import ConvDecoder
 from ancestral.networks.mlp import MLP
+from ancestral.networks.own import given_network
 
 ACTIVATION = "leaky-relu-0.2"
 STARTS, STEPS, RATE = 8, 200, 0.1  # of the search for latents behind observed pixels
@@ -182,25 +183,22 @@ def build_gan(settings: GANSettings, spec: DataSpec) -> GAN:
         raise InputError(
             f"a GAN draws real numbers, not {spec.space} pixels: leave --pixels out, or take --pixels unit"
         )
-    code = [settings.latents + settings.classes]
-    if settings.network == "mlp":
-        generator: nn.Module = MLP(
-            code, list(settings.hidden), list(spec.event_shape), ACTIVATION, dropout=settings.dropout
-        )
-    elif spec.space == "points":
-        raise InputError("points of the plane have no neighbours to convolve: leave --network cnn out")
-    else:
-        strides = [2] * len(settings.channels)
-        generator = ConvDecoder(
-            code,
-            list(settings.channels),
-            strides,
-            list(spec.event_shape),
-            ACTIVATION,
-            batch_norm=settings.batch_norm,
-        )
     shares = _shares(settings.classes, spec.proportions)
+    generator = _generator(settings, spec)
     return GAN(generator, settings.latents, list(spec.event_shape), settings.classes, shares)
+
+
+def _generator(settings: GANSettings, spec: DataSpec) -> nn.Module:
+    """The generator that was given, or the one that the settings describe."""
+    code, out_shape = [settings.latents + settings.classes], list(spec.event_shape)
+    if own := given_network(spec.networks, "generator", code, out_shape):
+        return own
+    if settings.network == "mlp":
+        return MLP(code, list(settings.hidden), out_shape, ACTIVATION, dropout=settings.dropout)
+    if spec.space == "points":
+        raise InputError("points of the plane have no neighbours to convolve: leave --network cnn out")
+    channels = list(settings.channels)
+    return ConvDecoder(code, channels, [2] * len(channels), out_shape, ACTIVATION, batch_norm=settings.batch_norm)
 
 
 def _shares(classes: int, proportions: Sequence[float] | None) -> list[float] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,12 +16,13 @@ from torch.nn.utils.parametrizations import spectral_norm
 from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.pixels import Batch, PixelBatches
-from ancestral.families.family import StepContext
+from ancestral.families.family import NONE_GIVEN, StepContext
 from ancestral.families.gan.model import ACTIVATION, GAN
 from ancestral.families.gan.settings import GANSettings
 from ancestral.families.size import refuse_beyond_memory
 from ancestral.networks.conv import ConvEncoder
 from ancestral.networks.mlp import MLP
+from ancestral.networks.own import given_network
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.engine import Engine
@@ -80,13 +81,15 @@ class Critic(nn.Module):
         return scores[:, 0] if labels is None else scores.gather(1, labels[:, None])[:, 0]
 
 
-def build_critic(settings: GANSettings, event_shape: Sequence[int]) -> Critic:
-    """The critic that the command line's flags describe.
+def build_critic(settings: GANSettings, event_shape: Sequence[int], networks: Mapping[str, Any] = NONE_GIVEN) -> Critic:
+    """The critic that the command line's flags describe, or the one that was given.
 
-    Raises:    InputError: it exceeds the memory.
+    Raises:    InputError: it exceeds the memory; as `given_network`.
     """
-    refuse_beyond_memory("critic", lambda: _critic_network(settings, event_shape))
-    network = _critic_network(settings, event_shape)
+    network: nn.Module | None = given_network(networks, "critic", event_shape, _scores(settings))
+    if network is None:
+        refuse_beyond_memory("critic", lambda: _critic_network(settings, event_shape))
+        network = _critic_network(settings, event_shape)
     if settings.spectral_norm:
         for layer in list(network.modules()):
             if isinstance(layer, (nn.Linear, nn.Conv2d)):
@@ -95,12 +98,17 @@ def build_critic(settings: GANSettings, event_shape: Sequence[int]) -> Critic:
 
 
 def _critic_network(settings: GANSettings, event_shape: Sequence[int]) -> nn.Module:
-    shape, outputs, hidden = list(event_shape), [max(1, settings.classes)], list(settings.critic_hidden)
+    shape, outputs, hidden = list(event_shape), _scores(settings), list(settings.critic_hidden)
     dropout = settings.critic_dropout
     if settings.network == "mlp":
         return MLP(shape, hidden, outputs, ACTIVATION, dropout=dropout)
     channels = list(settings.critic_channels)
     return ConvEncoder(shape, channels, [2] * len(channels), outputs, ACTIVATION, dropout=dropout)
+
+
+def _scores(settings: GANSettings) -> list[int]:
+    """Shape of what the critic returns for one image: a score, or one for each class."""
+    return [max(1, settings.classes)]
 
 
 def gradient_norms(critic: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
@@ -245,7 +253,7 @@ def step_for(context: StepContext) -> AdversarialStep:
     if settings.classes:
         refuse_other_classes(context.train, settings.classes)
     with seeded_noise(seed_for(context.training.seed, "critic")):
-        critic = build_critic(settings, context.model.event_shape)
+        critic = build_critic(settings, context.model.event_shape, context.networks)
     return AdversarialStep(context.engine, context.model, critic, settings, context.training, context.total_steps)
 
 

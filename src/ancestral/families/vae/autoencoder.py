@@ -63,5 +63,5 @@ class Autoencoder(CodingModel, ImplicitModel):
 
 def build_autoencoder(settings: AutoencoderSettings, spec: DataSpec) -> Autoencoder:
     """The autoencoder that the command line's flags describe."""
-    encoder = encoder_network(settings, spec.event_shape, settings.latents)
-    return Autoencoder(encoder, pixel_likelihood(settings, spec.event_shape, spec.levels, spec.space), settings.latents)
+    encoder = encoder_network(settings, spec, settings.latents)
+    return Autoencoder(encoder, pixel_likelihood(settings, spec), settings.latents)

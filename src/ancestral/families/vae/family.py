@@ -4,12 +4,17 @@ from ancestral.families.family import Family
 from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
 
 HERE = "ancestral.families.vae"
+DECODER = "latents (B, M) to the parameters of the pixels: one logit, one mean, L logits or 2 numbers for each value"
 VAE = Family(
     name="vae",
     settings=VAESettings,
     build=f"{HERE}.vae:build_vae",
     tiny=f"{HERE}.tiny:VAES",
     objective=f"{HERE}.objectives:objective_for",
+    networks={
+        "encoder": "images (B, C, H, W) to 2 M values each: the means of the M latents, then their log-variances",
+        "decoder": DECODER,
+    },
 )
 AUTOENCODER = Family(
     name="autoencoder",
@@ -18,4 +23,5 @@ AUTOENCODER = Family(
     tiny=f"{HERE}.tiny:AUTOENCODERS",
     objective=f"{HERE}.objectives:reconstruction_for",
     held_out=f"{HERE}.objectives:held_out_distortion",
+    networks={"encoder": "images (B, C, H, W) to M values each", "decoder": DECODER},
 )

@@ -120,8 +120,8 @@ class VAE(CodingModel, LatentModel):
 
 def build_vae(settings: VAESettings, spec: DataSpec) -> VAE:
     """The VAE that the command line's flags describe, for images of `event_shape` in a pixel space."""
-    encoder = DiagonalGaussian(encoder_network(settings, spec.event_shape, 2 * settings.latents))
-    likelihood = pixel_likelihood(settings, spec.event_shape, spec.levels, spec.space)
+    encoder = DiagonalGaussian(encoder_network(settings, spec, 2 * settings.latents))
+    likelihood = pixel_likelihood(settings, spec)
     return VAE(encoder, likelihood, build_prior(settings, spec.event_shape))
 
 

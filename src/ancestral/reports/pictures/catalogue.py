@@ -11,7 +11,7 @@ from ancestral.core.arguments import refuse_other_type, refuse_unknown
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, find
-from ancestral.families.family import Drawing, Subject
+from ancestral.families.family import Drawing, Subject, titled
 from ancestral.families.hooks import FamilyError, calling
 from ancestral.figures.style import save_figure
 from ancestral.models.base import Model
@@ -169,7 +169,7 @@ def draw(run: Run, name: str, **options: Any) -> Figure:
     with calling(family, f"drawing {name}"):
         figure = drawing.draw(subject_of(run), options.get("count"), options.get("seed", 0))
     if not hasattr(figure, "savefig"):
-        raise FamilyError(f"the drawing {name} of the family {family} returns no matplotlib figure")
+        raise FamilyError(f"the drawing {name} of {titled(family)} returns no matplotlib figure")
     return figure
 
 
@@ -187,11 +187,12 @@ def subject_of(run: Run) -> Subject:
     return Subject(run.load(), run.data, run.settings.model, run.settings.training)
 
 
-def _unknown(name: str, family: str, known: list[str]) -> InputError:
+def _unknown(name: str, family: str | None, known: list[str]) -> InputError:
+    called = "a model of one's own" if family is None else f"a {family}"
     having = [other for other in BUILT_IN if any(drawing.name == name for drawing in find(other).code("drawings"))]
     if having:
-        return NotComputable(f"only a {' or a '.join(having)} has the drawing {name}; this is a {family}")
-    return InputError(f"unknown drawing {name!r} of a {family}: {close_matches(name, known)}")
+        return NotComputable(f"only a {' or a '.join(having)} has the drawing {name}; this is {called}")
+    return InputError(f"unknown drawing {name!r} of {called}: {close_matches(name, known)}")
 
 
 def draw_all(run: Run) -> tuple[dict[str, Path], list[str]]:

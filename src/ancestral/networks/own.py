@@ -1,0 +1,105 @@
+"""A network of a person's own in a model of a built-in family: its output is checked and brought into shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ancestral.core.errors import InputError
+from ancestral.core.given import GivenModule, made_from
+from ancestral.core.modules import failure
+from ancestral.core.serialization import registered
+
+TRIED = 2  # inputs that a network is called with before it is used
+
+
+@registered
+class OwnNetwork(nn.Module):
+    """A given network from (..., *inputs) to (..., *outputs), whatever shape its own output has.
+
+    It is called with one batch axis. Its output may be flat, have other axes, or be a tuple of tensors, a mean and a
+    log-variance say, which are joined in their order: only the number of values counts.
+
+    Args:      network: takes (B, *inputs). inputs, outputs: shapes of one input and of one output.
+    Raises:    InputError, when it is called: another number of values.
+    """
+
+    def __init__(self, network: GivenModule, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        super().__init__()
+        self.network, self.inputs, self.outputs = network, tuple(inputs), tuple(outputs)
+        if any(map(is_lazy, network.parameters())):
+            try_out(self)  # lazy layers learn their sizes from a first input
+
+    def forward(self, x: Tensor) -> Tensor:
+        leading = x.shape[: x.dim() - len(self.inputs)]
+        found = self.network(x.reshape(-1, *self.inputs))
+        if isinstance(found, (tuple, list)) and all(isinstance(part, Tensor) for part in found):
+            found = torch.cat([part.flatten(1) for part in found], 1)
+        if not isinstance(found, Tensor):
+            raise InputError(f"the {self.network.name} returns a {type(found).__name__}, not a tensor")
+        if len(found) != leading.numel() or found.numel() != leading.numel() * math.prod(self.outputs):
+            wanted = math.prod(self.outputs)
+            raise InputError(
+                f"the {self.network.name} returns shape {tuple(found.shape)} for {leading.numel()} inputs of shape "
+                f"{self.inputs}: it must return {wanted:,} value{'s' * (wanted != 1)} for each, shape {self.outputs} "
+                "or flat"
+            )
+        return found.reshape(*leading, *self.outputs)
+
+
+def given_network(
+    networks: Mapping[str, Any],
+    name: str,
+    inputs: Sequence[int],
+    outputs: Sequence[int],
+    arguments: Sequence[int] = (),
+) -> OwnNetwork | None:
+    """The network that a person gave by a name, tried on zeros; None where none was given.
+
+    Args:      networks: modules by name, or functions that make them. inputs, outputs: shapes of one input and of one
+               output. arguments: whole numbers that a function makes it from; none where a module is asked for.
+    Raises:    InputError: no module, a failure inside it, or another number of values.
+    """
+    if name not in networks:
+        return None
+    thing = networks[name]
+    if arguments and isinstance(thing, nn.Module):
+        raise InputError(f"this model has several networks of the kind {name}: give a function {name}(inputs, outputs)")
+    if not arguments and not isinstance(thing, nn.Module):
+        raise InputError(f"the {name} is a torch.nn.Module, not {_article(thing)}")
+    own = OwnNetwork(made_from(name, thing, arguments), inputs, outputs)
+    try_out(own)
+    return own
+
+
+def _article(thing: object) -> str:
+    return f"the class {thing.__name__}: make an instance" if isinstance(thing, type) else f"a {type(thing).__name__}"
+
+
+@torch.no_grad()
+def try_out(network: OwnNetwork) -> None:
+    """Call a network on zeros, in evaluation mode.
+
+    Raises:    InputError: it fails, or returns another number of values.
+    """
+    like = next((tensor for tensor in network.parameters() if not is_lazy(tensor)), torch.zeros(()))
+    zeros = torch.zeros(TRIED, *network.inputs, dtype=like.dtype, device=like.device)
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        with torch.random.fork_rng(devices=[]), like.device:  # not the device of a model without values
+            network(zeros)
+    except InputError:
+        raise
+    except Exception as error:  # a person's network may fail in any way
+        raise InputError(
+            f"the {network.network.name} fails on an input of shape {tuple(zeros.shape)}: {failure(error)}"
+        ) from error
+    finally:
+        for module, training in modes.items():
+            module.training = training

@@ -1,0 +1,139 @@
+"""What a person gives a training in Python beside its settings: a whole model, networks of one, an objective."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from ancestral.core.errors import InputError
+from ancestral.core.files import sha256_of
+from ancestral.core.given import MODEL, qualified_name
+from ancestral.core.text import close_matches
+from ancestral.families.build import load_model
+from ancestral.families.catalogue import find
+from ancestral.families.family import Family
+from ancestral.models.base import Model
+from ancestral.models.saved import read_into
+from ancestral.training.objectives import Objective
+
+MOST_TEXT = 4000  # characters of a network's own description
+
+
+@dataclass(frozen=True)
+class Given:
+    """A model, or networks by name, that no file can describe, and the objective of the model.
+
+    Args:      model: of no family. networks: modules of a family's model by the names of `Family.networks`, or
+               functions that make them. objective: (model, batch) -> terms; None for that of the model's kind.
+    """
+
+    model: Model | None = None
+    networks: Mapping[str, Any] = field(default_factory=dict)
+    objective: Objective | None = None
+
+    def record(self, family: str | None) -> Family:
+        """The record of a family, or that of the model that was given, with its objective."""
+        found = find(family)
+        if self.objective is None:
+            return found
+        objective = self.objective
+        return replace(found, objective=lambda settings, model: objective)
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All that was given, by the name that it is asked for."""
+        return {MODEL: self.model, **self.networks} if self.model is not None else dict(self.networks)
+
+    def facts(self, model: Model) -> dict[str, dict[str, Any]]:
+        """What the run's record holds of each part.
+
+        Its class, whether it is needed to load the model (a critic is not), and of a module its size, text and first
+        weights.
+
+        Args:      model: that the parts belong to.
+        """
+        inside = set(model.modules())
+        return {
+            name: {"needed": not isinstance(part, nn.Module) or part in inside, **_facts(part)}
+            for name, part in self.parts.items()
+        }
+
+    def loaded(self, folder: Path, sha256: Mapping[str, str], in_place: bool = False) -> Model:
+        """The model saved in a folder.
+
+        Args:      sha256: of its files, by name. in_place: fill the given modules themselves, not copies of them.
+        Raises:    InputError: the weights do not fit, or a module that is needed was not given.
+        """
+        parts = self.parts if in_place else {name: _copied(name, part) for name, part in self.parts.items()}
+        if self.model is not None:
+            return read_into(folder, parts[MODEL], sha256)
+        return load_model(folder, sha256, parts)
+
+
+def refuse_missing(known: Mapping[str, Any], given: Given, path: Path) -> None:
+    """Raises:    InputError: a run's record names parts that are not given here, or does not name one that is; the
+    message has the call."""
+    if given.model is not None:
+        return
+    needed = [name for name in known if known[name].get("needed", True)]
+    missing = [name for name in needed if name not in given.parts]
+    if missing:
+        words = ", ".join("into=model" if name == MODEL else f"{name}=..." for name in needed)
+        classes = " and ".join(f"its {name} ({str(known[name].get('class'))[:80]})" for name in missing)
+        raise InputError(
+            f"{path} was trained in Python with {classes}, whose code it does not hold: open it there, "
+            f"ancestral.Run({str(path)!r}, {words})"
+        )
+    for name in given.parts:
+        if name not in known:
+            raise InputError(f"{path} has no {name} of one's own: {close_matches(name, known) if known else 'none'}")
+
+
+def refuse_other_parts(known: Mapping[str, Any], present: Mapping[str, Any], path: Path) -> None:
+    """Raises:    InputError: a run that goes on was begun with other parts than are present."""
+    for name in {**known, **present}:
+        if name not in present or name not in known:
+            word = "with" if name in known else "without"
+            raise InputError(f"{path} was begun {word} a {name} of one's own: resume it in Python, {word} one")
+        for what in ("class", "parameters"):
+            before, now = known[name].get(what), present[name].get(what)
+            if before != now:
+                raise InputError(f"{path} was begun with another {name}: its {what} was {before}, and is {now} here")
+
+
+def _copied(name: str, part: Any) -> Any:
+    """A part that can be filled without a change to the one that was given."""
+    if not isinstance(part, nn.Module):
+        return part
+    try:
+        return copy.deepcopy(part)
+    except Exception as error:  # it may hold anything
+        raise InputError(f"the {name} cannot be copied ({error}): fill it itself, ancestral.load(RUN, ...)") from error
+
+
+def _facts(part: Any) -> dict[str, Any]:
+    if not isinstance(part, nn.Module):
+        return {"class": getattr(part, "__qualname__", qualified_name(part)), "parameters": None}
+    weights = list(part.parameters())
+    lazy = any(map(is_lazy, weights))
+    return {
+        "class": qualified_name(part),
+        "parameters": None if lazy else sum(weight.numel() for weight in weights),
+        "text": repr(part)[:MOST_TEXT],
+        "initial_sha256": None if lazy else weights_hash(part),
+    }
+
+
+def weights_hash(module: nn.Module) -> str:
+    """SHA-256 of the names, types, shapes and values of a module's tensors."""
+    words = [
+        f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode() + tensor.detach().cpu().contiguous().numpy().tobytes()
+        for name, tensor in sorted(module.state_dict().items())
+    ]
+    return sha256_of(b"".join(words))
