@@ -137,6 +137,9 @@ def test_given_generator_critic_and_conditioner(tmp_path):
     flow = ancestral.fit("flow", tmp_path / "flow", data="moons", epochs=1, train_size=300, conditioner=conditioner)
     again = ancestral.Run(flow.path, conditioner=conditioner)
     assert ancestral.evaluate(again).nats == ancestral.evaluate(flow).nats
+    made = ancestral.build("flow", data="moons", conditioner=conditioner)
+    last = [layer for layer in made.modules() if isinstance(layer, nn.Linear) and layer.in_features == 8]
+    assert last and all(bool(layer.weight.abs().sum() > 0) for layer in last), "it starts as the person made it"
     refused(lambda: ancestral.build("flow", data="moons", layers="maf", conditioner=conditioner), "affine or spline")
 
 
@@ -255,7 +258,7 @@ def test_a_model_of_one_s_own_is_trained_scored_and_opened(tmp_path):
 
 
 def test_the_objective_of_a_model_of_one_s_own_is_minimised(tmp_path):
-    """The objective pulls the logits to one: whatever the data, that is where they go, and resuming goes on with it."""
+    """The objective pulls the logits to one: whatever the data, that is where they go, and a resumed training minimises it too."""
 
     def objective(model: Pixels, batch: ancestral.Batch) -> dict[str, Tensor]:
         loss = (model.logits - 1).square().sum().expand(len(batch.x))

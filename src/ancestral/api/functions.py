@@ -388,4 +388,6 @@ def verify(run: Stored) -> Iterator[Check]:
     from ancestral.families.catalogue import load_file
     from ancestral.runs.verify import verify_family, verify_run
 
-    return verify_family(load_file(run)) if str(run).endswith(".py") else verify_run(run)
+    if isinstance(run, StoredRun) or not str(run).endswith(".py"):
+        return verify_run(run)
+    return verify_family(load_file(run))

@@ -27,7 +27,7 @@ class LightningGenerative(pl.LightningModule):
     `ancestral.fit` as `valid_NAME`, nats per image; the first of these is also `valid_loss`.
 
     Args:      model: trained in place. objective: (model, batch) -> {"loss": shape (B,), ...} in nats; None is that of
-               the model's kind. training: optimiser, rate, schedule, and the seed of the draws in each step; the
+               the model's kind. training: optimiser, rate, schedule, and the seed of all random numbers; the
                number of epochs, clipping, devices and precision are the Trainer's.
     Raises:    InputError: a model without an objective, a GAN say.
     """

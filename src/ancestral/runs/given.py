@@ -96,15 +96,15 @@ def refuse_missing(known: Mapping[str, Any], given: Given, path: Path) -> None:
 
 
 def refuse_other_parts(known: Mapping[str, Any], present: Mapping[str, Any], path: Path) -> None:
-    """Raises:    InputError: a run that goes on was begun with other parts than are present."""
+    """Raises:    InputError: a run that goes on was started with other parts than are present."""
     for name in {**known, **present}:
         if name not in present or name not in known:
             word = "with" if name in known else "without"
-            raise InputError(f"{path} was begun {word} a {name} of one's own: resume it in Python, {word} one")
+            raise InputError(f"{path} was started {word} a {name} of one's own: resume it in Python, {word} one")
         for what in ("class", "parameters"):
             before, now = known[name].get(what), present[name].get(what)
             if before != now:
-                raise InputError(f"{path} was begun with another {name}: its {what} was {before}, and is {now} here")
+                raise InputError(f"{path} was started with another {name}: its {what} was {before}, and is {now} here")
 
 
 def _copied(name: str, part: Any) -> Any:
