@@ -258,7 +258,7 @@ def test_a_model_of_one_s_own_is_trained_scored_and_opened(tmp_path):
 
 
 def test_the_objective_of_a_model_of_one_s_own_is_minimised(tmp_path):
-    """The objective pulls the logits to one: whatever the data, that is where they go, and a resumed training minimises it too."""
+    """The objective pulls the logits to one: they go there whatever the data, resumed or not."""
 
     def objective(model: Pixels, batch: ancestral.Batch) -> dict[str, Tensor]:
         loss = (model.logits - 1).square().sum().expand(len(batch.x))
