@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 import ancestral
 from ancestral.core.errors import NotComputable
+from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.training.loop import Reporter
 
 SMALL: dict[str, Any] = {"data": "digits", "latents": 3, "hidden": (12,), "epochs": 2, "train_size": 300}
@@ -219,6 +221,23 @@ def test_a_second_training_of_the_same_modules_is_said(tmp_path, caplog):
     assert "was trained before" not in caplog.text
     ancestral.fit("vae", tmp_path / "two", **networks, **SMALL)
     assert "encoder was trained before" in caplog.text and str(tmp_path / "one") in caplog.text
+
+
+def test_settings_that_given_networks_replace_are_said(tmp_path, caplog):
+    ancestral.build("vae", data="digits", latents=3, hidden=(7,), **parts())
+    assert "hidden has no effect: encoder and decoder of one's own replace it" in caplog.text
+    caplog.clear()
+    ancestral.build("vae", data="digits", latents=3, hidden=(7,), encoder=parts()["encoder"])
+    ancestral.build("vae", data="digits", latents=3, **parts())
+    assert "no effect" not in caplog.text
+
+
+def test_names_of_replaced_settings_exist():
+    for name in BUILT_IN:
+        family = find(name)
+        for networks, settings in family.settings.network_settings.items():
+            assert set(networks.split()) <= set(family.networks)
+            assert set(settings.split()) <= {field.name for field in fields(family.settings)}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Each takes a run or its folder; many take a model too.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
 from ancestral.settings.data import DataSettings
+from ancestral.settings.family import FamilySettings
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.loop import CHECKPOINT_SECONDS
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from ancestral.runs.infer import Inference
     from ancestral.training.loop import Reporter
 
+log = logging.getLogger("ancestral")
 Split = Literal["train", "valid", "test"]
 Stored = StoredRun | Path | str
 DATA = tuple(field.name for field in fields(DataSettings))
@@ -144,7 +147,11 @@ def _chosen(
         )
     name = _name_of(family)
     networks = {name: values.pop(name) for name in find(name).networks if values.get(name) is not None}
-    return settings_for(name, **values), Given(networks=networks)
+    chosen = settings_for(name, **values)
+    if networks and isinstance(chosen.model, FamilySettings):
+        for setting, reason in chosen.model.replaced(networks).items():
+            log.warning("note: %s has no effect: %s", setting, reason)
+    return chosen, Given(networks=networks)
 
 
 def _as_keywords(given: Given) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -23,6 +23,8 @@ class FamilySettings:
     """for images of one's own with colour or many levels; None where the family has binary pixels only"""
     former_defaults: ClassVar[dict[str, Any]] = {}
     """defaults of earlier versions, by name: a run that was started with one is resumed with it"""
+    network_settings: ClassVar[Mapping[str, str]] = {}
+    """settings that only describe networks, by the networks that replace them when a person gives all of them"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
     upper_bounds: ClassVar[Mapping[str, float]] = {}
@@ -44,6 +46,18 @@ class FamilySettings:
         Args:      points: whether the data are points (True) or images (False), None where that is not known.
         """
         return {}
+
+    def replaced(self, given: Collection[str]) -> dict[str, str]:
+        """Settings that are not the default and have no effect beside networks of a person's own, and the reason.
+
+        Args:      given: names of the networks.
+        """
+        found = {}
+        for networks, settings in self.network_settings.items():
+            if set(networks.split()) <= set(given):
+                reason = f"{' and '.join(networks.split())} of one's own replace it"
+                found |= {n: reason for n in settings.split() if getattr(self, n) != getattr(type(self)(), n)}
+        return found
 
     @property
     def labelled_only(self) -> bool:

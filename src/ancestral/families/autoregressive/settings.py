@@ -39,6 +39,7 @@ class MADESettings(FamilySettings):
     components: int = 10
     """logistic: components of the mixture"""
 
+    network_settings: ClassVar[Mapping[str, str]] = {"network": "hidden orderings direct activation"}
     upper_bounds: ClassVar[Mapping[str, float]] = {"orderings": 10_000}
 
     def unused(self, points: bool | None) -> dict[str, str]:
@@ -74,6 +75,7 @@ class PixelCNNSettings(FamilySettings):
     components: int = 10
     """logistic: components of the mixture"""
 
+    network_settings: ClassVar[Mapping[str, str]] = {"network": "channels hidden_channels blocks kernel first_kernel"}
     upper_bounds: ClassVar[Mapping[str, float]] = {"blocks": 1000}
 
     def unused(self, points: bool | None) -> dict[str, str]:

@@ -49,6 +49,7 @@ class FlowSettings(FamilySettings):
     dequantisation: Literal["uniform", "variational"] = "uniform"
     """images: noise that makes whole levels real: uniform, or learned with the flow for a tighter bound"""
 
+    network_settings: ClassVar[Mapping[str, str]] = {"conditioner": "hidden blocks"}
     upper_bounds: ClassVar[Mapping[str, float]] = {
         "depth": 1000,
         "scales": 30,

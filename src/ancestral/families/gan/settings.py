@@ -53,6 +53,11 @@ class GANSettings(FamilySettings):
     classes: int = 0
     """labelled data: generate and judge images of a given class, of so many; 0 takes no notice of labels"""
 
+    network_settings: ClassVar[Mapping[str, str]] = {
+        "generator": "hidden channels batch_norm dropout",
+        "critic": "critic_hidden critic_channels critic_dropout",
+        "generator critic": "network",
+    }
     upper_bounds: ClassVar[Mapping[str, float]] = {"critic_steps": 10_000, "classes": 100_000}
 
     def unused(self, points: bool | None) -> dict[str, str]:

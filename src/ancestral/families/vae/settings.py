@@ -45,6 +45,10 @@ class CodingSettings(FamilySettings):
     learn_variance: bool = False
     """gaussian: fit the variance"""
 
+    network_settings: ClassVar[Mapping[str, str]] = {
+        "encoder decoder": "network hidden channels strides activation glorot",
+        "decoder": "decoder_channels decoder_strides",
+    }
     former_defaults: ClassVar[dict[str, Any]] = {"variance": 1.0}
     start_variance: ClassVar[float] = START_VARIANCE
     learns_variance: ClassVar[bool] = True
