@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         sample,
         verify,
     )
+    from ancestral.api.publishing import export
     from ancestral.api.run import Run
     from ancestral.api.surveys import compare, datasets
     from ancestral.core.errors import (
@@ -102,6 +103,7 @@ __all__ = [
     "detect",
     "evaluate",
     "explain",
+    "export",
     "fit",
     "infer",
     "load",
@@ -115,6 +117,7 @@ __all__ = [
 ]
 _PLACES = {
     "api.run": "Run",
+    "api.publishing": "export",
     "api.functions": "bracket complete detect evaluate explain fit infer load quality sample verify",
     "api.surveys": "compare datasets",
     "core.errors": "InputError Interrupted NotComputable TrainingDiverged TrainingUnhealthy",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ancestral.core.arguments import plain_arguments, refuse_unknown
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
+from ancestral.runs.hub import fetch_run, is_on_hub
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run_data import RunData
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 class Run(StoredRun):
     """A run folder: settings, weights, log, scores and pictures.
 
-    Args:      path: of the folder.
+    Args:      path: of the folder, or `hub:OWNER/NAME` with or without `@REVISION`, which is fetched into the cache.
     Example:   `Run("runs/first").show("samples")`
     """
 
     @plain_arguments()
     def __init__(self, path: Path | str) -> None:
-        super().__init__(path)
+        super().__init__(fetch_run(str(path)) if is_on_hub(path) else path)
 
     def drawings(self) -> dict[str, str]:
         """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
@@ -52,6 +53,27 @@ class Run(StoredRun):
         from ancestral.reports.run_page import write_run_page
 
         return write_run_page(self)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        private: bool = True,
+        with_images: bool = False,
+        licence: str | None = None,
+        folder: Path | str | None = None,
+    ) -> str | None:
+        """Put the run on a model hub, as `ancestral.export` packs it; `ancestral.load("hub:NAME")` loads it.
+
+        Args:      name: OWNER/NAME of the repository, which is made where there is none, private unless told otherwise.
+                   with_images: figures, page and thumbnails too where the data are no named set. licence: identifier
+                   for the card. folder: write what would be uploaded there, and upload nothing.
+        Returns:   `hub:NAME@REVISION`; None with `folder`.
+        Raises:    InputError: the training is not over, or the hub refuses or cannot be reached.
+        """
+        from ancestral.api.publishing import push
+
+        return push(self, name, private=private, with_images=with_images, licence=licence, folder=folder)
 
 
 class ModelOnData(StoredRun):

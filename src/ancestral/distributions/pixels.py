@@ -18,7 +18,7 @@ BINARY_SPACES = ("binary", "static", "threshold")
 
 
 def are_levels(x: Tensor, levels: int) -> bool:
-    """Whether all values are among 0, 1, ..., levels - 1; taken to be so while a program is traced, which has no values."""
+    """Whether all values are among 0, 1, ..., levels - 1; True while a program is traced, which has no values."""
     if torch.compiler.is_exporting():
         return True
     return bool(((x == x.round()) & (x >= 0) & (x < levels)).all())

@@ -22,12 +22,14 @@ from ancestral.runs.bracket import CONDITIONS
 from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
 from ancestral.runs.run import Run
+from ancestral.runs.thumbnails import SPLITS, thumbnails_of
 
 
-def write_run_page(run: Run, redraw: bool = True) -> Path:
+def write_run_page(run: Run, redraw: bool = True, typed_in: Path | None = None) -> Path:
     """Draw and write the run's `report.html`; returns its path.
 
-    Args:      redraw: False takes the pictures as they are: only the scores have changed.
+    Args:      redraw: False takes the pictures as they are: only the scores have changed. typed_in: the folder that the
+               command which repeats the run is for; where the program is now, unless given.
     """
     record = run.record
     scores = [("this run", score) for score in run.scores()]
@@ -37,8 +39,9 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
         *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
         _pictures(run, redraw),
+        *_thumbnails(run),
         *_health(run),
-        Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
+        Section("How to repeat it", _provenance(run), commands=[repeat_command(run, typed_in)]),
     ]
     report = Report(
         title=f"{run.settings.family}: {record['data']['name']}",
@@ -66,6 +69,15 @@ def _pictures(run: Run, redraw: bool) -> Section:
         *(Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early),
     ]
     return Section("Pictures", "\n\n".join(f"Not drawn: {line}." for line in failed), figures=figures)
+
+
+def _thumbnails(run: Run) -> list[Section]:
+    """The images that the run stores of its data, where it does."""
+    figures = [
+        Figure(path, f"The first {SPLITS[split]} images, as they are stored.")
+        for split, path in thumbnails_of(run.path).items()
+    ]
+    return [Section("The data", figures=figures)] if figures else []
 
 
 def _not_drawn(run: Run) -> list[str]:

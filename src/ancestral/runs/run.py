@@ -209,6 +209,8 @@ class Run:
             if not resume:
                 raise InputError(f"{self.path} holds a run already: choose another --out, or go on with --resume")
             refuse_changes(self.record, described)
+            if self.manifest.there and not self.checkpoint.exists():
+                raise InputError(f"{self.path} has no checkpoint, as an exported run has none: it cannot be resumed")
             if different := difference(self.record["data"], data, self.path):
                 raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
