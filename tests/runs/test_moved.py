@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,7 +104,7 @@ def test_files_of_samples_need_no_data(
 def test_other_data_take_the_place(moved: Path, folder: Path, tmp_path: Path, capsys: Any) -> None:
     if Run(moved).settings.data.data in POINT_SETS:
         pytest.skip("points of a named density are always at hand")
-    others, scores = folder / "others.npz", (moved / "scores.json").exists()
+    others, scores = folder / "others.npz", Run(moved).scores()
     for verb, words in {
         "evaluate": (),
         "infer": ("--out", tmp_path / "z.npz"),
@@ -118,7 +117,7 @@ def test_other_data_take_the_place(moved: Path, folder: Path, tmp_path: Path, ca
         assert "are not at" not in told
         assert run(verb, moved, *words) == 2
         assert code != 0 or "give --data" in capsys.readouterr().err
-    assert (moved / "scores.json").exists() == scores, "scores of other data are not the run's"
+    assert Run(moved).scores() == scores, "scores of other data are not the run's"
     own = shutil.copy(folder / "own.npz", tmp_path / "again.npz")
     try:
         found = evaluate(Run(moved), data=own)
@@ -191,6 +190,7 @@ def test_a_file_of_the_same_name_is_other_data_where_it_is_given(
     monkeypatch.chdir(tmp_path)
     np.savez("own.npz", images=DIGITS.test.images.numpy())
     opened = Run(tmp_path / "copy")
+    kept = opened.scores()
     refused(lambda: opened.data.dataset, "have changed")
     assert evaluate(Run(tmp_path / "copy"), data="own.npz").count == len(DIGITS.test)
-    assert os.listdir(tmp_path / "copy/model") and not (tmp_path / "copy/scores.json").exists()
+    assert Run(tmp_path / "copy").scores() == kept

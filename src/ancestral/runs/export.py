@@ -37,6 +37,7 @@ def copy_run(run: Run, folder: Path, with_images: bool) -> list[str]:
     Returns:   what was left out, a line each.
     Raises:    InputError: the training is not over, or a file was changed.
     """
+    _ = run.record  # refuses at once what is no run folder
     if not run.finished:
         raise InputError(f"the training of {run.path} is not over: finish it with --resume")
     run.load()
