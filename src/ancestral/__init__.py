@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         sample,
         verify,
     )
+    from ancestral.api.publishing import export
     from ancestral.api.run import Run
     from ancestral.api.surveys import compare, datasets
     from ancestral.core.errors import (
@@ -104,6 +105,7 @@ __all__ = [
     "detect",
     "evaluate",
     "explain",
+    "export",
     "fit",
     "infer",
     "load",
@@ -118,6 +120,7 @@ __all__ = [
 _PLACES = {
     "api.run": "Run",
     "api.functions": "bracket build complete detect evaluate explain fit infer load quality sample verify",
+    "api.publishing": "export",
     "api.surveys": "compare datasets",
     "core.errors": "InputError Interrupted NotComputable TrainingDiverged TrainingUnhealthy",
     "core.serialization": "registered",

@@ -106,7 +106,7 @@ def test_the_run_s_own_data_in_another_place_are_divided_as_they_were(tmp_path):
     expected, score = own.data.held("test").first(99), score_run(own)
     (tmp_path / "moved").mkdir()
     shutil.move(tmp_path / "own.npz", tmp_path / "moved" / "own.npz")
-    refused(lambda: Run(fitted.path).data, "are not at", "--data")
+    refused(lambda: Run(fitted.path).data.dataset, "are not at", "--data")
     other, split = on_data(Run(fitted.path), OtherData(str(tmp_path / "moved" / "own.npz")))
     assert split == "test" and torch.equal(other.data.held(split).first(99), expected) and other.keeps_records
     assert score_run(other, split).nats == score.nats
@@ -215,4 +215,4 @@ def test_a_run_never_downloads_its_data(folder, monkeypatch, tmp_path):
     monkeypatch.setenv("ANCESTRAL_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("pooch.retrieve", lambda *_, **__: pytest.fail("it was downloaded"))
-    refused(lambda: opened.data, "kmnist", "--fetch")
+    refused(lambda: opened.data.dataset, "kmnist", "--fetch")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ancestral.runs.manifest import MANIFEST, Manifest
-from ancestral.runs.run import Run
+from ancestral.runs.stored_data import difference
 from ancestral.training.checkpoint import _digest
 
 
@@ -43,8 +43,7 @@ def test_a_manifest_lists_the_records_that_there_are(tmp_path: Path) -> None:
 )
 def test_data_that_differ_from_those_of_a_run_are_told(changed: dict[str, Any], words: str) -> None:
     known = {"name": "own", "sha256": "0", "counts": {"train": 90, "valid": 10}, "event_shape": [1, 2, 4]}
-    run: Any = SimpleNamespace(record={"data": known}, path="a run")
     found = {**known, "event_shape": (1, 2, 4), **changed}
     data: Any = SimpleNamespace(summary=lambda: SimpleNamespace(to_json=lambda: found))
-    difference = Run.difference(run, data)
-    assert bool(difference) == bool(words) and words in difference
+    said = difference(known, data, Path("a run"))
+    assert bool(said) == bool(words) and words in said

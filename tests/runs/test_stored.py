@@ -116,12 +116,12 @@ def test_replaced_data_are_refused(tmp_path: Path) -> None:
     assert main(["evaluate", str(run.path)]) == 0
     before = contents(run.path)
     np.savez(source, images=1 - images)
-    refused(lambda: Run(run.path).data, "mine", "have changed", "--data")
+    refused(lambda: Run(run.path).data.dataset, "mine", "have changed", "--data")
     assert main(["evaluate", str(run.path)]) == 2
     assert contents(run.path)["scores.json"] == before["scores.json"]
     assert list(failed(run.path)) == ["the data are those it was trained on"]
     np.savez(source, images=images[:60])
-    refused(lambda: Run(run.path).data, "have changed")
+    refused(lambda: Run(run.path).data.dataset, "have changed")
     source.unlink()
     assert failed(run.path)
 
@@ -130,7 +130,7 @@ def test_another_division_is_refused(copy: Path) -> None:
     record = json.loads((copy / "settings.json").read_text())
     record["data"]["counts"]["valid"] = 29
     Run(copy).manifest.replace("settings.json", json.dumps(record).encode())
-    refused(lambda: Run(copy).data, "29 valid before, 30 now")
+    refused(lambda: Run(copy).data.dataset, "29 valid before, 30 now")
 
 
 def test_loading_and_sampling_do_not_open_the_data(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,7 +142,7 @@ def test_loading_and_sampling_do_not_open_the_data(copy: Path, tmp_path: Path, m
     Run(copy).load()
     for out in ("a.npy", "a.png"):
         assert main(["sample", str(copy), "-n", "3", "--out", str(tmp_path / out)]) == 0
-    refused(lambda: Run(copy).data, "were opened")
+    refused(lambda: Run(copy).data.dataset, "were opened")
 
 
 # ---- settings.json

@@ -14,6 +14,7 @@ from ancestral.core.arguments import plain_arguments, refuse_unknown
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.given import Given
+from ancestral.runs.hub import fetch_run, is_on_hub
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run_data import RunData
@@ -30,14 +31,15 @@ log = logging.getLogger("ancestral")
 class Run(StoredRun):
     """A run folder: settings, weights, log, scores and pictures.
 
-    Args:      path: of the folder. into, networks: for a run of a model, or with networks, of your own: an instance of
-               the model, or of the networks by name, `encoder=module`. They are copied before they get weights.
+    Args:      path: of the folder, or `hub:OWNER/NAME` with or without `@REVISION`, which is fetched into the cache.
+               into, networks: for a run of a model, or with networks, of your own: an instance of the model, or of the
+               networks by name, `encoder=module`. They are copied before they get weights.
     Example:   `Run("runs/first").show("samples")`
     """
 
     @plain_arguments()
     def __init__(self, path: Path | str, *, into: Model | None = None, **networks: Any) -> None:
-        super().__init__(path, Given(into, networks))
+        super().__init__(fetch_run(str(path)) if is_on_hub(path) else path, Given(into, networks))
 
     @classmethod
     def from_model(cls, model: Model, data: Any, path: Path | str, **settings: Any) -> Run:
@@ -76,6 +78,27 @@ class Run(StoredRun):
         from ancestral.reports.run_page import write_run_page
 
         return write_run_page(self)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        private: bool = True,
+        with_images: bool = False,
+        licence: str | None = None,
+        folder: Path | str | None = None,
+    ) -> str | None:
+        """Put the run on a model hub, as `ancestral.export` packs it; `ancestral.load("hub:NAME")` loads it.
+
+        Args:      name: OWNER/NAME of the repository, which is made where there is none, private unless told otherwise.
+                   with_images: figures, page and thumbnails too where the data are no named set. licence: identifier
+                   for the card. folder: write what would be uploaded there, and upload nothing.
+        Returns:   `hub:NAME@REVISION`; None with `folder`.
+        Raises:    InputError: the training is not over, or the hub refuses or cannot be reached.
+        """
+        from ancestral.api.publishing import push
+
+        return push(self, name, private=private, with_images=with_images, licence=licence, folder=folder)
 
 
 class ModelOnData(StoredRun):

@@ -20,6 +20,7 @@ from ancestral.commands.console import say, show_messages
 from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
+from ancestral.commands.publishing import export, open_page, publish
 from ancestral.commands.recipes import expand_recipes
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
@@ -45,6 +46,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "study": study,
     "bracket": bracket,
     "verify": verify,
+    "open": open_page,
+    "export": export,
+    "publish": publish,
     "data": data,
 }
 FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
@@ -65,7 +69,7 @@ def dispatch(words: list[str]) -> None:
     name, rest = words[0], words[1:]
     if name not in COMMANDS:
         raise InputError(f"unknown command {name!r}: {close_matches(name, COMMANDS)} (see ancestral --help)")
-    rest = _load_families(rest)
+    rest = _fetch_runs(_load_families(rest))
     if name in ("train", "sweep"):
         _of_family(name, rest)
     else:
@@ -88,6 +92,18 @@ def _load_families(words: list[str]) -> list[str]:
             raise InputError("--family needs a Python file that defines FAMILY")
         load_file(path)
     return kept
+
+
+def _fetch_runs(words: list[str]) -> list[str]:
+    """The words with the local folder of each run that is named by its place on a hub, `hub:OWNER/NAME`.
+
+    Raises:    InputError: there is no such run, or the hub cannot be reached.
+    """
+    if not any(word.startswith("hub:") for word in words):
+        return words
+    from ancestral.runs.hub import fetch_run, is_on_hub
+
+    return [str(fetch_run(word)) if is_on_hub(word) else word for word in words]
 
 
 def _family_list() -> str:

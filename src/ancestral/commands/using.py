@@ -72,7 +72,7 @@ def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
             raise InputError(f"--out {out}: a .csv file is for points; choose .png, .npy or a folder")
         save_table(drawn, out, record.get("columns"))
     elif out.suffix == ".png":
-        save_figure(run.picture(drawn), out)
+        save_figure(run.data.picture(drawn), out)
     elif points:
         raise InputError(f"--out {out}: points have no pictures of their own; choose a .csv or .npy file")
     else:

@@ -16,6 +16,10 @@ def refusal(subject: object, problem: object, advice: str) -> InputError:
     return InputError("".join(letter if letter.isprintable() else "?" for letter in line))
 
 
+class DataNotHere(InputError):
+    """The data that a run was trained on are not where they were (exit code 2)."""
+
+
 class NotComputable(InputError, TypeError):
     """The mathematics does not allow it: the likelihood of an implicit model, say (exit code 2)."""
 

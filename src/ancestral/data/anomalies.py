@@ -119,7 +119,7 @@ def other_images(source: str, shape: tuple[int, ...], levels: int, pad_to: int |
     if source not in dataset_names() and not Path(source).expanduser().exists():
         known = ", ".join((*ANOMALIES, *dataset_names()))
         raise refusal(f"--against {source}", "unknown", f"choose {known}, or a .npz/.npy file or a folder of images")
-    found = load_dataset(source, pad_to=pad_to)
+    found = load_dataset(source, pad_to=pad_to, fetch=False)
     parts = [found.test] if source in dataset_names() else [found.train, found.valid, found.test]
     images = torch.cat([part.images for part in parts])
     if tuple(images.shape[1:]) != tuple(shape):

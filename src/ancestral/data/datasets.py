@@ -20,6 +20,7 @@ from ancestral.data.sources import (
     dataset_status,
     digest,
     fetch_dataset,
+    missing_places,
     read_named,
     verify_dataset,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "padded",
     "read_source",
     "verify_dataset",
+    "why_missing",
 ]
 
 # (training, validation) images of the 60,000 by coursework; the test set is the official one.
@@ -159,6 +161,19 @@ def read_source(source: str, options: ReadOptions, fetch: bool = True) -> tuple[
     from ancestral.data.tables import read_table
 
     return path.stem, read_table(path, options)
+
+
+def why_missing(source: str) -> str:
+    """Where a set that has a name, or data in memory, are not, and what helps; empty where they can be read.
+
+    Nothing is read or downloaded.
+    """
+    if source.startswith(MEMORY):
+        from ancestral.data.memory import is_held
+
+        return "" if is_held(source) else f"at hand, they were in memory ({source}): give data=..., or --data PATH"
+    looked = missing_places(source) if source in dataset_names() else ""
+    return looked and f"at {looked}: give --data PATH, or fetch them by ancestral data {source} --fetch"
 
 
 def _test_size(divided: Division) -> int:

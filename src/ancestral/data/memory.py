@@ -53,6 +53,11 @@ def hold(data: Any) -> str:
     return name
 
 
+def is_held(name: str) -> bool:
+    """Whether data of this name can be read in this process."""
+    return name in _held
+
+
 def read_memory(name: str, options: ReadOptions) -> Imported:
     """What a reader of files finds, in data that were held.
 

@@ -128,6 +128,14 @@ def read_named(name: str, fetch: bool = True) -> tuple[dict[str, Part], int]:
     return _read_folder(folder or fetch_dataset(name)), 256
 
 
+def missing_places(name: str) -> str:
+    """Where the files of a named set were looked for, in words; empty where they are there."""
+    if name == "digits" or _find(name) is not None:
+        return ""
+    cache, own = _cache_folder(name), _own_folder(name)
+    return f"{own} or {cache}" if own else str(cache)
+
+
 def digest(parts: dict[str, Part]) -> str:
     """The SHA-256 of all images and labels, in hex; the same whichever file format brought them."""
     total = hashlib.sha256()
@@ -281,10 +289,8 @@ def _find(name: str) -> Path | None:
 
 
 def _missing(name: str) -> DatasetStatus:
-    cache, own = _cache_folder(name), _own_folder(name)
-    looked = f"{own} or {cache}" if own else str(cache)
-    detail = f"its four files are not in {looked}; it is downloaded at its first use"
-    return DatasetStatus(name, str(cache), "missing", detail)
+    detail = f"its four files are not in {missing_places(name)}; it is downloaded at its first use"
+    return DatasetStatus(name, str(_cache_folder(name)), "missing", detail)
 
 
 def _fetch_file(name: str, file: str, sha256: str, folder: Path) -> None:

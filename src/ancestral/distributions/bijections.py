@@ -43,14 +43,14 @@ class Chain(Bijection):
         self.steps = nn.ModuleList(steps)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total = x.new_zeros(len(x))
+        total = x.new_zeros(x.shape[0])
         for step in self.steps:
             x, log_det = step(x, context)
             total = total + log_det
         return x, total
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total = z.new_zeros(len(z))
+        total = z.new_zeros(z.shape[0])
         for step in reversed(self.steps):
             z, log_det = step.inverse(z, context)  # type: ignore[operator]
             total = total + log_det
@@ -95,10 +95,10 @@ class Permutation(Bijection):
         self.register_buffer("back", torch.tensor(back), persistent=False)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return x.index_select(1, self.order), x.new_zeros(len(x))
+        return x.index_select(1, self.order), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        return z.index_select(1, self.back), z.new_zeros(len(z))
+        return z.index_select(1, self.back), z.new_zeros(z.shape[0])
 
 
 @registered
@@ -139,7 +139,7 @@ class InvertibleConv1x1(Bijection):
         return _mix(z, torch.linalg.solve_triangular(upper, half, upper=True)), -self._log_det(z)
 
     def _log_det(self, x: Tensor) -> Tensor:
-        return (math.prod(x.shape[2:]) * self.log_scale.sum()).expand(len(x))
+        return (math.prod(x.shape[2:]) * self.log_scale.sum()).expand(x.shape[0])
 
 
 def _mix(x: Tensor, weight: Tensor) -> Tensor:
@@ -192,7 +192,7 @@ class ActNorm(Bijection):
         return z * log_scale.exp() + mean, self._log_det(z)
 
     def _log_det(self, x: Tensor) -> Tensor:
-        return (math.prod(x.shape[2:]) * self.log_scale.sum()).expand(len(x))
+        return (math.prod(x.shape[2:]) * self.log_scale.sum()).expand(x.shape[0])
 
 
 def _per_channel(values: Tensor, x: Tensor) -> Tensor:
@@ -229,7 +229,7 @@ class Standardise(Bijection):
         return self.mean + self.scale * z, -self._log_det(z)
 
     def _log_det(self, x: Tensor) -> Tensor:
-        return -self.scale.log().sum().expand(len(x))
+        return -self.scale.log().sum().expand(x.shape[0])
 
 
 @registered
@@ -286,7 +286,7 @@ class FlowDistribution(Distribution):
         """log p(x), shape of `value` without its event, nats."""
         leading = value.shape[: value.dim() - len(self.event_shape)]
         rows = value.reshape(-1, *self.event_shape)
-        z, log_det = self.bijection(rows, self._context(len(rows)))
+        z, log_det = self.bijection(rows, self._context(rows.shape[0]))
         return (self.base.log_prob(z) + log_det).view(leading)
 
     def rsample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
@@ -296,7 +296,7 @@ class FlowDistribution(Distribution):
         """Draws and their log-probabilities by one pass: asking `log_prob` of a draw would invert the flow again."""
         leading = torch.Size((*sample_shape, *self.batch_shape))
         z = self.base.sample(leading).view(-1, *self.base.event_shape)
-        x, log_det = self.bijection.inverse(z, self._context(len(z)))
+        x, log_det = self.bijection.inverse(z, self._context(z.shape[0]))
         return x.view(*leading, *self.event_shape), (self.base.log_prob(z) - log_det).view(leading)
 
     def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
@@ -306,5 +306,5 @@ class FlowDistribution(Distribution):
     def _context(self, rows: int) -> Tensor | None:
         if self.context is None:
             return None
-        copies = rows // len(self.context)
+        copies = rows // self.context.shape[0]
         return self.context if copies == 1 else self.context.repeat(copies, *(1,) * (self.context.dim() - 1))

@@ -27,7 +27,7 @@ class Squeeze(Bijection):
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         corners = [x[..., i::2, j::2] for i, j in _DIAGONALS]
-        return torch.cat(corners, 1), x.new_zeros(len(x))
+        return torch.cat(corners, 1), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         batch, channels, height, width = z.shape
@@ -57,7 +57,7 @@ class MultiScale(Bijection):
         self.shapes = [tuple(shape) for shape in shapes]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        total, done = x.new_zeros(len(x)), []
+        total, done = x.new_zeros(x.shape[0]), []
         for i, scale in enumerate(self.scales):
             x, log_det = scale(x, context)
             total = total + log_det
@@ -69,7 +69,7 @@ class MultiScale(Bijection):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         sizes = [math.prod(shape) // 2 for shape in self.shapes[:-1]]
         *done, last = z.split([*sizes, math.prod(self.shapes[-1])], 1)
-        x, total = last.unflatten(1, self.shapes[-1]), z.new_zeros(len(z))
+        x, total = last.unflatten(1, self.shapes[-1]), z.new_zeros(z.shape[0])
         for i in reversed(range(len(self.scales))):
             if i < len(self.scales) - 1:
                 channels, *sides = self.shapes[i]

@@ -39,6 +39,7 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
     Raises:    NotComputable: the model has no likelihood, or its terms are not known.
     Reference: Kingma and Welling, 2014, eq. 3.
     """
+    refuse_without_likelihood(model)
     family = family_of(model)
     own = family.code("score_parts") if family else None
     if family is not None and own is not None:
@@ -50,9 +51,14 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
     if isinstance(model, AutoregressiveModel):
         return _of_conditionals(model, x)
     name = type(model).__name__
-    if isinstance(model, ImplicitModel):
-        raise NotComputable(f"a {name} has no likelihood, so there are no terms to show")
     raise NotComputable(f"the terms of the score of a {name} are not known: its family gives no score_parts")
+
+
+def refuse_without_likelihood(model: Model) -> None:
+    """Raises:    NotComputable: the model has no likelihood, and its family defines no terms."""
+    family = family_of(model)
+    if isinstance(model, ImplicitModel) and not (family and family.code("score_parts")):
+        raise NotComputable(f"a {type(model).__name__} has no likelihood, so there are no terms to show")
 
 
 def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
@@ -78,12 +84,20 @@ def surprise_maps(model: Model, x: Tensor) -> Tensor:
 
     Raises:    NotComputable: the model has no conditional distribution of each pixel.
     """
+    return -with_conditionals(model).conditionals(x).log_prob(x)
+
+
+def with_conditionals(model: Model) -> HasConditionals:
+    """The model, which must have a conditional distribution of each pixel.
+
+    Raises:    NotComputable: it has none.
+    """
     if not isinstance(model, HasConditionals):
         raise NotComputable(
             f"a {type(model).__name__} has no conditional distribution of each pixel, so no pixel has a surprise of "
             "its own: that takes a MADE or a PixelCNN"
         )
-    return -model.conditionals(x).log_prob(x)
+    return model
 
 
 def _of_split_bound(model: SplitsElbo, x: Tensor) -> ScoreParts:

@@ -23,14 +23,16 @@ from ancestral.runs.bracket import CONDITIONS
 from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
 from ancestral.runs.run import ELSEWHERE, Run
+from ancestral.runs.thumbnails import SPLITS, thumbnails_of
 
 OWN_IN_WORDS = "a model of one's own"
 
 
-def write_run_page(run: Run, redraw: bool = True) -> Path:
+def write_run_page(run: Run, redraw: bool = True, typed_in: Path | None = None) -> Path:
     """Draw and write the run's `report.html`; returns its path.
 
-    Args:      redraw: False takes the pictures as they are: only the scores have changed.
+    Args:      redraw: False takes the pictures as they are: only the scores have changed. typed_in: the folder that the
+               command which repeats the run is for; where the program is now, unless given.
     """
     record = run.record
     scores = [("this run", score) for score in run.scores()]
@@ -40,8 +42,9 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
         *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
         _pictures(run, redraw),
+        *_thumbnails(run),
         *_health(run),
-        Section("How to repeat it", _provenance(run), commands=[_repeated(run)]),
+        Section("How to repeat it", _provenance(run), commands=[repeated(run, typed_in)]),
     ]
     report = Report(
         title=f"{run.settings.family or OWN_IN_WORDS}: {record['data']['name']}",
@@ -69,6 +72,15 @@ def _pictures(run: Run, redraw: bool) -> Section:
         *(Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early),
     ]
     return Section("Pictures", "\n\n".join(f"Not drawn: {line}." for line in failed), figures=figures)
+
+
+def _thumbnails(run: Run) -> list[Section]:
+    """The images that the run stores of its data, where it does."""
+    figures = [
+        Figure(path, f"The first {SPLITS[split]} images, as they are stored.")
+        for split, path in thumbnails_of(run.path).items()
+    ]
+    return [Section("The data", figures=figures)] if figures else []
 
 
 def _not_drawn(run: Run) -> list[str]:
@@ -190,11 +202,14 @@ def _given_in_words(record: Mapping[str, Any]) -> str:
     return f"Given in Python: {', '.join(parts)}.\n\n" if parts else ""
 
 
-def _repeated(run: Run) -> str:
-    """The command, or the call in Python where a model or networks were given there, that trains this run again."""
+def repeated(run: Run, folder: Path | None = None) -> str:
+    """The command, or the call in Python where a model or networks were given there, that trains this run again.
+
+    Args:      folder: as of `repeat_command`.
+    """
     given = run.record.get("given")
     if not given:
-        return repeat_command(run)
+        return repeat_command(run, folder)
     if run.outcome.get("reason") == ELSEWHERE:
         return f"ancestral.Run.from_model(model, data=..., path={str(run.path)!r})"
     words = [f"{name}={value!r}" for name, value in not_default(run.settings).items()]

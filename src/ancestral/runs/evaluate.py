@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
-from ancestral.data.toy import PointDataset
 from ancestral.evaluation.likelihood import counted, score_each
 from ancestral.evaluation.score import Score
 from ancestral.runs.per_item import write_items
@@ -36,9 +35,9 @@ def target_score(data: RunData, split: str = "test") -> Score | None:
 
     Between it and a model's score on the same points there is no luck of the draw left.
     """
-    if not isinstance(data.dataset, PointDataset):
+    if data.density is None:
         return None
-    values = data.dataset.density.log_prob(data.dataset.split(split).images)
+    values = data.density.log_prob(data.stored(split).images)
     return Score.of(
         values,
         method="log p(x)",
@@ -83,7 +82,7 @@ def score_run(
         from_prior=from_prior,
         progress=counted(progress, len(images)),
     )
-    found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.dataset.sha256)
+    found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.sha256)
     SCORES.add(run, found)
     if per_image is not None:
         write_items(per_image, run.data, split, _each(found, values, errors))

@@ -16,7 +16,7 @@ from ancestral.data.anomalies import frankenstein
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image
 from ancestral.evaluation.score import Score
-from ancestral.families.score_parts import score_parts
+from ancestral.families.score_parts import refuse_without_likelihood, score_parts
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ExactModel, Infers, LatentModel, Model
 from ancestral.runs.run import Run
@@ -83,7 +83,9 @@ def explain_run(
     Args:      count: only the first so many images. seed: of Frankenstein images, made of the same ones.
     Raises:    NotComputable: as `score_parts`. InputError: there are no such images.
     """
-    model, images = run.load(), run.data.held(split, count)
+    model = run.load()
+    refuse_without_likelihood(model)
+    images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} images")
     spliced = spliced_images(run, split, min(len(images), SPLICED), seed)

@@ -31,6 +31,7 @@ from ancestral.runs.hooks import check_losses, checked_step, refuse_no_objective
 from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
 from ancestral.runs.stored_settings import same_settings
+from ancestral.runs.thumbnails import write_thumbnails
 from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
@@ -75,6 +76,8 @@ def fit_settings(
         tensors, facts = run.state() if run.begin(settings, data, resume, given.facts(model)) else ({}, {})
         if not facts and not fresh:
             _initialise(settings, model, train)
+        if settings.training.thumbnails:
+            write_thumbnails(run.path, data)
         board = run.path / "tensorboard" if settings.training.tensorboard else None
         log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board, facts.get("log_sha256"))
         known = facts_for(settings, data.train_split(labelled_only(settings)), data.spec)

@@ -51,9 +51,10 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
     Args:      count: only the first so many.
     Raises:    NotComputable: the model has no latents, or cannot infer them. InputError: there are no such images.
     """
-    model, images = run.load(), run.data.held(split, count)
+    model = run.load()
     if not isinstance(model, Infers):
         raise NotComputable(f"a {type(model).__name__} has no latents that could be inferred")
+    images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {run.data.space.noun}")
 

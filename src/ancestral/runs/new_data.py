@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ancestral.core.errors import refusal
+from ancestral.core.errors import InputError, refusal
 from ancestral.data.datasets import load_dataset, padded, read_source
 from ancestral.data.imported import Imported, Part
 from ancestral.data.pixels import PixelBatches, PixelSpace
@@ -22,7 +22,7 @@ from ancestral.data.tables import matched_columns
 from ancestral.data.values import MOST_INFERRED
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
-from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptions
+from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptions, is_named
 
 log = logging.getLogger("ancestral")
 WHOLE = "all"  # the part of a source that is not divided
@@ -53,6 +53,14 @@ class NewData(RunData):
     @property
     def name(self) -> str:
         return self.dataset.name
+
+    @property
+    def density(self) -> None:
+        """None: what other data were drawn from is not known."""
+
+    @property
+    def source(self) -> str:
+        return self.run.data.source
 
 
 class RunOnNewData(Run):
@@ -97,10 +105,10 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     if other.data in POINT_SETS:
         return RunData(replace(own, data=other.data))
     record, levels = run.record["data"], run.space.levels
-    if other.data == own.data:
+    if other.data == own.data and (is_named(own.data) or _at_hand(run.data)):
         return run.data
     if other.data in IMAGE_SETS:
-        named = load_dataset(other.data, pad_to=own.pad_to)
+        named = load_dataset(other.data, pad_to=own.pad_to, fetch=False)
         chosen = Imported({split: _part(named.split(split))}, named.levels)
         name = named.name
     else:
@@ -144,6 +152,14 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     for line in dataset.assumptions:
         log.warning("note: %s", line)
     return NewData(run, dataset, run.space)
+
+
+def _at_hand(data: RunData) -> bool:
+    """Whether the data of a run are where they were, and are the same."""
+    try:
+        return bool(data.dataset)
+    except InputError:
+        return False
 
 
 def _part(split: Split) -> Part:

@@ -12,8 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import DataNotHere, InputError
 from ancestral.core.files import json_from
+from ancestral.data.datasets import why_missing
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import is_named
 from ancestral.settings.stored import typed
@@ -80,13 +81,17 @@ def _places(source: str, folder: Path) -> dict[str, str]:
     return {"absolute_path": absolute, "relative_path": os.path.relpath(absolute, os.path.abspath(folder))}
 
 
-def place_of_data(source: str, record: dict[str, Any], folder: Path) -> str:
+def place_of_data(source: str, record: Mapping[str, Any], folder: Path) -> str:
     """Where the data of a run are now: at their absolute path, at their path from the run, or where they were named.
 
+    A named set is looked for, never downloaded.
+
     Args:      source: as the settings name the data. record: the run's record of its data. folder: of the run.
-    Raises:    InputError: at none of these places.
+    Raises:    DataNotHere: at none of these places.
     """
     if is_named(source):
+        if missing := why_missing(source):
+            raise DataNotHere(f"the data that {folder} was trained on are not {missing}")
         return source
     relative = record.get("relative_path")
     beside = None if relative is None else os.path.join(folder, relative)
@@ -94,7 +99,7 @@ def place_of_data(source: str, record: dict[str, Any], folder: Path) -> str:
     for candidate in candidates:
         if candidate and os.path.exists(candidate):
             return str(candidate)
-    raise InputError(f"the data that {folder} was trained on are not at {candidates[0] or source}: give --data PATH")
+    raise DataNotHere(f"the data that {folder} was trained on are not at {candidates[0] or source}: give --data PATH")
 
 
 def read_record(content: bytes, path: Path) -> dict[str, Any]:

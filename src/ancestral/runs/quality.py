@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -208,9 +208,8 @@ def view_of(model: Model, data: RunData, means: bool, threshold: bool) -> View:
 def _whole(data: RunData) -> Dataset:
     """The run's own data before any choice of training images or padding: the features are the same for all runs."""
     own = data.settings
-    return load_dataset(
-        own.data, valid_size=0, split_seed=own.split_seed, options=own.read_options, version=data.version
-    )
+    how: dict[str, Any] = {"split_seed": own.split_seed, "options": own.read_options, "version": data.version}
+    return load_dataset(data.source, valid_size=0, **how, fetch=False, notes=False)
 
 
 def _checked(count: int | None, name: str, test: int, training: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,15 +21,15 @@ from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
 from ancestral.runs.given import Given, refuse_missing, refuse_other_parts
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
-from ancestral.runs.provenance import made_by_newer, new_record, place_of_data, read_record
+from ancestral.runs.provenance import made_by_newer, new_record, read_record
 from ancestral.runs.records import SCORES
-from ancestral.runs.run_data import RunData, space_of
+from ancestral.runs.run_data import RunData
+from ancestral.runs.stored_data import StoredData, difference
 from ancestral.runs.stored_settings import refuse_changes, settings_from_json, settings_to_json
 from ancestral.training.checkpoint import load_state
 from ancestral.training.log import LogLine, parse_log
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
     from torch import Tensor
 
 ELSEWHERE = "elsewhere"  # how a training ended that this package did not do
@@ -92,29 +91,12 @@ class Run:
 
     @cached_property
     def data(self) -> RunData:
-        """The data of the run, read again.
+        """The data of the run: what is known of them at once, their images once something asks for one.
 
-        Raises:    InputError: they are not those of the run, or are divided in another way.
+        Raises:    InputError: from `dataset` and what reads it: they are not at hand, not those of the run, or divided
+                   in another way.
         """
-        own = self.settings.data
-        place = place_of_data(own.data, self.record["data"], self.path)
-        data = RunData(replace(own, data=place), self.reading, again=True)
-        if different := self.difference(data):
-            raise InputError(f"{different}: restore them, or state by --data that other data are meant")
-        return data
-
-    def difference(self, data: RunData) -> str:
-        """In what data differ from those of the run; empty where they do not."""
-        known, found = self.record["data"], data.summary().to_json()
-        words = f"the data {known['name']} of {self.path} have changed since this run began"
-        if found["sha256"] != known["sha256"]:
-            return f"{words} (another SHA-256)"
-        for split, count in known["counts"].items():
-            if found["counts"].get(split) != count:
-                return f"{words} ({count} {split} before, {found['counts'].get(split)} now)"
-        if list(found["event_shape"]) != known["event_shape"]:
-            return f"{words} (shape {known['event_shape']} before, {list(found['event_shape'])} now)"
-        return ""
+        return StoredData(self.settings.data, self.record["data"], self.path, self.reading)
 
     @property
     def reading(self) -> int:
@@ -129,18 +111,7 @@ class Run:
     @cached_property
     def space(self) -> PixelSpace:
         """What a pixel of the model is; known without the data, but for runs of earlier versions."""
-        described = self.record["data"]
-        levels = described.get("levels")
-        levels = self.data.dataset.levels if levels is None else int(levels)
-        return space_of(self.settings.data, levels, described["event_shape"])
-
-    def picture(self, x: Tensor, title: str = "") -> Figure:
-        """Draws as one picture: images on a sheet, points as a scatter plot. x: shape (N, *event_shape)."""
-        if self.space.name == "points":
-            return self.data.picture(x, title)
-        from ancestral.figures.grids import image_grid
-
-        return image_grid(self.space.to_unit(x.float()), title=title)
+        return self.data.space
 
     @property
     def outcome(self) -> dict[str, Any]:
@@ -219,8 +190,8 @@ class Run:
     @property
     def origin(self) -> dict[str, str | None]:
         """SHA-256 of the weights and of the data that a measurement of this run, made now, is of."""
-        data = self.__dict__.get("data")  # not opened for this
-        sha256 = self.record["data"]["sha256"] if data is None else data.dataset.sha256
+        data = self.__dict__.get("data")  # other data stand in its place
+        sha256 = self.record["data"]["sha256"] if data is None else data.sha256
         return {"weights_sha256": self.weights_sha256, "data_sha256": sha256}
 
     def log(self) -> list[LogLine]:
@@ -250,7 +221,9 @@ class Run:
                 raise InputError(f"{self.path} was trained elsewhere: there is no training to resume")
             refuse_changes(self.record, described)
             refuse_other_parts(self.record.get("given", {}), parts or {}, self.path)
-            if different := self.difference(data):
+            if self.manifest.there and not self.checkpoint.exists():
+                raise InputError(f"{self.path} has no checkpoint, as an exported run has none: it cannot be resumed")
+            if different := difference(self.record["data"], data, self.path):
                 raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
         self._refuse_strangers()

@@ -13,7 +13,7 @@ from ancestral.data.datasets import READING, Dataset, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.splits import Split
 from ancestral.data.summary import DataSummary, summarise
-from ancestral.data.toy import PointDataset, load_points
+from ancestral.data.toy import DENSITIES, Density, PointDataset, load_points
 from ancestral.families.family import DataSpec
 from ancestral.families.run_settings import Settings, suited
 from ancestral.settings.checks import flag
@@ -74,8 +74,17 @@ class RunData:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of points; x1, x2, ... where they have none."""
-        names = self.dataset.columns if isinstance(self.dataset, Dataset) else None
-        return names or tuple(f"x{place + 1}" for place in range(self.event_shape[0]))
+        return self.column_names or tuple(f"x{place + 1}" for place in range(self.event_shape[0]))
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """Names of the columns of points, where they have names."""
+        return self.dataset.columns if isinstance(self.dataset, Dataset) else None
+
+    @property
+    def sha256(self) -> str:
+        """Of all images or points, in hex."""
+        return self.dataset.sha256
 
     @property
     def spec(self) -> DataSpec:
@@ -106,9 +115,19 @@ class RunData:
         return f"{self.dataset.name} padded to {height}x{width}"
 
     @property
+    def density(self) -> Density | None:
+        """What the points were drawn from, where that is known."""
+        return DENSITIES.get(self.settings.data)
+
+    @property
     def entropy(self) -> float | None:
         """Of what the data were drawn from, nats, where that is known: no model's mean score can be above minus it."""
-        return self.dataset.density.entropy if isinstance(self.dataset, PointDataset) else None
+        return None if self.density is None else self.density.entropy
+
+    @property
+    def source(self) -> str:
+        """The named set, or the place of the file or folder, that the data are read from."""
+        return self.settings.data
 
     @property
     def pictured(self) -> int:
@@ -120,11 +139,12 @@ class RunData:
 
         Args:      x: of this pixel space, shape (N, *event_shape).
         """
-        if isinstance(self.dataset, PointDataset):
+        if self.density is not None:
             from ancestral.figures.densities import scatter
 
+            assert isinstance(self.dataset, PointDataset)
             return scatter(x, self.dataset.extent, title=title)
-        if self.dataset.kind == "points":
+        if self.space.name == "points":
             from ancestral.figures.pairs import pair_figure
 
             return pair_figure(x, names=self.columns, words=("shown", ""), title=title)

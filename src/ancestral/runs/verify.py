@@ -40,6 +40,7 @@ def verify_run(run: Run | Path | str) -> Iterator[Check]:
     yield from check_model(model)
     try:
         data = run.data
+        _ = data.dataset
     except InputError as error:
         yield Check("the data are those it was trained on", False, str(error))
         return

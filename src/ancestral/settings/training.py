@@ -49,6 +49,8 @@ class TrainingSettings:
     """log means over so many steps (the first step is always logged alone)"""
     samples_at: tuple[int, ...] = ()
     """draw 64 samples after these epochs (0: before training)"""
+    thumbnails: bool = True
+    """store small sheets of 64 training and 64 test images in the run"""
     seed: int = 0
     """everything random follows from it"""
     device: str = "auto"

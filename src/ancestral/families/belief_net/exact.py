@@ -98,7 +98,7 @@ class SigmoidBeliefNet(ExactModel):
         Raises:    InputError: as `given_only`.
         """
         given = given_only(self, x, observed)
-        z = self.b.new_empty(len(x), len(self.b))
+        z = self.b.new_empty(x.shape[0], len(self.b))
         for images, pixels in zip(*_alike(observed), strict=True):
             for rows, p in _shares(*self._joint(given[images], pixels)):
                 state = torch.multinomial(p.flatten(1), 1)[:, 0]
@@ -176,6 +176,8 @@ def sum_of_softplus(a: Tensor, b: Tensor) -> Tensor:
     """
     if not a.shape[1]:
         return a.new_zeros(len(a), len(b))
+    if torch.compiler.is_exporting():  # which way is quicker depends on values, and a program has none as it is traced
+        return torch.stack([F.softplus(row + b, threshold=40).sum(1) for row in a])
     return _SumOfSoftplus.apply(a, b)  # type: ignore[return-value]
 
 
@@ -284,6 +286,9 @@ def _log_sum_exp(joint: Tensor) -> Tensor:
 
 def _joints(of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Rows of a few images, and log p(x, u, v) of each, shape (rows, U, V)."""
+    if torch.compiler.is_exporting():  # the number of images is not known as a program is traced
+        yield slice(None), of_u[:, :, None] + of_both + of_v[:, None, :]
+        return
     at_once = max(1, TERMS // of_both.numel())
     for first in range(0, len(of_u), at_once):
         rows = slice(first, first + at_once)

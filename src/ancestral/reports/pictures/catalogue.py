@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ancestral.core.arguments import refuse_other_type, refuse_unknown
-from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.errors import DataNotHere, InputError, NotComputable
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.families.family import Drawing, Subject, titled
@@ -198,10 +198,14 @@ def _unknown(name: str, family: str | None, known: list[str]) -> InputError:
 def draw_all(run: Run) -> tuple[dict[str, Path], list[str]]:
     """Draw everything this model can draw into the run's `figures`.
 
-    Returns:   name and file of each drawing, and a line for each one in which the code of a plug-in failed.
+    A drawing that needs the data, where they are not at hand, stays as it was drawn before.
+
+    Returns:   name and file of each drawing, and a line for each one that is missing because the code of a plug-in
+               failed or the data are not at hand.
     """
     drawn: dict[str, Path] = {}
     failed: list[str] = []
+    without_data: dict[str, list[str]] = {}
     for name, drawing in drawings_of(run).items():
         if drawing.on_request:
             continue
@@ -212,11 +216,17 @@ def draw_all(run: Run) -> tuple[dict[str, Path], list[str]]:
             failed.append(str(error))
             path.unlink(missing_ok=True)  # of an earlier attempt, which the page would show later
             continue
+        except DataNotHere as error:
+            if path.exists():
+                drawn[name] = path
+            else:
+                without_data.setdefault(str(error), []).append(name)
+            continue
         except InputError:  # this family has no such picture, or there are too few images for it
             continue
         drawn[name] = path
         save_figure(figure, path)
-    return drawn, failed
+    return drawn, [*failed, *(f"{', '.join(lacking)}; {reason}" for reason, lacking in without_data.items())]
 
 
 def caption_of(run: Run, name: str) -> str:

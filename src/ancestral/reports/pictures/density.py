@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seed_for, seeded_noise
-from ancestral.data.splits import Dataset
 from ancestral.data.toy import PointDataset
 from ancestral.figures.densities import Plane, draw_planes
 from ancestral.figures.pairs import Curve, Field, limits_of, pair_figure
@@ -33,7 +32,7 @@ def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
     model = run.load()
     if not isinstance(model, ExactModel):
         raise NotComputable(f"a {type(model).__name__} has no density that can be computed: draw samples instead")
-    if isinstance(run.data.dataset, Dataset) and run.data.dataset.kind == "points":
+    if run.data.space.noun == "points" and run.data.density is None:
         return _table(run, model, count, seed)
     data = _points(run, "a density in the plane")
     side = data.extent
@@ -114,9 +113,10 @@ def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
 
 
 def _points(run: Run, what: str) -> PointDataset:
-    if not isinstance(run.data.dataset, PointDataset):
+    if run.data.density is None:
         kind = "a table" if run.data.space.noun == "points" else "images"
         raise NotComputable(f"{what} is drawn for points of a named density, and {run.data.name} holds {kind}")
+    assert isinstance(run.data.dataset, PointDataset)
     return run.data.dataset
 
 

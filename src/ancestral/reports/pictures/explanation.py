@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import NotComputable
-from ancestral.families.score_parts import surprise_maps
+from ancestral.families.score_parts import surprise_maps, with_conditionals
 from ancestral.figures.heat import heat_grid
 from ancestral.figures.parts import parts_figure
 from ancestral.models.autoregressive import AutoregressiveModel
@@ -64,6 +64,7 @@ def surprise(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
     model = run.load()
     if run.data.space.noun != "images":
         raise NotComputable(f"surprise is drawn of images; {run.data.name} are {run.data.space.noun}")
+    with_conditionals(model)
     images, spliced = run.data.held("test", count), spliced_images(run, "test", count, seed)
     kinds = {"natural": images} | ({} if spliced is None else {"Frankenstein": spliced})
     x = torch.cat([some.first(count) for some in kinds.values()])

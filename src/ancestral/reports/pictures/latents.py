@@ -282,12 +282,12 @@ def _flips(run: Run, model: Model, count: int) -> Figure:
 def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     """Rows of images along one latent each, those with the largest divergence first, where it is known."""
     assert isinstance(model, Infers) and isinstance(model, Decodes)
-    x = run.data.held("test").first(1).to(model.dtype)
     with seeded_noise(seed_for(seed, "drawing")):
         centre, spread, of = _spread(run, model)
         if isinstance(model, SamplesCodes) and model.encodes_by_search:
             start, held = model.codes(1)[0], "a draw"
         else:
+            x = run.data.held("test").first(1).to(model.dtype)
             start, held = model.encode(x)[0], "the code of a test image"
     along = torch.linspace(-REACH, REACH, STEPS, dtype=start.dtype)
     at = centre[:, None] + spread[:, None] * along  # (M, steps)

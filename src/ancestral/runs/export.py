@@ -1,0 +1,153 @@
+"""A copy of a trained run to publish: without the places of this machine, and packed into one file."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ancestral.core.errors import InputError
+from ancestral.core.files import json_bytes, json_from, write_atomically
+from ancestral.runs.manifest import CONFIG, DECIDING, RECORDS, STATE, WEIGHTS, Manifest
+from ancestral.runs.run import Run
+from ancestral.runs.thumbnails import FOLDER, thumbnails_of
+from ancestral.settings.data import IMAGE_SETS, MEMORY, POINT_SETS
+
+CARD, PAGE = "README.md", "report.html"
+FILES = tuple(name for name in (*DECIDING, *RECORDS) if name != STATE)
+FIGURE = re.compile(r"figures/[a-z0-9-]{1,64}\.png")
+THUMBNAIL = re.compile(rf"{FOLDER}/(train|test)\.png")
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold: the same run gives the same bytes
+PACKED = (".png", ".safetensors")  # compression makes these hardly smaller
+
+
+def is_public(run: Run) -> bool:
+    """Whether a run was trained on a named set, which anyone can have."""
+    return run.settings.data.data in (*IMAGE_SETS, *POINT_SETS)
+
+
+def copy_run(run: Run, folder: Path, with_images: bool) -> list[str]:
+    """Copy a finished run without the places of this machine, and without the checkpoint; its scores stay.
+
+    Args:      folder: that does not exist yet. with_images: copy figures and thumbnails too, whatever the data.
+    Returns:   what was left out, a line each.
+    Raises:    InputError: the training is not over, or a file was changed.
+    """
+    _ = run.record  # refuses at once what is no run folder
+    if not run.finished:
+        raise InputError(f"the training of {run.path} is not over: finish it with --resume")
+    run.load()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is there already, and is not an empty folder: choose another place")
+    for name in FILES:
+        if (run.path / name).exists():
+            write_atomically(folder / name, _content(run, name))
+    pictures = list(pictures_of(run))
+    if is_public(run) or with_images:
+        for path in pictures:
+            write_atomically(folder / path.relative_to(run.path), path.read_bytes())
+    Manifest(folder).write()
+    return list(_left_out(run, pictures, with_images))
+
+
+def pictures_of(run: Run) -> Iterator[Path]:
+    """Figures and thumbnails of a run, by name."""
+    for path in sorted(run.figures.glob("*.png")):
+        if FIGURE.fullmatch(f"figures/{path.name}"):
+            yield path
+    yield from thumbnails_of(run.path).values()
+
+
+def _left_out(run: Run, pictures: Sequence[Path], with_images: bool) -> Iterator[str]:
+    if run.checkpoint.exists():
+        yield "left out: the checkpoint; the copy can be used, but not trained further"
+    if "absolute_path" in run.record["data"]:
+        yield "left out: the places of the data on this machine; --data says where they are"
+    if pictures and not is_public(run) and not with_images:
+        figures = [path for path in pictures if path.parent == run.figures]
+        parts = [(len(figures), "figures and the page"), (len(pictures) - len(figures), "sheets of thumbnails")]
+        listed = ", ".join(f"{count} {what}" for count, what in parts if count)
+        yield f"left out: {listed}; {run.data.name} is no public named set (--with-images adds them)"
+
+
+def _content(run: Run, name: str) -> bytes:
+    """A file of the run as the copy has it, held against the manifest first.
+
+    Raises:    InputError: it was changed.
+    """
+    content = run.manifest.content(name)
+    if name in (CONFIG, WEIGHTS) or not name.endswith(".json"):
+        return content
+    value = json_from(content, run.path / name)
+    cleaned = _without_places(value, _places(run))
+    if name == "settings.json":
+        cleaned = _clean_record(cleaned)
+    elif name == "detections.json":
+        for record in cleaned:
+            record["against"] = os.path.basename(str(record.get("against", ""))) or record.get("against")
+    return content if cleaned == value else json_bytes(cleaned)
+
+
+def _clean_record(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run without the places of its data: of a path its last part is left."""
+    described, own = dict(record["data"]), record["settings"]["data"]
+    place = described.pop("absolute_path", own["data"])
+    described.pop("relative_path", None)
+    name = own["data"]
+    if not name.startswith(MEMORY):
+        name = os.path.basename(os.path.normpath(place)) or described["name"]
+    command = record.get("command")
+    if command is not None:
+        command = [_last_part(word) for word in command]
+    settings = {**record["settings"], "data": {**own, "data": name}}
+    return {**record, "data": described, "settings": settings, "command": command}
+
+
+def _last_part(word: str) -> str:
+    """A word of a command; of a path its last part."""
+    flag, equals, value = word.partition("=")
+    if not (equals and flag.startswith("--")):
+        flag, equals, value = "", "", word
+    return flag + equals + (os.path.basename(os.path.normpath(value)) if os.sep in value else value)
+
+
+def _places(run: Run) -> list[str]:
+    """Folders of this machine that no text of a copy may name, the longest first."""
+    data = run.record["data"].get("absolute_path")
+    known = [run.path.absolute().parent, run.path.resolve().parent, Path.cwd(), Path.home()]
+    known += [Path(data), Path(data).parent] if data else []
+    return sorted({str(place) for place in known if len(place.parts) > 1}, key=len, reverse=True)
+
+
+def _without_places(value: Any, places: Sequence[str]) -> Any:
+    """JSON values in which no text names one of these folders, and no text is an absolute path."""
+    if isinstance(value, dict):
+        return {key: _without_places(part, places) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_places(part, places) for part in value]
+    if not isinstance(value, str):
+        return value
+    if os.path.isabs(value):
+        return os.path.basename(os.path.normpath(value)) or value
+    for place in places:
+        value = value.replace(place + os.sep, "").replace(place, os.path.basename(place))
+    return value
+
+
+def write_zip(folder: Path, out: Path, name: str) -> None:
+    """Pack a folder into one file, the same bytes for the same files.
+
+    Args:      name: of the folder in the file.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as packed:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(f"{name}/{path.relative_to(folder).as_posix()}", EPOCH)
+            entry.external_attr = 0o644 << 16
+            entry.compress_type = zipfile.ZIP_STORED if path.suffix in PACKED else zipfile.ZIP_DEFLATED
+            packed.writestr(entry, path.read_bytes())
+    write_atomically(out, buffer.getvalue())

@@ -1,0 +1,186 @@
+"""Encoder, decoder and log-probability of a model as ONNX programs, checked against the model before they are kept."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Distribution
+
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.files import write_atomically
+from ancestral.core.random import seed_for, seeded_noise
+from ancestral.models.base import Decodes, ExactModel, Infers, Model, SamplesCodes
+from ancestral.runs.run import Run
+
+NEEDED = ("onnx", "onnxruntime", "onnxscript")
+TRACED, CHECKED = 5, (1, 3, 17)  # images in the batch that is traced, and in those of the check
+TOLERANCE = 1e-4  # relative to the largest value of a batch
+METHODS = {"encoder": "encode", "decoder": "decode", "log_prob": "log_prob"}
+
+
+class Program(NamedTuple):
+    """A program of a model, or why there is none.
+
+    Args:      name: `encoder`, `decoder` or `log_prob`. path: of the file; None where there is none. detail: in words,
+               the largest difference from the model, or the reason.
+    """
+
+    name: str
+    path: Path | None
+    detail: str
+
+
+def write_programs(run: Run, folder: Path) -> list[Program]:
+    """Write the programs that a run's model allows as NAME.onnx; the size of the batch is free in each.
+
+    Each is run by ONNX Runtime on random inputs, draws of the model and their codes, and compared with the model.
+
+    Raises:    NotComputable: the model allows none. InputError: packages are missing.
+    """
+    lacking = [name for name in NEEDED if find_spec(name) is None]
+    if lacking:
+        raise InputError(f"ONNX programs need {' and '.join(lacking)}: pip install 'ancestral[export]'")
+    model = run.load()
+    found = [_written(run, model, name, folder) for name in METHODS]
+    if not any(program.path for program in found):
+        reasons = "; ".join(program.detail for program in found)
+        raise NotComputable(f"a {type(model).__name__} makes no program: {reasons}")
+    return found
+
+
+def _written(run: Run, model: Model, name: str, folder: Path) -> Program:
+    if reason := _impossible(model, name):
+        return Program(name, None, reason)
+    module = _Method(model, METHODS[name]).eval()
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / f"{name}.onnx"
+        try:
+            with _quiet(), torch.no_grad():
+                _trace(module, _inputs(model, name, TRACED), path)
+            _finish(path, run, name)
+        except InputError:
+            raise
+        except Exception as error:  # what cannot be traced fails in many ways, each with a page of advice
+            return Program(name, None, f"the {name} cannot be written as a program ({type(error).__name__})")
+        difference, scale = _compare(model, name, path)
+        if not difference <= TOLERANCE * scale:
+            return Program(name, None, f"the {name} as a program differs from the model by {difference:.2g}: not kept")
+        write_atomically(folder / path.name, path.read_bytes())
+    return Program(name, folder / path.name, f"differs from the model by at most {difference:.1e}")
+
+
+def _impossible(model: Model, name: str) -> str:
+    """Why a model has no such program; empty where it may have."""
+    kind = type(model).__name__
+    if name == "encoder" and not isinstance(model, Infers):
+        return f"a {kind} has no encoder"
+    if name == "encoder" and model.encodes_by_search:
+        return f"the codes of a {kind} are found by a search for each image, which is no program"
+    if name == "decoder" and not isinstance(model, Decodes):
+        return f"a {kind} has no decoder"
+    if name == "decoder" and not isinstance(model, SamplesCodes | Infers):
+        return f"a {kind} draws no codes that its decoder could be checked with"
+    if name == "log_prob" and not isinstance(model, ExactModel):
+        return f"log p(x) of a {kind} is not computed by one formula"
+    return ""
+
+
+class _Method(nn.Module):
+    """One method of a model as a module."""
+
+    def __init__(self, model: Model, method: str) -> None:
+        super().__init__()
+        self.model, self.method = model, method
+
+    def forward(self, x: Tensor) -> Tensor:
+        return getattr(self.model, self.method)(x)
+
+
+@torch.no_grad()
+def _inputs(model: Model, name: str, count: int) -> Tensor:
+    """Random inputs of a program: draws of the model, or codes."""
+    with seeded_noise(seed_for(count, "program", name)):
+        if name == "decoder" and isinstance(model, SamplesCodes):
+            return model.codes(count).to(model.dtype)
+        x = model.sample(count).to(model.dtype)
+        return model.encode(x).to(model.dtype) if name == "decoder" and isinstance(model, Infers) else x
+
+
+def _trace(module: nn.Module, example: Tensor, path: Path) -> None:
+    torch.onnx.export(
+        module,
+        (example,),
+        str(path),
+        dynamo=True,
+        external_data=False,
+        input_names=["x"],
+        output_names=["y"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter prints on its way, and without checks of arguments, which a program cannot have."""
+    checks = Distribution._validate_args
+    disabled = logging.root.manager.disable
+    Distribution.set_default_validate_args(False)
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+        Distribution.set_default_validate_args(checks)
+
+
+def _finish(path: Path, run: Run, name: str) -> None:
+    """Take the places of source files out of a program, and say in it what it is of."""
+    import onnx
+
+    program: Any = onnx.load(path)
+    graphs = [program.graph, *program.functions]
+    for graph in graphs:
+        values = [] if graph is not program.graph else [*graph.input, *graph.output, *graph.initializer]
+        for part in (graph, *graph.node, *graph.value_info, *values):
+            part.doc_string = ""
+            del part.metadata_props[:]
+    del program.metadata_props[:]
+    known = {"family": run.settings.family, "program": name, "space": run.record["data"]["space"]}
+    for key, value in {**known, "weights_sha256": run.weights_sha256 or ""}.items():
+        program.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(program)
+    onnx.save(program, path)
+
+
+def _compare(model: Model, name: str, path: Path) -> tuple[float, float]:
+    """The largest difference of a program from the model over batches of several sizes, and the scale of the values."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    worst, scale = 0.0, 1.0
+    for count in CHECKED:
+        x = _inputs(model, name, count)
+        with torch.no_grad():
+            expected = getattr(model, METHODS[name])(x)
+        try:
+            found = torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+        except Exception:  # a size of batch that the program does not take
+            return float("inf"), scale
+        if found.shape != expected.shape:
+            return float("inf"), scale
+        same = found == expected  # infinities too
+        worst = max(worst, torch.where(same, 0.0, (found - expected).abs()).nan_to_num(nan=float("inf")).max().item())
+        scale = max(scale, expected[expected.isfinite()].abs().max().item() if expected.isfinite().any() else 1.0)
+    return worst, scale

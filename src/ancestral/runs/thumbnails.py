@@ -1,0 +1,67 @@
+"""Sheets of a run's first training and test images, stored with it: its page shows them where the data are not."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ancestral.core.files import write_atomically
+from ancestral.runs.run_data import RunData
+
+FOLDER = "thumbnails"
+SPLITS = {"train": "training", "test": "test"}
+COUNT, COLUMNS, GAP = 64, 8, 2  # images, images in a row, and pixels between them
+SMALLEST, LARGEST = 32, 64  # pixels a side of one image in the sheet
+
+
+def thumbnails_of(folder: Path) -> dict[str, Path]:
+    """The sheets that a run has, by split."""
+    paths = {split: folder / FOLDER / f"{split}.png" for split in SPLITS}
+    return {split: path for split, path in paths.items() if path.is_file()}
+
+
+def write_thumbnails(folder: Path, data: RunData) -> None:
+    """Store the sheets of a run that has none yet; points, and images that are neither grey nor of colour, have none.
+
+    Args:      folder: of the run.
+    """
+    if data.space.noun != "images" or data.event_shape[0] not in (1, 3):
+        return
+    for split in SPLITS.keys() - thumbnails_of(folder).keys():
+        images = data.stored(split).first(COUNT).images[:COUNT]
+        if len(images):
+            write_atomically(folder / FOLDER / f"{split}.png", _png(sheet(images.float() / (data.space.levels - 1))))
+
+
+def sheet(images: Tensor) -> Tensor:
+    """Images in rows of `COLUMNS` on white, small ones enlarged by a whole factor, large ones reduced.
+
+    Args:      images: values in [0, 1], shape (N, C, H, W).
+    Returns:   uint8, shape (H', W', C).
+    """
+    height, width = images.shape[-2:]
+    if max(height, width) > LARGEST:
+        factor = LARGEST / max(height, width)
+        size = (max(1, round(height * factor)), max(1, round(width * factor)))
+        images = F.interpolate(images, size=size, mode="area")
+    else:
+        factor = max(1, SMALLEST // max(height, width))
+        images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    tiles = F.pad(images, (0, GAP, 0, GAP), value=1.0)
+    rows = -(-len(tiles) // COLUMNS)
+    tiles = torch.cat([tiles, tiles.new_ones(rows * COLUMNS - len(tiles), *tiles.shape[1:])])
+    _, channels, height, width = tiles.shape
+    whole = tiles.view(rows, COLUMNS, channels, height, width).permute(0, 3, 1, 4, 2)
+    return (whole.reshape(rows * height, COLUMNS * width, channels) * 255).round().to(torch.uint8)
+
+
+def _png(pixels: Tensor) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0].numpy() if pixels.shape[-1] == 1 else pixels.numpy()).save(buffer, "png")
+    return buffer.getvalue()
