@@ -71,7 +71,9 @@ def fit(
     Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
                model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
                arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training:
-               `TrainingSettings`. resume: resume from the folder's checkpoint.
+               `TrainingSettings`. resume: go on from the folder's checkpoint; settings that are not given are the run's,
+               and `epochs` may be more than it had. With `init_from=RUN` in the settings, a run or its folder, a new run
+               starts from its trained weights, and from its settings where none are given.
                reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
                command line's flags by name, `epochs=5`; they override those of model, data and training.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong
@@ -80,8 +82,9 @@ def fit(
                Interrupted: the state so far is kept.
     Example:   `fit("vae", "runs/first", data="digits", latents=2, epochs=20)`
     """
-    from ancestral.families.run_settings import settings_for
+    from ancestral.families.run_settings import renamed, setting_names, settings_for
     from ancestral.runs.fit import fit_settings
+    from ancestral.runs.inherited import inherited
 
     name = _name_of(family)
     given: dict[str, Any] = {}
@@ -89,7 +92,11 @@ def fit(
         given |= {} if part is None else _fields_of(part)
     if data is not None and not isinstance(data, DataSettings):
         given["data"] = source_of(data)
-    run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter, checkpoint_seconds)
+    given = renamed({**given, **settings}, setting_names(name))
+    if given.get("init_from") is not None:
+        given["init_from"] = _folder_of(given["init_from"])
+    chosen = settings_for(name, **{**inherited(name, out, resume, given), **given})
+    run = fit_settings(chosen, out, resume, reporter, checkpoint_seconds)
     return Run(run.path)
 
 
@@ -97,6 +104,12 @@ def _fields_of(part: Any) -> dict[str, Any]:
     if not is_dataclass(part) or isinstance(part, type):
         raise InputError(f"model and training are settings dataclasses, not {type(part).__name__}")
     return {field.name: getattr(part, field.name) for field in fields(part)}
+
+
+def _folder_of(run: Any) -> str:
+    if not isinstance(run, StoredRun | Path | str):
+        raise InputError(f"init_from is a run or its folder, not {type(run).__name__}")
+    return str(run.path if isinstance(run, StoredRun) else run)
 
 
 def _name_of(family: str | Path | Family) -> str:

@@ -25,7 +25,11 @@ OPTIONAL: dict[str, Any] = {
     "git_commit": str | None,
     "begun": str,
     "manifest": bool,
+    "parent": dict | None,
+    "extensions": list,
 }
+PARENT: dict[str, Any] = {"weights_sha256": str, "absolute_path": str, "relative_path": str}
+EXTENSION: dict[str, Any] = {"date": str, "setting": str, "epoch": int, "step": int, "weights_sha256": str | None}
 DATA_REQUIRED: dict[str, Any] = {
     "name": str,
     "sha256": str,
@@ -43,10 +47,13 @@ DATA_OPTIONAL: dict[str, Any] = {
 }
 
 
-def new_record(settings: dict[str, Any], data: RunData, folder: Path) -> dict[str, Any]:
+def new_record(
+    settings: dict[str, Any], data: RunData, folder: Path, device: str = "", parent: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """What `settings.json` of a new run holds.
 
-    Args:      settings: as JSON values. folder: of the run.
+    Args:      settings: as JSON values. folder: of the run. device: on which it is trained. parent: the record of the
+               run whose weights it starts from, if there is one.
     """
     words = [os.path.basename(sys.argv[0]), *map(_without_folders, sys.argv[1:])]
     return {
@@ -60,10 +67,16 @@ def new_record(settings: dict[str, Any], data: RunData, folder: Path) -> dict[st
             **_places(data.settings.data, folder),
         },
         "versions": {"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+            "device": device,
+        },
         "git_commit": _git_commit(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         "manifest": True,  # it is finished when it has one; runs of earlier versions never do
+        **({} if parent is None else {"parent": parent}),
     }
 
 
@@ -106,6 +119,10 @@ def read_record(content: bytes, path: Path) -> dict[str, Any]:
         _check(record["data"], DATA_REQUIRED, DATA_OPTIONAL)
         for split, count in record["data"]["counts"].items():
             typed(f"data.counts.{split}", count, int)
+        if record.get("parent") is not None:
+            _check(record["parent"], PARENT, {})
+        for entry in record.get("extensions", ()):
+            _check_extension(entry)
     except InputError as error:
         raise InputError(f"{path} is not the record of a run: {error}") from error
     return record
@@ -118,6 +135,11 @@ def _check(record: dict[str, Any], required: dict[str, Any], optional: dict[str,
             typed(name, record[name], hint)
         elif name in required:
             raise InputError(f"it has no {name!r}")
+
+
+def _check_extension(entry: Any) -> None:
+    """Raises:    InputError: it is no entry of the list of extensions."""
+    _check(typed("extensions", entry, dict), {**EXTENSION, "before": Any, "after": Any}, {})
 
 
 def made_by_newer(record: dict[str, Any]) -> str:

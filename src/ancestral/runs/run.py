@@ -62,6 +62,11 @@ class Run:
     def figures(self) -> Path:
         return self.path / "figures"
 
+    @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run, trained or not."""
+        return (self.path / "settings.json").exists()
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """`settings.json`.
@@ -185,6 +190,9 @@ class Run:
             _NOTED.add(self.path.resolve())
             remedy = "--resume completes it" if self.record.get("manifest") else "an earlier version made it"
             log.warning("%s has no manifest.json (%s): its files are used unchecked", self.path, remedy)
+        elif not self.outcome and self.earlier_weights and self.path.resolve() not in _NOTED:
+            _NOTED.add(self.path.resolve())
+            log.warning("%s has not finished its extension: these are its weights of before", self.path)
         known = {Path(name).name: entries[name]["sha256"] for name in (CONFIG, WEIGHTS) if name in entries}
         return load_model(self.model_folder, known)
 
@@ -209,6 +217,14 @@ class Run:
         return sha256_of(path.read_bytes()) if path.exists() else None
 
     @property
+    def earlier_weights(self) -> dict[str, int]:
+        """SHA-256 of the weights that the run had before it was extended, and the epochs that it had been trained for."""
+        if not self.begun:
+            return {}
+        entries = reversed(self.record.get("extensions", []))
+        return {entry["weights_sha256"]: entry["epoch"] for entry in entries if entry["weights_sha256"]}
+
+    @property
     def origin(self) -> dict[str, str | None]:
         """SHA-256 of the weights and of the data that a measurement of this run, made now, is of."""
         data = self.__dict__.get("data")  # not opened for this
@@ -219,14 +235,28 @@ class Run:
         return parse_log(self.manifest.content(LOG), self.log_path)
 
     def scores(self) -> list[Score]:
+        """Its scores, of the weights that it has now."""
         return SCORES.of(self)
 
+    def earlier_scores(self) -> list[Score]:
+        """The scores of weights that it had before it was extended; each holds their SHA-256."""
+        return [score for _, score in SCORES.earlier(self)]
+
     def add_score(self, score: Score) -> None:
-        """Store a score; one of the same method on the same images is replaced."""
+        """Store a score; one of the same method, of the same weights on the same images is replaced."""
         SCORES.add(self, score)
 
-    def begin(self, settings: Settings, data: RunData, resume: bool) -> bool:
+    def forget(self) -> None:
+        """Read the record and the settings anew when they are next used: they were replaced."""
+        for name in ("record", "settings"):
+            self.__dict__.pop(name, None)
+
+    def begin(
+        self, settings: Settings, data: RunData, resume: bool, device: str = "", parent: dict[str, Any] | None = None
+    ) -> bool:
         """Make the folder ready to train in; True if there is a state to go on from.
+
+        Args:      device: on which it is trained. parent: the record of the run whose weights it starts from.
 
         Raises:    InputError: it holds another run, or was trained with other settings.
         """
@@ -242,7 +272,7 @@ class Run:
                 raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
         self._refuse_strangers()
-        write_json(self.path / "settings.json", new_record(described, data, self.path))
+        write_json(self.path / "settings.json", new_record(described, data, self.path, device, parent))
         return False
 
     def _refuse_strangers(self) -> None:

@@ -25,6 +25,8 @@ class FamilySettings:
     """defaults of earlier versions, by name: a run that was started with one is resumed with it"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
+    of_beginnings: ClassVar[tuple[str, ...]] = ()
+    """settings for untrained weights alone: a run that starts from trained ones does not take them over"""
     upper_bounds: ClassVar[Mapping[str, float]] = {}
     """upper bounds of numbers by name, where the usual ones do not fit: 2^20 for whole numbers, 10^6 for others"""
 
@@ -44,6 +46,13 @@ class FamilySettings:
         Args:      points: whether the data are points (True) or images (False), None where that is not known.
         """
         return {}
+
+    @property
+    def stretched(self) -> tuple[str, ...]:
+        """Names of the settings in use that follow a course over all epochs of a training, which more epochs would
+        change: such a training cannot be extended.
+        """
+        return ()
 
     @property
     def labelled_only(self) -> bool:
