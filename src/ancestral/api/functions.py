@@ -71,9 +71,9 @@ def fit(
     Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
                model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
                arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training:
-               `TrainingSettings`. resume: go on from the folder's checkpoint; settings that are not given are the run's,
-               and `epochs` may be more than it had. With `init_from=RUN` in the settings, a run or its folder, a new run
-               starts from its trained weights, and from its settings where none are given.
+               `TrainingSettings`. resume: go on from the folder's checkpoint; settings that are not given are the
+               run's, and `epochs` may be more than it had. With `init_from=RUN` in the settings, a run or its folder, a
+               new run starts from its trained weights, and has its settings where none are given.
                reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
                command line's flags by name, `epochs=5`; they override those of model, data and training.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong

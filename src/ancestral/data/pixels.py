@@ -74,7 +74,7 @@ class PixelSpace:
 class Moment(NamedTuple):
     """Where a training stands at a batch, for objectives that follow a schedule.
 
-    Args:      step: updates before this one. steps_per_epoch, total_steps: updates of an epoch and of the whole training.
+    Args:      step: updates before this one. steps_per_epoch, total_steps: updates of an epoch and of the training.
     Example:
         >>> Moment(step=15, steps_per_epoch=10, total_steps=400).epoch
         1.5

@@ -117,13 +117,13 @@ def _say(entry: Entry) -> None:
                 after,
             )
         return
-    kept = f"; scores so far are kept as those of the weights {entry['weights_sha256'][:8]}"
+    weights = entry["weights_sha256"]
     log.info(
         "%s of this run changes from %s to %s, with %d epochs done%s",
         flag(entry["setting"]),
         *("none" if value is None else value for value in (before, after)),
         entry["epoch"],
-        kept if entry["weights_sha256"] else "",
+        f"; scores so far are kept as those of the weights {weights[:8]}" if weights else "",
     )
 
 

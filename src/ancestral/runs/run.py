@@ -218,7 +218,7 @@ class Run:
 
     @property
     def earlier_weights(self) -> dict[str, int]:
-        """SHA-256 of the weights that the run had before it was extended, and the epochs that it had been trained for."""
+        """SHA-256 of the weights that the run had before it was extended, and the epochs that it had then."""
         if not self.begun:
             return {}
         entries = reversed(self.record.get("extensions", []))

@@ -1,4 +1,4 @@
-"""Parts of a model that a training leaves as they are: their weights, and what layers count or average as they train."""
+"""Parts of a model that a training leaves as they are: their weights, and the statistics that layers keep."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ancestral.core.text import close_matches
 def freeze(model: nn.Module, parts: Sequence[str]) -> None:
     """Take the weights of some parts out of a training, before its optimisers are made.
 
-    A weight without a gradient is passed over by every optimiser, so neither a step nor weight decay changes it. A frozen
-    part is in evaluation mode, see `training_mode`.
+    A weight without a gradient is passed over by every optimiser, so neither a step nor weight decay changes it. A
+    frozen part is in evaluation mode, see `training_mode`.
 
     Args:      model: to be trained. parts: names of its sub-modules, `encoder` or `encoder.network`.
-    Raises:    InputError: there is no such part, it has no weights, or nothing is left to train. Nothing is frozen then.
+    Raises:    InputError: there is no such part, it has no weights, or nothing is left to train.
     """
     known = {name: module for name, module in model.named_modules() if name and list(module.parameters())}
     for part in parts:

@@ -27,7 +27,7 @@ def beta_at(settings: VAESettings, moment: Moment) -> float:
 
     Args:      moment: the step, of T in all.
     Reference: warm-up: Bowman et al., 2016, section 3.1, arXiv 1511.06349 (there a sigmoid), and Sonderby et al.,
-               2016, section 2.3, arXiv 1602.02282; cycles: Fu et al., 2019, eqs. 6 and 7 with R = 1/2, arXiv 1903.10145.
+               2016, section 2.3, arXiv 1602.02282; cycles: Fu et al., 2019, eqs. 6 and 7, R = 1/2, arXiv 1903.10145.
     Example:
         >>> warming = VAESettings(beta=4.0, beta_warmup=2)
         >>> [beta_at(warming, Moment(step, 10, 100)) for step in (0, 5, 10, 20, 99)]
