@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 
 from ancestral.commands.main import main
+from ancestral.core import files
 from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
 from ancestral.evaluation.detection import Auroc, Rate
@@ -43,6 +44,30 @@ def refused(action: Callable[[], object], *words: str, kind: type[InputError] = 
     assert "\n" not in message
     for word in words:
         assert word in message, message
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> bool:
+    """Whether an action was ended before its write of that number."""
+    write, seen = files._write_atomically, 0
+
+    def counting(path: Path, content: bytes) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            raise Killed
+        write(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_write_atomically", counting)
+        try:
+            action()
+        except Killed:
+            return True
+    return False
 
 
 def prior_samples_fit(model: LatentModel, draws: int = 20_000) -> bool:

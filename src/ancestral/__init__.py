@@ -21,14 +21,11 @@ if TYPE_CHECKING:
 
     from ancestral.api.functions import (
         bracket,
-        build,
         complete,
         detect,
         evaluate,
         explain,
-        fit,
         infer,
-        load,
         quality,
         sample,
         verify,
@@ -36,6 +33,7 @@ if TYPE_CHECKING:
     from ancestral.api.publishing import export
     from ancestral.api.run import Run
     from ancestral.api.surveys import compare, datasets
+    from ancestral.api.training import build, fit, load
     from ancestral.core.errors import (
         InputError,
         Interrupted,
@@ -119,7 +117,8 @@ __all__ = [
 ]
 _PLACES = {
     "api.run": "Run",
-    "api.functions": "bracket build complete detect evaluate explain fit infer load quality sample verify",
+    "api.functions": "bracket complete detect evaluate explain infer quality sample verify",
+    "api.training": "build fit load",
     "api.publishing": "export",
     "api.surveys": "compare datasets",
     "core.errors": "InputError Interrupted NotComputable TrainingDiverged TrainingUnhealthy",

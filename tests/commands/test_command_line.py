@@ -217,7 +217,7 @@ def test_a_wrong_request_is_refused(
         (["sample", "{}/vae", "-n", "0", "--out", "{}/a.png"], "draw at least one"),
         (["sample", "{}/vae", "-n", "-3", "--out", "{}/a.png"], "draw at least one"),
         (["train", "vae", "--out", "{}/vae"], "holds a run already"),
-        (["train", "vae", *CODING, "--epochs", "7", "--out", "{}/vae", "--resume"], "epochs"),
+        (["train", "vae", *CODING, "--batch-size", "7", "--out", "{}/vae", "--resume"], "batch_size"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

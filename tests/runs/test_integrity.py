@@ -16,7 +16,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
-from helpers import ROOT, refused
+from helpers import ROOT, killed_at, refused
 
 from ancestral import fit
 from ancestral.commands.main import main
@@ -168,30 +168,6 @@ def test_a_damaged_manifest_is_refused(copy: Path, text: str) -> None:
     (copy / MANIFEST).write_text(text)
     refused(lambda: Run(copy).load(), MANIFEST)
     assert failed(copy)
-
-
-class Killed(BaseException):
-    """Stands for the end of the process."""
-
-
-def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], Any]) -> bool:
-    """Whether an action was ended before its write of that number."""
-    write, seen = files._write_atomically, 0
-
-    def counting(path: Path, content: bytes) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == number:
-            raise Killed
-        write(path, content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "_write_atomically", counting)
-        try:
-            action()
-        except Killed:
-            return True
-    return False
 
 
 def assert_whole(path: Path, reference: Path) -> None:

@@ -5,23 +5,17 @@ Each takes a run or its folder; many take a model too.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from torch import nn
-
-from ancestral.api.run import Run, mark_trained, note_trained, run_of, source_of, with_pixels_of
+from ancestral.api.run import run_of
 from ancestral.core.arguments import plain_arguments, refuse_other_type
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
 from ancestral.settings.data import DataSettings
-from ancestral.settings.family import FamilySettings
-from ancestral.settings.training import TrainingSettings
-from ancestral.training.loop import CHECKPOINT_SECONDS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,151 +24,27 @@ if TYPE_CHECKING:
     from ancestral.evaluation.contract import Check
     from ancestral.evaluation.quality import Quality
     from ancestral.evaluation.score import Score
-    from ancestral.families.family import Family
-    from ancestral.families.run_settings import Settings
     from ancestral.runs.bracket import Bracket
     from ancestral.runs.complete import Completion
     from ancestral.runs.detect import Detection
     from ancestral.runs.explain import Explanation
-    from ancestral.runs.given import Given
     from ancestral.runs.infer import Inference
-    from ancestral.training.loop import Reporter
 
-log = logging.getLogger("ancestral")
 Split = Literal["train", "valid", "test"]
 Stored = StoredRun | Path | str
 DATA = tuple(field.name for field in fields(DataSettings))
 Of = StoredRun | Path | str | Model
 __all__ = [
     "bracket",
-    "build",
     "complete",
     "detect",
     "evaluate",
     "explain",
-    "fit",
     "infer",
-    "load",
     "quality",
     "sample",
     "verify",
 ]
-
-
-@plain_arguments()
-def fit(
-    family: str | Path | Family | Model,
-    out: Path | str,
-    *,
-    model: Any = None,
-    data: Any = None,
-    training: TrainingSettings | None = None,
-    resume: bool = False,
-    reporter: Reporter | None = None,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    **settings: Any,
-) -> Run:
-    """Train a model into a run folder.
-
-    Args:      family: a name, a file FILE.py that defines `FAMILY`, a `Family`, or a model of your own, which is
-               trained in place. out: the folder.
-               model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
-               arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training:
-               `TrainingSettings`. resume: resume from the folder's checkpoint.
-               reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
-               command line's flags by name, `epochs=5`; they override those of model, data and training. Networks of
-               your own, by their names in the family's record, `encoder=module`: they are trained in place. For a
-               model of your own `objective`: a function (model, batch) -> {"loss": a tensor of shape (B,), ...} in
-               nats; None is that of the model's kind.
-    Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong
-               with the training, if anything.
-    Raises:    InputError: settings, data or modules are wrong, or the folder holds another run. TrainingDiverged,
-               Interrupted: the state so far is kept.
-    Example:   `fit("vae", "runs/first", data="digits", latents=2, epochs=20)`
-    """
-    from ancestral.runs.fit import fit_settings
-
-    chosen, given = _chosen(family, model, data, training, settings)
-    if not resume:
-        note_trained(given)
-    run = fit_settings(chosen, out, resume, reporter, checkpoint_seconds, given)
-    mark_trained(given, run.path)
-    return Run(run.path, **_as_keywords(given))
-
-
-@plain_arguments()
-def build(family: str | Path | Family, *, model: Any = None, data: Any = None, **settings: Any) -> Model:
-    """An untrained model of a family for some data.
-
-    Args:      as of `fit`; the data say what the model is for.
-    Returns:   the model, its weights drawn from the seed: those that `fit` starts from.
-    Raises:    InputError: settings, data or networks are wrong.
-    Example:   `build("vae", data="digits", latents=2)`
-    """
-    from ancestral.runs.fit import initial_model
-    from ancestral.runs.run_data import read_data
-
-    chosen, given = _chosen(family, model, data, None, settings)
-    return initial_model(*read_data(chosen), given)
-
-
-def _chosen(
-    family: str | Path | Family | Model,
-    model: Any,
-    data: Any,
-    training: TrainingSettings | None,
-    settings: dict[str, Any],
-) -> tuple[Settings, Given]:
-    """All settings of a training, and what is given beside them."""
-    from ancestral.families.catalogue import find
-    from ancestral.families.run_settings import settings_for
-    from ancestral.runs.given import Given
-
-    values: dict[str, Any] = {}
-    for part in (model, data if isinstance(data, DataSettings) else None, training):
-        values |= {} if part is None else _fields_of(part)
-    if data is not None and not isinstance(data, DataSettings):
-        values["data"] = source_of(data)
-    values |= settings
-    if isinstance(family, Model):
-        if model is not None:
-            raise InputError("a model of one's own has no settings of a family: leave out model=...")
-        given = Given(family, objective=values.pop("objective", None))
-        return settings_for(None, **with_pixels_of(family, values)), given
-    if isinstance(family, nn.Module):
-        raise InputError(
-            f"a {type(family).__name__} is a network, not an ancestral.Model: fit('vae', encoder=...), say"
-        )
-    name = _name_of(family)
-    networks = {name: values.pop(name) for name in find(name).networks if values.get(name) is not None}
-    chosen = settings_for(name, **values)
-    if networks and isinstance(chosen.model, FamilySettings):
-        for setting, reason in chosen.model.replaced(networks).items():
-            log.warning("note: %s has no effect: %s", setting, reason)
-    return chosen, Given(networks=networks)
-
-
-def _as_keywords(given: Given) -> dict[str, Any]:
-    return {"into": given.model} if given.model is not None else dict(given.networks)
-
-
-def _fields_of(part: Any) -> dict[str, Any]:
-    if not is_dataclass(part) or isinstance(part, type):
-        raise InputError(f"model and training are settings dataclasses, not {type(part).__name__}")
-    return {field.name: getattr(part, field.name) for field in fields(part)}
-
-
-def _name_of(family: str | Path | Family) -> str:
-    from ancestral.families.catalogue import find, load_file, register_family
-    from ancestral.families.family import Family
-
-    if isinstance(family, Family):
-        return register_family(family).name
-    if isinstance(family, Path):
-        return load_file(family).name
-    if not isinstance(family, str):
-        raise InputError(f"a family is a name, a file or an ancestral.Family, not {type(family).__name__}")
-    return load_file(family).name if family.endswith(".py") else find(family).name
 
 
 @plain_arguments(DATA)
@@ -370,19 +240,6 @@ def bracket(
 
     refuse_other_type("bracket: plan", plan, Annealing | None)
     return bracket_run(run_of(run, None)[0], images, plan, samples, seed)
-
-
-@plain_arguments()
-def load(path: Stored, *, into: Model | None = None, **networks: Any) -> Model:
-    """The trained model of a run, in evaluation mode.
-
-    Args:      into: a model that gets the run's weights, in place. networks: for a run with networks of your own,
-               instances of these by name, `encoder=module`, which get their weights in place.
-    Raises:    InputError: no run folder, not trained yet, or damaged; modules that do not fit the weights.
-    """
-    if into is None and not networks:
-        return run_of(path, None)[0].load()
-    return Run(path.path if isinstance(path, StoredRun) else path, into=into, **networks).load(in_place=True)
 
 
 @plain_arguments()

@@ -24,7 +24,7 @@ from ancestral.commands.publishing import export, open_page, publish
 from ancestral.commands.recipes import expand_recipes
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
-from ancestral.commands.training import study, train
+from ancestral.commands.training import study, train, with_settings_of_run
 from ancestral.commands.using import complete, detect, draw, sample
 from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
@@ -131,6 +131,8 @@ def _of_family(name: str, words: list[str]) -> None:
     command = COMMANDS[name]
     known: dict[str, Any] = {"family": family}
     rest = expand_recipes(rest, family, axes=name == "sweep")
+    if name == "train" and not {"-h", "--help"} & set(rest):
+        rest = with_settings_of_run(family, rest)
     if name == "sweep":
         known["axes"], rest = split_axes(rest, family)
 

@@ -14,6 +14,25 @@ from ancestral.settings.data import POINT_SETS, DataSettings, check_source
 from ancestral.settings.training import TrainingSettings
 
 
+def with_settings_of_run(family: str, words: list[str]) -> list[str]:
+    """Flags of `train`, in front of them those of the run that goes on, or of the run whose weights are the first.
+
+    Only these two need the settings of a run, and therefore torch.
+    """
+    flags = {word.partition("=")[0] for word in words}
+    if not {"--resume", "--init-from"} & flags:
+        return words
+
+    from ancestral.runs.inherited import inherited_words
+
+    return inherited_words(family, words, default_folder) + words
+
+
+def default_folder(family: str, data: str) -> Path:
+    """The run folder where none is given."""
+    return Path("runs") / f"{family}-{Path(data).stem}"
+
+
 def train(
     family: str,
     model: Any,
@@ -41,7 +60,7 @@ def train(
 
     for name, reason in without_effect(model, data, training).items():
         say(f"{flag(name)} has no effect: {reason}")
-    out = out or Path("runs") / f"{family}-{Path(data.data).stem}"
+    out = out or default_folder(family, data.data)
     with bar(screen, family) as reporter:
         run = fit_settings(Settings(family, model, data, training), out, resume, reporter)
     with suppress(NotComputable):  # an autoencoder has pictures to show, but no score

@@ -71,17 +71,38 @@ class PixelSpace:
         return f"{dataset}, {SPACES[self.name].format(levels=self.levels, dimensions=self.dimensions)}"
 
 
+class Moment(NamedTuple):
+    """Where a training stands at a batch, for objectives that follow a schedule.
+
+    Args:      step: updates before this one. steps_per_epoch, total_steps: updates of an epoch and of the training.
+    Example:
+        >>> Moment(step=15, steps_per_epoch=10, total_steps=400).epoch
+        1.5
+    """
+
+    step: int
+    steps_per_epoch: int
+    total_steps: int
+
+    @property
+    def epoch(self) -> float:
+        """Epochs before this update, whole ones and a part."""
+        return self.step / self.steps_per_epoch
+
+
 class Batch(NamedTuple):
     """Some images of a split.
 
     Args:      x: float32, shape (B, *event_shape). labels: classes, shape (B,), where known. seen: boolean, shape of x,
                false where a pixel is missing; None where none is. weights: of the images, shape (B,); None where equal.
+               moment: where the training stands; None outside of one.
     """
 
     x: Tensor
     labels: Tensor | None = None
     seen: Tensor | None = None
     weights: Tensor | None = None
+    moment: Moment | None = None
 
 
 class PixelBatches:

@@ -38,6 +38,7 @@ def write_run_page(run: Run, redraw: bool = True, typed_in: Path | None = None) 
     scores = [("this run", score) for score in run.scores()]
     sections = [
         *_score_section(run, scores),
+        *_earlier_scores(run),
         *_bracket_section(run),
         *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
@@ -109,6 +110,19 @@ def _score_section(run: Run, scores: Sequence[tuple[str, Score]]) -> list[Sectio
     floor = target_score(run.data)
     shown = [*scores, ("the target itself", floor)] if floor else scores
     return [Section("Scores", tables=[score_table(shown, SCORE_CAPTION)])]
+
+
+def _earlier_scores(run: Run) -> list[Section]:
+    """Scores of the weights that the run had before it was extended, each with the hash of its weights."""
+    epochs = run.earlier_weights
+    named = [
+        (f"after {epochs[str(score.weights_sha256)]} epochs (weights {str(score.weights_sha256)[:8]})", score)
+        for score in run.earlier_scores()
+    ]
+    if not named:
+        return []
+    text = f"The run was extended. These are not scores of its present weights ({str(run.weights_sha256)[:8]})."
+    return [Section("Scores of earlier weights", text, tables=[score_table(named, SCORE_CAPTION)])]
 
 
 def _bracket_section(run: Run) -> list[Section]:
@@ -186,7 +200,7 @@ def _provenance(run: Run) -> str:
     return (
         f"Data: {record['data']['name']} ({counts} {run.data.space.noun}), "
         f"SHA-256 `{record['data']['sha256'][:16]}…`.\n\n"
-        f"{_given_in_words(record)}"
+        f"{_given_in_words(record)}{_origin(run)}"
         f"Python {record['versions']['python']}, torch {record['versions']['torch']}, "
         f"source {(record['git_commit'] or 'not from a checkout')[:12]}, begun {record['begun']}."
     )
@@ -216,6 +230,19 @@ def repeated(run: Run, folder: Path | None = None) -> str:
     parts = [f"{name}=..." for name in given] if run.settings.family else []
     first = repr(run.settings.family) if run.settings.family else "model"
     return f"ancestral.fit({', '.join([first, repr(str(run.path)), *parts, *words])})"
+
+
+def _origin(run: Run) -> str:
+    """The weights of the run, the run whose weights it started from, and what was changed when it was resumed."""
+    lines = [f"Weights: SHA-256 `{run.weights_sha256[:16]}…`."] if run.weights_sha256 else []
+    if parent := run.record.get("parent"):
+        lines.append(f"Started from weights of another run, SHA-256 `{parent['weights_sha256'][:16]}…`.")
+    lines += [
+        f"{entry['date'][:10]}, after {entry['epoch']} epochs: {entry['setting']} changed from {entry['before']} to "
+        f"{entry['after']}."
+        for entry in run.record.get("extensions", ())
+    ]
+    return "\n\n".join([*lines, ""])
 
 
 def repeat_command(run: Run, folder: Path | None = None) -> str:

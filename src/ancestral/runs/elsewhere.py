@@ -11,6 +11,7 @@ from ancestral.families.run_settings import Settings
 from ancestral.models.base import Model
 from ancestral.runs.given import Given
 from ancestral.runs.manifest import LOG
+from ancestral.runs.provenance import Origin
 from ancestral.runs.run import ELSEWHERE, Run
 from ancestral.runs.run_data import read_data
 from ancestral.training.loop import Outcome
@@ -27,7 +28,7 @@ def store_trained(model: Model, settings: Settings, path: Path | str, log: bytes
     settings, data = read_data(settings)
     refuse_unfit(f"the {type(model).__name__}", model, data.spec)
     with run.locked():
-        run.begin(settings, data, resume=False, parts=run.given.facts(model))
+        run.begin(settings, data, False, Origin(given=run.given.facts(model)))
         model.save(run.model_folder, given=True)
         write_atomically(run.path / LOG, log)
         ended = Outcome(ELSEWHERE, steps, 0, steps, None, 0.0, 0.0, 0.0)

@@ -26,8 +26,11 @@ from ancestral.families.run_settings import Settings
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
+from ancestral.runs.extension import keep_changes, open_run
 from ancestral.runs.given import Given
 from ancestral.runs.hooks import check_losses, checked_step, refuse_no_objective, refuse_no_step, try_out
+from ancestral.runs.parent import Parent, give_step, starting_point
+from ancestral.runs.provenance import Origin
 from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
 from ancestral.runs.stored_settings import same_settings
@@ -63,19 +66,21 @@ def fit_settings(
     settings, data = read_data(_with_former_defaults(run, settings), run.reading)
     engine = build_engine(settings.training.device, settings.training.precision)
     model = initial_model(settings, data, given)
+    parent = starting_point(run, settings, model, resume)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given))
     if settings.training.tensorboard and find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
     fresh = not run.checkpoint.exists()
     if fresh:
-        _initialise(settings, model, train)
+        _initialise(settings, model, train, step, parent)
     held = data.held("valid", settings.training.batch_size, engine.device)
     try_out(engine, model, step, train, held, settings.training.batch_size)
     with run.locked():  # nothing is written before here: what can be refused has been
-        tensors, facts = run.state() if run.begin(settings, data, resume, given.facts(model)) else ({}, {})
+        origin = Origin(str(engine.device), parent and parent.record, given.facts(model))
+        tensors, facts, changes = open_run(run, settings, data, resume, origin)
         if not facts and not fresh:
-            _initialise(settings, model, train)
+            _initialise(settings, model, train, step, parent)
         if settings.training.thumbnails:
             write_thumbnails(run.path, data)
         board = run.path / "tensorboard" if settings.training.tensorboard else None
@@ -96,7 +101,8 @@ def fit_settings(
         )
         if facts:
             loop.restore(tensors, facts)
-        run.manifest.remove()  # nothing was changed before, and what could be refused has been
+        keep_changes(run, settings, changes)  # nothing was changed before, and what could be refused has been
+        run.manifest.remove()
         try:
             _keep(run, model, loop.run())
             run.keep_health(watch.conclude())
@@ -134,6 +140,8 @@ def fit_or_reuse(
             raise InputError(f"{run.path} holds a run with other settings: choose another --out")
         _examine_again(run)
         return run, False
+    if run.begun and run.settings.training.epochs != settings.training.epochs:
+        raise InputError(f"{run.path} holds a run of {run.settings.training.epochs} epochs: choose another --out")
     with suppress(TrainingDiverged), reporter_for() as reporter:
         fit_settings(settings, run.path, resume=True, reporter=reporter)
     return Run(run.path), True
@@ -215,8 +223,14 @@ def build_step(
     return GradientStep(engine, model, objective, settings.training, total)
 
 
-def _initialise(settings: Settings, model: Model, train: PixelBatches) -> None:
-    """What the family does to a model once, before training, with draws of its own."""
+def _initialise(settings: Settings, model: Model, train: PixelBatches, step: Step, parent: Parent | None) -> None:
+    """What the family does to a model once, before training, with draws of its own.
+
+    It is not done to trained weights; the step then takes over what it had learned beside the model.
+    """
+    if parent is not None:
+        give_step(parent, step)
+        return
     initialise = find(settings.family).code("initialise")
     if initialise is not None:
         with seeded_noise(seed_for(settings.training.seed, "initialise")), calling(settings.family, "initialise"):

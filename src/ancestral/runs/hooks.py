@@ -104,7 +104,7 @@ class CheckedStep:
         """Check the terms of an objective before a gradient is taken of them."""
         if isinstance(self.step, GradientStep):
             with calling(self.family.name, self.part):
-                terms = self.step.objective(model, batch._replace(x=batch.x.to(model.dtype)))
+                terms = self.step.objective(model, self.step.at(batch._replace(x=batch.x.to(model.dtype)), 0))
             check_terms(self.family, self.part, terms, len(batch.x))
 
     def end_epoch(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ancestral.core.errors import DataNotHere, InputError
 from ancestral.core.files import json_from
@@ -28,7 +28,11 @@ OPTIONAL: dict[str, Any] = {
     "begun": str,
     "manifest": bool,
     "given": dict,
+    "parent": dict | None,
+    "extensions": list,
 }
+PARENT: dict[str, Any] = {"weights_sha256": str, "absolute_path": str, "relative_path": str}
+EXTENSION: dict[str, Any] = {"date": str, "setting": str, "epoch": int, "step": int, "weights_sha256": str | None}
 DATA_REQUIRED: dict[str, Any] = {
     "name": str,
     "sha256": str,
@@ -46,12 +50,22 @@ DATA_OPTIONAL: dict[str, Any] = {
 }
 
 
-def new_record(
-    settings: dict[str, Any], data: RunData, folder: Path, given: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+class Origin(NamedTuple):
+    """Where a training comes from, beside its settings and data.
+
+    Args:      device: on which it is trained. parent: the record of the run whose weights it starts from, if there is
+               one. given: facts on what was given in Python, by name.
+    """
+
+    device: str = ""
+    parent: dict[str, Any] | None = None
+    given: Mapping[str, Any] = {}
+
+
+def new_record(settings: dict[str, Any], data: RunData, folder: Path, origin: Origin) -> dict[str, Any]:
     """What `settings.json` of a new run holds.
 
-    Args:      settings: as JSON values. folder: of the run. given: facts on what was given in Python, by name.
+    Args:      settings: as JSON values. folder: of the run.
     """
     words = [os.path.basename(sys.argv[0]), *map(_without_folders, sys.argv[1:])]
     return {
@@ -65,11 +79,17 @@ def new_record(
             **_places(data.settings.data, folder),
         },
         "versions": {"python": platform.python_version(), **{name: version_of(name) for name in PACKAGES}},
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "system": platform.system(),
+            "device": origin.device,
+        },
         "git_commit": _git_commit(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
-        **({"given": dict(given)} if given else {}),
+        **({"given": dict(origin.given)} if origin.given else {}),
         "manifest": True,  # it is finished when it has one; runs of earlier versions never do
+        **({} if origin.parent is None else {"parent": origin.parent}),
     }
 
 
@@ -118,6 +138,10 @@ def read_record(content: bytes, path: Path) -> dict[str, Any]:
             typed(f"given.{name}", facts, dict)
         for split, count in record["data"]["counts"].items():
             typed(f"data.counts.{split}", count, int)
+        if record.get("parent") is not None:
+            _check(record["parent"], PARENT, {})
+        for entry in record.get("extensions", ()):
+            _check_extension(entry)
     except InputError as error:
         raise InputError(f"{path} is not the record of a run: {error}") from error
     return record
@@ -130,6 +154,11 @@ def _check(record: dict[str, Any], required: dict[str, Any], optional: dict[str,
             typed(name, record[name], hint)
         elif name in required:
             raise InputError(f"it has no {name!r}")
+
+
+def _check_extension(entry: Any) -> None:
+    """Raises:    InputError: it is no entry of the list of extensions."""
+    _check(typed("extensions", entry, dict), {**EXTENSION, "before": Any, "after": Any}, {})
 
 
 def made_by_newer(record: dict[str, Any]) -> str:

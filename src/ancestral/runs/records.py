@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from operator import eq
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -41,6 +42,9 @@ class Folder(Protocol):
     def weights_sha256(self) -> str | None: ...
 
     @property
+    def earlier_weights(self) -> dict[str, int]: ...
+
+    @property
     def origin(self) -> dict[str, str | None]: ...
 
     def locked(self, wait: float = 0.0) -> AbstractContextManager[None]: ...
@@ -55,7 +59,8 @@ class RecordStore(Generic[R]):
 
     Args:      file: its name. what: the records are, and remedy: what makes them, a verb, for the refusal.
                from_json: reads one. same: what two records of the same measurement have in common; the later one
-               replaces the earlier. alone: the run has only one such record, and the file holds it alone, in no list.
+               replaces the earlier, where it is of the same weights. alone: there is only one such record of the same
+               weights, and the file holds it alone; it is a list where the run had other weights before.
                knows_origin: a record has fields of its own for the SHA-256 of its weights and data, which are in the
                file with every record.
     """
@@ -69,23 +74,50 @@ class RecordStore(Generic[R]):
     knows_origin: bool = False
 
     def of(self, run: Folder) -> list[R]:
-        """The records of a run, oldest first; none where there is no file. Those of other weights are left out.
+        """The records of a run's present weights, oldest first; none where there is no file.
 
         Raises:    InputError: the file is damaged, was changed, or holds something else.
         """
         stored = self._stored(run)
         weights = run.weights_sha256 if any(record.get("weights_sha256") for record in stored) else None
         kept = [record for record in stored if record.get("weights_sha256") in (None, weights)]
-        if len(kept) < len(stored):
+        known = [record for record in stored if record.get("weights_sha256") in run.earlier_weights]
+        if unknown := [record for record in stored if record not in kept and record not in known]:
             log.warning(
                 "%s: %d of %d %s are of other weights than the run has now and are ignored: %s anew",
                 run.path / self.file,
-                len(stored) - len(kept),
+                len(unknown),
                 len(stored),
                 self.what if not self.alone else "records",
                 self.remedy,
             )
         return [self._read(record) for record in kept]
+
+    def earlier(self, run: Folder) -> list[tuple[str, R]]:
+        """The records of weights that a run had before it was extended, oldest first, each with their SHA-256.
+
+        Raises:    InputError: as `of`.
+        """
+        stored, present = self._stored(run), run.weights_sha256
+        sha256 = [str(record.get("weights_sha256")) for record in stored]
+        return [
+            (weights, self._read(record))
+            for weights, record in zip(sha256, stored, strict=True)
+            if weights in run.earlier_weights and weights != present
+        ]
+
+    def label(self, run: Folder) -> None:
+        """Write the SHA-256 of the run's present weights to records of earlier versions, which lack it.
+
+        It is called before the run gets other weights, in a folder that is locked.
+        """
+        stored, weights = self._stored(run), run.weights_sha256
+        labelled = [{**record, "weights_sha256": record.get("weights_sha256") or weights} for record in stored]
+        if labelled != stored:
+            run.manifest.replace(self.file, json_bytes(self._content(labelled)))
+
+    def _content(self, records: list[dict[str, Any]]) -> Any:
+        return records[0] if self.alone and len(records) == 1 else records
 
     def _stored(self, run: Folder) -> list[dict[str, Any]]:
         """Raises:    InputError: the file is damaged, was changed, or holds something else."""
@@ -96,7 +128,7 @@ class RecordStore(Generic[R]):
             found = json_from(run.manifest.content(self.file), path)
         except InputError as error:
             raise InputError(f"{error}: remove it and {self.remedy} anew") from error
-        records = [found] if self.alone else found
+        records = [found] if self.alone and isinstance(found, dict) else found
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             kind = f"the record of a {self.what}" if self.alone else f"a list of {self.what}"
             raise InputError(f"{path} is not {kind}: remove it and {self.remedy} anew")
@@ -108,7 +140,7 @@ class RecordStore(Generic[R]):
         return self.from_json({name: value for name, value in stored.items() if name not in ORIGIN})
 
     def add(self, run: Folder, record: R) -> None:
-        """Store a record; one of the same measurement on the same data is replaced.
+        """Store a record; one of the same measurement of the same weights on the same data is replaced.
 
         A model without a folder keeps none.
         """
@@ -119,12 +151,12 @@ class RecordStore(Generic[R]):
             added = {**own, **{name: own.get(name) or origin[name] for name in ORIGIN}}
 
             def replaced(stored: dict[str, Any]) -> bool:
-                # records of earlier versions do not say their data: those are the run's own
-                data = stored.get("data_sha256") or origin["data_sha256"]
-                return data == added["data_sha256"] and self.same(self._read(stored)) == self.same(record)
+                # records of earlier versions do not say their weights and data: those are the run's own
+                own = (stored.get(name) or origin[name] for name in ORIGIN)
+                return all(map(eq, own, map(added.get, ORIGIN))) and self.same(self._read(stored)) == self.same(record)
 
             records = [*(stored for stored in self._stored(run) if not replaced(stored)), added]
-            run.manifest.replace(self.file, json_bytes(added if self.alone else records))
+            run.manifest.replace(self.file, json_bytes(self._content(records)))
 
 
 SCORES = RecordStore(
@@ -146,3 +178,4 @@ DETECTIONS = RecordStore(
     lambda record: (record.against, record.method),
 )
 BRACKET = RecordStore("bracket.json", "bracket", "bracket", Bracket.from_json, lambda record: None, alone=True)
+STORES: tuple[RecordStore[Any], ...] = (SCORES, QUALITY, DETECTIONS, BRACKET)

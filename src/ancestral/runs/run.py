@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
 from ancestral.runs.given import Given, refuse_missing, refuse_other_parts
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
-from ancestral.runs.provenance import made_by_newer, new_record, read_record
+from ancestral.runs.provenance import Origin, made_by_newer, new_record, read_record
 from ancestral.runs.records import SCORES
 from ancestral.runs.run_data import RunData
 from ancestral.runs.stored_data import StoredData, difference
@@ -62,6 +62,11 @@ class Run:
     @property
     def figures(self) -> Path:
         return self.path / "figures"
+
+    @property
+    def begun(self) -> bool:
+        """Whether the folder holds a run, trained or not."""
+        return (self.path / "settings.json").exists()
 
     @cached_property
     def record(self) -> dict[str, Any]:
@@ -160,6 +165,9 @@ class Run:
             _NOTED.add(self.path.resolve())
             remedy = "--resume completes it" if self.record.get("manifest") else "an earlier version made it"
             log.warning("%s has no manifest.json (%s): its files are used unchecked", self.path, remedy)
+        elif not self.outcome and self.earlier_weights and self.path.resolve() not in _NOTED:
+            _NOTED.add(self.path.resolve())
+            log.warning("%s has not finished its extension: these are its weights of before", self.path)
         known = {Path(name).name: entries[name]["sha256"] for name in (CONFIG, WEIGHTS) if name in entries}
         return self.given.loaded(self.model_folder, known, in_place)
 
@@ -188,6 +196,14 @@ class Run:
         return sha256_of(path.read_bytes()) if path.exists() else None
 
     @property
+    def earlier_weights(self) -> dict[str, int]:
+        """SHA-256 of the weights that the run had before it was extended, and the epochs that it had then."""
+        if not self.begun:
+            return {}
+        entries = reversed(self.record.get("extensions", []))
+        return {entry["weights_sha256"]: entry["epoch"] for entry in entries if entry["weights_sha256"]}
+
+    @property
     def origin(self) -> dict[str, str | None]:
         """SHA-256 of the weights and of the data that a measurement of this run, made now, is of."""
         data = self.__dict__.get("data")  # other data stand in its place
@@ -198,16 +214,25 @@ class Run:
         return parse_log(self.manifest.content(LOG), self.log_path)
 
     def scores(self) -> list[Score]:
+        """Its scores, of the weights that it has now."""
         return SCORES.of(self)
 
+    def earlier_scores(self) -> list[Score]:
+        """The scores of weights that it had before it was extended; each holds their SHA-256."""
+        return [score for _, score in SCORES.earlier(self)]
+
     def add_score(self, score: Score) -> None:
-        """Store a score; one of the same method on the same images is replaced."""
+        """Store a score; one of the same method, of the same weights on the same images is replaced."""
         SCORES.add(self, score)
 
-    def begin(self, settings: Settings, data: RunData, resume: bool, parts: Mapping[str, Any] | None = None) -> bool:
+    def forget(self) -> None:
+        """Read the record and the settings anew when they are next used: they were replaced."""
+        for name in ("record", "settings"):
+            self.__dict__.pop(name, None)
+
+    def begin(self, settings: Settings, data: RunData, resume: bool, origin: Origin) -> bool:
         """Make the folder ready to train in; True if there is a state to go on from.
 
-        Args:      parts: facts on what was given in Python, by name.
         Raises:    InputError: it holds another run, or was trained with other settings.
         """
         described = settings_to_json(settings)
@@ -220,14 +245,14 @@ class Run:
             if self.outcome.get("reason") == ELSEWHERE:
                 raise InputError(f"{self.path} was trained elsewhere: there is no training to resume")
             refuse_changes(self.record, described)
-            refuse_other_parts(self.record.get("given", {}), parts or {}, self.path)
+            refuse_other_parts(self.record.get("given", {}), origin.given, self.path)
             if self.manifest.there and not self.checkpoint.exists():
                 raise InputError(f"{self.path} has no checkpoint, as an exported run has none: it cannot be resumed")
             if different := difference(self.record["data"], data, self.path):
                 raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
         self._refuse_strangers()
-        write_json(self.path / "settings.json", new_record(described, data, self.path, parts))
+        write_json(self.path / "settings.json", new_record(described, data, self.path, origin))
         return False
 
     def _refuse_strangers(self) -> None:

@@ -16,6 +16,7 @@ from ancestral.settings.stored import dataclass_from
 from ancestral.settings.training import TrainingSettings
 
 PARTS = ("data", "model", "training")
+CHECKED_ELSEWHERE = ("epochs", "patience", "device", "init_from")  # by `extension` and `parent`
 
 
 def settings_to_json(settings: Settings) -> dict[str, Any]:
@@ -65,6 +66,8 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
         raise InputError(f"this run trains {_kind(begun['family'])}, not {_kind(described['family'])}")
     for part in PARTS:
         for name, value in described[part].items():
+            if part == "training" and name in CHECKED_ELSEWHERE:
+                continue
             before = begun[part][name]
             if before != value and json_text(before) != json_text(value):
                 raise InputError(f"this run started with {name} = {before}, not {value}: resume with its own settings")

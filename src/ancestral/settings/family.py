@@ -27,6 +27,8 @@ class FamilySettings:
     """settings that only describe networks, by the networks that replace them when a person gives all of them"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
+    of_beginnings: ClassVar[tuple[str, ...]] = ()
+    """settings for untrained weights alone: a run that starts from trained ones does not take them over"""
     upper_bounds: ClassVar[Mapping[str, float]] = {}
     """upper bounds of numbers by name, where the usual ones do not fit: 2^20 for whole numbers, 10^6 for others"""
 
@@ -58,6 +60,13 @@ class FamilySettings:
                 reason = f"{' and '.join(networks.split())} of one's own replace it"
                 found |= {n: reason for n in settings.split() if getattr(self, n) != getattr(type(self)(), n)}
         return found
+
+    @property
+    def stretched(self) -> tuple[str, ...]:
+        """Names of the settings in use that follow a course over all epochs of a training, which more epochs would
+        change: such a training cannot be extended.
+        """
+        return ()
 
     @property
     def labelled_only(self) -> bool:

@@ -15,6 +15,7 @@ NAMES: dict[Any, str] = {
     str: "a text",
     bool: "true or false",
     dict: "a mapping",
+    list: "a list",
     type(None): "null",
 }
 

@@ -59,6 +59,10 @@ class TrainingSettings:
     """number format"""
     tensorboard: bool = False
     """write TensorBoard events too"""
+    init_from: str | None = None
+    """run folder whose trained weights a new run starts from"""
+    freeze: tuple[str, ...] = ()
+    """parts of the model that are not trained, by name: encoder, say"""
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)
@@ -82,6 +86,11 @@ class TrainingSettings:
         if self.samples_at and min(self.samples_at) > self.epochs:
             found["samples_at"] = f"there are {self.epochs} epochs"
         return found
+
+    @property
+    def stretched(self) -> tuple[str, ...]:
+        """As of a family's settings: names of those in use that follow a course over all epochs."""
+        return ("schedule",) if self.schedule == "cosine" else ()
 
     @property
     def rate(self) -> float:

@@ -24,6 +24,7 @@ from ancestral.models.base import Model
 from ancestral.settings.stored import dataclass_from
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state, save_state, under_prefix, with_prefix
+from ancestral.training.frozen import FrozenWeights, training_mode
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.objectives import Terms
 from ancestral.training.steps import Step
@@ -131,6 +132,7 @@ class Loop:
         self._steps_per_epoch = train.batches_per_epoch(settings.batch_size)
         self._saved_at = time.monotonic()
         self._clock = Clock()
+        self._frozen: FrozenWeights | None = None
 
     def run(self) -> Outcome:
         """Train to the end of the epochs or of the patience. The model ends with its best weights.
@@ -139,6 +141,7 @@ class Loop:
                    finite weights where there are any. Interrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
         """
         self._clock.begun = time.perf_counter()
+        self._frozen = FrozenWeights(self.model, self.settings.freeze)
         devices = [self.train.device] if self.train.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), _stop_requests() as stop:
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
@@ -170,7 +173,7 @@ class Loop:
 
     def _epoch(self, stop: threading.Event) -> None:
         where, settings = self.position, self.settings
-        self.model.train()
+        training_mode(self.model, settings.freeze)
         started = time.perf_counter()
         for batch in self.train.shuffled(where.epoch, settings.batch_size, where.batch):
             seed_device(self.train.device, seed_for(settings.seed, "step", where.step))
@@ -194,6 +197,8 @@ class Loop:
             started = time.perf_counter()
         where.epoch, where.batch = where.epoch + 1, 0
         self._validate()
+        if self._frozen is not None:
+            self._frozen.check()
         if self.log:
             self.log.refuse_if_gone()  # what follows may draw pictures, and would make the folder again
         self.after_epoch(where.epoch, self.model.eval())
@@ -241,7 +246,7 @@ class Loop:
         self.model.eval()
         with torch.no_grad():
             readings = list(self.validate(self.model))
-        self.model.train()
+        training_mode(self.model, self.settings.freeze)
         if self.log:
             self.log.write(where.step, where.epoch + (where.batch > 0), readings)
         self.reporter.advance(where.step, readings)
@@ -289,6 +294,15 @@ class Loop:
             problem = " ".join(str(error).split())
             raise InputError(f"the checkpoint does not fit this model: {problem}") from error
         self.best = under_prefix("best", tensors) or None
+        if self._may_go_on():
+            self.position.finished = ""
+
+    def _may_go_on(self) -> bool:
+        """Whether what ended the training no longer does: there are more epochs now, or more patience."""
+        where, settings = self.position, self.settings
+        if where.finished == "patience":
+            return settings.patience is None or where.waited < settings.patience
+        return where.finished == "epochs" and where.epoch < settings.epochs
 
 
 @contextmanager

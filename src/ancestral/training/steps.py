@@ -5,14 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
 
 from ancestral.core.errors import TrainingDiverged
-from ancestral.data.pixels import Batch
+from ancestral.data.pixels import Batch, Moment
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
@@ -41,6 +41,20 @@ class Step(Protocol):
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Put back what `state` gave."""
+        ...
+
+
+@runtime_checkable
+class TakesOver(Protocol):
+    """A step that learns something beside the model, a critic say, which a run that starts from trained weights needs.
+
+    `beside` names it, for a message.
+    """
+
+    beside: str
+
+    def take_over(self, tensors: dict[str, Tensor]) -> bool:
+        """Take what fits from the `state` of another training's step; returns whether there was anything."""
         ...
 
 
@@ -125,10 +139,11 @@ class GradientStep:
         module = ObjectiveModule(model, objective)
         self.module, self.optimizer = engine.setup(module, build_optimizer(module, settings))
         self._look_at_once = engine.device.type == "cpu"
+        self._steps_per_epoch = max(1, total_steps // settings.epochs)
 
     def __call__(self, batch: Batch, step: int) -> Terms:
         set_learning_rate(self.optimizer, step, self.total_steps, self.settings)
-        terms = self.module(batch)
+        terms = self.module(self.at(batch, step))
         loss = terms["loss"].mean()
         if self._look_at_once and not math.isfinite(loss.item()):
             raise TrainingDiverged(f"the loss is {loss.item()} at step {step + 1}")
@@ -138,6 +153,10 @@ class GradientStep:
             self.engine.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip_norm)
         self.optimizer.step()
         return {name: term.detach() for name, term in terms.items()}
+
+    def at(self, batch: Batch, step: int) -> Batch:
+        """The batch with the moment that an objective may depend on."""
+        return batch._replace(moment=Moment(step, self._steps_per_epoch, self.total_steps))
 
     def end_epoch(self) -> None:
         pass

@@ -147,6 +147,8 @@ class AdversarialStep:
     Reference: Goodfellow et al., 2014, algorithm 1.
     """
 
+    beside = "critic"
+
     def __init__(
         self,
         engine: Engine,
@@ -227,6 +229,15 @@ class AdversarialStep:
 
     def end_epoch(self) -> None:
         pass
+
+    def take_over(self, tensors: dict[str, Tensor]) -> bool:
+        """Take the critic of another training, where it is of the same shape."""
+        critic = under_prefix("critic", tensors)
+        own = self.critic_module.state_dict()
+        fits = {n: t.shape for n, t in critic.items()} == {n: t.shape for n, t in own.items()}
+        if fits:
+            self.critic_module.load_state_dict(critic)
+        return fits
 
     def state(self) -> dict[str, Tensor]:
         tensors = with_prefix("critic", self.critic_module.state_dict()) | with_prefix("last", self.last)

@@ -7,6 +7,7 @@ from functools import partial
 from ancestral.data.pixels import Batch, PixelBatches
 from ancestral.evaluation.likelihood import distortion
 from ancestral.families.vae.autoencoder import Autoencoder
+from ancestral.families.vae.schedules import scheduled_elbo
 from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
 from ancestral.families.vae.vae import VAE
 from ancestral.training.objectives import Objective, Terms, dreg, elbo, iwae
@@ -16,7 +17,9 @@ def objective_for(settings: VAESettings, model: VAE) -> Objective:
     """The bound that the settings name."""
     k = settings.importance_samples
     choices: dict[str, Objective] = {
-        "elbo": partial(elbo, beta=settings.beta, free_bits=settings.free_bits),
+        "elbo": scheduled_elbo(settings)
+        if settings.schedules
+        else partial(elbo, beta=settings.beta, free_bits=settings.free_bits),
         "iwae": partial(iwae, k=k),
         "dreg": partial(dreg, k=k),
     }

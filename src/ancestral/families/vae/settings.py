@@ -14,6 +14,7 @@ from ancestral.settings.family import FamilySettings
 # Of pixels in [0, 1]: about what is left of images once a decoder has learned their coarse shapes. From 1 the collapse
 # of the posterior to the prior comes before the variance has fallen.
 START_VARIANCE = 0.02
+SCHEDULES = ("beta_warmup", "beta_cycles", "free_bits_decay")
 
 
 @dataclass(frozen=True)
@@ -104,23 +105,46 @@ class VAESettings(CodingSettings):
     """iwae, dreg: draws of z per image"""
     beta: float = 1.0
     """elbo: weight of the divergence in training (never in evaluation)"""
+    beta_warmup: int = 0
+    """elbo: epochs over which the weight first rises from 0 to --beta"""
+    beta_cycles: int = 0
+    """elbo: the weight rises from 0 to --beta in the first half of each of so many equal parts of the training"""
     free_bits: float = 0.0
     """elbo: nats of divergence per latent that are not penalised in training"""
+    free_bits_decay: int = 0
+    """elbo: epochs over which --free-bits falls to 0"""
 
     upper_bounds: ClassVar[Mapping[str, float]] = {"importance_samples": 10_000}
+    of_beginnings: ClassVar[tuple[str, ...]] = SCHEDULES
 
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = super().unused(points)
         if self.prior not in ("mixture", "vamp"):
             found["components"] = "it goes with --prior mixture or vamp"
         if self.objective == "elbo":
+            if self.beta == 0:
+                found |= dict.fromkeys(("beta_warmup", "beta_cycles"), "--beta is 0")
+            if self.free_bits == 0:
+                found["free_bits_decay"] = "it goes with --free-bits"
             return found | {"importance_samples": "it goes with --objective iwae or dreg"}
-        return found | dict.fromkeys(("beta", "free_bits"), "it goes with --objective elbo")
+        of_elbo = ("beta", "free_bits", *SCHEDULES)
+        return found | dict.fromkeys(of_elbo, "it goes with --objective elbo")
+
+    @property
+    def schedules(self) -> tuple[str, ...]:
+        """Names of the settings by which the objective depends on the step."""
+        return tuple(name for name in SCHEDULES if getattr(self, name)) if self.objective == "elbo" else ()
+
+    @property
+    def stretched(self) -> tuple[str, ...]:
+        return tuple(name for name in self.schedules if name == "beta_cycles")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_numbers(self, "components importance_samples", 1)
-        check_numbers(self, "beta free_bits", 0)
+        check_numbers(self, "beta free_bits beta_warmup beta_cycles free_bits_decay", 0)
+        if self.beta_warmup and self.beta_cycles:
+            raise InputError("--beta-warmup and --beta-cycles exclude each other: the weight rises once, or in cycles")
 
 
 @dataclass(frozen=True)
