@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,8 @@ from ancestral.settings.data import POINT_SETS, DataSettings, OtherData
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+log = logging.getLogger("ancestral")
+
 
 class Run(StoredRun):
     """A run folder: settings, weights, log, scores and pictures.
@@ -29,6 +32,11 @@ class Run(StoredRun):
     @plain_arguments()
     def __init__(self, path: Path | str) -> None:
         super().__init__(path)
+
+    def keeping(self, source: Any) -> Run:
+        """This run, with data in memory that it was trained on: they stay available as long as it does."""
+        self.source = source
+        return self
 
     def drawings(self) -> dict[str, str]:
         """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
@@ -99,7 +107,12 @@ def run_of(
     if isinstance(data, DataSettings):
         raise InputError("a run reads other data as its own were read: give a name or a path")
     refuse_unknown("the data of a run", settings, [field.name for field in fields(OtherData)])
-    return on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
+    used, part = on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
+    if not used.keeps_records:
+        known = run.record["data"]["sha256"] is not None
+        unknown = "" if known else " (its own differ each time they are read, and cannot be recognised)"
+        log.warning("note: %s is not the data of %s%s: nothing is stored with it", used.data.name, run.path, unknown)
+    return used, part
 
 
 def source_of(data: object) -> str:

@@ -169,10 +169,14 @@ def _provenance(run: Run) -> str:
     counts = ", ".join(f"{count} {split}" for split, count in record["data"]["counts"].items())
     return (
         f"Data: {record['data']['name']} ({counts} {run.data.space.noun}), "
-        f"SHA-256 `{record['data']['sha256'][:16]}…`.\n\n"
+        f"{_hash_in_words(record['data']['sha256'])}.\n\n"
         f"Python {record['versions']['python']}, torch {record['versions']['torch']}, "
         f"source {(record['git_commit'] or 'not from a checkout')[:12]}, begun {record['begun']}."
     )
+
+
+def _hash_in_words(sha256: str | None) -> str:
+    return f"SHA-256 `{sha256[:16]}…`" if sha256 else "no SHA-256, since they differ each time they are read"
 
 
 def repeat_command(run: Run, folder: Path | None = None) -> str:

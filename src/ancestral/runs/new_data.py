@@ -17,7 +17,8 @@ from ancestral.data.imported import Imported, Part
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.readers import PART_NAMES
 from ancestral.data.sources import digest
-from ancestral.data.splits import Dataset, Split
+from ancestral.data.splits import Dataset, Split, as_tensor
+from ancestral.data.storage import compact
 from ancestral.data.tables import matched_columns
 from ancestral.data.values import MOST_INFERRED
 from ancestral.runs.run import Run
@@ -134,7 +135,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         none,
         none,
         of_use,
-        digest({used: part}),
+        digest({used: part}) if chosen.repeatable else None,
         chosen.value_range,
         tuple(record["classes"]) if record.get("classes") else chosen.classes,
         columns,
@@ -178,7 +179,7 @@ def _in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: b
         what = ("points", "images") if found == 0 else ("images", "points")
         raise refusal(name, f"holds {what[0]}", f"this model was trained on {what[1]}")
     as_stored = images.astype(np.int32) if images.dtype == np.uint16 else images
-    x = torch.from_numpy(np.ascontiguousarray(as_stored))
+    x = as_tensor(compact(as_stored))
     if found in (wanted, 0):
         return x, []
     if found < wanted <= MOST_INFERRED and not stated:

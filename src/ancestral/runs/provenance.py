@@ -13,8 +13,9 @@ from typing import Any
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import json_from
+from ancestral.data.memory import is_held
 from ancestral.runs.run_data import RunData
-from ancestral.settings.data import is_named
+from ancestral.settings.data import MEMORY, is_named
 from ancestral.settings.stored import typed
 
 PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
@@ -28,7 +29,7 @@ OPTIONAL: dict[str, Any] = {
 }
 DATA_REQUIRED: dict[str, Any] = {
     "name": str,
-    "sha256": str,
+    "sha256": str | None,
     "counts": dict,
     "space": str,
     "event_shape": tuple[int, ...],
@@ -81,6 +82,14 @@ def place_of_data(source: str, record: dict[str, Any], folder: Path) -> str:
     Args:      source: as the settings name the data. record: the run's record of its data. folder: of the run.
     Raises:    InputError: at none of these places.
     """
+    if source.startswith(MEMORY) and not is_held(source):
+        if record["sha256"] is None:
+            raise InputError(
+                f"{folder} was trained on data that differ each time they are read: give data=... or --data"
+            )
+        raise InputError(
+            f"{folder} was trained on data given in memory: give them again, data=..., or --data FILE with their contents"
+        )
     if is_named(source):
         return source
     relative = record.get("relative_path")

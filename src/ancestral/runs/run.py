@@ -107,6 +107,8 @@ class Run:
         words = f"the data {known['name']} of {self.path} have changed since this run began"
         if found["sha256"] != known["sha256"]:
             return f"{words} (another SHA-256)"
+        if known["sha256"] is None and data.settings.data != self.settings.data.data:
+            return f"{words} (they differ each time they are read)"
         for split, count in known["counts"].items():
             if found["counts"].get(split) != count:
                 return f"{words} ({count} {split} before, {found['counts'].get(split)} now)"
