@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "valid", "test"]
 Stored = StoredRun | Path | str
 DATA = tuple(field.name for field in fields(DataSettings))
-UNGIVEN = {"against": None, "sizes": (), "alpha": 0.05, "trials": 1000, "calibrate": "valid", "seed": 0}
+UNGIVEN = {"sizes": (), "alpha": 0.05, "trials": 1000, "calibrate": "valid", "seed": 0}
 Of = StoredRun | Path | str | Model
 __all__ = [
     "bracket",
@@ -308,17 +308,12 @@ def detect(
     from ancestral.runs.unusual import rank_run
 
     if data is not None:
-        others = {
-            "against": against,
-            "sizes": tuple(sizes),
-            "alpha": alpha,
-            "trials": trials,
-            "calibrate": calibrate,
-            "seed": seed,
-        }
-        given = [name for name, value in others.items() if value is not None and value != UNGIVEN[name]]
-        if given:
-            raise InputError(f"detect: {given[0]} is of no use beside data, which ranks new data: leave out one")
+        others = {"sizes": tuple(sizes), "alpha": alpha, "trials": trials, "calibrate": calibrate, "seed": seed}
+        given = [name for name, value in others.items() if value != UNGIVEN[name]]
+        if against is not None or given:
+            raise InputError(
+                f"detect: {[*given, 'against'][0]} has no use beside data, which are ranked: leave out one"
+            )
         return rank_run(*run_of(run, data, split, **data_settings), samples=samples, count=count)
     if data_settings or split != "test":
         raise InputError(f"detect: {next(iter(data_settings), 'split')} says how data are read: give data too")

@@ -16,10 +16,9 @@ LABEL_KEYS = ("label", "labels", "y", "target", "targets", "fine_label")
 def label_keys_of(data: Any) -> list[str]:
     """Keys of items that may hold the label: the usual ones, and those that a Hugging Face dataset declares."""
     features = getattr(data, "features", None)
-    declared = (
-        [str(key) for key, of in features.items() if hasattr(of, "names")] if isinstance(features, Mapping) else []
-    )
-    return list(dict.fromkeys((*LABEL_KEYS, *declared)))
+    if not isinstance(features, Mapping):
+        return list(LABEL_KEYS)
+    return list(dict.fromkeys((*LABEL_KEYS, *(str(key) for key, of in features.items() if hasattr(of, "names")))))
 
 
 def labels_of(values: list[Any], found: Findings) -> np.ndarray | None:
@@ -28,23 +27,18 @@ def labels_of(values: list[Any], found: Findings) -> np.ndarray | None:
     Args:      values: numbers, texts, one-hot vectors or None.
     Returns:   shape (N,), or (N, K) of vectors; None where there are no labels.
     """
-    plain = [
-        value.item() if hasattr(value, "item") and math.prod(getattr(value, "shape", (1,))) == 1 else value
-        for value in values
-    ]
+    plain = list(map(_plain, values))
     known = [value for value in plain if value is not None]
     if not known:
         return None
-    odd = next(
-        (value for value in known if not isinstance(value, str | bytes | int | float) and not is_array(value)), None
-    )
-    if odd is not None and not (isinstance(odd, tuple | list) and all(isinstance(one, int | float) for one in odd)):
+    odd = next((value for value in known if not _is_label(value)), None)
+    if odd is not None:
         found.say(f"labels of type {type(odd).__name__} are no classes: ignored")
         return None
     if any(isinstance(value, str | bytes) for value in known):
         words = (value.decode("utf-8", "replace") if isinstance(value, bytes) else value for value in plain)
         return np.array(["" if word is None else str(word) for word in words])
-    if odd is None and not any(is_array(value) for value in known):
+    if all(isinstance(value, int | float) for value in known):
         return np.array([-1 if value is None or value != value else value for value in plain])
     vectors = [np.zeros(np.shape(known[0])) if value is None else as_array(value) for value in plain]
     if len({vector.shape for vector in vectors}) > 1 or vectors[0].ndim != 1:
@@ -54,6 +48,17 @@ def labels_of(values: list[Any], found: Findings) -> np.ndarray | None:
         missing = np.array([value is None for value in plain])
         return np.where(missing, -1, np.stack(vectors).argmax(1))
     return np.stack(vectors)
+
+
+def _plain(value: Any) -> Any:
+    """A number out of an array or a tensor of one."""
+    return value.item() if hasattr(value, "item") and math.prod(getattr(value, "shape", (1,))) == 1 else value
+
+
+def _is_label(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(isinstance(one, int | float) for one in value)
+    return isinstance(value, str | bytes | int | float) or is_array(value)
 
 
 def class_names_of(data: Any) -> list[str] | None:

@@ -83,10 +83,11 @@ class PictureRows:
         assert self._rows is not None
         images, done = self._rows.array, self._done
         count = f"of {len(images):,} images"
-        said = [f"{done['turned']:,} {count} are turned as their EXIF orientation says"] if done["turned"] else []
-        said += (
-            [f"{done['CMYK']:,} {count} are CMYK: converted to RGB without a colour profile"] if done["CMYK"] else []
-        )
+        sentences = {
+            "turned": "are turned as their EXIF orientation says",
+            "CMYK": "are CMYK: converted to RGB without a colour profile",
+        }
+        said = [f"{done[kind]:,} {count} {words}" for kind, words in sentences.items() if done[kind]]
         if done["bits"] == len(images):
             return images != 0, said
         if images.shape[1] <= 3 and done["grey"] == len(images):

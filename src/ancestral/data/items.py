@@ -12,7 +12,6 @@ from ancestral.core.errors import InputError, refusal
 from ancestral.data.findings import Findings, as_array, is_array, length_of
 from ancestral.data.item_labels import class_names_of, label_keys_of, labels_of
 from ancestral.data.item_pictures import SUBJECT, PictureRows, as_picture, is_picture
-from ancestral.data.pictures import Picture
 from ancestral.data.storage import Rows, is_mapped
 
 log = logging.getLogger("ancestral")

@@ -82,9 +82,9 @@ def hold(data: Any) -> MemoryName:
     in memory-mapped files are used where they are.
 
     Args:      data: an array or tensor; a pair of images and labels; two or three such pairs, or datasets, for
-               training, validation and test; a dict of arrays by the usual names, or of parts; a dataset with `__getitem__` and
-               `__len__`, or with `__iter__`, whose items are images, or pairs or dicts of images and labels; a
-               `DataLoader`, of which the dataset is taken; a table of pandas.
+               training, validation and test; a dict of arrays by the usual names, or of parts; a dataset with
+               `__getitem__` and `__len__`, or with `__iter__`, whose items are images, or pairs or dicts of images and
+               labels; a `DataLoader`, of which the dataset is taken; a table of pandas.
     Raises:    InputError: none of these, or contents that cannot be read.
     """
     found = Findings()

@@ -66,7 +66,7 @@ def _of_one(data: Any, found: Findings) -> Arrays | Frames:
     if hasattr(data, "__getitem__") or hasattr(data, "__iter__"):
         if getattr(data, "train", None) is True:
             found.say(
-                f"the {type(data).__name__} has train=True: its own test images are not among these (give a dict of both)"
+                f"the {type(data).__name__} has train=True: its test images are not among these (a dict gives both)"
             )
         return read_items(data, found)
     raise InputError(f"data are the name of a set, a path, or {KINDS}, not {type(data).__name__}")

@@ -68,10 +68,8 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
             before = begun[part][name]
             if before != value and json_text(before) != json_text(value):
                 if name == "data" and all(str(source).startswith(MEMORY) for source in (before, value)):
-                    raise InputError(
-                        f"this run started with other data in memory ({before}, not {value}): give the same, in the same "
-                        "form, or train anew in another folder"
-                    )
+                    other = f"this run started with other data in memory ({before}, not {value})"
+                    raise InputError(f"{other}: give the same, in the same form, or train anew in another folder")
                 raise InputError(f"this run started with {name} = {before}, not {value}: resume with its own settings")
 
 
