@@ -75,9 +75,7 @@ def import_frames(parts: Mapping[str, Mapping[str, np.ndarray]], options: ReadOp
     for name in names:
         pieces = [parts[part][name] for part in parts]
         if len({piece.dtype.kind for piece in pieces}) > 1:
-            raise refusal(
-                SUBJECT, f"the column {name!r} is of numbers in one part and of text in another", "correct it"
-            )
+            raise refusal(SUBJECT, f"the column {name!r} has numbers in one part, text in another", "correct it")
         columns.fill(name, np.concatenate(pieces))
     found = points_of(SUBJECT, columns, True, options, [], lambda row: f"row {row} (from 0)")
     whole, divided, start = found.parts["all"], {}, 0

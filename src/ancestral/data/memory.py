@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 import re
 import weakref
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,20 +40,14 @@ class Held:
     """Data in memory.
 
     Args:      arrays: by the names that a file would have; columns by part, of tables. notes: what was assumed.
-               repeatable: they are the same when they are read again, as far as that was checked.
+               repeatable: they are the same when they are read again, as far as that was checked. later: data with the
+               same contents that were held after these, which are found by the name then.
     """
 
     arrays: dict[str, Any]
     notes: tuple[str, ...]
     repeatable: bool
-
-    def flat(self) -> Iterator[tuple[str, np.ndarray]]:
-        """All arrays with their names, in the order of these."""
-        for name, value in sorted(self.arrays.items()):
-            if isinstance(value, dict):
-                yield from ((f"{name} {column}", array) for column, array in value.items())
-            else:
-                yield name, value
+    later: list[Held] = dataclasses.field(default_factory=list)
 
 
 class MemoryName(str):
@@ -91,14 +85,12 @@ def hold(data: Any) -> MemoryName:
     arrays = arrays_of(data, found)
     if not found.repeatable:
         found.say(DIFFERING)
-    held = Held(_private(arrays), tuple(found.notes), found.repeatable)
-    total = hashlib.sha256()
-    for name, array in held.flat():
-        total.update(f"{name} {array.shape} {array.dtype};".encode())
-        for _, block in row_blocks(array):
-            total.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
-    name = MemoryName(MEMORY + total.hexdigest()[:DIGITS])
-    name.held = _held[name] = held
+    name = MemoryName(MEMORY + _digest(arrays)[:DIGITS])
+    former = _held.get(name)
+    held = Held(former.arrays if former else _private(arrays), tuple(found.notes), found.repeatable)
+    if former:
+        former.later.append(held)
+    name.held = _held[str(name)] = held  # a key that is no MemoryName: that would keep them forever
     _last[:] = [held]
     return name
 
@@ -115,7 +107,7 @@ def read_memory(name: str, options: ReadOptions) -> tuple[str, Imported]:
     """
     from ancestral.data.arrays import import_members
 
-    held = _held.get(name)
+    held = name.held if isinstance(name, MemoryName) else _held.get(name)
     if held is None:
         raise InputError(f"{name}: these data were given in memory, and are not here: give them again, data=...")
     try:
@@ -146,6 +138,19 @@ def in_python(text: str) -> str:
         return f"{found[1].replace('-', '_')}={value}"
 
     return re.sub(r"--([a-z][a-z-]*)((?: -?\d[\d.e+-]*\b)*)", keyword, text)
+
+
+def _digest(arrays: Mapping[str, Any]) -> str:
+    """SHA-256 of all arrays with their names, in hex."""
+    total = hashlib.sha256()
+    for name, value in sorted(arrays.items()):
+        if isinstance(value, dict):
+            total.update(f"{name}: {_digest(value)};".encode())
+            continue
+        total.update(f"{name} {value.shape} {value.dtype};".encode())
+        for _, block in row_blocks(value):
+            total.update(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
+    return total.hexdigest()
 
 
 def _member(name: str, array: np.ndarray) -> Member:

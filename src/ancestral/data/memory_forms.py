@@ -28,6 +28,14 @@ def arrays_of(data: Any, found: Findings) -> Arrays | Frames:
     Args:      data: see `memory.hold`. found: what is said is added to it.
     Raises:    InputError: none of the forms, or contents that do not fit each other.
     """
+    dataset = getattr(data, "dataset", data)
+    if getattr(dataset, "train", None) is True:
+        name = type(dataset).__name__
+        found.say(f"the {name} has train=True: its test images are not among these (a dict gives both)")
+    return _arrays(data, found)
+
+
+def _arrays(data: Any, found: Findings) -> Arrays | Frames:
     if isinstance(data, Mapping):
         return _of_mapping(data, found)
     if isinstance(data, str | bytes | int | float) or data is None:
@@ -42,13 +50,13 @@ def arrays_of(data: Any, found: Findings) -> Arrays | Frames:
 def _of_one(data: Any, found: Findings) -> Arrays | Frames:
     """A source that is not divided."""
     if _is_loader(data):
-        return arrays_of(_dataset_of(data, found), found)
+        return _arrays(_dataset_of(data, found), found)
     if is_frame(data):
         return {"all": frame_columns(data)}
     if is_picture(data):
         return read_items([data], found)
     if is_array(data):
-        return {"images": _numbers(data, found)} if not _is_objects(data) else read_items(list(data), found)
+        return {"images": _numbers(data)} if not _is_objects(data) else read_items(list(data), found)
     tensors = getattr(data, "tensors", None)
     if isinstance(tensors, tuple | list) and tensors and all(map(is_array, tensors)):
         if len(tensors) > 2:
@@ -64,10 +72,6 @@ def _of_one(data: Any, found: Findings) -> Arrays | Frames:
             "labels have one row for each image; parts are a dict {'train': ..., 'test': ...}",
         )
     if hasattr(data, "__getitem__") or hasattr(data, "__iter__"):
-        if getattr(data, "train", None) is True:
-            found.say(
-                f"the {type(data).__name__} has train=True: its test images are not among these (a dict gives both)"
-            )
         return read_items(data, found)
     raise InputError(f"data are the name of a set, a path, or {KINDS}, not {type(data).__name__}")
 
@@ -76,7 +80,7 @@ def _is_objects(data: Any) -> bool:
     return isinstance(data, np.ndarray) and data.dtype.hasobject and data.ndim == 1
 
 
-def _numbers(data: Any, found: Findings) -> np.ndarray:
+def _numbers(data: Any) -> np.ndarray:
     """An array of images or points.
 
     Raises:    InputError: fewer than two dimensions.
@@ -138,6 +142,8 @@ def _is_pair(images: Any, labels: Any) -> bool:
         return False
     if is_frame(images):
         return not is_frame(labels) or labels.shape[1] == 1
+    if _is_objects(images):
+        images = list(images)
     if isinstance(images, tuple | list):
         return bool(images) and (is_picture(images[0]) or (is_array(images[0]) and len(images[0].shape) >= 2))
     if not is_array(images) or len(images.shape) < 2 or is_frame(labels):
@@ -152,7 +158,8 @@ def _of_pair(images: Any, labels: Any, found: Findings) -> Arrays | Frames:
     known = _labels(labels, found)
     if is_frame(images):
         return {"all": frame_columns(images, None if known is None else known.reshape(-1))}
-    arrays = read_items(images, found) if isinstance(images, tuple | list) else {"images": _numbers(images, found)}
+    listed = isinstance(images, tuple | list) or _is_objects(images)
+    arrays = read_items(list(images), found) if listed else {"images": _numbers(images)}
     if known is None:
         return arrays
     if len(known) != len(arrays["images"]):
@@ -166,7 +173,7 @@ def _labels(labels: Any, found: Findings) -> np.ndarray | None:
     """Labels as an array; None, and a note, where they are no classes."""
     if isinstance(labels, tuple | list):
         return labels_of(list(labels), found)
-    if not is_array(labels):  # a column of a table
+    if hasattr(labels, "to_numpy"):  # a column of a table
         labels = labels.to_numpy()
     if isinstance(labels, np.ndarray) and labels.dtype.hasobject:
         return labels_of(labels.reshape(-1).tolist(), found)
@@ -213,7 +220,7 @@ def _of_parts(parts: Mapping[str, Any], found: Findings) -> Arrays | Frames:
     for name, source in parts.items():
         part = _part(name)
         assert part is not None
-        arrays = arrays_of(source, found) if not isinstance(source, Mapping) else _of_mapping(source, found)
+        arrays = _arrays(source, found)
         if part in result:
             raise refusal(SUBJECT, f"two parts are {part}", "give each once")
         whole = arrays.get("all")

@@ -109,7 +109,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data in another place: it knows their division
-            return RunData(replace(own, data=other.data), run.reading, again=True)
+            return _own_at(run, other.data)
     part, used = _chosen(name, chosen, split)
     columns, matched = chosen.columns, list[str]()
     if chosen.kind == "points" and levels == 0:
@@ -145,6 +145,16 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     for line in dataset.assumptions:
         log.warning("note: %s", line)
     return NewData(run, dataset, run.space)
+
+
+def _own_at(run: Run, source: str) -> RunData:
+    """The run's own data from another place or form, by the name that the run has for them: scores are of that name."""
+    data = RunData(replace(run.settings.data, data=source), run.reading, again=True)
+    height, width = data.event_shape[-2:] if len(data.event_shape) == 3 else (0, 0)
+    name = run.record["data"]["name"].removesuffix(f" padded to {height}x{width}")
+    assert isinstance(data.dataset, Dataset)
+    data.dataset = replace(data.dataset, name=name)
+    return data
 
 
 def _part(split: Split) -> Part:
