@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import shutil
+import signal
 import weakref
 from pathlib import Path
 from typing import Any
@@ -33,21 +34,23 @@ class Augmented(Dataset):
     """Images that a random transform changes."""
 
     def __len__(self) -> int:
-        return 200
+        return 400
 
     def __getitem__(self, place: int) -> Any:
         return torch.from_numpy(IMAGES[place] / np.float32(16))[None] * torch.rand(1), int(LABELS[place])
 
 
 class Stops(Reporter):
-    """Interrupts a training after so many steps."""
+    """Interrupts a training once, after so many steps, as Ctrl-C does."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
+        self.asked = False
 
     def advance(self, step: int, readings: Any) -> None:
-        if step >= self.steps:
-            raise KeyboardInterrupt
+        if step >= self.steps and not self.asked:
+            self.asked = True
+            signal.raise_signal(signal.SIGINT)
 
 
 def forget() -> None:
@@ -84,7 +87,7 @@ def test_a_run_records_what_the_data_were(trained: ancestral.Run) -> None:
 def test_without_the_data_a_run_asks_for_them(run: ancestral.Run, capsys: Any) -> None:
     assert ancestral.sample(run, 2).shape == (2, 1, 8, 8)  # no data are needed
     for asked in (ancestral.evaluate, ancestral.infer, ancestral.detect):
-        refused(lambda asked=asked: asked(run), str(run.path), "given in memory", "data=...", "--data FILE")
+        refused(lambda asked=asked: asked(run), str(run.path), "given in memory", "data=...", "Run(FOLDER, data=...)")
 
 
 def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, capsys: Any, caplog: Any) -> None:
@@ -99,6 +102,11 @@ def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, 
         again = ancestral.evaluate(run.path, data=same)
         assert (again.nats, again.split, again.data_sha256) == (first.nats, "test", first.data_sha256)
     assert len(run.scores()) == 1 and "nothing is stored" not in caplog.text
+    forget()
+    given = ancestral.Run(run.path, data=forms[1])
+    forget()
+    assert ancestral.evaluate(given).nats == first.nats
+    refused(lambda: ancestral.Run(run.path, data=IMAGES[:50]), "these are not the data of")
     np.savez(tmp_path / "same.npz", images=IMAGES, labels=LABELS)
     forget()
     out, _ = printed(capsys, "evaluate", run.path, "--data", tmp_path / "same.npz")
@@ -164,7 +172,7 @@ def test_data_that_change_are_recorded_without_a_sum(augmented: ancestral.Run, c
     score = ancestral.evaluate(augmented)
     assert score.data_sha256 is None and "data not reproducible" in score.space
     assert ancestral.evaluate(augmented) == score and augmented.scores() == [score]  # they were read once
-    ancestral.quality(augmented, count=20)
+    ancestral.quality(augmented, count=40)
     ancestral.detect(augmented, "noise", trials=10)
     assert "data not reproducible" in QUALITY.of(augmented)[0].space
     other = ancestral.evaluate(augmented, data=Augmented())
@@ -177,7 +185,7 @@ def test_every_page_and_check_knows_data_without_a_sum(augmented: ancestral.Run)
     page = augmented.report().read_text()
     assert "data not reproducible" in page and "no SHA-256" in page
     assert all(check.passed for check in ancestral.verify(augmented))
-    assert [name for name in ancestral.compare([augmented]).names] == ["run"]
+    assert ancestral.compare([augmented]).names == ["run"]
     settings = augmented.settings
     refused(
         lambda: ancestral.fit("vae", augmented.path, data=Augmented(), resume=True, **SMALL),
@@ -202,11 +210,11 @@ def test_the_page_says_how_to_repeat_a_run_on_data_in_memory(trained: ancestral.
 
 def test_new_data_are_ranked(run: ancestral.Run, caplog: Any) -> None:
     noise = np.random.default_rng(0).integers(0, 17, (10, 8, 8)).astype(np.uint8)
-    memory.hold((IMAGES, LABELS))  # p-values count its validation images
-    ancestral.evaluate(run)
+    ancestral.evaluate(run, data=(IMAGES, LABELS))  # p-values count its validation images
     found = ancestral.detect(run, data=np.concatenate([IMAGES[:20], noise]))
     assert isinstance(found, Ranking) and sorted(found.order.tolist()) == list(range(30))
-    assert found.p_value.shape == (30,) and found.log_prob[20:].mean() < found.log_prob[:20].mean()
+    assert bool((found.p_value[found.order].diff() >= 0).all()) and len(found.log_prob) == 30
+    assert found.calibration == 40
     assert ancestral.detect(run, data=IMAGES[:30], count=7, samples=3).log_prob.shape == (7,)
     record = ancestral.detect(run, noise.repeat(5, 0), trials=20)
     assert record.against.startswith("memory:") and record.counts[1] == 50
@@ -220,6 +228,6 @@ def test_arguments_of_the_two_uses_are_not_mixed(run: ancestral.Run) -> None:
     refused(lambda: ancestral.detect(run, "noise", split="train"), "split", "give data too")
     refused(lambda: ancestral.detect(run, "noise", levels=17), "levels", "give data too")
     refused(lambda: ancestral.detect(run, data=IMAGES[:9], colour=3), "unknown argument")
-    memory.hold((IMAGES, LABELS))
+    run = ancestral.Run(run.path, data=(IMAGES, LABELS))
     refused(lambda: ancestral.detect(run, np.zeros((50, 9, 9), np.uint8)), "9x9")
     refused(lambda: ancestral.detect(run, IMAGES[:50]), "training images")

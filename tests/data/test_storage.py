@@ -47,7 +47,6 @@ FILES = {
     "bytes": lambda: IMAGES,
     "channels last": lambda: np.stack([IMAGES, IMAGES[::-1], IMAGES // 2], 3),
     "16 bits": lambda: IMAGES.astype(np.uint16) * 60,
-    "booleans": lambda: IMAGES > 8,
 }
 
 

@@ -25,13 +25,16 @@ log = logging.getLogger("ancestral")
 class Run(StoredRun):
     """A run folder: settings, weights, log, scores and pictures.
 
-    Args:      path: of the folder.
+    Args:      path: of the folder. data: the run's own data, where they were given in memory in another session.
+    Raises:    InputError: other data than those that the run was trained on.
     Example:   `Run("runs/first").show("samples")`
     """
 
     @plain_arguments()
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, data: Any = None) -> None:
         super().__init__(path)
+        if data is not None and not run_of(self, data)[0].keeps_records:
+            raise InputError(f"these are not the data of {self.path}: evaluate(run, data=...) scores other data")
 
     def keeping(self, source: Any) -> Run:
         """This run, with data in memory that it was trained on: they stay available as long as it does."""
@@ -108,6 +111,8 @@ def run_of(
         raise InputError("a run reads other data as its own were read: give a name or a path")
     refuse_unknown("the data of a run", settings, [field.name for field in fields(OtherData)])
     used, part = on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
+    if used.keeps_records and used is not run:
+        run.data = used.data  # the run's own: it need not ask for them again
     if not used.keeps_records:
         known = run.record["data"]["sha256"] is not None
         unknown = "" if known else " (its own differ each time they are read, and cannot be recognised)"

@@ -267,8 +267,6 @@ def _say_few(survey: _Survey, scale: _Scale, options: ReadOptions, said: list[st
 def _converted(array: np.ndarray, scale: _Scale, dtype: np.dtype) -> np.ndarray:
     if array.dtype == dtype and (scale.low, scale.high) == (0, scale.levels - 1):
         return array
-    if array.dtype == np.bool_ and dtype == np.uint8 and scale.levels == 2:
-        return array.view(np.uint8)
     result = room(array.shape, dtype)
     for rows, block in _blocks(array):
         result[rows] = scale.apply(block).astype(dtype)

@@ -88,7 +88,8 @@ def place_of_data(source: str, record: dict[str, Any], folder: Path) -> str:
                 f"{folder} was trained on data that differ each time they are read: give data=... or --data"
             )
         raise InputError(
-            f"{folder} was trained on data given in memory: give them again, data=... (or --data FILE with the same)"
+            f"{folder} was trained on data given in memory: give them again, data=... or ancestral.Run(FOLDER, "
+            "data=...); on the command line --data FILE with the same contents"
         )
     if is_named(source):
         return source
