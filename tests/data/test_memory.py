@@ -1,81 +1,86 @@
-"""Data in memory: arrays, tensors, pairs, dicts and datasets are read as files with the same contents are."""
+"""Data in memory: every usual form is read as a file with the same contents is."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import copy
+import gc
+import pickle
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers import refused
-from PIL import Image
-from sklearn.datasets import load_digits
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from sources_in_memory import (
+    IMAGES,
+    LABELS,
+    UNIT,
+    HuggingFace,
+    Items,
+    Stream,
+    coloured,
+    pictures,
+    with_labels,
+)
+from torch.utils.data import (
+    ConcatDataset,
+    DataLoader,
+    Subset,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+    random_split,
+)
 
-import ancestral
 from ancestral.data import memory
 from ancestral.data.datasets import load_dataset
-from ancestral.data.memory import hold
+from ancestral.data.memory import hold, in_python
 
-PIXELS, TARGETS = load_digits(return_X_y=True)
-IMAGES, LABELS = PIXELS[:200].reshape(-1, 8, 8).astype(np.uint8), TARGETS[:200]
-
-
-class Items(Dataset):
-    """A map-style dataset. Args: of: the items."""
-
-    def __init__(self, of: list[Any], **attributes: Any) -> None:
-        self.of = of
-        for name, value in attributes.items():
-            setattr(self, name, value)
-
-    def __len__(self) -> int:
-        return len(self.of)
-
-    def __getitem__(self, place: int) -> Any:
-        return self.of[place]
-
-
-class Stream(IterableDataset):
-    def __iter__(self) -> Any:
-        return iter([(image, int(label)) for image, label in zip(IMAGES, LABELS, strict=True)])
-
-
-class Noisy(Items):
-    def __getitem__(self, place: int) -> Any:
-        return torch.rand(1, 4, 4)
-
-
-class Names:
-    def __init__(self, names: list[str]) -> None:
-        self.names = names
-
-
-def as_pictures() -> list[Any]:
-    return [(Image.fromarray(image), int(label)) for image, label in zip(IMAGES, LABELS, strict=True)]
-
-
+NAMES = [f"digit {number}" for number in range(10)]
+TENSORS = TensorDataset(torch.from_numpy(IMAGES), torch.from_numpy(LABELS))
+ROWS = [{"image": image, "label": label} for image, label in with_labels(pictures())]
 FORMS = {
     "pair": lambda: (IMAGES, LABELS),
     "list": lambda: [IMAGES, LABELS],
+    "labels in a list": lambda: (IMAGES, LABELS.tolist()),
+    "labels in a list of tensors": lambda: (IMAGES, [torch.tensor(int(label)) for label in LABELS]),
+    "pictures and labels": lambda: (pictures(), LABELS),
     "tensors": lambda: (torch.from_numpy(IMAGES), torch.from_numpy(LABELS)),
+    "not contiguous": lambda: (torch.from_numpy(IMAGES.transpose(0, 2, 1).copy()).transpose(1, 2), LABELS),
+    "fortran": lambda: (np.asfortranarray(IMAGES), LABELS),
+    "int64": lambda: (IMAGES.astype(np.int64), LABELS),
+    "big-endian": lambda: (IMAGES.astype(">u2"), LABELS.astype(">i4")),
+    "one-hot": lambda: (IMAGES, np.eye(10)[LABELS]),
     "dict": lambda: {"images": IMAGES, "labels": LABELS},
+    "dict of lists": lambda: {"images": list(IMAGES), "labels": LABELS.tolist()},
     "x and y": lambda: {"x": IMAGES, "y": LABELS},
-    "tensor dataset": lambda: TensorDataset(torch.from_numpy(IMAGES), torch.from_numpy(LABELS)),
-    "pictures": lambda: Items(as_pictures()),
-    "loader": lambda: DataLoader(Items(as_pictures()), batch_size=7),
-    "stream": lambda: Stream(),
-    "hugging face": lambda: Items(
-        [{"image": image, "label": label} for image, label in as_pictures()], column_names=["image", "label"]
+    "tensor dataset": lambda: TENSORS,
+    "subset": lambda: Subset(TENSORS, range(200)),
+    "concatenated": lambda: ConcatDataset([Subset(TENSORS, range(50)), Subset(TENSORS, range(50, 200))]),
+    "items": lambda: list(zip(IMAGES, LABELS, strict=True)),
+    "pictures": lambda: Items(with_labels(pictures())),
+    "grey pictures in colour": lambda: Items(with_labels([picture.convert("RGB") for picture in pictures()])),
+    "loader": lambda: DataLoader(Items(with_labels(pictures())), batch_size=7, shuffle=True),
+    "stream": Stream,
+    "iterator": lambda: iter(Stream()),
+    "hugging face": lambda: HuggingFace(ROWS, NAMES),
+    "labels of another name": lambda: HuggingFace(
+        [{"img": row["image"], "digit": row["label"]} for row in ROWS], NAMES, "digit"
     ),
+    "array of objects": lambda: (np.array([*IMAGES, None], object)[:-1], LABELS),
 }
 
 
-@pytest.fixture
-def expected(tmp_path: Path) -> Any:
-    np.savez(tmp_path / "same.npz", images=IMAGES, labels=LABELS)
-    return load_dataset(str(tmp_path / "same.npz"))
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("same") / "same.npz"
+    np.savez(path, images=IMAGES, labels=LABELS)
+    return load_dataset(str(path))
+
+
+def notes(data: Any) -> str:
+    return " | ".join(load_dataset(hold(data)).assumptions)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -85,69 +90,141 @@ def test_all_forms_are_read_as_the_same_file(form: str, expected: Any) -> None:
     for part in ("train", "valid", "test"):
         assert torch.equal(found.split(part).images, expected.split(part).images)
         assert torch.equal(found.split(part).labels, expected.split(part).labels)
+    said = {in_python(line) for line in expected.assumptions}
+    assert said <= set(found.assumptions)  # and what is particular to the form
 
 
-def test_splits_stay_splits() -> None:
-    arrays = {"train": (IMAGES[:150], LABELS[:150]), "test": (IMAGES[150:], LABELS[150:])}
-    for data in (
-        arrays,
-        ((IMAGES[:150], LABELS[:150]), (IMAGES[150:], LABELS[150:])),
-        {name: Items(list(zip(*pair, strict=True))) for name, pair in arrays.items()},
-    ):
-        found = load_dataset(hold(data))
-        assert (
-            np.array_equal(found.test.images[:, 0].numpy(), IMAGES[150:]) and len(found.train) + len(found.valid) == 150
-        )
-        assert found.test.labels is not None and found.test.labels.tolist() == LABELS[150:].tolist()
+@pytest.mark.parametrize("values", [UNIT.bfloat16(), UNIT.half(), UNIT.clone().requires_grad_(), UNIT.to_sparse()])
+def test_tensors_of_every_kind_become_numbers(values: torch.Tensor) -> None:
+    found = load_dataset(hold(values))
+    assert found.levels == 256 and len(found.train) == 160 and found.train.labels is None
+    same = load_dataset(hold(UNIT))
+    assert (found.train.images.int() - same.train.images.int()).abs().max() <= (values.dtype == torch.float16)
 
 
-def test_floats_and_class_names_are_understood() -> None:
-    named = Items([(torch.rand(3, 5, 5), i % 2) for i in range(40)], classes=["cat", "dog"])
-    found = load_dataset(hold(named))
-    assert found.classes == ("cat", "dog") and found.event_shape == (3, 5, 5) and found.levels == 256
-    features = Items([{"img": IMAGES[i], "label": i % 2} for i in range(40)], features={"label": Names(["no", "yes"])})
-    assert load_dataset(hold(features)).classes == ("no", "yes")
+HALVES = {"train": (IMAGES[:150], LABELS[:150]), "test": (IMAGES[150:], LABELS[150:])}
+PARTS = {
+    "pairs": lambda: HALVES,
+    "pairs in a row": lambda: tuple(HALVES.values()),
+    "datasets": lambda: {name: Items(list(zip(*pair, strict=True))) for name, pair in HALVES.items()},
+    "datasets in a row": lambda: [Subset(TENSORS, range(150)), Subset(TENSORS, range(150, 200))],
+    "loaders": lambda: {
+        "train": DataLoader(Subset(TENSORS, range(150))),
+        "test": DataLoader(Subset(TENSORS, range(150, 200))),
+    },
+    "dicts": lambda: {name: {"x": pair[0], "y": pair[1]} for name, pair in HALVES.items()},
+    "names": lambda: {"x_train": IMAGES[:150], "y_train": LABELS[:150], "x_test": IMAGES[150:], "y_test": LABELS[150:]},
+    "hugging face": lambda: {"train": HuggingFace(ROWS[:150], NAMES), "test": HuggingFace(ROWS[150:], NAMES)},
+    "lists of pictures": lambda: {
+        "training": list(zip(pictures()[:150], LABELS[:150], strict=True)),
+        "testing": list(zip(pictures()[150:], LABELS[150:], strict=True)),
+    },
+}
 
 
-def test_a_name_stands_for_the_contents(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("form", PARTS)
+def test_parts_stay_parts(form: str) -> None:
+    found = load_dataset(hold(PARTS[form]()))
+    assert np.array_equal(found.test.images[:, 0].numpy(), IMAGES[150:])
+    assert len(found.train) + len(found.valid) == 150
+    assert found.test.labels is not None and found.test.labels.tolist() == LABELS[150:].tolist()
+    assert found.train.labels is not None
+
+
+def test_three_parts_in_a_row_are_training_validation_and_test() -> None:
+    parts = random_split(TENSORS, [120, 50, 30], generator=torch.Generator().manual_seed(0))
+    found = load_dataset(hold(parts))
+    assert [len(found.split(part)) for part in ("train", "valid", "test")] == [120, 50, 30]
+    assert torch.equal(found.test.images[:, 0], torch.stack([image for image, _ in parts[2]]))
+    assert "3 sources in a row are taken as train, valid and test" in found.assumptions
+    named = load_dataset(hold(dict(zip(("train", "validation", "test"), parts, strict=True))))
+    assert named.sha256 == found.sha256
+
+
+def test_of_a_loader_it_is_said_what_is_not_used() -> None:
+    dataset = TensorDataset(UNIT)
+    assert "order and collate function are not used" in notes(DataLoader(dataset, shuffle=True))
+    assert "draws" not in notes(DataLoader(dataset, shuffle=True))
+    some = DataLoader(dataset, sampler=SubsetRandomSampler(range(20)))
+    assert "SubsetRandomSampler draws 20 of 200 items: all 200 are read" in notes(some)
+    weighted = DataLoader(dataset, sampler=WeightedRandomSampler(torch.ones(200).tolist(), 200))
+    assert "WeightedRandomSampler draws 200 of 200 items" in notes(weighted)
+
+
+def test_training_data_of_a_known_set_are_not_all_of_it() -> None:
+    train, test = Items(with_labels(pictures()), train=True), Items(with_labels(pictures(50)), train=False)
+    assert "train=True: its test images are not among these" in notes(train)
+    assert "train=True" not in notes({"train": train, "test": test}).replace("its test images", "")
+    refused(lambda: hold((test, train)), "train=False", "training data first")
+
+
+def test_flags_are_keywords_in_what_is_said() -> None:
+    assert "(levels=... states another number)" in notes(IMAGES) and "split_seed=0" in notes(IMAGES)
+    refused(lambda: load_dataset(hold(UNIT * 2 - 1)), "value_range=(-1, 1)")
+    assert in_python("--levels 17 --value-range 0 3.5: --grey") == "levels=17 value_range=(0, 3.5): grey=..."
+
+
+def test_a_name_stands_for_the_contents() -> None:
     first = hold(IMAGES)
     assert hold(IMAGES.copy()) == first != hold(IMAGES[1:]) and first.startswith("memory:")
-    for i in range(memory.HELD):
-        hold(IMAGES[i + 2 :])
-    refused(lambda: load_dataset(first), "given in memory", "data=")
-    refused(lambda: load_dataset("memory:0000"), "given in memory")
+    assert hold(IMAGES.astype(np.int16)) != first != hold({"train": IMAGES})
+    refused(lambda: load_dataset("memory:0000"), "given in memory", "data=")
 
 
-def test_items_that_change_are_reported(caplog: pytest.LogCaptureFixture) -> None:
-    hold(Noisy([0] * 10))
-    assert "cannot be repeated" in caplog.text
+def test_data_are_available_as_long_as_their_name() -> None:
+    names = [hold(IMAGES[place:]) for place in range(5)]
+    assert all(len(load_dataset(name).train) for name in names)
+    kept, array = str(names[0]), weakref.ref(names[0].held.arrays["images"])
+    copies = [copy.deepcopy(names[0]), copy.copy(names[0])]
+    assert all(one is names[0] for one in copies)
+    assert type(pickle.loads(pickle.dumps(names[0]))) is str  # the data do not travel
+    del names[0], copies
+    gc.collect()
+    assert array() is None
+    refused(lambda: load_dataset(kept), "given in memory")
+    last = str(names.pop())
+    assert len(load_dataset(last).train)  # what was held last stays
 
 
-def test_what_cannot_be_read_is_refused() -> None:
-    refused(lambda: hold(5), "not int")
-    refused(lambda: hold([]), "no items")
-    refused(lambda: hold({}), "empty")
-    refused(lambda: hold({"images": "x"}), "neither")
-    refused(lambda: hold([IMAGES[0], IMAGES[0, :4]]), "item 1 is")
-    refused(lambda: hold(np.array([None, 1])), "objects")
-    refused(lambda: hold(Items([{"text": 1}])), "no image among text")
+def test_a_change_after_holding_does_not_matter() -> None:
+    mine = IMAGES.copy()
+    name = hold({"train": mine, "test": mine[:50]})
+    before = load_dataset(name)
+    mine[:] = 0
+    assert load_dataset(name).sha256 == before.sha256 and bool(before.test.images.any())
 
 
-def test_a_model_is_trained_scored_and_used_on_arrays(tmp_path: Path) -> None:
-    run = ancestral.fit("vae", tmp_path / "run", data=(IMAGES, LABELS), latents=2, hidden=(8,), epochs=1)
-    score = ancestral.evaluate(run)
-    assert run.record["data"]["levels"] == 17 and score.count == 20
-    again = ancestral.evaluate(tmp_path / "run", data=(IMAGES, LABELS))
-    assert again.nats == score.nats and len(run.scores()) == 1  # the run's own data, divided as before
-    other = ancestral.evaluate(run, data=IMAGES[:30])
-    assert other.count == 30 and len(run.scores()) == 1
-    assert ancestral.infer(run, data=torch.from_numpy(IMAGES[:5])).z.shape == (5, 2)
-    resumed = ancestral.fit(
-        "vae", tmp_path / "run", data=(IMAGES, LABELS), latents=2, hidden=(8,), epochs=1, resume=True
-    )
-    assert torch.equal(resumed.load().sample_mean(1).isnan().any(), torch.tensor(False))
-    memory._held.clear()
-    assert ancestral.sample(tmp_path / "run", 2).shape == (2, 1, 8, 8)  # no data are needed
-    refused(lambda: ancestral.evaluate(tmp_path / "run"), "given in memory", "data=")
-    with pytest.raises(ancestral.InputError, match="this run started with"):
-        ancestral.fit("vae", tmp_path / "run", data=IMAGES, latents=2, hidden=(8,), epochs=1, resume=True)
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (5, ["not int"]),
+        (None, ["not NoneType"]),
+        (lambda: 1, ["not function"]),
+        ([], ["no items"]),
+        ({}, ["empty"]),
+        ({"images": object()}, ["'images' is a object"]),
+        ([IMAGES[0], IMAGES[0, :4]], ["item 1 is"]),
+        (np.array([None, 1]), ["Python objects"]),
+        (np.arange(9), ["shape (9,)", "(N, H, W)"]),
+        ((IMAGES, LABELS[1:]), ["200 images and 199 labels"]),
+        ((IMAGES, IMAGES), ["is not (images, labels)"]),
+        ((IMAGES[:150], IMAGES[150:]), ["is not (images, labels)"]),
+        ({"train": (IMAGES, LABELS), "extra": (IMAGES, LABELS)}, ["'extra' is no part"]),
+        ({"val": (IMAGES, LABELS), "valid": (IMAGES, LABELS), "train": (IMAGES, LABELS)}, ["two parts are valid"]),
+        (np.ma.masked_less(IMAGES, 3), ["masked"]),
+        (torch.zeros(9, 4, 4, device="meta"), ["no array"]),
+        (["a.png", "b.png", "c.png"], ["item 0 is text", "folder"]),
+        ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], ["a list of numbers"]),
+        (IMAGES + 0j, ["complex"]),
+        (np.zeros((0, 8, 8)), ["no pixels"]),
+        (coloured(2), ["divided in three"]),
+    ],
+)
+def test_what_cannot_be_read_is_refused(data: Any, words: list[str]) -> None:
+    refused(lambda: load_dataset(hold(data)), *words)
+
+
+def test_nothing_is_kept_of_what_was_refused() -> None:
+    known = set(memory._held)
+    refused(lambda: hold((IMAGES, LABELS[1:])), "labels")
+    assert set(memory._held) <= known

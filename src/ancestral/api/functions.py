@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from ancestral.api.run import run_of
+from ancestral.api.run import run_of, source_of
 from ancestral.core.arguments import plain_arguments, refuse_other_type
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from ancestral.runs.detect import Detection
     from ancestral.runs.explain import Explanation
     from ancestral.runs.infer import Inference
+    from ancestral.runs.unusual import Ranking
 
 Split = Literal["train", "valid", "test"]
 Stored = StoredRun | Path | str
 DATA = tuple(field.name for field in fields(DataSettings))
+UNGIVEN = {"sizes": (), "alpha": 0.05, "trials": 1000, "calibrate": "valid", "seed": 0}
 Of = StoredRun | Path | str | Model
 __all__ = [
     "bracket",
@@ -188,10 +190,10 @@ def explain(
     return explain_run(used, count, part, seed)
 
 
-@plain_arguments()
+@overload
 def detect(
     run: Stored,
-    against: str = "frankenstein",
+    against: Any = None,
     *,
     samples: int = 0,
     sizes: Sequence[int] = (),
@@ -200,21 +202,59 @@ def detect(
     calibrate: Literal["valid", "test"] = "valid",
     count: int | None = None,
     seed: int = 0,
-) -> Detection:
-    """How well a run tells out-of-distribution images from test images, one by one and in batches. It is stored.
+) -> Detection: ...
+@overload
+def detect(
+    run: Stored, *, data: Any, split: Split = "test", samples: int = 0, count: int | None = None, **data_settings: Any
+) -> Ranking: ...
+@plain_arguments(DATA)
+def detect(
+    run: Stored,
+    against: Any = None,
+    *,
+    data: Any = None,
+    split: Split = "test",
+    samples: int = 0,
+    sizes: Sequence[int] = (),
+    alpha: float = 0.05,
+    trials: int = 1000,
+    calibrate: Literal["valid", "test"] = "valid",
+    count: int | None = None,
+    seed: int = 0,
+    **data_settings: Any,
+) -> Detection | Ranking:
+    """Find out-of-distribution images: test how well a run finds a kind of them, or rank new data.
 
-    Args:      against: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a file or a
-               folder. samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO.
-               sizes: of the batches; those that the images suffice for. alpha: false-positive rate of the test of
-               batches. trials: batches of each size. calibrate: on validation images, or on half of the test images.
-               count: at most so many images of each kind. seed: random seed.
-    Raises:    NotComputable: the model has no likelihood. InputError: images of another shape.
+    `detect(run, against)` sets anomalies against test images, one by one and in batches; the record is stored.
+    `detect(run, data=new)` gives each new image a p-value among the validation images, the most unusual first.
+
+    Args:      against: frankenstein (unless given), noise, shuffled, constant, rotated, upside-down, another data set,
+               a file or a folder, or images as `fit` takes data. data, data_settings: new data, as of `evaluate`.
+               split: of `data`, where they are divided. samples: latent draws per image for the importance-weighted
+               bound; 0 gives the ELBO. sizes: of the batches; those that the images suffice for. alpha: false-positive
+               rate of the test of batches. trials: batches of each size. calibrate: on validation images, or on half of
+               the test images. count: at most so many images of each kind. seed: random seed.
+    Returns:   a `Detection`, or, with `data`, a `Ranking`: `order` has the rows, the most unusual first, and `p_value`
+               and `log_prob` a number for each row.
+    Raises:    NotComputable: the model has no likelihood. InputError: images of another shape, or arguments of the one
+               use beside those of the other.
     """
     from ancestral.runs.detect import detect_run
+    from ancestral.runs.unusual import rank_run
 
+    if data is not None:
+        others = {"sizes": tuple(sizes), "alpha": alpha, "trials": trials, "calibrate": calibrate, "seed": seed}
+        given = [name for name, value in others.items() if value != UNGIVEN[name]]
+        if against is not None or given:
+            raise InputError(
+                f"detect: {[*given, 'against'][0]} has no use beside data, which are ranked: leave out one"
+            )
+        return rank_run(*run_of(run, data, split, **data_settings), samples=samples, count=count)
+    if data_settings or split != "test":
+        raise InputError(f"detect: {next(iter(data_settings), 'split')} says how data are read: give data too")
     return detect_run(
         run_of(run, None)[0],
-        against,
+        "frankenstein" if against is None else source_of(against),
         samples=samples,
         sizes=sizes,
         alpha=alpha,

@@ -23,7 +23,6 @@ from ancestral.settings.data import POINT_SETS, DataSettings, OtherData
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-
 TRAINED = "_ancestral_trained_in"  # attribute of a module that was trained in place
 log = logging.getLogger("ancestral")
 
@@ -32,14 +31,18 @@ class Run(StoredRun):
     """A run folder: settings, weights, log, scores and pictures.
 
     Args:      path: of the folder, or `hub:OWNER/NAME` with or without `@REVISION`, which is fetched into the cache.
-               into, networks: for a run of a model, or with networks, of your own: an instance of the model, or of the
-               networks by name, `encoder=module`. They are copied before they get weights.
+               data: the run's own data, where they were given in memory in another session. into, networks: for a run
+               of a model, or with networks, of your own: an instance of the model, or of the networks by name,
+               `encoder=module`. They are copied before they get weights.
+    Raises:    InputError: other data than those that the run was trained on.
     Example:   `Run("runs/first").show("samples")`
     """
 
     @plain_arguments()
-    def __init__(self, path: Path | str, *, into: Model | None = None, **networks: Any) -> None:
+    def __init__(self, path: Path | str, data: Any = None, *, into: Model | None = None, **networks: Any) -> None:
         super().__init__(fetch_run(str(path)) if is_on_hub(path) else path, Given(into, networks))
+        if data is not None and not run_of(self, data)[0].keeps_records:
+            raise InputError(f"these are not the data of {self.path}: evaluate(run, data=...) scores other data")
 
     @classmethod
     def from_model(cls, model: Model, data: Any, path: Path | str, **settings: Any) -> Run:
@@ -54,7 +57,13 @@ class Run(StoredRun):
 
         values = _fields_of_data(data) | settings
         refuse_unknown("Run.from_model", settings, [field.name for field in fields(DataSettings)])
-        return cls(store_trained(model, settings_for(None, **with_pixels_of(model, values)), path).path, into=model)
+        stored = store_trained(model, settings_for(None, **with_pixels_of(model, values)), path)
+        return cls(stored.path, into=model).keeping(values["data"])
+
+    def keeping(self, source: Any) -> Run:
+        """This run, with data in memory that it was trained on: they stay available as long as it does."""
+        self.source = source
+        return self
 
     def drawings(self) -> dict[str, str]:
         """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
@@ -146,7 +155,14 @@ def run_of(
     if isinstance(data, DataSettings):
         raise InputError("a run reads other data as its own were read: give a name or a path")
     refuse_unknown("the data of a run", settings, [field.name for field in fields(OtherData)])
-    return on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
+    used, part = on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
+    if used.keeps_records and used is not run:
+        run.data = used.data  # the run's own: it need not ask for them again
+    if not used.keeps_records:
+        known = run.record["data"]["sha256"] is not None
+        unknown = "" if known else " (its own differ each time they are read, and cannot be recognised)"
+        log.warning("note: %s is not the data of %s%s: nothing is stored with it", used.data.name, run.path, unknown)
+    return used, part
 
 
 def source_of(data: object) -> str:

@@ -70,7 +70,7 @@ def fit(
         note_trained(given)
     run = fit_settings(chosen, out, resume, reporter, checkpoint_seconds, given)
     mark_trained(given, run.path)
-    return Run(run.path, **_as_keywords(given))
+    return Run(run.path, **_as_keywords(given)).keeping(chosen.data.data)
 
 
 @plain_arguments()

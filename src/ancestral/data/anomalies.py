@@ -12,6 +12,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError, refusal
 from ancestral.core.random import seed_for
 from ancestral.data.datasets import Split, dataset_names, load_dataset
+from ancestral.settings.data import MEMORY
 
 
 class Spliced(NamedTuple):
@@ -116,7 +117,8 @@ def other_images(source: str, shape: tuple[int, ...], levels: int, pad_to: int |
     Returns:   uint8, shape (N, C, H, W).
     Raises:    InputError: nothing of that name, a damaged file, or images of another shape.
     """
-    if source not in dataset_names() and not Path(source).expanduser().exists():
+    named = source in dataset_names() or source.startswith(MEMORY)
+    if not named and not Path(source).expanduser().exists():
         known = ", ".join((*ANOMALIES, *dataset_names()))
         raise refusal(f"--against {source}", "unknown", f"choose {known}, or a .npz/.npy file or a folder of images")
     found = load_dataset(source, pad_to=pad_to, fetch=False)

@@ -16,6 +16,7 @@ from ancestral.data.layouts import FREY_ROWS, WITH_ALPHA, channels_first, compos
 from ancestral.data.names import Chosen, Member, choose, shortened
 from ancestral.data.numpy_files import open_npy, open_npz
 from ancestral.data.readers import as_labels, check_images, check_size
+from ancestral.data.storage import compact, joined
 from ancestral.data.values import BYTE_LEVELS, quantise
 from ancestral.settings.data import ReadOptions
 
@@ -210,9 +211,7 @@ def _images(
         result = {part: transform(array, options) for part, array in result.items()}
         # a scaled pixel is seen if all that it is made of are
         seen = {part: transform(mask.astype(np.uint8) * 255, options) == 255 for part, mask in seen.items()}
-    parts = {
-        part: Part(np.ascontiguousarray(array), labels[part], seen=seen.get(part)) for part, array in result.items()
-    }
+    parts = {part: Part(compact(array), labels[part], seen=seen.get(part)) for part, array in result.items()}
     return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
 
 
@@ -263,7 +262,7 @@ def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, sa
     side = math.isqrt(width)
     if side >= 4 and side * side == width:
         said.append(f"{width} columns are points, not images of {side}x{side}: store (N, {side}, {side}) for images")
-    found = as_points(path, np.concatenate(list(stored.values())))
+    found = as_points(path, joined(list(stored.values())))
     whole = found.parts["all"].images
     ends = np.cumsum(list(counts.values()))
     if len(whole) != ends[-1]:

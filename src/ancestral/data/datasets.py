@@ -24,7 +24,8 @@ from ancestral.data.sources import (
     read_named,
     verify_dataset,
 )
-from ancestral.data.splits import Dataset, Split
+from ancestral.data.splits import Dataset, Split, as_tensor
+from ancestral.data.storage import COPIED, compact
 from ancestral.settings.data import ARRAY_FILES, IMAGE_FILES, MEMORY, ReadOptions, check_source
 
 __all__ = [
@@ -57,7 +58,6 @@ READING = 2
 are drawn from one seed. 2: levels are inferred, classes are divided in proportion, each split has its own draws.
 """
 INT16_LEVELS = 2**15
-COPIED = 2**28  # bytes; a larger source is divided by the rows of its splits, which are not copied
 
 
 def load_dataset(
@@ -102,7 +102,7 @@ def load_dataset(
     _check_protocol(protocol, train_size, valid_size, split_seed)
     name, found = read_source(source, options._replace(infer=version > 1), fetch)
     own = source not in dataset_names()
-    sha256 = digest(found.parts)
+    sha256 = digest(found.parts) if found.repeatable else None
     divided = divide(name, found, split_seed, in_order=not own or protocol is not None, by_class=own and version > 1)
     if protocol is not None:
         train_size, valid_size = _protocol_sizes(name, protocol, len(divided.pool), _test_size(divided))
@@ -112,7 +112,7 @@ def load_dataset(
     train, valid, test = (
         _as_split(name, pool, chosen, found.levels, pad_to) for pool, chosen in zip(pools, rows, strict=True)
     )
-    said = [*found.assumptions, *([divided.words] if own and divided.words else [])]
+    said = [*found.assumptions, *([in_words_of(source, divided.words)] if own and divided.words else [])]
     if own and notes:
         said += repetitions(divided, len(train), len(valid), found.kind)
         said += class_notes(found.classes, train, valid, test, found.kind)
@@ -132,6 +132,15 @@ def load_dataset(
     )
 
 
+def in_words_of(source: str, text: str) -> str:
+    """A sentence about data with the flags of the command line, or with keywords for data in memory."""
+    if not source.startswith(MEMORY):
+        return text
+    from ancestral.data.memory import in_python
+
+    return in_python(text)
+
+
 def read_source(source: str, options: ReadOptions, fetch: bool = True) -> tuple[str, Imported]:
     """The name of a source, and all that its reader finds, not divided yet.
 
@@ -141,7 +150,7 @@ def read_source(source: str, options: ReadOptions, fetch: bool = True) -> tuple[
     if source.startswith(MEMORY):
         from ancestral.data.memory import read_memory
 
-        return source, read_memory(source, options)
+        return read_memory(source, options)
     if source in dataset_names():
         parts, levels = read_named(source, fetch)
         return source, Imported(parts, levels, (0.0, levels - 1.0))
@@ -216,11 +225,12 @@ def _sizes(name: str, pool: int, train: int | None, valid: int | None, default_v
 
 def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_to: int | None) -> Split:
     places: Any = slice(None) if rows is None else rows
-    in_place = rows is not None and part.images.nbytes > COPIED and pad_to is None and part.images.dtype != np.uint16
-    stored = part.images if in_place else part.images[places]
-    if stored.dtype == np.uint16:
-        stored = stored.astype(np.int16 if levels <= INT16_LEVELS else np.int32)  # torch computes little with uint16
-    images = torch.from_numpy(np.ascontiguousarray(stored))
+    whole = part.images
+    if whole.dtype == np.uint16 and levels <= INT16_LEVELS:
+        whole = whole.view(np.int16)  # torch computes little with uint16
+    in_place = rows is not None and whole.nbytes > COPIED and pad_to is None and whole.dtype != np.uint16
+    stored = whole if in_place else whole[places]
+    images = as_tensor(compact(stored.astype(np.int32) if stored.dtype == np.uint16 else stored))
     if pad_to is not None:
         images = _padded_checked(name, images, pad_to)
     labels = None if part.labels is None else torch.from_numpy(np.ascontiguousarray(part.labels[places]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy as np
 from ancestral.core.errors import refusal
 from ancestral.core.random import lasting_permutation, seed_for
 from ancestral.data.imported import Imported, Part
-
-BLOCK_BYTES = 32 << 20  # of images whose keys are computed together: the memory for them stays small
+from ancestral.data.storage import joined, row_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +130,7 @@ def _joined(parts: list[Part]) -> Part:
     labelled = [part.labels for part in parts if part.labels is not None]
     named = [part.names for part in parts if part.names is not None]
     return Part(
-        np.concatenate([part.images for part in parts]),
+        joined([part.images for part in parts]),
         np.concatenate(labelled) if len(labelled) == len(parts) else None,
         tuple(name for names in named for name in names) if len(named) == len(parts) else None,
     )
@@ -148,19 +146,13 @@ def image_keys(images: np.ndarray) -> np.ndarray:
     width = -(-size // 8)
     multipliers = np.random.PCG64(0).random_raw(width + 1) | np.uint64(1)
     keys = np.empty(len(images), np.uint64)
-    for start, rows in _blocks(images, size):
+    for start, rows in row_blocks(images):
         words = np.zeros((len(rows), width * 8), np.uint8)
         words[:, :size] = np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint8)
         mixed = words.view(np.uint64) * multipliers[:-1]
         mixed ^= mixed >> np.uint64(29)  # the high bits of each product reach the low bits of the sum
         keys[start : start + len(rows)] = (mixed * multipliers[-1]).sum(1, dtype=np.uint64)
     return keys
-
-
-def _blocks(images: np.ndarray, size: int) -> Iterator[tuple[int, np.ndarray]]:
-    step = max(1, BLOCK_BYTES // max(1, size))
-    for start in range(0, len(images), step):
-        yield start, images[start : start + step]
 
 
 def repeated(keys: np.ndarray, known: np.ndarray) -> tuple[int, int]:

@@ -41,6 +41,7 @@ class Imported:
         columns: names of the D columns of points, where they have names.
         assumptions: what was guessed or ignored, one sentence each, to be printed and recorded.
         kind: what the data are.
+        repeatable: reading them again gives the same; only then does their SHA-256 mean something.
     """
 
     parts: dict[str, Part]
@@ -50,3 +51,4 @@ class Imported:
     columns: tuple[str, ...] | None = None
     assumptions: tuple[str, ...] = ()
     kind: Literal["images", "points"] = "images"
+    repeatable: bool = True

@@ -11,7 +11,7 @@ import numpy as np
 from ancestral.core.errors import refusal
 from ancestral.core.text import close_matches
 
-_PARTS = {"train": ("train", "training"), "valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
+PARTS = {"train": ("train", "training"), "valid": ("valid", "val", "validation", "dev"), "test": ("test", "testing")}
 _IMAGES = ("images", "imgs", "image", "img", "x", "data", "arr_0")
 _LABELS = ("labels", "label", "y", "target", "targets", "arr_1")
 _PART_IMAGES = ("{}", "{}_images", "x_{}", "{}_x", "images_{}", "{}_data", "data_{}", "{}_imgs", "x{}", "{}x")
@@ -144,7 +144,7 @@ def _images(lookup: _Lookup) -> dict[str, Member]:
     if found := lookup.find(["images"], fits):  # before parts, as earlier versions chose
         return {"all": found}
     parts: dict[str, Member] = {}
-    for part, aliases in _PARTS.items():
+    for part, aliases in PARTS.items():
         found = lookup.find([form.format(alias) for form in _PART_IMAGES for alias in aliases], fits)
         if found is not None:
             parts[part] = found
@@ -181,7 +181,7 @@ def _labels(lookup: _Lookup, part: str, images: Member, infer: bool) -> Member |
     def fits(member: Member) -> bool:
         return member is not images and member.may_be_labels()
 
-    for aliases in _PARTS.values():
+    for aliases in PARTS.values():
         own = [alias for alias in aliases if images.name.lower() in {form.format(alias) for form in _PART_IMAGES}]
         if own:
             forms = _PART_LABELS if infer else _PART_LABELS[:1]

@@ -111,14 +111,13 @@ def open_picture(path: Path, background: str, former: bool = False) -> Picture:
         if former:
             return _former(path, image)
         said = ["deep"] if _deep_colour(image) else []
-        said += ["CMYK"] if image.mode == "CMYK" else []
-        bits, coloured = image.mode == "1", image.mode not in (*_GREY_MODES, *_DEEP_MODES, "LA", "F")
-        upright = _turned(image, said)
+        bits, coloured = image.mode == "1", is_coloured(image)
+        upright = upright_image(image, said)
         if upright.has_transparency_data:
             pixels, opaque = _without_transparency(upright, background)
             said += ["transparent"] if opaque is not None else []
             return Picture(pixels, opaque, coloured=coloured, remarks=tuple(said))
-        return Picture(_pixels(path, upright), None, bits, coloured, tuple(said))
+        return Picture(pixels_of(path, upright), None, bits, coloured, tuple(said))
 
 
 def read_picture(path: Path) -> np.ndarray:
@@ -169,10 +168,16 @@ def _deep_colour(image: Image.Image) -> bool:
     return any(";16" in str(args) for args in coding)
 
 
-def _turned(image: Image.Image, said: list[str]) -> Image.Image:
-    """The image as its EXIF orientation says."""
+def is_coloured(image: Image.Image) -> bool:
+    """Whether an image has three channels or a palette, whatever its pixels are."""
+    return image.mode not in (*_GREY_MODES, *_DEEP_MODES, "LA", "F")
+
+
+def upright_image(image: Image.Image, said: list[str]) -> Image.Image:
+    """The image as its EXIF orientation says; remarks of `Picture` are added to `said`."""
     from PIL import Image as pillow
 
+    said += ["CMYK"] if image.mode == "CMYK" else []
     turn = pillow.Transpose
     turns = {
         2: turn.FLIP_LEFT_RIGHT,
@@ -203,8 +208,8 @@ def _without_transparency(image: Image.Image, background: str) -> tuple[np.ndarr
     return composited(rgba[None], 256, background_colour(background))[0], opaque
 
 
-def _pixels(path: Path, image: Image.Image) -> np.ndarray:
-    """Shape (C, H, W)."""
+def pixels_of(subject: object, image: Image.Image) -> np.ndarray:
+    """Pixels, shape (C, H, W); InputError for a mode that is not understood."""
     if image.mode in ("L", "F"):
         return np.asarray(image)[None]
     if image.mode == "1":
@@ -214,7 +219,7 @@ def _pixels(path: Path, image: Image.Image) -> np.ndarray:
         # a .pgm file of 16 bits comes as 32
         return values.astype(np.uint16) if image.mode != "I" or image.format == "PPM" else values
     if image.mode not in _COLOUR_MODES:
-        raise refusal(path, f"pixels of mode {image.mode}", "convert it to 8-bit grey or RGB")
+        raise refusal(subject, f"pixels of mode {image.mode}", "convert it to 8-bit grey or RGB")
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB")).transpose(2, 0, 1)
 
 

@@ -151,7 +151,7 @@ class PixelBatches:
         """Stored pixels of some images, by their places in the split, on the device."""
         if self._rows is None:
             return self.raw.index_select(0, chosen)
-        return self.raw.index_select(0, self._rows[chosen.cpu()]).to(self.device)
+        return self.raw.index_select(0, self._rows[chosen.cpu()]).contiguous().to(self.device)
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Steps of one epoch; a last short batch is a step like the others."""

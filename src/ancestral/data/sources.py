@@ -15,6 +15,7 @@ import numpy as np
 
 from ancestral.core.errors import InputError, refusal
 from ancestral.data.readers import PART_NAMES, Part, is_gzip, read_idx_part
+from ancestral.data.storage import row_blocks
 from ancestral.settings.data import IMAGE_SETS
 
 _DIGITS_SIZES: tuple[int, int, int] = (1000, 350, 447)
@@ -141,7 +142,8 @@ def digest(parts: dict[str, Part]) -> str:
     total = hashlib.sha256()
     for name, part in parts.items():
         total.update(f"{name} {part.images.shape} {part.labels is not None};".encode())
-        total.update(np.ascontiguousarray(part.images).reshape(-1).data)
+        for _, block in row_blocks(part.images):
+            total.update(np.ascontiguousarray(block).reshape(-1).data)
         if part.labels is not None:
             # Of one byte order, so that every machine finds the same sum.
             total.update(np.ascontiguousarray(part.labels, dtype="<i8").data)

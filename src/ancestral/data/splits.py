@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,13 @@ import torch
 
 from ancestral.core.errors import refusal
 from ancestral.data.readers import PART_NAMES
+
+
+def as_tensor(array: np.ndarray) -> torch.Tensor:
+    """An array as a tensor that shares its memory, to be read only: that of a memory-mapped file may not be written."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
 class Split:
@@ -72,7 +80,8 @@ class Dataset:
         name: the named set, or the stem of the file.
         levels: how many values a pixel may have: it is one of 0..levels-1; 0 for points.
         train, valid, test: the splits; `valid` may be empty.
-        sha256: of all images and labels as read, before dividing and padding, in hex.
+        sha256: of all images and labels as read, before dividing and padding, in hex; None where reading them again
+            gives others.
         value_range: the stored values that became level 0 and level levels-1; None for points.
         classes: names of the classes, where they have names.
         columns: names of the columns of points, where they have names.
@@ -85,7 +94,7 @@ class Dataset:
     train: Split
     valid: Split
     test: Split
-    sha256: str
+    sha256: str | None
     value_range: tuple[float, float] | None = None
     classes: tuple[str, ...] | None = None
     columns: tuple[str, ...] | None = None

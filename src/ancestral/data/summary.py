@@ -19,7 +19,7 @@ class DataSummary(NamedTuple):
     Args:
         name: of the set, or the stem of the file.
         kind: "images" or "points".
-        sha256: of all that was read, in hex.
+        sha256: of all that was read, in hex; None where reading it again gives other data.
         counts: images by split.
         event_shape: shape of one image (C, H, W) or point (D,).
         levels: values of a stored pixel, 0 for points.
@@ -32,7 +32,7 @@ class DataSummary(NamedTuple):
 
     name: str
     kind: str
-    sha256: str
+    sha256: str | None
     counts: dict[str, int]
     event_shape: tuple[int, ...]
     levels: int
@@ -63,7 +63,7 @@ class DataSummary(NamedTuple):
             said[0] += f", {self.levels} levels of stored values {low:g} to {high:g}"
         if self.class_counts is not None:
             said.append(f"classes by training images: {self._classes()}")
-        return [*said, f"SHA-256 {self.sha256}"]
+        return [*said, f"SHA-256 {self.sha256 or 'none: these data are not reproducible'}"]
 
     def _shape(self) -> str:
         if self.kind == "points":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -29,7 +28,7 @@ class Columns:
     Args:      path: the file, for errors. names: of the columns.
     """
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+    def __init__(self, path: object, names: Sequence[str]) -> None:
         self.path, self.lines = path, list[np.ndarray]()
         self.columns = [_Column(path, name) for name in names]
 
@@ -43,6 +42,14 @@ class Columns:
         check_size(self.path, rows * (len(self.columns) + 1) * np.dtype(np.float64).itemsize)
         for column, cells in zip(self.columns, block.columns, strict=True):
             column.add(cells, block.lines)
+
+    def fill(self, name: str, values: np.ndarray) -> None:
+        """Give a column all its values at once: float64, NaN where one is missing, or text; shape (N,)."""
+        column = next(column for column in self.columns if column.name == name)
+        if values.dtype.kind == "f":
+            column.text, column.parts = False, [values]
+        else:
+            column.add(tuple(values.tolist()), range(1, len(values) + 1))
 
     def line(self, row: int) -> int:
         """Number of the line of a row in the file, from 1."""
@@ -64,7 +71,7 @@ class Columns:
 class _Column:
     """One column; a column by the name of labels keeps its words too."""
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: object, name: str) -> None:
         self.path, self.name = path, name
         self.is_label = name.lower() in LABEL_NAMES
         self.text: bool | None = None  # not known yet
@@ -126,7 +133,7 @@ class _Column:
 
 
 def chosen_labels(
-    path: Path, columns: Columns, known: Sequence[str] = ()
+    path: object, columns: Columns, known: Sequence[str] = ()
 ) -> tuple[np.ndarray | None, tuple[str, ...] | None, list[str]]:
     """Classes from the column that is called so, one of words before one of numbers; it is taken from the others.
 

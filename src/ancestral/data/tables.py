@@ -11,6 +11,7 @@ from ancestral.core.errors import refusal
 from ancestral.core.text import close_matches
 from ancestral.data.imported import Imported, Part
 from ancestral.data.readers import check_size, parsing
+from ancestral.data.storage import row_blocks
 from ancestral.data.table_columns import INDEX_NAMES, Columns, chosen_labels, listed
 from ancestral.data.table_text import MOST_COLUMNS, open_table
 from ancestral.settings.checks import flag
@@ -34,13 +35,32 @@ def read_table(path: Path, options: ReadOptions) -> Imported:
     Returns: the points as the part "all".
     Raises: InputError for a damaged or oversized file, rows of several lengths, missing or infinite numbers.
     """
-    _refuse_options(path, options)
+    refuse_image_options(path, options)
     with parsing(path, "table"), open_table(path) as table:
         names, said = table.names, list(table.assumptions)
         columns = Columns(path, names or _numbered(table.width))
         for block in table.blocks:
             columns.add(block)
-    labels, classes, more = chosen_labels(path, columns, options.columns)
+    return points_of(path, columns, names is not None, options, said, lambda row: f"line {columns.line(row)}")
+
+
+def points_of(
+    subject: object, columns: Columns, named: bool, options: ReadOptions, said: list[str], place: Callable[[int], str]
+) -> Imported:
+    """The points and classes in the columns of a table.
+
+    Args:
+        subject: the file, for errors.
+        columns: of the table.
+        named: the columns have names of their own.
+        options: how it is read.
+        said: what was assumed so far.
+        place: says where a row is in the file.
+
+    Returns: the points as the part "all".
+    Raises: InputError for missing or infinite numbers, and where no column holds numbers.
+    """
+    labels, classes, more = chosen_labels(subject, columns, options.columns)
     said += more
     numbers = columns.numbers()
     unknown = {name: values for name, values in numbers.items() if name not in options.columns}
@@ -54,16 +74,18 @@ def read_table(path: Path, options: ReadOptions) -> Imported:
         said += [f"{what}: {listed(left_out)}"] if left_out else []
     kept = [name for name in numbers if name not in (*empty, *index)]
     if not kept:
-        raise refusal(path, "no column of numbers", "separate the numbers by commas, semicolons or tabs")
+        raise refusal(
+            subject, "no column of numbers", "give columns of numbers; those of a file are separated by commas"
+        )
     points = np.stack([numbers[name] for name in kept], 1)
-    found = _as_points(path, points, kept, options.missing, lambda row: f"line {columns.line(row)}")
+    found = _as_points(subject, points, kept, options.missing, place)
     part = Part(found.parts["all"].images, labels, seen=found.parts["all"].seen)
     return Imported(
         {"all": part},
         0,
         None,
         classes,
-        tuple(kept) if names else None,
+        tuple(kept) if named else None,
         assumptions=(*said, *found.assumptions),
         kind="points",
     )
@@ -120,24 +142,25 @@ def _as_points(
     subject: object, array: np.ndarray, columns: Sequence[str] | None, missing: bool, place: Callable[[int], str]
 ) -> Imported:
     """As `as_points`; `place` says where a row is in the file."""
-    check_size(subject, array.size * 4)
+    check_size(subject, 0 if array.dtype == np.float32 else array.size * 4)
     names = columns or _numbered(array.shape[1])
     seen = ~np.isnan(array) if missing and array.dtype.kind == "f" else None
     if seen is not None:
         array = np.where(seen, array, 0)
-    bad = ~np.isfinite(array)
-    if bad.any():
-        rows = bad.any(1)
+    rows = np.zeros(len(array), np.bool_)
+    for start, block in row_blocks(array):
+        rows[start : start + len(block)] = ~np.isfinite(block).all(1)
+    if rows.any():
         row = int(rows.argmax())
         raise refusal(
             subject,
             f"{int(rows.sum()):,} of {len(array):,} rows have a missing or infinite value, the first in {place(row)}, "
-            f"column {names[int(bad[row].argmax())]}",
+            f"column {names[int((~np.isfinite(array[row])).argmax())]}",
             "fill them in, or leave out those rows or columns",
         )
     with np.errstate(over="ignore"):
-        points = array.astype(np.float32)
-    if not np.isfinite(points).all():
+        points = array.astype(np.float32, copy=False)
+    if points is not array and not np.isfinite(points).all():
         raise refusal(subject, "numbers beyond 3e38", "scale the columns")
     part = Part(points, None, seen=None if seen is None or seen.all() else seen)
     return Imported(
@@ -177,7 +200,7 @@ def _numbered(width: int) -> list[str]:
     return [f"x{place + 1}" for place in range(width)]
 
 
-def _refuse_options(path: Path, options: ReadOptions) -> None:
+def refuse_image_options(path: object, options: ReadOptions) -> None:
     """Raises:    InputError: an option of images or of arrays."""
     usual = ReadOptions(infer=options.infer, missing=options.missing, columns=options.columns)
     given = [name for name in ReadOptions._fields if getattr(options, name) != getattr(usual, name)]

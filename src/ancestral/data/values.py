@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 import numpy as np
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.data.storage import is_mapped, room
 from ancestral.settings.data import MAX_LEVELS, ReadOptions
 
 BYTE_LEVELS = 256
@@ -85,8 +86,11 @@ def quantise(subject: object, arrays: Mapping[str, np.ndarray], options: ReadOpt
     if options.infer:
         _say_few(survey, scale, options, said)
     dtype = np.dtype(np.uint8 if scale.levels <= BYTE_LEVELS else np.uint16)
+    converted = {name: _converted(array, scale, dtype) for name, array in arrays.items()}
+    if any(is_mapped(array) and not np.may_share_memory(array, arrays[name]) for name, array in converted.items()):
+        said.append("the levels of so many pixels are kept in a temporary file (memory-mapped)")
     return Quantised(
-        {name: _converted(array, scale, dtype) for name, array in arrays.items()},
+        converted,
         scale.levels,
         (float(scale.low), float(scale.high)),
         tuple(said),
@@ -263,7 +267,7 @@ def _say_few(survey: _Survey, scale: _Scale, options: ReadOptions, said: list[st
 def _converted(array: np.ndarray, scale: _Scale, dtype: np.dtype) -> np.ndarray:
     if array.dtype == dtype and (scale.low, scale.high) == (0, scale.levels - 1):
         return array
-    result = np.empty(array.shape, dtype)
+    result = room(array.shape, dtype)
     for rows, block in _blocks(array):
         result[rows] = scale.apply(block).astype(dtype)
     return result

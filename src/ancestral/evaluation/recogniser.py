@@ -62,7 +62,7 @@ class RecogniserFacts:
     """
 
     name: str
-    data_sha256: str
+    data_sha256: str | None
     trained_on: str
     recipe: int
     classes: tuple[int, ...]

@@ -24,8 +24,10 @@ from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
 from ancestral.runs.run import ELSEWHERE, Run
 from ancestral.runs.thumbnails import SPLITS, thumbnails_of
+from ancestral.settings.data import MEMORY
 
 OWN_IN_WORDS = "a model of one's own"
+FILE = "FILE.npz"  # stands for data that were given in memory
 
 
 def write_run_page(run: Run, redraw: bool = True, typed_in: Path | None = None) -> Path:
@@ -199,7 +201,7 @@ def _provenance(run: Run) -> str:
     counts = ", ".join(f"{count} {split}" for split, count in record["data"]["counts"].items())
     return (
         f"Data: {record['data']['name']} ({counts} {run.data.space.noun}), "
-        f"SHA-256 `{record['data']['sha256'][:16]}…`.\n\n"
+        f"{_hash_in_words(record['data']['sha256'])}.{_where(run)}\n\n"
         f"{_given_in_words(record)}{_origin(run)}"
         f"Python {record['versions']['python']}, torch {record['versions']['torch']}, "
         f"source {(record['git_commit'] or 'not from a checkout')[:12]}, begun {record['begun']}."
@@ -245,12 +247,25 @@ def _origin(run: Run) -> str:
     return "\n\n".join([*lines, ""])
 
 
+def _where(run: Run) -> str:
+    """What the command needs beside itself, where the data were given in memory."""
+    given = run.settings.data.data.startswith(MEMORY)
+    return f" They were given in memory: save them to {FILE}, or give `data=` in Python." if given else ""
+
+
+def _hash_in_words(sha256: str | None) -> str:
+    return f"SHA-256 `{sha256[:16]}…`" if sha256 else "no SHA-256, since they differ each time they are read"
+
+
 def repeat_command(run: Run, folder: Path | None = None) -> str:
     """The command that trains this run again: every setting that is not the default.
 
     Args:      folder: where it is typed, of which the run's place is told; by default where the program is now.
     """
-    words = itertools.chain(*flags_of(run.settings).values())
+    flags = flags_of(run.settings)
+    if run.settings.data.data.startswith(MEMORY):
+        flags["data"] = ["--data", FILE]
+    words = itertools.chain(*flags.values())
     place, folder = run.path.absolute(), (folder or Path()).absolute()
     out = place.relative_to(folder) if place.is_relative_to(folder) else place
     return shlex.join(["ancestral", "train", str(run.settings.family), *words, "--out", str(out)])

@@ -17,7 +17,8 @@ from ancestral.data.imported import Imported, Part
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.readers import PART_NAMES
 from ancestral.data.sources import digest
-from ancestral.data.splits import Dataset, Split
+from ancestral.data.splits import Dataset, Split, as_tensor
+from ancestral.data.storage import compact
 from ancestral.data.tables import matched_columns
 from ancestral.data.values import MOST_INFERRED
 from ancestral.runs.run import Run
@@ -116,7 +117,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data in another place: it knows their division
-            return RunData(replace(own, data=other.data), run.reading, again=True)
+            return _own_at(run, other.data)
     part, used = _chosen(name, chosen, split)
     columns, matched = chosen.columns, list[str]()
     if chosen.kind == "points" and levels == 0:
@@ -142,7 +143,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         none,
         none,
         of_use,
-        digest({used: part}),
+        digest({used: part}) if chosen.repeatable else None,
         chosen.value_range,
         tuple(record["classes"]) if record.get("classes") else chosen.classes,
         columns,
@@ -160,6 +161,16 @@ def _at_hand(data: RunData) -> bool:
         return bool(data.dataset)
     except InputError:
         return False
+
+
+def _own_at(run: Run, source: str) -> RunData:
+    """The run's own data from another place or form, by the name that the run has for them: scores are of that name."""
+    data = RunData(replace(run.settings.data, data=source), run.reading, again=True)
+    height, width = data.event_shape[-2:] if len(data.event_shape) == 3 else (0, 0)
+    name = run.record["data"]["name"].removesuffix(f" padded to {height}x{width}")
+    assert isinstance(data.dataset, Dataset)
+    data.dataset = replace(data.dataset, name=name)
+    return data
 
 
 def _part(split: Split) -> Part:
@@ -194,7 +205,7 @@ def _in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: b
         what = ("points", "images") if found == 0 else ("images", "points")
         raise refusal(name, f"holds {what[0]}", f"this model was trained on {what[1]}")
     as_stored = images.astype(np.int32) if images.dtype == np.uint16 else images
-    x = torch.from_numpy(np.ascontiguousarray(as_stored))
+    x = as_tensor(compact(as_stored))
     if found in (wanted, 0):
         return x, []
     if found < wanted <= MOST_INFERRED and not stated:

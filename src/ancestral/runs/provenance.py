@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 from ancestral.core.errors import DataNotHere, InputError
 from ancestral.core.files import json_from
 from ancestral.data.datasets import why_missing
+from ancestral.data.memory import is_held
 from ancestral.runs.run_data import RunData
-from ancestral.settings.data import is_named
+from ancestral.settings.data import MEMORY, is_named
 from ancestral.settings.stored import typed
 
 PACKAGES = ("ancestral", "torch", "numpy", "lightning-fabric", "safetensors", "scikit-learn")
@@ -35,7 +36,7 @@ PARENT: dict[str, Any] = {"weights_sha256": str, "absolute_path": str, "relative
 EXTENSION: dict[str, Any] = {"date": str, "setting": str, "epoch": int, "step": int, "weights_sha256": str | None}
 DATA_REQUIRED: dict[str, Any] = {
     "name": str,
-    "sha256": str,
+    "sha256": str | None,
     "counts": dict,
     "space": str,
     "event_shape": tuple[int, ...],
@@ -109,6 +110,15 @@ def place_of_data(source: str, record: Mapping[str, Any], folder: Path) -> str:
     Args:      source: as the settings name the data. record: the run's record of its data. folder: of the run.
     Raises:    DataNotHere: at none of these places.
     """
+    if source.startswith(MEMORY) and not is_held(source):
+        if record["sha256"] is None:
+            raise DataNotHere(
+                f"{folder} was trained on data that differ each time they are read: give data=... or --data"
+            )
+        raise DataNotHere(
+            f"{folder} was trained on data given in memory: give them again, data=... or ancestral.Run(FOLDER, "
+            "data=...); on the command line --data FILE with the same contents"
+        )
     if is_named(source):
         if missing := why_missing(source):
             raise DataNotHere(f"the data that {folder} was trained on are not {missing}")

@@ -248,7 +248,7 @@ class Run:
             refuse_other_parts(self.record.get("given", {}), origin.given, self.path)
             if self.manifest.there and not self.checkpoint.exists():
                 raise InputError(f"{self.path} has no checkpoint, as an exported run has none: it cannot be resumed")
-            if different := difference(self.record["data"], data, self.path):
+            if different := difference(self.record["data"], data, self.path, self.settings.data.data):
                 raise InputError(f"{different}: train anew")
             return self.checkpoint.exists()
         self._refuse_strangers()

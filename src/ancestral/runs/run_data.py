@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ancestral.core.errors import InputError
-from ancestral.data.datasets import READING, Dataset, load_dataset
+from ancestral.data.datasets import READING, Dataset, in_words_of, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.splits import Split
 from ancestral.data.summary import DataSummary, summarise
@@ -213,7 +213,7 @@ def read_data(settings: Settings, version: int = READING, known: RunData | None 
         summary = data.summary()
         for line in summary.facts():
             log.info(line)
-        for line in [*summary.notes(), *([f"note: {choice}"] if choice else [])]:
+        for line in [*summary.notes(), *([f"note: {in_words_of(data.settings.data, choice)}"] if choice else [])]:
             log.warning(line)
     _refuse_one_value(data)
     return settings, data

@@ -36,7 +36,7 @@ class StoredData(RunData):
                    in another way.
         """
         opened = RunData(replace(self.settings, data=self.source), self.version, again=True)
-        if different := difference(self.record, opened, self.folder):
+        if different := difference(self.record, opened, self.folder, self.settings.data):
             raise InputError(f"{different}: restore them, or state by --data that other data are meant")
         return opened.dataset
 
@@ -67,19 +67,22 @@ class StoredData(RunData):
         return self.record["name"]
 
     @property
-    def sha256(self) -> str:
+    def sha256(self) -> str | None:
         return self.record["sha256"]
 
 
-def difference(known: Mapping[str, Any], data: RunData, folder: Path) -> str:
+def difference(known: Mapping[str, Any], data: RunData, folder: Path, own: str) -> str:
     """In what data differ from those of a run; empty where they do not.
 
-    Args:      known: the run's record of its data. folder: of the run.
+    Args:      known: the run's record of its data. folder: of the run. own: the run's own data, as its settings name
+               them.
     """
     found = data.summary().to_json()
     words = f"the data {known['name']} of {folder} have changed since this run began"
     if found["sha256"] != known["sha256"]:
         return f"{words} (another SHA-256)"
+    if known["sha256"] is None and data.settings.data != own:
+        return f"{words} (they differ each time they are read)"
     for split, count in known["counts"].items():
         if found["counts"].get(split) != count:
             return f"{words} ({count} {split} before, {found['counts'].get(split)} now)"

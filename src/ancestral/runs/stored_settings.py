@@ -11,7 +11,7 @@ from ancestral.core.serialization import needs_family
 from ancestral.families.catalogue import find, names
 from ancestral.families.family import Family
 from ancestral.families.run_settings import Settings, renamed
-from ancestral.settings.data import DataSettings
+from ancestral.settings.data import MEMORY, DataSettings
 from ancestral.settings.stored import dataclass_from
 from ancestral.settings.training import TrainingSettings
 
@@ -70,6 +70,9 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
                 continue
             before = begun[part][name]
             if before != value and json_text(before) != json_text(value):
+                if name == "data" and all(str(source).startswith(MEMORY) for source in (before, value)):
+                    other = f"this run started with other data in memory ({before}, not {value})"
+                    raise InputError(f"{other}: give the same, in the same form, or train anew in another folder")
                 raise InputError(f"this run started with {name} = {before}, not {value}: resume with its own settings")
 
 

@@ -47,7 +47,7 @@ def verify_run(run: Run | Path | str) -> Iterator[Check]:
     yield Check(
         "the data are those it was trained on",
         True,
-        f"{data.name}, SHA-256 {data.dataset.sha256[:16]}…",
+        f"{data.name}, SHA-256 {data.dataset.sha256[:16]}…" if data.dataset.sha256 else data.name,
     )
     yield from _scores(run, model)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.core.arguments import plain_arguments
-from ancestral.core.errors import Interrupted
+from ancestral.core.errors import InputError, Interrupted
 from ancestral.core.pace import Pace
 from ancestral.runs.fit import fit_or_reuse
 from ancestral.sweeps.page import write_sweep_page
@@ -65,6 +65,8 @@ def sweep(
     refuse_without_optuna()
     read = {name: axis_from(family, name, given) for name, given in axes.items()}
     base = {name: value for name, value in settings.items() if name not in read}
+    if not isinstance(base.get("data", ""), str | Path):
+        raise InputError("sweep: several processes share the work, and data in memory are in one: save them to a file")
     plan = Plan(family, Path(out), base, read, seeds, trials)
     refuse_strangers(plan)
     refuse_unreachable(storage)

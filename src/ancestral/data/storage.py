@@ -1,0 +1,105 @@
+"""Memory for large arrays: in a temporary file, memory-mapped, where an array exceeds a share of the free memory."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ancestral.core.errors import refusal
+from ancestral.core.free_memory import available_memory
+
+SHARE = 0.25  # of the free memory that one array may take
+COPIED = 2**28  # bytes; a larger array is divided by the rows of its splits, which are not copied
+BLOCK_BYTES = 32 << 20  # of rows that are hashed or copied together
+
+
+def room(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """An array to be filled: in memory, or memory-mapped in a temporary file where it exceeds a share of what is free.
+
+    The file has no name, so that it is gone with the array, even if the process is killed.
+
+    Args:      shape: of the array, of at least one number. dtype: of the array.
+    Raises:    InputError: the folder of temporary files has not enough space.
+    """
+    wanted = math.prod(shape) * np.dtype(dtype).itemsize
+    if wanted <= SHARE * available_memory():
+        return np.empty(shape, dtype)
+    folder = tempfile.gettempdir()
+    free = shutil.disk_usage(folder).free
+    if wanted > free:
+        raise refusal(
+            f"data of {wanted:,} bytes",
+            f"exceed the free memory, and {folder} has {free:,} bytes left",
+            "set TMPDIR to a folder with more space, or give fewer or smaller items",
+        )
+    file = tempfile.TemporaryFile(prefix="ancestral-")  # noqa: SIM115  (the mapping keeps it open)
+    return np.memmap(file, dtype, "w+", shape=tuple(shape))
+
+
+def is_mapped(array: np.ndarray) -> bool:
+    """Whether an array, or what it is a view of, lies in a file."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        if isinstance(base, np.memmap):
+            return True
+        base = base.base
+    return False
+
+
+def row_blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """The rows of an array, some at a time, each with the number of the first."""
+    step = max(1, BLOCK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, len(array), step):
+        yield start, array[start : start + step]
+
+
+def compact(array: np.ndarray) -> np.ndarray:
+    """The array in row-major order; a large one is left as it is, since that would copy it."""
+    return array if array.nbytes > COPIED else np.ascontiguousarray(array)
+
+
+def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Arrays one after another, shape (N, ...); a single one is not copied."""
+    if len(arrays) == 1:
+        return arrays[0]
+    shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
+    return np.concatenate(arrays, out=room(shape, np.result_type(*arrays)))
+
+
+class Rows:
+    """Rows of one shape and type, gathered one by one.
+
+    Args:      first: a row of that shape and type, not added. count: how many there will be; None where that is not
+               known.
+    """
+
+    def __init__(self, first: np.ndarray, count: int | None = None) -> None:
+        self._array = room((count or 256, *first.shape), first.dtype)
+        self._filled = 0
+
+    def __len__(self) -> int:
+        return self._filled
+
+    def add(self, row: np.ndarray) -> None:
+        """Add a row at the end."""
+        if self._filled == len(self._array):
+            larger = room((2 * self._filled, *self._array.shape[1:]), self._array.dtype)
+            larger[: self._filled] = self._array
+            self._array = larger
+        self._array[self._filled] = row
+        self._filled += 1
+
+    @property
+    def row(self) -> np.ndarray:
+        """A row, filled or not: its shape and type are those of all rows."""
+        return self._array[0]
+
+    @property
+    def array(self) -> np.ndarray:
+        """The rows so far, shape (N, ...)."""
+        return self._array[: self._filled]
