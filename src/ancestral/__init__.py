@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from ancestral.settings.data import DataSettings
     from ancestral.settings.family import FamilySettings
     from ancestral.settings.training import TrainingSettings
-    from ancestral.sweeps.worker import sweep
+    from ancestral.sweeps.worker import Sweep, sweep
 
     __version__ = version("ancestral")
 
@@ -89,6 +89,7 @@ __all__ = [
     "ScoreParts",
     "StepContext",
     "Subject",
+    "Sweep",
     "TrainingDiverged",
     "TrainingSettings",
     "TrainingUnhealthy",
@@ -136,7 +137,7 @@ _PLACES = {
     "settings.data": "DataSettings",
     "settings.family": "FamilySettings",
     "settings.training": "TrainingSettings",
-    "sweeps.worker": "sweep",
+    "sweeps.worker": "Sweep sweep",
 }
 _MODULES = {name: f"ancestral.{module}" for module, names in _PLACES.items() for name in names.split()}
 

@@ -10,11 +10,13 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ancestral.api.progress import Wanted, chosen_progress
 from ancestral.api.run import Run, run_of, source_of
 from ancestral.core.arguments import plain_arguments, refuse_other_type
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
+from ancestral.runs.watching import reported_to
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.loop import CHECKPOINT_SECONDS
@@ -62,35 +64,48 @@ def fit(
     data: Any = None,
     training: TrainingSettings | None = None,
     resume: bool = False,
+    progress: Wanted = "auto",
+    report: bool = True,
     reporter: Reporter | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     **settings: Any,
 ) -> Run:
-    """Train a model into a run folder.
+    """Train a model into a run folder; score it on its test images, draw its pictures and write its page.
 
     Args:      family: a name, a file FILE.py that defines `FAMILY`, or a `Family`. out: the folder.
                model: the family's settings (`VAESettings(latents=2)`, say). data: a named data set, a file or a folder,
                arrays, tensors, a pair (images, labels), a dict of splits, a dataset; or all `DataSettings`. training:
                `TrainingSettings`. resume: resume from the folder's checkpoint.
-               reporter: is called with the progress. checkpoint_seconds: time between checkpoints. settings: any of the
-               command line's flags by name, `epochs=5`; they override those of model, data and training.
+               progress: a bar with the epochs, the newest values and the time left: "auto" in a notebook and in a
+               terminal, True always, False never. report: False leaves out scores, pictures and page, which
+               `evaluate(run)` and `run.report()` make later. reporter: is called with the progress, in place of a bar.
+               checkpoint_seconds: time between checkpoints. settings: any of the command line's flags by name,
+               `epochs=5`; they override those of model, data and training.
     Returns:   the run; `run.load()` is the model with its best weights by validation, `run.verdicts()` what is wrong
                with the training, if anything.
     Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
                Interrupted: the state so far is kept.
     Example:   `fit("vae", "runs/first", data="digits", latents=2, epochs=20)`
     """
+    from ancestral.api.training import train_run
     from ancestral.families.run_settings import settings_for
-    from ancestral.runs.fit import fit_settings
 
+    if progress is True and reporter is not None:
+        raise InputError("fit: a reporter takes the place of a bar: give progress=True or a reporter")
     name = _name_of(family)
     given: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
         given |= {} if part is None else _fields_of(part)
     if data is not None and not isinstance(data, DataSettings):
         given["data"] = source_of(data)
-    run = fit_settings(settings_for(name, **{**given, **settings}), out, resume, reporter, checkpoint_seconds)
-    return Run(run.path)
+    return train_run(
+        settings_for(name, **{**given, **settings}),
+        out,
+        resume=resume,
+        report=report,
+        progress=chosen_progress(progress) if reporter is None else reported_to(reporter),
+        checkpoint_seconds=checkpoint_seconds,
+    )
 
 
 def _fields_of(part: Any) -> dict[str, Any]:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ancestral.core.arguments import plain_arguments, refuse_unknown
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
+from ancestral.reports import cells as cells  # runs and records then have HTML for a notebook
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import POINT_SETS, DataSettings, OtherData
+from ancestral.training.log import columns_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,6 +48,14 @@ class Run(StoredRun):
         from ancestral.reports.pictures.catalogue import draw
 
         return draw(self, name, **options)
+
+    def history(self) -> dict[str, list[float]]:
+        """The log of the training as a table, from which `pandas.DataFrame(run.history())` makes a data frame.
+
+        Returns:   columns of equal length: `step`, `epoch` and each reading as `split/name` (`valid/negative_elbo`), in
+                   nats unless the name says otherwise; NaN at steps without that reading.
+        """
+        return columns_of(self.log())
 
     def report(self) -> Path:
         """Draw all pictures and write the run's page; returns its path."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ancestral.evaluation.quality import Quality
@@ -24,10 +24,11 @@ from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
 from ancestral.runs.run import Run
 
 
-def write_run_page(run: Run, redraw: bool = True) -> Path:
+def write_run_page(run: Run, redraw: bool = True, progress: Callable[[int, int], None] | None = None) -> Path:
     """Draw and write the run's `report.html`; returns its path.
 
-    Args:      redraw: False takes the pictures as they are: only the scores have changed.
+    Args:      redraw: False takes the pictures as they are: only the scores have changed. progress: called with
+               (pictures done, pictures in all).
     """
     record = run.record
     scores = [("this run", score) for score in run.scores()]
@@ -36,7 +37,7 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
         *_bracket_section(run),
         *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
-        _pictures(run, redraw),
+        _pictures(run, redraw, progress),
         *_health(run),
         Section("How to repeat it", _provenance(run), commands=[repeat_command(run)]),
     ]
@@ -48,15 +49,14 @@ def write_run_page(run: Run, redraw: bool = True) -> Path:
         sections=sections,
         footer=f"ancestral {record['versions']['ancestral']}, torch {record['versions']['torch']}.",
     )
-    path = run.path / "report.html"
-    write_report(report, path)
-    return path
+    write_report(report, run.page)
+    return run.page
 
 
-def _pictures(run: Run, redraw: bool) -> Section:
+def _pictures(run: Run, redraw: bool, progress: Callable[[int, int], None] | None) -> Section:
     """The run's pictures, drawn anew or as they are, and the samples drawn while it was trained."""
     if redraw:
-        drawn, failed = draw_all(run)
+        drawn, failed = draw_all(run, progress)
     else:
         there = {name: run.figures / f"{name}.png" for name in drawings_of(run)}
         drawn, failed = {name: path for name, path in there.items() if path.exists()}, _not_drawn(run)

@@ -14,6 +14,7 @@ import filelock
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of, write_json
+from ancestral.core.notebook import as_html
 from ancestral.data.datasets import READING
 from ancestral.data.pixels import PixelSpace
 from ancestral.evaluation.score import Score
@@ -42,6 +43,7 @@ class Run:
     """A folder with settings, weights, log, scores and figures. All that reports show is read from it."""
 
     keeps_records = True
+    _repr_html_ = as_html
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -61,6 +63,11 @@ class Run:
     @property
     def figures(self) -> Path:
         return self.path / "figures"
+
+    @property
+    def page(self) -> Path:
+        """The page, where it was written."""
+        return self.path / "report.html"
 
     @cached_property
     def record(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,16 +194,18 @@ def _unknown(name: str, family: str, known: list[str]) -> InputError:
     return InputError(f"unknown drawing {name!r} of a {family}: {close_matches(name, known)}")
 
 
-def draw_all(run: Run) -> tuple[dict[str, Path], list[str]]:
+def draw_all(run: Run, progress: Callable[[int, int], None] | None = None) -> tuple[dict[str, Path], list[str]]:
     """Draw everything this model can draw into the run's `figures`.
 
+    Args:      progress: called with (drawings tried, drawings in all).
     Returns:   name and file of each drawing, and a line for each one in which the code of a plug-in failed.
     """
     drawn: dict[str, Path] = {}
     failed: list[str] = []
-    for name, drawing in drawings_of(run).items():
-        if drawing.on_request:
-            continue
+    tried = [name for name, drawing in drawings_of(run).items() if not drawing.on_request]
+    for done, name in enumerate(tried):
+        if progress:
+            progress(done, len(tried))
         path = run.figures / f"{name}.png"
         try:
             figure = draw(run, name)

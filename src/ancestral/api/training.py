@@ -1,0 +1,48 @@
+"""From settings to a finished run: what the command `train` and the function `fit` do."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from ancestral.api.run import Run
+from ancestral.core.errors import NotComputable
+from ancestral.families.run_settings import Settings, without_effect
+from ancestral.reports.run_page import write_run_page
+from ancestral.runs.evaluate import score_run
+from ancestral.runs.fit import fit_settings
+from ancestral.runs.watching import Progress
+from ancestral.settings.checks import flag
+from ancestral.training.loop import CHECKPOINT_SECONDS
+
+
+def train_run(
+    settings: Settings,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    report: bool = True,
+    progress: Progress = Progress(),  # noqa: B008  (frozen)
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Run:
+    """Train a model into a run folder; score it on its test images, draw its pictures and write its page.
+
+    Args:      settings: all that determines the run. out: the folder. resume: continue from its checkpoint.
+               report: False leaves out scores, pictures and page. progress: where it is shown.
+               checkpoint_seconds: time between checkpoints.
+    Returns:   the run.
+    Raises:    as `fit_settings`.
+    """
+    for name, reason in without_effect(settings.model, settings.data, settings.training).items():
+        progress.say(f"{flag(name)} has no effect: {reason}")
+    with progress.reporter_for(settings.family, settings.training.epochs) as reporter:
+        fit_settings(settings, out, resume, reporter, checkpoint_seconds)
+    run = Run(out)
+    if report:
+        with suppress(NotComputable), progress.counter_for(f"scoring {run.path.name}") as counter:
+            score_run(run, progress=counter)  # an autoencoder has pictures to show, but no score
+        with progress.counter_for(f"drawing {run.path.name}") as counter:
+            write_run_page(run, progress=counter)
+    for verdict in run.verdicts():
+        progress.say(verdict.line)
+    return run
