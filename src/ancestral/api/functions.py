@@ -88,7 +88,7 @@ def fit(
     Example:   `fit("vae", "runs/first", data="digits", latents=2, epochs=20)`
     """
     from ancestral.api.training import train_run
-    from ancestral.families.run_settings import settings_for
+    from ancestral.families.run_settings import parts_for
 
     if progress is True and reporter is not None:
         raise InputError("fit: a reporter takes the place of a bar: give progress=True or a reporter")
@@ -99,8 +99,9 @@ def fit(
     if data is not None and not isinstance(data, DataSettings):
         given["data"] = source_of(data)
     return train_run(
-        settings_for(name, **{**given, **settings}),
-        out,
+        name,
+        *parts_for(name, **{**given, **settings}),
+        out=out,
         resume=resume,
         report=report,
         progress=chosen_progress(progress) if reporter is None else reported_to(reporter),

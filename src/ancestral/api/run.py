@@ -45,8 +45,10 @@ class Run(StoredRun):
         Returns:   a matplotlib figure.
         Raises:    InputError: there is no such picture or option. NotComputable: this model has no such picture.
         """
+        from ancestral.figures.notebook import show_figures
         from ancestral.reports.pictures.catalogue import draw
 
+        show_figures()
         return draw(self, name, **options)
 
     def history(self) -> dict[str, list[float]]:

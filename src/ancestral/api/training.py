@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ancestral.api.run import Run
 from ancestral.core.errors import NotComputable
@@ -13,13 +14,18 @@ from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_settings
 from ancestral.runs.watching import Progress
 from ancestral.settings.checks import flag
+from ancestral.settings.data import DataSettings
+from ancestral.settings.training import TrainingSettings
 from ancestral.training.loop import CHECKPOINT_SECONDS
 
 
 def train_run(
-    settings: Settings,
-    out: Path | str,
+    family: str,
+    model: Any,
+    data: DataSettings,
+    training: TrainingSettings,
     *,
+    out: Path | str,
     resume: bool = False,
     report: bool = True,
     progress: Progress = Progress(),  # noqa: B008  (frozen)
@@ -27,15 +33,17 @@ def train_run(
 ) -> Run:
     """Train a model into a run folder; score it on its test images, draw its pictures and write its page.
 
-    Args:      settings: all that determines the run. out: the folder. resume: continue from its checkpoint.
+    Args:      family, model, data, training: as the user gives them, before defaults of the family are filled in.
+               out: the folder. resume: continue from its checkpoint.
                report: False leaves out scores, pictures and page. progress: where it is shown.
                checkpoint_seconds: time between checkpoints.
     Returns:   the run.
     Raises:    as `fit_settings`.
     """
-    for name, reason in without_effect(settings.model, settings.data, settings.training).items():
+    settings = Settings(family, model, data, training)
+    for name, reason in without_effect(model, data, training).items():
         progress.say(f"{flag(name)} has no effect: {reason}")
-    with progress.reporter_for(settings.family, settings.training.epochs) as reporter:
+    with progress.reporter_for(family, training.epochs) as reporter:
         fit_settings(settings, out, resume, reporter, checkpoint_seconds)
     run = Run(out)
     if report:

@@ -7,7 +7,6 @@ import tyro
 
 from ancestral.commands.console import say, say_floors, screen, show_scores
 from ancestral.core.errors import InputError, TrainingUnhealthy
-from ancestral.families.run_settings import Settings
 from ancestral.settings.data import POINT_SETS, DataSettings, check_source
 from ancestral.settings.training import TrainingSettings
 
@@ -37,8 +36,8 @@ def train(
     from ancestral.runs.progress import terminal_progress
 
     out = out or Path("runs") / f"{family}-{Path(data.data).stem}"
-    settings = Settings(family, model, data, training)
-    run = train_run(settings, out, resume=resume, progress=terminal_progress(screen))
+    shown = terminal_progress(screen)
+    run = train_run(family, model, data, training, out=out, resume=resume, progress=shown)
     if json or run.scores():
         show_scores([(run.path.name, score) for score in run.scores()], json)
     say_floors([run])

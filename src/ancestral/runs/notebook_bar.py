@@ -18,11 +18,23 @@ SECONDS = 0.2  # between two pictures of a bar: each is a message to the browser
 
 
 class Output:
-    """A line of HTML in the output of a cell, and the plain text beside it for programs that show no HTML."""
+    """A line of HTML in the output of a cell, and the plain text beside it for programs that show no HTML.
+
+    All bars of some work share one output, each in place of the one before; the line of the last training stays.
+    """
 
     def __init__(self) -> None:
         self._handle: Any = None
         self._shown = 0.0
+        self._kept = ("", "")
+
+    def keep(self, html: str, text: str) -> None:
+        """Show this now, and again after each bar that follows."""
+        self._kept = (html, text)
+        self.restore()
+
+    def restore(self) -> None:
+        self.show(*self._kept, now=True)
 
     def show(self, html: str, text: str, now: bool = False) -> None:
         """Replace what is shown; left out where that was done a moment ago, unless `now`."""
@@ -37,9 +49,6 @@ class Output:
         else:
             self._handle.update(content, raw=True)
 
-    def remove(self) -> None:
-        self.show("", "", now=True)
-
 
 def bar_html(title: str, share: float, words: str) -> str:
     """A bar and the words beside it."""
@@ -49,13 +58,14 @@ def bar_html(title: str, share: float, words: str) -> str:
 
 
 class NotebookBar(Reporter):
-    """Shows epochs, speed, the time left and the newest values; at the end one line and the troubles stay.
+    """Shows epochs, speed, the time left and the newest values; at the end one line stays.
 
-    Args:      readout: what is shown.
+    Args:      readout: what is shown. output: where.
     """
 
-    def __init__(self, readout: Readout) -> None:
-        self.readout, self.output = readout, Output()
+    def __init__(self, readout: Readout, output: Output) -> None:
+        self.readout, self.output = readout, output
+        self._troubles: list[str] = []
 
     def begin(self, total_steps: int, step: int) -> None:
         self.readout.begin(total_steps, step)
@@ -66,29 +76,33 @@ class NotebookBar(Reporter):
         self._show()
 
     def warn(self, line: str) -> None:
-        """A trouble of the training, below the bar."""
-        print(f"{self.readout.title}: {line}")
+        """A trouble of the training, below the bar while it trains; what lasts is told at the end."""
+        self._troubles.append(line)
+        self._show(now=True)
 
     def conclude(self) -> None:
         """The line that stays."""
         shown = self.readout
         if not shown.total_steps:
             return
-        words = ", ".join(filter(None, [shown.epoch, f"{in_minutes(shown.seconds)}", shown.metric]))
+        words = ", ".join(filter(None, [shown.epoch, f"in {in_minutes(shown.seconds)}", shown.metric]))
         html = f'<div style="font: 0.9em system-ui, sans-serif"><b>{escape(shown.title)}</b> {escape(words)}</div>'
-        self.output.show(html, f"{shown.title}: {words}", now=True)
+        self.output.keep(html, f"{shown.title}: {words}")
 
     def _show(self, now: bool = False) -> None:
         shown = self.readout
-        self.output.show(bar_html(shown.title, shown.share, shown.line), f"{shown.title}: {shown.line}", now)
+        troubles = "".join(f"<div>{escape(line)}</div>" for line in self._troubles)
+        text = "\n".join([f"{shown.title}: {shown.line}", *self._troubles])
+        self.output.show(bar_html(shown.title, shown.share, shown.line) + troubles, text, now)
 
 
 def notebook_progress() -> Progress:
     """Progress in the output of the cell that is executed."""
+    output = Output()
 
     @contextmanager
     def reporter_for(title: str, epochs: int, pace: Pace | None = None) -> Iterator[Reporter]:
-        reporter = NotebookBar(Readout(title, epochs, pace))
+        reporter = NotebookBar(Readout(title, epochs, pace), output)
         try:
             yield reporter
         finally:
@@ -96,7 +110,7 @@ def notebook_progress() -> Progress:
 
     @contextmanager
     def counter_for(title: str, pace: Pace | None = None) -> Iterator[Counter]:
-        count, output = Count(title, pace), Output()
+        count = Count(title, pace)
 
         def advance(done: int, total: int) -> None:
             count.advance(done, total)
@@ -106,6 +120,6 @@ def notebook_progress() -> Progress:
         try:
             yield advance
         finally:
-            output.remove()
+            output.restore()
 
     return Progress(reporter_for, counter_for, print)
