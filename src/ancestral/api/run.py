@@ -33,10 +33,13 @@ class Run(StoredRun):
         super().__init__(path)
 
     def drawings(self) -> dict[str, str]:
-        """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
-        from ancestral.reports.pictures.catalogue import caption_of, drawings_of
+        """The pictures that `show` can draw of this run's model and data: caption by name.
 
-        return {name: caption_of(self, name) for name in drawings_of(self)}
+        Raises:    InputError: there is no trained model yet.
+        """
+        from ancestral.reports.pictures.catalogue import caption_of, fitting_drawings
+
+        return {name: caption_of(self, name) for name in fitting_drawings(self)}
 
     def show(self, name: str, **options: Any) -> Figure:
         """Draw a picture; a notebook shows it.

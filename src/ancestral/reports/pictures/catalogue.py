@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OWN_OPTIONS = ("count", "seed")  # of a family's own drawings
+FEW = 3  # images that every drawing is content with
 DRAWINGS = (
     Drawing(
         "samples",
@@ -144,6 +146,24 @@ def drawings_of(run: Run) -> dict[str, Drawing]:
     Whether a drawing can be made of this model is known once it is tried.
     """
     return {drawing.name: drawing for drawing in (*DRAWINGS, *find(run.settings.family).code("drawings"))}
+
+
+def fitting_drawings(run: Run) -> dict[str, Drawing]:
+    """The drawings that can be made of this run's model and data, by name.
+
+    General drawings are tried with few images; a family's own, which may take long, are asked for what they need.
+
+    Raises:    InputError: the run has no trained model.
+    """
+    model, fitting = run.load(), {}
+    for name, drawing in drawings_of(run).items():
+        if drawing in DRAWINGS:
+            with suppress(InputError):  # this model has no such picture, or there are too few images for it
+                drawing.draw(run, count=FEW)
+                fitting[name] = drawing
+        elif all(isinstance(model, need) for need in drawing.needs):
+            fitting[name] = drawing
+    return fitting
 
 
 def draw(run: Run, name: str, **options: Any) -> Figure:
