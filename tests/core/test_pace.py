@@ -8,7 +8,7 @@ from ancestral.core.pace import Pace
 
 
 class Clock:
-    """Stands in the place of `time`. now: seconds."""
+    """Replaces the module `time`. now: seconds."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -58,3 +58,13 @@ def test_parts_that_were_there_already_are_expected_to_take_nothing(clock: Clock
         assert pace.seconds_left(5.0) == pytest.approx(65)
     clock.now += 5
     assert pace.seconds_left() == 60
+
+
+def test_an_expectation_that_is_trusted_outweighs_a_short_part(clock: Clock) -> None:
+    pace = Pace([0.001, 10.0, 10.0], trust=1.0)
+    with pace.stage():
+        clock.now += 6  # a hundred times the expected time
+    assert pace.seconds_left() == pytest.approx(1200 * 1.1 / 1.001)
+    with pace.stage():
+        clock.now += 1200  # twice the expected time, and long enough to count
+    assert pace.seconds_left() == pytest.approx(600 * 21.1 / 11.001)

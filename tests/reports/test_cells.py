@@ -155,7 +155,7 @@ def test_a_class_that_nobody_shows_keeps_its_text() -> None:
 
 
 class Formatter:
-    """Stands in the place of IPython's formatter of one type of output."""
+    """Replaces IPython's formatter of one type of output."""
 
     def __init__(self) -> None:
         self.type_printers: dict[type, Any] = {}

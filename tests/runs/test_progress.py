@@ -91,7 +91,7 @@ def test_a_file_gets_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Handle:
-    """Stands in the place of IPython's handle of an output that can be replaced."""
+    """Replaces IPython's handle of an output that can be replaced."""
 
     def __init__(self, shown: list[dict[str, str]]) -> None:
         self.shown = shown

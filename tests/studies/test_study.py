@@ -227,3 +227,16 @@ def test_what_was_computed_is_remembered_until_its_conditions_change(
     monkeypatch.setattr("ancestral.studies.workshop.version_of", lambda package: "another")
     workshop.remember("it", compute, **conditions)
     assert len(computed) == 4
+
+
+def test_the_time_left_is_that_of_trainings_and_chapters(tmp_path: Path) -> None:
+    """Before a study begins it is what its plan and its chapters are expected to take."""
+    planned = PlannedRun("a", "a", "mixture", {"components": 2, "data": "digits"}, minutes=3.0)
+    lines: list[str] = []
+    workshop = Workshop({"epochs": 1, "train_size": 50}, tmp_path, Options("quick"), Progress(say=lines.append))
+    workshop.carry_out([], [10.0, 20.0])
+    assert workshop.pace.seconds_left() == 1800
+    workshop.carry_out([planned], [10.0, 20.0])
+    assert workshop.pace.expected[1:] == [10.0, 20.0] and workshop.pace.done == 1
+    assert 900 < workshop.pace.seconds_left() < 3600, "a training of a moment says little about chapters of minutes"
+    assert lines[0].endswith(workshop.pace.left)

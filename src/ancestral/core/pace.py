@@ -18,12 +18,14 @@ class Stage:
 class Pace:
     """How long the rest of some work will take, from how long the first parts took.
 
-    Args:      minutes: that each part is expected to take.
+    Args:      minutes: that each part is expected to take. trust: the expectation counts as so many minutes of work
+               that took as long as expected; else a short first part, which is mostly start-up, would decide about
+               the rest. 0 where nothing is known and only the ratios of the parts are meant.
     """
 
-    def __init__(self, minutes: Sequence[float]) -> None:
+    def __init__(self, minutes: Sequence[float], trust: float = 0.0) -> None:
         self.expected, self.done = list(minutes), 0
-        self._expected_spent = self._spent = 0.0
+        self._expected_spent = self._spent = trust
         self._begun: float | None = None  # when the present part began
 
     @contextmanager

@@ -25,6 +25,7 @@ from ancestral.runs.compare import Comparison
 from ancestral.runs.explain import Explanation
 from ancestral.runs.run import Run
 
+LIGHT_NOTEBOOKS = '[data-jp-theme-light="true"], [data-theme="light"], .vscode-light'  # JupyterLab, pages, VS Code
 DARK = (
     "--ancestral-quiet: #a4a9b0; --ancestral-rule: #464b52; --ancestral-warning: #e8b45a; --ancestral-failure: #ff8a80;"
 )
@@ -57,7 +58,7 @@ def render_cell(cell: Cell) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(template).render(cell=cell, dark=DARK)
+    return environment.from_string(template).render(cell=cell, dark=DARK, light=LIGHT_NOTEBOOKS)
 
 
 @shows(Score)

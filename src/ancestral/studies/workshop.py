@@ -54,11 +54,11 @@ class Workshop:
         return quick if self.quick else usual
 
     def carry_out(self, plan: Sequence[PlannedRun], later: Sequence[float] = ()) -> None:
-        """Train what is missing, go on with what was interrupted, reuse what is finished; score each.
+        """Train what is missing, resume what was interrupted, reuse what is finished; score each.
 
         Args:      later: minutes that each part of the work after the trainings is expected to take.
         """
-        self.pace = Pace([*map(self._minutes, plan), *later])
+        self.pace = Pace([*map(self._minutes, plan), *later], trust=1.0)
         for number, planned in enumerate(plan, 1):
             title = f"{number}/{len(plan)} {planned.title}"
             with self.pace.stage() as stage:
