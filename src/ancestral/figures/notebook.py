@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ancestral.core.notebook import in_notebook
 
@@ -24,8 +24,7 @@ def show_figures() -> None:
     from IPython.core.getipython import get_ipython
     from matplotlib.figure import Figure
 
-    shell = get_ipython()
-    assert shell is not None and shell.display_formatter is not None
+    shell: Any = get_ipython()
     formatter = shell.display_formatter.formatters["image/png"]
     if Figure not in formatter.type_printers:
         formatter.for_type(Figure, _png)

@@ -58,8 +58,15 @@ class TerminalBar(Reporter):
 
     def _show(self) -> None:
         shown = self.readout
-        words = {"epoch": shown.epoch, "speed": shown.speed, "left": shown.left, "metric": shown.metric}
-        self.bar.update(self.task, total=max(1, shown.total_steps), completed=shown.step, **words)
+        self.bar.update(
+            self.task,
+            total=max(1, shown.total_steps),
+            completed=shown.step,
+            epoch=shown.epoch,
+            speed=shown.speed,
+            left=shown.left,
+            metric=shown.metric,
+        )
 
     def _print(self, line: str) -> None:
         self.console.print(f"{self.readout.title}: {line}", soft_wrap=True, markup=False, highlight=False)
