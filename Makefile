@@ -13,7 +13,7 @@ demo: $(VENV)/.core ## train the tour on the embedded digits and write demo/repo
 test: $(VENV)/.test ## the quick tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
 
-test-all: $(VENV)/.test ## all tests
+test-all: $(VENV)/.test $(VENV)/.notebook ## all tests, the execution of the notebooks included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 docs: $(VENV)/.docs ## the handbook: docs/_build/index.html
@@ -37,6 +37,10 @@ $(VENV)/.core: pyproject.toml constraints.txt
 
 $(VENV)/.test: $(VENV)/.core
 	$(PIP) --editable '.[test]'
+	touch $@
+
+$(VENV)/.notebook: $(VENV)/.core
+	$(PIP) --editable '.[notebook]'
 	touch $@
 
 $(VENV)/.docs: $(VENV)/.core

@@ -47,7 +47,8 @@ import os
 from torch.optim.optimizer import register_optimizer_step_post_hook
 register_optimizer_step_post_hook(lambda *arguments: os._exit(0))
 """
-FIT = "import ancestral; ancestral.fit('vae', 'run', data='digits', train_size=256, epochs=1, device='cpu')"
+SMALL = "data='digits', train_size=256, epochs=1, device='cpu', report=False"
+FIT = f"import ancestral; ancestral.fit('vae', 'run', {SMALL})"
 TRAIN = ["train", "vae", "--data", "digits", "--epochs", "1", "--device", "cpu", "--tolerate", "--out", "run"]
 
 

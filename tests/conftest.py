@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+
 import pytest
 
 pytest.register_assert_rewrite("helpers", "quick_studies")
 
 from small_runs import SmallRuns  # noqa: E402
+
+import ancestral  # noqa: E402
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fit_makes_no_page_by_default() -> Iterator[None]:
+    """Hundreds of tests train and look at no picture: those that need scores, pictures and page say `report=True`."""
+    defaults = inspect.unwrap(ancestral.fit).__kwdefaults__
+    assert defaults is not None
+    defaults["report"] = False
+    yield
+    defaults["report"] = True
 
 
 @pytest.fixture(scope="session")

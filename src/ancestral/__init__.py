@@ -30,10 +30,10 @@ if TYPE_CHECKING:
         sample,
         verify,
     )
+    from ancestral.api.models import build, fit, load
     from ancestral.api.publishing import export
     from ancestral.api.run import Run
     from ancestral.api.surveys import compare, datasets
-    from ancestral.api.training import build, fit, load
     from ancestral.core.errors import (
         InputError,
         Interrupted,
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from ancestral.settings.data import DataSettings
     from ancestral.settings.family import FamilySettings
     from ancestral.settings.training import TrainingSettings
-    from ancestral.sweeps.worker import sweep
+    from ancestral.sweeps.worker import Sweep, sweep
 
     __version__ = version("ancestral")
 
@@ -89,6 +89,7 @@ __all__ = [
     "ScoreParts",
     "StepContext",
     "Subject",
+    "Sweep",
     "TrainingDiverged",
     "TrainingSettings",
     "TrainingUnhealthy",
@@ -118,7 +119,7 @@ __all__ = [
 _PLACES = {
     "api.run": "Run",
     "api.functions": "bracket complete detect evaluate explain infer quality sample verify",
-    "api.training": "build fit load",
+    "api.models": "build fit load",
     "api.publishing": "export",
     "api.surveys": "compare datasets",
     "core.errors": "InputError Interrupted NotComputable TrainingDiverged TrainingUnhealthy",
@@ -140,7 +141,7 @@ _PLACES = {
     "settings.data": "DataSettings",
     "settings.family": "FamilySettings",
     "settings.training": "TrainingSettings",
-    "sweeps.worker": "sweep",
+    "sweeps.worker": "Sweep sweep",
 }
 _MODULES = {name: f"ancestral.{module}" for module, names in _PLACES.items() for name in names.split()}
 

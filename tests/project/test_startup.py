@@ -67,7 +67,8 @@ def test_the_public_functions_import_little_beside_torch(name: str, tmp_path: Pa
 
 TRAINING = """
 import ancestral
-run = ancestral.fit({family!r}, "run", data="digits", train_size=64, epochs=1, device="cpu", **{settings!r})
+alone = dict(device="cpu", report=False, **{settings!r})
+run = ancestral.fit({family!r}, "run", data="digits", train_size=64, epochs=1, **alone)
 """
 SCORE = "assert ancestral.evaluate(run, samples=2).nats < 0"
 TRAININGS = {

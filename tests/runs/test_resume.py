@@ -91,7 +91,8 @@ def work(job):
     else:
         if "calls" in job:
             count_calls(job["calls"])
-        public.fit(job["family"], job["out"], resume=job["resume"], checkpoint_seconds=0.0, **job["settings"])
+        how = dict(resume=job["resume"], report=False, checkpoint_seconds=0.0)
+        public.fit(job["family"], job["out"], **how, **job["settings"])
         sys.setprofile(None)
         code = 0
     with open(job["answer"], "w") as file:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from ancestral.commands.main import main
 from ancestral.reports.pictures.catalogue import caption_of
 from ancestral.reports.score_tables import score_table
 from ancestral.runs.run import Run
+from ancestral.runs.watching import Progress
 from ancestral.studies.page import find_study, met_in_words
 from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Options, PlannedRun, ReferenceCheck, Study
 from ancestral.studies.tour import PLAN
-from ancestral.studies.workshop import Progress, Workshop
-from ancestral.training.loop import Reporter
+from ancestral.studies.workshop import Workshop
 
 BUDGETS: tuple[Budget, ...] = ("quick", "default", "full")
 
@@ -214,7 +213,6 @@ def test_the_full_budget_changes_what_the_plan_says_and_the_quick_one_what_the_s
 def test_what_was_computed_is_remembered_until_its_conditions_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet = Progress(lambda title: nullcontext(Reporter()), lambda title: nullcontext(lambda done, total: None), str)
     study = Study("Mine", "", lambda options: [], [])
     computed: list[int] = []
 
@@ -223,9 +221,22 @@ def test_what_was_computed_is_remembered_until_its_conditions_change(
         return len(computed)
 
     for budget, conditions in (("quick", {}), ("quick", {}), ("default", {}), ("default", {"n": (1, 2)})):
-        workshop = Workshop(study.quick, tmp_path, Options(budget), quiet)  # type: ignore[arg-type]
+        workshop = Workshop(study.quick, tmp_path, Options(budget), Progress())  # type: ignore[arg-type]
         workshop.remember("it", compute, **conditions)
     assert len(computed) == 3
     monkeypatch.setattr("ancestral.studies.workshop.version_of", lambda package: "another")
     workshop.remember("it", compute, **conditions)
     assert len(computed) == 4
+
+
+def test_the_time_left_is_that_of_trainings_and_chapters(tmp_path: Path) -> None:
+    """Before a study begins it is what its plan and its chapters are expected to take."""
+    planned = PlannedRun("a", "a", "mixture", {"components": 2, "data": "digits"}, minutes=3.0)
+    lines: list[str] = []
+    workshop = Workshop({"epochs": 1, "train_size": 50}, tmp_path, Options("quick"), Progress(say=lines.append))
+    workshop.carry_out([], [10.0, 20.0])
+    assert workshop.pace.seconds_left() == 1800
+    workshop.carry_out([planned], [10.0, 20.0])
+    assert workshop.pace.expected[1:] == [10.0, 20.0] and workshop.pace.done == 1
+    assert 900 < workshop.pace.seconds_left() < 3600, "a training of a moment says little about chapters of minutes"
+    assert lines[0].endswith(workshop.pace.left)

@@ -24,9 +24,16 @@ from ancestral.commands.main import main
 from ancestral.core.errors import NotComputable
 from ancestral.families.run_settings import settings_for
 from ancestral.runs.run import Run
+from ancestral.runs.watching import Progress
 from ancestral.sweeps.sweep_axes import Range, axis_from, folder_name, grid, split_axes
 
 pytest.importorskip("optuna")
+
+
+def told_to(lines: list[str]) -> Progress:
+    """Progress that only keeps the lines."""
+    return Progress(say=lines.append)
+
 
 TINY = {"train_size": 100, "valid_size": 40, "epochs": 2, "latents": 2, "hidden": (4,), "batch_size": 50}
 WORDS = shlex.split("--train-size 100 --valid-size 40 --epochs 2 --latents 2 --hidden 4 --batch-size 50")
@@ -176,7 +183,13 @@ def test_a_larger_grid_reuses_the_smaller(tmp_path: Path) -> None:
     told: list[str] = []
     first = ancestral.sweep("vae", tmp_path / "out", {"latents": [2, 3]}, epochs=1, train_size=50, hidden=(4,))
     again = ancestral.sweep(
-        "vae", tmp_path / "out", {"latents": [2, 3, 4]}, epochs=1, train_size=50, hidden=(4,), say=told.append
+        "vae",
+        tmp_path / "out",
+        {"latents": [2, 3, 4]},
+        epochs=1,
+        train_size=50,
+        hidden=(4,),
+        progress=told_to(told),
     )
     assert len(first.combinations) == 2 and len(again.combinations) == 3
     assert sum("reused" in line for line in told) == 2 and sum("trained in" in line for line in told) == 1
@@ -268,7 +281,7 @@ def test_trials_are_drawn_from_ranges_and_go_on(tmp_path: Path) -> None:
         assert 1e-4 <= row.values["learning_rate"] <= 1e-1 and row.values["latents"] in range(2, 9)
         assert isinstance(row.values["latents"], int) and row.values["activation"] in ("relu", "tanh")
         assert row.runs[0].settings.training.learning_rate == row.values["learning_rate"]
-    more = ancestral.sweep("vae", tmp_path / "out", axes, seeds=2, trials=4, say=told.append, **small)
+    more = ancestral.sweep("vae", tmp_path / "out", axes, seeds=2, trials=4, progress=told_to(told), **small)
     assert sum("trained in" in line for line in told) == 2, "one trial of two seeds; the first three stay"
     firsts = [row.values for row in done.combinations]
     assert len(more.combinations) == 4 and all(row in [one.values for one in more.combinations] for row in firsts)
@@ -437,7 +450,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
         ancestral.sweep("vae", tmp_path / "out", {"learning_rate": RATES}, **arguments)
     assert run_of(tmp_path / "out", 1e-2, 0).finished and not run_of(tmp_path / "out", 1e-3, 0).finished
     told: list[str] = []
-    done = ancestral.sweep("vae", tmp_path / "out", {"learning_rate": RATES}, say=told.append, **arguments)
+    done = ancestral.sweep("vae", tmp_path / "out", {"learning_rate": RATES}, progress=told_to(told), **arguments)
     trained = [line for line in told if "trained" in line]
     assert len(trained) == 1 and "learning rate 0.001" in trained[0] and all(row.finished for row in done.combinations)
 
@@ -462,5 +475,5 @@ def test_a_damaged_journal_is_named(tmp_path: Path) -> None:
     refused(lambda: ancestral.sweep("vae", tmp_path / "out", {"latents": [2, 3]}, **small), "remove it")
     journal.unlink()
     told: list[str] = []
-    ancestral.sweep("vae", tmp_path / "out", {"latents": [2, 3]}, say=told.append, **small)
+    ancestral.sweep("vae", tmp_path / "out", {"latents": [2, 3]}, progress=told_to(told), **small)
     assert all("reused" in line for line in told) and len(told) == 2

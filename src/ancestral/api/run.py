@@ -13,12 +13,14 @@ from torch import nn
 from ancestral.core.arguments import plain_arguments, refuse_unknown
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
+from ancestral.reports import cells as cells  # runs and records then have HTML for a notebook
 from ancestral.runs.given import Given
 from ancestral.runs.hub import fetch_run, is_on_hub
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import POINT_SETS, DataSettings, OtherData
+from ancestral.training.log import columns_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,10 +68,13 @@ class Run(StoredRun):
         return self
 
     def drawings(self) -> dict[str, str]:
-        """Pictures of this run's family: caption by name. `show` refuses those that do not fit the model."""
-        from ancestral.reports.pictures.catalogue import caption_of, drawings_of
+        """The pictures that `show` can draw of this run's model and data: caption by name.
 
-        return {name: caption_of(self, name) for name in drawings_of(self)}
+        Raises:    InputError: there is no trained model yet.
+        """
+        from ancestral.reports.pictures.catalogue import caption_of, fitting_drawings
+
+        return {name: caption_of(self, name) for name in fitting_drawings(self)}
 
     def show(self, name: str, **options: Any) -> Figure:
         """Draw a picture; a notebook shows it.
@@ -78,9 +83,19 @@ class Run(StoredRun):
         Returns:   a matplotlib figure.
         Raises:    InputError: there is no such picture or option. NotComputable: this model has no such picture.
         """
+        from ancestral.figures.notebook import show_figures
         from ancestral.reports.pictures.catalogue import draw
 
+        show_figures()
         return draw(self, name, **options)
+
+    def history(self) -> dict[str, list[float]]:
+        """The log of the training as a table, from which `pandas.DataFrame(run.history())` makes a data frame.
+
+        Returns:   columns of equal length: `step`, `epoch` and each reading as `split/name` (`valid/negative_elbo`), in
+                   nats unless the name says otherwise; NaN at steps without that reading.
+        """
+        return columns_of(self.log())
 
     def report(self) -> Path:
         """Draw all pictures and write the run's page; returns its path."""

@@ -36,18 +36,15 @@ def sweep(
         storage: an Optuna URL by which workers share the trials (default: a file in the folder)
         json: print the ranking as JSON, and nothing else, on stdout
     """
-    from functools import partial
-
-    from ancestral.runs.progress import bar
+    from ancestral.runs.progress import terminal_progress
     from ancestral.sweeps.page import combination_table
     from ancestral.sweeps.worker import sweep as carry_out
 
     settings = {**vars(model), **vars(data), **vars(training)}
     settings = {name: value for name, value in settings.items() if name not in axes}
     out = out or Path("runs") / f"sweep-{family}-{Path(data.data).stem}"
-    done = carry_out(
-        family, out, axes, seeds, trials=trials, storage=storage, reporter_for=partial(bar, screen), say=say, **settings
-    )
+    shown = terminal_progress(screen)
+    done = carry_out(family, out, axes, seeds, trials=trials, storage=storage, progress=shown, **settings)
     if json:
         print_json([row.to_json() for row in done.combinations])
     else:

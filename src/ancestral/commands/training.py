@@ -1,15 +1,12 @@
 """Commands that train: one model, or the runs of a study."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from ancestral.commands.console import say, say_floors, score_one, screen, show_scores
-from ancestral.core.errors import InputError, NotComputable, TrainingUnhealthy
-from ancestral.families.run_settings import Settings, without_effect
-from ancestral.settings.checks import flag
+from ancestral.commands.console import say, say_floors, screen, show_scores
+from ancestral.core.errors import InputError, TrainingUnhealthy
 from ancestral.settings.data import POINT_SETS, DataSettings, check_source
 from ancestral.settings.training import TrainingSettings
 
@@ -54,24 +51,16 @@ def train(
     if data.data not in POINT_SETS:
         check_source(data.data)  # before torch is imported
 
-    from ancestral.reports.run_page import write_run_page
-    from ancestral.runs.fit import fit_settings
-    from ancestral.runs.progress import bar
+    from ancestral.api.training import train_run
+    from ancestral.runs.progress import terminal_progress
 
-    for name, reason in without_effect(model, data, training).items():
-        say(f"{flag(name)} has no effect: {reason}")
     out = out or default_folder(family, data.data)
-    with bar(screen, family) as reporter:
-        run = fit_settings(Settings(family, model, data, training), out, resume, reporter)
-    with suppress(NotComputable):  # an autoencoder has pictures to show, but no score
-        score_one(run, samples=0, split="test", from_prior=False)
-    page = write_run_page(run)
+    shown = terminal_progress(screen)
+    run = train_run(family, model, data, training, out=out, resume=resume, progress=shown)
     if json or run.scores():
         show_scores([(run.path.name, score) for score in run.scores()], json)
     say_floors([run])
-    for verdict in run.verdicts():
-        say(verdict.line)
-    say(f"report: {page}")
+    say(f"report: {run.page}")
     failures = run.health.failures if run.health else ()
     if failures and not tolerate:
         raise TrainingUnhealthy("; ".join(f"{failure.name}: {failure.evidence}" for failure in failures))
@@ -95,16 +84,12 @@ def study(
         full: as many epochs as the source of the study asks for
         learning_rates: tue2024: those to compare
     """
-    from functools import partial
-
-    from ancestral.runs.progress import bar, counter
+    from ancestral.runs.progress import terminal_progress
     from ancestral.studies.page import carry_out_study
     from ancestral.studies.recipe import Options
-    from ancestral.studies.workshop import Progress
 
     if quick and full:
         raise InputError("--quick and --full exclude each other")
     options = Options("quick" if quick else "full" if full else "default", learning_rates)
-    progress = Progress(partial(bar, screen), partial(counter, screen), say)
-    page = carry_out_study(name, out or Path("runs") / Path(name).stem, options, progress)
+    page = carry_out_study(name, out or Path("runs") / Path(name).stem, options, terminal_progress(screen))
     say(f"report: {page}")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ancestral.core.errors import InputError
+from ancestral.core.notebook import as_html
 from ancestral.evaluation.ais import Annealing
 from ancestral.evaluation.score import Score
 
@@ -38,6 +39,7 @@ class Bracket:
     plan: Annealing
     acceptance: tuple[float, float]
     seed: int
+    _repr_html_ = as_html
 
     @property
     def width(self) -> tuple[float, float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.core.errors import InputError
+from ancestral.core.notebook import as_html
 from ancestral.evaluation.detection import Auroc, Rate, size_of_power
 
 POWER = 0.95
@@ -39,6 +40,7 @@ class DetectionRecord:
     nats: tuple[float, float]
     auroc: dict[str, Auroc]
     rates: dict[str, list[Rate]]
+    _repr_html_ = as_html
 
     @property
     def conditions(self) -> list[str]:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.core.errors import InputError
+from ancestral.core.notebook import as_html
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.neighbours import check_vectors
 from ancestral.evaluation.recogniser import Recognition
@@ -194,6 +195,7 @@ class Quality:
     network: str
     network_sha256: str
     network_accuracy: dict[str, float]
+    _repr_html_ = as_html
 
     @property
     def compared(self) -> tuple[object, ...]:

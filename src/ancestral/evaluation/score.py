@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension, mean_and_error
+from ancestral.core.notebook import as_html
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Score:
     discrete: bool = True
     weights_sha256: str | None = None
     data_sha256: str | None = None
+    _repr_html_ = as_html
 
     @classmethod
     def of(cls, log_probs: Tensor, **what: Any) -> Score:

@@ -86,6 +86,14 @@ def settings_for(family: str | None, **values: Any) -> Settings:
         >>> settings_for("vae", latents=2, epochs=3).training.epochs
         3
     """
+    return Settings(family, *parts_for(family, **values))
+
+
+def parts_for(family: str | None, **values: Any) -> tuple[Any, DataSettings, TrainingSettings]:
+    """The three parts of `settings_for` as they are given, before defaults of the family are filled in.
+
+    Raises:    InputError: unknown family or setting.
+    """
     known = setting_names(family)
     values, choices = renamed(values, known), [*known, *find(family).networks]
     for name in values:
@@ -96,7 +104,7 @@ def settings_for(family: str | None, **values: Any) -> Settings:
     def made(part: Any) -> Any:
         return part(**{name: value for name, value in chosen.items() if known[name] is part})
 
-    return Settings(family, made(find(family).settings), made(DataSettings), made(TrainingSettings))
+    return made(find(family).settings), made(DataSettings), made(TrainingSettings)
 
 
 def renamed(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ancestral.core.notebook import as_html
+
 WINDOW = 3
 """readings whose median stands for a moment of the training: the fewest among which one odd one is outvoted"""
 NORMAL = 1.4826
@@ -96,6 +98,7 @@ class Verdict(NamedTuple):
     evidence: str
     advice: str
     step: int
+    _repr_html_ = as_html
 
     @property
     def line(self) -> str:

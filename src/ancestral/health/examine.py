@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ancestral.core.errors import InputError
+from ancestral.core.notebook import as_html
 from ancestral.health import baseline_rules, gan_rules, likelihood_rules, settling_rules
 from ancestral.health.curves import Case, Facts, Line, Verdict
 
@@ -25,6 +26,7 @@ class Examination:
     verdicts: tuple[Verdict, ...]
     healthy: tuple[str, ...]
     unjudged: tuple[str, ...]
+    _repr_html_ = as_html
 
     @property
     def failures(self) -> tuple[Verdict, ...]:

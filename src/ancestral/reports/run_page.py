@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,17 @@ OWN_IN_WORDS = "a model of one's own"
 FILE = "FILE.npz"  # stands for data that were given in memory
 
 
-def write_run_page(run: Run, redraw: bool = True, typed_in: Path | None = None) -> Path:
+def write_run_page(
+    run: Run,
+    redraw: bool = True,
+    typed_in: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
     """Draw and write the run's `report.html`; returns its path.
 
     Args:      redraw: False takes the pictures as they are: only the scores have changed. typed_in: the folder that the
-               command which repeats the run is for; where the program is now, unless given.
+               command which repeats the run is for; where the program is now, unless given. progress: called with
+               (pictures done, pictures in all).
     """
     record = run.record
     scores = [("this run", score) for score in run.scores()]
@@ -44,7 +50,7 @@ def write_run_page(run: Run, redraw: bool = True, typed_in: Path | None = None) 
         *_bracket_section(run),
         *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
-        _pictures(run, redraw),
+        _pictures(run, redraw, progress),
         *_thumbnails(run),
         *_health(run),
         Section("How to repeat it", _provenance(run), commands=[repeated(run, typed_in)]),
@@ -57,15 +63,14 @@ def write_run_page(run: Run, redraw: bool = True, typed_in: Path | None = None) 
         sections=sections,
         footer=f"ancestral {record['versions']['ancestral']}, torch {record['versions']['torch']}.",
     )
-    path = run.path / "report.html"
-    write_report(report, path)
-    return path
+    write_report(report, run.page)
+    return run.page
 
 
-def _pictures(run: Run, redraw: bool) -> Section:
+def _pictures(run: Run, redraw: bool, progress: Callable[[int, int], None] | None) -> Section:
     """The run's pictures, drawn anew or as they are, and the samples drawn while it was trained."""
     if redraw:
-        drawn, failed = draw_all(run)
+        drawn, failed = draw_all(run, progress)
     else:
         there = {name: run.figures / f"{name}.png" for name in drawings_of(run)}
         drawn, failed = {name: path for name, path in there.items() if path.exists()}, _not_drawn(run)

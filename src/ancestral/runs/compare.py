@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
+from ancestral.core.notebook import as_html
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.differences import Difference, best_in_words, paired_difference, unpaired_difference
 from ancestral.evaluation.likelihood import counted, log_probs, request_of, score_each
@@ -29,6 +30,7 @@ class Comparison:
     names: list[str]
     scores: list[Score]
     differences: list[Difference]
+    _repr_html_ = as_html
 
     @property
     def lines(self) -> list[str]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
+from ancestral.core.notebook import as_html
 from ancestral.core.random import seeded_noise
 from ancestral.data.anomalies import frankenstein
 from ancestral.data.pixels import PixelBatches
@@ -43,6 +44,7 @@ class Explanation:
     divergences: Tensor
     active: Tensor | None
     record: dict[str, Any]
+    _repr_html_ = as_html
 
     def score_of(self, values: Tensor, method: str) -> Score:
         return Score.of(values, **{**self.record, "method": method})

@@ -50,6 +50,11 @@ class Given:
         """All that was given, by the name that it is asked for."""
         return {MODEL: self.model, **self.networks} if self.model is not None else dict(self.networks)
 
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The same as keywords of `ancestral.Run`."""
+        return {"into": self.model} if self.model is not None else dict(self.networks)
+
     def facts(self, model: Model) -> dict[str, dict[str, Any]]:
         """What the run's record holds of each part.
 

@@ -1,82 +1,109 @@
-"""Progress for a person at a terminal, through rich; nothing is drawn where the output is not a terminal."""
+"""Bars in a terminal, through rich; where the output is a file, a line from time to time and no bar."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bars
 
+from ancestral.core.pace import Pace
+from ancestral.runs.readout import Count, Readout
+from ancestral.runs.watching import Counter, Progress
 from ancestral.training.log import Reading
 from ancestral.training.loop import Reporter
 
 PLAIN_SECONDS = 30.0  # between lines where the output is a file
+WIDTH = 24
 
 
-class BarReporter(Reporter):
-    """Shows steps done, speed, time remaining and the newest training and validation values.
+class TerminalBar(Reporter):
+    """Shows epochs, speed, the time left and the newest training and validation values.
 
-    Args:      console: where. title: what is being trained.
+    Args:      console: where. readout: what is shown.
     """
 
-    def __init__(self, console: Console, title: str) -> None:
-        self.console, self.title = console, title
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed}/{task.total} steps"),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[metric]}"),
+    def __init__(self, console: Console, readout: Readout) -> None:
+        self.console, self.readout = console, readout
+        fields = ("epoch", "speed", "left", "metric")
+        columns = [TextColumn(f"{{task.fields[{name}]}}") for name in fields]
+        self.bar = Bars(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=WIDTH),
+            *columns,
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task(title, total=None, metric="", speed="")
-        self.shown: dict[str, str] = {}
-        self._first_step, self._started, self._told = 0, time.monotonic(), time.monotonic()
+        self.task = self.bar.add_task(readout.title, total=None, **dict.fromkeys(fields, ""))
+        self._told = time.monotonic()
 
     def begin(self, total_steps: int, step: int) -> None:
-        self.bar.update(self.task, total=total_steps, completed=step)
-        self._first_step, self._started = step, time.monotonic()
+        self.readout.begin(total_steps, step)
+        self._show()
 
     def advance(self, step: int, readings: Sequence[Reading]) -> None:
-        for reading in readings:
-            if reading.name in ("loss", "nll", "negative_elbo"):
-                self.shown[reading.split] = f"{reading.split} {reading.value:.2f}"
-        seconds = time.monotonic() - self._started
-        speed = f"{(step - self._first_step) / seconds:.0f} steps/s" if seconds > 0 else ""
-        metric = ", ".join(self.shown.values()) + " nats"
-        self.bar.update(self.task, completed=step, metric=metric, speed=speed)
+        self.readout.advance(step, readings)
+        self._show()
         if not self.console.is_terminal and time.monotonic() - self._told > PLAIN_SECONDS:
             self._told = time.monotonic()
-            total = self.bar.tasks[0].total
-            self.console.print(f"{self.title}: step {step}/{total:.0f}, {speed}, {metric}", highlight=False)
+            self._print(self.readout.line)
 
     def warn(self, line: str) -> None:
         """A trouble of the training, above the bar."""
-        self.console.print(f"{self.title}: {line}", soft_wrap=True, markup=False, highlight=False)
+        self._print(line)
+
+    def _show(self) -> None:
+        shown = self.readout
+        self.bar.update(
+            self.task,
+            total=max(1, shown.total_steps),
+            completed=shown.step,
+            epoch=shown.epoch,
+            speed=shown.speed,
+            left=shown.left,
+            metric=shown.metric,
+        )
+
+    def _print(self, line: str) -> None:
+        self.console.print(f"{self.readout.title}: {line}", soft_wrap=True, markup=False, highlight=False)
 
 
 @contextmanager
-def bar(console: Console, title: str) -> Iterator[BarReporter]:
-    """A progress bar over one training."""
-    reporter = BarReporter(console, title)
+def bar(console: Console, title: str, epochs: int, pace: Pace | None = None) -> Iterator[Reporter]:
+    """A progress bar over one training; the arguments beside the console are those of `watching.ReporterFor`."""
+    reporter = TerminalBar(console, Readout(title, epochs, pace))
     with reporter.bar:
         yield reporter
 
 
 @contextmanager
-def counter(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over images: call it with (done, total)."""
+def counter(console: Console, title: str, pace: Pace | None = None) -> Iterator[Counter]:
+    """A progress bar over images: call it with (done, total). pace: as of `watching.CounterFor`."""
+    count = Count(title, pace)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=WIDTH),
+        TextColumn("{task.fields[words]}"),
+        TextColumn("{task.fields[left]}"),
     )
-    with Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True
-    ) as progress:
-        task = progress.add_task(title, total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total)
+    with Bars(*columns, console=console, disable=not console.is_terminal, transient=True) as shown:
+        task = shown.add_task(title, total=None, words="", left=count.left)
+
+        def advance(done: int, total: int) -> None:
+            count.advance(done, total)
+            shown.update(task, completed=done, total=total, words=count.words, left=count.left)
+
+        yield advance
+
+
+def terminal_progress(console: Console) -> Progress:
+    """Progress on a console."""
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+    return Progress(partial(bar, console), partial(counter, console), say)

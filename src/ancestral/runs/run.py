@@ -13,6 +13,7 @@ import filelock
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of, write_json
+from ancestral.core.notebook import as_html
 from ancestral.data.datasets import READING
 from ancestral.data.pixels import PixelSpace
 from ancestral.evaluation.score import Score
@@ -43,9 +44,13 @@ class Run:
     """A folder with settings, weights, log, scores and figures. All that reports show is read from it."""
 
     keeps_records = True
+    _repr_html_ = as_html
 
     def __init__(self, path: Path | str, given: Given = NOTHING_GIVEN) -> None:
         self.path, self.given = Path(path), given
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
 
     @property
     def model_folder(self) -> Path:
@@ -67,6 +72,11 @@ class Run:
     def begun(self) -> bool:
         """Whether the folder holds a run, trained or not."""
         return (self.path / "settings.json").exists()
+
+    @property
+    def page(self) -> Path:
+        """The page, where it was written."""
+        return self.path / "report.html"
 
     @cached_property
     def record(self) -> dict[str, Any]:

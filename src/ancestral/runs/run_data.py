@@ -82,7 +82,7 @@ class RunData:
         return self.dataset.columns if isinstance(self.dataset, Dataset) else None
 
     @property
-    def sha256(self) -> str:
+    def sha256(self) -> str | None:
         """Of all images or points, in hex."""
         return self.dataset.sha256
 

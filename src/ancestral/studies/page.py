@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ancestral.core.errors import InputError
 from ancestral.core.modules import load_module
-from ancestral.core.pace import Pace
 from ancestral.core.text import duration
 from ancestral.reports.html import Report, Section, Table, write_report
 from ancestral.reports.quality_tables import QUALITY_CAPTION
 from ancestral.reports.run_page import repeat_command
 from ancestral.reports.score_tables import SCORE_CAPTION
+from ancestral.runs.watching import Progress
 from ancestral.studies.recipe import (
     AN_IDENTITY,
     COURSEWORK,
@@ -27,7 +27,7 @@ from ancestral.studies.recipe import (
     ReferenceCheck,
     Study,
 )
-from ancestral.studies.workshop import Progress, Workshop
+from ancestral.studies.workshop import Workshop
 
 STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
 BUDGET_IN_WORDS = {
@@ -51,7 +51,7 @@ def carry_out_study(name: str, out: Path, options: Options, progress: Progress) 
     if repeated := {one.name for one in plan if [other.name for other in plan].count(one.name) > 1}:
         raise InputError(f"the study {name} plans several runs of one name: {', '.join(sorted(repeated))}")
     workshop = Workshop(study.quick, out, options, progress)
-    workshop.carry_out(plan)
+    workshop.carry_out(plan, [chapter.minutes for chapter in study.chapters])
     told = _chapters(study, workshop)
     page = out / "report.html"
     write_report(_report(name, study, workshop, plan, told), page)
@@ -77,12 +77,11 @@ def find_study(name: str) -> Study:
 
 def _chapters(study: Study, workshop: Workshop) -> list[tuple[Chapter, ChapterContent]]:
     chapters = study.chapters
-    pace = Pace([chapter.minutes for chapter in chapters])
     told = []
     for number, chapter in enumerate(chapters, 1):
-        with pace.stage():
+        with workshop.pace.stage():
             told.append((chapter, chapter.tell(workshop)))
-        workshop.progress.say(f"chapter {number}/{len(chapters)} {chapter.title}: told; {pace.left}")
+        workshop.progress.say(f"chapter {number}/{len(chapters)} {chapter.title}: told; {workshop.pace.left}")
     return told
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,25 +22,11 @@ from ancestral.runs.provenance import version_of
 from ancestral.runs.quality import measure_run
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
+from ancestral.runs.watching import Progress
 from ancestral.studies.plan import Options, PlannedRun
-from ancestral.training.loop import Reporter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
-
-Counter = Callable[[int, int], None]
-
-
-@dataclass
-class Progress:
-    """How a study tells of its progress.
-
-    Args:      reporter_for: of a training, for a title. counter_for: of a computation. say: prints a line.
-    """
-
-    reporter_for: Callable[[str], AbstractContextManager[Reporter]]
-    counter_for: Callable[[str], AbstractContextManager[Counter]]
-    say: Callable[[str], None]
 
 
 @dataclass
@@ -49,7 +34,7 @@ class Workshop:
     """A study's folder, its runs, and what has been computed of them.
 
     Args:      quick_settings: of every run under `--quick`. out: folder for runs, pictures and the page.
-               options: what was asked for. progress: where it is told.
+               options: what was asked for. progress: where it is shown. pace: of its trainings and chapters.
     """
 
     quick_settings: Mapping[str, Any]
@@ -58,6 +43,7 @@ class Workshop:
     progress: Progress
     runs: dict[str, Run] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
+    pace: Pace = field(default_factory=lambda: Pace([]))
 
     @property
     def quick(self) -> bool:
@@ -67,12 +53,15 @@ class Workshop:
         """A number of images, trials or the like, by budget."""
         return quick if self.quick else usual
 
-    def carry_out(self, plan: Sequence[PlannedRun]) -> None:
-        """Train what is missing, go on with what was interrupted, reuse what is finished; score each."""
-        pace = Pace([self._minutes(planned) for planned in plan])
+    def carry_out(self, plan: Sequence[PlannedRun], later: Sequence[float] = ()) -> None:
+        """Train what is missing, resume what was interrupted, reuse what is finished; score each.
+
+        Args:      later: minutes that each part of the work after the trainings is expected to take.
+        """
+        self.pace = Pace([*map(self._minutes, plan), *later], trust=1.0)
         for number, planned in enumerate(plan, 1):
             title = f"{number}/{len(plan)} {planned.title}"
-            with pace.stage() as stage:
+            with self.pace.stage() as stage:
                 run, trained = self._train(planned, title)
                 stage.counts = trained
                 self.runs[planned.name], self.titles[planned.name] = run, planned.title
@@ -81,7 +70,7 @@ class Workshop:
                     if planned.importance_samples:
                         self.score(planned.name, planned.importance_samples)
             how = f"trained in {run.outcome.get('seconds', 0):.0f} s" if trained else "reused"
-            self.progress.say(f"{title}: {how}; {pace.left}")
+            self.progress.say(f"{title}: {how}; {self.pace.left}")
             for verdict in run.verdicts() if trained else []:
                 self.progress.say(f"{title}: {verdict.line}")
 
@@ -94,7 +83,7 @@ class Workshop:
     def _train(self, planned: PlannedRun, title: str) -> tuple[Run, bool]:
         """The run, finished, and whether any of it was trained now."""
         settings = planned.settings_under(self.options.budget, self.quick_settings)
-        reporter_for = partial(self.progress.reporter_for, title)
+        reporter_for = partial(self.progress.reporter_for, title, settings.training.epochs, self.pace)
         run, trained = fit_or_reuse(settings, self.out / "runs" / planned.name, reporter_for)
         if trained and run.outcome["reason"] == "diverged":
             self.progress.say(f"{title}: diverged: {run.outcome['detail']}")
@@ -109,7 +98,7 @@ class Workshop:
         for score in run.scores():
             if (score.split, score.count) == ("test", count) and score.method in methods:
                 return score
-        with self.progress.counter_for(f"scoring {self.titles.get(name, name)}") as progress:
+        with self.progress.counter_for(f"scoring {self.titles.get(name, name)}", self.pace) as progress:
             return score_run(run, samples=samples, count=count, progress=progress)
 
     def quality(self, name: str, count: int = 10_000, threshold: bool = False, means: bool = False) -> Quality:
@@ -121,7 +110,7 @@ class Workshop:
             wanted = threshold or run.data.space.name == "threshold"
             if (record.count, cut, record.drawn == MEANS) == (count, wanted, means) and record.recognised is not None:
                 return record
-        with self.progress.counter_for(f"drawing from {self.titles.get(name, name)}") as progress:
+        with self.progress.counter_for(f"drawing from {self.titles.get(name, name)}", self.pace) as progress:
             return measure_run(run, count, threshold=threshold, means=means, progress=progress)
 
     def remember(self, name: str, compute: Callable[[], Any], **conditions: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from ancestral.core.text import duration
 from ancestral.families.run_settings import flags_of
 from ancestral.health.training_curves import IN_WORDS
+from ancestral.reports.cells import Cell, Note
 from ancestral.reports.html import Figure, Report, Section, Table, write_report
 from ancestral.settings.data import POINT_SETS
 from ancestral.sweeps.pictures import MOST_CURVES, MOST_PANELS, by_axis, compared, panels
@@ -36,7 +37,7 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
     page = plan.out / "report.html"
     report = Report(
         title=f"Sweep: {plan.family} on {Path(plan.settings(best.values, 0).data.data).stem}",
-        subtitle=", ".join(f"{name.replace('_', ' ')}: {_tried(axis)}" for name, axis in plan.axes.items()),
+        subtitle=_varied(plan),
         lead="\n\n".join(_lead(plan, rows, missing)),
         facts=[*facts, ("training time, all runs", duration(seconds))],
         sections=[
@@ -55,6 +56,13 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
     )
     write_report(report, page)
     return page
+
+
+def sweep_cell(plan: Plan, rows: Sequence[Combination], page: Path) -> Cell:
+    """What a notebook shows of a sweep: its combinations, best first, and what the page says before its table."""
+    missing = sum(len(row.runs) - len(row.finished) for row in rows)
+    notes = [*map(Note, _lead(plan, rows, missing)), Note(str(page), "page")]
+    return Cell(f"Sweep: {plan.family}", _varied(plan), [combination_table(plan, rows)], notes)
 
 
 def combination_table(plan: Plan, rows: Sequence[Combination]) -> Table:
@@ -216,6 +224,11 @@ def _value(plan: Plan, row: Combination) -> str:
 def _number(plan: Plan, value: float) -> str:
     """A thousandth of a nat matters to a point, not to an image."""
     return f"{value:.{4 if plan.base.get('data') in POINT_SETS else 2}f}"
+
+
+def _varied(plan: Plan) -> str:
+    """`learning rate: 0.01, 0.001`, of all axes."""
+    return ", ".join(f"{name.replace('_', ' ')}: {_tried(axis)}" for name, axis in plan.axes.items())
 
 
 def _tried(axis: Axis) -> str:

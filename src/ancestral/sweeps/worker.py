@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ancestral.api.progress import Wanted, chosen_progress
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError, Interrupted
+from ancestral.core.notebook import as_html, shows
 from ancestral.core.pace import Pace
+from ancestral.reports.cells import render_cell
 from ancestral.runs.fit import fit_or_reuse
-from ancestral.sweeps.page import write_sweep_page
+from ancestral.runs.watching import Progress
+from ancestral.sweeps.page import sweep_cell, write_sweep_page
 from ancestral.sweeps.plan import Plan, in_words
 from ancestral.sweeps.queue import Claim, Queue, refuse_strangers, refuse_unreachable, refuse_without_optuna
 from ancestral.sweeps.ranking import Combination, ranked
 from ancestral.sweeps.sweep_axes import Range, axis_from
-from ancestral.training.loop import Reporter
-
-ReporterFor = Callable[[str], AbstractContextManager[Reporter]]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,12 @@ class Sweep:
     plan: Plan
     combinations: list[Combination]
     page: Path
+    _repr_html_ = as_html
+
+
+@shows(Sweep)
+def _html(done: Sweep) -> str:
+    return render_cell(sweep_cell(done.plan, done.combinations, done.page))
 
 
 @plain_arguments()
@@ -42,8 +47,7 @@ def sweep(
     *,
     trials: int | None = None,
     storage: str | None = None,
-    reporter_for: ReporterFor = lambda title: nullcontext(Reporter()),
-    say: Say = lambda line: None,
+    progress: Wanted | Progress = "auto",
     **settings: Any,
 ) -> Sweep:
     """Train every combination of some settings' values, or trials drawn from them, each with several seeds.
@@ -56,8 +60,8 @@ def sweep(
                setting `seed` (default 0) on. axes: by setting, the values (`[1e-2, 1e-3]`), a `Range`, or either as the
                command line has them (`"1e-2,1e-3"`, `"1e-5..1e-2"`). trials: draw so many combinations, by Optuna's
                tree-structured Parzen estimator on the validation value, in place of training all.
-               storage: an Optuna URL in place of a file in the folder. reporter_for: told of a training, by its
-               title. say: told a line after each run. settings: as for `fit`, the same for all runs.
+               storage: an Optuna URL in place of a file in the folder. progress: as of `fit`; or where it is shown.
+               settings: as for `fit`, the same for all runs.
     Returns:   the combinations, best first, and the path of `report.html`.
     Raises:    InputError: a combination cannot be trained, before anything is written; Optuna is missing; or the
                folder holds something else. Interrupted: the same call goes on.
@@ -71,19 +75,22 @@ def sweep(
     refuse_strangers(plan)
     refuse_unreachable(storage)
     plan.check()
+    shown = progress if isinstance(progress, Progress) else chosen_progress(progress)
     queue = Queue(plan, storage)
     pace = Pace([1.0] * queue.total)
     while claim := queue.take():
         with queue.working(claim):
             pace.done = min(queue.finished, queue.total - 1)  # others may have finished some meanwhile
-            _work(plan, queue, claim, pace, reporter_for, say)
+            _work(plan, queue, claim, pace, shown)
     rows = ranked(plan, plan.combinations if trials is None else queue.drawn())
     if others := queue.total - queue.finished:
-        say(f"{others} of {queue.total} trials are still trained by other workers: the last of them completes the page")
+        shown.say(
+            f"{others} of {queue.total} trials are still trained by other workers: the last of them completes the page"
+        )
     return Sweep(plan, rows, write_sweep_page(plan, rows))
 
 
-def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, reporter_for: ReporterFor, say: Say) -> None:
+def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, progress: Progress) -> None:
     """Train the runs of one trial, and tell the others what came of it."""
     position, told = f"{pace.done + 1}/{queue.total}", []
     with pace.stage() as stage:
@@ -92,7 +99,9 @@ def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, reporter_for: Repo
             title = f"{position} {in_words({**claim.values, 'seed': seed})}"
             settings, path = plan.settings(claim.values, seed), plan.run(claim.values, seed).path
             try:
-                run, trained = fit_or_reuse(settings, path, partial(reporter_for, title))
+                run, trained = fit_or_reuse(
+                    settings, path, partial(progress.reporter_for, title, settings.training.epochs, pace)
+                )
             except Interrupted:
                 raise Interrupted("interrupted; the state is saved: give the same command again to go on") from None
             stage.counts |= trained
@@ -103,5 +112,5 @@ def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, reporter_for: Repo
         done = Combination(claim.values, tuple(plan.run(claim.values, seed) for seed in claim.seeds))
         queue.tell(claim, done.objective)
     for line in told[:-1]:
-        say(line)
-    say(f"{told[-1]}; {pace.left}")
+        progress.say(line)
+    progress.say(f"{told[-1]}; {pace.left}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -104,6 +105,24 @@ class TrainingLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def columns_of(log: Sequence[LogLine]) -> dict[str, list[float]]:
+    """The readings of a log as a wide table: a row for each step of which anything was read, in order.
+
+    Returns:   columns of equal length: `step`, `epoch` (1 is the first), and `split/name` for each quantity, NaN where
+               a row has no such reading.
+    Example:
+        >>> columns_of([LogLine(1, 1, "train", "loss", 5.0), LogLine(9, 1, "valid", "nll", 4.0)])
+        {'step': [1, 9], 'epoch': [1, 1], 'train/loss': [5.0, nan], 'valid/nll': [nan, 4.0]}
+    """
+    rows = {step: row for row, step in enumerate(sorted({line.step for line in log}))}
+    epochs = {line.step: line.epoch for line in log}
+    columns: dict[str, list[float]] = {"step": list(rows), "epoch": [epochs[step] for step in rows]}
+    for line in log:
+        column = columns.setdefault(f"{line.split}/{line.name}", [math.nan] * len(rows))
+        column[rows[line.step]] = line.value
+    return columns
 
 
 def read_log(path: Path) -> list[LogLine]:

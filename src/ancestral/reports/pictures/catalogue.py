@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OWN_OPTIONS = ("count", "seed")  # of a family's own drawings
+FEW = 3  # images that every drawing is content with
 DRAWINGS = (
     Drawing(
         "samples",
@@ -146,6 +148,24 @@ def drawings_of(run: Run) -> dict[str, Drawing]:
     return {drawing.name: drawing for drawing in (*DRAWINGS, *find(run.settings.family).code("drawings"))}
 
 
+def fitting_drawings(run: Run) -> dict[str, Drawing]:
+    """The drawings that can be made of this run's model and data, by name.
+
+    General drawings are tried with few images; a family's own, which may take long, are asked for what they need.
+
+    Raises:    InputError: the run has no trained model.
+    """
+    model, fitting = run.load(), {}
+    for name, drawing in drawings_of(run).items():
+        if drawing in DRAWINGS:
+            with suppress(InputError):  # this model has no such picture, or there are too few images for it
+                drawing.draw(run, count=FEW)
+                fitting[name] = drawing
+        elif all(isinstance(model, need) for need in drawing.needs):
+            fitting[name] = drawing
+    return fitting
+
+
 def draw(run: Run, name: str, **options: Any) -> Figure:
     """Draw one picture of a run.
 
@@ -195,20 +215,22 @@ def _unknown(name: str, family: str | None, known: list[str]) -> InputError:
     return InputError(f"unknown drawing {name!r} of {called}: {close_matches(name, known)}")
 
 
-def draw_all(run: Run) -> tuple[dict[str, Path], list[str]]:
+def draw_all(run: Run, progress: Callable[[int, int], None] | None = None) -> tuple[dict[str, Path], list[str]]:
     """Draw everything this model can draw into the run's `figures`.
 
     A drawing that needs the data, where they are not at hand, stays as it was drawn before.
 
+    Args:      progress: called with (drawings tried, drawings in all).
     Returns:   name and file of each drawing, and a line for each one that is missing because the code of a plug-in
                failed or the data are not at hand.
     """
     drawn: dict[str, Path] = {}
     failed: list[str] = []
     without_data: dict[str, list[str]] = {}
-    for name, drawing in drawings_of(run).items():
-        if drawing.on_request:
-            continue
+    tried = [name for name, drawing in drawings_of(run).items() if not drawing.on_request]
+    for done, name in enumerate(tried):
+        if progress:
+            progress(done, len(tried))
         path = run.figures / f"{name}.png"
         try:
             figure = draw(run, name)

@@ -1,0 +1,107 @@
+"""What a bar shows of a training or a computation, in words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ancestral.core.pace import Pace, in_minutes
+from ancestral.training.log import Reading
+
+MINIMISED = ("loss", "nll", "negative_elbo")  # readings that a bar shows
+
+
+class Readout:
+    """What a bar shows of a training, in words: epochs, speed, the newest values and the time left.
+
+    Args:      title, epochs, pace: of the training; see `watching.ReporterFor`.
+    """
+
+    def __init__(self, title: str, epochs: int, pace: Pace | None = None) -> None:
+        self.title, self.epochs, self.pace = title, epochs, pace
+        self.step, self.total_steps = 0, 0
+        self._values: dict[str, str] = {}
+        self._first_step, self._started = 0, time.monotonic()
+
+    def begin(self, total_steps: int, step: int) -> None:
+        self.step, self.total_steps = step, total_steps
+        self._first_step, self._started = step, time.monotonic()
+
+    def advance(self, step: int, readings: Sequence[Reading]) -> None:
+        self.step = step
+        for reading in readings:
+            if reading.name in MINIMISED:
+                self._values[reading.split] = f"{reading.split} {reading.value:.2f}"
+
+    @property
+    def share(self) -> float:
+        """Of the training that is done, from 0 to 1."""
+        return self.step / self.total_steps if self.total_steps else 0.0
+
+    @property
+    def epoch(self) -> str:
+        """`epoch 3/20`, the one under way."""
+        number = min(self.epochs, int(self.share * self.epochs) + 1)
+        return f"epoch {number}/{self.epochs}"
+
+    @property
+    def metric(self) -> str:
+        """`train 25.10, valid 26.31 nats`; empty before the first reading."""
+        return f"{', '.join(self._values.values())} nats" if self._values else ""
+
+    @property
+    def seconds(self) -> float:
+        """Since the training began here."""
+        return time.monotonic() - self._started
+
+    @property
+    def speed(self) -> str:
+        done = self.step - self._first_step
+        return f"{done / self.seconds:.0f} steps/s" if done and self.seconds > 0 else ""
+
+    @property
+    def left(self) -> str:
+        """`12 s left` of all the work; empty before the first update."""
+        done = self.step - self._first_step
+        if not done:
+            return ""
+        seconds = self.seconds / done * (self.total_steps - self.step)
+        return f"{in_minutes(seconds if self.pace is None else self.pace.seconds_left(seconds))} left"
+
+    @property
+    def line(self) -> str:
+        """All of it in a line."""
+        return ", ".join(filter(None, [self.epoch, self.speed, self.left, self.metric]))
+
+
+class Count:
+    """What a bar shows of a computation, in words.
+
+    Args:      title, pace: of the computation; see `watching.CounterFor`.
+    """
+
+    def __init__(self, title: str, pace: Pace | None = None) -> None:
+        self.title, self.pace = title, pace
+        self.done, self.total = 0, 0
+        self._started = time.monotonic()
+
+    def advance(self, done: int, total: int) -> None:
+        self.done, self.total = done, total
+
+    @property
+    def share(self) -> float:
+        return self.done / self.total if self.total else 0.0
+
+    @property
+    def words(self) -> str:
+        """`200/1797`; empty while the total is not known."""
+        return f"{self.done}/{self.total}" if self.total else ""
+
+    @property
+    def left(self) -> str:
+        """`12 s left` of all the work; empty where nothing is known of it."""
+        if self.pace is not None:
+            return f"{in_minutes(self.pace.seconds_left())} left"
+        if not self.done:
+            return ""
+        return f"{in_minutes((time.monotonic() - self._started) / self.done * (self.total - self.done))} left"
