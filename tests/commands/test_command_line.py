@@ -13,7 +13,7 @@ import pytest
 from helpers import Captured, printed, run
 
 from ancestral.commands.dispatch import BUILT_IN, COMMANDS
-from ancestral.commands.recipes import expand_recipes
+from ancestral.commands.config_files import expand_configs
 from ancestral.core.errors import InputError
 
 FAST = ["--epochs", "1", "--train-size", "200", "--valid-size", "50"]
@@ -301,9 +301,9 @@ def test_flags_win_over_recipes_wherever_they_stand(tmp_path: Path) -> None:
 
 
 def test_recipes_become_flags() -> None:
-    assert expand_recipes(["--epochs", "3"], "vae") == ["--epochs", "3"]
+    assert expand_configs(["--epochs", "3"], "vae") == ["--epochs", "3"]
     with pytest.raises(InputError, match="--recipe"):
-        expand_recipes(["--epochs", "3", "--recipe"], "vae")
+        expand_configs(["--epochs", "3", "--recipe"], "vae")
 
 
 # ---- what is done

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ancestral.runs.detect import Detection
     from ancestral.runs.explain import Explanation
     from ancestral.runs.infer import Inference
-    from ancestral.training.loop import Reporter
+    from ancestral.training.reporters import Reporter
 
 Split = Literal["train", "valid", "test"]
 Stored = StoredRun | Path | str

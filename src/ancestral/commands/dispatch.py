@@ -20,7 +20,7 @@ from ancestral.commands.console import say, show_messages
 from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
-from ancestral.commands.recipes import expand_recipes
+from ancestral.commands.config_files import expand_configs, family_of_configs
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
 from ancestral.commands.training import study, train
@@ -110,11 +110,11 @@ def _of_family(name: str, words: list[str]) -> None:
         print(f"usage: ancestral {name} FAMILY [flags]\n\n{_summary(COMMANDS[name])}\n\nFAMILY:\n{_family_list()}")
         print(f"\n{_ways_to_families()}\nSee ancestral {name} FAMILY --help for its flags.")
         return
-    family, rest = words[0], words[1:]
+    family, rest = (words[0], words[1:]) if not words[0].startswith("-") else (family_of_configs(words), words)
     family = load_file(family).name if family.endswith(".py") else find(family).name
     command = COMMANDS[name]
     known: dict[str, Any] = {"family": family}
-    rest = expand_recipes(rest, family, axes=name == "sweep")
+    rest = expand_configs(rest, family, axes=name == "sweep")
     if name == "sweep":
         known["axes"], rest = split_axes(rest, family)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     *("family", "model", "data", "training", "out", "resume", "tolerate", "json", "seeds", "trials", "storage"),
-    *("recipe", "reporter", "checkpoint_seconds", "split"),
+    *("recipe", "config", "reporter", "checkpoint_seconds", "split"),
 }
 """Flags of the commands and keywords of the functions that train."""
 GENERAL_DRAWINGS = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of, write_json
+from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of, write_atomically, write_json
 from ancestral.data.datasets import READING
 from ancestral.data.pixels import PixelSpace
 from ancestral.evaluation.score import Score
@@ -21,6 +21,7 @@ from ancestral.families.build import load_model
 from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
+from ancestral.runs.config_file import CONFIG_FILE, config_text
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import made_by_newer, new_record, place_of_data, read_record
 from ancestral.runs.records import SCORES
@@ -240,10 +241,16 @@ class Run:
             refuse_changes(self.record, described)
             if different := self.difference(data):
                 raise InputError(f"{different}: train anew")
+            self._write_config(settings)
             return self.checkpoint.exists()
         self._refuse_strangers()
         write_json(self.path / "settings.json", new_record(described, data, self.path))
+        self._write_config(settings)
         return False
+
+    def _write_config(self, settings: Settings) -> None:
+        """The settings as a file that trains the run again; a record that nothing reads back."""
+        write_atomically(self.path / CONFIG_FILE, config_text(settings).encode())
 
     def _refuse_strangers(self) -> None:
         """Raises:    InputError: the folder holds files that are not of a run."""

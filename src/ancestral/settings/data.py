@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Container
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -30,8 +29,6 @@ LARGEST = {
     "split_seed": LARGEST_SEED,
     "value_range": 1e300,
 }
-FORMER_NAMES = {"split": "protocol"}
-"""Settings by names that they once had; recipes, commands, calls of `fit` and stored runs may still use them."""
 
 
 class ReadOptions(NamedTuple):
@@ -174,11 +171,3 @@ def check_source(source: str) -> None:
         raise refusal(f"data source {source!r}", "unknown", known)
     if not os.path.isfile(path):
         raise refusal(path, "no such file", "check the path")
-
-
-def present_name(name: str, known: Container[str]) -> str:
-    """The present name of a setting that is given by a former one.
-
-    Args:      known: present names; one of them is left as it is.
-    """
-    return name if name in known else FORMER_NAMES.get(name, name)

@@ -55,8 +55,8 @@ class TrainingSettings:
     """auto, cpu, cuda, mps or one of several, cuda:1 say"""
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
     """number format"""
-    tensorboard: bool = False
-    """write TensorBoard events too"""
+    track: tuple[Literal["tensorboard", "csv"], ...] = ()
+    """write the log in other forms too: events for TensorBoard, or a table with a column for each quantity"""
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)

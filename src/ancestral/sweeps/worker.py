@@ -18,7 +18,7 @@ from ancestral.sweeps.plan import Plan, in_words
 from ancestral.sweeps.queue import Claim, Queue, refuse_strangers, refuse_unreachable, refuse_without_optuna
 from ancestral.sweeps.ranking import Combination, ranked
 from ancestral.sweeps.sweep_axes import Range, axis_from
-from ancestral.training.loop import Reporter
+from ancestral.training.reporters import Reporter
 
 ReporterFor = Callable[[str], AbstractContextManager[Reporter]]
 Say = Callable[[str], None]

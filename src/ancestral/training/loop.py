@@ -26,6 +26,7 @@ from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import load_state, save_state, under_prefix, with_prefix
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.objectives import Terms
+from ancestral.training.reporters import Reporter
 from ancestral.training.steps import Step
 
 Validate = Callable[[Model], Sequence[Reading]]
@@ -82,16 +83,6 @@ class Outcome:
     images_per_second: float
 
 
-class Reporter:
-    """What the loop tells a person while it works; the command line shows a bar, a library user nothing."""
-
-    def begin(self, total_steps: int, step: int) -> None:
-        """Training starts at `step` of `total_steps`."""
-
-    def advance(self, step: int, readings: Sequence[Reading]) -> None:
-        """`step` updates are done; the newest readings."""
-
-
 class Loop:
     """Train a model batch by batch: order, logging, validation, best weights, checkpoints.
 
@@ -139,6 +130,7 @@ class Loop:
                    finite weights where there are any. Interrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
         """
         self._clock.begun = time.perf_counter()
+        ended = "interrupted"
         devices = [self.train.device] if self.train.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), _stop_requests() as stop:
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
@@ -150,9 +142,13 @@ class Loop:
                     self._epoch(stop)
                 self.position.finished = self.position.finished or "epochs"
                 self._save()
+                ended = self.position.finished
             except TrainingDiverged:
+                ended = "diverged"
                 self._recover()
                 raise
+            finally:
+                self.reporter.finish(ended)
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()

@@ -10,13 +10,14 @@ from helpers import refused
 
 from ancestral.commands.dispatch import COMMANDS
 from ancestral.commands.main import main
-from ancestral.commands.recipes import MAX_BYTES, expand_recipes
+from ancestral.commands.config_files import expand_configs
+from ancestral.commands.config_text import MAX_BYTES
 
 
 def words_of(folder: Path, text: str | bytes, family: str = "vae", axes: bool = False) -> list[str]:
     path = folder / "recipe.yaml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return expand_recipes(["--recipe", str(path)], family, axes)
+    return expand_configs(["--recipe", str(path)], family, axes)
 
 
 def parsed(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, family: str = "vae", verb: str = "train") -> Any:
@@ -88,7 +89,7 @@ def test_it_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
 
 
 def test_an_endless_file_is_refused() -> None:
-    refused(lambda: expand_recipes(["--recipe", "/dev/zero"], "vae"), "/dev/zero", "larger than")
+    refused(lambda: expand_configs(["--recipe", "/dev/zero"], "vae"), "/dev/zero", "larger than")
 
 
 def test_no_word_of_a_recipe_is_a_flag_of_its_own(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ samples_at: 2
     model, training = called["model"], called["training"]
     assert (model.latents, model.hidden, model.channels, model.beta, model.glorot) == (16, (10,), (), 0.5, True)
     assert (training.epochs, training.learning_rate, training.schedule) == (3, 1e-3, "cosine")
-    assert (training.tensorboard, training.patience) == (False, None)
+    assert (training.track, training.patience) == ((), None)
     assert (training.watch, training.samples_at) == (("train", "valid"), (2,))
 
 
@@ -134,7 +135,7 @@ def test_a_later_recipe_takes_back_what_an_earlier_one_says(tmp_path: Path) -> N
     (tmp_path / "a.yaml").write_text("glorot: true\npatience: 3\nepochs: 5")
     (tmp_path / "b.yaml").write_text("glorot: false\npatience: null\nlatents: 2")
     words = ["--recipe", str(tmp_path / "a.yaml"), f"--recipe={tmp_path / 'b.yaml'}", "--epochs", "1"]
-    assert expand_recipes(words, "vae") == ["--epochs=5", "--latents=2", "--epochs", "1"]
+    assert expand_configs(words, "vae") == ["--epochs=5", "--latents=2", "--epochs", "1"]
 
 
 def test_a_recipe_of_a_sweep_has_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
