@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from helpers import Captured, printed, run
 
-from ancestral.commands.dispatch import BUILT_IN, COMMANDS
 from ancestral.commands.config_files import expand_configs
+from ancestral.commands.dispatch import BUILT_IN, COMMANDS
 from ancestral.core.errors import InputError
 
 FAST = ["--epochs", "1", "--train-size", "200", "--valid-size", "50"]

@@ -1,17 +1,23 @@
-"""Recipes are read as text and compared with the types of the settings: no value becomes a flag."""
+"""Configuration files are read as text and compared with the types of the settings: no value becomes a flag."""
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers import refused
 
-from ancestral.commands.dispatch import COMMANDS
-from ancestral.commands.main import main
 from ancestral.commands.config_files import expand_configs
 from ancestral.commands.config_text import MAX_BYTES
+from ancestral.commands.dispatch import COMMANDS
+from ancestral.commands.main import main
+from ancestral.families.catalogue import load_file
+from ancestral.families.run_settings import settings_for
+from ancestral.runs.config_file import config_text
+from ancestral.runs.run import Run
 
 
 def words_of(folder: Path, text: str | bytes, family: str = "vae", axes: bool = False) -> list[str]:
@@ -144,3 +150,166 @@ def test_a_recipe_of_a_sweep_has_axes(tmp_path: Path, monkeypatch: pytest.Monkey
     assert called["axes"] == {"learning_rate": (1e-2, 1e-3), "hidden": ((8,), (8, 8))}
     assert (called["model"].latents, called["model"].channels, called["model"].glorot) == (2, (4, 4), True)
     refused(lambda: words_of(tmp_path, "learning-rate: 1e-2,1e-3"), "--learning-rate takes a number")
+
+
+# ---- the other forms
+
+WRONG_TOML: dict[str, tuple[str, str]] = {
+    "a flag among numbers": ('seed = ["1", "--out", "elsewhere"]', "--seed takes one value, not a list"),
+    "a flag in a list": ('hidden = [8, "--out", "elsewhere"]', "--hidden takes a whole number, not '--out'"),
+    "a flag as a text": ('data = "--resume"', "--data cannot be '--resume'"),
+    "a name twice, in two ways": ("learning-rate = 0.1\nlearning_rate = 0.2", "--learning-rate is given twice"),
+    "a name and its alias": ("lr = 0.1\nlearning_rate = 0.2", "--learning-rate is given twice"),
+    "a former switch beside the setting": ('tensorboard = true\ntrack = ["csv"]', "--track is given twice"),
+    "a name twice": ("epochs = 3\nepochs = 4", "cannot be read"),
+    "a date": ("epochs = 2024-01-01", "--epochs takes a whole number, not '2024-01-01'"),
+    "many digits": ("epochs = " + 5000 * "9", "cannot be read"),
+    "digits": ("epochs = " + 400 * "9", "at most 300 digits"),
+    "infinity": ("beta = inf", "--beta"),
+    "not a number": ("beta = nan", "--beta"),
+    "half an epoch": ("epochs = 0.5", "--epochs takes a whole number"),
+    "a number as a switch": ("glorot = 1", "--glorot takes true or false, not '1'"),
+    "a text as a switch": ('glorot = "true"', "--glorot takes true or false"),
+    "a table": ("[hidden]\na = 1", "--hidden takes values"),
+    "tables in a list": ("hidden = [{a = 1}]", "--hidden takes single values"),
+    "deep": ("hidden = " + 20_000 * "[", "cannot be read"),
+    "deep, and closed": ("hidden = " + 200 * "[" + 200 * "]", "--hidden takes single values"),
+    "many values": ("hidden = [" + 1001 * "1," + "]", "at most 1000 values"),
+    "large": ("#" * (MAX_BYTES + 1), "larger than 64 KiB"),
+    "a line break": ('data = "a\\nb"', "control characters"),
+    "an unknown setting": ("epocs = 3", "unknown setting 'epocs': did you mean epochs?"),
+    "another family": ('family = "mixture"', "it is of the family 'mixture', not vae"),
+    "no value of a number": ('latents = "none"', "--latents takes a whole number"),
+    "a place": ('out = "elsewhere"', "unknown setting 'out'"),
+}
+WRONG_JSON: dict[str, tuple[str, str]] = {
+    "a flag among numbers": ('{"seed": ["1", "--out", "elsewhere"]}', "--seed takes one value, not a list"),
+    "a name twice": ('{"epochs": 3, "epochs": 4}', "--epochs is given twice"),
+    "a list": ("[1]", "must be a mapping"),
+    "deep": ('{"hidden": ' + 20_000 * "[", "cannot be read"),
+    "no JSON": ("epochs: 3", "cannot be read"),
+    "infinity": ('{"beta": Infinity}', "--beta"),
+}
+
+
+@pytest.mark.parametrize(
+    ("ending", "case"),
+    [*(("toml", case) for case in WRONG_TOML), *(("json", case) for case in WRONG_JSON)],
+)
+def test_other_forms_are_refused_in_one_line(ending: str, case: str, tmp_path: Path) -> None:
+    text, holds = (WRONG_TOML if ending == "toml" else WRONG_JSON)[case]
+    path = tmp_path / f"settings.{ending}"
+    path.write_text(text)
+    refused(lambda: expand_configs(["--config", str(path)], "vae"), path.name, holds)
+
+
+FORMS = {
+    "yaml": "family: vae\nlr: 1e-3\nhidden: [8, 9]\nglorot: on\ntrack: [csv]\nvalue_range: [-1, 0.5]\npatience: null",
+    "toml": 'family = "vae"\nlr = 1e-3\nhidden = [8, 9]\nglorot = true\ntrack = ["csv"]\nvalue_range = [-1, 0.5]',
+    "json": '{"family": "vae", "lr": 1e-3, "hidden": [8, 9], "glorot": true, "track": ["csv"],'
+    ' "value_range": [-1, 0.5], "patience": null}',
+}
+
+
+@pytest.mark.parametrize("flag", ["--config", "--recipe"])
+def test_the_forms_say_the_same(flag: str, tmp_path: Path) -> None:
+    found = set()
+    for ending, text in FORMS.items():
+        path = tmp_path / f"settings.{ending}"
+        path.write_text(text)
+        words = expand_configs([flag, str(path)], "vae")
+        assert words[0].startswith("--learning-rate=") and float(words[0].partition("=")[2]) == 1e-3
+        found.add(tuple(words[1:]))
+    assert found == {("--hidden", "8", "9", "--glorot", "--track", "csv", "--value-range", "-1", "0.5")}
+
+
+SMALL = ["--epochs", "2", "--train-size", "100", "--valid-size", "20"]
+RUNS: dict[str, list[str]] = {
+    "vae": ["--latents", "2", "--hidden", "8", "4", "--lr", "3e-3", "--beta", "0.7", "--validate-every", "2"],
+    "mixture": ["--components", "3", "--method", "em"],
+    "flow": ["--data", "moons", "--no-actnorm", "--depth", "2"],
+    "made": ["--hidden", "8", "--optimizer", "sgd", "--momentum", "0.5", "--seed", "4"],
+}
+
+
+@pytest.mark.parametrize("family", RUNS)
+def test_the_file_of_a_run_repeats_it_to_the_bit(
+    family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert main(["train", family, *RUNS[family], *SMALL, "--tolerate", "--out", str(first)]) == 0
+    capsys.readouterr()
+    assert main(["train", "--config", str(first / "config.toml"), "--tolerate", "--out", str(again)]) == 0
+    assert "has no effect" not in capsys.readouterr().err
+    for name in ("model/model.safetensors", "log.jsonl", "config.toml", "scores.json"):
+        assert (first / name).read_bytes() == (again / name).read_bytes(), name
+    written = tomllib.loads((first / "config.toml").read_text())
+    assert written.pop("family") == family
+    known = json.loads((first / "settings.json").read_text())["settings"]
+    stored = {name: value for part in ("data", "model", "training") for name, value in known[part].items()}
+    assert {name: stored[name] for name in written} == written
+    assert {"epochs", "batch_size", "data", "seed", "device"} <= set(written)
+
+
+def test_a_flag_wins_over_the_file_of_a_run(tmp_path: Path) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert main(["train", "vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", str(first)]) == 0
+    words = ["--epochs", "1", "--config", str(first / "config.toml"), "--tolerate", "--out", str(again)]
+    assert main(["train", *words]) == 0
+    assert (Run(again).settings.training.epochs, Run(again).settings.model.hidden) == (1, (8, 4))
+
+
+def test_a_sweep_starts_from_the_file_of_a_run(tmp_path: Path) -> None:
+    first, out = tmp_path / "first", tmp_path / "out"
+    assert main(["train", "vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", str(first)]) == 0
+    assert main(["sweep", "--config", str(first / "config.toml"), "--lr", "1e-2,1e-3", "--out", str(out)]) == 0
+    runs = sorted((out / "runs").iterdir())
+    assert [run.name for run in runs] == ["learning-rate=0.001_seed=0", "learning-rate=0.01_seed=0"]
+    assert all(Run(run).settings.model.hidden == (8, 4) and (run / "config.toml").exists() for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        (["--epochs", "3"], "name a family first, before --epochs"),
+        (["--config", "none.toml"], "names no family"),
+        (["--config", "absent.toml"], "absent.toml"),
+        (["--config"], "--config needs the name"),
+        (["--config", "unknown.toml"], "unknown family 'vee': did you mean vae?"),
+        (["mixture", "--config", "vae.toml"], "of the family 'vae', not mixture"),
+    ],
+)
+def test_a_command_without_a_family_is_refused(
+    words: list[str], holds: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "none.toml").write_text("epochs = 3\n")
+    (tmp_path / "unknown.toml").write_text('family = "vee"\n')
+    (tmp_path / "vae.toml").write_text('family = "vae"\n')
+    assert main(["train", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and holds in err and err.count("\n") == 1
+
+
+OPTIONAL = """
+from __future__ import annotations
+from dataclasses import dataclass
+import ancestral
+
+@dataclass(frozen=True)
+class Mine:
+    '''Of one's own.'''
+    depth: int | None = 4
+
+FAMILY = ancestral.Family("optional-depth", Mine, build="mine:build", tiny="mine:tiny")
+"""
+
+
+def test_a_setting_without_a_value_is_none_where_that_is_not_its_default(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OPTIONAL)
+    load_file(tmp_path / "mine.py")
+    written = config_text(settings_for("optional-depth", depth=None))
+    assert 'depth = "none"' in written and "--family FILE.py" in written
+    (tmp_path / "config.toml").write_text(written)
+    assert "--depth=None" in expand_configs(["--config", str(tmp_path / "config.toml")], "optional-depth")
+    assert "depth = 4" in config_text(settings_for("optional-depth"))

@@ -18,8 +18,14 @@ from ancestral.training.log import Reading
 
 PAGE = Path(__file__).parents[2] / "docs" / "trackers.md"
 SMALL: dict[str, Any] = {
-    **{"data": "digits", "train_size": 200, "valid_size": 50, "epochs": 2, "batch_size": 50, "log_every": 2},
-    **{"hidden": (8,), "latents": 2},
+    "data": "digits",
+    "train_size": 200,
+    "valid_size": 50,
+    "epochs": 2,
+    "batch_size": 50,
+    "log_every": 2,
+    "hidden": (8,),
+    "latents": 2,
 }
 
 

@@ -21,8 +21,15 @@ from ancestral.training.reporters import Reporter
 from ancestral.training.trackers import WideTable
 
 SMALL: dict[str, Any] = {
-    **{"data": "digits", "train_size": 200, "valid_size": 50, "epochs": 3, "batch_size": 50, "log_every": 3},
-    **{"validate_every": 2, "hidden": (8,), "latents": 2},
+    "data": "digits",
+    "train_size": 200,
+    "valid_size": 50,
+    "epochs": 3,
+    "batch_size": 50,
+    "log_every": 3,
+    "validate_every": 2,
+    "hidden": (8,),
+    "latents": 2,
 }
 
 

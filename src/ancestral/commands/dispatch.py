@@ -16,11 +16,11 @@ from typing import Any
 
 import tyro
 
+from ancestral.commands.config_files import expand_configs, family_of_configs
 from ancestral.commands.console import say, show_messages
 from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
-from ancestral.commands.config_files import expand_configs, family_of_configs
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
 from ancestral.commands.training import study, train
