@@ -10,6 +10,7 @@ import importlib.metadata
 import inspect
 import io
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import tyro
 
 from ancestral.commands.config_files import expand_configs, family_of_configs
-from ancestral.commands.console import say, show_messages
+from ancestral.commands.console import listed, say, show_messages, wrapped_at_words
 from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
@@ -94,21 +95,27 @@ def _family_list() -> str:
     """A line for each family; installed plug-ins are not imported, but files that the environment names are loaded."""
     for refused in load_named_files():
         say(f"{VARIABLE}: {refused}")
-    lines = [f"  {name:<12} {find(name).summary}" for name in BUILT_IN]
-    lines += [f"  {name:<12} from the installed package {point.value}" for name, point in installed().items()]
-    lines += [f"  {name:<12} {find(name).summary}" for name in names() if name not in (*BUILT_IN, *installed())]
-    return "\n".join([*lines, "  FILE.py      a family of your own: a file that defines FAMILY"])
+    rows = [(name, find(name).summary) for name in BUILT_IN]
+    rows += [(name, f"from the installed package {point.value}") for name, point in installed().items()]
+    rows += [(name, find(name).summary) for name in names() if name not in (*BUILT_IN, *installed())]
+    return listed([*rows, ("FILE.py", "a family of your own: a file that defines FAMILY")])
 
 
 def _ways_to_families() -> str:
-    return f"--family FILE.py, with any command, and the variable {VARIABLE} name files with families of your own."
+    text = f"--family FILE.py, with any command, and the variable {VARIABLE} name files with families of your own."
+    return _paragraph(text)
+
+
+def _paragraph(text: str) -> str:
+    return wrapped_at_words(text, shutil.get_terminal_size().columns)
 
 
 def _of_family(name: str, words: list[str]) -> None:
     """A command that trains: its flags are those of a family, which is its first word."""
     if not words or words[0] in ("-h", "--help"):
-        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_summary(COMMANDS[name])}\n\nFAMILY:\n{_family_list()}")
-        print(f"\n{_ways_to_families()}\nSee ancestral {name} FAMILY --help for its flags.")
+        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_paragraph(_summary(COMMANDS[name]))}\n")
+        print(f"FAMILY:\n{_family_list()}\n\n{_ways_to_families()}")
+        print(_paragraph(f"See ancestral {name} FAMILY --help for its flags."))
         return
     family, rest = (words[0], words[1:]) if not words[0].startswith("-") else (family_of_configs(words), words)
     family = load_file(family).name if family.endswith(".py") else find(family).name
@@ -174,8 +181,8 @@ def _overview() -> str:
         "",
         "commands:",
     ]
-    lines += [f"  {name:<10} {_summary(command)}" for name, command in COMMANDS.items()]
-    last = "See ancestral COMMAND --help for each; ancestral --version."
+    lines.append(listed([(name, _summary(command)) for name, command in COMMANDS.items()]))
+    last = _paragraph("See ancestral COMMAND --help for each; ancestral --version.")
     return "\n".join([*lines, "", _ways_to_families(), last])
 
 

@@ -10,13 +10,13 @@ from ancestral.commands.console import (
     print_json,
     print_table,
     refuse_below_one,
-    refuse_ending,
     say,
     say_floors,
     score_one,
     screen,
     show_scores,
 )
+from ancestral.commands.places import PICTURES, refuse_ending
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.settings.data import POINT_SETS, OtherData
 
@@ -146,7 +146,7 @@ def quality(
             of the training images; auto: the classifier where there are labels for one
         split: of the data given by --data
         seed: of the samples
-        picture: also draw a row of samples of each run into this .png file
+        picture: also draw a row of samples of each run into this .png, .jpg, .pdf or .svg file
         json: print the records as JSON, and nothing else, on stdout
     """
     from ancestral.figures.style import save_figure
@@ -158,7 +158,7 @@ def quality(
     from ancestral.runs.quality import measure_run
 
     refuse_below_one(count)
-    refuse_ending("--picture", picture, ".png")
+    refuse_ending("--picture", picture, *PICTURES)
     opened = [on_data(run, other, split)[0] for run in opened_runs(runs)]
     if split != "test" and any(run.keeps_records for run in opened):
         raise InputError(f"--split {split}: samples are compared with a run's own test images: give other --data")

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.core.arguments import plain_arguments
-from ancestral.core.errors import Interrupted
+from ancestral.core.errors import InputError, Interrupted
 from ancestral.core.pace import Pace
 from ancestral.runs.fit import fit_or_reuse
 from ancestral.sweeps.page import write_sweep_page
 from ancestral.sweeps.plan import Plan, in_words
-from ancestral.sweeps.queue import Claim, Queue, refuse_strangers, refuse_unreachable, refuse_without_optuna
+from ancestral.sweeps.queue import Claim, Grid, Queue, refuse_strangers
 from ancestral.sweeps.ranking import Combination, ranked
 from ancestral.sweeps.sweep_axes import Range, axis_from
+from ancestral.sweeps.trials import Trials, refuse_unreachable, refuse_without_optuna
 from ancestral.training.reporters import Reporter
 
 ReporterFor = Callable[[str], AbstractContextManager[Reporter]]
@@ -55,27 +56,32 @@ def sweep(
     Args:      family: a key of `FAMILIES`. out: the folder. seeds: how many runs each combination has, from the
                setting `seed` (default 0) on. axes: by setting, the values (`[1e-2, 1e-3]`), a `Range`, or either as the
                command line has them (`"1e-2,1e-3"`, `"1e-5..1e-2"`). trials: draw so many combinations, by Optuna's
-               tree-structured Parzen estimator on the validation value, in place of training all.
-               storage: an Optuna URL in place of a file in the folder. reporter_for: told of a training, by its
-               title. say: told a line after each run. settings: as for `fit`, the same for all runs.
+               tree-structured Parzen estimator on the validation value, in place of training all (extra `scale`).
+               storage: an Optuna URL for the trials, in place of a file in the folder. reporter_for: is told of a
+               training, by its title. say: told a line after each run. settings: as for `fit`, the same for all runs.
     Returns:   the combinations, best first, and the path of `report.html`.
-    Raises:    InputError: a combination cannot be trained, before anything is written; Optuna is missing; or the
-               folder holds something else. Interrupted: the same call goes on.
+    Raises:    InputError: a combination cannot be trained, before anything is written; trials are to be drawn and
+               Optuna is missing; or the folder holds something else. Interrupted: the same call goes on.
     """
-    refuse_without_optuna()
+    if trials is not None:
+        refuse_without_optuna()
+    elif storage is not None:
+        raise InputError("--storage goes with --trials: workers of a grid share its folder alone")
     read = {name: axis_from(family, name, given) for name, given in axes.items()}
     base = {name: value for name, value in settings.items() if name not in read}
     plan = Plan(family, Path(out), base, read, seeds, trials)
     refuse_strangers(plan)
     refuse_unreachable(storage)
     plan.check()
-    queue = Queue(plan, storage)
+    queue = Grid(plan) if trials is None else Trials(plan, storage)
     pace = Pace([1.0] * queue.total)
+    if done := queue.finished:
+        say(f"{done} of {queue.total} are finished already")
     while claim := queue.take():
         with queue.working(claim):
             pace.done = min(queue.finished, queue.total - 1)  # others may have finished some meanwhile
             _work(plan, queue, claim, pace, reporter_for, say)
-    rows = ranked(plan, plan.combinations if trials is None else queue.drawn())
+    rows = ranked(plan, queue.drawn())
     if others := queue.total - queue.finished:
         say(f"{others} of {queue.total} trials are still trained by other workers: the last of them completes the page")
     return Sweep(plan, rows, write_sweep_page(plan, rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OWN_OPTIONS = ("count", "seed")  # of a family's own drawings
+TRIED = 3  # images, rows or lines that suffice to see whether a drawing can be made
 DRAWINGS = (
     Drawing(
         "samples",
@@ -216,6 +217,32 @@ def draw_all(run: Run) -> tuple[dict[str, Path], list[str]]:
         drawn[name] = path
         save_figure(figure, path)
     return drawn, failed
+
+
+def drawable(run: Run, progress: Callable[[int, int], None] | None = None) -> tuple[dict[str, Drawing], list[str]]:
+    """The drawings that can be made of this run's model, which is known once each was tried, with few images.
+
+    One that is drawn on request alone takes long: its needs are checked, and it is not tried.
+
+    Args:      progress: called with (drawings tried, drawings in all).
+    Returns:   the drawings by name, and a line for each one in which the code of a plug-in failed.
+    """
+    found: dict[str, Drawing] = {}
+    failed: list[str] = []
+    known, model = drawings_of(run), run.load()
+    for number, (name, drawing) in enumerate(known.items()):
+        try:
+            if not drawing.on_request:
+                draw(run, name, count=TRIED)
+            if all(isinstance(model, need) for need in drawing.needs):
+                found[name] = drawing
+        except FamilyError as error:
+            failed.append(str(error))
+        except InputError:  # this family has no such picture, or there are too few images for it
+            pass
+        if progress is not None:
+            progress(number + 1, len(known))
+    return found, failed
 
 
 def caption_of(run: Run, name: str) -> str:
