@@ -17,11 +17,13 @@ from typing import Any
 
 import tyro
 
+from ancestral.commands.completing import shell_completion
 from ancestral.commands.config_files import expand_configs, family_of_configs
 from ancestral.commands.console import listed, say, show_messages, wrapped_at_words
 from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
+from ancestral.commands.known_flags import known_flags, refuse_unknown_words
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
 from ancestral.commands.training import study, train
@@ -47,6 +49,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bracket": bracket,
     "verify": verify,
     "data": data,
+    "shell-completion": shell_completion,
 }
 FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
@@ -119,22 +122,30 @@ def _of_family(name: str, words: list[str]) -> None:
         return
     family, rest = (words[0], words[1:]) if not words[0].startswith("-") else (family_of_configs(words), words)
     family = load_file(family).name if family.endswith(".py") else find(family).name
-    command = COMMANDS[name]
     known: dict[str, Any] = {"family": family}
     rest = expand_configs(rest, family, axes=name == "sweep")
     if name == "sweep":
         known["axes"], rest = split_axes(rest, family)
+    _parse(command_of(name, family, **known), rest, f"ancestral {name} {family}")()
+
+
+def command_of(name: str, family: str, **known: Any) -> Callable[..., None]:
+    """The function of a command that trains, whose arguments are the flags of a family.
+
+    Args:      known: arguments that are no flags of their own.
+    """
+    command = COMMANDS[name]
 
     def trains(model: Any, **flags: Any) -> None:
         command(model=model, **known, **flags)
 
     # tyro makes flags from annotations: those of the general command, with this family's settings as its model
     trains.__doc__ = command.__doc__
-    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in known}
+    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in ("family", "axes")}
     parameters["model"] = parameters["model"].replace(annotation=find(family).settings)
     trains.__annotations__ = {n: p.annotation for n, p in parameters.items()}
     trains.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    _parse(trains, rest, f"ancestral {name} {family}")()
+    return trains
 
 
 def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callable[[], Any]:
@@ -143,6 +154,11 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
     Raises:    InputError: what tyro refuses, in one line. SystemExit: help was asked for, and printed.
     """
 
+    if not {"-h", "--help"} & set(words):
+        try:
+            refuse_unknown_words(words, known_flags(target))
+        except InputError as error:
+            raise InputError(f"{error} (see {program} --help)") from None
     refusal, help_text = io.StringIO(), _Captured()
     try:
         with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(help_text):

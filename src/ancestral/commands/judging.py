@@ -77,7 +77,7 @@ def compare(
     A best score is named only where it lies above all others by more than the error of the difference.
 
     Args:
-        runs: run folders
+        runs: run folders, or folders with runs, of which all that have a score are taken
         paired: compute the value of each image again, for the error of the differences image by image
         samples: with --data: latent draws per image for the importance-weighted bound; 0 gives the ELBO
         split: with --data: which part, where the data are divided
@@ -89,7 +89,7 @@ def compare(
 
     if other.data is None and (samples or split != "test"):
         raise InputError("--samples and --split go with --data: without it the stored test scores are compared")
-    opened = opened_runs(runs)
+    opened = _named_or_found(runs)
     for run in opened:
         _refuse_without_likelihood(run)
     if other.data is not None:
@@ -106,6 +106,24 @@ def compare(
         say(line)
     if other.data is None:
         say_floors(opened)
+
+
+def _named_or_found(paths: tuple[Path, ...]) -> list[Any]:
+    """The runs that are named, and those in folders that are named; a line says which of these are left out."""
+    from ancestral.runs.compare import runs_in
+
+    opened: list[Any] = []
+    for path in paths:
+        if (path / "settings.json").exists() or not path.is_dir():
+            opened += opened_runs((path,))
+            continue
+        found, left = runs_in(path)
+        for line in left:
+            say(line)
+        opened += found
+    if paths and not opened:
+        raise InputError(f"{paths[0]} holds no run with a score: `ancestral evaluate RUN` scores one")
+    return opened if paths else opened_runs(paths)
 
 
 def _refuse_without_likelihood(run: Any) -> None:

@@ -84,10 +84,8 @@ def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
 
 
 def draw(
-    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[PICTURE]", help_behavior_hint="")],
-    run: Annotated[
-        tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="RUN", help_behavior_hint="(required)")
-    ] = None,
+    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PICTURE")],
+    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None,
     out: Path | None = None,
     count: int | None = None,
     seed: int = 0,
@@ -100,7 +98,7 @@ def draw(
         what: samples, reconstructions, interpolations, walks, manifold, steps, curves, density, deformation,
             completions, latents, posterior, traversals, neighbours, frankenstein, surprise, split; of a mixture also
             components, of a gan vanishing-gradient
-        run: run folder
+        run: run folder; named alone, its pictures are listed
         out: .png, .jpg, .pdf or .svg file (default: RUN/figures/PICTURE.png)
         count: samples, pairs, rows, components or lines; for a manifold or a density the side of the grid
         seed: random seed

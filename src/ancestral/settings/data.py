@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.core.text import closest
 from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields, check_numbers, flag, shown
 
 PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
@@ -166,8 +167,9 @@ def check_source(source: str) -> None:
     if source.startswith(MEMORY) or source in IMAGE_SETS or (source and os.path.isdir(path)):
         return
     if path.suffix.lower() not in (*FILE_TYPES, *IMAGE_FILES):
+        close = closest(source, (*IMAGE_SETS, *POINT_SETS))
         names = ", ".join((*IMAGE_SETS, *POINT_SETS))
         known = f"choose one of {names}, a folder of images, or a file {' '.join(FILE_TYPES)}"
-        raise refusal(f"data source {source!r}", "unknown", known)
+        raise refusal(f"data source {source!r}", "unknown", f"did you mean {close}?" if close else known)
     if not os.path.isfile(path):
         raise refusal(path, "no such file", "check the path")
