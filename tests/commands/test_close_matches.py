@@ -55,7 +55,7 @@ def test_python_names_what_is_close(tmp_path: Path) -> None:
     refused(lambda: ancestral.fit("vea", out), "did you mean vae?")
     refused(lambda: ancestral.fit("vae", out, optimizer="adm"), "--optimizer adm: did you mean adam")
     refused(lambda: ancestral.fit("vae", out, data="digts"), "did you mean digits")
-    refused(lambda: ancestral.evaluate(out, split="tets"), "did you mean 'test'?")  # type: ignore[arg-type]
+    refused(lambda: ancestral.evaluate(out, split="tets"), "did you mean test?")  # type: ignore[arg-type]
     refused(lambda: ancestral.fit("vae", out, lr=0.1, learning_rate=0.2), "'lr' and 'learning_rate'", "--learning-rate")
     assert not out.exists()
 

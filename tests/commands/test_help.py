@@ -177,7 +177,8 @@ PAGES = [[], ["train"], ["sweep"], *([name] for name in COMMANDS if name not in 
 
 def words_of(page: str) -> list[str]:
     """The words of a help text without its frames; a table's two columns stand one after the other."""
-    return sorted(re.sub(r"[│╭╮╰╯─]", " ", page).split())
+    page = re.sub(r"[│╭╮╰╯─]|-{4,}", " ", page).replace(",", ", ")  # a list of choices may be cut after a comma
+    return sorted(re.sub(r"(arguments|options):\n", r"\1 ", page).split())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=" ".join)

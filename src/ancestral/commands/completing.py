@@ -23,7 +23,7 @@ OF_TRAININGS = ("--config",)
 
 
 def shell_completion(
-    shell: Annotated[tyro.conf.Positional[Literal["bash", "zsh", "fish"]], tyro.conf.arg(metavar="bash|zsh|fish")],
+    shell: Annotated[tyro.conf.Positional[Literal["bash", "zsh", "fish"]], tyro.conf.arg(metavar="SHELL")],
 ) -> None:
     """Print a script that completes commands, families, flags and values in a shell.
 
@@ -31,7 +31,7 @@ def shell_completion(
     of $fpath. fish: write it to ~/.config/fish/completions/ancestral.fish.
 
     Args:
-        shell: which shell
+        shell: bash, zsh or fish
     """
     from ancestral.commands.dispatch import COMMANDS, command_of
 

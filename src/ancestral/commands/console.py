@@ -95,10 +95,12 @@ def listed(rows: Sequence[tuple[str, str]]) -> str:
 
 def _entry(name: str, text: str, indent: int, width: int) -> str:
     """A name, and its text beside it, or beneath it where the name is as wide as the indent."""
-    first = f"  {name}".ljust(indent)
-    fits = len(first) <= indent and first.endswith("  ")
     wrapped = wrapped_at_words(text, width, " " * indent)
-    return first + wrapped[indent:] if fits else f"{first.rstrip()}\n{wrapped}"
+    if len(name) + 4 <= indent:
+        return f"  {name}".ljust(indent) + wrapped[indent:]
+    if len(name) + 2 > width:
+        name = name.replace(",", ", ")  # a list of choices, which has no spaces
+    return f"  {wrapped_at_words(name, width, ' ' * 6)[6:]}\n{wrapped}"
 
 
 def wrapped_at_words(text: str, width: int, indent: str = "") -> str:

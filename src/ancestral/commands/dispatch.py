@@ -24,6 +24,7 @@ from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
 from ancestral.commands.known_flags import known_flags, refuse_unknown_words
+from ancestral.commands.narrow_help import NARROW, RENDERED, as_wide_as, rewrapped
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
 from ancestral.commands.training import study, train
@@ -51,6 +52,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data": data,
     "shell-completion": shell_completion,
 }
+FRAME = re.compile(r"^(?:(?:\x1b\[[0-9;]*m)*╭| .*\n -{4,})", re.MULTILINE)  # the first table, with a frame or without
 FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
 
@@ -109,8 +111,20 @@ def _ways_to_families() -> str:
     return _paragraph(text)
 
 
-def _paragraph(text: str) -> str:
-    return wrapped_at_words(text, shutil.get_terminal_size().columns)
+def _paragraph(text: str, hanging: str = "") -> str:
+    """A text wrapped to the terminal; lines after the first begin with `hanging`."""
+    return wrapped_at_words(text, shutil.get_terminal_size().columns, hanging)[len(hanging) :]
+
+
+def _description(command: Callable[..., Any]) -> str:
+    """What a command does: its docstring up to the arguments."""
+    text = inspect.cleandoc(command.__doc__ or "").partition("Args:")[0].strip()
+    return "\n\n".join(_paragraph(" ".join(part.split())) for part in text.split("\n\n"))
+
+
+def _frames(text: str) -> str:
+    """The tables of flags in the parser's help, without what stands above them."""
+    return text[found.start() :] if (found := FRAME.search(text)) else ""
 
 
 def _of_family(name: str, words: list[str]) -> None:
@@ -122,19 +136,20 @@ def _of_family(name: str, words: list[str]) -> None:
         return
     family, rest = (words[0], words[1:]) if not words[0].startswith("-") else (family_of_configs(words), words)
     family = load_file(family).name if family.endswith(".py") else find(family).name
-    known: dict[str, Any] = {"family": family}
+    axes = None
     rest = expand_configs(rest, family, axes=name == "sweep")
     if name == "sweep":
-        known["axes"], rest = split_axes(rest, family)
-    _parse(command_of(name, family, **known), rest, f"ancestral {name} {family}")()
+        axes, rest = split_axes(rest, family)
+    _parse(command_of(name, family, axes), rest, f"ancestral {name} {family}")()
 
 
-def command_of(name: str, family: str, **known: Any) -> Callable[..., None]:
+def command_of(name: str, family: str, axes: Any = None) -> Callable[..., None]:
     """The function of a command that trains, whose arguments are the flags of a family.
 
-    Args:      known: arguments that are no flags of their own.
+    Args:      axes: of a sweep.
     """
     command = COMMANDS[name]
+    known = {"family": family, **({} if axes is None else {"axes": axes})}
 
     def trains(model: Any, **flags: Any) -> None:
         command(model=model, **known, **flags)
@@ -159,14 +174,20 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
             refuse_unknown_words(words, known_flags(target))
         except InputError as error:
             raise InputError(f"{error} (see {program} --help)") from None
-    refusal, help_text = io.StringIO(), _Captured()
+    narrow = shutil.get_terminal_size().columns < NARROW
+    refusal, help_text = io.StringIO(), io.StringIO() if narrow else _Captured()
     try:
-        with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(help_text):
+        with contextlib.ExitStack() as places:
+            places.enter_context(contextlib.redirect_stderr(refusal))
+            places.enter_context(contextlib.redirect_stdout(help_text))
+            if narrow:
+                places.enter_context(as_wide_as(RENDERED))
             return tyro.cli(shown_well(target), args=words, prog=program, config=FLAT, registry=registry())
     except SystemExit as stop:
         if not stop.code:
-            _, _, below = help_text.getvalue().partition("\n\n")
-            print(f"{usage(program, target)}\n\n{below}{_ways_to_families()}")
+            print(f"{_paragraph(usage(program, target), '    ')}\n\n{_description(target)}\n")
+            tables = _frames(help_text.getvalue())
+            print(f"{rewrapped(tables) if narrow else tables}{_ways_to_families()}")
             raise
         text = re.sub(r"╭.*╮|[╰╯│─]+|-{4,}", " ", refusal.getvalue())  # the frame and its title
         text = " ".join(text.split()).split("For full helptext")[0].strip()
@@ -193,7 +214,7 @@ def _overview() -> str:
     lines = [
         "usage: ancestral COMMAND ...",
         "",
-        "Deep generative models: train, measure and use them.",
+        _paragraph("Deep generative models: train, measure and use them."),
         "",
         "commands:",
     ]
