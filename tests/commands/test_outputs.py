@@ -87,7 +87,7 @@ COMMANDS = {
     "complete": ["complete", "{}", "--count", "2", "--draws", "1"],
     "explain": ["explain", "{}", "--count", "20"],
     "detect": ["detect", "{}", "--against", "noise", "--trials", "20", "--count", "60"],
-    "quality": ["quality", "{}", "--count", "40", "--features", "pixels"],
+    "quality": ["quality", "{}", "--count", "80", "--features", "pixels"],
     "data": ["data", "digits"],
 }
 
@@ -112,7 +112,7 @@ PLACES = {
     "draw samples {} --count 3 --seed 2": "figures/samples-count-3-seed-2.png",
     "draw reconstructions {} --data digits --split train": "figures/reconstructions-on-digits-split-train.png",
     "sample {}": "figures/draws-64.png",
-    "sample {} -n 5 --seed 1 --mean": "figures/draws-5-seed-1-mean.png",
+    "sample {} -n 5 --seed 1 --mean": "figures/draws-5-seed-1-means.png",
     "complete {} --count 2": "figures/complete-halves-count-2.png",
     "complete {} {} --hide left": "figures/complete-left-of-2-runs.png",
     "infer {}": "latents-test.npz",

@@ -466,6 +466,23 @@ def test_a_run_of_a_grid_under_way_elsewhere_is_left_alone(tmp_path: Path) -> No
     assert (mine.finished, other.finished, other.total) == (1, 1, 2)
 
 
+def test_a_run_that_ends_before_the_claim_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ancestral.sweeps.plan import Plan
+    from ancestral.sweeps.queue import Grid
+
+    plan = Plan("vae", tmp_path / "out", TINY, {"latents": (2, 3)})
+    mine, claim = Grid(plan), Grid.claim
+
+    def late(self: Grid, number: int, values: dict[str, Any], seeds: tuple[int, ...]) -> Any:
+        if values == {"latents": 2}:  # another worker ends it between the look and the claim
+            fit_settings(plan.settings(values, 0), plan.run(values, 0).path)
+        return claim(self, number, values, seeds)
+
+    monkeypatch.setattr(Grid, "claim", late)
+    taken = mine.take()
+    assert taken and taken.values == {"latents": 3}
+
+
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ancestral.core.errors import Interrupted
     from ancestral.training.loop import Loop

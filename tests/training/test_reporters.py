@@ -91,7 +91,9 @@ def test_one_that_raises_is_left_out_with_one_notice(
         run = ancestral.fit("vae", tmp_path / "run", reporter=Broken(), **settings)  # type: ignore[arg-type]
     assert run.finished and calls.count(method) == 1 and calls[-1] == method, "no call after the failure"
     (notice,) = [record.getMessage() for record in caplog.records if "reporter" in record.getMessage()]
-    assert notice == f"the reporter Broken failed in {method} (ValueError: no network): the training goes on without it"
+    assert (
+        notice == f"the reporter Broken failed in {method} (ValueError: no network): the training continues without it"
+    )
 
 
 def test_an_object_without_methods_is_a_reporter(tmp_path: Path) -> None:

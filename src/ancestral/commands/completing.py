@@ -1,4 +1,4 @@
-"""The command that prints scripts by which a shell completes verbs, families, flags and values.
+"""Scripts by which a shell completes verbs, families, flags and values.
 
 A script is a table: the words that may follow each command, and each flag that takes a choice. It asks nobody while a
 person types, so that a completion takes no time; it is printed again after an update.
@@ -7,9 +7,7 @@ person types, so that a completion takes no time; it is printed again after an u
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal
-
-import tyro
+from typing import Any
 
 from ancestral.commands.known_flags import Flag, known_flags
 from ancestral.families.catalogue import BUILT_IN, installed
@@ -22,24 +20,17 @@ COMMON = ("--help", "--family")
 OF_TRAININGS = ("--config",)
 
 
-def shell_completion(
-    shell: Annotated[tyro.conf.Positional[Literal["bash", "zsh", "fish"]], tyro.conf.arg(metavar="SHELL")],
-) -> None:
-    """Print a script that completes commands, families, flags and values in a shell.
-
-    bash: add  source <(ancestral shell-completion bash)  to ~/.bashrc. zsh: write it to a file _ancestral in a folder
-    of $fpath. fish: write it to ~/.config/fish/completions/ancestral.fish.
-
-    Args:
-        shell: bash, zsh or fish
-    """
-    from ancestral.commands.dispatch import COMMANDS, command_of
-
-    first, words, choices = table(COMMANDS, command_of)
-    print({"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](first, words, choices))
-
-
 Words = Mapping[str, list[str]]
+
+
+def script(
+    shell: str, commands: Mapping[str, Callable[..., Any]], command_of: Callable[[str, str], Callable[..., Any]]
+) -> str:
+    """The script of a shell.
+
+    Args:      commands: by name. command_of: the function of a command that trains, for a family.
+    """
+    return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](*table(commands, command_of))
 
 
 def table(

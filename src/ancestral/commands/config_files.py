@@ -110,7 +110,7 @@ def _present_flag(word: str, known: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_two_names(words: Sequence[str], known: Mapping[str, Any]) -> None:
-    """Raises:    InputError: a former switch stands beside the setting that it is a value of."""
+    """Raises:    InputError: a former switch is given beside the setting that it is a value of."""
     for setting, switched in FORMER_SWITCHES.values():
         if setting in known and sum(word.partition("=")[0] == flag(setting) for word in words) > 1:
             raise InputError(

@@ -13,11 +13,11 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from ancestral.commands.completing import shell_completion
+from ancestral.commands.completing import script
 from ancestral.commands.config_files import expand_configs, family_of_configs
 from ancestral.commands.console import listed, say, show_messages, wrapped_at_words
 from ancestral.commands.explaining import explain, infer
@@ -33,6 +33,21 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, VARIABLE, find, installed, load_file, load_named_files, names
 from ancestral.sweeps.sweep_axes import split_axes
+
+
+def shell_completion(
+    shell: Annotated[tyro.conf.Positional[Literal["bash", "zsh", "fish"]], tyro.conf.arg(metavar="SHELL")],
+) -> None:
+    """Print a script that completes commands, families, flags and values in a shell.
+
+    bash: add  source <(ancestral shell-completion bash)  to ~/.bashrc. zsh: write it to a file _ancestral in a folder
+    of $fpath. fish: write it to ~/.config/fish/completions/ancestral.fish.
+
+    Args:
+        shell: bash, zsh or fish
+    """
+    print(script(shell, COMMANDS, command_of))
+
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,

@@ -218,8 +218,9 @@ def _place_of_completions(runs: tuple[Path, ...], hidden: str, other: OtherData,
     """Where a picture of completions goes, where no place is given."""
     usual = {"count": 8, "draws": None, "seed": 0, "split": "test"}
     differing = {name: value for name, value in options.items() if value != usual[name]}
-    several = f"-of-{len(runs)}-runs" if len(runs) > 1 else ""
-    return picture_of(runs[0], f"complete-{hidden}{several}", **differing, on=other.data and Path(other.data).name)
+    first, *others = runs
+    several = f"-of-{len(runs)}-runs" if others else ""
+    return picture_of(first, f"complete-{hidden}{several}", **differing, on=other.data and Path(other.data).name)
 
 
 def detect(

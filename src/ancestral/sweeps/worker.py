@@ -57,8 +57,9 @@ def sweep(
                setting `seed` (default 0) on. axes: by setting, the values (`[1e-2, 1e-3]`), a `Range`, or either as the
                command line has them (`"1e-2,1e-3"`, `"1e-5..1e-2"`). trials: draw so many combinations, by Optuna's
                tree-structured Parzen estimator on the validation value, in place of training all (extra `scale`).
-               storage: an Optuna URL for the trials, in place of a file in the folder. reporter_for: is told of a
-               training, by its title. say: told a line after each run. settings: as for `fit`, the same for all runs.
+               storage: an Optuna URL for the trials, in place of a file in the folder. reporter_for: makes the
+               reporter of a training, from its title. say: told a line after each run. settings: as for `fit`, the
+               same for all runs.
     Returns:   the combinations, best first, and the path of `report.html`.
     Raises:    InputError: a combination cannot be trained, before anything is written; trials are to be drawn and
                Optuna is missing; or the folder holds something else. Interrupted: the same call goes on.

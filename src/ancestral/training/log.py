@@ -7,29 +7,11 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import naming, read_bytes
+from ancestral.training.readings import LogLine, Reading
 from ancestral.training.trackers import open_tracker
-
-
-class Reading(NamedTuple):
-    """One value of one quantity on one split, nats per image unless the name says otherwise."""
-
-    split: str
-    name: str
-    value: float
-
-
-class LogLine(NamedTuple):
-    """A reading and when it was taken: after `step` updates, in epoch `epoch` (1 is the first)."""
-
-    step: int
-    epoch: int
-    split: str
-    name: str
-    value: float
 
 
 class TrainingLog:

@@ -1,4 +1,4 @@
-"""What is told of a training while it runs, to a bar, a tracker or any object of the user's."""
+"""What a training reports while it runs, to a bar, a tracker or any object of the user's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from ancestral.training.log import Reading
+from ancestral.training.readings import Reading
 
 log = logging.getLogger("ancestral")
 
@@ -79,4 +79,4 @@ class GuardedReporter(Reporter):
             self.failed = True
             problem = " ".join(f"{type(error).__name__}: {error}".split())
             name = type(self.reporter).__name__
-            log.warning("the reporter %s failed in %s (%s): the training goes on without it", name, method, problem)
+            log.warning("the reporter %s failed in %s (%s): the training continues without it", name, method, problem)

@@ -6,13 +6,11 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import naming, write_atomically
-
-if TYPE_CHECKING:
-    from ancestral.training.log import LogLine, Reading
+from ancestral.training.readings import LogLine, Reading
 
 TABLE, EVENTS = "log.csv", "tensorboard"
 KEYS = ("step", "epoch")
