@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from ancestral.settings.family import FamilySettings
     from ancestral.settings.training import TrainingSettings
     from ancestral.sweeps.worker import Sweep, sweep
+    from ancestral.training.reporters import Reporter
 
     __version__ = version("ancestral")
 
@@ -84,6 +85,7 @@ __all__ = [
     "Model",
     "NotComputable",
     "PixelCNNSettings",
+    "Reporter",
     "Run",
     "Score",
     "ScoreParts",
@@ -142,6 +144,7 @@ _PLACES = {
     "settings.family": "FamilySettings",
     "settings.training": "TrainingSettings",
     "sweeps.worker": "Sweep sweep",
+    "training.reporters": "Reporter",
 }
 _MODULES = {name: f"ancestral.{module}" for module, names in _PLACES.items() for name in names.split()}
 

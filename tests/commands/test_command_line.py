@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from helpers import Captured, printed, run
 
+from ancestral.commands.config_files import expand_configs
 from ancestral.commands.dispatch import BUILT_IN, COMMANDS
-from ancestral.commands.recipes import expand_recipes
 from ancestral.core.errors import InputError
 
 FAST = ["--epochs", "1", "--train-size", "200", "--valid-size", "50"]
@@ -210,9 +210,10 @@ def test_a_wrong_request_is_refused(
         (["draw", "manifold", "{}/mixture", "--out", "{}/a.png"], "2 latents"),
         (["draw", "components", "{}/vae", "--out", "{}/a.png"], "mixture"),
         (["draw", "portrait", "{}/vae", "--out", "{}/a.png"], "portrait"),
-        (["draw", "samples", "{}/vae", "--out", "{}/a.jpg"], ".png"),
+        (["draw", "samples", "{}/vae", "--out", "{}/a.gif"], ".png, .jpg, .pdf or .svg"),
         (["draw", "samples", "{}/vae", "--out", "{}/a.png", "--count", "0"], "--count"),
-        (["draw", "samples", "{}/vae"], "--out"),
+        (["draw", "{}/vae", "samples"], "name the picture before the run"),
+        (["draw", "samples"], "name a run"),
         (["sample", "{}/vae", "--out", "{}/a.pt"], ".npy"),
         (["sample", "{}/vae", "-n", "0", "--out", "{}/a.png"], "draw at least one"),
         (["sample", "{}/vae", "-n", "-3", "--out", "{}/a.png"], "draw at least one"),
@@ -301,9 +302,9 @@ def test_flags_win_over_recipes_wherever_they_stand(tmp_path: Path) -> None:
 
 
 def test_recipes_become_flags() -> None:
-    assert expand_recipes(["--epochs", "3"], "vae") == ["--epochs", "3"]
+    assert expand_configs(["--epochs", "3"], "vae") == ["--epochs", "3"]
     with pytest.raises(InputError, match="--recipe"):
-        expand_recipes(["--epochs", "3", "--recipe"], "vae")
+        expand_configs(["--epochs", "3", "--recipe"], "vae")
 
 
 # ---- what is done

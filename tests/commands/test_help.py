@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import inspect
+import os
+import pty
 import re
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,5 +165,54 @@ def test_the_families_of_the_environment_are_listed(
     monkeypatch.setenv("ANCESTRAL_FAMILIES", f"{tmp_path / 'broken.py'}:{tmp_path / 'listed.py'}")
     assert main(["train", "--help"]) == 0
     out, err = capsys.readouterr()
-    assert "  from-the-environment A family of one's own." in out
+    assert re.search(r"^  from-the-environment\s+A family of one's own\.$", out, re.MULTILINE)
     assert err.startswith("ANCESTRAL_FAMILIES: ") and "ZeroDivisionError" in err and err.count("\n") == 1
+
+
+# ---- widths
+
+WIDTHS = (40, 60, 80, 120, 200)
+PAGES = [[], ["train"], ["sweep"], *([name] for name in COMMANDS if name not in ("train", "sweep")), ["train", "vae"]]
+
+
+def words_of(page: str) -> list[str]:
+    """The words of a help text without its frames; a table's two columns stand one after the other."""
+    page = re.sub(r"[│╭╮╰╯─]|-{4,}", " ", page).replace(",", ", ")  # a list of choices may be cut after a comma
+    return sorted(re.sub(r"(arguments|options):\n", r"\1 ", page).split())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=" ".join)
+def test_help_is_wrapped_at_words_at_any_width(
+    page: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for width in WIDTHS:
+        monkeypatch.setenv("COLUMNS", str(width))
+        capsys.readouterr()
+        assert main([*page, "--help"]) == 0
+        found[width] = capsys.readouterr().out
+        longest = max(found[width].splitlines(), key=len)
+        assert len(longest) <= width or len(longest.split()) == 1, (width, longest)
+    for width in WIDTHS:
+        assert words_of(found[width]) == words_of(found[200]), width
+
+
+@pytest.mark.parametrize("width", [40, 100])
+def test_help_fits_a_terminal(width: int) -> None:
+    """On a terminal, with colours."""
+    program = "from ancestral.commands.main import entry; entry()"
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 50, width, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment["TERM"] = "xterm-256color"
+    command = [sys.executable, "-c", program, "evaluate", "--help"]
+    with subprocess.Popen(command, stdin=child, stdout=child, stderr=child, env=environment) as process:
+        os.close(child)
+        shown = b""
+        with suppress(OSError):  # the other end is closed
+            while part := os.read(parent, 65536):
+                shown += part
+    os.close(parent)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()
+    assert process.returncode == 0 and "--per-image" in " ".join(lines)
+    assert width - 10 < max(map(len, lines)) <= width

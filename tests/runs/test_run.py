@@ -749,18 +749,6 @@ def test_other_number_formats_train_and_load(tmp_path: Path, precision: str) -> 
     assert score_run(run).nats > -36  # from -45 untrained
 
 
-def test_tensorboard_gets_what_the_log_gets(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    run = fit("mixture", tmp_path / "run", epochs=2, components=3, train_size=200, tensorboard=True)
-    events = EventAccumulator(str(run.path / "tensorboard"))
-    events.Reload()
-    logged = {f"{line.split}/{line.name}" for line in run.log()}
-    assert set(events.Tags()["scalars"]) == logged
-    losses = [line.value for line in run.log() if line.split == "valid"]
-    assert [event.value for event in events.Scalars("valid/nll")] == pytest.approx(losses)
-
-
 @pytest.mark.parametrize(
     ("network", "pixels", "likelihood"),
     [

@@ -72,9 +72,9 @@ class Run(StoredRun):
 
         Raises:    InputError: there is no trained model yet.
         """
-        from ancestral.reports.pictures.catalogue import caption_of, fitting_drawings
+        from ancestral.reports.pictures.catalogue import caption_of, drawable
 
-        return {name: caption_of(self, name) for name in fitting_drawings(self)}
+        return {name: caption_of(self, name) for name in drawable(self)[0]}
 
     def show(self, name: str, **options: Any) -> Figure:
         """Draw a picture; a notebook shows it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from ancestral.core.errors import InputError
 from ancestral.runs.run import Run as StoredRun
 from ancestral.settings.data import POINT_SETS
 
+log = logging.getLogger("ancestral")
+
 if TYPE_CHECKING:
     from ancestral.data.sources import DatasetStatus
     from ancestral.runs.compare import Comparison
@@ -20,19 +23,24 @@ Stored = StoredRun | Path | str
 
 
 @plain_arguments()
-def compare(runs: Sequence[Stored], *, paired: bool = False) -> Comparison:
+def compare(runs: Sequence[Stored] | Path | str, *, paired: bool = False) -> Comparison:
     """Order runs by their stored scores on test images, the highest first.
 
-    Args:      runs: runs or their folders. paired: compute the value of each image again, for the error of the
-               differences image by image; nothing is stored.
+    Args:      runs: runs or their folders; or one folder, of which all runs with a score are taken. paired: compute
+               the value of each image again, for the error of the differences image by image; nothing is stored.
     Returns:   names and scores in that order, the differences from the first, and `lines`: which score is the best,
                where one is certain to be.
     Raises:    InputError: a run has no score, or the scores are of different spaces or images.
     """
-    from ancestral.runs.compare import compare_runs
+    from ancestral.runs.compare import compare_runs, runs_in
 
-    if isinstance(runs, str) or not runs:
-        raise InputError("compare: runs is not a list of runs or of their folders")
+    if isinstance(runs, (str, Path)) and Path(runs).is_dir():
+        found, left = runs_in(Path(runs))
+        for line in left:
+            log.warning("%s", line)
+        runs = found
+    if isinstance(runs, (str, Path)) or not runs:
+        raise InputError("compare: runs is not a list of runs or of their folders, nor a folder of runs with scores")
     for run in runs:
         refuse_other_type("compare: a run", run, Stored)
     return compare_runs([run_of(run, None)[0] for run in runs], paired)

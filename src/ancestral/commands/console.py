@@ -3,7 +3,10 @@
 import json
 import logging
 import math
+import shutil
 import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,16 +56,6 @@ def refuse_below_one(count: int | None) -> None:
         raise InputError(f"--count {count}: give a whole number of at least 1")
 
 
-def refuse_ending(flag: str, path: Path | None, *endings: str) -> None:
-    """Raises:    InputError: a file whose name ends in none of these; an ending of "" is a folder."""
-    if path is None or path.suffix in endings:
-        return
-    *others, last = [ending for ending in endings if ending]
-    named = f"{', '.join(others)} or {last}" if others else last
-    folder = "a folder, or " if "" in endings else ""
-    raise InputError(f"{flag} {path}: choose {folder}a name that ends in {named}")
-
-
 def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
     from ancestral.runs.run import Run
 
@@ -91,6 +84,30 @@ def show_scores(named: list[tuple[str, Any]], as_json: bool) -> None:
         print_json([{"run": name, **score.to_json()} for name, score in named])
         return
     print_table(score_table(named))
+
+
+def listed(rows: Sequence[tuple[str, str]]) -> str:
+    """Names and what each means, a hanging paragraph each, wrapped at words to the width of the terminal."""
+    width = shutil.get_terminal_size().columns
+    indent = min(max((len(name) for name, _ in rows), default=0) + 4, max(width // 3, 6))
+    return "\n".join(_entry(name, text, indent, width) for name, text in rows)
+
+
+def _entry(name: str, text: str, indent: int, width: int) -> str:
+    """A name, and its text beside it, or beneath it where the name is as wide as the indent."""
+    wrapped = wrapped_at_words(text, width, " " * indent)
+    if len(name) + 4 <= indent:
+        return f"  {name}".ljust(indent) + wrapped[indent:]
+    if len(name) + 2 > width:
+        name = name.replace(",", ", ")  # a list of choices, which has no spaces
+    return f"  {wrapped_at_words(name, width, ' ' * 6)[6:]}\n{wrapped}"
+
+
+def wrapped_at_words(text: str, width: int, indent: str = "") -> str:
+    """A paragraph wrapped at spaces alone; a word that is wider than the terminal has a line of its own."""
+    return textwrap.fill(
+        text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 def print_table(shown: Any) -> None:

@@ -10,18 +10,22 @@ import importlib.metadata
 import inspect
 import io
 import re
+import shutil
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from ancestral.commands.console import say, show_messages
+from ancestral.commands.completing import script
+from ancestral.commands.config_files import expand_configs, family_of_configs
+from ancestral.commands.console import listed, say, show_messages, wrapped_at_words
 from ancestral.commands.explaining import explain, infer
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
+from ancestral.commands.known_flags import known_flags, refuse_unknown_words
+from ancestral.commands.narrow_help import NARROW, RENDERED, as_wide_as, rewrapped
 from ancestral.commands.publishing import export, open_page, publish
-from ancestral.commands.recipes import expand_recipes
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
 from ancestral.commands.training import study, train, with_settings_of_run
@@ -30,6 +34,21 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, VARIABLE, find, installed, load_file, load_named_files, names
 from ancestral.sweeps.sweep_axes import split_axes
+
+
+def shell_completion(
+    shell: Annotated[tyro.conf.Positional[Literal["bash", "zsh", "fish"]], tyro.conf.arg(metavar="SHELL")],
+) -> None:
+    """Print a script that completes commands, families, flags and values in a shell.
+
+    bash: add  source <(ancestral shell-completion bash)  to ~/.bashrc. zsh: write it to a file _ancestral in a folder
+    of $fpath. fish: write it to ~/.config/fish/completions/ancestral.fish.
+
+    Args:
+        shell: bash, zsh or fish
+    """
+    print(script(shell, COMMANDS, command_of))
+
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
@@ -50,7 +69,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "publish": publish,
     "data": data,
+    "shell-completion": shell_completion,
 }
+FRAME = re.compile(r"^(?:(?:\x1b\[[0-9;]*m)*╭| .*\n -{4,})", re.MULTILINE)  # the first table, with a frame or without
 FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
 
@@ -110,42 +131,69 @@ def _family_list() -> str:
     """A line for each family; installed plug-ins are not imported, but files that the environment names are loaded."""
     for refused in load_named_files():
         say(f"{VARIABLE}: {refused}")
-    lines = [f"  {name:<12} {find(name).summary}" for name in BUILT_IN]
-    lines += [f"  {name:<12} from the installed package {point.value}" for name, point in installed().items()]
-    lines += [f"  {name:<12} {find(name).summary}" for name in names() if name not in (*BUILT_IN, *installed())]
-    return "\n".join([*lines, "  FILE.py      a family of your own: a file that defines FAMILY"])
+    rows = [(name, find(name).summary) for name in BUILT_IN]
+    rows += [(name, f"from the installed package {point.value}") for name, point in installed().items()]
+    rows += [(name, find(name).summary) for name in names() if name not in (*BUILT_IN, *installed())]
+    return listed([*rows, ("FILE.py", "a family of your own: a file that defines FAMILY")])
 
 
 def _ways_to_families() -> str:
-    return f"--family FILE.py, with any command, and the variable {VARIABLE} name files with families of your own."
+    text = f"--family FILE.py, with any command, and the variable {VARIABLE} name files with families of your own."
+    return _paragraph(text)
+
+
+def _paragraph(text: str, hanging: str = "") -> str:
+    """A text wrapped to the terminal; lines after the first begin with `hanging`."""
+    return wrapped_at_words(text, shutil.get_terminal_size().columns, hanging)[len(hanging) :]
+
+
+def _description(command: Callable[..., Any]) -> str:
+    """What a command does: its docstring up to the arguments."""
+    text = inspect.cleandoc(command.__doc__ or "").partition("Args:")[0].strip()
+    return "\n\n".join(_paragraph(" ".join(part.split())) for part in text.split("\n\n"))
+
+
+def _frames(text: str) -> str:
+    """The tables of flags in the parser's help, without what stands above them."""
+    return text[found.start() :] if (found := FRAME.search(text)) else ""
 
 
 def _of_family(name: str, words: list[str]) -> None:
     """A command that trains: its flags are those of a family, which is its first word."""
     if not words or words[0] in ("-h", "--help"):
-        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_summary(COMMANDS[name])}\n\nFAMILY:\n{_family_list()}")
-        print(f"\n{_ways_to_families()}\nSee ancestral {name} FAMILY --help for its flags.")
+        print(f"usage: ancestral {name} FAMILY [flags]\n\n{_paragraph(_summary(COMMANDS[name]))}\n")
+        print(f"FAMILY:\n{_family_list()}\n\n{_ways_to_families()}")
+        print(_paragraph(f"See ancestral {name} FAMILY --help for its flags."))
         return
-    family, rest = words[0], words[1:]
+    family, rest = (words[0], words[1:]) if not words[0].startswith("-") else (family_of_configs(words), words)
     family = load_file(family).name if family.endswith(".py") else find(family).name
-    command = COMMANDS[name]
-    known: dict[str, Any] = {"family": family}
-    rest = expand_recipes(rest, family, axes=name == "sweep")
+    axes = None
+    rest = expand_configs(rest, family, axes=name == "sweep")
     if name == "train" and not {"-h", "--help"} & set(rest):
         rest = with_settings_of_run(family, rest)
     if name == "sweep":
-        known["axes"], rest = split_axes(rest, family)
+        axes, rest = split_axes(rest, family)
+    _parse(command_of(name, family, axes), rest, f"ancestral {name} {family}")()
+
+
+def command_of(name: str, family: str, axes: Any = None) -> Callable[..., None]:
+    """The function of a command that trains, whose arguments are the flags of a family.
+
+    Args:      axes: of a sweep.
+    """
+    command = COMMANDS[name]
+    known = {"family": family, **({} if axes is None else {"axes": axes})}
 
     def trains(model: Any, **flags: Any) -> None:
         command(model=model, **known, **flags)
 
     # tyro makes flags from annotations: those of the general command, with this family's settings as its model
     trains.__doc__ = command.__doc__
-    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in known}
+    parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in ("family", "axes")}
     parameters["model"] = parameters["model"].replace(annotation=find(family).settings)
     trains.__annotations__ = {n: p.annotation for n, p in parameters.items()}
     trains.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
-    _parse(trains, rest, f"ancestral {name} {family}")()
+    return trains
 
 
 def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callable[[], Any]:
@@ -154,14 +202,25 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
     Raises:    InputError: what tyro refuses, in one line. SystemExit: help was asked for, and printed.
     """
 
-    refusal, help_text = io.StringIO(), _Captured()
+    if not {"-h", "--help"} & set(words):
+        try:
+            refuse_unknown_words(words, known_flags(target))
+        except InputError as error:
+            raise InputError(f"{error} (see {program} --help)") from None
+    narrow = shutil.get_terminal_size().columns < NARROW
+    refusal, help_text = io.StringIO(), io.StringIO() if narrow else _Captured()
     try:
-        with contextlib.redirect_stderr(refusal), contextlib.redirect_stdout(help_text):
+        with contextlib.ExitStack() as places:
+            places.enter_context(contextlib.redirect_stderr(refusal))
+            places.enter_context(contextlib.redirect_stdout(help_text))
+            if narrow:
+                places.enter_context(as_wide_as(RENDERED))
             return tyro.cli(shown_well(target), args=words, prog=program, config=FLAT, registry=registry())
     except SystemExit as stop:
         if not stop.code:
-            _, _, below = help_text.getvalue().partition("\n\n")
-            print(f"{usage(program, target)}\n\n{below}{_ways_to_families()}")
+            print(f"{_paragraph(usage(program, target), '    ')}\n\n{_description(target)}\n")
+            tables = _frames(help_text.getvalue())
+            print(f"{rewrapped(tables) if narrow else tables}{_ways_to_families()}")
             raise
         text = re.sub(r"╭.*╮|[╰╯│─]+|-{4,}", " ", refusal.getvalue())  # the frame and its title
         text = " ".join(text.split()).split("For full helptext")[0].strip()
@@ -188,12 +247,12 @@ def _overview() -> str:
     lines = [
         "usage: ancestral COMMAND ...",
         "",
-        "Deep generative models: train, measure and use them.",
+        _paragraph("Deep generative models: train, measure and use them."),
         "",
         "commands:",
     ]
-    lines += [f"  {name:<10} {_summary(command)}" for name, command in COMMANDS.items()]
-    last = "See ancestral COMMAND --help for each; ancestral --version."
+    lines.append(listed([(name, _summary(command)) for name, command in COMMANDS.items()]))
+    last = _paragraph("See ancestral COMMAND --help for each; ancestral --version.")
     return "\n".join([*lines, "", _ways_to_families(), last])
 
 

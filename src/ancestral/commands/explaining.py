@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, refuse_ending, say, screen
+from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, say, screen
+from ancestral.commands.places import PICTURES, array_of, refuse_ending
 from ancestral.settings.data import OtherData
 
 
@@ -23,7 +24,8 @@ def explain(
         count: only the first so many images
         split: which images
         seed: of the Frankenstein images beside them
-        out: also draw what fits the family into this .png file: surprise pixel by pixel, or histograms of the parts
+        out: also draw what fits the family into this .png, .jpg, .pdf or .svg file: surprise pixel by pixel, or
+            histograms of the parts
         json: print the parts as JSON, and nothing else, on stdout
     """
     from ancestral.figures.style import save_figure
@@ -35,7 +37,7 @@ def explain(
     from ancestral.runs.run import Run
 
     refuse_below_one(count)
-    refuse_ending("--out", out, ".png")
+    refuse_ending("--out", out, *PICTURES)
     opened, part = on_data(Run(run), other, split)
     with counter(screen, f"explaining {run.name}") as progress:
         found = explain_run(opened, count, part, seed, progress)
@@ -52,7 +54,7 @@ def explain(
 
 def infer(
     run: RunPath,
-    out: Path,
+    out: Path | None = None,
     split: Literal["train", "valid", "test"] = "test",
     count: int | None = None,
     other: OtherData = OtherData(),  # noqa: B008
@@ -62,6 +64,7 @@ def infer(
     Args:
         run: run folder
         out: .npz file for the arrays z, labels where the images have some, and stddev where the posterior has one
+            (default: RUN/latents-SPLIT.npz)
         split: which images
         count: only the first so many
     """
@@ -75,6 +78,7 @@ def infer(
     opened, part = on_data(Run(run), other, split)
     with counter(screen, f"inferring {run.name}") as progress:
         found = infer_run(opened, part, count, progress)
+    out = out or array_of(run, f"latents-{part}", count=count, on=other.data and Path(other.data).name)
     found.save(out)
     say(f"z, shape {found.z.shape[0]} x {found.z.shape[1]}, {found.how}")
     say(f"{found.z.shape[0]} {opened.data.space.noun}, {', '.join(found.arrays())}: {out}")

@@ -42,12 +42,12 @@ def shown_well(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
     Args:      command: its signature and docstring make the flags.
     """
 
-    parameters = _parameters(command)
+    parameters = parameters_of(command)
     name = getattr(command, "__name__", "command")
 
     def bind(*args: Any, **kwargs: Any) -> Callable[[], Any]:
         given = inspect.signature(command).bind(*args, **kwargs).arguments
-        hints = {p.name: _unwrapped(p.annotation)[0] for p in parameters}
+        hints = {p.name: without_annotated(p.annotation)[0] for p in parameters}
 
         def carry_out() -> Any:
             check_arguments(name, given, hints)
@@ -81,9 +81,9 @@ def check_arguments(command: str, given: Mapping[str, Any], hints: Mapping[str, 
 def usage(program: str, command: Callable[..., Any]) -> str:
     """The first line of a command's help: all that must be given, by name, and that there are options."""
     words, options = [], False
-    for parameter in _parameters(command):
+    for parameter in parameters_of(command):
         required = parameter.default is inspect.Parameter.empty
-        base, metadata = _unwrapped(parameter.annotation)
+        base, metadata = without_annotated(parameter.annotation)
         if dataclasses.is_dataclass(base):
             options = True
         elif tyro.conf.Positional in metadata:
@@ -123,7 +123,7 @@ def registry() -> ConstructorRegistry:
 MISSING = (tyro.constructors.MISSING, tyro.constructors.MISSING_NONPROP)
 
 
-def _parameters(command: Callable[..., Any]) -> list[inspect.Parameter]:
+def parameters_of(command: Callable[..., Any]) -> list[inspect.Parameter]:
     """With annotations as objects, `Annotated` and all."""
     hints = get_type_hints(command, include_extras=True)
     return [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
@@ -134,7 +134,7 @@ def _told_once(annotation: Any, default: Any, *missing: Any) -> Any:
 
     Without a value the text above says what happens, if anything; and None is nothing that a person types.
     """
-    base, metadata = _unwrapped(annotation)
+    base, metadata = without_annotated(annotation)
     if any(default is nothing for nothing in missing) or dataclasses.is_dataclass(base):
         return annotation
     options: dict[str, Any] = {"help_behavior_hint": _hint}
@@ -147,7 +147,8 @@ def _hint(default: str) -> str:
     return "" if default in ("None", "") else f"(default: {default})"
 
 
-def _unwrapped(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+def without_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The type of an annotation, and what `Annotated` adds to it."""
     if get_origin(annotation) is Annotated:
         base, *metadata = get_args(annotation)
         return base, tuple(metadata)
@@ -164,7 +165,7 @@ def _metavar(base: Any) -> str:
 
 def _placeholder(parameter: inspect.Parameter) -> str:
     """What stands for an argument's value, or its name where that is too long."""
-    base, metadata = _unwrapped(parameter.annotation)
+    base, metadata = without_annotated(parameter.annotation)
     said: Iterable[str] = (m.metavar for m in metadata if getattr(m, "metavar", None))
     shown = next(iter(said), None) or _metavar(without_none(base))
     return shown if 0 < len(shown) <= LONGEST else parameter.name.upper()

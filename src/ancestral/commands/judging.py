@@ -10,13 +10,13 @@ from ancestral.commands.console import (
     print_json,
     print_table,
     refuse_below_one,
-    refuse_ending,
     say,
     say_floors,
     score_one,
     screen,
     show_scores,
 )
+from ancestral.commands.places import PICTURES, refuse_ending
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.settings.data import POINT_SETS, OtherData
 
@@ -77,7 +77,7 @@ def compare(
     A best score is named only where it lies above all others by more than the error of the difference.
 
     Args:
-        runs: run folders
+        runs: run folders, or folders with runs, of which all that have a score are taken
         paired: compute the value of each image again, for the error of the differences image by image
         samples: with --data: latent draws per image for the importance-weighted bound; 0 gives the ELBO
         split: with --data: which part, where the data are divided
@@ -89,7 +89,7 @@ def compare(
 
     if other.data is None and (samples or split != "test"):
         raise InputError("--samples and --split go with --data: without it the stored test scores are compared")
-    opened = opened_runs(runs)
+    opened = _named_or_found(runs)
     for run in opened:
         _refuse_without_likelihood(run)
     if other.data is not None:
@@ -106,6 +106,24 @@ def compare(
         say(line)
     if other.data is None:
         say_floors(opened)
+
+
+def _named_or_found(paths: tuple[Path, ...]) -> list[Any]:
+    """The runs that are named, and those in folders that are named; a line says which of these are left out."""
+    from ancestral.runs.compare import runs_in
+
+    opened: list[Any] = []
+    for path in paths:
+        if (path / "settings.json").exists() or not path.is_dir():
+            opened += opened_runs((path,))
+            continue
+        found, left = runs_in(path)
+        for line in left:
+            say(line)
+        opened += found
+    if paths and not opened:
+        raise InputError(f"{paths[0]} holds no run with a score: `ancestral evaluate RUN` scores one")
+    return opened if paths else opened_runs(paths)
 
 
 def _refuse_without_likelihood(run: Any) -> None:
@@ -146,7 +164,7 @@ def quality(
             of the training images; auto: the classifier where there are labels for one
         split: of the data given by --data
         seed: of the samples
-        picture: also draw a row of samples of each run into this .png file
+        picture: also draw a row of samples of each run into this .png, .jpg, .pdf or .svg file
         json: print the records as JSON, and nothing else, on stdout
     """
     from ancestral.figures.style import save_figure
@@ -158,7 +176,7 @@ def quality(
     from ancestral.runs.quality import measure_run
 
     refuse_below_one(count)
-    refuse_ending("--picture", picture, ".png")
+    refuse_ending("--picture", picture, *PICTURES)
     opened = [on_data(run, other, split)[0] for run in opened_runs(runs)]
     if split != "test" and any(run.keeps_records for run in opened):
         raise InputError(f"--split {split}: samples are compared with a run's own test images: give other --data")

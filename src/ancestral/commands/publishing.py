@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from ancestral.commands.console import RunPath, refuse_ending, say
+from ancestral.commands.console import RunPath, say
+from ancestral.commands.places import refuse_ending
 from ancestral.core.errors import InputError
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from ancestral.commands.console import console, print_json, say
+from ancestral.commands.places import PICTURES, refuse_ending
 from ancestral.core.errors import InputError
 from ancestral.settings.data import IMAGE_SETS, POINT_SETS, DataSettings, FileSettings, check_source
 
@@ -31,11 +32,12 @@ def data(
         train_size: as of `train`
         valid_size: as of `train`
         split_seed: as of `train`
-        out: write a sheet of training images by class into this .png file
+        out: write a sheet of training images by class into this .png, .jpg, .pdf or .svg file
         json: print JSON, and nothing else, on stdout
     """
     from dataclasses import asdict
 
+    refuse_ending("--out", out, *PICTURES)
     settings = DataSettings(
         name or "digits",
         train_size=train_size,

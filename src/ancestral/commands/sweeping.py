@@ -32,8 +32,8 @@ def sweep(
     Args:
         out: folder for runs and report (default: runs/sweep-FAMILY-DATA)
         seeds: runs of each combination, from --seed on
-        trials: draw so many combinations, each guided by those before, in place of training all
-        storage: an Optuna URL by which workers share the trials (default: a file in the folder)
+        trials: draw so many combinations, each guided by those before, in place of training all; needs Optuna
+        storage: with --trials: an Optuna URL by which workers share them (default: a file in the folder)
         json: print the ranking as JSON, and nothing else, on stdout
     """
     from ancestral.runs.progress import terminal_progress

@@ -8,15 +8,16 @@ import tyro
 from ancestral.commands.console import (
     RunPath,
     Runs,
+    listed,
     opened_runs,
     print_json,
     print_table,
     refuse_below_one,
-    refuse_ending,
     say,
     screen,
     show_scores,
 )
+from ancestral.commands.places import PICTURES, picture_of, refuse_ending
 from ancestral.core.errors import InputError
 from ancestral.settings.data import OtherData
 
@@ -25,7 +26,7 @@ SHOWN = 10  # of a ranking
 
 def sample(
     run: RunPath,
-    out: Path,
+    out: Path | None = None,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
     label: str | None = None,
@@ -35,8 +36,9 @@ def sample(
 
     Args:
         run: run folder
-        out: a .png file for a picture; a .npy file for the pixels or points as the model draws them; a .csv file for
-            points; or a folder for one .png file an image, with their classes in labels.csv
+        out: a .png, .jpg, .pdf or .svg file for a picture; a .npy file for the pixels or points as the model draws
+            them; a .csv file for points; or a folder for one .png file an image, with their classes in labels.csv
+            (default: RUN/figures/draws-N.png)
         n: how many
         seed: random seed
         label: only images of this class, by its name or number, from a conditional model
@@ -45,10 +47,11 @@ def sample(
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
 
-    refuse_ending("--out", out, "", ".png", ".npy", ".csv")
+    refuse_ending("--out", out, "", *PICTURES, ".npy", ".csv")
     if mean and label is not None:
         raise InputError("--mean goes with all classes: leave --label out")
     opened = Run(run)
+    out = out or picture_of(run, f"draws-{n}", seed=seed, label=label, means=mean)
     model, number = opened.load(), None if label is None else class_number(opened, label)
     if out.suffix == "" and is_conditional(model) and not mean:
         drawn, labels = sample_labelled(model, n, seed, number)
@@ -65,13 +68,14 @@ def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
 
     record = run.record["data"]
     points = drawn.ndim == 2
-    if out.suffix == ".npy":
+    ending = out.suffix.lower()
+    if ending == ".npy":
         save_array(drawn, out)
-    elif out.suffix == ".csv":
+    elif ending == ".csv":
         if not points:
-            raise InputError(f"--out {out}: a .csv file is for points; choose .png, .npy or a folder")
+            raise InputError(f"--out {out}: a .csv file is for points; choose a picture, .npy or a folder")
         save_table(drawn, out, record.get("columns"))
-    elif out.suffix == ".png":
+    elif ending in PICTURES:
         save_figure(run.data.picture(drawn), out)
     elif points:
         raise InputError(f"--out {out}: points have no pictures of their own; choose a .csv or .npy file")
@@ -81,21 +85,21 @@ def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
 
 def draw(
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="PICTURE")],
-    run: RunPath,
-    out: Path,
+    run: Annotated[tyro.conf.Positional[Path | None], tyro.conf.arg(metavar="[RUN]")] = None,
+    out: Path | None = None,
     count: int | None = None,
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Draw a picture of a trained model.
+    """Draw a picture of a trained model, or list those that can be drawn of it, where only a run is named.
 
     Args:
         what: samples, reconstructions, interpolations, walks, manifold, steps, curves, density, deformation,
             completions, latents, posterior, traversals, neighbours, frankenstein, surprise, split; of a mixture also
             components, of a gan vanishing-gradient
-        run: run folder
-        out: .png file
+        run: run folder; named alone, its pictures are listed
+        out: .png, .jpg, .pdf or .svg file (default: RUN/figures/PICTURE.png)
         count: samples, pairs, rows, components or lines; for a manifold or a density the side of the grid
         seed: random seed
         split: of --data, where it is divided
@@ -105,19 +109,43 @@ def draw(
     from ancestral.runs.new_data import on_data
     from ancestral.runs.run import Run
 
-    refuse_ending("--out", out, ".png")
+    refuse_ending("--out", out, *PICTURES)
     refuse_below_one(count)
+    if run is None:
+        if not Path(what).is_dir():
+            raise InputError(f"name a run: ancestral draw {what} RUN, or ancestral draw RUN for a list of pictures")
+        _list_drawings(Path(what))
+        return
+    if (Path(what) / "settings.json").exists() and not (run / "settings.json").exists():
+        raise InputError(f"name the picture before the run: ancestral draw {run} {what}")
     options = {"seed": seed} | ({} if count is None else {"count": count})
     if split != "test" and other.data is None:
         raise InputError(f"--split {split}: pictures of a run's own data show test images; it chooses a part of --data")
     opened, _ = on_data(Run(run), other, split)
+    part = split if split != "test" else None
+    out = out or picture_of(run, what, count=count, seed=seed, on=other.data and Path(other.data).name, split=part)
     save_figure(catalogue.draw(opened, what, **options), out)
     say(f"{what}: {out}")
 
 
+def _list_drawings(path: Path) -> None:
+    """Print the pictures that can be drawn of a run, with what each shows."""
+    from ancestral.reports.pictures.catalogue import caption_of, drawable
+    from ancestral.runs.progress import counter
+    from ancestral.runs.run import Run
+
+    run = Run(path)
+    with counter(screen, "trying each picture") as progress:
+        found, failed = drawable(run, progress)
+    print(listed([(name, caption_of(run, name)) for name in found]))
+    for line in failed:
+        say(line)
+    say(f"to draw one: ancestral draw {next(iter(found), 'PICTURE')} {path}")
+
+
 def complete(
     runs: Runs,
-    out: Path,
+    out: Path | None = None,
     hide: Literal["left", "right", "top", "bottom", "random", "halves", "missing"] | None = None,
     mask: Path | None = None,
     columns: tuple[str, ...] = (),
@@ -131,7 +159,8 @@ def complete(
 
     Args:
         runs: run folders
-        out: .png file for a picture, .npz file for the arrays x, seen and drawn, or .csv file of completed points
+        out: .png, .jpg, .pdf or .svg file for a picture, .npz file for the arrays x, seen and drawn, or .csv file of
+            completed points (default: RUN/figures/complete-HIDE.png, of the first run)
         hide: which part: a half, half of the pixels at random, halves: the four halves in turn, or missing: what the
             data lack, NaN or transparent pixels (default: halves)
         mask: what to hide: an image, white where pixels are missing, an array that is not zero there, or a folder of
@@ -156,7 +185,7 @@ def complete(
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
 
-    refuse_ending("--out", out, ".png", ".npz", ".csv")
+    refuse_ending("--out", out, *PICTURES, ".npz", ".csv")
     if sum((hide is not None, mask is not None, bool(columns))) > 1:
         raise InputError("--hide, --mask and --columns exclude each other")
     refuse_below_one(count)
@@ -167,12 +196,13 @@ def complete(
         raise InputError("--hide missing: give --data with missing pixels")
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
+    out = out or _place_of_completions(runs, hidden, other, count=count, draws=draws, seed=seed, split=split)
     draws = draws or (DRAWS if len(named) == 1 else 1)
     with counter(screen, "completing") as progress:
         found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns)
-    if out.suffix == ".npz":
+    if out.suffix.lower() == ".npz":
         save_completions(found, [name for name, _ in named], out)
-    elif out.suffix == ".csv":
+    elif out.suffix.lower() == ".csv":
         save_completed_points(found, named[0][1].data.columns if found[0].x.ndim == 2 else (), out)
     else:
         save_figure(completion_figure(named, found), out)
@@ -182,6 +212,15 @@ def complete(
     for line in drawn_in_words(named, found):
         say(line)
     say(f"completions: {out}")
+
+
+def _place_of_completions(runs: tuple[Path, ...], hidden: str, other: OtherData, **options: Any) -> Path:
+    """Where a picture of completions goes, where no place is given."""
+    usual = {"count": 8, "draws": None, "seed": 0, "split": "test"}
+    differing = {name: value for name, value in options.items() if value != usual[name]}
+    first, *others = runs
+    several = f"-of-{len(runs)}-runs" if others else ""
+    return picture_of(first, f"complete-{hidden}{several}", **differing, on=other.data and Path(other.data).name)
 
 
 def detect(
@@ -216,7 +255,8 @@ def detect(
         calibrate: on validation images where there are any, or on half of the test images
         count: at most so many images of each kind
         seed: of anomalies and batches
-        out: also draw this .png file: histograms of log p and the power by batch size; power alone of several runs
+        out: also draw this .png, .jpg, .pdf or .svg file: histograms of log p and the power by batch size; power alone
+            of several runs
         per_image: with --data: .csv file of all images, the most unusual first
         split: with --data: which part, where the data are divided
         json: print the records as JSON, and nothing else, on stdout
@@ -228,7 +268,7 @@ def detect(
     if samples < 0:
         raise InputError(f"--samples {samples}: give a number of draws per image")
     refuse_below_one(count)
-    refuse_ending("--out", out, ".png")
+    refuse_ending("--out", out, *PICTURES)
     if (against is None) == (other.data is None):
         raise InputError("give --data PATH to rank new images, or --against KIND to test how well a kind is found")
     if against is None:

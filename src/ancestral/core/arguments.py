@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
 
 from ancestral.core.errors import InputError
-from ancestral.core.text import close_matches
+from ancestral.core.text import close_matches, closest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,7 +61,9 @@ def refuse_unknown(name: str, given: Iterable[str], known: Collection[str]) -> N
 def refuse_other_type(what: str, value: Any, hint: Any) -> None:
     """Raises:    InputError: a value is not of the type that the hint names."""
     if not _fits(value, hint):
-        raise InputError(f"{what} is {str(value)[:60]!r} ({type(value).__name__}): give {_in_words(hint)}")
+        close = closest(value, _choices(hint)) if isinstance(value, str) else ""
+        meant = f"; did you mean {close}?" if close else ""
+        raise InputError(f"{what} is {str(value)[:60]!r} ({type(value).__name__}): give {_in_words(hint)}{meant}")
 
 
 def _named(signature: inspect.Signature) -> list[str]:
@@ -101,6 +103,13 @@ def _fits(value: Any, hint: Any) -> bool:
         return False
     wanted = KINDS.get(hint, kind or hint)
     return not isinstance(wanted, type) or isinstance(value, wanted)
+
+
+def _choices(hint: Any) -> list[str]:
+    """The texts that a Literal allows, alone or in a union."""
+    if get_origin(hint) is Literal:
+        return [choice for choice in get_args(hint) if isinstance(choice, str)]
+    return [choice for one in get_args(hint) for choice in _choices(one)]
 
 
 def _in_words(hint: Any) -> str:

@@ -38,5 +38,16 @@ def close_matches(word: str, known: Iterable[str]) -> str:
         ('did you mean samples?', 'choose samples, curves')
     """
     choice = list(known)
-    close = difflib.get_close_matches(word, choice, 3)
-    return f"did you mean {' or '.join(close)}?" if close else f"choose {', '.join(choice)}"
+    close = closest(word, choice)
+    return f"did you mean {close}?" if close else f"choose {', '.join(choice)}"
+
+
+def closest(word: str, known: Iterable[str], least: float = 0.6) -> str:
+    """The words closest to one, at most three, joined by `or`; empty where none is close.
+
+    Args:      least: similarity, from 0 to 1, as `difflib` computes it.
+    Example:
+        >>> closest("--smaples", ["--samples", "--count"]), closest("x", ["samples"])
+        ('--samples', '')
+    """
+    return " or ".join(difflib.get_close_matches(word, list(known), 3, least))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -10,8 +9,9 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import find
 from ancestral.settings.checks import flag
-from ancestral.settings.data import IMAGE_SETS, POINT_SETS, DataSettings, present_name
+from ancestral.settings.data import IMAGE_SETS, POINT_SETS, DataSettings
 from ancestral.settings.family import FamilySettings
+from ancestral.settings.names import renamed
 from ancestral.settings.training import TrainingSettings
 
 OF_GRADIENTS = (
@@ -107,18 +107,6 @@ def parts_for(family: str | None, **values: Any) -> tuple[Any, DataSettings, Tra
     return made(find(family).settings), made(DataSettings), made(TrainingSettings)
 
 
-def renamed(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
-    """Settings under their present names.
-
-    Raises:    InputError: one is given by its former and its present name.
-    """
-    given = {present_name(name, known): value for name, value in values.items()}
-    if len(given) < len(values):
-        twice = next(name for name in values if present_name(name, known) != name)
-        raise InputError(f"{twice!r} is the former name of {present_name(twice, known)!r}: give one of them")
-    return given
-
-
 def without_effect(model: Any, data: DataSettings, training: TrainingSettings) -> dict[str, str]:
     """The settings that are not the default and have no effect beside the others, by name, and the reason in words.
 
@@ -130,8 +118,14 @@ def without_effect(model: Any, data: DataSettings, training: TrainingSettings) -
         reasons |= model.unused(points)
         if not model.has_learning_rate:
             reasons |= dict.fromkeys(OF_GRADIENTS, "this training follows no gradient")
-    given = {n: v for part in (model, training) for n, v in vars(part).items() if v != getattr(type(part)(), n)}
+    given = {name for part in (model, training) for name in changed(part)}
     return {name: reason for name, reason in reasons.items() if name in given}
+
+
+def changed(part: Any) -> dict[str, Any]:
+    """The settings of a dataclass that are not its defaults, by name."""
+    defaults = type(part)()
+    return {name: value for name, value in vars(part).items() if value != getattr(defaults, name)}
 
 
 def flags_of(settings: Settings) -> dict[str, list[str]]:
@@ -146,4 +140,4 @@ def flags_of(settings: Settings) -> dict[str, list[str]]:
 
 def not_default(settings: Settings) -> dict[str, Any]:
     """Every setting that is not the default, by name."""
-    return {n: v for part in settings.parts for n, v in vars(part).items() if v != getattr(type(part)(), n)}
+    return {name: value for part in settings.parts for name, value in changed(part).items()}

@@ -6,6 +6,7 @@ global state, no display, and any number of threads.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -33,6 +34,14 @@ UNIT = DPI / 72  # pixels in a point
 WIDTH = round(WIDTH_INCHES * DPI)
 EDGE, PANEL_GAP = 8.0, 10.0  # points
 MARKS = ("o", "^", "s")  # of points in the place of a line
+FORMATS: dict[str, dict[str, Any]] = {
+    "png": {"metadata": {"Software": None}},
+    "jpg": {"pil_kwargs": {"quality": 95, "subsampling": 0}},
+    "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+    "svg": {"metadata": {"Date": None, "Creator": None}},
+}
+"""Files of pictures by their ending, and how matplotlib is to write them: without dates and versions."""
+_SAVING = threading.Lock()  # the salt of SVG is a setting of the whole process
 
 
 def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
@@ -93,24 +102,38 @@ def text_height(text: str, size: float) -> float:
 
 
 def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -> None:
-    """Write a figure as a PNG file, all of it or nothing; the same figure gives the same bytes.
+    """Write a figure as a file, all of it or nothing; the same figure gives the same bytes.
 
     Args:
         figure: what to write.
-        path: a file ending in .png; its folder is made where it is missing.
-        dpi: resolution; the figure's own unless given, at which images are pixel-exact.
+        path: a file ending in .png, .jpg, .pdf or .svg; its folder is made where it is missing.
+        dpi: resolution; the figure's own unless given, at which the images of a .png file are pixel-exact.
 
     Raises: InputError for another ending or a place that cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise InputError(f"figures are written as PNG: name {path} with the ending .png")
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in FORMATS:
+        raise InputError(f"{path}: pictures are written as {', '.join(f'.{one}' for one in FORMATS)} files")
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi or figure.dpi, metadata={"Software": None})
+    with _SAVING:
+        _write(figure, buffer, ending, dpi or figure.dpi)
     try:
         write_atomically(path, buffer.getvalue())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _write(figure: Figure, buffer: BytesIO, ending: str, dpi: float) -> None:
+    """Write a figure without a date and without names drawn at random, which SVG has unless a salt is given."""
+    import matplotlib
+
+    salt = matplotlib.rcParams["svg.hashsalt"]
+    matplotlib.rcParams["svg.hashsalt"] = "ancestral"
+    try:
+        figure.savefig(buffer, format=ending, dpi=dpi, **FORMATS[ending])
+    finally:
+        matplotlib.rcParams["svg.hashsalt"] = salt
 
 
 def as_floats(name: str, values: Any) -> np.ndarray:

@@ -13,7 +13,7 @@ from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Facts, Verdict, examine
 from ancestral.health.likelihood_rules import CALMER
 from ancestral.training.log import LogLine, Reading
-from ancestral.training.loop import Reporter
+from ancestral.training.reporters import Reporter
 
 
 @runtime_checkable
@@ -46,6 +46,9 @@ class Monitor(Reporter):
         self.reporter.advance(step, readings)
         if any(reading.split != "train" for reading in readings):
             self._tell(f"epoch {epoch}")
+
+    def finish(self, reason: str) -> None:
+        self.reporter.finish(reason)
 
     def _tell(self, when: str) -> None:
         for verdict in self._examine(finished=False).verdicts:

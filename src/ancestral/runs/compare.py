@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ancestral.evaluation.score import Score, best_of, rank
 from ancestral.runs.run import Run
 
 ROWS = 1000  # images compared at once
+DEEPEST = 3  # folders between a folder and the runs in it
 Progress = Callable[[int, int], None]
 
 
@@ -41,6 +43,37 @@ class Comparison:
                 "stored scores are not paired: --paired takes the difference of each image, which has a smaller error"
             )
         return lines
+
+
+def runs_in(folder: Path) -> tuple[list[Run], list[str]]:
+    """The runs in a folder, and in folders of it that are no runs, in the order of their paths.
+
+    Returns:   those whose stored scores can be compared, and a line for each of the others.
+    Raises:    InputError: there is no run in it.
+    """
+    found = sorted(_run_folders(folder, DEEPEST))
+    if not found:
+        raise InputError(f"{folder} is not a run folder, and holds none")
+    kept, left = [], []
+    for path in found:
+        run = Run(path)
+        if not run.finished:
+            left.append(f"{path} is left out: its training is not finished (--resume continues it)")
+        elif not any(score.split == "test" for score in run.scores()):
+            left.append(f"{path} is left out: it has no score of test images")
+        else:
+            kept.append(run)
+    return kept, left
+
+
+def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders with settings, down to a depth; what is inside a run is not looked at."""
+    if (folder / "settings.json").is_file():
+        yield folder
+    elif depth and folder.is_dir():
+        for inner in folder.iterdir():
+            if not inner.name.startswith(".") and not inner.is_symlink():
+                yield from _run_folders(inner, depth - 1)
 
 
 def compare_runs(runs: Sequence[Run], paired: bool = False, progress: Progress | None = None) -> Comparison:

@@ -37,9 +37,11 @@ from ancestral.runs.stored_settings import same_settings
 from ancestral.runs.thumbnails import write_thumbnails
 from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
-from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome, Reporter
+from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome
 from ancestral.training.objectives import Objective, objective_of_kind
+from ancestral.training.reporters import GuardedReporter, Reporter
 from ancestral.training.steps import GradientStep, Step
+from ancestral.training.trackers import LACKING
 
 LOOKED_AT = 512  # draws, and images or points beside them, after each epoch of a model without a likelihood
 
@@ -69,8 +71,8 @@ def fit_settings(
     parent = starting_point(run, settings, model, resume)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given))
-    if settings.training.tensorboard and find_spec("tensorboard") is None:
-        raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
+    if "tensorboard" in settings.training.track and find_spec("tensorboard") is None:
+        raise InputError(LACKING)
     fresh = not run.checkpoint.exists()
     if fresh:
         _initialise(settings, model, train, step, parent)
@@ -83,10 +85,10 @@ def fit_settings(
             _initialise(settings, model, train, step, parent)
         if settings.training.thumbnails:
             write_thumbnails(run.path, data)
-        board = run.path / "tensorboard" if settings.training.tensorboard else None
-        log = TrainingLog(run.log_path, facts.get("log_bytes", 0), board, facts.get("log_sha256"))
+        track = dict.fromkeys(settings.training.track)
+        log = TrainingLog(run.log_path, facts.get("log_bytes", 0), [*track], facts.get("log_sha256"))
         known = facts_for(settings, data.train_split(labelled_only(settings)), data.spec)
-        watch = Monitor(reporter or Reporter(), known, read_log(run.log_path))
+        watch = Monitor(GuardedReporter(reporter), known, read_log(run.log_path))
         loop = Loop(
             model,
             step,

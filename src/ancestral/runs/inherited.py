@@ -15,7 +15,7 @@ from ancestral.runs.provenance import place_of_data
 from ancestral.runs.run import Run
 from ancestral.settings.data import DataSettings
 
-OF_ONE_TRAINING = ("init_from", "freeze", "device", "tensorboard", "samples_at", "patience")
+OF_ONE_TRAINING = ("init_from", "freeze", "device", "track", "samples_at", "patience")
 """Settings of a training that another one, which starts from its weights, does not take over."""
 log = logging.getLogger("ancestral")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import filelock
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of, write_json
+from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of, write_atomically, write_json
 from ancestral.core.notebook import as_html
 from ancestral.data.datasets import READING
 from ancestral.data.pixels import PixelSpace
@@ -20,6 +20,7 @@ from ancestral.evaluation.score import Score
 from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
+from ancestral.runs.config_file import CONFIG_FILE, config_text
 from ancestral.runs.given import Given, refuse_missing, refuse_other_parts
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import Origin, made_by_newer, new_record, read_record
@@ -260,10 +261,17 @@ class Run:
                 raise InputError(f"{self.path} has no checkpoint, as an exported run has none: it cannot be resumed")
             if different := difference(self.record["data"], data, self.path, self.settings.data.data):
                 raise InputError(f"{different}: train anew")
+            self._write_config(settings, origin)
             return self.checkpoint.exists()
         self._refuse_strangers()
         write_json(self.path / "settings.json", new_record(described, data, self.path, origin))
+        self._write_config(settings, origin)
         return False
+
+    def _write_config(self, settings: Settings, origin: Origin) -> None:
+        """The settings as a file that trains the run again, where no module was given in Python; nothing reads it."""
+        if not origin.given:
+            write_atomically(self.path / CONFIG_FILE, config_text(settings).encode())
 
     def _refuse_strangers(self) -> None:
         """Raises:    InputError: the folder holds files that are not of a run."""

@@ -10,8 +10,9 @@ from ancestral.core.files import json_text
 from ancestral.core.serialization import needs_family
 from ancestral.families.catalogue import find, names
 from ancestral.families.family import Family
-from ancestral.families.run_settings import Settings, renamed
+from ancestral.families.run_settings import Settings
 from ancestral.settings.data import MEMORY, DataSettings
+from ancestral.settings.names import renamed
 from ancestral.settings.stored import dataclass_from
 from ancestral.settings.training import TrainingSettings
 
@@ -35,15 +36,16 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
     family = record["family"]
     if family is not None and not isinstance(family, str):
         raise InputError(f"the settings of this run cannot be read: its family is {str(family)[:40]!r}")
-    data = record["data"]
-    if isinstance(data, dict):
-        data = renamed(data, DataSettings.__dataclass_fields__)
+    data, training = (
+        renamed(record[part], cls.__dataclass_fields__) if isinstance(record[part], dict) else record[part]
+        for part, cls in (("data", DataSettings), ("training", TrainingSettings))
+    )
     try:
         return Settings(
             family,
             dataclass_from(_family_of_run(family).settings, record["model"], "model"),
             dataclass_from(DataSettings, data, "data"),
-            dataclass_from(TrainingSettings, record["training"], "training"),
+            dataclass_from(TrainingSettings, training, "training"),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):

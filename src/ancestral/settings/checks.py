@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ancestral.core.errors import InputError
+from ancestral.core.text import close_matches
 
 LARGEST_WHOLE = 1 << 16
 """The largest size (a width, a number of latents) that a setting takes unless its dataclass says otherwise."""
@@ -55,7 +56,7 @@ def problem_with(value: Any, hint: Any, largest: float | None) -> str:
         found = (problem_with(each, kind, largest) for each in value for kind in kinds if len(kinds) == 1)
         return next(filter(None, found), "")
     if get_origin(hint) is Literal:
-        return "" if value in get_args(hint) else f"choose {', '.join(map(str, get_args(hint)))}"
+        return "" if value in get_args(hint) else close_matches(str(value), map(str, get_args(hint)))
     if hint is bool:
         return "" if isinstance(value, bool) else "give true or false"
     if hint is str:

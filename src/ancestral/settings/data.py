@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Container
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.core.text import closest
 from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields, check_numbers, flag, shown
 
 PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
@@ -30,8 +30,6 @@ LARGEST = {
     "split_seed": LARGEST_SEED,
     "value_range": 1e300,
 }
-FORMER_NAMES = {"split": "protocol"}
-"""Settings by names that they once had; recipes, commands, calls of `fit` and stored runs may still use them."""
 
 
 class ReadOptions(NamedTuple):
@@ -169,16 +167,9 @@ def check_source(source: str) -> None:
     if source.startswith(MEMORY) or source in IMAGE_SETS or (source and os.path.isdir(path)):
         return
     if path.suffix.lower() not in (*FILE_TYPES, *IMAGE_FILES):
+        close = closest(source, (*IMAGE_SETS, *POINT_SETS))
         names = ", ".join((*IMAGE_SETS, *POINT_SETS))
         known = f"choose one of {names}, a folder of images, or a file {' '.join(FILE_TYPES)}"
-        raise refusal(f"data source {source!r}", "unknown", known)
+        raise refusal(f"data source {source!r}", "unknown", f"did you mean {close}?" if close else known)
     if not os.path.isfile(path):
         raise refusal(path, "no such file", "check the path")
-
-
-def present_name(name: str, known: Container[str]) -> str:
-    """The present name of a setting that is given by a former one.
-
-    Args:      known: present names; one of them is left as it is.
-    """
-    return name if name in known else FORMER_NAMES.get(name, name)

@@ -57,12 +57,12 @@ class TrainingSettings:
     """auto, cpu, cuda, mps or one of several, cuda:1 say"""
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
     """number format"""
-    tensorboard: bool = False
-    """write TensorBoard events too"""
     init_from: str | None = None
     """run folder whose trained weights a new run starts from"""
     freeze: tuple[str, ...] = ()
     """parts of the model that are not trained, by name: encoder, say"""
+    track: tuple[Literal["tensorboard", "csv"], ...] = ()
+    """write the log in other forms too: events for TensorBoard, or a table with a column for each quantity"""
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from ancestral.core.errors import InputError
 from ancestral.core.modules import load_module
-from ancestral.core.text import duration
+from ancestral.core.text import close_matches, duration
 from ancestral.reports.html import Report, Section, Table, write_report
 from ancestral.reports.quality_tables import QUALITY_CAPTION
 from ancestral.reports.run_page import repeat_command
 from ancestral.reports.score_tables import SCORE_CAPTION
 from ancestral.runs.watching import Progress
+from ancestral.studies.names import STUDIES
 from ancestral.studies.recipe import (
     AN_IDENTITY,
     COURSEWORK,
@@ -29,7 +30,6 @@ from ancestral.studies.recipe import (
 )
 from ancestral.studies.workshop import Workshop
 
-STUDIES = ("tour", "uva2018", "uva2020", "tue2024", "csds600", "families")
 BUDGET_IN_WORDS = {
     "quick": "This is the quick version: everything is trained and measured too briefly to judge the models by.",
     "default": "This is the default budget, from nothing about {} on two cores.",
@@ -67,7 +67,7 @@ def find_study(name: str) -> Study:
         return importlib.import_module(f"ancestral.studies.{name}").STUDY
     path = Path(name)
     if path.suffix != ".py":
-        raise InputError(f"unknown study {name!r}: choose {', '.join(STUDIES)}, or a file of your own that ends in .py")
+        raise InputError(f"unknown study {name!r}: {close_matches(name, STUDIES)} (or a file of your own, FILE.py)")
     module = load_module(path, "study")
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):

@@ -12,7 +12,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from ancestral.core.errors import InputError
 from ancestral.families.catalogue import find
 from ancestral.settings.checks import flag, shown
-from ancestral.settings.data import DataSettings, present_name
+from ancestral.settings.data import DataSettings
+from ancestral.settings.names import present_name
 from ancestral.settings.training import TrainingSettings
 
 LARGEST_END = 1e300  # no double overflows on the way; the setting's own bound is smaller
@@ -21,7 +22,7 @@ SAME_DATA = "runs on other images or pixels do not compare: give each a sweep of
 SAME_RESULT = "it changes nothing of what is learned, so there is nothing to compare"
 FIXED = {
     **dict.fromkeys(("data", "pixels", "protocol", "valid_size", "split_seed", "pad_to"), SAME_DATA),
-    **dict.fromkeys(("watch", "watch_size", "log_every", "samples_at", "tensorboard", "device"), SAME_RESULT),
+    **dict.fromkeys(("watch", "watch_size", "log_every", "samples_at", "track", "device"), SAME_RESULT),
     "seed": "say how many with --seeds; --seed is the first of them",
 }
 """Settings that are the same for all runs of a sweep, and why."""

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ancestral.api.progress import Wanted, chosen_progress
+from ancestral.api.progress import Wanted
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError, Interrupted
 from ancestral.core.notebook import as_html, shows
@@ -18,9 +18,10 @@ from ancestral.runs.fit import fit_or_reuse
 from ancestral.runs.watching import Progress
 from ancestral.sweeps.page import sweep_cell, write_sweep_page
 from ancestral.sweeps.plan import Plan, in_words
-from ancestral.sweeps.queue import Claim, Queue, refuse_strangers, refuse_unreachable, refuse_without_optuna
+from ancestral.sweeps.queue import Claim, Grid, Queue, refuse_strangers
 from ancestral.sweeps.ranking import Combination, ranked
 from ancestral.sweeps.sweep_axes import Range, axis_from
+from ancestral.sweeps.trials import Trials, refuse_unreachable, refuse_without_optuna
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,16 @@ def sweep(
                setting `seed` (default 0) on. axes: by setting, the values (`[1e-2, 1e-3]`), a `Range`, or either as the
                command line has them (`"1e-2,1e-3"`, `"1e-5..1e-2"`). trials: draw so many combinations, by Optuna's
                tree-structured Parzen estimator on the validation value, in place of training all.
-               storage: an Optuna URL in place of a file in the folder. progress: as of `fit`; or where it is shown.
+               It takes the extra `scale`. storage: an Optuna URL for the trials, in place of a file. progress: as of `fit`; or where it is shown.
                settings: as for `fit`, the same for all runs.
     Returns:   the combinations, best first, and the path of `report.html`.
-    Raises:    InputError: a combination cannot be trained, before anything is written; Optuna is missing; or the
-               folder holds something else. Interrupted: the same call goes on.
+    Raises:    InputError: a combination cannot be trained, before anything is written; trials are to be drawn and
+               Optuna is missing; or the folder holds something else. Interrupted: the same call goes on.
     """
-    refuse_without_optuna()
+    if trials is not None:
+        refuse_without_optuna()
+    elif storage is not None:
+        raise InputError("--storage goes with --trials: workers of a grid share its folder alone")
     read = {name: axis_from(family, name, given) for name, given in axes.items()}
     base = {name: value for name, value in settings.items() if name not in read}
     if not isinstance(base.get("data", ""), str | Path):
@@ -76,13 +80,15 @@ def sweep(
     refuse_unreachable(storage)
     plan.check()
     shown = progress if isinstance(progress, Progress) else chosen_progress(progress)
-    queue = Queue(plan, storage)
+    queue = Grid(plan) if trials is None else Trials(plan, storage)
     pace = Pace([1.0] * queue.total)
+    if done := queue.finished:
+        shown.say(f"{done} of {queue.total} are finished already")
     while claim := queue.take():
         with queue.working(claim):
             pace.done = min(queue.finished, queue.total - 1)  # others may have finished some meanwhile
             _work(plan, queue, claim, pace, shown)
-    rows = ranked(plan, plan.combinations if trials is None else queue.drawn())
+    rows = ranked(plan, queue.drawn())
     if others := queue.total - queue.finished:
         shown.say(
             f"{others} of {queue.total} trials are still trained by other workers: the last of them completes the page"

@@ -6,44 +6,25 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import naming, read_bytes
-
-
-class Reading(NamedTuple):
-    """One value of one quantity on one split, nats per image unless the name says otherwise."""
-
-    split: str
-    name: str
-    value: float
-
-
-class LogLine(NamedTuple):
-    """A reading and when it was taken: after `step` updates, in epoch `epoch` (1 is the first)."""
-
-    step: int
-    epoch: int
-    split: str
-    name: str
-    value: float
+from ancestral.training.readings import LogLine, Reading
+from ancestral.training.trackers import open_tracker
 
 
 class TrainingLog:
-    """Appends lines to `log.jsonl`, and to TensorBoard where asked.
+    """Appends lines to `log.jsonl`, and passes their readings on to trackers where asked.
 
     Args:      path: the file. keep: bytes of it to keep: the position stored in a checkpoint when resuming.
-               keep_sha256: of these bytes; None where the checkpoint does not hold it.
-               tensorboard: folder for TensorBoard's events, or None.
+               track: the setting of that name. keep_sha256: of the kept bytes; None where the checkpoint does not hold
+               it.
     Raises:    InputError: the file is not the log that the checkpoint belongs to; it is left as it is.
     """
 
-    def __init__(
-        self, path: Path, keep: int = 0, tensorboard: Path | None = None, keep_sha256: str | None = None
-    ) -> None:
+    def __init__(self, path: Path, keep: int = 0, track: Sequence[str] = (), keep_sha256: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         if keep and not path.exists():
@@ -63,23 +44,18 @@ class TrainingLog:
             )
         self._file.truncate(keep)
         self._file.seek(keep)
-        self._board: Any = None
-        if tensorboard is not None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError as error:
-                raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'") from error
-            self._board = SummaryWriter(str(tensorboard))
+        lines = parse_log(kept, path) if track else []
+        self._trackers = [open_tracker(name, path.parent, lines) for name in track]
 
-    def write(self, step: int, epoch: int, readings: Iterable[Reading]) -> None:
+    def write(self, step: int, epoch: int, readings: Sequence[Reading]) -> None:
         """Append one line per reading."""
         for reading in readings:
             line = json.dumps(LogLine(step, epoch, *reading)._asdict()).encode() + b"\n"
             with naming(self._path):
                 self._file.write(line)
             self._sha256.update(line)
-            if self._board is not None:
-                self._board.add_scalar(f"{reading.split}/{reading.name}", reading.value, step)
+        for tracker in self._trackers:
+            tracker.write(step, epoch, readings)
 
     def position(self) -> tuple[int, str]:
         """Bytes written so far and their SHA-256. They are on the disk: no checkpoint may know of lines that are lost.
@@ -103,8 +79,8 @@ class TrainingLog:
 
     def close(self) -> None:
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def columns_of(log: Sequence[LogLine]) -> dict[str, list[float]]:

@@ -27,6 +27,7 @@ from ancestral.training.checkpoint import load_state, save_state, under_prefix, 
 from ancestral.training.frozen import FrozenWeights, training_mode
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.objectives import Terms
+from ancestral.training.reporters import Reporter
 from ancestral.training.steps import Step
 
 Validate = Callable[[Model], Sequence[Reading]]
@@ -83,16 +84,6 @@ class Outcome:
     images_per_second: float
 
 
-class Reporter:
-    """What the loop tells a person while it works; the command line shows a bar, a library user nothing."""
-
-    def begin(self, total_steps: int, step: int) -> None:
-        """Training starts at `step` of `total_steps`."""
-
-    def advance(self, step: int, readings: Sequence[Reading]) -> None:
-        """`step` updates are done; the newest readings."""
-
-
 class Loop:
     """Train a model batch by batch: order, logging, validation, best weights, checkpoints.
 
@@ -142,6 +133,7 @@ class Loop:
         """
         self._clock.begun = time.perf_counter()
         self._frozen = FrozenWeights(self.model, self.settings.freeze)
+        ended = "interrupted"
         devices = [self.train.device] if self.train.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), _stop_requests() as stop:
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
@@ -153,9 +145,13 @@ class Loop:
                     self._epoch(stop)
                 self.position.finished = self.position.finished or "epochs"
                 self._save()
+                ended = self.position.finished
             except TrainingDiverged:
+                ended = "diverged"
                 self._recover()
                 raise
+            finally:
+                self.reporter.finish(ended)
         if self.best is not None:
             self.model.load_state_dict(self.best)
         self.model.eval()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OWN_OPTIONS = ("count", "seed")  # of a family's own drawings
-FEW = 3  # images that every drawing is content with
+TRIED = 3  # images, rows or lines that suffice to see whether a drawing can be made
 DRAWINGS = (
     Drawing(
         "samples",
@@ -148,24 +147,6 @@ def drawings_of(run: Run) -> dict[str, Drawing]:
     return {drawing.name: drawing for drawing in (*DRAWINGS, *find(run.settings.family).code("drawings"))}
 
 
-def fitting_drawings(run: Run) -> dict[str, Drawing]:
-    """The drawings that can be made of this run's model and data, by name.
-
-    General drawings are tried with few images; a family's own, which may take long, are asked for what they need.
-
-    Raises:    InputError: the run has no trained model.
-    """
-    model, fitting = run.load(), {}
-    for name, drawing in drawings_of(run).items():
-        if drawing in DRAWINGS:
-            with suppress(InputError):  # this model has no such picture, or there are too few images for it
-                drawing.draw(run, count=FEW)
-                fitting[name] = drawing
-        elif all(isinstance(model, need) for need in drawing.needs):
-            fitting[name] = drawing
-    return fitting
-
-
 def draw(run: Run, name: str, **options: Any) -> Figure:
     """Draw one picture of a run.
 
@@ -249,6 +230,32 @@ def draw_all(run: Run, progress: Callable[[int, int], None] | None = None) -> tu
         drawn[name] = path
         save_figure(figure, path)
     return drawn, [*failed, *(f"{', '.join(lacking)}; {reason}" for reason, lacking in without_data.items())]
+
+
+def drawable(run: Run, progress: Callable[[int, int], None] | None = None) -> tuple[dict[str, Drawing], list[str]]:
+    """The drawings that can be made of this run's model, which is known once each was tried, with few images.
+
+    One that is drawn on request alone takes long: its needs are checked, and it is not tried.
+
+    Args:      progress: called with (drawings tried, drawings in all).
+    Returns:   the drawings by name, and a line for each one in which the code of a plug-in failed.
+    """
+    found: dict[str, Drawing] = {}
+    failed: list[str] = []
+    known, model = drawings_of(run), run.load()
+    for number, (name, drawing) in enumerate(known.items()):
+        try:
+            if not drawing.on_request:
+                draw(run, name, count=TRIED)
+            if all(isinstance(model, need) for need in drawing.needs):
+                found[name] = drawing
+        except FamilyError as error:
+            failed.append(str(error))
+        except InputError:  # this family has no such picture, or there are too few images for it
+            pass
+        if progress is not None:
+            progress(number + 1, len(known))
+    return found, failed
 
 
 def caption_of(run: Run, name: str) -> str:

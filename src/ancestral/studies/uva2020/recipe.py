@@ -79,12 +79,13 @@ def _loops(workshop: Workshop) -> ChapterContent:
         "the Trainer is used for has its place in the loop itself: progress with the time remaining, checkpoints that "
         "a killed training resumes from bit by bit (`--resume`), early stopping (`--patience`), and the weights with "
         "the best validation; besides, a watch over the training's health. TensorBoard shows the curves of a run begun "
-        "with `--tensorboard`; the same readings are always in the run's `log.jsonl` and on its page. The MLP VAE of "
+        "with `--track tensorboard`; the same readings are always in the run's `log.jsonl` and on its page. The MLP "
+        "VAE of "
         f"this study trained at {run.outcome['images_per_second']:,.0f} images a second."
     )
     commands = [
-        "ancestral train vae --data mnist --protocol uva2020 --epochs 80 --samples-at 0 10 80 --tensorboard --out "
-        "runs/vae",
+        "ancestral train vae --data mnist --protocol uva2020 --epochs 80 --samples-at 0 10 80 --track tensorboard "
+        "--out runs/vae",
         "tensorboard --logdir runs",
     ]
     return ChapterContent(text, commands=commands)

@@ -1,0 +1,195 @@
+"""Where commands write, in which forms, and what can be drawn of a run."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from helpers import Captured, printed, refused, run
+from PIL import Image
+
+import ancestral
+from ancestral.commands.places import PICTURES, picture_of
+from ancestral.core.errors import InputError
+from ancestral.figures.grids import image_grid
+from ancestral.figures.style import FORMATS, save_figure
+from ancestral.reports.pictures.catalogue import draw, drawings_of
+from ancestral.runs.run import Run
+
+SMALL = ["--epochs", "1", "--train-size", "120", "--valid-size", "40", "--tolerate"]
+FAMILIES = {
+    "vae": ["--latents", "2", "--hidden", "8"],
+    "made": ["--hidden", "8"],
+    "mixture": ["--components", "3"],
+    "flow": ["--data", "moons", "--depth", "2"],
+    "gan": ["--hidden", "8", "--critic-hidden", "8"],
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for family, words in FAMILIES.items():
+        assert run("train", family, *words, *SMALL, "--out", folder / family) == 0
+    return folder
+
+
+@pytest.fixture
+def vae(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained / "vae", tmp_path / "vae"))
+
+
+def kind_of(content: bytes) -> str:
+    starts = {"png": b"\x89PNG", "jpg": b"\xff\xd8\xff", "pdf": b"%PDF-", "svg": b"<?xml"}
+    return next(kind for kind, start in starts.items() if content.startswith(start))
+
+
+# ---- forms
+
+
+@pytest.mark.parametrize("ending", [*FORMATS, "PNG", "Svg"])
+def test_a_figure_has_the_form_of_its_ending_and_the_same_bytes_each_time(ending: str, tmp_path: Path) -> None:
+    contents = []
+    salt = mpl.rcParams["svg.hashsalt"]
+    for number in range(2):
+        path = tmp_path / f"{number}.{ending}"
+        save_figure(image_grid(np.linspace(0, 1, 64).reshape(1, 1, 8, 8), title="one"), path)
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1] and kind_of(contents[0]) == ending.lower()
+    assert mpl.rcParams["svg.hashsalt"] == salt, "a setting of the whole process is put back"
+    for word in (b"Matplotlib", b"matplotlib.org", b"CreationDate", b"<dc:date>"):
+        assert word not in contents[0] or (ending.lower() == "svg" and word == b"Matplotlib"), word
+
+
+def test_a_picture_of_pixels_is_the_same_in_the_forms_that_can_be_read_back(tmp_path: Path) -> None:
+    figure = image_grid(np.linspace(0, 1, 64).reshape(1, 1, 8, 8))
+    read = []
+    for ending in ("png", "jpg"):
+        save_figure(figure, tmp_path / f"a.{ending}")
+        read.append(np.asarray(Image.open(tmp_path / f"a.{ending}").convert("RGB"), float))
+    assert read[0].shape == read[1].shape and np.abs(read[0] - read[1]).mean() < 2
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a", "a.jpeg", "a.tiff", "a.pgf"])
+def test_other_forms_are_refused(name: str, tmp_path: Path) -> None:
+    refused(lambda: save_figure(image_grid(np.zeros((1, 1, 8, 8))), tmp_path / name), ".png, .jpg, .pdf, .svg")
+    assert not list(tmp_path.iterdir())
+
+
+COMMANDS = {
+    "draw": ["draw", "samples", "{}"],
+    "sample": ["sample", "{}", "-n", "4"],
+    "complete": ["complete", "{}", "--count", "2", "--draws", "1"],
+    "explain": ["explain", "{}", "--count", "20"],
+    "detect": ["detect", "{}", "--against", "noise", "--trials", "20", "--count", "60"],
+    "quality": ["quality", "{}", "--count", "80", "--features", "pixels"],
+    "data": ["data", "digits"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_takes_each_form(command: str, vae: Path, capsys: Captured) -> None:
+    words = [word.format(vae) for word in COMMANDS[command]]
+    flag = "--picture" if command == "quality" else "--out"
+    assert run(*words, flag, vae / "picture.bmp") == 2
+    assert ".png, .jpg, .pdf or .svg" in capsys.readouterr().err.replace(", .npy or .csv", "").replace(
+        ".pdf, .svg", ".pdf or .svg"
+    )
+    for ending in PICTURES if command in ("draw", "sample") else (".pdf",):
+        _, err = printed(capsys, *words, flag, vae / f"picture{ending}")
+        assert kind_of((vae / f"picture{ending}").read_bytes()) == ending[1:] and f"picture{ending}" in err
+
+
+# ---- places
+
+PLACES = {
+    "draw samples {}": "figures/samples.png",
+    "draw samples {} --count 3 --seed 2": "figures/samples-count-3-seed-2.png",
+    "draw reconstructions {} --data digits --split train": "figures/reconstructions-on-digits-split-train.png",
+    "sample {}": "figures/draws-64.png",
+    "sample {} -n 5 --seed 1 --mean": "figures/draws-5-seed-1-means.png",
+    "complete {} --count 2": "figures/complete-halves-count-2.png",
+    "complete {} {} --hide left": "figures/complete-left-of-2-runs.png",
+    "infer {}": "latents-test.npz",
+    "infer {} --split valid --count 7": "latents-valid-count-7.npz",
+}
+
+
+@pytest.mark.parametrize("words", PLACES)
+def test_an_output_has_a_place_that_is_printed(words: str, vae: Path, capsys: Captured) -> None:
+    before = {path: path.read_bytes() for path in vae.rglob("*") if path.is_file()}
+    _, err = printed(capsys, *words.format(*[vae] * 2).split())
+    assert str(vae / PLACES[words]) in err.splitlines()[-1] and (vae / PLACES[words]).exists()
+    now = {path: path.read_bytes() for path in vae.rglob("*") if path.is_file()}
+    assert {path for path in before if now[path] != before[path]} == set(), "a page's pictures stay as they are"
+    assert set(now) - set(before) <= {vae / PLACES[words]}
+
+
+def test_a_place_says_what_differs_from_the_usual() -> None:
+    run = Path("runs/a")
+    assert picture_of(run, "samples", seed=0) == picture_of(run, "samples", seed=None) == run / "figures/samples.png"
+    assert picture_of(run, "samples", on="../x y") == run / "figures/samples-on-..-x-y.png"
+    assert picture_of(run, "samples", label="a/b").parent == run / "figures"
+
+
+# ---- what can be drawn
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_run_alone_lists_what_can_be_drawn_of_it(
+    family: str, trained: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    before = sorted(trained.rglob("*"))
+    out, err = printed(capsys, "draw", trained / family)
+    listed = re.findall(r"^  ([a-z][\w-]*)(?:  |$)", out, re.MULTILINE)
+    opened, possible = Run(trained / family), []
+    for name, drawing in drawings_of(opened).items():
+        try:
+            if not drawing.on_request:
+                draw(opened, name)
+            possible.append(name)
+        except InputError:
+            pass
+    assert listed == possible and 5 <= len(listed) < len(drawings_of(opened))
+    assert max(map(len, out.splitlines())) <= 70
+    assert all(drawings_of(opened)[name].caption.split()[0] in out for name in listed)
+    assert f"ancestral draw {listed[0]} {trained / family}" in err
+    assert sorted(trained.rglob("*")) == before, "nothing is written"
+
+
+# ---- all runs of a folder
+
+
+def test_compare_takes_the_runs_of_a_folder(trained: Path, tmp_path: Path, capsys: Captured) -> None:
+    for place, family in {"b": "vae", "group/a": "made", "group/deep/c": "mixture", "gan": "gan"}.items():
+        shutil.copytree(trained / family, tmp_path / place)
+    shutil.copytree(trained / "vae", tmp_path / "begun")
+    for name in ("training.json", "manifest.json"):
+        (tmp_path / "begun" / name).unlink()
+    (tmp_path / "notes").mkdir()
+    out, err = printed(capsys, "compare", tmp_path, "--json")
+    assert {score["run"] for score in json.loads(out)} == {"a", "b", "c"}
+    left = [line for line in err.splitlines() if "left out" in line]
+    assert left == [
+        f"{tmp_path / 'begun'} is left out: its training is not finished (--resume continues it)",
+        f"{tmp_path / 'gan'} is left out: it has no score of test images",
+    ]
+    assert ancestral.compare(tmp_path).names == [score["run"] for score in json.loads(out)]
+    out, _ = printed(capsys, "compare", tmp_path / "group", tmp_path / "b", "--json")
+    assert {score["run"] for score in json.loads(out)} == {"a", "b", "c"}
+
+
+def test_a_folder_without_runs_is_refused(trained: Path, tmp_path: Path, capsys: Captured) -> None:
+    assert run("compare", tmp_path) == 2
+    assert "holds none" in capsys.readouterr().err
+    shutil.copytree(trained / "gan", tmp_path / "gan")
+    assert run("compare", tmp_path) == 2
+    assert "no run with a score" in capsys.readouterr().err
+    refused(lambda: ancestral.compare(tmp_path), "nor a folder of runs with scores")
+    refused(lambda: ancestral.compare("nowhere"), "compare: runs")
