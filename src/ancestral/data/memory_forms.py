@@ -133,7 +133,8 @@ def _is_labels(data: Any) -> bool:
     """Whether data may be the labels of images: one dimension, or one vector for each image."""
     if isinstance(data, tuple | list):
         first: Any = next((value for value in data if value is not None), "")
-        return isinstance(first, str | bytes | int | float) or (is_array(first) and len(first.shape) == 0)
+        plain = isinstance(first, str | bytes | int | float) or (is_array(first) and len(first.shape) == 0)
+        return bool(data) and plain
     return (is_array(data) or hasattr(data, "to_numpy")) and len(getattr(data, "shape", ())) in (1, 2)
 
 
