@@ -20,8 +20,8 @@ from torch.utils.data import Dataset, TensorDataset
 import ancestral
 from ancestral.core.errors import Interrupted
 from ancestral.data import memory
-from ancestral.reports.run_page import repeat_command
-from ancestral.runs.records import QUALITY
+from ancestral.reports.run_page import repeat_command, write_run_page
+from ancestral.runs.records import DETECTIONS
 from ancestral.runs.unusual import Ranking
 from ancestral.training.loop import Reporter
 
@@ -172,9 +172,8 @@ def test_data_that_change_are_recorded_without_a_sum(augmented: ancestral.Run, c
     score = ancestral.evaluate(augmented)
     assert score.data_sha256 is None and "data not reproducible" in score.space
     assert ancestral.evaluate(augmented) == score and augmented.scores() == [score]  # they were read once
-    ancestral.quality(augmented, count=40)
     ancestral.detect(augmented, "noise", trials=10)
-    assert "data not reproducible" in QUALITY.of(augmented)[0].space
+    assert "data not reproducible" in DETECTIONS.of(augmented)[0].space
     other = ancestral.evaluate(augmented, data=Augmented())
     assert other.split == "given" and augmented.scores() == [score]
     assert "cannot be recognised" in caplog.text
@@ -182,7 +181,7 @@ def test_data_that_change_are_recorded_without_a_sum(augmented: ancestral.Run, c
 
 def test_every_page_and_check_knows_data_without_a_sum(augmented: ancestral.Run) -> None:
     ancestral.evaluate(augmented)
-    page = augmented.report().read_text()
+    page = write_run_page(augmented, redraw=False).read_text()
     assert "data not reproducible" in page and "no SHA-256" in page
     assert all(check.passed for check in ancestral.verify(augmented))
     assert ancestral.compare([augmented]).names == ["run"]
@@ -205,7 +204,7 @@ def test_the_page_says_how_to_repeat_a_run_on_data_in_memory(trained: ancestral.
     command = repeat_command(trained)
     assert "memory:" not in command and "--data FILE.npz" in command
     memory.hold((IMAGES, LABELS))
-    assert "save them to FILE.npz" in trained.report().read_text()
+    assert "save them to FILE.npz" in write_run_page(trained, redraw=False).read_text()
 
 
 def test_new_data_are_ranked(run: ancestral.Run, caplog: Any) -> None:

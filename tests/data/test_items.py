@@ -187,7 +187,7 @@ def test_items_of_several_sizes_or_kinds_are_refused() -> None:
 
 def test_items_that_exceed_memory_are_kept_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {kind: stored(data()) for kind, data in LARGE.items()}
-    monkeypatch.setattr(storage, "available_memory", lambda: 4 * 5000)  # room for 5,000 bytes
+    monkeypatch.setattr(storage, "available_memory", lambda: 4 * 5000)  # an array may take 5,000 bytes
     for kind, data in LARGE.items():
         name = hold(data())
         assert storage.is_mapped(name.held.arrays["images"])

@@ -14,16 +14,16 @@ from ancestral.data import datasets, memory, storage
 from ancestral.data.datasets import load_dataset
 from ancestral.data.memory import hold
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.data.storage import Rows, is_mapped, joined, room, row_blocks
+from ancestral.data.storage import Rows, allocated, is_mapped, joined, row_blocks
 
 
-def test_room_is_in_a_file_where_it_exceeds_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not is_mapped(room((10, 10), np.float32))
+def test_an_array_is_in_a_file_where_it_exceeds_a_share_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not is_mapped(allocated((10, 10), np.float32))
     monkeypatch.setattr(storage, "available_memory", lambda: 4 * 400 - 4)
-    large = room((10, 10), np.float32)
-    assert is_mapped(large) and is_mapped(large[2:, ::-1].T) and not is_mapped(room((9, 11), np.float32).copy())
+    large = allocated((10, 10), np.float32)
+    assert is_mapped(large) and is_mapped(large[2:, ::-1].T) and not is_mapped(allocated((9, 11), np.float32).copy())
     large[:] = 3
-    assert large.sum() == 300 and not is_mapped(room((9, 11), np.float32))
+    assert large.sum() == 300 and not is_mapped(allocated((9, 11), np.float32))
 
 
 def test_rows_grow() -> None:

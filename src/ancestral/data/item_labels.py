@@ -45,8 +45,8 @@ def labels_of(values: list[Any], found: Findings) -> np.ndarray | None:
         found.say("labels of several shapes are no classes: ignored")
         return None
     if len(known) < len(plain):  # one-hot vectors, of which some are missing
-        missing = np.array([value is None for value in plain])
-        return np.where(missing, -1, np.stack(vectors).argmax(1))
+        present = [value is not None for value in plain]
+        return np.where(present, np.stack(vectors).argmax(1), -1)
     return np.stack(vectors)
 
 

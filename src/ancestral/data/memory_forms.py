@@ -59,11 +59,12 @@ def _of_one(data: Any, found: Findings) -> Arrays | Frames:
         return {"images": _numbers(data)} if not _is_objects(data) else read_items(list(data), found)
     tensors = getattr(data, "tensors", None)
     if isinstance(tensors, tuple | list) and tensors and all(map(is_array, tensors)):
-        if len(tensors) > 2:
-            found.say(f"items have {len(tensors)} values: the first is the image, the second the label")
-        return _of_one(tuple(tensors[:2]) if len(tensors) > 1 else tensors[0], found)
-    if isinstance(data, tuple | list) and len(data) == 2 and _is_pair(*data):
-        return _of_pair(*data, found)
+        of_items = list(tensors)
+        if len(of_items) > 2:
+            found.say(f"items have {len(of_items)} values: the first is the image, the second the label")
+        return _of_one(tuple(of_items[:2]) if len(of_items) > 1 else of_items[0], found)
+    if isinstance(data, tuple | list) and len(data) == 2 and _is_pair(data[0], data[1]):
+        return _of_pair(data[0], data[1], found)
     if isinstance(data, tuple) and len(data) == 2 and all(map(is_array, data)):
         shapes = " and ".join(str(tuple(one.shape)) for one in data)
         raise refusal(
@@ -131,8 +132,9 @@ def _checked_order(data: Any) -> Any:
 def _is_labels(data: Any) -> bool:
     """Whether data may be the labels of images: one dimension, or one vector for each image."""
     if isinstance(data, tuple | list):
-        first = next((value for value in data if value is not None), None)
-        return isinstance(first, str | bytes | int | float) or (is_array(first) and len(first.shape) == 0)
+        first: Any = next((value for value in data if value is not None), "")
+        plain = isinstance(first, str | bytes | int | float) or (is_array(first) and len(first.shape) == 0)
+        return bool(data) and plain
     return (is_array(data) or hasattr(data, "to_numpy")) and len(getattr(data, "shape", ())) in (1, 2)
 
 

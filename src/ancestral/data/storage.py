@@ -18,7 +18,7 @@ COPIED = 2**28  # bytes; a larger array is divided by the rows of its splits, wh
 BLOCK_BYTES = 32 << 20  # of rows that are hashed or copied together
 
 
-def room(shape: Sequence[int], dtype: Any) -> np.ndarray:
+def allocated(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """An array to be filled: in memory, or memory-mapped in a temporary file where it exceeds a share of what is free.
 
     The file has no name, so that it is gone with the array, even if the process is killed.
@@ -68,7 +68,7 @@ def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
     if len(arrays) == 1:
         return arrays[0]
     shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
-    return np.concatenate(arrays, out=room(shape, np.result_type(*arrays)))
+    return np.concatenate(arrays, out=allocated(shape, np.result_type(*arrays)))
 
 
 class Rows:
@@ -79,7 +79,7 @@ class Rows:
     """
 
     def __init__(self, first: np.ndarray, count: int | None = None) -> None:
-        self._array = room((count or 256, *first.shape), first.dtype)
+        self._array = allocated((count or 256, *first.shape), first.dtype)
         self._filled = 0
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Rows:
     def add(self, row: np.ndarray) -> None:
         """Add a row at the end."""
         if self._filled == len(self._array):
-            larger = room((2 * self._filled, *self._array.shape[1:]), self._array.dtype)
+            larger = allocated((2 * self._filled, *self._array.shape[1:]), self._array.dtype)
             larger[: self._filled] = self._array
             self._array = larger
         self._array[self._filled] = row

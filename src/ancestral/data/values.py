@@ -9,7 +9,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 import numpy as np
 
 from ancestral.core.errors import InputError, refusal
-from ancestral.data.storage import is_mapped, room
+from ancestral.data.storage import allocated, is_mapped
 from ancestral.settings.data import MAX_LEVELS, ReadOptions
 
 BYTE_LEVELS = 256
@@ -267,7 +267,7 @@ def _say_few(survey: _Survey, scale: _Scale, options: ReadOptions, said: list[st
 def _converted(array: np.ndarray, scale: _Scale, dtype: np.dtype) -> np.ndarray:
     if array.dtype == dtype and (scale.low, scale.high) == (0, scale.levels - 1):
         return array
-    result = room(array.shape, dtype)
+    result = allocated(array.shape, dtype)
     for rows, block in _blocks(array):
         result[rows] = scale.apply(block).astype(dtype)
     return result
