@@ -1,4 +1,4 @@
-"""A run without its data: what needs none opens none, what needs them says where they were, other data are taken."""
+"""A run without its data: what works without them, what says where they were, and other data in their place."""
 
 from __future__ import annotations
 

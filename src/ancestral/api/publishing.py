@@ -1,4 +1,4 @@
-"""Runs that are given away: packed into one file, put on a model hub, or written as programs for other software."""
+"""Runs for other people: packed into one file, put on a model hub, or written as programs for other software."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def export(
 
 
 def write_copy(run: Run, folder: Path, with_images: bool, licence: str | None, name: str | None = None) -> list[str]:
-    """Write what is given away of a run into a folder, which is a run folder with a card.
+    """Write what other people get of a run into a folder, which is a run folder with a card.
 
     Args:      name: of the model, in the card; that of the folder unless given.
     Returns:   what was left out, a line each.

@@ -1,4 +1,4 @@
-"""Commands that give a run away, and the one that opens its page."""
+"""Commands that pack or publish a run, and the one that opens its page."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -48,7 +48,7 @@ def _sections(run: Run) -> Iterator[str]:
         yield "## Sample quality\n\n" + _table(quality_table([("this run", one) for one in quality], QUALITY_CAPTION))
     if run.health:
         verdicts = [[v.name, v.severity, v.evidence, v.advice] for v in run.health.verdicts]
-        found = Table(["what", "how bad", "evidence", "what to do"], verdicts, run.health.summary)
+        found = Table(["what", "severity", "evidence", "what to do"], verdicts, run.health.summary)
         yield "## Health of the training\n\n" + _table(found)
     pictures = [*_pictures(run)]
     if pictures:

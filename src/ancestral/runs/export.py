@@ -1,4 +1,4 @@
-"""A copy of a trained run that can be given away: without the places of this machine, and packed into one file."""
+"""A copy of a trained run for other people: without the places of this machine, and packed into one file."""
 
 from __future__ import annotations
 
