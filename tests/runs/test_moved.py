@@ -124,7 +124,7 @@ def test_other_data_take_the_place(moved: Path, folder: Path, tmp_path: Path, ca
     except InputError as error:
         assert "no likelihood" in str(error)
     else:
-        assert found.nats == evaluate(Run(folder / moved.name)).nats
+        assert found == evaluate(Run(folder / moved.name)), "under the name that the run knows them by"
         assert Run(moved).scores() == [found], "data that are the run's own, at another place, are its own"
 
 

@@ -22,6 +22,7 @@ from ancestral.data.tables import matched_columns
 from ancestral.data.values import MOST_INFERRED
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
+from ancestral.runs.stored_data import StoredData
 from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptions, is_named
 
 log = logging.getLogger("ancestral")
@@ -116,7 +117,8 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data in another place: it knows their division
-            return RunData(replace(own, data=other.data), run.reading, again=True)
+            known = {key: value for key, value in record.items() if not key.endswith("_path")}
+            return StoredData(replace(own, data=other.data), known, run.path, run.reading)
     part, used = _chosen(name, chosen, split)
     columns, matched = chosen.columns, list[str]()
     if chosen.kind == "points" and levels == 0:

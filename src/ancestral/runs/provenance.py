@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -76,7 +77,7 @@ def _places(source: str, folder: Path) -> dict[str, str]:
     return {"absolute_path": absolute, "relative_path": os.path.relpath(absolute, os.path.abspath(folder))}
 
 
-def place_of_data(source: str, record: dict[str, Any], folder: Path) -> str:
+def place_of_data(source: str, record: Mapping[str, Any], folder: Path) -> str:
     """Where the data of a run are now: at their absolute path, at their path from the run, or where they were named.
 
     A named set is looked for, never downloaded.
