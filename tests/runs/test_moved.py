@@ -24,6 +24,7 @@ from ancestral.runs.run import Run
 from ancestral.settings.data import POINT_SETS
 
 DIGITS = load_dataset("digits")
+QUICK = ("vae", "made", "moons", "classes")  # the other families are tried by the slow tests
 FREE = {"samples", "walks", "manifold", "steps", "curves", "components", "density"}
 """Drawings that need no data, of those that a family has; of a model that searches for codes also `traversals`."""
 
@@ -46,7 +47,7 @@ def trained(folder: Path, name: str) -> Path:
     return folder / name
 
 
-@pytest.fixture(params=SMALL_RUNS)
+@pytest.fixture(params=[pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SMALL_RUNS])
 def moved(request: pytest.FixtureRequest, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of a run in an empty place, in another working directory; to open its data fails."""
     source = trained(folder, request.param)
