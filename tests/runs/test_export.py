@@ -31,6 +31,7 @@ from ancestral.runs.thumbnails import sheet, thumbnails_of
 from ancestral.runs.verify import verify_run
 
 DIGITS = load_dataset("digits")
+QUICK = ("vae", "mixture", "moons")  # the other families are tried by the slow tests
 PUBLIC = {"README.md", "report.html", "thumbnails/train.png", "thumbnails/test.png", "figures/curves.png"}
 
 
@@ -47,7 +48,9 @@ def names_in(path: Path) -> set[str]:
         return {name.partition("/")[2] for name in packed.namelist()}
 
 
-@pytest.mark.parametrize("name", SMALL_RUNS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in SMALL_RUNS]
+)
 def test_an_unpacked_run_is_the_same_run(name: str, small_runs: SmallRuns, tmp_path: Path, monkeypatch: Any) -> None:
     source = Run(small_runs.copied([name], tmp_path / "here") / name)
     try:

@@ -49,10 +49,10 @@ def test_programs_compute_what_the_model_computes(name: str, small_runs: SmallRu
     for path in found.paths:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for count in (2, 40):
-            x = model.sample(count).to(model.dtype)
-            if path.stem == "decoder":
-                x = model.codes(count) if name == "classes" else model.encode(x)
             with torch.no_grad():
+                x = model.sample(count).to(model.dtype)
+                if path.stem == "decoder":
+                    x = model.codes(count) if name == "classes" else model.encode(x)
                 expected = getattr(model, programs.METHODS[path.stem])(x)
             (given,) = session.run(None, {"x": x.numpy()})
             torch.testing.assert_close(torch.from_numpy(given), expected, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Commands that give a run away, and the one that opens its page."""
+"""Commands that pack or publish a run, and the one that opens its page."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,7 +24,7 @@ def export(
 
     Args:
         run: run folder
-        out: .zip file (default: NAME.zip beside the run), or folder of the programs (default: RUN/onnx)
+        out: .zip file, or folder of the programs (default: NAME.zip beside the run, or RUN/onnx)
         format: zip, or onnx for encoder, decoder and log-probability, as far as the model has them
         with_images: figures, page and thumbnails too where the data are no named set
         licence: identifier of the licence that the card states: mit, say

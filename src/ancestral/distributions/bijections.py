@@ -135,11 +135,22 @@ class InvertibleConv1x1(Bijection):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         lower, upper = self.factors()
         permutation = torch.eye(len(self.order), dtype=z.dtype, device=z.device)[self.order]
-        half = torch.linalg.solve_triangular(lower, permutation.T, upper=False, unitriangular=True)
-        return _mix(z, torch.linalg.solve_triangular(upper, half, upper=True)), -self._log_det(z)
+        half = _solved(lower, permutation.T, upper=False)
+        return _mix(z, _solved(upper, half, upper=True)), -self._log_det(z)
 
     def _log_det(self, x: Tensor) -> Tensor:
         return (math.prod(x.shape[2:]) * self.log_scale.sum()).expand(x.shape[0])
+
+
+def _solved(triangle: Tensor, right: Tensor, upper: bool) -> Tensor:
+    """X with T X = B, by substitution; a lower triangle has ones on its diagonal."""
+    if not torch.compiler.is_exporting():
+        return torch.linalg.solve_triangular(triangle, right, upper=upper, unitriangular=not upper)
+    rows: dict[int, Tensor] = {}  # ONNX has no operator for this: one step a row
+    for i in reversed(range(len(triangle))) if upper else range(len(triangle)):
+        known = [triangle[i, j] * row for j, row in rows.items()]
+        rows[i] = (right[i] - torch.stack(known).sum(0) if known else right[i]) / triangle[i, i]
+    return torch.stack([rows[i] for i in range(len(triangle))])
 
 
 def _mix(x: Tensor, weight: Tensor) -> Tensor:

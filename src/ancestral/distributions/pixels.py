@@ -163,7 +163,8 @@ class CategoricalImage(Independent):
     """Independent pixels on {0, ..., L - 1} with free probabilities; logits have shape (..., *event, L)."""
 
     def __init__(self, logits: Tensor, event_dims: int, validate_args: bool = False) -> None:
-        super().__init__(Categorical(logits=logits, validate_args=validate_args), event_dims, validate_args=False)
+        checked = validate_args and not torch.compiler.is_exporting()  # a traced program has no values to check
+        super().__init__(Categorical(logits=logits, validate_args=checked), event_dims, validate_args=False)
 
     @property
     def mean(self) -> Tensor:

@@ -23,6 +23,7 @@ from ancestral.data.tables import matched_columns
 from ancestral.data.values import MOST_INFERRED
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
+from ancestral.runs.stored_data import StoredData
 from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptions, is_named
 
 log = logging.getLogger("ancestral")
@@ -117,7 +118,8 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data in another place: it knows their division
-            return _own_at(run, other.data)
+            known = {key: value for key, value in record.items() if not key.endswith("_path")}
+            return StoredData(replace(own, data=other.data), known, run.path, run.reading)
     part, used = _chosen(name, chosen, split)
     columns, matched = chosen.columns, list[str]()
     if chosen.kind == "points" and levels == 0:
@@ -161,16 +163,6 @@ def _at_hand(data: RunData) -> bool:
         return bool(data.dataset)
     except InputError:
         return False
-
-
-def _own_at(run: Run, source: str) -> RunData:
-    """The run's own data from another place or form, by the name that the run has for them: scores are of that name."""
-    data = RunData(replace(run.settings.data, data=source), run.reading, again=True)
-    height, width = data.event_shape[-2:] if len(data.event_shape) == 3 else (0, 0)
-    name = run.record["data"]["name"].removesuffix(f" padded to {height}x{width}")
-    assert isinstance(data.dataset, Dataset)
-    data.dataset = replace(data.dataset, name=name)
-    return data
 
 
 def _part(split: Split) -> Part:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ancestral.api.progress import Wanted
+from ancestral.api.progress import Wanted, chosen_progress
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError, Interrupted
 from ancestral.core.notebook import as_html, shows
@@ -61,7 +61,8 @@ def sweep(
                setting `seed` (default 0) on. axes: by setting, the values (`[1e-2, 1e-3]`), a `Range`, or either as the
                command line has them (`"1e-2,1e-3"`, `"1e-5..1e-2"`). trials: draw so many combinations, by Optuna's
                tree-structured Parzen estimator on the validation value, in place of training all.
-               It takes the extra `scale`. storage: an Optuna URL for the trials, in place of a file. progress: as of `fit`; or where it is shown.
+               It takes the extra `scale`. storage: an Optuna URL for the trials, in place of a file.
+               progress: as of `fit`; or where it is shown.
                settings: as for `fit`, the same for all runs.
     Returns:   the combinations, best first, and the path of `report.html`.
     Raises:    InputError: a combination cannot be trained, before anything is written; trials are to be drawn and
