@@ -18,12 +18,26 @@ from test_resume import Trainings, assert_same, trainings  # noqa: F401  (the fi
 
 KILLS = 4
 VAE: dict[str, Any] = {
-    "train_size": 200, "valid_size": 50, "batch_size": 64, "epochs": 3, "log_every": 2,
-    "latents": 3, "hidden": (8,), "prior": "mixture", "components": 3,
+    "train_size": 200,
+    "valid_size": 50,
+    "batch_size": 64,
+    "epochs": 3,
+    "log_every": 2,
+    "latents": 3,
+    "hidden": (8,),
+    "prior": "mixture",
+    "components": 3,
 }
 GAN: dict[str, Any] = {
-    "train_size": 200, "valid_size": 50, "batch_size": 64, "epochs": 3, "log_every": 2,
-    "hidden": (8,), "critic_hidden": (8,), "average": 0.9, "critic_steps": 2,
+    "train_size": 200,
+    "valid_size": 50,
+    "batch_size": 64,
+    "epochs": 3,
+    "log_every": 2,
+    "hidden": (8,),
+    "critic_hidden": (8,),
+    "average": 0.9,
+    "critic_steps": 2,
 }
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", {**VAE, "beta_warmup": 2}),
