@@ -19,9 +19,12 @@ from ancestral.families.vae.schedules import beta_at, free_bits_at
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.tiny import tiny_vae
 from ancestral.families.vae.vae import build_vae
+from ancestral.health.curves import Facts
+from ancestral.health.examine import examine
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.run import Run
 from ancestral.settings.family import FamilySettings
+from ancestral.training.log import LogLine
 from ancestral.training.loop import Reporter
 from ancestral.training.objectives import elbo
 
@@ -88,8 +91,8 @@ def test_the_objective_is_that_of_the_step(step: int) -> None:
     expected = elbo(MODEL, Batch(X), beta=0.3 * step, free_bits=0.4 * (1 - step / 20))
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term)
-    assert terms["beta"].tolist() == pytest.approx([0.3 * step] * 4)
-    assert terms["free_bits"].tolist() == pytest.approx([0.4 * (1 - step / 20)] * 4)
+    assert terms["scheduled_beta"].tolist() == pytest.approx([0.3 * step] * 4)
+    assert terms["scheduled_free_bits"].tolist() == pytest.approx([0.4 * (1 - step / 20)] * 4)
     torch.testing.assert_close(terms["negative_elbo"], terms["kl"] + terms["reconstruction"])
 
 
@@ -114,8 +117,34 @@ def test_a_training_shorter_than_its_schedule_is_reported(tmp_path: Path, caplog
 
 def test_the_log_holds_the_weight_of_each_step(tmp_path: Path) -> None:
     run = fit("vae", tmp_path / "run", epochs=4, beta=2.0, beta_cycles=2, **BRIEF)
-    logged = [line.value for line in run.log() if (line.split, line.name) == ("train", "beta")]
+    logged = [line.value for line in run.log() if (line.split, line.name) == ("train", "scheduled_beta")]
     assert logged == pytest.approx([0, 2 / 3, 4 / 3, 2, 2, 2] * 2)  # 12 steps, cycles of 6
+
+
+def schedule_of(values: list[float], losses: list[float]) -> list[LogLine]:
+    """A log of ten steps an epoch, with a reading of the weight, of the loss and of a held-out one in each."""
+    return [
+        LogLine(10 * (epoch + 1), epoch + 1, split, name, value)
+        for epoch, (weight, loss) in enumerate(zip(values, losses, strict=True))
+        for split, name, value in (
+            ("train", "loss", loss),
+            ("train", "scheduled_beta", weight),
+            ("valid", "negative_elbo", 2 * loss),
+        )
+    ]
+
+
+def test_health_is_judged_since_the_weight_last_changed() -> None:
+    """Losses rise with the weight, and jump when a cycle begins: neither is a divergence, nor over-fitting."""
+    rising = [0.1 * epoch for epoch in range(10)] + [1.0] * 20
+    losses = [500.0] + [100.0 + 20 * epoch for epoch in range(9)] + [100.0 - epoch for epoch in range(20)]
+    facts = Facts(train_images=100, steps_per_epoch=10, total_steps=300)
+    assert examine(schedule_of(rising, losses), facts).verdicts == ()
+    climbing = losses[:10] + [100.0 + epoch**2 for epoch in range(20)]
+    assert "divergence" in {verdict.name for verdict in examine(schedule_of(rising, climbing), facts).verdicts}
+    early = examine(schedule_of(rising[:10], losses[:10]), facts)
+    assert early.verdicts == () and "divergence" in early.unjudged
+    assert examine(schedule_of([1.0] * 10, losses[:10]), facts).verdicts != ()
 
 
 def test_scores_are_not_changed_by_a_schedule(tmp_path: Path) -> None:

@@ -225,6 +225,9 @@ def test_a_run_that_ended_by_patience_goes_on_with_more_patience(tmp_path: Path)
     refused(lambda: fit("vae", out, resume=True, epochs=30), "--patience 2", f"after {ended} epochs", "larger")
     refused(lambda: fit("vae", out, resume=True, patience=1), "with --patience 2", "larger")
     assert contents(out) == before
+    fit("vae", out, resume=True)
+    for name in ("log.jsonl", "settings.json", "model/model.safetensors"):
+        assert (out / name).read_bytes() == before[name], "it is over, with the patience that it had"
     fit("vae", out, resume=True, patience=6)
     fit("vae", tmp_path / "whole", epochs=20, patience=6, **PATIENT)
     assert_same(out, tmp_path / "whole")

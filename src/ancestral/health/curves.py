@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ancestral.core.notebook import as_html
+from ancestral.training.objectives import SCHEDULED
 
 WINDOW = 3
 """readings whose median stands for a moment of the training: the fewest among which one odd one is outvoted"""
@@ -173,18 +174,24 @@ class LogCurve:
 class Case:
     """A training to be judged: its curves by split and name, and its facts.
 
+    Where the objective follows a schedule, the curves begin when it last changed: before, losses are of other things.
+
     Args:      log: readings in the order they were taken. facts: see there.
     """
 
     def __init__(self, log: Sequence[Line], facts: Facts) -> None:
         self.facts = facts
         self.step = log[-1].step if log else 0
+        self._first: dict[tuple[str, str], float] = {}
         rows: dict[tuple[str, str], tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
+        changed = _last_change(log)
         for line in log:
+            self._first.setdefault((line.split, line.name), line.value)
+            if line.step <= changed:
+                continue
             steps, values = rows[line.split, line.name]
             steps.append(line.step)
             values.append(line.value)
-        self._first = {key: values[0] for key, (_, values) in rows.items()}
         self._curves = {
             key: _evenly_read(LogCurve(*row)) if key[0] == "train" else LogCurve(*row) for key, row in rows.items()
         }
@@ -242,6 +249,20 @@ class Case:
     def first(self, split: str, name: str, otherwise: float = math.nan) -> float:
         """The very first reading."""
         return self._first.get((split, name), otherwise)
+
+
+def _last_change(log: Sequence[Line]) -> int:
+    """The last step at which a scheduled part of the objective was not yet what it is at the end; -1 without one."""
+    end = {line.name: line.value for line in log if line.name.startswith(SCHEDULED)}
+    if not end:
+        return -1
+    # readings are means over steps in single precision
+    others = (
+        line.step
+        for line in log
+        if line.name in end and not math.isclose(line.value, end[line.name], rel_tol=1e-5, abs_tol=1e-9)
+    )
+    return max(others, default=-1)
 
 
 class Rule(NamedTuple):

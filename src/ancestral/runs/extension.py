@@ -38,7 +38,7 @@ def open_run(
     """Make a folder ready to train in, see `Run.begin`, and plan what differs where a run goes on.
 
     Returns:   tensors and facts of its checkpoint, both empty where there is none, and the changes for `keep_changes`.
-    Raises:    InputError: the run cannot go on, or not with these settings.
+    Raises:    InputError: the run cannot be continued, or not with these settings.
     """
     begun = run.begun
     known = run.begin(settings, data, resume, origin)
@@ -50,8 +50,8 @@ def planned_changes(run: Run, settings: Settings, facts: Mapping[str, Any], devi
     """What differs from the run's own settings, as entries of its list of extensions. Nothing is written.
 
     Args:      run: begun before. settings: with which it is resumed. facts: of its checkpoint, empty where there is
-               none. device: on which it goes on.
-    Raises:    InputError: these settings do not let the training continue.
+               none. device: on which it is continued.
+    Raises:    InputError: the training cannot be continued with these settings.
     """
     begun, wanted = run.settings.training, settings.training
     changed: dict[str, Any] = {

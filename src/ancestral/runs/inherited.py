@@ -66,7 +66,7 @@ def _source(family: str | None, out: Path | str, resume: bool, given: dict[str, 
     run, parent = Run(out), given.get("init_from")
     if resume and run.begun:
         settings, names = run.settings, _names(run.settings)
-    elif parent is None:
+    elif parent is None or not Run(parent).begun:
         return None
     else:
         settings, names = _of_parent(Run(parent), given)

@@ -23,6 +23,8 @@ def with_gradient_of(surrogate: Tensor, value: Tensor) -> Tensor:
     return value.detach() + (surrogate - surrogate.detach())
 
 
+SCHEDULED = "scheduled_"
+"""Beginning of the names of terms that are no losses: what an objective that follows a schedule has at a step."""
 Terms = dict[str, Tensor]
 # each objective asks for the kind of model it can be computed of, so the first argument is left open here
 Objective = Callable[[Any, Batch], Terms]

@@ -13,7 +13,7 @@ from ancestral.core.errors import InputError
 from ancestral.data.pixels import Batch, Moment
 from ancestral.families.vae.settings import VAESettings
 from ancestral.models.base import LatentModel
-from ancestral.training.objectives import Objective, Terms, elbo
+from ancestral.training.objectives import SCHEDULED, Objective, Terms, elbo
 
 RISING = 0.5  # share of a cycle in which beta rises
 log = logging.getLogger("ancestral")
@@ -73,7 +73,7 @@ def scheduled_elbo(settings: VAESettings) -> Objective:
         terms = elbo(model, batch, beta, free_bits)
         own = {"beta": beta} if settings.beta_warmup or settings.beta_cycles else {}
         own |= {"free_bits": free_bits} if settings.free_bits_decay else {}
-        return terms | {name: _everywhere(value, terms["loss"]) for name, value in own.items()}
+        return terms | {SCHEDULED + name: _everywhere(value, terms["loss"]) for name, value in own.items()}
 
     return annealed
 
