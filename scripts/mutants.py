@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -113,16 +114,16 @@ def _run(wanted: Sequence[Mutant], jobs: int, baseline: bool) -> int:
             print(*broken, sep="\n")
             return 1
 
-        def outcome(mutant: Mutant) -> str:
-            copy = free.get()
+        def outcome(mutant: Mutant) -> tuple[str, float]:
+            copy, begun = free.get(), time.monotonic()
             try:
-                return _outcome(mutant, copy)
+                return _outcome(mutant, copy), time.monotonic() - begun
             finally:
                 free.put(copy)
 
         missed = []
-        for mutant, found in zip(wanted, pool.map(outcome, wanted), strict=True):
-            print(f"{found:9} {mutant.name}", flush=True)
+        for mutant, (found, seconds) in zip(wanted, pool.map(outcome, wanted), strict=True):
+            print(f"{found:9} {seconds:4.0f} s  {mutant.name}", flush=True)
             if found != OUTCOMES[1]:
                 missed.append(f"{found:9} {mutant.name}\n          {mutant.file}; {', '.join(mutant.tests)}")
     print(f"\n{len(wanted) - len(missed)} of {len(wanted)} caught")

@@ -29,6 +29,7 @@ from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model,
 from ancestral.runs.hooks import check_losses, checked_step, refuse_no_objective, refuse_no_step, try_out
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
+from ancestral.runs.step_memory import refuse_steps_beyond_memory
 from ancestral.runs.stored_settings import same_settings
 from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
@@ -61,6 +62,7 @@ def fit_settings(
     model = initial_model(settings, data)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
     step = checked_step(settings.family, build_step(settings, engine, model, train))
+    refuse_steps_beyond_memory(settings, engine, model, train, partial(_step_with, settings, train))
     if settings.training.tensorboard and find_spec("tensorboard") is None:
         raise InputError("--tensorboard needs TensorBoard: pip install 'ancestral[track]'")
     fresh = not run.checkpoint.exists()
@@ -200,6 +202,10 @@ def build_step(settings: Settings, engine: Engine, model: Model, train: PixelBat
     if objective is None:
         objective = objective_of_kind(model)
     return GradientStep(engine, model, objective, settings.training, total)
+
+
+def _step_with(settings: Settings, train: PixelBatches, engine: Engine, model: Model) -> Step:
+    return build_step(settings, engine, model, train)
 
 
 def _initialise(settings: Settings, model: Model, train: PixelBatches) -> None:
