@@ -96,18 +96,18 @@ def test_the_bound_from_the_settings_is_above_it(case: str) -> None:
     assert measured(settings, train, model, 100) < 100 * most_bytes(settings.model, train)
 
 
-class OneLayer(ExactModel):
-    """Its step keeps the images, the outputs of the layer and of the exponential."""
+class TwoLayers(ExactModel):
+    """Its step keeps the images and the output of the exponential, and the weights of the last layer as they are."""
 
     event_shape, spaces, levels = (4, 5), ("unit",), None
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer = nn.Linear(20, 30, bias=False)
+        self.layer, self.last = nn.Linear(20, 30), nn.Linear(30, 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
         _ = (self.layer(x.flatten(1)) ** 2).sum()  # autograd lets this go
-        return self.layer(x.flatten(1)).exp().sum(1)
+        return self.last(self.layer(x.flatten(1)).exp())[:, 0]
 
 
 def gradient_step(engine: Engine, model: Model) -> Step:
@@ -117,7 +117,7 @@ def gradient_step(engine: Engine, model: Model) -> Step:
 def test_a_sum_by_hand() -> None:
     for images in (1, 7, 10**9):
         batch = Batch(torch.empty(images, 4, 5, device=META))
-        assert activation_bytes(OneLayer(), gradient_step, batch) == 4 * images * (20 + 30)
+        assert activation_bytes(TwoLayers(), gradient_step, batch) == 4 * images * (20 + 30)
 
 
 def test_nothing_changes() -> None:
@@ -134,4 +134,4 @@ def test_a_step_that_needs_values_is_not_measured() -> None:
     def step(engine: Engine, model: Model) -> Any:
         return lambda batch, number: math.sqrt(batch.x.sum().item())
 
-    assert activation_bytes(OneLayer(), step, Batch(torch.empty(2, 4, 5, device=META))) is None
+    assert activation_bytes(TwoLayers(), step, Batch(torch.empty(2, 4, 5, device=META))) is None
