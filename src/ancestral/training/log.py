@@ -49,7 +49,7 @@ class TrainingLog:
             raise InputError(f"{path} is missing; train anew without --resume")
         with naming(path):
             self._file = path.open("r+b" if path.exists() else "w+b")
-        kept = self._file.read(keep)
+            kept = self._file.read(keep)
         self._sha256 = hashlib.sha256(kept)
         if len(kept) < keep:
             self._file.close()
@@ -60,8 +60,9 @@ class TrainingLog:
                 f"{path} was changed or is damaged: it does not match the SHA-256 in its checkpoint; train anew "
                 "without --resume"
             )
-        self._file.truncate(keep)
-        self._file.seek(keep)
+        with naming(path):
+            self._file.truncate(keep)
+            self._file.seek(keep)
         self._board: Any = None
         if tensorboard is not None:
             try:
@@ -101,7 +102,9 @@ class TrainingLog:
             raise InputError(f"{self._path} was deleted, moved or replaced during the training, which therefore ends")
 
     def close(self) -> None:
-        self._file.close()
+        """Raises:    OSError: names the file; the last lines cannot be written."""
+        with naming(self._path):
+            self._file.close()
         if self._board is not None:
             self._board.close()
 
