@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
+import os
 import logging
 import shutil
 from collections.abc import Callable
@@ -294,8 +295,9 @@ def test_an_error_of_the_disk_names_the_file_that_a_person_knows(
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 def test_a_full_disk_names_the_log_when_it_is_closed(tmp_path: Path) -> None:
     """Lines wait in a buffer: the end of a training, or an error before it, is what writes them."""
-    (tmp_path / "log.jsonl").symlink_to("/dev/full")
     log = TrainingLog(tmp_path / "log.jsonl")
+    with open("/dev/full", "wb") as full:
+        os.dup2(full.fileno(), log._file.fileno())
     log.write(1, 1, [Reading("train", "loss", 2.0)])
     with pytest.raises(OSError) as caught:
         log.close()
