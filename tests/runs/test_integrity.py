@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
-import os
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
