@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ancestral.runs.run import Run
 
-LONGEST = 24  # letters; longer names leave no room for the images beside them
+LONGEST = 24  # letters; longer names would make the images beside them small
 
 
 def class_in_words(run: Run, label: int) -> str:
