@@ -56,13 +56,14 @@ def _groups(root: Path) -> Iterator[int | None]:
         return
     for mount in mounts:
         before, _, after = mount.partition(" - ")  # proc(5) describes the fields
-        place, kind, options = before.split()[3:5], after.split()[:1], after.split(" ")[-1].split(",")
+        _, _, _, mounted, point, *_ = [*before.split(), *[""] * 5]
+        kind, options = after.split()[:1], after.split(" ")[-1].split(",")
         for group in groups:
             _, _, rest = group.partition(":")
             controllers, _, path = rest.partition(":")
             files = _files(kind, options, controllers.split(","))
-            if files and len(place) == 2:
-                yield from (_left(folder, files) for folder in _around(root, *place, path))
+            if files and point:
+                yield from (_left(folder, files) for folder in _around(root, mounted, point, path))
 
 
 def _files(kind: list[str], options: list[str], controllers: list[str]) -> _Files | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -71,7 +70,7 @@ def sample_labelled(model: Model, n: int, seed: int = 0, label: int | None = Non
         return torch.cat([conditional.sample_classes(part) for part in labels.split(AT_ONCE)]), labels
 
 
-def is_conditional(model: Model) -> TypeGuard[SamplesClasses]:
+def is_conditional(model: Model) -> bool:
     """Whether a model can draw images of a class that is asked for."""
     return isinstance(model, SamplesClasses) and model.classes > 0
 

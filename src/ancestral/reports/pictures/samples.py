@@ -34,7 +34,7 @@ def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     Of a conditional model each row is of one class, named at its left.
     """
     model = run.load()
-    if is_conditional(model) and run.data.space.noun == "images":
+    if isinstance(model, SamplesClasses) and is_conditional(model) and run.data.space.noun == "images":
         return _samples_by_class(run, model, count, seed)
     count = run.data.pictured if count is None else count
     with seeded_noise(seed_for(seed, "drawing")):
