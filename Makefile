@@ -19,7 +19,7 @@ test-all: $(VENV)/.test $(VENV)/.notebook ## all tests, the execution of the not
 docs: $(VENV)/.docs ## the handbook: docs/_build/index.html
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
 
-mutants: $(VENV)/.test ## deliberate mistakes, one by one, each of which the tests must catch (about 15 minutes)
+mutants: $(VENV)/.test ## deliberate mistakes, one by one, each of which the tests must catch (about half an hour of one core)
 	$(BIN)/python scripts/mutants.py
 
 check: $(VENV)/.dev ## style, types and the layers

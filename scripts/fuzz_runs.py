@@ -4,7 +4,7 @@ The runs are the fixtures of an earlier version. Each case takes a copy of one, 
 value of a JSON file, some bits, or the length of a file, and opens it. A changed file that a manifest lists must be
 refused.
 
-    python scripts/fuzz_runs.py --count 500 --seed 0
+    python scripts/fuzz_runs.py --count 500 --seed 0 [--file settings.json]
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from types import FrameType
 from typing import Any
 
 from ancestral.core.errors import InputError
+from ancestral.runs.records import BRACKET, QUALITY, SCORES
 from ancestral.runs.run import Run
 
 FIXTURES = Path(__file__).parents[1] / "tests" / "fixtures" / "runs_e7fe433"
-JSON_FILES = ("model/config.json", "settings.json", "training.json", "health.json")
+RECORDS = {"scores.json": SCORES, "quality.json": QUALITY, "bracket.json": BRACKET}
+JSON_FILES = ("model/config.json", "settings.json", "training.json", "health.json", *RECORDS)
 BINARY_FILES = ("model/model.safetensors", "checkpoint/state.safetensors")
-SECONDS = 2
+ALL_FILES = (*JSON_FILES, *BINARY_FILES, "log.jsonl")
+SECONDS = 2  # of the processor: the machine may be busy with other work
 MEMORY = 4 << 30  # bytes beyond what the process has when it begins
 DEEP: Any = 0
 for _ in range(900):
@@ -94,18 +97,24 @@ def opened(path: Path, name: str) -> None:
         _ = run.outcome
     elif name == "health.json":
         _ = run.health
+    elif name in RECORDS:
+        RECORDS[name].of(run)
     elif name.startswith("model"):
         run.load()
 
 
-def case(folder: Path, chance: random.Random) -> tuple[str, str]:
-    """One damaged run: what was damaged, and what came of it. What begins with `FAULT` must not happen."""
-    fixtures = sorted(path.parent.name for path in FIXTURES.glob("*/settings.json"))
+def case(folder: Path, chance: random.Random, only: str | None = None) -> tuple[str, str]:
+    """One damaged run: what was damaged, and what came of it. What begins with `FAULT` must not happen.
+
+    Args:      only: the file that is damaged; by default one is chosen.
+    """
+    fixtures = sorted(path.name for path in FIXTURES.iterdir() if (path / (only or "settings.json")).exists())
     path = Path(shutil.copytree(FIXTURES / chance.choice(fixtures), folder))
-    names = [name for name in (*JSON_FILES, *BINARY_FILES, "log.jsonl") if (path / name).exists()]
+    names = [name for name in ALL_FILES if (path / name).exists()]
     sealed = chance.random() < 0.3
     if sealed:
         Run(path).manifest.write()
+    names = [only] if only else names
     weights = [3 if name in ("model/config.json", "settings.json") else 1 for name in names]
     name = chance.choices(names, weights)[0]
     before = (path / name).read_bytes()
@@ -124,28 +133,30 @@ def case(folder: Path, chance: random.Random) -> tuple[str, str]:
     return what, "FAULT: the change was not noticed" if sealed and after != before else "opened"
 
 
-def run_cases(count: int, seed: int, folder: Path, seconds: int = SECONDS) -> tuple[Counter[str], list[str]]:
+def run_cases(
+    count: int, seed: int, folder: Path, seconds: int = SECONDS, only: str | None = None
+) -> tuple[Counter[str], list[str]]:
     """Open that many damaged runs; returns how many were refused and opened, and a description of each fault."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooLong
 
-    previous = signal.signal(signal.SIGALRM, stop)
+    previous = signal.signal(signal.SIGPROF, stop)
     found: Counter[str] = Counter()
     faults = []
     try:
         for number in range(count):
             place = folder / f"case-{number}"
-            signal.alarm(seconds)
-            what, outcome = case(place, random.Random(f"{seed}/{number}"))
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            what, outcome = case(place, random.Random(f"{seed}/{number}"), only)
+            signal.setitimer(signal.ITIMER_PROF, 0)
             shutil.rmtree(place)
             found[outcome.partition(":")[0]] += 1
             if outcome.startswith("FAULT"):
                 faults.append(f"case {number} of seed {seed}, {what}: {outcome}")
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)
     return found, faults
 
 
@@ -154,6 +165,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=500, help="how many damaged runs")
     parser.add_argument("--seed", type=int, default=0, help="of the damages")
+    parser.add_argument("--file", choices=ALL_FILES, help="damage this file of each (by default one is chosen)")
     arguments = parser.parse_args()
     logging.getLogger("ancestral").setLevel(logging.ERROR)  # thousands of notices
     for fixture in sorted(FIXTURES.glob("*/model")):
@@ -162,7 +174,7 @@ def main() -> int:
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     with tempfile.TemporaryDirectory() as folder:
-        found, faults = run_cases(arguments.count, arguments.seed, Path(folder))
+        found, faults = run_cases(arguments.count, arguments.seed, Path(folder), only=arguments.file)
     for fault in faults:
         print(fault)
     print(", ".join(f"{number} {outcome}" for outcome, number in sorted(found.items())))

@@ -4,20 +4,21 @@
 
 The files in `scripts/mutants` list them, one file for each area: a file of the package, a piece of it, the replacement,
 what is wrong with that, and the tests that must fail. First all these tests run without a mutant. Then each mutant is
-applied alone to a copy of the source tree, and its tests run there in a fresh process. The command fails where a piece
-does not occur exactly once (the code has changed: write the mutant anew), where a test fails without a mutant, and
-where the tests of a mutant pass, take longer than the limit or cannot be run.
+applied alone to a copy of the source tree, and its tests run there in a process of their own. The command fails where
+a piece does not occur exactly once (the code has changed: write the mutant anew), where a test fails without a mutant,
+and where the tests of a mutant pass, take longer than the limit or cannot be run.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+import time
 import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,12 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "examples", "docs", "scripts", "pyproject.toml", "README.md", "Makefile")
 LIMIT = 300  # seconds for the tests of one mutant
 TOO_LONG = 124
+# No bytecode is written: a mutant may change a file within its clock's tick.
+os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+sys.dont_write_bytecode = True
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["torch", "scipy.stats", "sklearn.datasets", "matplotlib.figure", "tyro", "pytest"])
+"""What all tests import, and no mutant changes, is imported once: it takes longer than most tests."""
 OUTCOMES = {0: "SURVIVED", 1: "caught", TOO_LONG: "TOO LONG"}  # by exit code; with any other one the tests did not run
 
 
@@ -113,16 +120,16 @@ def _run(wanted: Sequence[Mutant], jobs: int, baseline: bool) -> int:
             print(*broken, sep="\n")
             return 1
 
-        def outcome(mutant: Mutant) -> str:
-            copy = free.get()
+        def outcome(mutant: Mutant) -> tuple[str, float]:
+            copy, begun = free.get(), time.monotonic()
             try:
-                return _outcome(mutant, copy)
+                return _outcome(mutant, copy), time.monotonic() - begun
             finally:
                 free.put(copy)
 
         missed = []
-        for mutant, found in zip(wanted, pool.map(outcome, wanted), strict=True):
-            print(f"{found:9} {mutant.name}", flush=True)
+        for mutant, (found, seconds) in zip(wanted, pool.map(outcome, wanted), strict=True):
+            print(f"{found:9} {seconds:4.0f} s  {mutant.name}", flush=True)
             if found != OUTCOMES[1]:
                 missed.append(f"{found:9} {mutant.name}\n          {mutant.file}; {', '.join(mutant.tests)}")
     print(f"\n{len(wanted) - len(missed)} of {len(wanted)} caught")
@@ -188,21 +195,32 @@ def _outcome(mutant: Mutant, copy: Path) -> str:
 
 
 def _pytest(tests: Sequence[str], copy: Path) -> tuple[int, str]:
-    """Exit code and output of tests in a copy. No bytecode is written: a mutant may change a file within its clock's
-    tick."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(copy / "src"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *tests]
+    """Exit code and output of tests in a copy, run in a process of their own."""
     limit = LIMIT + 10 * len(tests)
-    try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=limit)
-    except subprocess.TimeoutExpired:
+    output = copy / "output.txt"
+    process = PROCESSES.Process(target=_run_tests, args=(tuple(tests), copy, output))
+    process.start()
+    process.join(limit)
+    if process.is_alive():
+        process.kill()
+        process.join()
         return TOO_LONG, f"longer than {limit} seconds"
-    return done.returncode, done.stdout + done.stderr
+    return process.exitcode or 0, output.read_text(errors="replace")
+
+
+def _run_tests(tests: Sequence[str], copy: Path, output: Path) -> None:
+    """The work of a process: it ends with the exit code of pytest. Its tests may start processes of their own."""
+    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.chdir(copy)
+    os.environ["PYTHONPATH"] = str(copy / "src")
+    sys.path[:0] = [str(copy / "src")]
+    import pytest
+
+    code = int(pytest.main(["-x", "-p", "no:cacheprovider", *tests]))
+    sys.stdout.flush()
+    os._exit(code)  # nothing that a test leaves behind, such as a thread, keeps the process
 
 
 if __name__ == "__main__":

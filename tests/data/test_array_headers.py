@@ -129,13 +129,59 @@ class Bomb:
         return (pytest.fail, ("a pickle was loaded",))
 
 
-@pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("held", [Bomb(), {"images": Bomb()}, [1, 2], {"a": 1.5}, {1: torch.zeros(2, 2, 2)}, {}])
-def test_only_tensors_are_loaded(tmp_path, held, zipped):
-    torch.save(held, tmp_path / "a.pt", _use_new_zipfile_serialization=zipped)
+def test_only_tensors_are_loaded(tmp_path, held):
+    torch.save(held, tmp_path / "a.pt")
     refused(lambda: read_arrays(tmp_path / "a.pt"), "a.pt", "tensor")
     (tmp_path / "a.pt").write_bytes(pickle.dumps(held))
     refused(lambda: read_arrays(tmp_path / "a.pt"), "a.pt")
+
+
+def test_files_of_former_versions_of_torch_are_refused_before_they_are_loaded(tmp_path, monkeypatch):
+    """The sizes that they state cannot be checked before torch takes memory for them."""
+    path = tmp_path / "training.pt"
+    torch.save((torch.zeros(9, 4, 4), torch.arange(9)), path, _use_new_zipfile_serialization=False)
+    with monkeypatch.context() as inside:
+        inside.setattr(torch, "load", lambda *_args, **_kwargs: pytest.fail("the file was loaded"))
+        refused(lambda: read_arrays(path), "training.pt", "before 1.6", "torch.save(torch.load(")
+        path.with_name("b.pt").write_bytes(b"x" + path.read_bytes())
+        refused(lambda: read_arrays(path.with_name("b.pt")), "no archive")
+    torch.save(torch.load(path, weights_only=True), path)  # what the line advises
+    assert read_arrays(path).parts["all"].images.shape == (9, 1, 4, 4)
+
+
+CALLS = {
+    "bytearray": b"cbuiltins\nbytearray\n",
+    "bytearray of a later protocol": b"\x8c\x08builtins\x8c\x09bytearray\x93",
+    "_rebuild_qtensor": b"ctorch._utils\n_rebuild_qtensor\n",
+    "Tensor": b"ctorch\nTensor\n",
+    "FloatStorage": b"ctorch.cuda\nFloatStorage\n",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_small_description_takes_no_memory(tmp_path, monkeypatch, call):
+    """`weights_only` lets a pickle of 40 bytes call bytearray(3 GiB), which is filled with zeros."""
+    torch.save({"images": torch.zeros(9, 4, 4)}, tmp_path / "good.pt")
+    monkeypatch.setattr(torch, "load", lambda *_args, **_kwargs: pytest.fail("the file was loaded"))
+    with zipfile.ZipFile(tmp_path / "good.pt") as good, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:
+        for name in good.namelist():
+            called = b"\x80\x02" + CALLS[call] + b"\x8a\x08" + struct.pack("<q", 3 * 2**30) + b"\x85R."
+            bad.writestr(name, called if name.endswith("data.pkl") else good.read(name))
+    refused(lambda: read_arrays(tmp_path / "bad.pt"), "bad.pt", "never loaded")
+    with zipfile.ZipFile(tmp_path / "good.pt") as good, zipfile.ZipFile(tmp_path / "two.pt", "w") as bad:
+        for name in [*good.namelist(), "GOOD/DATA.PKL"]:
+            bad.writestr(name, good.read(name) if name in good.namelist() else called)
+    refused(lambda: read_arrays(tmp_path / "two.pt"), "two.pt", "no single description")
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int64, torch.bool, torch.float16, torch.bfloat16])
+def test_every_number_format_is_described_by_parts_of_tensors(tmp_path, dtype):
+    values = torch.arange(36).reshape(9, 2, 2) % 2
+    torch.save(
+        {"images": torch.nn.Parameter(values.to(dtype), requires_grad=dtype.is_floating_point)}, tmp_path / "a.pt"
+    )
+    assert np.array_equal(read_arrays(tmp_path / "a.pt").parts["all"].images[:, 0] > 0, values.numpy() > 0)
 
 
 def test_files_of_tensors_beyond_the_cap_are_not_loaded(tmp_path, monkeypatch):

@@ -213,13 +213,12 @@ def test_mat_files_of_other_kinds(tmp_path):
     assert np.array_equal(found.parts["all"].images[:, 0], faces) and "Frey" in said(found)
 
 
-@pytest.mark.parametrize("zipped", [True, False])
-def test_files_of_tensors(tmp_path, zipped):
+def test_files_of_tensors(tmp_path):
     path, pixels, classes = tmp_path / "a.pt", torch.from_numpy(images(9)), torch.arange(9) % 3
     wanted = images(9)[:, None]
 
     def written(held: object) -> Imported:
-        torch.save(held, path, _use_new_zipfile_serialization=zipped)
+        torch.save(held, path)
         return read_arrays(path)
 
     assert np.array_equal(written(pixels).parts["all"].images, wanted)

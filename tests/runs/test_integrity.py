@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +28,7 @@ from ancestral.runs.manifest import DECIDING, MANIFEST
 from ancestral.runs.run import Run
 from ancestral.runs.verify import verify_run
 from ancestral.training.checkpoint import load_state, save_state
-from ancestral.training.log import TrainingLog
+from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.loop import Loop
 
 SMALL: dict[str, Any] = {"train_size": 120, "valid_size": 30, "batch_size": 60, "epochs": 2, "components": 3}
@@ -265,6 +266,18 @@ def test_an_error_of_the_disk_names_the_file_that_a_person_knows(
     with pytest.raises(OSError) as caught:
         write_json(tmp_path / "file" / "scores.json", [])
     assert caught.value.filename == str(tmp_path / "file" / "scores.json")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_a_full_disk_names_the_log_when_it_is_closed(tmp_path: Path) -> None:
+    """Lines wait in a buffer: the end of a training, or an error before it, is what writes them."""
+    log = TrainingLog(tmp_path / "log.jsonl")
+    with open("/dev/full", "wb") as full:
+        os.dup2(full.fileno(), log._file.fileno())
+    log.write(1, 1, [Reading("train", "loss", 2.0)])
+    with pytest.raises(OSError) as caught:
+        log.close()
+    assert caught.value.filename == str(tmp_path / "log.jsonl") and caught.value.errno == errno.ENOSPC
 
 
 # ---- damage of any kind

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import safetensors
+from same_runs import assert_same, position
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "COLUMNS": "200"}
 MOMENTS = 10
@@ -224,39 +224,6 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
     yield started
     started.server.kill()
     started.server.communicate()
-
-
-def position(run: Path) -> dict[str, Any]:
-    """Where the checkpoint of a run stands, from one reading of the file, which may be replaced meanwhile."""
-    content = (run / "checkpoint" / "state.safetensors").read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return json.loads(header["__metadata__"]["facts"])["position"]
-
-
-def assert_same(run: Path, reference: Path) -> None:
-    """Log, weights, training state and outcome are the same; times and dates may differ."""
-    for name in ("log.jsonl", "model/model.safetensors", "model/config.json"):
-        assert (run / name).read_bytes() == (reference / name).read_bytes(), name
-    # the checkpoint holds the optimiser, the best and the last weights; safetensors orders its entries freely
-    states = [read_state(folder / "checkpoint" / "state.safetensors") for folder in (run, reference)]
-    assert states[0] == states[1]
-    outcomes = [json.loads((folder / "training.json").read_text()) for folder in (run, reference)]
-    for outcome in outcomes:
-        del outcome["seconds"], outcome["total_seconds"], outcome["images_per_second"]
-    assert outcomes[0] == outcomes[1]
-    records = [json.loads((folder / "settings.json").read_text()) for folder in (run, reference)]
-    for record in records:
-        del record["begun"], record["command"], record["git_commit"]  # of whatever is committed in the meantime
-    assert records[0] == records[1]
-    assert not list(run.rglob(".*.tmp")), "what a killed writer left behind is swept away"
-
-
-def read_state(path: Path) -> tuple[dict[str, bytes], Any]:
-    with safetensors.safe_open(path, "np") as file:
-        tensors = {name: file.get_tensor(name).tobytes() for name in file.keys()}  # noqa: SIM118
-        facts = json.loads(file.metadata()["facts"])
-        del facts["clock"]
-        return tensors, facts
 
 
 def moments(case: str, count: int) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import pickletools
 import warnings
 import zipfile
 from pathlib import Path
@@ -11,13 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.core.errors import refusal
+from ancestral.core.errors import InputError, refusal
 from ancestral.data.names import Member
 from ancestral.data.numpy_files import check_names, unreadable
 from ancestral.data.readers import check_size, parsing
 
 _PAIR = ("images", "labels")
 _ADVICE = "save a tensor, a dictionary of tensors, or (images, labels)"
+_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a number, pickled, by which files before PyTorch 1.6 begin
+_MOST_PICKLED = 64 * 2**20  # bytes that describe the tensors
+_PARTS = {
+    *("collections OrderedDict", "torch Size", "torch.storage UntypedStorage", "torch.serialization _get_layout"),
+    *(f"torch._utils _rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3", "parameter", "sparse_tensor")),
+    "torch._utils _rebuild_meta_tensor_no_storage",
+}
+"""What the description of tensors may name, beside number formats and the classes of their storage."""
 
 
 def open_tensors(path: Path) -> list[Member]:
@@ -29,19 +38,64 @@ def open_tensors(path: Path) -> list[Member]:
 
     with parsing(path, ".pt file"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        zipped = zipfile.is_zipfile(path)
-        promised = path.stat().st_size
-        if zipped:
-            with zipfile.ZipFile(path) as archive:
-                promised = max(promised, sum(info.file_size for info in archive.infolist()))
-        check_size(path, promised)
+        size = path.stat().st_size
+        check_size(path, size)
+        if not zipfile.is_zipfile(path):
+            raise _not_zipped(path)
+        with zipfile.ZipFile(path) as archive:
+            check_size(path, max(size, sum(info.file_size for info in archive.infolist())))
+            _check_description(path, archive)
         try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except UnpicklingError as error:  # its own words advise to load any pickle
-            raise refusal(path, "holds Python objects, which are never loaded, or is damaged", _ADVICE) from error
+            raise _objects(path) from error
     entries = _entries(path, held)
     check_names(path, list(entries))
     return [_member(path, name, value) for name, value in entries.items()]
+
+
+def _not_zipped(path: Path) -> InputError:
+    """Why a file that is no archive cannot be read. A legacy file states sizes that torch takes memory for unseen."""
+    with open(path, "rb") as stream:
+        legacy = stream.read(len(_LEGACY)) == _LEGACY
+    if not legacy:
+        return refusal(
+            path, "not a readable .pt file (no archive)", "the file is damaged or of another kind: replace it"
+        )
+    return refusal(
+        path,
+        "saved in the format of PyTorch before 1.6, whose sizes cannot be checked before memory is taken",
+        f"save it again: torch.save(torch.load({path.name!r}, weights_only=True), {path.name!r})",
+    )
+
+
+def _check_description(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse, before anything is loaded, a description that names more than the parts of tensors.
+
+    torch itself allows names, such as `bytearray`, by which a few bytes take any amount of memory.
+
+    Raises: InputError: also for a file with none or several descriptions, of which torch may read another.
+    """
+    found = [info for info in archive.infolist() if info.filename.lower().endswith("data.pkl")]
+    if len(found) != 1 or found[0].file_size > _MOST_PICKLED:
+        raise refusal(path, "holds no single description of tensors", _ADVICE)
+    for opcode, argument, _ in pickletools.genops(archive.read(found[0])):
+        named = "GLOBAL" in opcode.name or opcode.name in ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX")
+        if named and not _is_part(str(argument)):
+            raise _objects(path, str(argument or opcode.name))
+
+
+def _is_part(name: str) -> bool:
+    import torch
+
+    module, _, attribute = name.partition(" ")
+    format_or_storage = attribute.endswith("Storage") or isinstance(getattr(torch, attribute, None), torch.dtype)
+    return name in _PARTS or (module == "torch" and format_or_storage)
+
+
+def _objects(path: Path, name: str = "") -> InputError:
+    what = f"Python objects ({name.replace(' ', '.')[:60]})" if name else "Python objects"
+    return refusal(path, f"holds {what}, which are never loaded, or is damaged", _ADVICE)
 
 
 def _entries(path: Path, held: Any) -> dict[str, Any]:

@@ -272,6 +272,15 @@ class DrawsClasses(Protocol):
 
 
 @runtime_checkable
+class HasPresentClasses(Protocol):
+    """Knows which classes the training data had images of."""
+
+    def present_classes(self) -> Tensor:
+        """Their numbers, in order, shape (K,)."""
+        ...
+
+
+@runtime_checkable
 class SamplesJointly(Protocol):
     """Can draw images together with the latents behind them."""
 

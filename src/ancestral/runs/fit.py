@@ -33,6 +33,7 @@ from ancestral.runs.parent import Parent, give_step, starting_point
 from ancestral.runs.provenance import Origin
 from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
+from ancestral.runs.step_memory import refuse_steps_beyond_memory
 from ancestral.runs.stored_settings import same_settings
 from ancestral.runs.thumbnails import write_thumbnails
 from ancestral.training.engine import Engine, build_engine
@@ -71,6 +72,8 @@ def fit_settings(
     parent = starting_point(run, settings, model, resume)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given))
+    if not given.parts:  # a person's module may not run without values
+        refuse_steps_beyond_memory(settings, engine, model, train, partial(_step_with, settings, train))
     if "tensorboard" in settings.training.track and find_spec("tensorboard") is None:
         raise InputError(LACKING)
     fresh = not run.checkpoint.exists()
@@ -223,6 +226,10 @@ def build_step(
     if objective is None:
         objective = objective_of_kind(model)
     return GradientStep(engine, model, objective, settings.training, total)
+
+
+def _step_with(settings: Settings, train: PixelBatches, engine: Engine, model: Model) -> Step:
+    return build_step(settings, engine, model, train)
 
 
 def _initialise(settings: Settings, model: Model, train: PixelBatches, step: Step, parent: Parent | None) -> None:

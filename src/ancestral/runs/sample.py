@@ -14,7 +14,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically, write_csv
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.text import close_matches
-from ancestral.models.base import DrawsClasses, Model, SamplesClasses
+from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
 from ancestral.runs.run import Run
 
 AT_ONCE = 1000
@@ -73,6 +73,11 @@ def sample_labelled(model: Model, n: int, seed: int = 0, label: int | None = Non
 def is_conditional(model: Model) -> bool:
     """Whether a model can draw images of a class that is asked for."""
     return isinstance(model, SamplesClasses) and model.classes > 0
+
+
+def present_classes(model: SamplesClasses) -> list[int]:
+    """The classes that a conditional model has seen images of; all where it does not know."""
+    return model.present_classes().tolist() if isinstance(model, HasPresentClasses) else list(range(model.classes))
 
 
 def _conditional(model: Model) -> SamplesClasses:

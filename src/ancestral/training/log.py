@@ -31,7 +31,7 @@ class TrainingLog:
             raise InputError(f"{path} is missing; train anew without --resume")
         with naming(path):
             self._file = path.open("r+b" if path.exists() else "w+b")
-        kept = self._file.read(keep)
+            kept = self._file.read(keep)
         self._sha256 = hashlib.sha256(kept)
         if len(kept) < keep:
             self._file.close()
@@ -42,8 +42,9 @@ class TrainingLog:
                 f"{path} was changed or is damaged: it does not match the SHA-256 in its checkpoint; train anew "
                 "without --resume"
             )
-        self._file.truncate(keep)
-        self._file.seek(keep)
+        with naming(path):
+            self._file.truncate(keep)
+            self._file.seek(keep)
         lines = parse_log(kept, path) if track else []
         self._trackers = [open_tracker(name, path.parent, lines) for name in track]
 
@@ -78,7 +79,9 @@ class TrainingLog:
             raise InputError(f"{self._path} was deleted, moved or replaced during the training, which therefore ends")
 
     def close(self) -> None:
-        self._file.close()
+        """Raises:    OSError: names the file; the last lines cannot be written."""
+        with naming(self._path):
+            self._file.close()
         for tracker in self._trackers:
             tracker.close()
 

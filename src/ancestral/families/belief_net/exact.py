@@ -13,6 +13,7 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
+from ancestral.core.precision import without_autocast
 from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
@@ -139,7 +140,7 @@ class SigmoidBeliefNet(ExactModel):
         Args:      pixels: indices of those that are looked at, the others summed out; None for all.
         """
         split = self.u_states.shape[1]
-        with torch.autocast(x.device.type, enabled=False):  # half precision would leave whole nats of error in A
+        with without_autocast(x.device):  # half precision would leave whole nats of error in A
             x, w, c = x.flatten(1).to(self.c), self.w, self.c
             if pixels is not None:
                 x, w, c = x[:, pixels], w[:, pixels], c[pixels]

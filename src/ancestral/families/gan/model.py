@@ -89,13 +89,17 @@ class GAN(ImplicitModel):
             return torch.randint(self.classes, (n,), device=self.shares.device)
         return torch.multinomial(self.shares, n, replacement=True) if n else self.shares[:0].long()
 
+    def present_classes(self) -> Tensor:
+        """Classes that there were training images of, in order."""
+        return self.shares.nonzero()[:, 0]
+
     def _of_class(self, z: Tensor, labels: Tensor) -> Tensor:
         return torch.cat([z, one_hot(labels, self.classes).to(z)], 1)
 
     @torch.no_grad()
     def sample_code_pairs(self, n: int) -> CodePairs:
         """`n` pairs of draws of z. Both draws of a pair have one class, the classes in turn, where there are any."""
-        present = self.shares.nonzero()[:, 0]  # classes that there were images of
+        present = self.present_classes()
         labels = present[torch.arange(n).repeat_interleave(2) % len(present)] if self.classes else None
         z, classes = self.codes(2 * n, labels).split([self.latents, self.classes], 1)
         first, last = z.unflatten(0, (n, 2)).unbind(1)

@@ -12,6 +12,7 @@ from torch.distributions import Categorical
 from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
+from ancestral.core.precision import without_autocast
 from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
@@ -72,7 +73,7 @@ class MixtureOfBernoullis(ExactModel):
         """log p(x, Z = k), shape (B, K), nats; of the observed pixels alone where there is a mask of shape (B, D)."""
         logits = self.logits
         rows, off = x.flatten(1).to(logits), F.softplus(logits, threshold=40)
-        with torch.autocast(x.device.type, enabled=False):  # in half precision the sums over pixels lose whole nats
+        with without_autocast(x.device):  # in half precision the sums over pixels lose whole nats
             if observed is None:
                 return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
             seen = observed.to(rows)

@@ -31,6 +31,7 @@ from ancestral.reports.pictures.latents import (
 from ancestral.reports.pictures.samples import neighbours, samples, steps
 from ancestral.reports.pictures.training import curves
 from ancestral.runs.run import Run
+from ancestral.runs.sample import is_conditional
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -262,9 +263,11 @@ def caption_of(run: Run, name: str) -> str:
     """What one of the drawings of a run shows, and what has to be known of its numbers or pixels."""
     caption = drawings_of(run)[name].caption
     if name == "samples":
-        whole = type(run.load()).sample_mean is Model.sample_mean
+        model = run.load()
+        whole = type(model).sample_mean is Model.sample_mean
         noise = "Whole draws, pixels included." if whole else "The pixels are not drawn: each shows its mean."
-        return f"{caption} {noise}"
+        of_class = run.data.space.noun == "images" and is_conditional(model)
+        return f"{caption} {noise}" + (" Each row is of one class." if of_class else "")
     return f"{caption} {_read_on(run)}" if name == "curves" else caption
 
 

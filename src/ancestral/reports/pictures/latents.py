@@ -31,6 +31,7 @@ from ancestral.models.base import (
     SamplesCodes,
     SplitsElbo,
 )
+from ancestral.reports.pictures.class_names import class_in_words, conditions_in_words
 from ancestral.reports.pictures.samples import PAIRS, grey_values
 from ancestral.runs.infer import Inference, infer_run
 from ancestral.runs.run import Run
@@ -89,7 +90,10 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
         held = condition[:, None, None].expand(-1, 2, WALK_STEPS, -1).to(paths)
         images = model.decode(torch.cat([paths, held], -1).flatten(0, 2))
     return image_grid(
-        grey_values(run, images), columns=WALK_STEPS, title="between draws of the latents: each line above its arc"
+        grey_values(run, images),
+        columns=WALK_STEPS,
+        row_titles=[title for name in conditions_in_words(run, condition) for title in (name, "")],
+        title="between draws of the latents: each line above its arc",
     )
 
 
@@ -226,14 +230,6 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
     )
 
 
-def class_in_words(run: Run, label: int) -> str:
-    """The name of a class, or its number; -1 is no class."""
-    known = run.data.classes
-    if label < 0:
-        return "unlabelled"
-    return known[label] if known and label < len(known) else str(label)
-
-
 def by_class(z: Tensor, labels: Tensor) -> Tensor:
     """Mean of the rows of each class there is, in order. z: (N, M), labels: (N,); returns (classes, M)."""
     _, which = labels.unique(return_inverse=True)
@@ -285,7 +281,9 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     with seeded_noise(seed_for(seed, "drawing")):
         centre, spread, of = _spread(run, model)
         if isinstance(model, SamplesCodes) and model.encodes_by_search:
-            start, held = model.codes(1)[0], "a draw"
+            start = model.codes(1)[0]
+            (of_class,) = conditions_in_words(run, start[None, len(start) - model.condition_width :])
+            held = f"a draw, of {of_class}" if of_class else "a draw"
         else:
             x = run.data.held("test").first(1).to(model.dtype)
             start, held = model.encode(x)[0], "the code of a test image"

@@ -13,23 +13,50 @@ from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.neighbours import nearest
 from ancestral.figures.grids import image_grid, pair_grid
 from ancestral.models.autoregressive import AutoregressiveModel
+from ancestral.models.base import SamplesClasses
+from ancestral.reports.pictures.class_names import learned_class_in_words
 from ancestral.runs.quality import view_of
 from ancestral.runs.run import Run
+from ancestral.runs.sample import is_conditional, present_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PAIRS, NEIGHBOURS_SHOWN = 50, 30
 STEPS_SHOWN = 9
+CLASSES_SHOWN, OF_A_CLASS = 20, 8  # rows and columns of samples by class
 ROWS = 4096  # points looked at together
 
 
 def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
-    """Draws from the model, shown as E[x | z] where it has such a mean; no picture is chosen over another."""
-    model, count = run.load(), run.data.pictured if count is None else count
+    """Draws from the model, shown as E[x | z] where it has such a mean; no picture is chosen over another.
+
+    Of a conditional model each row is of one class, named at its left.
+    """
+    model = run.load()
+    if isinstance(model, SamplesClasses) and is_conditional(model) and run.data.space.noun == "images":
+        return _samples_by_class(run, model, count, seed)
+    count = run.data.pictured if count is None else count
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = model.sample_mean(count)
     return run.data.picture(drawn, title=f"{count} samples")
+
+
+def _samples_by_class(run: Run, model: SamplesClasses, count: int | None, seed: int) -> Figure:
+    """Rows of draws, one for each class that there were training images of; the first of many classes."""
+    present = present_classes(model)
+    shown = present[: CLASSES_SHOWN if count is None else min(CLASSES_SHOWN, count)]
+    columns = OF_A_CLASS if count is None else count // len(shown)
+    labels = torch.tensor(shown).repeat_interleave(columns)
+    with seeded_noise(seed_for(seed, "drawing")):
+        drawn = model.sample_classes(labels)
+    more = f" ({len(shown)} of {len(present)} classes)" if len(shown) < len(present) else ""
+    return image_grid(
+        grey_values(run, drawn),
+        columns=columns,
+        row_titles=[learned_class_in_words(run, label) for label in shown],
+        title=f"{len(labels)} samples by class{more}",
+    )
 
 
 def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:

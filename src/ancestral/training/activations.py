@@ -1,0 +1,105 @@
+"""How much memory the activations of a step take, found without taking it.
+
+A step runs once on the device "meta", where tensors have shapes and no values. Autograd keeps tensors for the backward
+pass, all at once, from the forward pass on; their sizes are added up when the step asks for the backward pass. A step
+also needs memory for what is not kept, so the result is a lower bound.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from ancestral.data.pixels import Batch
+from ancestral.models.base import Model
+from ancestral.training.engine import Engine
+from ancestral.training.steps import Step
+
+META = torch.device("meta")
+
+
+class _Kept:
+    """A tensor that autograd keeps; it goes when autograd lets it go."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+
+class _Affirmed(TorchFunctionMode):
+    """Answers yes where a model asks a yes-or-no question of values that are not there: are all finite, in range?"""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__bool__ and args[0].is_meta:
+            return True
+        return func(*args, **(kwargs or {}))
+
+
+class CountingEngine:
+    """An engine without arithmetic: in place of each backward pass it adds up what autograd keeps for it.
+
+    Args:      device: where the step runs.
+    Attributes: most: bytes kept at once, the most of all backward passes; weights and buffers are not among them.
+    """
+
+    def __init__(self, device: torch.device = META) -> None:
+        self.device, self.most = device, 0
+        self._kept: weakref.WeakSet[_Kept] = weakref.WeakSet()
+        self._weights: dict[int, Any] = {}  # storages by address; held, so that no other gets the same address
+
+    def pack(self, tensor: Tensor) -> _Kept:
+        """What autograd keeps in place of a tensor."""
+        kept = _Kept(tensor)
+        self._kept.add(kept)
+        return kept
+
+    def setup(self, module: nn.Module, optimizer: Optimizer, /) -> tuple[nn.Module, Optimizer]:
+        module.to(self.device)
+        for weight in (*module.parameters(), *module.buffers()):
+            storage = weight.untyped_storage()
+            self._weights[storage._cdata] = storage
+        return module, optimizer
+
+    def backward(self, loss: Tensor, /) -> None:
+        storages = [kept.tensor.untyped_storage() for kept in self._kept]
+        sizes = {storage._cdata: storage.nbytes() for storage in storages if storage._cdata not in self._weights}
+        self.most = max(self.most, sum(sizes.values()))
+
+    def clip_gradients(self, module: Any, optimizer: Optimizer, *, max_norm: float) -> None:
+        pass  # there are no gradients
+
+
+def activation_bytes(model: Model, build_step: Callable[[Engine, Model], Step], batch: Batch) -> int | None:
+    """Bytes that a step on a batch keeps for its backward pass, at least; the model stays as it is.
+
+    The first arithmetic on this device makes torch import its compiler, which takes about a second.
+
+    Args:      model: as it will be trained. build_step: makes the step. batch: on the device "meta".
+    Returns:   None where the step cannot run without values: it reads numbers, say.
+    """
+    engine = CountingEngine()
+    try:
+        hooks = saved_tensors_hooks(engine.pack, lambda kept: kept.tensor)
+        with torch.random.fork_rng(devices=[]), META, _Affirmed(), hooks:
+            step = build_step(engine, without_values(model).train())
+            step(batch, 0)
+    except Exception:  # any operation may ask for values; then nothing is known
+        return None
+    return engine.most
+
+
+def without_values(model: Model) -> Model:
+    """A copy of a model on the device "meta", made without a copy of its weights."""
+    copies: dict[int, Any] = {}
+    for parameter in model.parameters():
+        copies[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device=META), parameter.requires_grad)
+    for buffer in model.buffers():
+        copies[id(buffer)] = torch.empty_like(buffer, device=META)
+    return copy.deepcopy(model, copies)
