@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
+import zipfile
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -368,3 +370,46 @@ def test_a_stranger_s_description_cannot_name_a_module(own, tmp_path):
         odd["encoder"]["network"]["network"] |= change
         (folder / "config.json").write_text(json.dumps(odd))
         refused(lambda: ancestral.load_model(folder, given=parts()), "")
+
+
+def test_own_networks_travel_and_grow(own, tmp_path, monkeypatch):
+    """Extended, fine-tuned from its weights with another objective, exported, unpacked elsewhere and scored again."""
+    folder = tmp_path / "here" / "vae"
+    shutil.copytree(own.path, folder)
+    longer = ancestral.fit("vae", folder, **parts(), epochs=4, resume=True)
+    whole = ancestral.fit("vae", tmp_path / "whole", **parts(), **{**SMALL, "epochs": 4})
+    assert same_values(longer.path, whole.path)
+    networks = parts(3)
+    tuned = ancestral.fit(
+        "vae",
+        tmp_path / "here" / "tuned",
+        **networks,
+        init_from=longer,
+        objective="iwae",
+        epochs=1,
+        freeze=("encoder",),
+    )
+    trained = longer.load().encoder.network.network.module
+    assert torch.equal(networks["encoder"].mean.weight, trained.mean.weight), "the encoder is frozen"
+    assert not torch.equal(networks["decoder"][0].weight, longer.load().likelihood.network.network.module[0].weight)
+    score, drawn = ancestral.evaluate(tuned), ancestral.sample(tuned, 3)
+    ancestral.export(tuned, tmp_path / "tuned.zip")
+    with zipfile.ZipFile(tmp_path / "tuned.zip") as packed:
+        packed.extractall(tmp_path / "there")
+    texts = [path.read_text() for path in (tmp_path / "there").rglob("*") if path.suffix in (".json", ".md", ".html")]
+    assert texts and not any(str(tmp_path) in text for text in texts), "no place of this machine is named"
+    shutil.rmtree(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "there")
+    moved = ancestral.Run("tuned", **parts(8))
+    assert ancestral.evaluate(moved) == score and torch.equal(ancestral.sample(moved, 3), drawn)
+    assert 'ancestral.load("RUN", encoder=..., decoder=...)' in (tmp_path / "there/tuned/README.md").read_text()
+
+
+def test_a_model_of_one_s_own_is_exported(tmp_path):
+    made = ancestral.fit(Pixels(), tmp_path / "pixels", data="digits", epochs=1, report=True)
+    ancestral.export(made, tmp_path / "pixels.zip")
+    with zipfile.ZipFile(tmp_path / "pixels.zip") as packed:
+        packed.extractall(tmp_path / "there")
+    again = ancestral.Run(tmp_path / "there/pixels", into=Pixels())
+    assert ancestral.evaluate(again) == made.scores()[0]
+    assert "into=model" in (tmp_path / "there/pixels/README.md").read_text()

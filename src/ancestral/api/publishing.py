@@ -81,7 +81,7 @@ def write_copy(run: Run, folder: Path, with_images: bool, licence: str | None, n
     from ancestral.reports.run_page import write_run_page
 
     left_out = copy_run(run, folder, with_images)
-    copy = Run(folder)
+    copy = Run(folder, run.given)
     if is_public(run) or with_images:
         write_run_page(copy, redraw=False, typed_in=folder.parent)
         assert (folder / PAGE).exists()

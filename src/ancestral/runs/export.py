@@ -93,18 +93,29 @@ def _content(run: Run, name: str) -> bytes:
 
 
 def _clean_record(record: dict[str, Any]) -> dict[str, Any]:
-    """The record of a run without the places of its data: of a path its last part is left."""
+    """The record of a run without the places of its data and of its parent: of a path its last part is left."""
     described, own = dict(record["data"]), record["settings"]["data"]
     place = described.pop("absolute_path", own["data"])
     described.pop("relative_path", None)
     name = own["data"]
     if not name.startswith(MEMORY):
-        name = os.path.basename(os.path.normpath(place)) or described["name"]
+        name = _name_of(place) or described["name"]
     command = record.get("command")
     if command is not None:
         command = [_last_part(word) for word in command]
-    settings = {**record["settings"], "data": {**own, "data": name}}
-    return {**record, "data": described, "settings": settings, "command": command}
+    training = dict(record["settings"]["training"])
+    if training.get("init_from"):
+        training["init_from"] = _name_of(training["init_from"])
+    settings = {**record["settings"], "data": {**own, "data": name}, "training": training}
+    cleaned = {**record, "data": described, "settings": settings, "command": command}
+    if parent := record.get("parent"):
+        last = _name_of(parent["absolute_path"])
+        cleaned["parent"] = {**parent, "absolute_path": last, "relative_path": last}
+    return cleaned
+
+
+def _name_of(path: str) -> str:
+    return os.path.basename(os.path.normpath(path))
 
 
 def _last_part(word: str) -> str:
@@ -112,7 +123,7 @@ def _last_part(word: str) -> str:
     flag, equals, value = word.partition("=")
     if not (equals and flag.startswith("--")):
         flag, equals, value = "", "", word
-    return flag + equals + (os.path.basename(os.path.normpath(value)) if os.sep in value else value)
+    return flag + equals + (_name_of(value) if os.sep in value else value)
 
 
 def _places(run: Run) -> list[str]:
