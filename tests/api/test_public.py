@@ -150,7 +150,6 @@ MISUSES: dict[str, tuple[Callable[[ancestral.Run], object], str]] = {
     "bracket": (lambda run: ancestral.bracket(run, plan=3), "bracket: plan is '3' (int): give Annealing or None"),
     "bracket, misspelt": (lambda run: ancestral.bracket(run, image=3), "did you mean images"),
     "compare": (lambda run: ancestral.compare(run), "compare: runs is "),
-    "compare, a folder": (lambda run: ancestral.compare(str(run.path)), "not a list"),
     "compare, no run": (lambda run: ancestral.compare([run, 3]), "compare: a run is '3'"),
     "fit": (lambda run: ancestral.fit("vae"), "fit: missing a required argument: 'out'"),
     "fit, out": (lambda run: ancestral.fit("vae", 5), "fit: out is '5'"),

@@ -72,7 +72,7 @@ CASES: dict[str, set[str]] = {
     "train mixture --lea": {"--learning-rate"},
     "train vae --latents 2 --conf": {"--config"},
     "sweep made --tri": {"--trials"},
-    "train made --no-": {"--no-direct"},
+    "train made --no-": {"--no-direct", "--no-thumbnails"},
     "train vae --optimizer ad": {"adam", "adamw", "adamax"},
     "train vae --track c": {"csv"},
     "evaluate run --spl": {"--split"},

@@ -612,7 +612,7 @@ def test_command(capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Pa
         (("--batches", "500"), "batches of 500"),
         (("--count", "0"), "--count 0"),
         (("--samples", "-1"), "--samples -1"),
-        (("--out", "a.pdf"), ".png"),
+        (("--out", "a.bmp"), ".png"),
         (("--against", "nothing.npy"), "nothing.npy"),
     ],
 )

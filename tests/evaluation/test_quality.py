@@ -453,7 +453,7 @@ def test_the_command_says_what_does_not_compare(
     assert "cannot be ranked" in capsys.readouterr().err
     for flag, value, words in (
         ("--count", "0", "--count 0"),
-        ("--picture", "rows.jpg", ".png"),
+        ("--picture", "rows.bmp", ".png"),
         ("--count", "9999", "up to 447"),
     ):
         assert main(["quality", *paths, flag, value]) == 2

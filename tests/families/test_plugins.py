@@ -430,7 +430,7 @@ def test_a_file_that_has_changed_is_loaded_again(tmp_path: Path) -> None:
 
 def test_data_of_another_type_are_refused(tmp_path: Path) -> None:
     for data in (tmp_path / "nowhere.npz", 5):
-        with pytest.raises(InputError, match=r"nowhere|data are a name"):
+        with pytest.raises(InputError, match=r"nowhere|data are the name"):
             ancestral.fit("mixture", tmp_path / "run", data=data, epochs=1)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="settings dataclasses"):
         ancestral.fit("vae", tmp_path / "run", model=5)

@@ -232,7 +232,7 @@ class TestSaveFigure:
         save_figure(image_grid(images), tmp_path / "new" / "figure.png")
         assert (tmp_path / "new" / "figure.png").exists()
         with pytest.raises(InputError, match=r"\.png"):
-            save_figure(image_grid(images), tmp_path / "figure.pdf")
+            save_figure(image_grid(images), tmp_path / "figure.bmp")
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match="cannot write"):
             save_figure(image_grid(images), tmp_path / "file" / "figure.png")

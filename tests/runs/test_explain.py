@@ -245,7 +245,7 @@ def test_what_cannot_be_explained_is_refused_in_one_line(trained: Path, tmp_path
     bad = [
         ["explain", trained / "gan"],
         ["explain", trained / "vae", "--count", 0],
-        ["explain", trained / "vae", "--out", tmp_path / "x.jpg"],
+        ["explain", trained / "vae", "--out", tmp_path / "x.bmp"],
         ["explain", tmp_path],
         ["draw", "surprise", trained / "mixture", "--out", tmp_path / "x.png"],
         ["draw", "split", trained / "gan", "--out", tmp_path / "x.png"],

@@ -33,7 +33,7 @@ from ancestral.commands.main import main
 from ancestral.core import files
 from ancestral.reports import run_page
 from ancestral.reports.pictures import catalogue as drawings
-from ancestral.api import functions as public
+from ancestral.api import models as public
 from ancestral.runs import evaluate as scoring, fit as fitting
 
 calls = 0

@@ -45,5 +45,5 @@ def test_data_that_differ_from_those_of_a_run_are_told(changed: dict[str, Any], 
     known = {"name": "own", "sha256": "0", "counts": {"train": 90, "valid": 10}, "event_shape": [1, 2, 4]}
     found = {**known, "event_shape": (1, 2, 4), **changed}
     data: Any = SimpleNamespace(summary=lambda: SimpleNamespace(to_json=lambda: found))
-    said = difference(known, data, Path("a run"))
+    said = difference(known, data, Path("a run"), "own")
     assert bool(said) == bool(words) and words in said

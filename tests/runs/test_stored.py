@@ -21,7 +21,7 @@ from ancestral.evaluation.score import Score
 from ancestral.runs import run_data
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.manifest import MANIFEST
-from ancestral.runs.provenance import new_record
+from ancestral.runs.provenance import Origin, new_record
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
@@ -200,5 +200,5 @@ def test_settings_are_compared_as_json() -> None:
 def test_the_command_is_kept_without_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["train", "mixture", "--seed", "1", "--out", f"{tmp_path}/run", f"--recipe={tmp_path}/r.yaml", "/"]
     monkeypatch.setattr("sys.argv", ["/usr/bin/ancestral", *words])
-    command = new_record({}, RunData(DataSettings()), tmp_path / "run")["command"]
+    command = new_record({}, RunData(DataSettings()), tmp_path / "run", Origin())["command"]
     assert command == ["ancestral", "train", "mixture", "--seed", "1", "--out", "run", "--recipe=r.yaml", "/"]

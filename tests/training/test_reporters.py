@@ -130,7 +130,7 @@ class StandIn(types.ModuleType):
 
 @pytest.mark.parametrize("name", ["wandb", "trackio"])
 def test_the_example_of_the_handbook(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (block,) = [text for text in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S) if f"import {name}" in text]
+    (block,) = [text for text in re.findall(r"```py\n(.*?)```", PAGE.read_text(), re.S) if f"import {name}" in text]
     module = StandIn(name)
     monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.chdir(tmp_path)

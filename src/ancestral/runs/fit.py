@@ -108,6 +108,7 @@ def fit_settings(
             loop.restore(tensors, facts)
         keep_changes(run, settings, changes)  # nothing was changed before, and what could be refused has been
         run.manifest.remove()
+        run.write_config(settings, origin)
         try:
             _keep(run, model, loop.run())
             run.keep_health(watch.conclude())

@@ -129,6 +129,8 @@ class RecordStore(Generic[R]):
         except InputError as error:
             raise InputError(f"{error}: remove it and {self.remedy} anew") from error
         records = [found] if self.alone and isinstance(found, dict) else found
+        if self.alone and isinstance(found, list) and len(found) < 2:  # a list has those of earlier weights too
+            records = None
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             kind = f"the record of a {self.what}" if self.alone else f"a list of {self.what}"
             raise InputError(f"{path} is not {kind}: remove it and {self.remedy} anew")

@@ -261,14 +261,12 @@ class Run:
                 raise InputError(f"{self.path} has no checkpoint, as an exported run has none: it cannot be resumed")
             if different := difference(self.record["data"], data, self.path, self.settings.data.data):
                 raise InputError(f"{different}: train anew")
-            self._write_config(settings, origin)
             return self.checkpoint.exists()
         self._refuse_strangers()
         write_json(self.path / "settings.json", new_record(described, data, self.path, origin))
-        self._write_config(settings, origin)
         return False
 
-    def _write_config(self, settings: Settings, origin: Origin) -> None:
+    def write_config(self, settings: Settings, origin: Origin) -> None:
         """The settings as a file that trains the run again, where no module was given in Python; nothing reads it."""
         if not origin.given:
             write_atomically(self.path / CONFIG_FILE, config_text(settings).encode())

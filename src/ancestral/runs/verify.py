@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def verify_run(run: Run | Path | str) -> Iterator[Check]:
     Raises:    InputError: not a run folder, or one of modules that were given in Python and are not given here.
     """
     run = run if isinstance(run, Run) else Run(run)
-    if (run.path / "settings.json").exists():
+    with suppress(InputError):  # what is damaged is a check of its own
+        _ = run.record
+    if "record" in vars(run):
         run.refuse_missing_parts()
     yield from _files(run)
     try:

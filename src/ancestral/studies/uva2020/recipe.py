@@ -72,15 +72,14 @@ def _loops(workshop: Workshop) -> ChapterContent:
     """What stands here for the two ways of training that the coursework offers."""
     run = workshop.runs["vae"]
     text = (
-        "The coursework offers a loop written out in PyTorch, and PyTorch Lightning with its Trainer. Offered here is "
-        "the first: one epoch loop for every family (`src/ancestral/training/loop.py`), written out, so that it can be "
-        "read. Lightning's Trainer is not offered, and no model here is a LightningModule. From the same makers the "
-        "loop takes Lightning Fabric, which sees to devices and number formats and leaves the steps to the loop. What "
-        "the Trainer is used for has its place in the loop itself: progress with the time remaining, checkpoints that "
-        "a killed training resumes from bit by bit (`--resume`), early stopping (`--patience`), and the weights with "
-        "the best validation; besides, a watch over the training's health. TensorBoard shows the curves of a run begun "
-        "with `--track tensorboard`; the same readings are always in the run's `log.jsonl` and on its page. The MLP "
-        "VAE of "
+        "The coursework offers a loop written out in PyTorch, and PyTorch Lightning with its Trainer. Both are offered "
+        "here. The package has one epoch loop for every family (`src/ancestral/training/loop.py`). For the Trainer, "
+        "`ancestral.lightning.LightningGenerative` is a LightningModule of a model and its objective, with the same "
+        "order of the data and the same random numbers: the tests train an MLP VAE by both ways, and the weights are "
+        "equal. The loop itself shows the time that is left, writes checkpoints from which a killed training resumes "
+        "to the bit (`--resume`), stops early (`--patience`), keeps the weights with the best validation, and checks "
+        "the health of the training. TensorBoard shows the curves of a run with `--track tensorboard`; the same "
+        "readings are in the run's `log.jsonl` and on its page. The MLP VAE of "
         f"this study trained at {run.outcome['images_per_second']:,.0f} images a second."
     )
     commands = [
