@@ -106,6 +106,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "../secret project/patients.npz",
         f"--recipe={folder}/r.yaml",
     ]
+    record["settings"]["data"]["data"] = "../secret project/patients.npz"
     record["data"]["assumptions"] += [f"read from {folder}/patients.npz"]
     made.manifest.replace("settings.json", json_bytes(record))
     return folder
