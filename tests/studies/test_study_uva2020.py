@@ -53,7 +53,7 @@ DELIVERABLES = (
     "variational dequantisation",
     "By quadrature it is 1.000000",
     "from image to z",
-    "--track tensorboard",
+    r"--track\stensorboard",
 )
 
 

@@ -19,7 +19,7 @@ from ancestral.runs.hub import fetch_run, is_on_hub
 from ancestral.runs.new_data import on_data
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.run_data import RunData
-from ancestral.settings.data import POINT_SETS, DataSettings, OtherData
+from ancestral.settings.data import MEMORY, POINT_SETS, DataSettings, OtherData
 from ancestral.training.log import columns_of
 
 if TYPE_CHECKING:
@@ -173,6 +173,8 @@ def run_of(
     used, part = on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
     if used.keeps_records and used is not run:
         run.data = used.data  # the run's own: it need not ask for them again
+        if used.data.settings.data.startswith(MEMORY):
+            _ = used.data.dataset  # read now, while they are available
     if not used.keeps_records:
         known = run.record["data"]["sha256"] is not None
         unknown = "" if known else " (its own differ each time they are read, and cannot be recognised)"
