@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 from helpers import ROOT
 
-import ancestral
-
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-OWN = "own_network"  # needs `fit(..., encoder=module)`
-EXPECTED = ("vae", "gan", "flow", "mixture_and_belief_net", OWN)
+EXPECTED = ("vae", "gan", "flow", "mixture_and_belief_net", "own_network")
 
 
 def cells(path: Path, kind: str) -> list[dict[str, Any]]:
@@ -46,22 +43,11 @@ def test_it_is_stored_without_outputs_and_asks_what_it_answers(path: Path) -> No
     assert "\n# " in f"\n{text}" and "mnist" not in code_of(path).lower(), "only data that come with the package"
 
 
-def takes_networks() -> bool:
-    """Whether `fit` takes networks of the user: an unknown name is refused before anything else happens."""
-    try:
-        ancestral.fit("vae", "none", data="digits", encoder=None, latents=-1)
-    except ancestral.InputError as error:
-        return "encoder" not in str(error)
-    return True
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs_from_the_first_cell_to_the_last(path: Path, tmp_path: Path) -> None:
     for name in ("nbclient", "nbformat", "ipykernel"):
         pytest.importorskip(name)
-    if path.stem == OWN and not takes_networks():
-        pytest.xfail("fit does not take networks of the user yet")
     executed = execute(path, tmp_path)
     outputs = [output for cell in executed["cells"] for output in cell.get("outputs", [])]
     data = [output["data"] for output in outputs if "data" in output]
