@@ -53,7 +53,8 @@ DELIVERABLES = (
     "variational dequantisation",
     "By quadrature it is 1.000000",
     "from image to z",
-    r"--track\stensorboard",
+    "LightningGenerative",
+    "--track",
 )
 
 
