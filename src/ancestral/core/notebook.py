@@ -35,6 +35,6 @@ def in_notebook() -> bool:
     """Whether the output of this process goes to a notebook (Jupyter, Colab, VS Code): not in IPython's terminal."""
     if "IPython" not in sys.modules:  # a kernel has imported it
         return False
-    from IPython.core.getipython import get_ipython
+    from IPython.core.getipython import get_ipython  # pyright: ignore[reportMissingImports]
 
     return getattr(get_ipython(), "kernel", None) is not None

@@ -21,7 +21,7 @@ def show_figures() -> None:
     """
     if not in_notebook():
         return
-    from IPython.core.getipython import get_ipython
+    from IPython.core.getipython import get_ipython  # pyright: ignore[reportMissingImports]
     from matplotlib.figure import Figure
 
     shell: Any = get_ipython()

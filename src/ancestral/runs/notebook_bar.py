@@ -38,7 +38,7 @@ class Output:
 
     def show(self, html: str, text: str, now: bool = False) -> None:
         """Replace what is shown; left out where that was done a moment ago, unless `now`."""
-        from IPython.display import display
+        from IPython.display import display  # pyright: ignore[reportMissingImports]
 
         if not now and time.monotonic() - self._shown < SECONDS:
             return
