@@ -252,6 +252,7 @@ def test_an_entry_point_that_ends_the_program(tmp_path: Path) -> None:
     assert "ending" in said and "SystemExit: not today" in said and "chain_package.py, line 1" in said
 
 
+@pytest.mark.slow
 def test_an_installed_plug_in_goes_through_the_verbs(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     distribution(tmp_path / "site", "packaged")
@@ -436,6 +437,7 @@ def test_data_of_another_type_are_refused(tmp_path: Path) -> None:
         ancestral.fit("vae", tmp_path / "run", model=5)
 
 
+@pytest.mark.slow
 def test_a_description_that_names_no_class_is_refused(trained: Path, tmp_path: Path) -> None:
     import shutil
 

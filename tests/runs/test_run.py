@@ -753,7 +753,7 @@ def test_other_number_formats_train_and_load(tmp_path: Path, precision: str) -> 
     ("network", "pixels", "likelihood"),
     [
         ("cnn", "levels", "logistic"),
-        ("mlp", "levels", "categorical"),
+        pytest.param("mlp", "levels", "categorical", marks=pytest.mark.slow),
         ("cnn", "unit", "gaussian"),
         ("mlp", "binary", "auto"),
     ],
