@@ -11,6 +11,7 @@ from helpers import refused
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ancestral.core.serialization import to_config
 from ancestral.evaluation.contract import check_model
 from ancestral.families.autoregressive.own_network import find_leak
 from ancestral.families.build import build_model
@@ -86,6 +87,12 @@ def test_channels_of_the_output_belong_to_colours_in_turn():
     expected = [F.log_softmax(parameters[:, 3 * c : 3 * c + 3], 1).gather(1, x[:, c : c + 1].long()) for c in (0, 1)]
     total = sum(part.flatten(1).sum(1) for part in expected)
     assert torch.allclose(model.log_prob(x), total, atol=1e-5)
+
+
+def test_the_order_is_the_one_that_the_network_keeps():
+    by_pixel, by_channel = model_of(causal(2, 2), (2, 2, 2)), model_of(FirstChannelAlone(), (2, 2, 2))
+    assert by_pixel.order.tolist() == [0, 4, 1, 5, 2, 6, 3, 7] and to_config(by_pixel)["order"] == "pixel"
+    assert by_channel.order.tolist() == list(range(8)) and to_config(by_channel)["order"] == "channel"
 
 
 def test_completion_of_the_last_pixels_is_exact():
