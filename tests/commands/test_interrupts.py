@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,11 +56,18 @@ WORK: dict[str, tuple[str, int, str]] = {
 }
 
 
+def run_program(program: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A Python program in a process of its own, which heeds Ctrl-C even where the tests run in the background."""
+    words = [sys.executable, "-c", program]
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.run(words, capture_output=True, text=True, timeout=60, preexec_fn=heed, **options)
+
+
 @pytest.mark.parametrize("case", WORK)
 def test_an_interruption_is_one_line(case: str) -> None:
     work, code, line = WORK[case]
     program = PROGRAM.format(work="".join(f"  {row}\n" for row in work.splitlines()))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    done = run_program(program)
     assert (done.returncode, done.stderr, done.stdout) == (code, line, "")
 
 
@@ -74,7 +83,7 @@ def test_an_interruption_while_importing_is_one_line(tmp_path: Path) -> None:
     )
     program = "from ancestral.commands.main import entry; entry()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    done = run_program(program, env=environment)
     assert (done.returncode, done.stderr) == (130, "ancestral: interrupted\n")
 
 
