@@ -10,9 +10,13 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
+from ancestral.families.build import refuse_unfit
+from ancestral.families.catalogue import find
+from ancestral.lightning.data import GenerativeData
 from ancestral.lightning.installed import pl
 from ancestral.models.base import Model
 from ancestral.runs.fit import held_out_losses
+from ancestral.runs.hooks import check_terms
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.objectives import Objective, objective_of_kind
 from ancestral.training.steps import ObjectiveModule, build_optimizer, learning_rate_at
@@ -46,11 +50,16 @@ class LightningGenerative(pl.LightningModule):
         """The model that is trained."""
         return self.module.model
 
+    def on_fit_start(self) -> None:
+        """Refuse data in other pixels than those of the model, before anything is trained."""
+        data = getattr(self.trainer, "datamodule", None)
+        if isinstance(data, GenerativeData):
+            refuse_unfit(f"the {type(self.model).__name__}", self.model, data.data.spec)
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         made = as_batch(batch)
         seed_device(self.device, seed_for(self.training_settings.seed, "step", self.global_step))
-        terms = self.module(made)
-        _refuse_no_terms(terms, len(made.x))
+        terms = check_terms(find(None), "objective", self.module(made), len(made.x))
         means = {f"train_{name}": term.detach().mean() for name, term in terms.items()}
         self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(made.x))
         return terms["loss"].mean()
@@ -85,9 +94,3 @@ def as_batch(batch: Any) -> Batch:
     if isinstance(batch, (tuple, list)) and batch and all(isinstance(part, Tensor) for part in batch[:2]):
         return Batch(batch[0], batch[1] if len(batch) > 1 else None)
     raise InputError(f"a batch is a tensor of images, or images and labels, not a {type(batch).__name__}")
-
-
-def _refuse_no_terms(terms: Any, images: int) -> None:
-    loss = terms.get("loss") if isinstance(terms, dict) else None
-    if not isinstance(loss, Tensor) or loss.shape != (images,):
-        raise InputError(f'the objective must return {{"loss": a tensor of shape (B,), ...}}, here B = {images}')
