@@ -57,10 +57,9 @@ class Run(StoredRun):
         from ancestral.families.run_settings import settings_for
         from ancestral.runs.elsewhere import store_trained
 
-        values = _fields_of_data(data) | settings
-        refuse_unknown("Run.from_model", settings, [field.name for field in fields(DataSettings)])
-        stored = store_trained(model, settings_for(None, **with_pixels_of(model, values)), path)
-        return cls(stored.path, into=model).keeping(values["data"])
+        chosen = _data_settings(model, data, settings)
+        stored = store_trained(model, settings_for(None, **vars(chosen)), path)
+        return cls(stored.path, into=model).keeping(chosen.data)
 
     def keeping(self, source: Any) -> Run:
         """This run, with data in memory that it was trained on: they stay available as long as it does."""
@@ -195,18 +194,10 @@ def source_of(data: object) -> str:
 
 
 def _data_settings(model: Model, given: Any, settings: dict[str, Any]) -> DataSettings:
-    """The settings, with the pixels of the model where none are given."""
-    if isinstance(given, DataSettings):
-        return given
+    """The settings of data for a model, with its pixels where none are given; settings by name override others."""
     refuse_unknown("the data of a model", settings, [field.name for field in fields(DataSettings)])
-    return DataSettings(**with_pixels_of(model, {"data": source_of(given), **settings}))
-
-
-def _fields_of_data(data: Any) -> dict[str, Any]:
-    """Settings of data by name."""
-    if isinstance(data, DataSettings):
-        return {field.name: getattr(data, field.name) for field in fields(data)}
-    return {"data": source_of(data)}
+    values = vars(given) if isinstance(given, DataSettings) else {"data": source_of(given)}
+    return DataSettings(**with_pixels_of(model, {**values, **settings}))
 
 
 def with_pixels_of(model: Model, values: dict[str, Any]) -> dict[str, Any]:
