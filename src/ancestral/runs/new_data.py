@@ -108,8 +108,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         return RunData(replace(own, data=other.data))
     record, levels = run.record["data"], run.space.levels
     if other.data == own.data and (is_named(own.data) or _at_hand(run.data)):
-        # the name that was given keeps data in memory available; that of the run is plain text
-        return StoredData(replace(own, data=other.data), record, run.path, run.reading)
+        return run.data
     if other.data in IMAGE_SETS:
         named = load_dataset(other.data, pad_to=own.pad_to, fetch=False)
         chosen = Imported({split: _part(named.split(split))}, named.levels)

@@ -217,7 +217,7 @@ class Run:
     @property
     def origin(self) -> dict[str, str | None]:
         """SHA-256 of the weights and of the data that a measurement of this run, made now, is of."""
-        data = self.__dict__.get("data")  # other data stand in its place
+        data = self.__dict__.get("data")  # other data may be set in its place
         sha256 = self.record["data"]["sha256"] if data is None else data.sha256
         return {"weights_sha256": self.weights_sha256, "data_sha256": sha256}
 
