@@ -19,9 +19,21 @@ from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.proportions import Proportion
 from ancestral.evaluation.quality import MEASURES, Measured, Quality
 from ancestral.models.base import LatentModel
+from ancestral.training.reporters import Reporter
 
 ROOT = Path(__file__).parents[1]
 Captured = pytest.CaptureFixture[str]
+
+
+class Stopping(Reporter):
+    """Ends a training after a step, as Ctrl-C does."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def advance(self, step: int, readings: object) -> None:
+        if step >= self.step:
+            raise KeyboardInterrupt
 
 
 def run(*words: object) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import killed_at, refused
+from helpers import Stopping, killed_at, refused
 
 import ancestral
 from ancestral import fit
@@ -21,7 +21,6 @@ from ancestral.runs.fit import fit_or_reuse
 from ancestral.runs.records import BRACKET, QUALITY
 from ancestral.runs.run import Run
 from ancestral.training.checkpoint import load_state
-from ancestral.training.loop import Reporter
 
 BRIEF: dict[str, Any] = {"train_size": 100, "valid_size": 20, "batch_size": 40}
 GAME: dict[str, Any] = {"hidden": (8,), "critic_hidden": (8,), "latents": 3}
@@ -86,17 +85,6 @@ def copy(two: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(two, tmp_path / "copy"))
 
 
-class Stop(Reporter):
-    """Ends a training after a step, as Ctrl-C does."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def advance(self, step: int, readings: object) -> None:
-        if step >= self.step:
-            raise KeyboardInterrupt
-
-
 # ---- the law
 
 
@@ -112,14 +100,14 @@ def test_epochs_in_two_parts_equal_those_at_once(tmp_path: Path, case: str) -> N
 
 def test_an_interrupted_run_is_extended(tmp_path: Path, four: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit("mixture", tmp_path / "run", epochs=2, checkpoint_seconds=0.0, reporter=Stop(4), **SMALL)
+        fit("mixture", tmp_path / "run", epochs=2, checkpoint_seconds=0.0, reporter=Stopping(4), **SMALL)
     small(tmp_path / "run", 4, resume=True)
     assert_same(tmp_path / "run", four)
 
 
 def test_an_interrupted_run_is_shortened_to_what_is_done(tmp_path: Path, two: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit("mixture", tmp_path / "run", epochs=9, checkpoint_seconds=0.0, reporter=Stop(5), **SMALL)
+        fit("mixture", tmp_path / "run", epochs=9, checkpoint_seconds=0.0, reporter=Stopping(5), **SMALL)
     refused(lambda: small(tmp_path / "run", 1, resume=True), "epoch 2", "at least 2")
     small(tmp_path / "run", 2, resume=True)
     assert_same(tmp_path / "run", two)
@@ -264,7 +252,7 @@ def test_another_model_is_refused_and_nothing_is_written(copy: Path) -> None:
 
 def test_a_recipe_of_runs_is_not_extended(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        fit("mixture", tmp_path / "run", epochs=2, checkpoint_seconds=0.0, reporter=Stop(4), **SMALL)
+        fit("mixture", tmp_path / "run", epochs=2, checkpoint_seconds=0.0, reporter=Stopping(4), **SMALL)
     settings = Run(tmp_path / "run").settings
     longer = settings.__class__(
         settings.family,

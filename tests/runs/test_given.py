@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import refused, run
+from helpers import Stopping, refused, run
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 import ancestral
 from ancestral.core.errors import NotComputable
 from ancestral.families.catalogue import BUILT_IN, find
-from ancestral.training.loop import Reporter
+from ancestral.runs.given import Given
 
 SMALL: dict[str, Any] = {"data": "digits", "latents": 3, "hidden": (12,), "epochs": 2, "train_size": 300}
 
@@ -56,17 +56,6 @@ class Pixels(ancestral.ExactModel):
 
     def sample(self, n: int) -> Tensor:
         return torch.bernoulli(self.logits.sigmoid().expand(n, 1, 8, 8))
-
-
-class Stopping(Reporter):
-    """Interrupts a training as Ctrl-C would, after some updates."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def advance(self, step: int, readings: Any) -> None:
-        if step >= self.after:
-            raise KeyboardInterrupt
 
 
 def weights(path: Path) -> dict[str, Tensor]:
@@ -413,3 +402,18 @@ def test_a_model_of_one_s_own_is_exported(tmp_path):
     again = ancestral.Run(tmp_path / "there/pixels", into=Pixels())
     assert ancestral.evaluate(again) == made.scores()[0]
     assert "into=model" in (tmp_path / "there/pixels/README.md").read_text()
+
+
+def test_first_weights_of_any_number_format_are_hashed():
+    networks = {"encoder": nn.Linear(2, 3).bfloat16()}
+    first = Given(networks=networks).facts(Pixels())["encoder"]["initial_sha256"]
+    assert first == Given(networks=copy.deepcopy(networks)).facts(Pixels())["encoder"]["initial_sha256"]
+    networks["encoder"].bias.data += 1
+    assert first != Given(networks=networks).facts(Pixels())["encoder"]["initial_sha256"]
+
+
+def test_settings_beside_those_of_data_are_used():
+    """Settings by name override those of `DataSettings`, in scores as in `fit`."""
+    chosen = ancestral.DataSettings("digits", pixels="static")
+    score = ancestral.evaluate(Pixels(), data=chosen, pixels="threshold")
+    assert "threshold" in score.space and score.space == ancestral.evaluate(Pixels(), data="digits").space

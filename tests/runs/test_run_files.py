@@ -12,14 +12,14 @@ import torch
 
 from ancestral.runs.manifest import MANIFEST, Manifest
 from ancestral.runs.stored_data import difference
-from ancestral.training.checkpoint import _digest
+from ancestral.training.checkpoint import digest_of
 
 
 def test_tensors_under_other_names_have_another_hash() -> None:
     """Their order, types, shapes and values are the same."""
     moments = torch.arange(4.0)
-    assert _digest({"0.mean": moments}, "{}") != _digest({"1.mean": moments}, "{}")
-    assert _digest({"0.mean": moments}, "{}") == _digest({"0.mean": moments.clone()}, "{}")
+    assert digest_of({"0.mean": moments}, "{}") != digest_of({"1.mean": moments}, "{}")
+    assert digest_of({"0.mean": moments}, "{}") == digest_of({"0.mean": moments.clone()}, "{}")
 
 
 def test_a_manifest_lists_the_records_that_there_are(tmp_path: Path) -> None:

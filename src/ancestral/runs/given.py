@@ -12,7 +12,6 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ancestral.core.errors import InputError
-from ancestral.core.files import sha256_of
 from ancestral.core.given import MODEL, qualified_name
 from ancestral.core.text import close_matches
 from ancestral.families.build import load_model
@@ -20,6 +19,7 @@ from ancestral.families.catalogue import find
 from ancestral.families.family import Family
 from ancestral.models.base import Model
 from ancestral.models.saved import read_into
+from ancestral.training.checkpoint import digest_of
 from ancestral.training.objectives import Objective
 
 MOST_TEXT = 4000  # characters of a network's own description
@@ -131,14 +131,10 @@ def _facts(part: Any) -> dict[str, Any]:
         "class": qualified_name(part),
         "parameters": None if lazy else sum(weight.numel() for weight in weights),
         "text": repr(part)[:MOST_TEXT],
-        "initial_sha256": None if lazy else weights_hash(part),
+        "initial_sha256": None if lazy else _weights_hash(part),
     }
 
 
-def weights_hash(module: nn.Module) -> str:
+def _weights_hash(module: nn.Module) -> str:
     """SHA-256 of the names, types, shapes and values of a module's tensors."""
-    words = [
-        f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode() + tensor.detach().cpu().contiguous().numpy().tobytes()
-        for name, tensor in sorted(module.state_dict().items())
-    ]
-    return sha256_of(b"".join(words))
+    return digest_of({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()})

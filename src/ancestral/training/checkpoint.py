@@ -25,7 +25,7 @@ def save_state(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) ->
     # clone: safetensors refuses tensors that share memory, as tied weights would
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(facts)
-    write_atomically(path, safetensors.torch.save(own, {"facts": text, "sha256": _digest(own, text)}))
+    write_atomically(path, safetensors.torch.save(own, {"facts": text, "sha256": digest_of(own, text)}))
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -43,7 +43,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors = safetensors.torch.load_file(path)
         # a new checkpoint whose hash was lost must not pass for an old one, which has no hash of the log either
         if "log_sha256" in facts or set(stored) != {"facts"}:
-            if stored.get("sha256") != _digest(tensors, text):
+            if stored.get("sha256") != digest_of(tensors, text):
                 raise ValueError("its contents do not match its SHA-256: the file was changed or is damaged")
         else:
             log.warning(
@@ -55,7 +55,7 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"the checkpoint {path} cannot be read ({problem}); train anew without --resume") from error
 
 
-def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+def digest_of(tensors: dict[str, Tensor], facts: str = "") -> str:
     """SHA-256 of the facts and of each tensor's name, type, shape and bytes, whatever their order in the file.
 
     Args:      tensors: contiguous, on the CPU.
