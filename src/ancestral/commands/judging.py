@@ -237,7 +237,7 @@ def bracket(
         seed: of all draws
         json: print the bounds as JSON, and nothing else, on stdout
     """
-    from ancestral.evaluation.ais import Annealing
+    from ancestral.evaluation.annealing import Annealing
     from ancestral.reports.run_page import write_run_page
     from ancestral.reports.score_tables import bracket_table
     from ancestral.runs.bracket import bracket_run
