@@ -14,6 +14,7 @@ html_title = "ancestral"
 
 extensions = [
     "myst_parser",
+    "sphinx_design",
     "sphinx.ext.autodoc",
     "matplotlib.sphinxext.plot_directive",
     "building.mathml",
