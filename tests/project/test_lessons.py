@@ -90,8 +90,7 @@ def not_public(code: str, public: dict[str, set[str]]) -> list[str]:
             modules = [alias.name for alias in node.names if alias.name.split(".")[0] == "ancestral"]
             found += [module for module in modules if module not in public]
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "ancestral":
-            if not promised("ancestral", node.attr, public):
-                found.append(f"ancestral.{node.attr}")
+            found += [] if promised("ancestral", node.attr, public) else [f"ancestral.{node.attr}"]
     return found
 
 
