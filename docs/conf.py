@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "matplotlib.sphinxext.plot_directive",
     "building.mathml",
+    "building.notebooks",
     "building.diagrams",
     "building.docstrings",
     "building.plots",

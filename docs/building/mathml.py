@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from building.tex import as_environment
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 
@@ -27,11 +28,6 @@ def visit_block(writer: Any, node: nodes.math_block) -> None:
 def spaced(tex: str) -> str:
     """TeX puts a thin space between `log` and `p`; MathML as it is written here does not."""
     return APPLIED.sub(r"\\\1\,", tex)
-
-
-def as_environment(tex: str) -> str:
-    """Lines aligned by `&` need an environment that says so."""
-    return rf"\begin{{aligned}}{tex}\end{{aligned}}" if r"\\" in tex and r"\begin" not in tex else tex
 
 
 def setup(app: Any) -> dict[str, bool]:
