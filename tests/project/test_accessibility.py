@@ -13,7 +13,8 @@ PAGE = """<!DOCTYPE html><html lang="en"><head><title>A page</title><style>
 body { background: white; color: #222; }
 @media (prefers-color-scheme: dark) { body { background: #111; color: COLOUR; } }
 pre { width: 100px; overflow-x: auto; }
-</style></head><body><main><h1>A page</h1><p>Some text.</p><pre TAB>a line that is much too long</pre></main></body></html>
+</style></head><body><main><h1>A page</h1><p>Some text.</p>
+<pre TAB>a line that is much too long</pre></main></body></html>
 """
 
 

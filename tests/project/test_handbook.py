@@ -17,7 +17,8 @@ import pytest
 import torch
 from helpers import ROOT
 
-from ancestral.commands.dispatch import COMMANDS
+from ancestral.commands.dispatch import COMMANDS, command_of
+from ancestral.commands.known_flags import known_flags
 from ancestral.core import serialization as registry
 from ancestral.families import catalogue
 from ancestral.families.catalogue import BUILT_IN
@@ -184,6 +185,14 @@ def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert len(pages) > len(PAGES)
     for file in [*pages, *out.rglob("*.css")]:
         assert not FROM_ELSEWHERE.search(file.read_text()), file
-    help_texts = (out / "commands.html").read_text()
-    for command in [*COMMANDS, *(f"train {family}" for family in BUILT_IN)]:
-        assert f"ancestral {command}" in help_texts
+    check_commands((out / "commands.html").read_text())
+
+
+def check_commands(page: str) -> None:
+    """A section for each command, with an example that was run or is shown, and every flag there is."""
+    for name, command in COMMANDS.items():
+        section = page.partition(f'<section id="ancestral-{name}">')[2].partition("</section>")[0]
+        assert f"ancestral {name}" in re.sub("<[^>]*>", "", section), name
+        trained = [command_of(name, family) for family in BUILT_IN] if name == "train" else []
+        for flag in {flag for one in trained or [command] if name != "sweep" for flag in known_flags(one)}:
+            assert f">{flag}</span>" in page, f"{name} {flag}"
