@@ -173,9 +173,17 @@ def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -
     assert "Returns\n    nats." in text
 
 
+def test_formulas_are_written_out_for_the_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    tex = importlib.import_module("building.tex")
+    assert tex.spaced(r"\frac12(\mu) + \frac1K \log p") == r"\frac{1}{2}(\mu) + \frac{1}{K} \log\,p"
+    assert tex.spaced(r"\frac{1}{2} \log(p)") == r"\frac{1}{2} \log(p)"
+    assert tex.as_environment("a") == "a" and tex.as_environment(r"a \\ b").startswith(r"\begin{aligned}a")
+
+
 @pytest.mark.slow
 def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    for name in ("sphinx", "furo", "myst_parser"):
+    for name in ("sphinx", "furo", "myst_parser", "sphinx_design", "nbformat"):
         pytest.importorskip(name)
     out = tmp_path / "html"
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(DOCS), str(out)]
@@ -186,6 +194,9 @@ def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     for file in [*pages, *out.rglob("*.css")]:
         assert not FROM_ELSEWHERE.search(file.read_text()), file
     check_commands((out / "commands.html").read_text())
+    for page in (DOCS / "handbook").glob("*.md"):
+        html, notebook = (out / "handbook" / f"{page.stem}.html").read_text(), out / "notebooks" / f"{page.stem}.ipynb"
+        assert f'href="../notebooks/{notebook.name}" download' in html and notebook.stat().st_size > 1000
 
 
 def check_commands(page: str) -> None:
