@@ -34,7 +34,6 @@ NOT_YET = {
     "dequantisation",
     "flow",
     "gan",
-    "kl",
     "learning-curves",
     "likelihood",
     "mixture",
