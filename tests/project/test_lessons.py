@@ -35,7 +35,6 @@ NOT_YET = {
     "flow",
     "gan",
     "learning-curves",
-    "likelihood",
     "mixture",
     "sample-quality",
 }
@@ -47,6 +46,7 @@ DERIVATIONS = {
     "gan": ("discriminator", "value"),
     "kl": ("Gaussian",),
     "mixture": ("EM",),
+    "tighter-bounds": ("grows with K", "upper bound", "AIS"),
     "vae": ("Jensen", "KL"),
 }
 # a page for those who extend the package shows one module of its inside
