@@ -30,7 +30,6 @@ NOT_YET = {
     "belief-net",
     "choosing",
     "completing",
-    "dequantisation",
     "flow",
     "gan",
     "learning-curves",
