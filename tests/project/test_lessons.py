@@ -34,7 +34,6 @@ NOT_YET = {
     "gan",
     "learning-curves",
     "mixture",
-    "sample-quality",
 }
 # what a page derives, in the title of its folded block
 DERIVATIONS = {
