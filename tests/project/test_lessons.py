@@ -32,7 +32,6 @@ NOT_YET = {
     "completing",
     "flow",
     "gan",
-    "learning-curves",
     "mixture",
 }
 # what a page derives, in the title of its folded block
