@@ -122,14 +122,11 @@ def _chosen(
     from ancestral.families.catalogue import find
     from ancestral.families.run_settings import parts_for, renamed, setting_names
     from ancestral.runs.given import Given
-    from ancestral.runs.inherited import inherited
+    from ancestral.runs.inherited import with_inherited
 
     def complete_values(family: str | None, values: dict[str, Any]) -> dict[str, Any]:
         """Values by their present names, and those of the run that goes on or of the parent where none are given."""
-        values = renamed(values, setting_names(family))
-        if values.get("init_from") is not None:
-            values["init_from"] = _folder_of(values["init_from"])
-        return values if out is None else {**inherited(family, out, resume, values), **values}
+        return with_inherited(family, out, resume, renamed(values, setting_names(family)))
 
     values: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
@@ -159,12 +156,6 @@ def _fields_of(part: Any) -> dict[str, Any]:
     if not is_dataclass(part) or isinstance(part, type):
         raise InputError(f"model and training are settings dataclasses, not {type(part).__name__}")
     return {field.name: getattr(part, field.name) for field in fields(part)}
-
-
-def _folder_of(run: Any) -> str:
-    if not isinstance(run, StoredRun | Path | str):
-        raise InputError(f"init_from is a run or its folder, not {type(run).__name__}")
-    return str(run.path if isinstance(run, StoredRun) else run)
 
 
 def _name_of(family: str | Path | Family) -> str:
