@@ -215,6 +215,7 @@ def test_a_wrong_request_is_refused(
         (["draw", "samples", "{}/vae", "--out", "{}/a.png", "--count", "0"], "--count"),
         (["draw", "{}/vae", "samples"], "name the picture before the run"),
         (["draw", "samples"], "name a run"),
+        (["draw", "runs/absent"], "runs/absent: no such run folder"),
         (["sample", "{}/vae", "--out", "{}/a.pt"], ".npy"),
         (["sample", "{}/vae", "-n", "0", "--out", "{}/a.png"], "draw at least one"),
         (["sample", "{}/vae", "-n", "-3", "--out", "{}/a.png"], "draw at least one"),

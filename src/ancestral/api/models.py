@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ancestral.api.progress import Wanted, chosen_progress
-from ancestral.api.run import Run, mark_trained, note_trained, run_of, source_of, with_pixels_of
+from ancestral.api.run import Run, mark_trained, note_trained, refuse_no_model, run_of, source_of, with_pixels_of
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
@@ -140,16 +140,28 @@ def _chosen(
         given = Given(family, objective=values.pop("objective", None))
         return None, parts_for(None, **with_pixels_of(family, complete_values(None, values))), given
     if isinstance(family, nn.Module):
-        raise InputError(
-            f"a {type(family).__name__} is a network, not an ancestral.Model: fit('vae', encoder=...), say"
-        )
+        refuse_no_model(family)
     name = _name_of(family)
     networks = {name: values.pop(name) for name in find(name).networks if values.get(name) is not None}
+    _refuse_code(name, values)
     parts = parts_for(name, **complete_values(name, values))
     if networks and isinstance(parts[0], FamilySettings):
         for setting, reason in parts[0].replaced(networks).items():
             log.warning("note: %s has no effect: %s", setting, reason)
     return name, parts, Given(networks=networks)
+
+
+def _refuse_code(family: str, settings: dict[str, Any]) -> None:
+    """Raises:    InputError: a setting of a family is a module or a function."""
+    from ancestral.families.build import refuse_other_networks
+    from ancestral.families.catalogue import find
+
+    refuse_other_networks(find(family), [name for name, value in settings.items() if isinstance(value, nn.Module)])
+    if callable(settings.get("objective")):
+        raise InputError(
+            f"objective: a function goes with a model of your own, fit(model, ..., objective=function); a {family} has "
+            "objectives of its own"
+        )
 
 
 def _fields_of(part: Any) -> dict[str, Any]:

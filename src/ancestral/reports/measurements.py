@@ -25,14 +25,14 @@ EARLIER = " (earlier weights)"
 def measurements(run: Run, scores: Sequence[Score]) -> list[Section]:
     """Scores, bracket, sample quality and detections of the weights that a run has now.
 
-    Beside the scores stands what the target itself would score, where that is known.
+    Beside the scores stands the score of the true density, where that is known.
 
     Args:      scores: those that the run holds.
     """
     named = [(PRESENT, score) for score in scores]
-    floor = target_score(run.data) if named else None
+    target = target_score(run.data) if named else None
     return [
-        *_scores([*named, ("the target itself", floor)] if floor else named),
+        *_scores([*named, ("true density", target)] if target else named),
         *_brackets([("", found) for found in BRACKET.of(run)]),
         *_quality(_present(run, QUALITY)),
         *_detections(_present(run, DETECTIONS)),
