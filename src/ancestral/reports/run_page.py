@@ -108,7 +108,7 @@ def _health(run: Run) -> list[Section]:
     if found is None:
         return []
     rows = [[v.name, v.severity, v.evidence, v.advice] for v in found.verdicts]
-    tables = [Table(["what", "how bad", "evidence", "what to do"], rows)] if rows else []
+    tables = [Table(["what", "severity", "evidence", "what to do"], rows)] if rows else []
     return [Section("Health of the training", found.summary, tables=tables)]
 
 
