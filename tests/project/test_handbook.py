@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import torch
 from helpers import ROOT
 
+import ancestral
 from ancestral.commands.dispatch import COMMANDS
 from ancestral.core import serialization as registry
 from ancestral.families import catalogue
@@ -49,8 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder for runs; registries and random numbers are afterwards what they were before."""
+    """A folder for runs and the defaults of a reader; registries and random numbers are afterwards as before."""
     monkeypatch.chdir(folder)
+    monkeypatch.setitem(inspect.unwrap(ancestral.fit).__kwdefaults__, "report", True)  # other tests leave it out
     for family in BUILT_IN:  # classes are registered when their module is first imported, and only then
         catalogue.find(family).code("tiny")
     kept = [
@@ -65,7 +68,7 @@ def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_code_on_the_page_does_what_it_shows(page: Path, as_it_was: None) -> None:
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"__name__": "__main__"}  # classes are of the session of a reader
     for line, kind, code in blocks(page):
         if kind == "python":
             run_examples(code, names, page, line)

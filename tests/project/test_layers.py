@@ -30,7 +30,7 @@ LAYERS = [
     {"commands"},
 ]
 LEVEL = {package: level for level, packages in enumerate(LAYERS) for package in packages}
-AT_ROOT = {"__init__.py"}
+AT_ROOT = {"__init__.py", "__main__.py"}
 HEAVY = {"torch", "numpy", "lightning_fabric", "matplotlib", "sklearn", "scipy", "torchmetrics"}
 LAZY = "exports(__name__, __file__)"
 LIGHT = {"commands", "settings", "core/errors", "core/text", "families/catalogue", "families/settings"}

@@ -12,11 +12,11 @@ from ancestral.settings.training import TrainingSettings
 
 
 def with_settings_of_run(family: str, words: list[str]) -> list[str]:
-    """Flags of `train`, in front of them those of the run that goes on, or of the run whose weights are the first.
+    """Flags of a training, in front of them those of the run that goes on, or of the run whose weights are the first.
 
     Only these two need the settings of a run, and therefore torch.
     """
-    flags = {word.partition("=")[0] for word in words}
+    flags = {word.partition("=")[0].replace("_", "-") for word in words}
     if not {"--resume", "--init-from"} & flags:
         return words
 
