@@ -115,10 +115,10 @@ def train_ours(family: str, data: dict[str, Tensor], epochs: int, folder: str, c
 
 def train_pythae(data: dict[str, Tensor], epochs: int, folder: str, clock: Clock) -> Result:
     """pythae's `BaseTrainer` with its default MLP networks for a VAE."""
-    from pythae.data.datasets import BaseDataset
-    from pythae.models import VAE, VAEConfig
-    from pythae.trainers import BaseTrainer, BaseTrainerConfig
-    from pythae.trainers.training_callbacks import TrainingCallback
+    from pythae.data.datasets import BaseDataset  # pyright: ignore[reportMissingImports]
+    from pythae.models import VAE, VAEConfig  # pyright: ignore[reportMissingImports]
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig  # pyright: ignore[reportMissingImports]
+    from pythae.trainers.training_callbacks import TrainingCallback  # pyright: ignore[reportMissingImports]
 
     values: list[float] = []
 
@@ -148,14 +148,15 @@ def train_pythae(data: dict[str, Tensor], epochs: int, folder: str, clock: Clock
 
 def train_pytorch_generative(data: dict[str, Tensor], epochs: int, folder: str, clock: Clock) -> Result:
     """pytorch-generative's `Trainer` with its MADE; it draws no samples meanwhile."""
-    from pytorch_generative import models, trainer
+    from pytorch_generative import models, trainer  # pyright: ignore[reportMissingImports]
 
     def loss_of(x: Tensor, _: Any, logits: Tensor) -> Tensor:
         terms = F.binary_cross_entropy_with_logits(logits.flatten(1), x.flatten(1), reduction="none")
         return terms.sum(1).mean()
 
+    sets: dict[str, Any] = dict(data)  # a tensor serves as a data set of its rows
     loaders = [
-        torch.utils.data.DataLoader(data[name], batch_size=BATCH, shuffle=name == "train")
+        torch.utils.data.DataLoader(sets[name], batch_size=BATCH, shuffle=name == "train")
         for name in ("train", "held_out")
     ]
     model = models.MADE(input_dim=784, hidden_dims=[500], n_masks=1)
