@@ -16,7 +16,7 @@ import ancestral
 from ancestral import fit
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_json
-from ancestral.evaluation.ais import Annealing
+from ancestral.evaluation.annealing import Annealing
 from ancestral.evaluation.bracket_record import Bracket, Rung
 from ancestral.reports.measurements import earlier_measurements, measurements
 from ancestral.reports.run_page import write_run_page
