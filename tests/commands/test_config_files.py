@@ -73,9 +73,9 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "settings of their own": ("hidden: {a: 1}", "--hidden takes values"),
     "settings in a list": ("hidden: [{a: 1}]", "--hidden takes single values"),
     "a list in a list": ("hidden: [[1]]", "--hidden takes single values"),
-    "deep": ("hidden: " + 30_000 * "[", "nested more than 8 deep"),
-    "deep, and closed": ("hidden: " + 20_000 * "[" + 20_000 * "]", "nested more than 8 deep"),
-    "deep, in lines": ("? " * 20_000, "nested more than 8 deep"),
+    "deep": ("hidden: " + 30_000 * "[", "nested more than 8 levels deep"),
+    "deep, and closed": ("hidden: " + 20_000 * "[" + 20_000 * "]", "nested more than 8 levels deep"),
+    "deep, in lines": ("? " * 20_000, "nested more than 8 levels deep"),
     "many values": ("hidden: [" + 1001 * "1," + "]", "at most 1000 values"),
     "large": ("#" * (MAX_BYTES + 1), "larger than 64 KiB"),
     "a line break": ('data: "a\\nb"', "control characters"),
@@ -178,7 +178,7 @@ WRONG_TOML: dict[str, tuple[str, str]] = {
     "large": ("#" * (MAX_BYTES + 1), "larger than 64 KiB"),
     "a line break": ('data = "a\\nb"', "control characters"),
     "an unknown setting": ("epocs = 3", "unknown setting 'epocs': did you mean epochs?"),
-    "another family": ('family = "mixture"', "it is of the family 'mixture', not vae"),
+    "another family": ('family = "mixture"', "it is for the family 'mixture', not vae"),
     "no value of a number": ('latents = "none"', "--latents takes a whole number"),
     "a place": ('out = "elsewhere"', "unknown setting 'out'"),
 }
@@ -276,7 +276,7 @@ def test_a_sweep_starts_from_the_file_of_a_run(tmp_path: Path) -> None:
         (["--config", "absent.toml"], "absent.toml"),
         (["--config"], "--config needs the name"),
         (["--config", "unknown.toml"], "unknown family 'vee': did you mean vae?"),
-        (["mixture", "--config", "vae.toml"], "of the family 'vae', not mixture"),
+        (["mixture", "--config", "vae.toml"], "for the family 'vae', not mixture"),
     ],
 )
 def test_a_command_without_a_family_is_refused(

@@ -100,7 +100,7 @@ def test_sample(capsys: Captured, trained: Path, tmp_path: Path) -> None:
         _, err = printed(
             capsys, "sample", trained / "flow", "-n", 1001, "--seed", seed, "--out", tmp_path / f"{name}.npy"
         )
-        assert err.startswith("1001 points: ")
+        assert err.startswith("1,001 points: ")
     a, b, c = (np.load(tmp_path / f"{name}.npy", allow_pickle=False) for name in "abc")
     assert a.shape == (1001, 2) and (a == b).all() and (a != c).any() and np.isfinite(a).all()
     printed(capsys, "sample", trained / "flow", "--out", tmp_path / "a.png")
