@@ -228,9 +228,7 @@ class TestSaveFigure:
         assert [file.name for file in tmp_path.iterdir()] == ["figure.png"]
         assert path.read_bytes() == b"old"
 
-    def test_a_missing_folder_is_created_and_other_endings_are_refused(
-        self, images: np.ndarray, tmp_path: Path
-    ) -> None:
+    def test_a_missing_folder_is_created_and_bad_endings_are_refused(self, images: np.ndarray, tmp_path: Path) -> None:
         save_figure(image_grid(images), tmp_path / "new" / "figure.png")
         assert (tmp_path / "new" / "figure.png").exists()
         with pytest.raises(InputError, match=r"\.png"):
