@@ -58,7 +58,7 @@ def test_a_note_names_a_density_beyond_the_colour_scale() -> None:
     density = np.full((3, 3), 0.5)
     figure = draw_planes([Plane("a", 1.0, density), Plane("b", 1.0, 4 * density)], scale=0.5)
     assert "The colour scale ends at 0.5; 'b' reaches 2." in words(figure)
-    assert "Colours end" not in words(draw_planes([Plane("a", 1.0, density)]))
+    assert "colour scale ends" not in words(draw_planes([Plane("a", 1.0, density)]))
 
 
 def test_points_outside_are_counted_including_nan() -> None:

@@ -15,6 +15,7 @@ import pytest
 from quick_studies import carried_out, needs_mnist
 
 from ancestral.commands.main import main
+from ancestral.evaluation.quality import Measured, Quality
 from ancestral.health.curves import Verdict
 from ancestral.runs.run import Run
 from ancestral.studies.recipe import Options, PlannedRun
@@ -99,8 +100,8 @@ def test_the_comparison_with_the_student_states_standard_errors(nats: float, wor
 @pytest.mark.parametrize("means, coded, blamed", [(0.78, 0.95, True), (0.92, 0.93, False), (0.74, 0.73, False)])
 def test_losses_of_quality_are_attributed_to_pixels_prior_and_decoder(means: float, coded: float, blamed: bool) -> None:
     def quality(recognised: float) -> Any:
-        some = Mock(value=1.0, floor=0.1)
-        return Mock(recognised=Mock(value=recognised, floor=0.97), fid=some, kid=some, inception_score=some)
+        some = Measured(1.0, 0.1)
+        return Mock(recognised=Measured(recognised, 0.97), fid=some, kid=some, inception_score=some)
 
     told = _draws_in_words(quality(0.74), quality(means), quality(coded))
     steps = [f"{100 * step:.1f}".replace("-", "\N{MINUS SIGN}") for step in (means - 0.74, coded - means, 0.97 - coded)]
@@ -178,6 +179,6 @@ def test_stored_results_are_reused(study: Path, capsys: pytest.CaptureFixture[st
 
 @needs_mnist
 def test_copied_training_images_are_detected_as_near_copies(study: Path) -> None:
-    memory = json.loads((study / "results" / "quality-memory.json").read_text())["value"]
-    assert memory["near_copies"]["value"] == 1.0
-    assert memory["fid"]["value"] < 3 * memory["fid"]["floor"]
+    memory = Quality.from_json(json.loads((study / "results" / "quality-memory.json").read_text())["value"])
+    assert memory.near_copies.value == 1.0
+    assert memory.fid.value < 3 * memory.fid.floor
