@@ -159,7 +159,7 @@ WRONG_TRAININGS: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("case", WRONG_TRAININGS)
 def test_a_wrong_training_is_refused(capsys: Captured, tmp_path: Path, case: str) -> None:
     words, holds = WRONG_TRAININGS[case]
-    # the run is otherwise a quick one: if it were not refused, the test would not take long to say so
+    # the settings are small, so that the test fails quickly if the training is not refused
     assert_refused(capsys, tmp_path, "train", "vae", *CODING, *words, "--out", tmp_path / "run", holds=holds)
     assert not (tmp_path / "run").exists()
 

@@ -27,7 +27,7 @@ def words_of(folder: Path, text: str | bytes, family: str = "vae", axes: bool = 
 
 
 def parsed(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, family: str = "vae", verb: str = "train") -> Any:
-    """The settings that a recipe makes, as the command is called with them; nothing is trained."""
+    """The arguments of the command for a recipe; nothing is trained."""
     called: dict[str, Any] = {}
     command = COMMANDS[verb]
 

@@ -42,7 +42,7 @@ def never(**given: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def only_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No command is carried out."""
+    """Commands are parsed but not run."""
     monkeypatch.chdir(tmp_path)
     for name, command in list(COMMANDS.items()):
 
@@ -99,7 +99,7 @@ def test_the_list_of_numeric_arguments_is_complete() -> None:
 
 
 def test_the_script_classifies_outcomes(tmp_path: Path) -> None:
-    """Its cases are all numeric flags, and it tells a refusal, a fault and a start apart."""
+    """Its cases are all numeric flags; its outcomes distinguish a refusal, a fault and a start."""
     cases = list(flag_grid.cases(["vae", "gan"]))
     assert {"--importance-samples", "--critic-hidden", "--epochs", "--pad-to"} <= {words[-2] for _, words in cases}
     kind, line, _ = flag_grid.outcome(["train", "vae", "--epochs", "0"], tmp_path, 60.0)

@@ -46,7 +46,7 @@ VERBS = [
 
 @dataclass
 class Help:
-    """What a command prints.
+    """The help of a command.
 
     Args:      usage: its first line. entries: all that is said of each argument, by the words that it begins with.
     """
@@ -118,7 +118,7 @@ def test_some_help_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 
 def test_none_can_be_given_as_a_value() -> None:
-    """A recipe's value is taken back so."""
+    """So a value of a recipe can be reset."""
     called: list[object] = []
 
     def command(count: int | None = None) -> None:
@@ -176,8 +176,8 @@ PAGES = [[], ["train"], ["sweep"], *([name] for name in COMMANDS if name not in 
 
 
 def words_of(page: str) -> list[str]:
-    """The words of a help text without its frames; a table's two columns stand one after the other."""
-    page = re.sub(r"[│╭╮╰╯─]|-{4,}", " ", page).replace(",", ", ")  # a list of choices may be cut after a comma
+    """The words of a help text without its frames; the columns of a table follow each other."""
+    page = re.sub(r"[│╭╮╰╯─]|-{4,}", " ", page).replace(",", ", ")  # a list of choices may be wrapped after a comma
     return sorted(re.sub(r"(arguments|options):\n", r"\1 ", page).split())
 
 

@@ -57,7 +57,7 @@ WORK: dict[str, tuple[str, int, str]] = {
 
 
 def run_program(program: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A Python program in a process of its own, which heeds Ctrl-C even where the tests run in the background."""
+    """Run a Python program in a separate process that accepts Ctrl-C, even if the tests run in the background."""
     words = [sys.executable, "-c", program]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.run(words, capture_output=True, text=True, timeout=60, preexec_fn=heed, **options)
@@ -72,7 +72,7 @@ def test_an_interruption_is_one_line(case: str) -> None:
 
 
 def test_the_main_module_imports_no_heavy_packages() -> None:
-    """What is imported before interruptions are answered."""
+    """These imports happen before interruptions are handled."""
     program = "import sys, ancestral.commands.main; print([n for n in ('tyro', 'rich', 'yaml') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 

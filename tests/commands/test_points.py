@@ -29,7 +29,7 @@ FAST = ["--epochs", "1", "--train-size", "500", "--valid-size", "100", "--depth"
 
 
 def refused(capsys: Captured, *words: object) -> str:
-    """The one line with which a command is refused."""
+    """The one-line error of a command that must be refused."""
     capsys.readouterr()
     assert run(*words) == 2
     out, err = capsys.readouterr()
@@ -158,7 +158,7 @@ def test_families_of_images_refuse_points(capsys: Captured, tmp_path: Path, fami
 
 
 def test_compare_refuses_a_model_without_likelihood_and_suggests_samples(capsys: Captured, tmp_path: Path) -> None:
-    """An evaluation would not help, and neither would `quality`, which is of images."""
+    """`evaluate` cannot help, and `quality` is for images only."""
     words = ["--epochs", 1, "--train-size", 100, "--valid-size", 50, "--hidden", 8, "--tolerate"]
     assert run("train", "gan", "--data", "two-gaussians", *words, "--out", tmp_path / "gan") == 0
     err = refused(capsys, "compare", tmp_path / "gan")
@@ -204,7 +204,7 @@ def test_a_run_on_points_resumes_exactly(tmp_path: Path) -> None:
 
 @registered
 class OneGaussian(ExactModel):
-    """N(x; mean, I): the least a model of points can be. It neither encodes nor decodes."""
+    """N(x; mean, I): a minimal model of points, without encode and decode."""
 
     spaces, levels, event_shape = ("points",), None, (2,)
 

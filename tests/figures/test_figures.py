@@ -115,7 +115,7 @@ class TestImageGrid:
             assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0
         array = drawn(figure)
         area = figure.axes[0].get_window_extent()
-        for box in boxes[:52]:  # the last row's captions stand below the sheet
+        for box in boxes[:52]:  # the captions of the last row are below the image array
             rows = slice(round(area.y1 - box.y1), round(area.y1 - box.y0))
             assert (array[rows, round(box.x0 - area.x0) : round(box.x1 - area.x0)] == 1).all()
 
@@ -338,7 +338,7 @@ class TestSmallMultiples:
         panels = [(f"panel {i}", [Curve(f"{i}-{k}", [1, 2], [0.0, 1.0]) for k in range(4)]) for i in range(2)]
         figure = small_multiples(panels)
         looks = [[line.get_color() for line in axes.lines] for axes in figure.axes]
-        assert looks[0] == looks[1] and len(set(looks[0])) == 4  # no colour stands for two names of one panel
+        assert looks[0] == looks[1] and len(set(looks[0])) == 4  # no two names of a panel have the same colour
         places = {text.get_text(): text.get_position() for text in figure.texts}
         for i, axes in enumerate(figure.axes):
             box = axes.get_position()

@@ -70,7 +70,7 @@ def test_a_mixture_mixed_per_dimension_is_detected(monkeypatch: Patch) -> None:
     monkeypatch.setattr(log_probabilities, "GaussianMixture", wrong)
     mixture = agreements(points=50)[3]
     assert mixture.difference > 0.1
-    assert abs(mixture.total - 1) < 1e-9  # it is a density too: only the formula tells
+    assert abs(mixture.total - 1) < 1e-9  # it is a density too; only the formula detects it
 
 
 def test_the_formulas_written_out_equal_those_of_scipy() -> None:
@@ -165,7 +165,7 @@ def test_samples_with_another_prior_use_it() -> None:
 
 
 def test_mixing_per_dimension_loses_the_correlation_of_latents() -> None:
-    """Draws of the mistaken prior have the marginals of the right one, and no correlation between latents."""
+    """Samples of the wrong prior have the correct marginals, but no correlation between latents."""
     means = torch.tensor([[5.0, 5.0], [-5.0, -5.0]], dtype=DOUBLE)
     prior = GaussianMixture(torch.zeros(2, dtype=DOUBLE), means, torch.zeros(2, 2, dtype=DOUBLE))
     with seeded_noise(0):
@@ -227,9 +227,9 @@ def test_closed_form_quadrature_and_monte_carlo_agree() -> None:
     assert found.quadrature == pytest.approx(expected, rel=1e-6)
     for nats, stderr in zip(found.nats, found.stderr, strict=True):
         assert abs(nats - expected) < 5 * stderr
-    assert found.stderr[-1] < found.stderr[0] / 30  # a hundred times and more as many draws
+    assert found.stderr[-1] < found.stderr[0] / 30  # more than a hundred times as many samples
     apart = divergence_by_draws(mean, scale, draws=(100, 100))
-    assert apart.nats[0] != apart.nats[1]  # none has draws of another
+    assert apart.nats[0] != apart.nats[1]  # each estimate uses its own samples
     assert divergence_figure(found).axes
 
 
@@ -248,8 +248,8 @@ def test_masked_conditionals_equal_those_of_the_joint() -> None:
     assert abs(found.total - 1) < 1e-10
     assert found.gap < 1e-10
     assert abs(found.unmasked_total - 1) > 0.01
-    assert not found.reach.triu().any()  # exact zeros: no pixel sees itself or a later one
-    assert (found.reach.tril(-1) > 0).sum() == 36  # and each sees all before it
+    assert not found.reach.triu().any()  # exact zeros: no output depends on its own or later pixels
+    assert (found.reach.tril(-1) > 0).sum() == 36  # and each depends on all earlier pixels
     assert torch.equal(found.direct, torch.ones(9, 9, dtype=DOUBLE).tril(-1))
     assert masks_figure(found).axes
 

@@ -66,7 +66,7 @@ def test_the_mean_and_its_standard_error() -> None:
 
 
 class Coder:
-    """Codes are the images themselves, or those of the neighbour in its batch."""
+    """A model whose codes are the images; decoding shifts them within the batch."""
 
     inference = "the image"
     dtype = torch.float32
@@ -95,7 +95,7 @@ def test_a_reconstruction_of_another_image_has_the_class_of_that_image() -> None
     classes = recognised(data, data.held("test").first(150)).classes
     assert torch.equal(class_kept(coded(1), 150), classes == classes.roll(1))
     labels = data.dataset.test.labels
-    assert labels is not None and (classes == labels[:150]).double().mean() > 0.9  # padding is looked past
+    assert labels is not None and (classes == labels[:150]).double().mean() > 0.9  # padding is ignored
 
 
 def test_the_error_of_the_mean_image_is_variance_plus_squared_bias() -> None:

@@ -40,7 +40,7 @@ def test_the_density_of_a_cube_root_equals_its_formula_and_integrates_to_one(low
 
 
 def test_draws_of_a_cube_root_fit_its_density() -> None:
-    # fixed seeds; a right density is below 0.001 in one seed of a thousand
+    # fixed seeds; for a correct density, p is below 0.001 for one seed in a thousand
     assert min(change_of_variables(-1.0, 8.0, seed=seed).p_value for seed in range(5)) > 1e-3
     found = change_of_variables(-1.0, 8.0)
     widths = torch.tensor(found.edges).diff()

@@ -55,7 +55,7 @@ def test_a_second_call_reuses_everything(tour: Path, capsys: pytest.CaptureFixtu
     weights = tour / "runs" / "vae-binary" / "model" / "model.safetensors"
     health = tour / "runs" / "vae-binary" / "health.json"
     before, examined = weights.stat().st_mtime_ns, health.read_text()
-    health.write_text('{"verdicts": [], "healthy": [], "unjudged": []}')  # as rules of another day would have it
+    health.write_text('{"verdicts": [], "healthy": [], "unjudged": []}')  # as older rules would give
     assert main(["study", "tour", "--quick", "--out", str(tour)]) == 0
     assert capsys.readouterr().err.count("reused") == len(PLAN)
     assert weights.stat().st_mtime_ns == before
@@ -148,7 +148,7 @@ def test_a_new_score_is_added_to_the_page_of_its_run(tmp_path: Path) -> None:
 
 
 def test_a_study_can_be_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The one that CONTRIBUTING shows."""
+    """The example in CONTRIBUTING.md."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     (tmp_path / "mine.py").write_text(text.split("## A new study")[1].split("```python\n")[1].split("```")[0])
     out = tmp_path / "out"
@@ -177,7 +177,7 @@ def test_a_file_without_a_study_is_refused(
 
 
 def test_a_study_with_a_dataclass_is_read(tmp_path: Path) -> None:
-    """Dataclasses look for postponed annotations in the module that `sys.modules` has."""
+    """Dataclasses resolve postponed annotations in `sys.modules`."""
     lines = [
         "from __future__ import annotations",
         "from dataclasses import dataclass",
@@ -228,7 +228,7 @@ def test_results_are_stored_until_their_conditions_change(tmp_path: Path, monkey
 
 
 def test_the_time_left_includes_trainings_and_chapters(tmp_path: Path) -> None:
-    """Before a study begins it is what its plan and its chapters are expected to take."""
+    """Before a study starts, it is the expected time of its plan and its chapters."""
     planned = PlannedRun("a", "a", "mixture", {"components": 2, "data": "digits"}, minutes=3.0)
     lines: list[str] = []
     workshop = Workshop({"epochs": 1, "train_size": 50}, tmp_path, Options("quick"), Progress(say=lines.append))
@@ -236,5 +236,7 @@ def test_the_time_left_includes_trainings_and_chapters(tmp_path: Path) -> None:
     assert workshop.pace.seconds_left() == 1800
     workshop.carry_out([planned], [10.0, 20.0])
     assert workshop.pace.expected[1:] == [10.0, 20.0] and workshop.pace.done == 1
-    assert 900 < workshop.pace.seconds_left() < 3600, "a training of a moment says little about chapters of minutes"
+    assert 900 < workshop.pace.seconds_left() < 3600, (
+        "a short training does not change the expected time of long chapters"
+    )
     assert lines[0].endswith(workshop.pace.left)

@@ -39,7 +39,7 @@ from ancestral.training.log import LogLine
 
 DELIVERABLES = (
     "falls below|does not fall below",  # training loss against 0.16
-    "at most 0\\.",  # a lower bound on the nats bounds the bits from above
+    "at most 0\\.",  # a lower bound on the nats is an upper bound on the bits
     "IWAE<sub>100</sub>",
     "recognised with confidence",  # the manifold, cell by cell
     "VAE, CNN",
@@ -129,7 +129,7 @@ def test_the_grid_is_at_the_percentiles_with_the_first_coordinate_along_rows() -
     torch.testing.assert_close(shares, (torch.arange(20) + 0.5).double() / 21, rtol=0, atol=1e-6)
     assert torch.equal(z[:20, 0], axis) and torch.equal(z[::20, 1], axis) and (z[:20, 1] == axis[0]).all()
     middles, _ = percentile_grid(20)
-    torch.testing.assert_close(middles, -middles.flip(0), rtol=0, atol=1e-6)  # as far to either side
+    torch.testing.assert_close(middles, -middles.flip(0), rtol=0, atol=1e-6)  # symmetric about 0
     torch.testing.assert_close(
         torch.special.ndtr(middles.double()).diff(), torch.full((19,), 0.05).double(), rtol=0, atol=1e-6
     )
@@ -167,7 +167,9 @@ def test_the_mean_of_an_epoch_weights_readings_by_their_images(runs: list[Run]) 
     lines = [line for line in run.log() if (line.split, line.name) == ("train", "loss")]
     per_epoch = -(-images // batch)
     steps = sorted({1, *range(3, 2 * per_epoch + 1, 3), per_epoch, 2 * per_epoch})
-    assert [line.step for line in lines] == steps and per_epoch % 3 and images % batch  # odd ends are in it
+    assert (
+        [line.step for line in lines] == steps and per_epoch % 3 and images % batch
+    )  # with incomplete last intervals and batches
     found = training_curves(run).epoch_means("loss")
     for epoch, mean in zip((1, 2), found.values, strict=True):
         sizes = [batch] * (per_epoch - 1) + [images - batch * (per_epoch - 1)]
