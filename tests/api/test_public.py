@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,8 +19,10 @@ from matplotlib.figure import Figure
 
 import ancestral
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.public import names_in
 from ancestral.data.datasets import load_dataset
 
+SOURCE = Path(ancestral.__file__).parent
 SMALL = {"data": "digits", "epochs": 1, "train_size": 200, "valid_size": 50}
 
 
@@ -27,10 +32,35 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> ancestral.Run:
     return ancestral.fit("vae", tmp_path_factory.mktemp("public") / "run", model=settings, **SMALL)
 
 
-def test_every_public_name_is_there_and_listed() -> None:
-    for name in ancestral.__all__:
-        assert getattr(ancestral, name) is not None
-    assert set(ancestral.__all__) <= set(dir(ancestral))
+PACKAGES = ["ancestral", *(f"ancestral.{path.parent.name}" for path in SOURCE.glob("*/__init__.pyi"))]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_is_there_listed_and_documented(package: str) -> None:
+    module = importlib.import_module(package)
+    assert set(module.__all__) <= set(dir(module))
+    for name in module.__all__:
+        value = getattr(module, name)
+        assert value.__name__ == name and value.__doc__, f"{package}.{name}"
+        assert not isinstance(value, ModuleType), "a module of the same name would hide it once it is imported"
+
+
+def test_no_name_is_public_in_two_places() -> None:
+    names = [name for package in PACKAGES for name in importlib.import_module(package).__all__]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_names_of_a_stub_are_the_names_that_type_checkers_see() -> None:
+    """Each line of a stub has the one form that is read: `from MODULE import NAME as NAME`."""
+    for stub in [SOURCE / "__init__.pyi", *SOURCE.glob("*/__init__.pyi")]:
+        _, *lines = ast.parse(stub.read_text()).body
+        names = [name for line in lines if isinstance(line, ast.ImportFrom) for name in line.names]
+        assert all(name.name == name.asname for name in names)
+        assert len(names_in(stub)) == len(names) > 0
+        assert {type(line) for line in lines} <= {ast.ImportFrom, ast.AnnAssign}
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
     assert ancestral.__version__ == version("ancestral")
     assert (Path(ancestral.__file__).parent / "py.typed").exists()
 

@@ -63,12 +63,13 @@ print("HEAVY", code, heavy)
     assert "usage" in answer.stdout.lower() or "--out" in answer.stdout
 
 
-def test_the_installed_command() -> None:
-    command = Path(sys.executable).with_name("ancestral")
-    if not command.exists():
+@pytest.mark.parametrize("words", [[], ["-m", "ancestral"]], ids=["installed", "module"])
+def test_the_command_and_the_module(words: list[str]) -> None:
+    command = [sys.executable, *words] if words else [str(Path(sys.executable).with_name("ancestral"))]
+    if not Path(command[0]).exists():
         pytest.skip("the package is not installed as a command here")
-    assert "0.1.0" in subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
-    wrong = subprocess.run([command, "tain"], capture_output=True, text=True)
+    assert "0.1.0" in subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout
+    wrong = subprocess.run([*command, "tain"], capture_output=True, text=True)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("ancestral: unknown command 'tain'") and wrong.stderr.count("\n") == 1
 
@@ -214,6 +215,7 @@ def test_a_wrong_request_is_refused(
         (["draw", "samples", "{}/vae", "--out", "{}/a.png", "--count", "0"], "--count"),
         (["draw", "{}/vae", "samples"], "name the picture before the run"),
         (["draw", "samples"], "name a run"),
+        (["draw", "runs/absent"], "runs/absent: no such run folder"),
         (["sample", "{}/vae", "--out", "{}/a.pt"], ".npy"),
         (["sample", "{}/vae", "-n", "0", "--out", "{}/a.png"], "draw at least one"),
         (["sample", "{}/vae", "-n", "-3", "--out", "{}/a.png"], "draw at least one"),

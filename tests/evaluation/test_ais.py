@@ -14,12 +14,12 @@ from helpers import refused
 from scipy import stats
 from torch import Tensor
 
+import ancestral.evaluation.annealing as annealing
 from ancestral.commands.main import main
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.evaluation import ais as annealing
-from ancestral.evaluation.ais import Annealer, Annealing, ais
+from ancestral.evaluation.annealing import Annealer, Annealing, ais
 from ancestral.evaluation.contract import all_images
 from ancestral.evaluation.likelihood import importance_weighted
 from ancestral.models.base import LatentModel, SamplesJointly

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.evaluation.ais import Annealer, Annealing
+from ancestral.evaluation.annealing import Annealer, Annealing
 from ancestral.evaluation.likelihood import per_image
 
 

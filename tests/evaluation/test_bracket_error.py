@@ -10,7 +10,7 @@ from ancestral import fit
 from ancestral.core.maths import mean_and_error
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.evaluation.ais import Annealing, ais
+from ancestral.evaluation.annealing import Annealing, ais
 from ancestral.evaluation.likelihood import elbo
 from ancestral.runs.bracket import bracket_run
 

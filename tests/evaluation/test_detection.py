@@ -525,7 +525,7 @@ def test_a_record_is_read_back_as_it_was_and_the_newest_of_a_kind_is_kept(traine
     tighter = detect_run(run, "noise", trials=22, count=80, samples=5)
     kept = {record.method: record.trials for record in DETECTIONS.of(run) if record.against == "noise"}
     assert kept == {"ELBO": again.trials, "IWAE_5": tighter.trials}
-    assert "What does not belong" in write_run_page(run, redraw=False).read_text()
+    assert "Out-of-distribution images" in write_run_page(run, redraw=False).read_text()
 
 
 @pytest.mark.parametrize("damage", ["{}", "[1]", '[{"against": "noise"}]', "[{"])

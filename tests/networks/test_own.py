@@ -54,6 +54,11 @@ class Noisy(nn.Module):
         return torch.rand(len(x), self.outputs)
 
 
+class Wide(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros(len(x), 6, dtype=torch.float64)
+
+
 class Broken(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raise KeyError("lost")
@@ -66,6 +71,9 @@ class Broken(nn.Module):
         (nn.Flatten(0), ["shape (32,)", "6 values"]),
         (nn.Linear(3, 6), ["the encoder fails on an input of shape (2, 1, 4, 4)"]),
         (Broken(), ["KeyError", "lost", "test_own.py"]),
+        (nn.Sequential(nn.Flatten(), nn.Linear(16, 6)).double(), ["weights are torch.float64", "encoder.float()"]),
+        (nn.Sequential(nn.Flatten(), nn.Linear(16, 6)).half(), ["weights are torch.float16", "encoder.float()"]),
+        (Wide(), ["returns torch.float64 for inputs of torch.float32"]),
         (nn.Linear, ["the class Linear: make an instance"]),
         ("cnn", ["torch.nn.Module, not a str"]),
     ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import torch
 from helpers import ROOT
 
+import ancestral
 from ancestral.commands.dispatch import COMMANDS
 from ancestral.core import serialization as registry
 from ancestral.families import catalogue
@@ -49,8 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder for runs; registries and random states are restored afterwards."""
+    """A folder for runs, with the defaults of a user; registries and random states are restored afterwards."""
     monkeypatch.chdir(folder)
+    monkeypatch.setitem(inspect.unwrap(ancestral.fit).__kwdefaults__, "report", True)  # other tests leave it out
     for family in BUILT_IN:  # classes are registered when their module is first imported, and only then
         catalogue.find(family).code("tiny")
     kept = [
@@ -65,7 +68,7 @@ def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_code_on_a_page_prints_the_output_shown(page: Path, as_it_was: None) -> None:
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"__name__": "__main__"}  # classes belong to the session of the reader
     for line, kind, code in blocks(page):
         if kind == "python":
             run_examples(code, names, page, line)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from helpers import quality_of, record_of
 
-from ancestral.evaluation.ais import Annealing
+from ancestral.evaluation.annealing import Annealing
 from ancestral.evaluation.bracket_record import Bracket, Rung
 from ancestral.evaluation.quality import MEASURES
 from ancestral.evaluation.score import Score

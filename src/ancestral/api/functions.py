@@ -20,7 +20,7 @@ from ancestral.settings.data import DataSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ancestral.evaluation.ais import Annealing
+    from ancestral.evaluation.annealing import Annealing
     from ancestral.evaluation.contract import Check
     from ancestral.evaluation.quality import Quality
     from ancestral.evaluation.score import Score
@@ -275,7 +275,7 @@ def bracket(
                importance-weighted bound. seed: random seed.
     Raises:    NotComputable: the model is exact, has discrete latents or no likelihood.
     """
-    from ancestral.evaluation.ais import Annealing
+    from ancestral.evaluation.annealing import Annealing
     from ancestral.runs.bracket import bracket_run
 
     refuse_other_type("bracket: plan", plan, Annealing | None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ancestral.api.progress import Wanted, chosen_progress
-from ancestral.api.run import Run, mark_trained, note_trained, run_of, source_of, with_pixels_of
+from ancestral.api.run import Run, mark_trained, note_trained, refuse_no_model, run_of, source_of, with_pixels_of
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError
 from ancestral.models.base import Model
@@ -122,14 +122,11 @@ def _chosen(
     from ancestral.families.catalogue import find
     from ancestral.families.run_settings import parts_for, renamed, setting_names
     from ancestral.runs.given import Given
-    from ancestral.runs.inherited import inherited
+    from ancestral.runs.inherited import with_inherited
 
     def complete_values(family: str | None, values: dict[str, Any]) -> dict[str, Any]:
         """Values by their present names, and those of the run that goes on or of the parent where none are given."""
-        values = renamed(values, setting_names(family))
-        if values.get("init_from") is not None:
-            values["init_from"] = _folder_of(values["init_from"])
-        return values if out is None else {**inherited(family, out, resume, values), **values}
+        return with_inherited(family, out, resume, renamed(values, setting_names(family)))
 
     values: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
@@ -143,11 +140,10 @@ def _chosen(
         given = Given(family, objective=values.pop("objective", None))
         return None, parts_for(None, **with_pixels_of(family, complete_values(None, values))), given
     if isinstance(family, nn.Module):
-        raise InputError(
-            f"a {type(family).__name__} is a network, not an ancestral.Model: fit('vae', encoder=...), say"
-        )
+        refuse_no_model(family)
     name = _name_of(family)
     networks = {name: values.pop(name) for name in find(name).networks if values.get(name) is not None}
+    _refuse_code(name, values)
     parts = parts_for(name, **complete_values(name, values))
     if networks and isinstance(parts[0], FamilySettings):
         for setting, reason in parts[0].replaced(networks).items():
@@ -155,16 +151,23 @@ def _chosen(
     return name, parts, Given(networks=networks)
 
 
+def _refuse_code(family: str, settings: dict[str, Any]) -> None:
+    """Raises:    InputError: a setting of a family is a module or a function."""
+    from ancestral.families.build import refuse_other_networks
+    from ancestral.families.catalogue import find
+
+    refuse_other_networks(find(family), [name for name, value in settings.items() if isinstance(value, nn.Module)])
+    if callable(settings.get("objective")):
+        raise InputError(
+            f"objective: a function goes with a model of your own, fit(model, ..., objective=function); a {family} has "
+            "objectives of its own"
+        )
+
+
 def _fields_of(part: Any) -> dict[str, Any]:
     if not is_dataclass(part) or isinstance(part, type):
         raise InputError(f"model and training are settings dataclasses, not {type(part).__name__}")
     return {field.name: getattr(part, field.name) for field in fields(part)}
-
-
-def _folder_of(run: Any) -> str:
-    if not isinstance(run, StoredRun | Path | str):
-        raise InputError(f"init_from is a run or its folder, not {type(run).__name__}")
-    return str(run.path if isinstance(run, StoredRun) else run)
 
 
 def _name_of(family: str | Path | Family) -> str:

@@ -57,6 +57,7 @@ class Run(StoredRun):
         from ancestral.families.run_settings import settings_for
         from ancestral.runs.elsewhere import store_trained
 
+        refuse_no_model(model)
         chosen = _data_settings(model, data, settings)
         stored = store_trained(model, settings_for(None, **vars(chosen)), path)
         return cls(stored.path, into=model).keeping(chosen.data)
@@ -211,6 +212,14 @@ def with_pixels_of(model: Model, values: dict[str, Any]) -> dict[str, Any]:
     if values.get("pixels") is not None or values.get("data") in POINT_SETS or spaces[0] == "points":
         return values
     return {**values, "pixels": "threshold" if "threshold" in spaces else spaces[0]}
+
+
+def refuse_no_model(model: Any) -> None:
+    """Raises:    InputError: it is no `ancestral.Model`."""
+    if not isinstance(model, Model):
+        kind = type(model).__name__
+        hint = "is a network, not an ancestral.Model: fit('vae', encoder=...), say"
+        raise InputError(f"a {kind} {hint if isinstance(model, nn.Module) else 'is no ancestral.Model'}")
 
 
 def note_trained(given: Given) -> None:

@@ -18,6 +18,7 @@ from ancestral.studies.names import STUDIES
 SHELLS = ("bash", "zsh", "fish")
 COMMON = ("--help", "--family")
 OF_TRAININGS = ("--config",)
+OWN_DRAWINGS = ("components", "vanishing-gradient")  # of single families; their records would import torch
 
 
 Words = Mapping[str, list[str]]
@@ -46,7 +47,7 @@ def table(
     first: dict[str, list[str]] = {
         "study": list(STUDIES),
         "data": [*IMAGE_SETS, *POINT_SETS],
-        "draw": sorted(GENERAL_DRAWINGS),
+        "draw": sorted({*GENERAL_DRAWINGS, *OWN_DRAWINGS}),
         "shell-completion": list(SHELLS),
         **dict.fromkeys(("train", "sweep"), families),
     }

@@ -172,7 +172,7 @@ def _of_family(name: str, words: list[str]) -> None:
     family = load_file(family).name if family.endswith(".py") else find(family).name
     axes = None
     rest = expand_configs(rest, family, axes=name == "sweep")
-    if name == "train" and not {"-h", "--help"} & set(rest):
+    if not {"-h", "--help"} & set(rest):
         rest = with_settings_of_run(family, rest)
     if name == "sweep":
         axes, rest = split_axes(rest, family)

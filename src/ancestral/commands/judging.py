@@ -240,7 +240,7 @@ def bracket(
         seed: random seed
         json: print only the bounds, as JSON, on stdout
     """
-    from ancestral.evaluation.ais import Annealing
+    from ancestral.evaluation.annealing import Annealing
     from ancestral.reports.run_page import write_run_page
     from ancestral.reports.score_tables import bracket_table
     from ancestral.runs.bracket import bracket_run

@@ -12,11 +12,11 @@ from ancestral.settings.training import TrainingSettings
 
 
 def with_settings_of_run(family: str, words: list[str]) -> list[str]:
-    """The words of `train`; with --resume or --init-from, the settings of that run come first as flags.
+    """The words of a training; with --resume or --init-from, the settings of that run come first as flags.
 
     Only these two flags need the settings of a run, and therefore torch.
     """
-    flags = {word.partition("=")[0] for word in words}
+    flags = {word.partition("=")[0].replace("_", "-") for word in words}
     if not {"--resume", "--init-from"} & flags:
         return words
 

@@ -112,6 +112,8 @@ def draw(
     refuse_ending("--out", out, *PICTURES)
     refuse_below_one(count)
     if run is None:
+        if not Path(what).is_dir() and len(Path(what).parts) > 1:
+            raise InputError(f"{what}: no such run folder; check the path")
         if not Path(what).is_dir():
             raise InputError(f"name a run: ancestral draw {what} RUN; ancestral draw RUN lists the pictures of a run")
         _list_drawings(Path(what))

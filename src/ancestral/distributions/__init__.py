@@ -1,0 +1,5 @@
+"""Distributions of latents and pixels, and bijections."""
+
+from ancestral.core.public import exports
+
+__getattr__, __dir__, __all__ = exports(__name__, __file__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ancestral.core.errors import InputError
 from ancestral.core.notebook import as_html
-from ancestral.evaluation.ais import Annealing
+from ancestral.evaluation.annealing import Annealing
 from ancestral.evaluation.score import Score
 
 

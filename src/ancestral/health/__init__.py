@@ -1,0 +1,5 @@
+"""Is a training sound?"""
+
+from ancestral.core.public import exports
+
+__getattr__, __dir__, __all__ = exports(__name__, __file__)

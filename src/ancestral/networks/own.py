@@ -71,7 +71,7 @@ def given_network(
     if arguments and isinstance(thing, nn.Module):
         raise InputError(f"this model has several networks of the kind {name}: give a function {name}(inputs, outputs)")
     if not arguments and not isinstance(thing, nn.Module):
-        raise InputError(f"the {name} is a torch.nn.Module, not {_article(thing)}")
+        raise InputError(f"the {name} must be a torch.nn.Module, not {_article(thing)}")
     own = OwnNetwork(made_from(name, thing, arguments), inputs, outputs)
     try_out(own)
     return own
@@ -83,23 +83,28 @@ def _article(thing: object) -> str:
 
 @torch.no_grad()
 def try_out(network: OwnNetwork) -> None:
-    """Call a network on zeros, in evaluation mode.
+    """Call a network on zeros of the type that data have, in evaluation mode.
 
-    Raises:    InputError: it fails, or returns another number of values.
+    Raises:    InputError: it fails, or returns another number of values or values of another type.
     """
     like = next((tensor for tensor in network.parameters() if not is_lazy(tensor)), torch.zeros(()))
-    zeros = torch.zeros(TRIED, *network.inputs, dtype=like.dtype, device=like.device)
+    zeros = torch.zeros(TRIED, *network.inputs, device=like.device)
+    name = network.network.name
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
         with torch.random.fork_rng(devices=[]), like.device:  # not the device of a model without values
-            network(zeros)
+            found = network(zeros)
     except InputError:
         raise
     except Exception as error:  # a person's network may fail in any way
+        odd = like.is_floating_point() and like.dtype != zeros.dtype
+        hint = f"; its weights are {like.dtype} and its inputs {zeros.dtype}: convert it, {name}.float()" if odd else ""
         raise InputError(
-            f"the {network.network.name} fails on an input of shape {tuple(zeros.shape)}: {failure(error)}"
+            f"the {name} fails on an input of shape {tuple(zeros.shape)}: {failure(error)}{hint}"
         ) from error
     finally:
         for module, training in modes.items():
             module.training = training
+    if found.dtype != zeros.dtype:
+        raise InputError(f"the {name} returns {found.dtype} for inputs of {zeros.dtype}: it must return the same type")

@@ -15,7 +15,7 @@ from ancestral.core.maths import mean_and_error
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.evaluation.ais import Annealing, ais, refuse_to_anneal
+from ancestral.evaluation.annealing import Annealing, ais, refuse_to_anneal
 from ancestral.evaluation.bracket_record import Bracket, Rung
 from ancestral.evaluation.likelihood import Progress, counted, elbo, importance_weighted
 from ancestral.evaluation.score import Score

@@ -37,6 +37,11 @@ class Given:
     networks: Mapping[str, Any] = field(default_factory=dict)
     objective: Objective | None = None
 
+    def __post_init__(self) -> None:
+        for part in self.parts.values():
+            if isinstance(part, nn.Module) and "_modules" not in vars(part):
+                raise InputError(f"the {type(part).__name__} is not initialised: call super().__init__() in __init__")
+
     def record(self, family: str | None) -> Family:
         """The record of a family, or that of the model that was given, with its objective."""
         found = find(family)

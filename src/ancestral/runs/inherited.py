@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ancestral.core.errors import InputError
 from ancestral.families.run_settings import Settings, flags_of
 from ancestral.runs.provenance import place_of_data
 from ancestral.runs.run import Run
@@ -27,20 +28,29 @@ class Source(NamedTuple):
     names: Collection[str]
 
 
-def inherited(family: str | None, out: Path | str, resume: bool, given: dict[str, Any]) -> dict[str, Any]:
-    """Settings by name that hold where they are not given; none for a new run that starts from no weights.
+def with_inherited(
+    family: str | None, out: Path | str | None, resume: bool, given: Mapping[str, Any], varied: Collection[str] = ()
+) -> dict[str, Any]:
+    """Settings by name that are given, and those that hold where none are given.
 
     A run that goes on has its own settings. A run that starts from trained weights has those of the run that they are
     of, and that is logged; where other data are given, only the pixels of the data settings.
 
-    Args:      family, out, resume: as for `fit`. given: the settings that are given, by name.
-    Raises:    InputError: the settings of that run cannot be read, or its data are gone.
+    Args:      family, out, resume: as for `fit`; without a folder nothing is added. given: the settings that are given,
+               by their present names; `init_from` may be a run. varied: names of others that get values elsewhere.
+    Raises:    InputError: the settings of that run cannot be read, its data are gone, or `init_from` is no run.
     """
-    found = _source(family, out, resume, given)
+    given = dict(given)
+    parent = given.get("init_from")
+    if parent is not None:
+        if not isinstance(parent, Run | Path | str):
+            raise InputError(f"init_from is a run or its folder, not {type(parent).__name__}")
+        given["init_from"] = str(parent.path if isinstance(parent, Run) else parent)
+    found = None if out is None else _source(family, out, resume, {**dict.fromkeys(varied), **given})
     if found is None:
-        return {}
+        return given
     parts = found.settings.parts
-    return {name: value for part in parts for name, value in vars(part).items() if name in found.names}
+    return {name: value for part in parts for name, value in vars(part).items() if name in found.names} | given
 
 
 def inherited_words(family: str, words: Sequence[str], default_out: Callable[[str, str], Path]) -> list[str]:

@@ -45,15 +45,35 @@ def starting_point(run: Run, settings: Settings, model: Model, resume: bool) -> 
     parent = parent_of(run, settings) if resume or not run.begun else None  # else the folder is refused
     if parent is not None:
         give_weights(parent, settings, model)
+    _freeze(settings, model)
+    parts = settings.training.freeze
+    if parts and parent is None and not run.begun:
+        log.warning("--freeze without --init-from: %s keeps its random initial weights", " ".join(parts))
+    return parent
+
+
+def refuse_start(run: Run, settings: Settings, model: Model) -> None:
+    """Refuse a start that `starting_point` refuses, of a run that has not begun; nothing is written or logged.
+
+    Args:      run: the new run. model: untrained, on the CPU; its parts are frozen.
+    Raises:    InputError: as `starting_point`.
+    """
+    if run.begun:
+        return
+    parent = parent_of(run, settings)
+    if parent is not None:
+        _fitting_model(parent, settings, model)
+    _freeze(settings, model)
+
+
+def _freeze(settings: Settings, model: Model) -> None:
+    """Raises:    InputError: parts that are named cannot be frozen."""
     parts = settings.training.freeze
     if parts and not getattr(settings.model, "has_learning_rate", True):
         raise InputError(
             f"--freeze {' '.join(parts)}: this training follows no gradient, so no part of it can be frozen"
         )
     freeze(model, parts)
-    if parts and parent is None and not run.begun:
-        log.warning("--freeze without --init-from: %s keeps its random initial weights", " ".join(parts))
-    return parent
 
 
 def parent_of(run: Run, settings: Settings) -> Parent | None:
@@ -127,19 +147,30 @@ def give_weights(parent: Parent, settings: Settings, model: Model) -> None:
 
     Raises:    InputError: the parent is of another family, damaged, or its weights do not fit.
     """
-    if parent.run is None:
+    trained = _fitting_model(parent, settings, model)
+    if trained is None or parent.run is None:
         return
+    odd = [] if holds_given(model) else list(_differences(to_config(trained), to_config(model)))
+    if odd:
+        more = f" and {len(odd) - MOST_NAMED} more" if len(odd) > MOST_NAMED else ""
+        log.warning("the model differs from that of %s in %s%s", parent.run.path, "; ".join(odd[:MOST_NAMED]), more)
+    model.load_state_dict(trained.state_dict())
+
+
+def _fitting_model(parent: Parent, settings: Settings, model: Model) -> Model | None:
+    """The trained model of a parent whose weights fit a model; None where the parent is not needed any more.
+
+    Raises:    InputError: as `give_weights`.
+    """
+    if parent.run is None:
+        return None
     path, family = parent.run.path, parent.run.settings.family
     if family != settings.family:
         raise InputError(f"--init-from {path}: this is a run of {titled(family)}, not of {titled(settings.family)}")
     trained = parent.run.load()
     if problem := _misfit(trained, model):
         raise InputError(f"--init-from {path}: {problem}: give the settings of that run")
-    odd = [] if holds_given(model) else list(_differences(to_config(trained), to_config(model)))
-    if odd:
-        more = f" and {len(odd) - MOST_NAMED} more" if len(odd) > MOST_NAMED else ""
-        log.warning("the model differs from that of %s in %s%s", path, "; ".join(odd[:MOST_NAMED]), more)
-    model.load_state_dict(trained.state_dict())
+    return trained
 
 
 def give_step(parent: Parent, step: Step) -> None:

@@ -18,6 +18,7 @@ from ancestral.families.catalogue import find
 from ancestral.families.run_settings import Settings, setting_names, settings_for, without_effect
 from ancestral.models.base import ImplicitModel
 from ancestral.runs.fit import build_step, initial_model
+from ancestral.runs.parent import refuse_start
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
 from ancestral.runs.stored_settings import same_settings
@@ -98,7 +99,7 @@ class Plan:
                 device = build_engine(settings.training.device, settings.training.precision).device
                 loaded[settings.data] = data.training(settings.training.seed, device, labelled_only(settings))
             try:
-                _refuse_untrainable(settings, data, loaded[settings.data])
+                _refuse_untrainable(self.run(values, self.seed_numbers[0]), settings, data, loaded[settings.data])
             except InputError as error:
                 raise type(error)(f"{in_words(values)}: {error}") from error
             if self.trials is not None:
@@ -152,13 +153,10 @@ def seeds_of(plan: Plan, combinations: list[dict[str, Any]]) -> Iterator[tuple[d
             yield values, seed
 
 
-def _refuse_untrainable(settings: Settings, data: RunData, train: PixelBatches) -> None:
-    build_step(
-        settings,
-        build_engine(settings.training.device, settings.training.precision),
-        initial_model(settings, data),
-        train,
-    )
+def _refuse_untrainable(run: Run, settings: Settings, data: RunData, train: PixelBatches) -> None:
+    model = initial_model(settings, data)
+    refuse_start(run, settings, model)
+    build_step(settings, build_engine(settings.training.device, settings.training.precision), model, train)
 
 
 def _refuse_without_value(settings: Settings, data: RunData) -> None:

@@ -19,10 +19,12 @@ from ancestral.settings.training import TrainingSettings
 LARGEST_END = 1e300  # no double overflows on the way; the setting's own bound is smaller
 LONGEST_NAME = 160  # characters; a file's name may have 255 bytes
 SAME_DATA = "runs on other images or pixels do not compare: give each a sweep of its own"
+OTHER_START = "the weights fit the settings of one run: give each parent a sweep of its own"
 SAME_RESULT = "it changes nothing of what is learned, so there is nothing to compare"
 FIXED = {
     **dict.fromkeys(("data", "pixels", "protocol", "valid_size", "split_seed", "pad_to"), SAME_DATA),
     **dict.fromkeys(("watch", "watch_size", "log_every", "samples_at", "track", "device"), SAME_RESULT),
+    "init_from": OTHER_START,
     "seed": "say how many with --seeds; --seed is the first of them",
 }
 """Settings that are the same for all runs of a sweep, and why."""

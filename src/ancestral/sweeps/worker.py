@@ -13,8 +13,10 @@ from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError, Interrupted
 from ancestral.core.notebook import as_html, shows
 from ancestral.core.pace import Pace
+from ancestral.families.run_settings import renamed, setting_names
 from ancestral.reports.cells import render_cell
 from ancestral.runs.fit import fit_or_reuse
+from ancestral.runs.inherited import with_inherited
 from ancestral.runs.watching import Progress
 from ancestral.sweeps.page import sweep_cell, write_sweep_page
 from ancestral.sweeps.plan import Plan, in_words
@@ -63,7 +65,8 @@ def sweep(
                tree-structured Parzen estimator on the validation value, in place of training all.
                It takes the extra `scale`. storage: an Optuna URL for the trials, in place of a file.
                progress: as of `fit`; or where it is shown.
-               settings: as for `fit`, the same for all runs.
+               settings: as for `fit`, the same for all runs. With `init_from=RUN` each run starts from these trained
+               weights, and settings that are not given are those of that run.
     Returns:   the combinations, best first, and the path of `report.html`.
     Raises:    InputError: a combination cannot be trained, before anything is written; trials are to be drawn and
                Optuna is missing; or the folder holds something else. Interrupted: the same call goes on.
@@ -73,7 +76,8 @@ def sweep(
     elif storage is not None:
         raise InputError("--storage goes with --trials: workers of a grid share its folder alone")
     read = {name: axis_from(family, name, given) for name, given in axes.items()}
-    base = {name: value for name, value in settings.items() if name not in read}
+    given = {name: value for name, value in renamed(settings, setting_names(family)).items() if name not in read}
+    base = with_inherited(family, out, False, given, read)
     if not isinstance(base.get("data", ""), str | Path):
         raise InputError("sweep: several processes share the work, and data in memory are in one: save them to a file")
     plan = Plan(family, Path(out), base, read, seeds, trials)

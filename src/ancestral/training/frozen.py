@@ -37,9 +37,8 @@ def _choice(model: nn.Module, part: str, known: dict[str, nn.Module]) -> str:
     largest = [name for name, _ in model.named_children() if name in known]
     close = close_matches(part, known)
     hint = f" ({close})" if close.startswith("did you mean") else ""
-    return (
-        f"no part with weights of the {type(model).__name__}, which has {', '.join(largest)} and parts of these{hint}"
-    )
+    has = f"which has {', '.join(largest)} and parts of these" if largest else "which has no parts"
+    return f"no part with weights of the {type(model).__name__}, {has}{hint}"
 
 
 def training_mode(model: nn.Module, parts: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
 
-from ancestral.core.errors import TrainingDiverged
+from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.data.pixels import Batch, Moment
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
@@ -70,7 +70,12 @@ def eager(kind: type[O]) -> type[O]:
 
 
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
-    """The optimiser named in the settings, fused into one kernel where torch has that."""
+    """The optimiser named in the settings, fused into one kernel where torch has that.
+
+    Raises:    InputError: the model has no weights to train.
+    """
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise InputError("the model has no weights to train: store them as torch.nn.Parameter, with requires_grad")
     rate, betas, decay = settings.rate, settings.betas, settings.weight_decay
     makers: dict[str, Callable[..., Optimizer]] = {
         "adam": lambda p: eager(Adam)(p, rate, betas, weight_decay=decay, fused=True),

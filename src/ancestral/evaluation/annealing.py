@@ -1,4 +1,4 @@
-"""Annealed importance sampling: how probable a decoder finds images, between bounds that close.
+"""Annealed importance sampling: log p(x) of a decoder between a lower and an upper bound that converge.
 
 From a density p_0 that can be drawn from, the encoder's q(z | x) or the prior, to the posterior through
 
@@ -80,7 +80,7 @@ class Annealing:
         return ((raw - raw[0]) / (raw[-1] - raw[0])).tolist()
 
     def moves(self, backward: bool = False) -> int:
-        """Transitions of an image that `progress` is told of."""
+        """Number of transitions per image that `progress` counts."""
         return (3 if backward else 2) * (self.temperatures - 1)
 
 

@@ -1,0 +1,3 @@
+"""Public names of `ancestral.training`."""
+
+from ancestral.training.log import LogLine as LogLine
