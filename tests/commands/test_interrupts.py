@@ -148,7 +148,7 @@ def test_a_lack_of_memory_is_one_line(capsys: Captured, monkeypatch: pytest.Monk
     assert main(["train"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("ancestral: not enough memory") and err.count("\n") == 1
-    assert ("1125899.9 GB" in err) == (fails is too_large)
+    assert ("1,125,899.9 GB" in err) == (fails is too_large)
 
 
 def test_a_bug_in_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
