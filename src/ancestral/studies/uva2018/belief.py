@@ -37,8 +37,9 @@ def nets(workshop: Workshop) -> ChapterContent:
     scores = [workshop.score(name) for name in NAMES]
     epochs = [workshop.runs[name].outcome["epochs"] for name in NAMES]
     text = (
-        "The likelihood is a sum over all 2^M states of Z: p(x) = Σ_z Π_m Bernoulli(z_m; sigmoid(b_m)) Π_d "
-        "Bernoulli(x_d; sigmoid(c_d + Σ_m z_m w_{md})). The code computes the whole sum, so the likelihood is exact. "
+        "The tables compare belief nets of three sizes with the mixture; the figures show samples and curves of the "
+        "largest net. The likelihood is a sum over all 2^M states of Z: p(x) = Σ_z Π_m Bernoulli(z_m; sigmoid(b_m)) "
+        "Π_d Bernoulli(x_d; sigmoid(c_d + Σ_m z_m w_{md})). The code computes the whole sum: the likelihood is exact. "
         "The mixture has K prototypes, with D numbers each. In the belief net, M D weights define 2^M prototypes, "
         f"because each latent adds its part. {_rising(scores)} "
         f"{against_mixture(gaps, [_latents(workshop, name) for name in NAMES])}"
@@ -151,8 +152,9 @@ def cost_in_words(row: dict[str, Any], difference: float) -> str:
     faster = times_faster(row)
     slower = row["ours"]["ms"] / row["mixture"]["ms"]
     return (
-        "The coursework counts N M D 2^M operations per step for the belief net and N K D for the mixture. The "
-        "package needs fewer. Let a_z = Σ_d log(1 + exp(c_d + Σ_m z_m w_{md})); then log p(x | z) = Σ_d x_d c_d + "
+        "The tables and the figure show the time of a training step. The coursework counts N M D 2^M operations per "
+        "step for the belief net and N K D for the mixture. The package needs fewer. Let "
+        "a_z = Σ_d log(1 + exp(c_d + Σ_m z_m w_{md})); then log p(x | z) = Σ_d x_d c_d + "
         "Σ_m z_m (w x)_m − a_z. The term a_z does not depend on the image, so it is computed once per batch. What "
         "remains is one matrix product w x for all images, N M D operations, and a sum over states, 2^M (D + N). At "
         f"M = {row['M']}, N = {row['N']}, D = {row['D']}, a step takes {row['ours']['ms']:.1f} ms and the naive sum "

@@ -124,7 +124,8 @@ def expectation_maximisation(workshop: Workshop) -> ChapterContent:
     count = workshop.size(10_000, 200)
     gap = paired_difference(workshop.runs["mixture-em"], workshop.runs["mixture"], 0, count)
     text = (
-        "The coursework does not ask for this. Expectation-maximisation (EM) is the classical algorithm for a mixture "
+        "The table compares two algorithms that train the same mixture; the figure shows the components after EM. The "
+        "coursework does not ask for this. Expectation-maximisation (EM) is the classical algorithm for a mixture "
         "and uses no gradient: the posterior of Z is known exactly, and given it the best parameters are weighted "
         f"averages. EM reaches {em.nats:.2f} nats in {seconds[1]:.0f} s; the gradient reaches {gradient.nats:.2f} nats "
         f"in {seconds[0]:.0f} s. The mean paired difference, EM minus gradient, is {_signed(gap)} nats: "
@@ -186,7 +187,9 @@ def frankenstein(workshop: Workshop) -> ChapterContent:
 def _one_image(found: DetectionRecord) -> str:
     single = found.auroc["log_prob"]
     return (
-        "Single images: the log-probability separates Frankenstein digits from natural ones with an AUROC of "
+        "The first figure shows natural and Frankenstein digits with their log-probabilities; the tables and the "
+        "second figure show how well they are separated. Single images: the log-probability separates Frankenstein "
+        "digits from natural ones with an AUROC of "
         f"{single.value:.4f} ± {single.stderr:.4f}. This is the probability that a random Frankenstein digit has a "
         "lower log p(x) than a random natural digit; 0.5 is chance."
     )
