@@ -74,7 +74,7 @@ def _stopping(run: Run) -> str:
     training, outcome = run.settings.training, run.outcome
     best, done = outcome["best_step"] / training_curves(run).per_epoch, outcome["epochs"]
     began = (
-        f"At most {training.epochs:,} epochs were allowed, with a patience of {training.patience} epochs on the "
+        f"The limit was {plural(training.epochs, 'epoch')}, with a patience of {training.patience} epochs on the "
         "validation negative ELBO. "
     )
     kept = f"The best epoch was {best:.0f} ({outcome['best_value']:.2f} nats), and its weights are kept."

@@ -197,11 +197,11 @@ def _cost_in_words(cost: Cost, right: Quality, wrong: Quality) -> str:
         else f"changes the bound by {cost.nats:+.2f} ± {cost.stderr:.2f} nats, which is not clearly different from 0"
     )
     worse, better_draws = wrong.fid.value > right.fid.value * 1.02, wrong.fid.value < right.fid.value / 1.02
-    change = "worse" if worse else "better" if better_draws else "about equal"
+    change = "worse" if worse else "better" if better_draws else "about the same"
     return (
-        f"The mistake “{cost.name}” {score}. Samples with this prior are {change}: the FID is {wrong.fid.value:.2f} "
-        f"instead of {right.fid.value:.2f}, and {wrong.recognised.value:.1%} of them are recognised instead of "
-        f"{right.recognised.value:.1%}."
+        f"The mistake “{cost.name}” {score}. The sample quality with this prior is {change}: the FID is "
+        f"{wrong.fid.value:.2f} instead of {right.fid.value:.2f}, and {wrong.recognised.value:.1%} of the samples are "
+        f"recognised instead of {right.recognised.value:.1%}."
     )
 
 
