@@ -1,4 +1,4 @@
-"""One tiny model of every family and combination, gathered from the family records."""
+"""One tiny model of every family and combination, from the family records."""
 
 from __future__ import annotations
 

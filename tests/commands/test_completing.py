@@ -110,7 +110,7 @@ def test_every_flag_is_in_the_script(place: str, scripts: Path, tmp_path: Path) 
 
 
 def test_the_flags_are_those_of_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table is read from signatures; the help is made by the parser."""
+    """The table is made from signatures, the help by the parser; both must agree."""
     monkeypatch.setenv("COLUMNS", "200")
     for verb, family in [*((verb, "") for verb in COMMANDS if verb not in ("train", "sweep")), ("train", "made")]:
         known = known_flags(command_of(verb, family) if family else COMMANDS[verb])

@@ -1,6 +1,6 @@
-"""The handbook keeps its word: its code runs and prints what is shown, its pictures come out, its answers are there.
+"""Tests of the handbook: its code runs and prints the output shown, its figures are drawn, and its answers exist.
 
-Pages of one worker share a folder, as they do when they are built: a training that two of them show is done once.
+Pages share a folder in each worker process, as in a build, so that a training on two pages runs only once.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder for runs and the defaults of a reader; registries and random numbers are afterwards as before."""
+    """A folder for runs, with the defaults of a user; registries and random states are restored afterwards."""
     monkeypatch.chdir(folder)
     monkeypatch.setitem(inspect.unwrap(ancestral.fit).__kwdefaults__, "report", True)  # other tests leave it out
     for family in BUILT_IN:  # classes are registered when their module is first imported, and only then
@@ -67,8 +67,8 @@ def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
-def test_code_on_the_page_does_what_it_shows(page: Path, as_it_was: None) -> None:
-    names: dict[str, object] = {"__name__": "__main__"}  # classes are of the session of a reader
+def test_code_on_a_page_prints_the_output_shown(page: Path, as_it_was: None) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}  # classes belong to the session of the reader
     for line, kind, code in blocks(page):
         if kind == "python":
             run_examples(code, names, page, line)
@@ -77,7 +77,7 @@ def test_code_on_the_page_does_what_it_shows(page: Path, as_it_was: None) -> Non
 
 
 class Shown(doctest.OutputChecker):
-    """As doctest's, but a measured number may be one off in its last place: processors round differently."""
+    """As in doctest, but a measured number may differ by one in its last digit: processors round differently."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if super().check_output(want, got, optionflags):
@@ -93,7 +93,7 @@ def within_a_place(shown: str, found: str) -> bool:
 
 
 def run_examples(code: str, names: dict[str, object], page: Path, line: int) -> None:
-    """Run `>>>` lines and compare what they print; names last from block to block of a page."""
+    """Run `>>>` lines and compare their output; variables are kept between the blocks of a page."""
     test = doctest.DocTestParser().get_doctest(code, {}, page.name, str(page), line)
     assert test.examples, f"{page.name}, line {line}: python without prompts is not run"
     test.globs = names
@@ -103,14 +103,14 @@ def run_examples(code: str, names: dict[str, object], page: Path, line: int) -> 
 
 
 def draw(code: str, where: str) -> None:
-    """Run a plot on its own, as a reader who copies it does: a figure must come out."""
+    """Run a plot alone, as a reader who copies it would; it must produce a figure."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     plt.close("all")
-    with torch.random.fork_rng(devices=[]):  # a picture changes no number below it
+    with torch.random.fork_rng(devices=[]):  # so that a figure does not change later numbers
         exec(compile(code, where, "exec"), {})
     assert plt.get_fignums(), f"{where}: no figure"
     for number in plt.get_fignums():
@@ -146,7 +146,7 @@ def asked() -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("question, anchors", asked(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_question_has_an_answer_that_computes_something(question: str, anchors: list[str]) -> None:
+def test_every_question_has_an_answer_with_a_computation(question: str, anchors: list[str]) -> None:
     there = answers()
     assert anchors
     for anchor in anchors:
@@ -165,7 +165,7 @@ def test_every_page_is_in_the_contents() -> None:
     assert set(listed) == listed_pages
 
 
-def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstrings_are_converted_to_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(DOCS)
     rewritten = importlib.import_module("building.docstrings").rewritten
     formula = ["", "    log p(x) = a|b|", ""]
@@ -177,7 +177,7 @@ def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.slow
-def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def test_the_handbook_builds_without_external_resources(tmp_path: Path) -> None:
     for name in ("sphinx", "furo", "myst_parser"):
         pytest.importorskip(name)
     out = tmp_path / "html"
