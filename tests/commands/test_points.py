@@ -169,7 +169,7 @@ def test_what_has_no_likelihood_is_not_compared_but_drawn(capsys: Captured, tmp_
 @pytest.mark.parametrize("words", [["--pixels", "unit"], ["--protocol", "uva2020"], ["--pad-to", "4"]])
 def test_points_have_no_pixels(capsys: Captured, tmp_path: Path, words: list[str]) -> None:
     said = refused(capsys, "train", "flow", "--data", "rings", *words, "--out", tmp_path / "run")
-    assert "points of the plane" in said and not (tmp_path / "run").exists()
+    assert "has points, not images" in said and not (tmp_path / "run").exists()
 
 
 # ---- resuming, and other models
