@@ -92,7 +92,7 @@ def test_evaluate_and_compare_name_the_floor(capsys: Captured, trained: Path, tm
     out, err = printed(capsys, "compare", trained / "flow")
     assert f"{score['nats']:.4f}" in out and "0.8101" in err
     assert "Scored on: two-gaussians, R^2; test, 50,000 points." in " ".join(out.split())
-    assert "different things" in refused(capsys, "compare", trained / "flow", trained / "mixture")
+    assert "not comparable" in refused(capsys, "compare", trained / "flow", trained / "mixture")
 
 
 def test_sample(capsys: Captured, trained: Path, tmp_path: Path) -> None:

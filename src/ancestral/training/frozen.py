@@ -74,6 +74,4 @@ class FrozenWeights:
         """Raises:    InputError: a tensor of a frozen part has changed."""
         for name, tensor in self._tensors():
             if not torch.equal(tensor, self.before[name]):
-                raise InputError(
-                    f"--freeze: the training step changed {name}, which is frozen: correct the step"
-                )
+                raise InputError(f"--freeze: the training step changed {name}, which is frozen: correct the step")
