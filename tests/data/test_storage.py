@@ -1,4 +1,4 @@
-"""Large arrays: in files, where they stay, and blocks of their rows."""
+"""Large arrays in memory-mapped files, and blocks of their rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of a person's own: what they return is brought into shape, or refused in one line."""
+"""The user's own networks: their output is reshaped, or there is an error of one line."""
 
 from __future__ import annotations
 

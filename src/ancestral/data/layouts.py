@@ -35,7 +35,7 @@ def channels_first(
     first, last = (shape[1], shape[3]) if array.ndim == 4 else (0, 0)
     for colours in (CHANNELS, (WITH_ALPHA,)):
         if first in colours and last in colours:
-            said.append(f"shape {shape}: ambiguous; read as (N, C, H, W)")
+            said.append(f"shape {shape}: ambiguous; channels are read before height and width")
         if first in colours:
             return array, said
         if last in colours:

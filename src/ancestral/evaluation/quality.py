@@ -176,7 +176,7 @@ class Quality:
         nearest: mean pixel distance to the nearest training image.
         count: number of samples, of test images and of training images. seed: random seed of the samples.
         drawn: samples, or the means E[x | z]. space: the pixel space.
-        network, network_sha256, network_accuracy: the features; no accuracy if there are no classes.
+        network, network_sha256, network_accuracy: the features; no accuracy without classes.
     """
 
     fid: Measured
