@@ -200,7 +200,7 @@ def test_a_small_file_cannot_state_a_large_tensor(tmp_path):
     refused(lambda: read_arrays(tmp_path / "a.pt"), "a.pt", "limit")
     for tensor in (torch.zeros(3, 2, 2).to_sparse(), torch.zeros(3, 2, 2, device="meta")):
         torch.save({"images": tensor}, tmp_path / "a.pt")
-        refused(lambda: read_arrays(tmp_path / "a.pt"), "a.pt", "no dense tensor")
+        refused(lambda: read_arrays(tmp_path / "a.pt"), "a.pt", "not a dense tensor")
 
 
 def test_a_mat_file_with_wrong_sizes_raises(tmp_path, monkeypatch):

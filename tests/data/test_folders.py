@@ -421,11 +421,11 @@ def test_the_chosen_table_causes_a_notice(tmp_path):
     (tmp_path / "labels.csv").write_text("file,label\na,cat\nb,dog\n")
     (tmp_path / "other.csv").write_text("file,label\na,x\nb,y\n")
     found = read_folder(tmp_path)
-    assert found.classes == ("cat", "dog") and said(found, "labels.csv is taken", "other.csv")
+    assert found.classes == ("cat", "dog") and said(found, "labels.csv is used", "other.csv")
     assert said(found, "1 file is not an image", "other.csv")
     os.rename(tmp_path / "labels.csv", tmp_path / "mine.csv")
     found = read_folder(tmp_path)
-    assert found.classes is None and said(found, "mine.csv", "other.csv", "none is taken", "labels.csv")
+    assert found.classes is None and said(found, "mine.csv", "other.csv", "none is used", "labels.csv")
 
 
 def test_folders_of_classes_come_before_tables(tmp_path):

@@ -57,7 +57,7 @@ def test_labels_given_with_a_table_are_its_classes() -> None:
     assert found.classes == ("ape", "bee", "cat") and found.columns == ("mass", "length", "width")
     assert found.sha256 == load_dataset(hold(Frame(columns(species=KINDS)))).sha256
     refused(lambda: hold((Frame(columns(label=KINDS)), KINDS)), "labels are given too")
-    refused(lambda: hold((Frame(columns()), KINDS[1:])), "beside 90 rows")
+    refused(lambda: hold((Frame(columns()), KINDS[1:])), "for 90 rows")
 
 
 def test_parts_of_a_table_stay_parts() -> None:

@@ -85,7 +85,7 @@ def test_a_picture_is_rotated_by_its_orientation(tmp_path: Path) -> None:
     turned.save(tmp_path / "turned.png", exif=exif)
     found = load([Image.open(tmp_path / "turned.png") for _ in range(9)])
     assert torch.equal(found.train.images[0, 0], torch.from_numpy(np.rot90(IMAGES[1] * 15, -1).copy()))
-    assert any("9 of 9 images are turned" in line for line in found.assumptions)
+    assert any("9 of 9 images are rotated" in line for line in found.assumptions)
 
 
 def test_labels_may_be_missing_words_or_vectors() -> None:
@@ -194,7 +194,7 @@ def test_items_that_exceed_memory_are_kept_in_a_file(monkeypatch: pytest.MonkeyP
         assert any("stored in a temporary file" in line for line in load_dataset(name).assumptions)
         assert torch.equal(stored(data()), expected[kind])
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
-    refused(lambda: hold(Items(list(IMAGES))), "exceed the free memory", "TMPDIR")
+    refused(lambda: hold(Items(list(IMAGES))), "more than the free memory", "TMPDIR")
 
 
 LARGE = {

@@ -105,7 +105,7 @@ def test_two_halves_are_close_and_one_repeated_image_covers_nothing() -> None:
 
 
 def test_data_without_components_raise() -> None:
-    refused(lambda: fitted(DIGITS.train.images[:1]), "too few training images", "own")
+    refused(lambda: fitted(DIGITS.train.images[:1]), "need at least 2", "own")
     refused(lambda: fitted(DIGITS.train.images[:1].repeat(20, 1, 1, 1)), "equal")
     refused(lambda: fitted(DIGITS.train.images[:20])(torch.rand(3, 1, 8, 9)), "shape")
     refused(lambda: fitted(DIGITS.train.images[:20])(2 * torch.ones(3, 1, 8, 8)), "[0, 1]")

@@ -269,11 +269,11 @@ TWO_SETS: list[Callable[[Tensor, Tensor], Any]] = [
 @pytest.mark.parametrize("metric", TWO_SETS, ids=lambda metric: metric.__name__)
 def test_mistakes_with_features_are_refused(metric: Callable[[Tensor, Tensor], Any]) -> None:
     real, drawn = gaussian(200, 8, 1), gaussian(200, 8, 2)
-    refused(lambda: metric(real.T, drawn.T), "8 images of 200 features", "swapped")
+    refused(lambda: metric(real.T, drawn.T), "8 images are too few for 200 features", "swapped")
     refused(lambda: metric(real, drawn.T), "swapped")
-    refused(lambda: metric(real[:8], drawn), "8 images of 8 features", "too few")
+    refused(lambda: metric(real[:8], drawn), "8 images are too few for 8 features")
     refused(lambda: metric(real, drawn[:3]), "too few")
-    refused(lambda: metric(real, drawn[:, :7]), "different networks")
+    refused(lambda: metric(real, drawn[:, :7]), "same network")
     refused(lambda: metric(real, drawn[0]), "(N, F)")
     for wrong in (math.nan, math.inf):
         damaged = drawn.clone()
@@ -294,7 +294,7 @@ def test_subsets_and_neighbourhoods_that_do_not_fit_are_refused() -> None:
     refused(lambda: kernel_distance(real, drawn, subset_size=1), "2 to 20")
     refused(lambda: precision_recall(real, drawn, k=20), "20 images are too few")
     refused(lambda: density_coverage(real, drawn, k=0), "neighbourhoods of 0")
-    refused(lambda: nearest(torch.rand(3, 1, 4, 4), torch.rand(3, 1, 5, 5)), "one shape")
+    refused(lambda: nearest(torch.rand(3, 1, 4, 4), torch.rand(3, 1, 5, 5)), "same shape")
 
 
 def test_metrics_leave_the_random_numbers_of_the_caller_alone() -> None:

@@ -28,7 +28,7 @@ def check_vectors(**named: Tensor) -> None:
         if x.dim() != 2:
             raise InputError(f"{name} has shape {tuple(x.shape)}: give one vector per image, shape (N, F)")
         if not bool(x.isfinite().all()):
-            raise InputError(f"{name} has values that are NaN or infinite")
+            raise InputError(f"{name} has values that are not finite (NaN or infinite)")
         if len(x) <= x.shape[1]:
             raise InputError(
                 f"{name}: {len(x)} images are too few for {x.shape[1]} features: give more images than features (are "

@@ -77,7 +77,7 @@ def _refuse_infinite(weights: Mapping[str, Tensor], path: Path) -> None:
     """Raises:    InputError: a weight is infinite or NaN."""
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{path} has weights that are infinite or NaN, at {name}: train again or restore the file")
+            raise InputError(f"{path} has weights that are not finite, at {name}: train again or restore the file")
 
 
 def _without_memory(config: Any, weights: Mapping[str, Tensor], given: Mapping[str, Any] | None) -> Any:
