@@ -206,9 +206,9 @@ def test_a_draw_is_the_inverse_of_the_distribution_function(output: PixelOutput)
 @pytest.mark.parametrize("name", ["made", "pixelcnn", "made, categorical"])
 def test_values_that_are_no_levels_are_refused_when_scored(name: str) -> None:
     model = model_of(name)
-    with pytest.raises(InputError, match="whole pixels"):
+    with pytest.raises(InputError, match="whole pixel levels"):
         model.log_prob(torch.full((2, *model.event_shape), 0.5, dtype=torch.float64))
-    with pytest.raises(InputError, match="whole pixels"):
+    with pytest.raises(InputError, match="whole pixel levels"):
         model.log_prob(torch.full((2, *model.event_shape), 7.0, dtype=torch.float64))
 
 

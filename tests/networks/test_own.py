@@ -1,4 +1,4 @@
-"""Networks of a person's own: what they return is brought into shape, or refused in one line."""
+"""The user's own networks: their output is reshaped, or there is an error of one line."""
 
 from __future__ import annotations
 
@@ -87,6 +87,6 @@ def test_a_function_makes_several_networks():
     assert made is not None and made(torch.rand(3, 2)).shape == (3, 5)
     take = ("conditioner", [2], [5], (2, 5))
     refused(lambda: given_network({"conditioner": nn.Linear(2, 5)}, *take), "give a function conditioner(inputs")
-    refused(lambda: given_network({"conditioner": lambda i, o: 7}, *take), "makes a int from (2, 5)")
+    refused(lambda: given_network({"conditioner": lambda i, o: 7}, *take), "conditioner(2, 5) returns a int")
     refused(lambda: given_network({"conditioner": lambda i: i}, *take), "cannot be made from (2, 5)", "TypeError")
     assert given_network({}, *take) is None

@@ -40,7 +40,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "nosuchverb": (2, "unknown command 'nosuchverb'"),
     "train vae --data no/such/path": (2, "data source 'no/such/path': unknown; choose one of digits, mnist, "),
     "train vae --data no/such/file.npz": (2, "no/such/file.npz: no such file; check the path"),
-    "train vae --data moons --pixels unit": (2, "--data moons are points of the plane"),
+    "train vae --data moons --pixels unit": (2, "--data moons has points, not images"),
 }
 
 

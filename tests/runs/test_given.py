@@ -216,7 +216,7 @@ def test_a_second_training_of_the_same_modules_is_said(tmp_path, caplog):
 
 def test_settings_that_given_networks_replace_are_said(tmp_path, caplog):
     ancestral.build("vae", data="digits", latents=3, hidden=(7,), **parts())
-    assert "hidden has no effect: encoder and decoder of one's own replace it" in caplog.text
+    assert "hidden has no effect: your own encoder and decoder replace it" in caplog.text
     caplog.clear()
     ancestral.build("vae", data="digits", latents=3, hidden=(7,), encoder=parts()["encoder"])
     ancestral.build("vae", data="digits", latents=3, **parts())

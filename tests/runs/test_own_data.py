@@ -45,7 +45,7 @@ def test_what_was_read_is_recorded_and_printed(folder, tmp_path, capsys):
     out = tmp_path / "run"
     _, said = printed(capsys, "train", "mixture", "--data", folder / "levels.npz", "--epochs", 1, "--out", out)
     assert "levels: 300 images (240 train + 30 valid + 30 test), grey, 8x8 pixels" in said
-    assert "note: pixels are 0..16: taken as 17 levels" in said and "--split-seed 0" in said
+    assert "note: pixels are 0..16: read as 17 levels" in said and "--split-seed 0" in said
     assert "note: pixels of 17 levels are made binary" in said
     record = json.loads((out / "settings.json").read_text())
     data = record["data"]
@@ -58,7 +58,7 @@ def test_what_was_read_is_recorded_and_printed(folder, tmp_path, capsys):
 
 def test_the_data_command_says_the_same(folder, tmp_path, capsys):
     out, said = printed(capsys, "data", folder / "levels.npz", "--out", tmp_path / "sheet.png")
-    assert "taken as 17 levels" in out and "classes by training images: 0 " in out
+    assert "read as 17 levels" in out and "classes by training images: 0 " in out
     assert (tmp_path / "sheet.png").stat().st_size > 1000 and "sheet of examples" in said
     out, _ = printed(capsys, "data", folder / "levels.npz", "--json", "--levels", 20)
     (record,) = json.loads(out)

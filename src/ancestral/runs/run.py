@@ -194,7 +194,7 @@ class Run:
         try:
             self.manifest.content(STATE)
         except InputError as error:
-            raise InputError(f"the checkpoint {error}; train anew without --resume") from error
+            raise InputError(f"the checkpoint {error}; train again without --resume") from error
         return load_state(self.checkpoint)
 
     @property

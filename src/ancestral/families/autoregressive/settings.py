@@ -16,7 +16,7 @@ OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
 
 def _without_mixture(output: OutputName) -> dict[str, str]:
     """Unused settings of an output that is no mixture of logistic distributions; `auto` depends on the pixels."""
-    return {} if output in ("auto", "logistic") else {"components": "it goes with --output logistic"}
+    return {} if output in ("auto", "logistic") else {"components": "only used with --output logistic"}
 
 
 @dataclass(frozen=True)

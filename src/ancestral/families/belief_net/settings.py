@@ -37,9 +37,9 @@ class BeliefNetSettings(FamilySettings):
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = {}
         if self.method not in ("vimco", "wake-sleep"):
-            found["particles"] = "it goes with --method vimco or wake-sleep"
+            found["particles"] = "only used with --method vimco or wake-sleep"
         if self.method != "wake-sleep":
-            found["phase"] = "it goes with --method wake-sleep"
+            found["phase"] = "only used with --method wake-sleep"
         return found
 
     def __post_init__(self) -> None:

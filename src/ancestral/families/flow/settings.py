@@ -60,7 +60,7 @@ class FlowSettings(FamilySettings):
 
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = (
-            {} if self.layers == "spline" else dict.fromkeys(("bins", "bound"), "it goes with --layers spline")
+            {} if self.layers == "spline" else dict.fromkeys(("bins", "bound"), "only used with --layers spline")
         )
         if points is False:
             names = ("depth", "hidden", "mixing", "actnorm", "base_scale")

@@ -63,9 +63,9 @@ class GANSettings(FamilySettings):
     def unused(self, points: bool | None) -> dict[str, str]:
         mlp, cnn = ("hidden", "critic_hidden", "dropout"), ("channels", "critic_channels", "batch_norm")
         other, names = ("cnn", cnn) if self.network == "mlp" else ("mlp", mlp)
-        found: dict[str, str] = dict.fromkeys(names, f"it goes with --network {other}")
+        found: dict[str, str] = dict.fromkeys(names, f"only used with --network {other}")
         if self.loss != "wasserstein":
-            found["gradient_penalty"] = "it goes with --loss wasserstein"
+            found["gradient_penalty"] = "only used with --loss wasserstein"
         return found
 
     @property

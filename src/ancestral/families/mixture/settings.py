@@ -28,7 +28,7 @@ class MixtureSettings(FamilySettings):
         check_numbers(self, "smoothing", 0, above=True)
 
     def unused(self, points: bool | None) -> dict[str, str]:
-        return {} if self.method == "em" else {"smoothing": "it goes with --method em"}
+        return {} if self.method == "em" else {"smoothing": "only used with --method em"}
 
     @property
     def has_learning_rate(self) -> bool:

@@ -72,11 +72,11 @@ class CodingSettings(FamilySettings):
 
     def unused(self, points: bool | None) -> dict[str, str]:
         cnn = ("channels", "strides", "decoder_channels", "decoder_strides")
-        found: dict[str, str] = dict.fromkeys(cnn, "it goes with --network cnn") if self.network == "mlp" else {}
+        found: dict[str, str] = dict.fromkeys(cnn, "only used with --network cnn") if self.network == "mlp" else {}
         if self.network == "cnn":
-            found["hidden"] = "it goes with --network mlp"
+            found["hidden"] = "only used with --network mlp"
         if self.likelihood not in ("auto", "gaussian"):
-            found |= dict.fromkeys(("variance", "learn_variance"), "it goes with --likelihood gaussian")
+            found |= dict.fromkeys(("variance", "learn_variance"), "only used with --likelihood gaussian")
         return found
 
     def __post_init__(self) -> None:
@@ -120,15 +120,15 @@ class VAESettings(CodingSettings):
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = super().unused(points)
         if self.prior not in ("mixture", "vamp"):
-            found["components"] = "it goes with --prior mixture or vamp"
+            found["components"] = "only used with --prior mixture or vamp"
         if self.objective == "elbo":
             if self.beta == 0:
                 found |= dict.fromkeys(("beta_warmup", "beta_cycles"), "--beta is 0")
             if self.free_bits == 0:
-                found["free_bits_decay"] = "it goes with --free-bits"
-            return found | {"importance_samples": "it goes with --objective iwae or dreg"}
+                found["free_bits_decay"] = "only used with --free-bits"
+            return found | {"importance_samples": "only used with --objective iwae or dreg"}
         of_elbo = ("beta", "free_bits", *SCHEDULES)
-        return found | dict.fromkeys(of_elbo, "it goes with --objective elbo")
+        return found | dict.fromkeys(of_elbo, "only used with --objective elbo")
 
     @property
     def schedules(self) -> tuple[str, ...]:
