@@ -78,11 +78,11 @@ class TrainingSettings:
         """Settings that have no effect beside the others, by name, and the reason in words."""
         found = {}
         if self.optimizer not in ("sgd", "rmsprop"):
-            found["momentum"] = "it goes with --optimizer sgd or rmsprop"
+            found["momentum"] = "it needs --optimizer sgd or rmsprop"
         if not self.optimizer.startswith("adam"):
-            found["beta1"] = "it goes with --optimizer adam, adamw or adamax"
+            found["beta1"] = "it needs --optimizer adam, adamw or adamax"
         if not {"train", "test"} & set(self.watch):
-            found["watch_size"] = "it goes with --watch train or test"
+            found["watch_size"] = "it needs --watch train or test"
         if self.samples_at and min(self.samples_at) > self.epochs:
             found["samples_at"] = f"there are {self.epochs} epochs"
         return found
