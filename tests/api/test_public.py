@@ -157,7 +157,7 @@ MISUSES: dict[str, tuple[Callable[[ancestral.Run], object], str]] = {
     "fit, resume": (lambda run: ancestral.fit("vae", "run", resume="yes"), "resume is 'yes'"),
     "check_model": (lambda run: ancestral.check_model(5), "check_model: model is '5'"),
     "load_model": (lambda run: ancestral.load_model(5), "load_model: folder is '5'"),
-    "register_family": (lambda run: ancestral.register_family(5), "register_family takes"),
+    "register_family": (lambda run: ancestral.register_family(5), "register_family needs"),
     "sweep": (lambda run: ancestral.sweep(5, "run", {}), "sweep: family is '5'"),
     "sweep, seeds": (lambda run: ancestral.sweep("vae", "run", {}, seeds="2"), "seeds is '2'"),
 }

@@ -496,7 +496,7 @@ def test_a_bound_says_that_it_is_one(trained: Path) -> None:
 def test_what_cannot_be_done_is_refused(trained: Path, tmp_path: Path) -> None:
     refused(lambda: detect_run(trained / "autoencoder"), "Autoencoder", "no likelihood", kind=NotComputable)
     refused(lambda: detect_run(trained / "points"), "points", kind=NotComputable)
-    refused(lambda: detect_run(trained / "mixture", "digits"), "the model learned")
+    refused(lambda: detect_run(trained / "mixture", "digits"), "the model was trained on these data")
     train = load_dataset("digits", valid_size=300).train.images
     np.savez(tmp_path / "known.npz", images=train[:20].numpy(), levels=np.array(17))
     refused(lambda: detect_run(trained / "mixture", str(tmp_path / "known.npz")), "20 of its 20")

@@ -224,5 +224,5 @@ def test_outputs_fit_the_pixels_or_are_refused() -> None:
             output_name(wanted, 256, space)
     with pytest.raises(InputError, match="--kernel"):
         PixelCNNSettings(kernel=4)
-    with pytest.raises(InputError, match="nothing would connect"):
+    with pytest.raises(InputError, match="the pixels are not connected"):
         MADESettings(hidden=(), direct=False)

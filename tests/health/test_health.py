@@ -256,7 +256,7 @@ def test_verdicts_of_a_running_training_are_warnings(name: str) -> None:
 
 def test_healthy_courses_have_no_verdict_at_any_step() -> None:
     for log, facts in ((log_of(**KL), FACTS), (log_of(held=None), FACTS), (game_of(), GAME_FACTS)):
-        assert examine(log, facts).summary.startswith("healthy: all checks passed ( ")
+        assert examine(log, facts).summary.startswith("healthy: all checks passed (")
         for step in sorted({line.step for line in log})[::3]:
             assert not found([line for line in log if line.step <= step], facts._replace(finished=False))
 
@@ -574,7 +574,7 @@ def test_a_healthy_page_lists_the_checks_that_passed(tmp_path: Path) -> None:
     assert (
         main(["train", "mixture", "--method", "em", "--batch-size", "1000", "--epochs", "12", "--out", str(out)]) == 0
     )
-    assert "healthy: all checks passed ( divergence" in (out / "report.html").read_text().replace("Healthy", "healthy")
+    assert "healthy: all checks passed (divergence" in (out / "report.html").read_text().replace("Healthy", "healthy")
 
 
 def test_a_training_that_stops_early_has_a_verdict(tmp_path: Path) -> None:

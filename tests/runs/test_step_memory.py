@@ -56,7 +56,7 @@ def test_the_advice_is_a_size_that_may_fit(tmp_path: Path, monkeypatch: pytest.M
     refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL, batch_size=17), "not enough memory")
     assert ancestral.fit("vae", tmp_path / "run", **SMALL, batch_size=15).finished
     available(monkeypatch, needed(monkeypatch, tmp_path, batch_size=1) - 1)
-    refused(lambda: ancestral.fit("vae", tmp_path / "one", **SMALL, batch_size=1), "lower the sizes of the model")
+    refused(lambda: ancestral.fit("vae", tmp_path / "one", **SMALL, batch_size=1), "choose a smaller model")
 
 
 def test_batches_are_never_larger_than_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
