@@ -116,7 +116,7 @@ def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, 
 def test_other_contents_are_other_data(run: ancestral.Run, caplog: Any) -> None:
     score = ancestral.evaluate(run, data=(IMAGES[::-1], LABELS[::-1]))
     assert (score.count, score.split) == (400, "given") and run.scores() == []
-    assert "is not the data of" in caplog.text and "nothing is stored" in caplog.text
+    assert "are not the data of" in caplog.text and "nothing is stored" in caplog.text
     assert ancestral.infer(run, data=torch.from_numpy(IMAGES[:5])).z.shape == (5, 2)
     assert ancestral.complete(run, "left", data=list(IMAGES[:3]), count=2).drawn.shape == (4, 2, 1, 8, 8)
     assert ancestral.explain(run, data=IMAGES[:20]).total.count == 20
@@ -223,7 +223,9 @@ def test_new_data_are_ranked(run: ancestral.Run, caplog: Any) -> None:
 def test_arguments_of_the_two_uses_are_not_mixed(run: ancestral.Run) -> None:
     for wrong in ({"against": "noise"}, {"trials": 5}, {"sizes": [3]}, {"alpha": 0.1}, {"seed": 1}):
         name = next(iter(wrong))
-        refused(lambda wrong=wrong: ancestral.detect(run, data=IMAGES[:9], **wrong), name, "no use beside data")
+        refused(
+            lambda wrong=wrong: ancestral.detect(run, data=IMAGES[:9], **wrong), name, "cannot be combined with data"
+        )
     refused(lambda: ancestral.detect(run, "noise", split="train"), "split", "give data too")
     refused(lambda: ancestral.detect(run, "noise", levels=17), "levels", "give data too")
     refused(lambda: ancestral.detect(run, data=IMAGES[:9], colour=3), "unknown argument")

@@ -191,5 +191,5 @@ def test_a_folder_without_runs_is_refused(trained: Path, tmp_path: Path, capsys:
     shutil.copytree(trained / "gan", tmp_path / "gan")
     assert run("compare", tmp_path) == 2
     assert "no run with a score" in capsys.readouterr().err
-    refused(lambda: ancestral.compare(tmp_path), "nor a folder of runs with scores")
+    refused(lambda: ancestral.compare(tmp_path), "or a folder of runs with scores")
     refused(lambda: ancestral.compare("nowhere"), "compare: runs")

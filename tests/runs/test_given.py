@@ -326,7 +326,7 @@ def test_a_model_trained_elsewhere_becomes_a_run(tmp_path):
     assert made.finished and ancestral.evaluate(made).nats == ancestral.evaluate(model, data="digits").nats
     assert torch.equal(ancestral.sample(made, 4), ancestral.sample(model, 4))
     assert "Trained elsewhere" in made.report().read_text() and all(check.passed for check in ancestral.verify(made))
-    refused(lambda: ancestral.fit(model, made.path, data="digits", resume=True), "trained elsewhere")
+    refused(lambda: ancestral.fit(model, made.path, data="digits", resume=True), "trained outside ancestral")
     refused(lambda: ancestral.Run.from_model(model, "digits", made.path), "already contains a run")
     refused(lambda: ancestral.Run.from_model(model, "moons", tmp_path / "other"), "(1, 8, 8)")
     refused(lambda: ancestral.Run.from_model(model, "digits", tmp_path / "other", pixel="unit"), "pixel", "pixels")

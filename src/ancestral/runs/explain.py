@@ -31,7 +31,8 @@ Progress = Callable[[int, int], None]
 class Explanation:
     """The terms of the score of a run's test images, and of Frankenstein images if the data have labels.
 
-    Attributes: names: of P terms. natural, anomalous: shapes (N, P) and (F, P), nats; without labels, `anomalous` is None. divergences: mean KL of each single latent, shape (J,), nats. active:
+    Attributes: names: of P terms. natural, anomalous: shapes (N, P) and (F, P), nats; without labels,
+                `anomalous` is None. divergences: mean KL of each single latent, shape (J,), nats. active:
                 whether the posterior mean of a latent has a variance over images above `ACTIVE_VARIANCE`, shape (M,);
                 None without posterior means. record: fields that the `Score` of every term has.
     Reference: active units: Burda et al., 2016, section 5.2, arXiv 1509.00519.
@@ -81,7 +82,8 @@ def explain_run(
 ) -> Explanation:
     """Split the score of a run's images into its terms.
 
-    Args:      run: the run. count: use only the first `count` images. split: of the data. seed: random seed, also of the Frankenstein
+    Args:      run: the run. count: use only the first `count` images. split: of the data. seed: random
+               seed, also of the Frankenstein
                images, which are made from the same images. progress: called with (images done, total
                images).
     Raises:    NotComputable: as `score_parts`. InputError: the split is empty.
