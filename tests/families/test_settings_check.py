@@ -87,7 +87,7 @@ def test_a_type_that_only_a_function_knows_is_refused() -> None:
         pass
 
     made = dataclasses.make_dataclass("Made", [("x", "Inner", 3)], bases=(ancestral.FamilySettings,), frozen=True)
-    refused(lambda: ancestral.Family("some", made, build=print, tiny={}), "'x'", "cannot be read")
+    refused(lambda: ancestral.Family("some", made, build=print, tiny={}), "'x'", "cannot be evaluated")
 
 
 def test_records_are_checked_without_torch() -> None:

@@ -211,7 +211,7 @@ def test_a_second_training_of_the_same_modules_is_said(tmp_path, caplog):
     ancestral.fit("vae", tmp_path / "one", **networks, **SMALL)
     assert "was trained before" not in caplog.text
     ancestral.fit("vae", tmp_path / "two", **networks, **SMALL)
-    assert "encoder was trained before" in caplog.text and str(tmp_path / "one") in caplog.text
+    assert "encoder was already trained" in caplog.text and str(tmp_path / "one") in caplog.text
 
 
 def test_settings_that_given_networks_replace_are_said(tmp_path, caplog):

@@ -125,7 +125,7 @@ def test_a_conditional_gan_leaves_images_without_a_label_out(folder, tmp_path, c
     _, said = printed(
         capsys, "train", "gan", "--data", folder / "some.npz", "--classes", 10, *small, "--tolerate", "--out", out
     )
-    assert "80 training images without a label are left out" in said
+    assert "80 training images without a label are not used" in said
     fitted = Run(out)
     assert fitted.record["data"]["class_counts"]["train"] == fitted.data.train_split(True).labels.bincount().tolist()
     assert len(fitted.data.training(0, labelled_only=True)) == 160 and len(fitted.data.training(0)) == 240

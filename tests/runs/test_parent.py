@@ -224,7 +224,7 @@ def test_parts_are_named_with_close_matches(parent: Path, tmp_path: Path) -> Non
 
 def test_freezing_random_weights_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fit("vae", tmp_path / "run", freeze=("encoder",), **VAE)
-    assert "encoder keeps its random initial weights" in caplog.text
+    assert "initial weights of encoder will not be trained" in caplog.text
 
 
 # ---- what does not fit

@@ -52,7 +52,7 @@ def test_what_fits_to_the_byte_is_trained(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_advice_is_a_size_that_may_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = needed(monkeypatch, tmp_path) // 4
     available(monkeypatch, free)
-    refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL), "at most 16 can fit")
+    refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL), "at most 16 fit")
     refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL, batch_size=17), "not enough memory")
     assert ancestral.fit("vae", tmp_path / "run", **SMALL, batch_size=15).finished
     available(monkeypatch, needed(monkeypatch, tmp_path, batch_size=1) - 1)

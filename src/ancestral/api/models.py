@@ -144,9 +144,7 @@ def _chosen(
         given = Given(family, objective=values.pop("objective", None))
         return None, parts_for(None, **with_pixels_of(family, complete_values(None, values))), given
     if isinstance(family, nn.Module):
-        raise InputError(
-            f"a {type(family).__name__} is a network, not an ancestral.Model: give it to a family, fit('vae', encoder=...)"
-        )
+        raise InputError(f"a {type(family).__name__} is a network, not an ancestral.Model: use fit('vae', encoder=...)")
     name = _name_of(family)
     networks = {name: values.pop(name) for name in find(name).networks if values.get(name) is not None}
     parts = parts_for(name, **complete_values(name, values))
