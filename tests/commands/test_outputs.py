@@ -175,10 +175,10 @@ def test_compare_accepts_a_folder_of_runs(trained: Path, tmp_path: Path, capsys:
     (tmp_path / "notes").mkdir()
     out, err = printed(capsys, "compare", tmp_path, "--json")
     assert {score["run"] for score in json.loads(out)} == {"a", "b", "c"}
-    left = [line for line in err.splitlines() if "left out" in line]
+    left = [line for line in err.splitlines() if "is omitted" in line]
     assert left == [
-        f"{tmp_path / 'begun'} is left out: its training is not finished (--resume continues it)",
-        f"{tmp_path / 'gan'} is left out: it has no score of test images",
+        f"{tmp_path / 'begun'} is omitted: its training is not finished (continue it with --resume)",
+        f"{tmp_path / 'gan'} is omitted: it has no score of test images (compute one with: ancestral evaluate)",
     ]
     assert ancestral.compare(tmp_path).names == [score["run"] for score in json.loads(out)]
     out, _ = printed(capsys, "compare", tmp_path / "group", tmp_path / "b", "--json")
@@ -187,9 +187,9 @@ def test_compare_accepts_a_folder_of_runs(trained: Path, tmp_path: Path, capsys:
 
 def test_a_folder_without_runs_is_refused(trained: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("compare", tmp_path) == 2
-    assert "holds none" in capsys.readouterr().err
+    assert "contains none" in capsys.readouterr().err
     shutil.copytree(trained / "gan", tmp_path / "gan")
     assert run("compare", tmp_path) == 2
     assert "no run with a score" in capsys.readouterr().err
-    refused(lambda: ancestral.compare(tmp_path), "nor a folder of runs with scores")
+    refused(lambda: ancestral.compare(tmp_path), "or a folder of runs with scores")
     refused(lambda: ancestral.compare("nowhere"), "compare: runs")

@@ -494,7 +494,7 @@ def test_a_bound_is_labelled_as_a_bound(trained: Path) -> None:
 def test_impossible_detections_raise(trained: Path, tmp_path: Path) -> None:
     refused(lambda: detect_run(trained / "autoencoder"), "Autoencoder", "no likelihood", kind=NotComputable)
     refused(lambda: detect_run(trained / "points"), "points", kind=NotComputable)
-    refused(lambda: detect_run(trained / "mixture", "digits"), "the model learned")
+    refused(lambda: detect_run(trained / "mixture", "digits"), "the model was trained on these data")
     train = load_dataset("digits", valid_size=300).train.images
     np.savez(tmp_path / "known.npz", images=train[:20].numpy(), levels=np.array(17))
     refused(lambda: detect_run(trained / "mixture", str(tmp_path / "known.npz")), "20 of its 20")

@@ -275,7 +275,7 @@ def test_another_model_is_refused_and_nothing_is_written(copy: Path) -> None:
     refused(lambda: small(copy, 4, resume=True, components=4), "components")
     refused(lambda: small(copy, 1, resume=True), "at least 2")
     refused(lambda: fit("made", copy, resume=True, epochs=4, hidden=(8,), **BRIEF), "mixture", "made")
-    refused(lambda: small(copy, 4), "holds a run already")
+    refused(lambda: small(copy, 4), "already contains a run")
     assert contents(copy) == before
 
 

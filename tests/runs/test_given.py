@@ -211,7 +211,7 @@ def test_a_second_training_of_the_same_modules_is_said(tmp_path, caplog):
     ancestral.fit("vae", tmp_path / "one", **networks, **SMALL)
     assert "was trained before" not in caplog.text
     ancestral.fit("vae", tmp_path / "two", **networks, **SMALL)
-    assert "encoder was trained before" in caplog.text and str(tmp_path / "one") in caplog.text
+    assert "encoder was already trained" in caplog.text and str(tmp_path / "one") in caplog.text
 
 
 def test_settings_that_given_networks_replace_are_said(tmp_path, caplog):
@@ -355,8 +355,8 @@ def test_a_model_trained_elsewhere_becomes_a_run(tmp_path):
     assert made.finished and ancestral.evaluate(made).nats == ancestral.evaluate(model, data="digits").nats
     assert torch.equal(ancestral.sample(made, 4), ancestral.sample(model, 4))
     assert "Trained elsewhere" in made.report().read_text() and all(check.passed for check in ancestral.verify(made))
-    refused(lambda: ancestral.fit(model, made.path, data="digits", resume=True), "trained elsewhere")
-    refused(lambda: ancestral.Run.from_model(model, "digits", made.path), "holds a run already")
+    refused(lambda: ancestral.fit(model, made.path, data="digits", resume=True), "trained outside ancestral")
+    refused(lambda: ancestral.Run.from_model(model, "digits", made.path), "already contains a run")
     refused(lambda: ancestral.Run.from_model(model, "moons", tmp_path / "other"), "(1, 8, 8)")
     refused(lambda: ancestral.Run.from_model(model, "digits", tmp_path / "other", pixel="unit"), "pixel", "pixels")
     assert not (tmp_path / "other").exists()

@@ -141,7 +141,7 @@ def _weights(run: Run) -> bytes:
 
 def test_a_folder_with_another_run_is_refused_and_left_alone(copy: Path) -> None:
     before = contents(copy)
-    refused(lambda: fit("mixture", copy, components=3, **SMALL), "holds a run already", "--out", "--resume")
+    refused(lambda: fit("mixture", copy, components=3, **SMALL), "already contains a run", "--out", "--resume")
     assert contents(copy) == before
 
 

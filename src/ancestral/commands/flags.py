@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
@@ -111,7 +112,12 @@ def registry() -> ConstructorRegistry:
         if not isinstance(spec, StructConstructorSpec):
             return None
         fields = [
-            dataclasses.replace(field, type=_told_once(field.type, field.default, *MISSING)) for field in spec.fields
+            dataclasses.replace(
+                field,
+                type=_told_once(field.type, field.default, *MISSING),
+                helptext=partial(_in_one_line, field.helptext),
+            )
+            for field in spec.fields
         ]
         later = {field.name for field in dataclasses.fields(info.type) if field.kw_only}  # inherited and rarely used
         fields.sort(key=lambda field: field.name in later)
@@ -141,6 +147,12 @@ def _told_once(annotation: Any, default: Any, *missing: Any) -> Any:
     if default is None and (typed := without_none(base)) is not base and (metavar := _metavar(typed)):
         options["metavar"] = f"[{metavar}]" if tyro.conf.Positional in metadata else metavar
     return Annotated[(base, tyro.conf.arg(**options), *metadata)]  # metadata of the command comes last and overrides
+
+
+def _in_one_line(helptext: str | Callable[[], str | None] | None) -> str | None:
+    """A help text without the line breaks of its docstring; tyro wraps it to the width of the terminal."""
+    text = helptext() if callable(helptext) else helptext
+    return text and " ".join(text.split())
 
 
 def _hint(default: str) -> str:
