@@ -45,7 +45,7 @@ def test_what_was_read_is_recorded_and_printed(folder, tmp_path, capsys):
     out = tmp_path / "run"
     _, said = printed(capsys, "train", "mixture", "--data", folder / "levels.npz", "--epochs", 1, "--out", out)
     assert "levels: 300 images (240 train + 30 valid + 30 test), grey, 8x8 pixels" in said
-    assert "note: pixels are 0..16: taken as 17 levels" in said and "--split-seed 0" in said
+    assert "note: pixels are 0..16: read as 17 levels" in said and "--split-seed 0" in said
     assert "note: pixels of 17 levels become binary" in said
     record = json.loads((out / "settings.json").read_text())
     data = record["data"]
