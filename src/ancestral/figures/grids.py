@@ -6,13 +6,14 @@ images (N, C, H, W) in [0, 1]  ->  one array  ->  Figure, one array pixel = one 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ancestral.core.errors import InputError
+from ancestral.figures.png import WHOLE, Box, mark_images
 from ancestral.figures.style import (
     DPI,
     LINE_HEIGHT,
@@ -148,6 +149,7 @@ def manifold_grid(
     scale = max(1, round((WIDTH_INCHES * DPI - left - MARGIN) / (side * width)))
     array = tile(_enlarge(pixels, scale), side, 0)
     figure, axes = _frame(array, title or "", "", left=left, below=below, dpi=DPI)
+    mark_images(axes, [WHOLE])
     places = np.interp(ticks, values, np.arange(side) + 0.5)
     for x, y, across, name in ((1.0, -0.022, "top", "z₁"), (-0.015, 1.0, "center", "z₂")):
         axes.text(x, y, name, transform=axes.transAxes, **text_style(TEXT_SIZE, MUTED, ha="right", va=across))
@@ -214,9 +216,18 @@ class _Sheet:
         lefts = beyond // 2 + np.arange(columns) * (width + across)
         total = int(lefts[-1]) + width + beyond // 2
         array = _place(_enlarge(self.pixels, scale), tops[self.rows], lefts[self.cols], total)
-        figure, _ = _frame(array, title, note, left=left, below=under, dpi=dpi)
+        figure, axes = _frame(array, title, note, left=left, below=under, dpi=dpi)
+        mark_images(axes, [*self._places(tops, lefts, (height, width), array.shape[:2])])
         self._label(figure, captions, tops, lefts, (height, width), unit)
         return figure
+
+    def _places(
+        self, tops: np.ndarray, lefts: np.ndarray, size: tuple[int, int], whole: tuple[int, ...]
+    ) -> Iterator[Box]:
+        """Where each image is, in shares of the array."""
+        for row, col in zip(self.rows, self.cols, strict=True):
+            top, left = float(tops[row]), float(lefts[col])
+            yield left / whole[1], top / whole[0], (left + size[1]) / whole[1], (top + size[0]) / whole[0]
 
     def _label(
         self,
