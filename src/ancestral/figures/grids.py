@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 MARGIN = 24  # pixels at DPI
 LARGEST_TILE = 280
+SMALL = 16  # pixels a side: enlarged as squares, such images look like patterns of blocks
 
 
 def image_grid(
@@ -49,6 +50,7 @@ def image_grid(
     title: str | None = None,
     gap_every: int | None = None,
     note: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
     """Draw images as one contact sheet, row by row, pixel-exact.
 
@@ -60,6 +62,7 @@ def image_grid(
         title: above the sheet.
         gap_every: a wider gap after every so many rows.
         note: small print below the sheet.
+        smooth: enlarge images of at most 16 pixels a side by bicubic interpolation, which the note then says.
 
     Returns: the figure; save it with `save_figure`.
     Raises: InputError for a wrong shape, values that are not finite or outside [0, 1], or texts that do not
@@ -74,7 +77,7 @@ def image_grid(
         if texts is not None and len(texts) != wanted:
             raise InputError(f"{len(texts)} {name} for {wanted}: give one each")
     every = None if gap_every is None else _positive("gap_every", gap_every)
-    sheet = _Sheet(pixels, rows, cols, captions or (), row_titles or (), every)
+    sheet = _Sheet(pixels, rows, cols, captions or (), row_titles or (), every, smooth)
     return sheet.draw(title or "", note or "")
 
 
@@ -85,6 +88,7 @@ def pair_grid(
     columns: int,
     labels: tuple[str, str] = ("real", "reconstruction"),
     title: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
     """Draw pairs of images, each pair one above the other: a row of originals, its reconstructions beneath.
 
@@ -94,6 +98,7 @@ def pair_grid(
         columns: pairs in a row.
         labels: what the upper and the lower rows show.
         title: above the sheet.
+        smooth: as in `image_grid`.
 
     Returns: the figure.
     Raises: InputError as `image_grid`, or where the two shapes differ.
@@ -109,6 +114,7 @@ def pair_grid(
         np.concatenate([cols, cols]),
         row_titles=list(labels) * int(rows[-1] + 1),
         every=2,
+        smooth=smooth,
     )
     return sheet.draw(title or "", "")
 
@@ -118,6 +124,7 @@ def manifold_grid(
     *,
     axis_values: Sequence[float] | np.ndarray | Tensor,
     title: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
     """Draw a plane of latent codes as one seamless picture, with a handful of coordinates on its sides.
 
@@ -127,6 +134,7 @@ def manifold_grid(
             the second upwards: image 0 lies at the bottom left.
         axis_values: the S coordinates, increasing, the same on both sides.
         title: above the picture.
+        smooth: as in `image_grid`.
 
     Returns: the figure.
     Raises: InputError as `image_grid`, or where there are not S * S images for S increasing coordinates.
@@ -147,8 +155,9 @@ def manifold_grid(
     names = [f"{v:.3g}".replace("-", "\N{MINUS SIGN}") for v in ticks]
     below, left = 46, MARGIN + round((max(text_width(name, TEXT_SIZE) for name in names) + 4) * DPI / 72)
     scale = max(1, round((WIDTH_INCHES * DPI - left - MARGIN) / (side * width)))
-    array = tile(_enlarge(pixels, scale), side, 0)
-    figure, axes = _frame(array, title or "", "", left=left, below=below, dpi=DPI)
+    array = tile(_enlarge(pixels, scale, smooth), side, 0)
+    note = _smooth_note(pixels) if smooth else ""
+    figure, axes = _frame(array, title or "", note, left=left, below=below, dpi=DPI)
     mark_images(axes, [WHOLE])
     places = np.interp(ticks, values, np.arange(side) + 0.5)
     for x, y, across, name in ((1.0, -0.022, "top", "z₁"), (-0.015, 1.0, "center", "z₂")):
@@ -189,6 +198,7 @@ class _Sheet:
     captions: Sequence[str] = ()
     row_titles: Sequence[str] = ()
     every: int | None = None
+    smooth: bool = False
 
     def draw(self, title: str, note: str) -> Figure:
         height, width = self.pixels.shape[2:]
@@ -215,7 +225,9 @@ class _Sheet:
             tops += np.arange(rows) // self.every * max(6 * gap, round(7 * unit))
         lefts = beyond // 2 + np.arange(columns) * (width + across)
         total = int(lefts[-1]) + width + beyond // 2
-        array = _place(_enlarge(self.pixels, scale), tops[self.rows], lefts[self.cols], total)
+        array = _place(_enlarge(self.pixels, scale, self.smooth), tops[self.rows], lefts[self.cols], total)
+        if self.smooth:
+            note = " ".join(filter(None, [note, _smooth_note(self.pixels)]))
         figure, axes = _frame(array, title, note, left=left, below=under, dpi=dpi)
         mark_images(axes, [*self._places(tops, lefts, (height, width), array.shape[:2])])
         self._label(figure, captions, tops, lefts, (height, width), unit)
@@ -283,8 +295,26 @@ def _place(pixels: np.ndarray, tops: np.ndarray, lefts: np.ndarray, total: int) 
     return canvas[:, :, 0] if channels == 1 else canvas
 
 
-def _enlarge(pixels: np.ndarray, scale: int) -> np.ndarray:
-    return pixels.repeat(scale, axis=2).repeat(scale, axis=3)
+def _enlarge(pixels: np.ndarray, scale: int, smooth: bool) -> np.ndarray:
+    """(N, C, H, W) to (N, C, scale H, scale W): each pixel becomes a square, or small images are interpolated."""
+    if not (smooth and _is_small(pixels)):
+        return pixels.repeat(scale, axis=2).repeat(scale, axis=3)
+    from PIL import Image
+
+    height, width = pixels.shape[2:]
+    size, bicubic = (scale * width, scale * height), Image.Resampling.BICUBIC
+    planes = [np.asarray(Image.fromarray(plane).resize(size, bicubic)) for plane in pixels.reshape(-1, height, width)]
+    return np.stack(planes).reshape(*pixels.shape[:2], *size[::-1]).clip(0, 1)
+
+
+def _is_small(pixels: np.ndarray) -> bool:
+    return max(pixels.shape[2:]) <= SMALL
+
+
+def _smooth_note(pixels: np.ndarray) -> str:
+    """What a reader has to know of interpolated images; nothing where each pixel is a square."""
+    height, width = pixels.shape[2:]
+    return f"Images of {height} by {width} pixels, enlarged by bicubic interpolation." if _is_small(pixels) else ""
 
 
 def _as_images(images: Any) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ancestral.evaluation.quality import rank_quality
-from ancestral.evaluation.score import Score, best_of, rank
+from ancestral.evaluation.score import Score, best_of
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
-from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.reports.score_tables import SCORE_CAPTION, best_first, score_table
 from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.studies.recipe import Chapter, ChapterContent, PlannedRun, Study
 from ancestral.studies.workshop import Workshop
@@ -80,12 +80,11 @@ PLAN = (
 def _scores(workshop: Workshop) -> ChapterContent:
     runs, tables = workshop.runs, []
     for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels"), (None, "Points of the plane")):
-        best = _best_scores(workshop, pixels)
-        here, order = list(best), rank(list(best.values()))
-        named = [(workshop.titles[here[i]], score) for i in order for score in runs[here[i]].scores()]
+        here = list(_best_scores(workshop, pixels))
+        named = [(workshop.titles[name], score) for name in here for score in runs[name].scores()]
         ceiling = target_score(runs[here[0]].data)  # of points, whose density is known
-        named = [("the target itself", ceiling), *named] if ceiling else named
-        tables.append(score_table(named, f"{what}, best first. {SCORE_CAPTION}"))
+        named += [("true density", ceiling)] if ceiling else []
+        tables.append(score_table(best_first(named), f"{what}, best first. {SCORE_CAPTION}"))
     floor = entropy_in_words(runs["flow-points"].data)
     text = (
         "One yardstick: the mean log-probability of the 447 test images, or of test points. Scores of different "
