@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ancestral.core.errors import InputError
+from ancestral.figures.enlarge import enlarge, is_small, smooth_note, smooth_scale
 from ancestral.figures.png import WHOLE, Box, mark_images
 from ancestral.figures.style import (
     DPI,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 MARGIN = 24  # pixels at DPI
 LARGEST_TILE = 280
-SMALL = 16  # pixels a side: enlarged as squares, such images look like patterns of blocks
 
 
 def image_grid(
@@ -155,8 +155,10 @@ def manifold_grid(
     names = [f"{v:.3g}".replace("-", "\N{MINUS SIGN}") for v in ticks]
     below, left = 46, MARGIN + round((max(text_width(name, TEXT_SIZE) for name in names) + 4) * DPI / 72)
     scale = max(1, round((WIDTH_INCHES * DPI - left - MARGIN) / (side * width)))
-    array = tile(_enlarge(pixels, scale, smooth), side, 0)
-    note = _smooth_note(pixels) if smooth else ""
+    if smooth and is_small(pixels):
+        scale = min(scale, smooth_scale(pixels))
+    array = tile(enlarge(pixels, scale, smooth), side, 0)
+    note = smooth_note(pixels) if smooth else ""
     figure, axes = _frame(array, title or "", note, left=left, below=below, dpi=DPI)
     mark_images(axes, [WHOLE])
     places = np.interp(ticks, values, np.arange(side) + 0.5)
@@ -211,6 +213,8 @@ class _Sheet:
             left += round((max(text_width(t, SMALL_SIZE) for t in self.row_titles) + 6) * unit)
         room = (WIDTH_INCHES * dpi - left - MARGIN) / columns
         scale = max(1, int(min(room * 0.98, LARGEST_TILE * dpi / DPI) // width))
+        if self.smooth and is_small(self.pixels):
+            scale = min(scale, smooth_scale(self.pixels))
         height, width = height * scale, width * scale
         gap = max(2, width // 40)
         captions = [wrap(text, SMALL_SIZE, (width - 2) / unit) for text in self.captions]
@@ -225,9 +229,9 @@ class _Sheet:
             tops += np.arange(rows) // self.every * max(6 * gap, round(7 * unit))
         lefts = beyond // 2 + np.arange(columns) * (width + across)
         total = int(lefts[-1]) + width + beyond // 2
-        array = _place(_enlarge(self.pixels, scale, self.smooth), tops[self.rows], lefts[self.cols], total)
+        array = _place(enlarge(self.pixels, scale, self.smooth), tops[self.rows], lefts[self.cols], total)
         if self.smooth:
-            note = " ".join(filter(None, [note, _smooth_note(self.pixels)]))
+            note = " ".join(filter(None, [note, smooth_note(self.pixels)]))
         figure, axes = _frame(array, title, note, left=left, below=under, dpi=dpi)
         mark_images(axes, [*self._places(tops, lefts, (height, width), array.shape[:2])])
         self._label(figure, captions, tops, lefts, (height, width), unit)
@@ -293,28 +297,6 @@ def _place(pixels: np.ndarray, tops: np.ndarray, lefts: np.ndarray, total: int) 
     for n in range(count):
         canvas[tops[n] : tops[n] + height, lefts[n] : lefts[n] + width] = pixels[n].transpose(1, 2, 0)
     return canvas[:, :, 0] if channels == 1 else canvas
-
-
-def _enlarge(pixels: np.ndarray, scale: int, smooth: bool) -> np.ndarray:
-    """(N, C, H, W) to (N, C, scale H, scale W): each pixel becomes a square, or small images are interpolated."""
-    if not (smooth and _is_small(pixels)):
-        return pixels.repeat(scale, axis=2).repeat(scale, axis=3)
-    from PIL import Image
-
-    height, width = pixels.shape[2:]
-    size, bicubic = (scale * width, scale * height), Image.Resampling.BICUBIC
-    planes = [np.asarray(Image.fromarray(plane).resize(size, bicubic)) for plane in pixels.reshape(-1, height, width)]
-    return np.stack(planes).reshape(*pixels.shape[:2], *size[::-1]).clip(0, 1)
-
-
-def _is_small(pixels: np.ndarray) -> bool:
-    return max(pixels.shape[2:]) <= SMALL
-
-
-def _smooth_note(pixels: np.ndarray) -> str:
-    """What a reader has to know of interpolated images; nothing where each pixel is a square."""
-    height, width = pixels.shape[2:]
-    return f"Images of {height} by {width} pixels, enlarged by bicubic interpolation." if _is_small(pixels) else ""
 
 
 def _as_images(images: Any) -> np.ndarray:

@@ -192,7 +192,7 @@ def _picture(figure: Figure) -> _Picture:
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 33:
         raise InputError(f"the figure {figure.path} is not a PNG file")
     width, height = struct.unpack(">II", content[16:24])
-    density = re.search(rb"pHYs(.{8})\x01", content[:1024], re.DOTALL)
+    density = re.search(rb"pHYs(.{8})\x01", content[: content.find(b"IDAT")], re.DOTALL)
     per_metre = struct.unpack(">I", density[1][:4])[0] if density else 0
     scale = PIXELS_PER_INCH / (per_metre * 0.0254) if per_metre else 1.0
     source = "data:image/png;base64," + base64.b64encode(content).decode("ascii")

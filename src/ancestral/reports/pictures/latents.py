@@ -74,7 +74,7 @@ def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     return image_grid(
         grey_values(run, images),
         columns=INTERPOLATION_STEPS,
-        title=f"{run.called}: mean images between the codes of two test images",
+        title=f"{run.called}: images decoded between the codes of two test images",
         smooth=True,
     )
 
@@ -98,7 +98,7 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
         grey_values(run, images),
         columns=WALK_STEPS,
         row_titles=[title for name in conditions_in_words(run, condition) for title in (name, "")],
-        title=f"{run.called}: mean images between draws of the latents, each line above its arc",
+        title=f"{run.called}: images between draws of the latents, each line above its arc",
         smooth=True,
     )
 
