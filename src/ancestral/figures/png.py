@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image as Picture
 
-PLACES = "ancestral-images"  # key of the text in the file
+PLACES = "ancestral-images"  # key of the text in the file, which is empty where a figure shows no images
 MOST_COLOURS = 256
 FEWEST_FREE = 32  # colours that text around images needs at least
 Box = tuple[float, float, float, float]  # left, top, right, bottom, from 0 to 1
@@ -55,8 +55,7 @@ def png_bytes(figure: Figure, dpi: float) -> bytes:
     places = places_of(figure)
     image = _with_palette(pixels, places) or Image.fromarray(pixels)
     facts = PngImagePlugin.PngInfo()
-    if places:
-        facts.add_text(PLACES, ";".join(",".join(f"{side:.5f}" for side in box) for box in places))
+    facts.add_text(PLACES, ";".join(",".join(f"{side:.5f}" for side in box) for box in places))
     written = BytesIO()
     image.save(written, "PNG", dpi=(dpi, dpi), pnginfo=facts, compress_level=9)
     return written.getvalue()

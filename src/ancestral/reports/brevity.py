@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from ancestral.core.text import plural
 from ancestral.runs.run import Run
 
@@ -15,3 +17,11 @@ def brief_in_words(run: Run) -> str:
     if steps is None or epochs is None or steps >= ENOUGH_STEPS or epochs >= ENOUGH_EPOCHS:
         return ""
     return f"Not a result: the model was trained for {plural(steps, 'step')} only ({outcome['seconds']:.1f} s)."
+
+
+def any_brief_in_words(runs: Collection[Run]) -> str:
+    """The same for a picture of several runs."""
+    brief = sum(bool(brief_in_words(run)) for run in runs)
+    if not brief:
+        return ""
+    return f"Not a result: {brief} of the {len(runs)} models were trained for fewer than {ENOUGH_STEPS} steps."

@@ -109,6 +109,7 @@ class Report:
         title: the name of the study.
         subtitle: one line under it.
         lead: the result in a few sentences.
+        notice: a sentence after the lead that must not be missed.
         facts: (name, value) of the numbers to remember, such as ("Test bound", "-93.2 nats").
         sections: the body.
         footer: how the page came to be.
@@ -122,6 +123,7 @@ class Report:
     sections: list[Section] = field(default_factory=list)
     footer: str = ""
     guide: bool = False
+    notice: Notice | None = None
 
 
 def render_report(report: Report) -> str:
@@ -180,7 +182,7 @@ class _Picture:
     width: int
     height: int
     name: str
-    around: str  # CSS: the part of the picture around the images in it; empty where there are none
+    around: str | None  # CSS: the part of the picture around its images; empty: it has none; None: not known
 
 
 def _picture(figure: Figure) -> _Picture:
@@ -200,10 +202,12 @@ def _picture(figure: Figure) -> _Picture:
     return _Picture(source, *size, Path(figure.path).name, _around(content))
 
 
-def _around(content: bytes) -> str:
+def _around(content: bytes) -> str | None:
     """All of a PNG file but its images, as a CSS polygon: there the page changes colours in dark mode."""
-    places = re.search(re.escape(PLACES.encode()) + rb"\0([\d.,;]+)", content[: content.find(b"IDAT")])
-    if not places:
+    places = re.search(re.escape(PLACES.encode()) + rb"\0([\d.,;]*)", content[: content.find(b"IDAT")])
+    if places is None:
+        return None
+    if not places[1]:
         return ""
     corners = ["0 0,100% 0,100% 100%,0 100%,0 0"]
     for box in places[1].decode("ascii").split(";"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from ancestral.core.errors import InputError
 from ancestral.core.modules import load_module
 from ancestral.core.text import close_matches, duration
-from ancestral.reports.html import Report, Section, Table, write_report
+from ancestral.reports.html import Notice, Report, Section, Table, write_report
 from ancestral.reports.quality_tables import QUALITY_CAPTION
 from ancestral.reports.run_page import repeat_command
 from ancestral.reports.score_tables import SCORE_CAPTION
@@ -96,10 +96,12 @@ def _report(
     seconds = sum(run.outcome.get("total_seconds", 0) for run in runs.values())
     command = f"ancestral study {name}" + ("" if budget == "default" else f" --{budget}")
     takes = duration(60 * _minutes(study, budget, plan))
+    in_words = BUDGET_IN_WORDS[budget].format(takes)
     return Report(
         title=study.title,
         subtitle=study.subtitle,
-        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget].format(takes)}",
+        lead=study.lead(workshop) if budget == "quick" else f"{study.lead(workshop)}\n\n{in_words}",
+        notice=Notice(in_words, "warning") if budget == "quick" else None,
         facts=[*study.facts(workshop), ("training time, all runs", duration(seconds))],
         sections=[
             *_against_references([one.checks for _, one in told], budget == "quick"),
