@@ -23,6 +23,7 @@ from ancestral.training.log import LogLine
 def run_with(log: list[LogLine], **outcome: Any) -> Any:
     """As much of a run of 100 images in batches of 25 as curves are drawn from."""
     return SimpleNamespace(
+        called="vae",
         log=lambda: log, outcome=outcome, path="a run", record={"data": {"counts": {"train": 100}}},
         settings=SimpleNamespace(training=SimpleNamespace(batch_size=25)),
         data=SimpleNamespace(space=SimpleNamespace(noun="images"), entropy=None),
@@ -65,7 +66,7 @@ class Narrow(ExactModel):
 
 def test_a_density_lies_where_it_is_and_integrates_to_one() -> None:
     data = RunData(settings_for("flow", data="moons").data)
-    figure = density(SimpleNamespace(load=Narrow, data=data), count=80)  # type: ignore[arg-type]
+    figure = density(SimpleNamespace(load=Narrow, data=data, called="flow"), count=80)  # type: ignore[arg-type]
     learned = figure.axes[1]
     table, (left, right, bottom, top) = np.asarray(learned.images[0].get_array()), learned.images[0].get_extent()
     row, column = np.unravel_index(table.argmax(), table.shape)

@@ -21,7 +21,6 @@ from urllib.parse import quote
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 from ancestral.figures.png import PLACES
-from ancestral.reports.guide import entries_of
 
 CONTENTS_FROM = 4  # sections; fewer are seen at a glance
 CARDS_FROM = 4  # columns; narrower tables stay tables on a phone
@@ -155,7 +154,7 @@ def render_report(report: Report) -> str:
     environment.filters.update(filters)
     return environment.from_string(template).render(
         report=report,
-        entries=entries_of(report) if len(report.sections) >= CONTENTS_FROM else [],
+        entries=_entries(report) if len(report.sections) >= CONTENTS_FROM else [],
         cards_from=CARDS_FROM,
     )
 
@@ -174,6 +173,36 @@ def write_report(report: Report, path: str | Path) -> None:
         write_atomically(path, page)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@dataclass
+class _Entry:
+    """A section in the list at the top: where it is, what was asked, and links to what answers it.
+
+    Args:      links: (target, what it says) of tables and figures. numbers: the same of rows of other tables.
+    """
+
+    target: str
+    title: str
+    asked: str
+    links: list[tuple[str, str]] = field(default_factory=list)
+    numbers: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _entries(report: Report) -> list[_Entry]:
+    """The sections of a report in order, each with what it shows; numbering is that of the page."""
+    entries = [_Entry(f"section-{i}", one.title, one.asked) for i, one in enumerate(report.sections, 1)]
+    tables = figures = 0
+    for entry, section in zip(entries, report.sections, strict=True):
+        for table in section.tables:
+            tables += 1
+            entry.links.append((f"table-{tables}", f"Table {tables}"))
+            for row, to in sorted(table.row_links.items()):
+                entries[to - 1].numbers.append((f"table-{tables}-row-{row + 1}", table.rows[row][0]))
+        for _ in section.figures:
+            figures += 1
+            entry.links.append((f"figure-{figures}", f"Figure {figures}"))
+    return entries
 
 
 @dataclass
