@@ -41,7 +41,7 @@ def test_the_best_weights_are_marked_at_their_epoch(monkeypatch: pytest.MonkeyPa
 
 def test_the_equilibrium_of_a_game_is_minus_two_log_two(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(training, "small_multiples", lambda panels, columns: shown.extend(panels))
+    monkeypatch.setattr(training, "small_multiples", lambda panels, columns, title: shown.extend(panels))
     names = ("critic_loss", "real_prob", "fake_prob", "value")
     training.curves(run_with([LogLine(4 * epoch, epoch, "train", name, 0.5) for epoch in (1, 2) for name in names]))
     value, equilibrium = next(curves for title, curves in shown if title.startswith("value"))
