@@ -233,13 +233,15 @@ def _picture(figure: Figure) -> _Picture:
 
 def _around(content: bytes) -> str | None:
     """All of a PNG file but its images, as a CSS polygon: there the page changes colours in dark mode."""
-    places = re.search(re.escape(PLACES.encode()) + rb"\0([\d.,;]*)", content[: content.find(b"IDAT")])
-    if places is None:
+    start = content.find(b"tEXt" + PLACES.encode() + b"\0", 0, content.find(b"IDAT"))
+    if start < 4:
         return None
-    if not places[1]:
+    (length,) = struct.unpack(">I", content[start - 4 : start])  # what follows the text is its checksum, any bytes
+    places = content[start + 4 : start + 4 + length].partition(b"\0")[2].decode("ascii", "replace")
+    if not re.fullmatch(r"[\d.,;]+", places):
         return ""
     corners = ["0 0,100% 0,100% 100%,0 100%,0 0"]
-    for box in places[1].decode("ascii").split(";"):
+    for box in places.split(";"):
         left, top, right, bottom = (f"{100 * float(side):.2f}%" for side in box.split(","))
         corners.append(f"{left} {top},{right} {top},{right} {bottom},{left} {bottom},{left} {top},0 0")
     return f"polygon(evenodd,{','.join(corners)})"
