@@ -13,7 +13,7 @@ import pytest
 from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid
 from ancestral.figures.style import save_figure
-from ancestral.reports.html import Figure, Report, Section, Table, render_report, write_report
+from ancestral.reports.html import Figure, Report, Section, Table, _around, render_report, write_report
 
 
 class Page(HTMLParser):
@@ -186,3 +186,19 @@ def test_an_interrupted_write_leaves_the_old_page_alone(tmp_path: Path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         write_report(Report("new"), path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_places_of_images_are_read_by_their_length_whatever_their_checksum_looks_like(picture: Path) -> None:
+    content = picture.read_bytes()
+    at = content.index(b"tEXt")
+    end = at + 4 + int.from_bytes(content[at - 4 : at], "big")
+    other = content[:end] + b"7.,;" + content[end + 4 :]
+    assert _around(other) == _around(content) != ""
+
+
+def test_a_sheet_and_curves_are_small_files_and_a_page_holds_each_picture_twice(picture: Path) -> None:
+    """As a picture and as a download; the pages of studies stay below 8 MB because each file is small."""
+    assert picture.stat().st_size < 30_000
+    html = render_report(Report("t", sections=[Section("s", figures=[Figure(picture, "c")])]))
+    assert html.count("data:image/png;base64,") == 2
+    assert len(html) < 2 * 4 / 3 * picture.stat().st_size + 25_000
