@@ -33,7 +33,7 @@ def scores(workshop: Workshop) -> ChapterContent:
     tables = []
     for names in spaces.values():
         named = [(workshop.titles[name], score) for name in names for score in workshop.runs[name].scores()]
-        tables.append(score_table(best_first(named), f"Best first. {SCORE_CAPTION}"))
+        tables.append(score_table(best_first(named), f"{SCORE_CAPTION} Best first."))
     silent = [workshop.titles[n] for n, run in workshop.runs.items() if isinstance(run.load(), ImplicitModel)]
     text = (
         "The tables show the mean log-probability of test images. Scores of different pixel spaces cannot be compared, "
