@@ -18,6 +18,7 @@ from PIL import Image
 from ancestral.core.errors import InputError
 from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid, tile
+from ancestral.figures.png import PLACES
 from ancestral.figures.series import Curve
 from ancestral.figures.style import save_figure
 
@@ -210,7 +211,7 @@ class TestSaveFigure:
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
         assert (tmp_path / "curve-a.png").read_bytes() == (tmp_path / "curve-b.png").read_bytes()
         with Image.open(tmp_path / "a.png") as image:
-            assert set(image.info) <= {"dpi"}
+            assert set(image.info) == {"dpi", PLACES}, "no date and no version"
 
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(28, "No space left on device")])
     def test_an_interrupted_write_keeps_the_old_file(

@@ -51,3 +51,8 @@ def closest(word: str, known: Iterable[str], least: float = 0.6) -> str:
         ('--samples', '')
     """
     return " or ".join(difflib.get_close_matches(word, list(known), 3, least))
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

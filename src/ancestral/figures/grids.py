@@ -6,13 +6,15 @@ images (N, C, H, W) in [0, 1]  ->  one array  ->  Figure, one array pixel = one 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ancestral.core.errors import InputError
+from ancestral.figures.enlarge import enlarge, is_small, smooth_note, smooth_scale
+from ancestral.figures.png import WHOLE, Box, mark_images
 from ancestral.figures.style import (
     DPI,
     LINE_HEIGHT,
@@ -48,6 +50,7 @@ def image_grid(
     title: str | None = None,
     gap_every: int | None = None,
     note: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
     """Draw images in a grid, row by row, pixel-exact.
 
@@ -59,6 +62,7 @@ def image_grid(
         title: above the grid.
         gap_every: a wider gap after this many rows.
         note: small print below the grid.
+        smooth: enlarge images of at most 16 pixels a side by bicubic interpolation; the note then says so.
 
     Returns: the figure; save it with `save_figure`.
     Raises: InputError for a wrong shape, values that are not finite or outside [0, 1], or texts that do not
@@ -73,7 +77,7 @@ def image_grid(
         if texts is not None and len(texts) != wanted:
             raise InputError(f"{len(texts)} {name} given, {wanted} needed")
     every = None if gap_every is None else _positive("gap_every", gap_every)
-    sheet = _Sheet(pixels, rows, cols, captions or (), row_titles or (), every)
+    sheet = _Sheet(pixels, rows, cols, captions or (), row_titles or (), every, smooth)
     return sheet.draw(title or "", note or "")
 
 
@@ -84,6 +88,7 @@ def pair_grid(
     columns: int,
     labels: tuple[str, str] = ("real", "reconstruction"),
     title: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
     """Draw pairs of images, one above the other, such as originals and reconstructions.
 
@@ -93,6 +98,7 @@ def pair_grid(
         columns: pairs in a row.
         labels: names of the upper and the lower rows.
         title: above the grid.
+        smooth: as in `image_grid`.
 
     Returns: the figure.
     Raises: InputError as in `image_grid`, or if the two shapes differ.
@@ -108,6 +114,7 @@ def pair_grid(
         np.concatenate([cols, cols]),
         row_titles=list(labels) * int(rows[-1] + 1),
         every=2,
+        smooth=smooth,
     )
     return sheet.draw(title or "", "")
 
@@ -117,6 +124,7 @@ def manifold_grid(
     *,
     axis_values: Sequence[float] | np.ndarray | Tensor,
     title: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
     """Draw images on a grid of a latent plane without gaps, with coordinates on two sides.
 
@@ -126,6 +134,7 @@ def manifold_grid(
             upwards: image 0 is at the bottom left.
         axis_values: the S coordinates, increasing, the same for both axes.
         title: above the figure.
+        smooth: as in `image_grid`.
 
     Returns: the figure.
     Raises: InputError as in `image_grid`, or if there are not S * S images for S increasing coordinates.
@@ -146,8 +155,12 @@ def manifold_grid(
     names = [f"{v:.3g}".replace("-", "\N{MINUS SIGN}") for v in ticks]
     below, left = 46, MARGIN + round((max(text_width(name, TEXT_SIZE) for name in names) + 4) * DPI / 72)
     scale = max(1, round((WIDTH_INCHES * DPI - left - MARGIN) / (side * width)))
-    array = tile(_enlarge(pixels, scale), side, 0)
-    figure, axes = _frame(array, title or "", "", left=left, below=below, dpi=DPI)
+    if smooth and is_small(pixels):
+        scale = min(scale, smooth_scale(pixels))
+    array = tile(enlarge(pixels, scale, smooth), side, 0)
+    note = smooth_note(pixels) if smooth else ""
+    figure, axes = _frame(array, title or "", note, left=left, below=below, dpi=DPI)
+    mark_images(axes, [WHOLE])
     places = np.interp(ticks, values, np.arange(side) + 0.5)
     for x, y, across, name in ((1.0, -0.022, "top", "z₁"), (-0.015, 1.0, "center", "z₂")):
         axes.text(x, y, name, transform=axes.transAxes, **text_style(TEXT_SIZE, MUTED, ha="right", va=across))
@@ -187,6 +200,7 @@ class _Sheet:
     captions: Sequence[str] = ()
     row_titles: Sequence[str] = ()
     every: int | None = None
+    smooth: bool = False
 
     def draw(self, title: str, note: str) -> Figure:
         height, width = self.pixels.shape[2:]
@@ -199,6 +213,8 @@ class _Sheet:
             left += round((max(text_width(t, SMALL_SIZE) for t in self.row_titles) + 6) * unit)
         space = (WIDTH_INCHES * dpi - left - MARGIN) / columns
         scale = max(1, int(min(space * 0.98, LARGEST_TILE * dpi / DPI) // width))
+        if self.smooth and is_small(self.pixels):
+            scale = min(scale, smooth_scale(self.pixels))
         height, width = height * scale, width * scale
         gap = max(2, width // 40)
         captions = [wrap(text, SMALL_SIZE, (width - 2) / unit) for text in self.captions]
@@ -213,10 +229,21 @@ class _Sheet:
             tops += np.arange(rows) // self.every * max(6 * gap, round(7 * unit))
         lefts = beyond // 2 + np.arange(columns) * (width + across)
         total = int(lefts[-1]) + width + beyond // 2
-        array = _place(_enlarge(self.pixels, scale), tops[self.rows], lefts[self.cols], total)
-        figure, _ = _frame(array, title, note, left=left, below=under, dpi=dpi)
+        array = _place(enlarge(self.pixels, scale, self.smooth), tops[self.rows], lefts[self.cols], total)
+        if self.smooth:
+            note = " ".join(filter(None, [note, smooth_note(self.pixels)]))
+        figure, axes = _frame(array, title, note, left=left, below=under, dpi=dpi)
+        mark_images(axes, [*self._places(tops, lefts, (height, width), array.shape[:2])])
         self._label(figure, captions, tops, lefts, (height, width), unit)
         return figure
+
+    def _places(
+        self, tops: np.ndarray, lefts: np.ndarray, size: tuple[int, int], whole: tuple[int, ...]
+    ) -> Iterator[Box]:
+        """Where each image is, in shares of the array."""
+        for row, col in zip(self.rows, self.cols, strict=True):
+            top, left = float(tops[row]), float(lefts[col])
+            yield left / whole[1], top / whole[0], (left + size[1]) / whole[1], (top + size[0]) / whole[0]
 
     def _label(
         self,
@@ -270,10 +297,6 @@ def _place(pixels: np.ndarray, tops: np.ndarray, lefts: np.ndarray, total: int) 
     for n in range(count):
         canvas[tops[n] : tops[n] + height, lefts[n] : lefts[n] + width] = pixels[n].transpose(1, 2, 0)
     return canvas[:, :, 0] if channels == 1 else canvas
-
-
-def _enlarge(pixels: np.ndarray, scale: int) -> np.ndarray:
-    return pixels.repeat(scale, axis=2).repeat(scale, axis=3)
 
 
 def _as_images(images: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid, tile
+from ancestral.figures.png import WHOLE, mark_images
 from ancestral.figures.style import EDGE, FONT, MUTED, SMALL_SIZE, TEXT_SIZE, UNIT, Page, text_style, text_width
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ def _draw_cells(axes: Axes, cells: np.ndarray) -> None:
     axes.grid(False)
     axes.spines["bottom"].set_visible(False)
     axes.imshow(cells, interpolation="nearest", aspect="auto", extent=(0.5, columns + 0.5, rows, 0))
+    mark_images(axes, [WHOLE])
 
 
 def _label_rows(axes: Axes, rows: Sequence[str] | np.ndarray | Tensor, height: float) -> None:
@@ -162,6 +164,7 @@ def _show_rows(page: Page, axes: Any, images: np.ndarray, height: float) -> None
         column if column.ndim == 3 else column[..., None].repeat(3, 2), aspect="auto", interpolation="nearest"
     )
     beside.set_axis_off()
+    mark_images(beside, [WHOLE])
 
 
 def _add_bar(figure: Figure, top: float, quantity: str) -> None:
@@ -182,6 +185,7 @@ def _add_bar(figure: Figure, top: float, quantity: str) -> None:
     edge = 2 * EDGE * unit
     bar = figure.add_axes((edge / width, 18 * unit / height, 0.4 - edge / width, BAR_HEIGHT * unit / height))
     bar.imshow(_colours(np.linspace(0, 1, 256)[None]), extent=(0, top, 0, 1), aspect="auto")
+    mark_images(bar, [WHOLE])
     bar.set_yticks([])
     bar.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     bar.tick_params(length=0, pad=3, labelsize=SMALL_SIZE, labelcolor=MUTED, labelfontfamily=FONT)

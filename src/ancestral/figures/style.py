@@ -16,6 +16,7 @@ import numpy as np
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
+from ancestral.figures.png import png_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ WIDTH = round(WIDTH_INCHES * DPI)
 EDGE, PANEL_GAP = 8.0, 10.0  # points
 MARKS = ("o", "^", "s")  # markers of points
 FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"metadata": {"Software": None}},
+    "png": {},
     "jpg": {"pil_kwargs": {"quality": 95, "subsampling": 0}},
     "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
@@ -128,6 +129,9 @@ def _write(figure: Figure, buffer: BytesIO, ending: str, dpi: float) -> None:
     """Write a figure without a date and without random names; SVG has random names unless a salt is given."""
     import matplotlib
 
+    if ending == "png":
+        buffer.write(png_bytes(figure, dpi))
+        return
     salt = matplotlib.rcParams["svg.hashsalt"]
     matplotlib.rcParams["svg.hashsalt"] = "ancestral"
     try:

@@ -30,12 +30,12 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     records = [record for _, record in named]
     real = _distinct_references(records)
     kinds = [f"real images, {_pixels(reference)}" if len(real) > 1 else "real images" for reference in real]
-    header = ["", *kinds, *(name for name, _ in named)]
+    header = ["measure", *kinds, *(name for name, _ in named)]
     measured = [name for name in MEASURES if any(getattr(record, name) is not None for record in records)]
     rows = _measure_rows(real, records, measured) + _condition_rows(real, records)
     if len(named) > MOST_COLUMNS:
         rows = [row for row in rows if len(set(row[1:])) > 1]
-        header, *rows = [list(line) for line in zip(header, *rows, strict=True)]
+        header, *rows = [list(line) for line in zip(["model", *header[1:]], *rows, strict=True)]
     return Table(header, rows, caption, numeric=set(range(1, len(header))))
 
 
@@ -74,8 +74,8 @@ def _condition_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list
     if len({record.network for record in records}) > 1:
         rows.append(["features", *(record.network for record in [*real, *records])])
     if len({(record.count, record.drawn) for record in records}) > 1:
-        counts = [f"{record.count} {record.drawn}" for record in records]
-        rows.append(["images", *(str(reference.count) for reference in real), *counts])
+        counts = [f"{record.count:,} {record.drawn}" for record in records]
+        rows.append(["images", *(f"{reference.count:,}" for reference in real), *counts])
     return rows
 
 

@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ancestral.core.text import duration, plural
 from ancestral.evaluation.score import Score
 from ancestral.families.family import GENERAL_DRAWINGS
 from ancestral.families.run_settings import flags_of, not_default
+from ancestral.health.examine import Examination
 from ancestral.models.base import ExactModel, LatentModel
-from ancestral.reports.html import Figure, Report, Section, Table, write_report
+from ancestral.reports.brevity import brief_in_words
+from ancestral.reports.html import Figure, Notice, Report, Section, Table, write_report
 from ancestral.reports.measurements import earlier_measurements, measurements
 from ancestral.reports.pictures.catalogue import caption_of, draw_all, drawings_of
 from ancestral.reports.score_tables import decimals_for
@@ -69,9 +72,23 @@ def _pictures(run: Run, redraw: bool, progress: Callable[[int, int], None] | Non
     early = sorted(run.figures.glob("samples-epoch-*.png"))
     figures = [
         *(Figure(path, caption_of(run, name)) for name, path in drawn.items()),
-        *(Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early),
+        *(Figure(path, early_caption(int(path.stem.rsplit("-", 1)[1]))) for path in early),
     ]
-    return Section("Pictures", "\n\n".join(f"Not drawn: {line}." for line in failed), figures=figures)
+    brief = brief_in_words(run)
+    return Section(
+        "Pictures",
+        "\n\n".join(f"Not drawn: {line}." for line in failed),
+        figures=figures,
+        notice=Notice(f"{brief} The pictures show that the program works, not what the model can learn.", "warning")
+        if brief
+        else None,
+    )
+
+
+def early_caption(epoch: int) -> str:
+    """What a picture shows that was drawn in the course of a training."""
+    when = f"after {plural(epoch, 'epoch')}" if epoch else "before training"
+    return f"Draws from the model {when}, each from the same random numbers as in the pictures of other epochs."
 
 
 def _thumbnails(run: Run) -> list[Section]:
@@ -97,8 +114,8 @@ def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:
     if entropy := entropy_in_words(run.data):
         facts.append(("entropy of the target", entropy))
     if outcome.get("seconds"):
-        facts.append(("trained in", f"{outcome['seconds']:.0f} s, {outcome['epochs']} epochs"))
-        facts.append(("speed", f"{outcome['images_per_second']:.0f} {run.data.space.noun}/s"))
+        facts.append(("trained in", f"{duration(outcome['seconds'])}, {plural(outcome['epochs'], 'epoch')}"))
+        facts.append(("speed", f"{outcome['images_per_second']:,.0f} {run.data.space.noun}/s"))
     return facts
 
 
@@ -108,8 +125,22 @@ def _health(run: Run) -> list[Section]:
     if found is None:
         return []
     rows = [[v.name, v.severity, v.evidence, v.advice] for v in found.verdicts]
-    tables = [Table(["what", "severity", "evidence", "what to do"], rows)] if rows else []
-    return [Section("Health of the training", found.summary, tables=tables)]
+    tables = [Table(["problem", "severity", "evidence", "what to do"], rows, "Problems found.")] if rows else []
+    passed = f"Checked, and no problem found: {', '.join(found.healthy)}." if found.healthy and rows else ""
+    unjudged = f"Not judged, because the log is too short: {', '.join(found.unjudged)}." if found.unjudged else ""
+    text = "\n\n".join(filter(None, [passed, unjudged]))
+    return [Section("Health of the training", text, tables=tables, notice=_health_notice(found))]
+
+
+def _health_notice(found: Examination) -> Notice | None:
+    """The outcome of the health checks in one sentence; none where none of them could judge."""
+    if found.verdicts:
+        tone = "failure" if found.failures else "warning"
+        return Notice(f"{plural(len(found.verdicts), 'problem')} found in the training: see the table.", tone)
+    if not found.healthy:
+        return None
+    checks = plural(len(found.healthy), "health check")
+    return Notice(f"Healthy. {checks} found no problem: {', '.join(found.healthy)}.", "good")
 
 
 def _in_words(score: Score) -> str:
@@ -118,10 +149,10 @@ def _in_words(score: Score) -> str:
 
 
 def _lead(run: Run) -> str:
-    reason = run.outcome.get("reason")
+    reason, epochs = run.outcome.get("reason"), run.outcome.get("epochs", 0)
     ends = {
-        "epochs": f"Trained for all of its {run.outcome.get('epochs')} epochs.",
-        "patience": f"Stopped early after {run.outcome.get('epochs')} epochs, when validation no longer improved.",
+        "epochs": f"Trained for {plural(epochs, 'epoch')}, as planned.",
+        "patience": f"Stopped early after {plural(epochs, 'epoch')}, when validation no longer improved.",
         ELSEWHERE: "Trained elsewhere, and stored as a run.",
         "diverged": f"The training diverged: {run.outcome.get('detail')}.",
     }
@@ -144,7 +175,7 @@ def _unscored(run: Run) -> str:
 
 def _provenance(run: Run) -> str:
     record = run.record
-    counts = ", ".join(f"{count} {split}" for split, count in record["data"]["counts"].items())
+    counts = ", ".join(f"{count:,} {split}" for split, count in record["data"]["counts"].items())
     return (
         f"Data: {record['data']['name']} ({counts} {run.data.space.noun}), "
         f"{_hash_in_words(record['data']['sha256'])}.{_where(run)}\n\n"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ancestral.data.pixels import SPACES
 from ancestral.evaluation.bracket_record import Bracket
-from ancestral.evaluation.score import Score
+from ancestral.evaluation.score import Score, rank
 from ancestral.reports.html import Table
 
 SCORE_CAPTION = (
@@ -40,12 +40,17 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
     return Table(header, rows, caption, numeric={1, 2, 3})
 
 
+def best_first(named: Sequence[tuple[str, Score]]) -> list[tuple[str, Score]]:
+    """Scores of one space and the same images, in the order of their values: also those of one model."""
+    return [named[i] for i in rank([score for _, score in named])]
+
+
 def bracket_table(record: Bracket, caption: str = "") -> Table:
     """Bounds of a run on images of its own and on test images, and how far each lies below the annealed one."""
     header = ["scored on", "kind", "method", "nats", "± s.e.", "below AIS", "± s.e."]
     rows = [
         [
-            f"{score.count} {score.split} {noun_of(score)}",
+            f"{score.count:,} {score.split} {noun_of(score)}",
             score.kind_in_words,
             score.method,
             f"{score.nats:.3f}",

@@ -14,6 +14,7 @@ import torch
 from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.core.files import write_json
 from ancestral.core.random import seed_device, seed_for, seeded_noise
+from ancestral.core.text import plural
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation import likelihood
@@ -33,6 +34,7 @@ from ancestral.runs.parent import Parent, give_step, starting_point
 from ancestral.runs.provenance import Origin
 from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
+from ancestral.runs.sample import drawn_in_words
 from ancestral.runs.step_memory import refuse_steps_beyond_memory
 from ancestral.runs.stored_settings import same_settings
 from ancestral.runs.thumbnails import write_thumbnails
@@ -324,5 +326,6 @@ def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.dev
         seed_device(device, seed_for(settings.training.seed, "samples"))
         with calling(settings.family, f"sample of the {type(model).__name__}"):
             drawn = model.sample_mean(data.pictured).float().cpu()
-        picture = data.picture(drawn, title=f"samples after {epoch} epochs")
+        when = f"after {plural(epoch, 'epoch')}" if epoch else "before training"
+        picture = data.picture(drawn, title=f"{run.called}: {drawn_in_words(model)}, {when}")
         save_figure(picture, run.figures / f"samples-epoch-{epoch:04d}.png")

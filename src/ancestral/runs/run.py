@@ -45,6 +45,7 @@ class Run:
     """A folder with settings, weights, log, scores and figures. Reports read everything from it."""
 
     keeps_records = True
+    label = ""  # what a study calls the run
     _repr_html_ = as_html
 
     def __init__(self, path: Path | str, given: Given = NOTHING_GIVEN) -> None:
@@ -52,6 +53,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def called(self) -> str:
+        """What titles of pictures call the model: the name that a study gives it, or that of its family."""
+        return self.label or self.settings.family or "own model"
 
     @property
     def model_folder(self) -> Path:

@@ -150,7 +150,7 @@ class RunData:
             return pair_figure(x, names=self.columns, words=("shown", ""), title=title)
         from ancestral.figures.grids import image_grid
 
-        return image_grid(self.space.to_unit(x.float()), title=title)
+        return image_grid(self.space.to_unit(x.float()), title=title, smooth=True)
 
     def train_split(self, labelled_only: bool = False) -> Split:
         """The stored training images; with `labelled_only`, those with a label.

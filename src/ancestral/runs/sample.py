@@ -40,6 +40,11 @@ def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, 
         return torch.cat([_drawn(model, size, means) for size in sizes])
 
 
+def drawn_in_words(model: Model) -> str:
+    """What pictures of `sample_mean` show: samples, or mean images given samples of the latents."""
+    return "samples" if type(model).sample_mean is Model.sample_mean else "mean images E[x|z], z from the prior"
+
+
 def _drawn(model: Model, n: int, means: bool) -> Tensor:
     """Raises:    InputError: the samples of a user's own model have a wrong shape."""
     x = model.sample_mean(n) if means else model.sample(n)

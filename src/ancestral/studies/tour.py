@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ancestral.evaluation.quality import rank_quality
-from ancestral.evaluation.score import Score, best_of, rank
+from ancestral.evaluation.score import Score, best_of
+from ancestral.reports.pictures.samples import ROW, sample_rows
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
-from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.reports.score_tables import SCORE_CAPTION, best_first, score_table
 from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.studies.recipe import Chapter, ChapterContent, PlannedRun, Study
 from ancestral.studies.workshop import Workshop
@@ -80,12 +81,11 @@ PLAN = (
 def _scores(workshop: Workshop) -> ChapterContent:
     runs, tables = workshop.runs, []
     for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels"), (None, "Points of the plane")):
-        best = _best_scores(workshop, pixels)
-        here, order = list(best), rank(list(best.values()))
-        named = [(workshop.titles[here[i]], score) for i in order for score in runs[here[i]].scores()]
-        ceiling = target_score(runs[here[0]].data)  # None except for points, whose true density is known
-        named = [("true density", ceiling), *named] if ceiling else named
-        tables.append(score_table(named, f"{what}, best first. {SCORE_CAPTION}"))
+        here = list(_best_scores(workshop, pixels))
+        named = [(workshop.titles[name], score) for name in here for score in runs[name].scores()]
+        ceiling = target_score(runs[here[0]].data)  # of points, whose density is known
+        named += [("true density", ceiling)] if ceiling else []
+        tables.append(score_table(best_first(named), f"{what}, best first. {SCORE_CAPTION}"))
     entropy = entropy_in_words(runs["flow-points"].data)
     text = (
         "The tables show the mean log-probability of the 447 test images, or of the test points. Scores of different "
@@ -114,11 +114,24 @@ def _best_scores(workshop: Workshop, pixels: str | None) -> dict[str, Score]:
     return {name: best_of(run.scores(), name) for name, run in scored.items()}
 
 
-def _pictures(title: str, text: str, wanted: list[tuple[str, str]]) -> Chapter:
+def _pictures(title: str, asked: str, text: str, wanted: list[tuple[str, str]]) -> Chapter:
     def tell(workshop: Workshop) -> ChapterContent:
         return ChapterContent(text, figures=[workshop.draw(name, what) for name, what in wanted])
 
-    return Chapter(title, tell)
+    return Chapter(title, tell, asked)
+
+
+def _samples(workshop: Workshop) -> ChapterContent:
+    """A row of samples for each model."""
+    drawn = sample_rows([workshop.runs[name] for name in DRAWN], titles=[workshop.titles[name] for name in DRAWN])
+    text = (
+        "A latent-variable model samples z from the prior, then x given z. For the plain autoencoder, z is sampled "
+        "from a standard normal and decoded; it was not trained on such z."
+    )
+    caption = (
+        f"The first {ROW} samples of each model, not cherry-picked. Every pixel is sampled: no row shows mean images."
+    )
+    return ChapterContent(text, figures=[workshop.figure("samples", drawn, caption)])
 
 
 def _lead(workshop: Workshop) -> str:
@@ -161,17 +174,12 @@ STUDY = Study(
     lead=_lead,
     facts=_facts,
     chapters=(
-        Chapter("Scores", _scores),
-        Chapter("Sample quality", _quality, minutes=0.5),
-        _pictures(
-            "Samples",
-            "Samples of each model, not cherry-picked. A latent-variable model samples z from the prior, then x given "
-            "z. For the plain autoencoder, z is sampled from a standard normal and decoded; it was not trained on "
-            "such z.",
-            [(name, "samples") for name in DRAWN],
-        ),
+        Chapter("Scores", _scores, "Which model assigns the highest probability to test data?"),
+        Chapter("Sample quality", _quality, "Which samples are most like real images?", minutes=0.5),
+        Chapter("Samples", _samples, "What do samples of each model look like?"),
         _pictures(
             "Components, latent space and reconstructions",
+            "What do the latents of a mixture and of a VAE represent?",
             "Shown are the mean images of the mixture's components, the latent plane of the VAE with two latents, and "
             "reconstructions and interpolations of the VAE with eight latents. On the latent plane, neighbouring "
             "digits change gradually into each other. A reconstruction shows what the latents keep of an image.",
@@ -184,6 +192,7 @@ STUDY = Study(
         ),
         _pictures(
             "How three families generate",
+            "How do an autoregressive model, a flow and a GAN make a sample?",
             "The first figure shows an autoregressive model: it samples one pixel after another, each given the pixels "
             "before it. The next two show a flow: an invertible map turns a Gaussian into the density of the data, and "
             "each point has exactly one code. The last shows a GAN: the generator maps a code to an image in one pass; "
@@ -192,6 +201,7 @@ STUDY = Study(
         ),
         _pictures(
             "Training curves",
+            "How did the loss change during training?",
             "The curves show training and validation loss by epoch. The weights with the lowest validation loss are "
             "kept.",
             [(name, "curves") for name in CURVES],

@@ -14,8 +14,10 @@ from ancestral.core.pace import Pace
 from ancestral.evaluation.quality import MEANS, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
+from ancestral.reports.brevity import brief_in_words
 from ancestral.reports.html import Figure
 from ancestral.reports.pictures.catalogue import caption_of, draw
+from ancestral.reports.run_page import early_caption
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_or_reuse
 from ancestral.runs.provenance import version_of
@@ -64,6 +66,7 @@ class Workshop:
             with self.pace.stage() as stage:
                 run, trained = self._train(planned, title)
                 stage.counts = trained
+                run.label = planned.title
                 self.runs[planned.name], self.titles[planned.name] = run, planned.title
                 if planned.scored and run.outcome["reason"] != "diverged":
                     self.score(planned.name)
@@ -136,14 +139,17 @@ class Workshop:
 
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
         """A drawing of a run, with its caption."""
-        caption = caption or f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
+        brief = brief_in_words(self.runs[name])
+        if not caption:
+            caption = f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
+        elif brief:
+            caption = f"{caption} {brief}"
         return self.figure(f"{name}-{what}", draw(self.runs[name], what, **options), caption)
 
     def samples_at(self, name: str, epoch: int) -> list[Figure]:
         """The figure of samples that the training saved after an epoch; empty if it did not reach that epoch."""
         path = self.runs[name].figures / f"samples-epoch-{epoch:04d}.png"
-        when = "before training" if epoch == 0 else f"after {epoch:,} epoch{'s' * (epoch != 1)}"
-        return [Figure(path, f"{self.titles[name]}: samples {when}.")] if path.exists() else []
+        return [Figure(path, f"{self.titles[name]}. {early_caption(epoch)}")] if path.exists() else []
 
     def figure(self, stem: str, drawn: Drawn, caption: str) -> Figure:
         """Save a figure in the folder of the study."""

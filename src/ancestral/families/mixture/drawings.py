@@ -22,7 +22,7 @@ def components(subject: Subject, count: int | None = None, seed: int = 0) -> Fig
     order = model.component_probs.argsort(descending=True)[: count or COMPONENTS]
     captions = [f"{model.component_probs[k]:.1%}" for k in order.tolist()] if len(order) <= MOST_CAPTIONS else None
     images = subject.data.space.to_unit(model.component_images[order].detach().float())
-    return image_grid(images, captions=captions, title="mixture components and their probabilities")
+    return image_grid(images, captions=captions, title="mixture: components and their probabilities", smooth=True)
 
 
 DRAWINGS = (

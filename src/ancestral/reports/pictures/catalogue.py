@@ -15,6 +15,7 @@ from ancestral.families.family import Drawing, Subject, titled
 from ancestral.families.hooks import FamilyError, calling
 from ancestral.figures.style import save_figure
 from ancestral.models.base import Model
+from ancestral.reports.brevity import brief_in_words
 from ancestral.reports.pictures.completion import completions
 from ancestral.reports.pictures.density import deformation, density
 from ancestral.reports.pictures.detection import frankenstein_sheet
@@ -261,7 +262,7 @@ def drawable(run: Run, progress: Callable[[int, int], None] | None = None) -> tu
 
 def caption_of(run: Run, name: str) -> str:
     """What one of the drawings of a run shows, and what has to be known of its numbers or pixels."""
-    caption = drawings_of(run)[name].caption
+    caption = " ".join(filter(None, [drawings_of(run)[name].caption, brief_in_words(run)]))
     if name == "samples":
         model = run.load()
         whole = type(model).sample_mean is Model.sample_mean

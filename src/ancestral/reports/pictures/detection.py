@@ -46,7 +46,7 @@ def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
         columns=columns,
         captions=[f"{value:.1f}" for value in values.tolist()],
         row_titles=["natural"] * (count // columns) + ["Frankenstein"] * (count // columns),
-        title=f"{method}, nats ({kind})",
+        title=f"{run.called}: {method}, nats ({kind})",
     )
 
 

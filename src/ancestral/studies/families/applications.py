@@ -10,6 +10,7 @@ from ancestral.evaluation.detection_record import POWER, DetectionRecord
 from ancestral.evaluation.score import Score
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ImplicitModel, ScoresMissing
+from ancestral.reports.brevity import any_brief_in_words
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.completion import completion_figure
@@ -83,6 +84,7 @@ def completed(workshop: Workshop) -> ChapterContent:
         "Test images with one half hidden (bottom, top, right, left), and one completion by each family. The true half "
         f"is only one of many possible halves. {listed(grey)}: grey images; the other families: sampled binary images."
     )
+    brief = any_brief_in_words(workshop.runs.values())
     found = _hidden_scores(workshop)
     ordered = [workshop.titles[name] for name in found["bottom"] if name not in found["halves"]]
     if ordered:
@@ -90,7 +92,7 @@ def completed(workshop: Workshop) -> ChapterContent:
     return ChapterContent(
         _probable_halves(workshop, found["bottom"]),
         [_hidden_table(workshop, found)],
-        [workshop.figure("completions", drawn, caption)],
+        [workshop.figure("completions", drawn, " ".join(filter(None, [caption, brief])))],
     )
 
 

@@ -95,9 +95,10 @@ def spans(workshop: Workshop) -> str:
     runs: Iterable[Run] = workshop.runs.values()
     images = _span([len(run.data.dataset.train) for run in runs])
     epochs = _span([run.outcome["epochs"] for run in runs])
+    noun = "epoch" if epochs == "1" else "epochs"
     unequal = "to" in images + epochs
     return (
-        f"The families were trained on {images} images for {epochs} epochs"
+        f"The families were trained on {images} images for {epochs} {noun}"
         + (", so the conditions were not equal" if unequal else "")
         + ". The ranking holds for this budget; more training could change it."
     )

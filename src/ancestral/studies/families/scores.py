@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from ancestral.evaluation.quality import Quality, rank_quality
-from ancestral.evaluation.score import best_of, rank
+from ancestral.evaluation.score import best_of
 from ancestral.models.base import ImplicitModel
 from ancestral.reports.html import Table
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
-from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.reports.score_tables import SCORE_CAPTION, best_first, score_table
 from ancestral.studies.families.kinds import numbers
 from ancestral.studies.families.ranking import Ranking, in_words, ranking_of
 from ancestral.studies.parts import listed
@@ -32,9 +32,8 @@ def scores(workshop: Workshop) -> ChapterContent:
             spaces.setdefault(best_of(run.scores(), name).space, []).append(name)
     tables = []
     for names in spaces.values():
-        best = [best_of(workshop.runs[name].scores(), name) for name in names]
-        named = [(workshop.titles[names[i]], score) for i in rank(best) for score in workshop.runs[names[i]].scores()]
-        tables.append(score_table(named, SCORE_CAPTION))
+        named = [(workshop.titles[name], score) for name in names for score in workshop.runs[name].scores()]
+        tables.append(score_table(best_first(named), f"{SCORE_CAPTION} Best first."))
     silent = [workshop.titles[n] for n, run in workshop.runs.items() if isinstance(run.load(), ImplicitModel)]
     text = (
         "The tables show the mean log-probability of test images. Scores of different pixel spaces cannot be compared, "
