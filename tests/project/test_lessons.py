@@ -18,7 +18,8 @@ from ancestral.core.public import names_in
 
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "src" / "ancestral"
-LESSONS = sorted((DOCS / "handbook").glob("*.md"))
+COMPARISONS = {"numbers-elsewhere", "other-packages"}  # pages that report what was read and measured, without code
+LESSONS = sorted(page for page in (DOCS / "handbook").glob("*.md") if page.stem not in COMPARISONS)
 PAGES = sorted([*DOCS.glob("*.md"), *LESSONS])
 BLOCK = re.compile(r"^```(python|\{plot\})\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OPTIONS = re.compile(r"^:[\w-]+:.*\n", re.MULTILINE)

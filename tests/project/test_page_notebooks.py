@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from helpers import ROOT
 from project.test_handbook import Shown
+from project.test_lessons import LESSONS
 
 DOCS = ROOT / "docs"
-LESSONS = sorted((DOCS / "handbook").glob("*.md"))
 LEFT_OVER = re.compile(
     r"^:{3}|^\([\w-]+\)=$|\{(?:plot|diagram|dropdown|download|ref)\}|\]\((?!https?:|#)", re.MULTILINE
 )

@@ -9,19 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
 from ancestral.families.family import GENERAL_DRAWINGS
 from ancestral.families.run_settings import flags_of, not_default
 from ancestral.models.base import ExactModel, LatentModel
-from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Figure, Report, Section, Table, write_report
+from ancestral.reports.measurements import earlier_measurements, measurements
 from ancestral.reports.pictures.catalogue import caption_of, draw_all, drawings_of
-from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
-from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, decimals_for, score_table
-from ancestral.runs.bracket import CONDITIONS
-from ancestral.runs.evaluate import entropy_in_words, target_score
-from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
+from ancestral.reports.score_tables import decimals_for
+from ancestral.runs.evaluate import entropy_in_words
 from ancestral.runs.run import ELSEWHERE, Run
 from ancestral.runs.thumbnails import SPLITS, thumbnails_of
 from ancestral.settings.data import MEMORY
@@ -42,14 +38,10 @@ def write_run_page(
                command which repeats the run is for; where the program is now, unless given. progress: called with
                (pictures done, pictures in all).
     """
-    record = run.record
-    scores = [("this run", score) for score in run.scores()]
+    record, scores = run.record, run.scores()
     sections = [
-        *_score_section(run, scores),
-        *_earlier_scores(run),
-        *_bracket_section(run),
-        *_quality_section([("this run", record) for record in QUALITY.of(run)]),
-        *_detection_section(run),
+        *measurements(run, scores),
+        *earlier_measurements(run),
         _pictures(run, redraw, progress),
         *_thumbnails(run),
         *_health(run),
@@ -59,7 +51,7 @@ def write_run_page(
         title=f"{run.settings.family or OWN_IN_WORDS}: {record['data']['name']}",
         subtitle=record["data"]["space"],
         lead=_lead(run),
-        facts=_facts(run, [score for _, score in scores]),
+        facts=_facts(run, scores),
         sections=sections,
         footer=f"ancestral {record['versions']['ancestral']}, torch {record['versions']['torch']}.",
     )
@@ -110,64 +102,13 @@ def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:
     return facts
 
 
-def _score_section(run: Run, scores: Sequence[tuple[str, Score]]) -> list[Section]:
-    """The scores, and what the target itself would score where that is known."""
-    if not scores:
-        return []
-    floor = target_score(run.data)
-    shown = [*scores, ("the target itself", floor)] if floor else scores
-    return [Section("Scores", tables=[score_table(shown, SCORE_CAPTION)])]
-
-
-def _earlier_scores(run: Run) -> list[Section]:
-    """Scores of the weights that the run had before it was extended, each with the hash of its weights."""
-    epochs = run.earlier_weights
-    named = [
-        (f"after {epochs[str(score.weights_sha256)]} epochs (weights {str(score.weights_sha256)[:8]})", score)
-        for score in run.earlier_scores()
-    ]
-    if not named:
-        return []
-    text = f"The run was extended. These are not scores of its present weights ({str(run.weights_sha256)[:8]})."
-    return [Section("Scores of earlier weights", text, tables=[score_table(named, SCORE_CAPTION)])]
-
-
-def _bracket_section(run: Run) -> list[Section]:
-    """The bracket around log p(x), where one was found."""
-    return [
-        Section(
-            "How tight the bounds are",
-            f"{CONDITIONS}\n\n{found.summary}.",
-            tables=[bracket_table(found, BRACKET_CAPTION)],
-        )
-        for found in BRACKET.of(run)
-    ]
-
-
-def _quality_section(measured: Sequence[tuple[str, Quality]]) -> list[Section]:
-    if not measured:
-        return []
-    conditions = "\n\n".join(dict.fromkeys(record.conditions for _, record in measured))
-    return [Section("Sample quality", conditions, tables=[quality_table(measured, QUALITY_CAPTION)])]
-
-
-def _detection_section(run: Run) -> list[Section]:
-    """How well anomalies were told from natural images, where that was measured."""
-    found = DETECTIONS.of(run)
-    if not found:
-        return []
-    conditions = "\n\n".join(f"{record.against}: {'; '.join(record.conditions)}." for record in found)
-    table = power_table([("this run", record) for record in found], DETECTION_CAPTION)
-    return [Section("What does not belong", conditions, tables=[table])]
-
-
 def _health(run: Run) -> list[Section]:
     """What the log shows of the training's health, where it was examined."""
     found = run.health
     if found is None:
         return []
     rows = [[v.name, v.severity, v.evidence, v.advice] for v in found.verdicts]
-    tables = [Table(["what", "how bad", "evidence", "what to do"], rows)] if rows else []
+    tables = [Table(["what", "severity", "evidence", "what to do"], rows)] if rows else []
     return [Section("Health of the training", found.summary, tables=tables)]
 
 

@@ -1,4 +1,4 @@
-"""The tour: every family on the embedded digits, and a flow of points, in a few minutes, ending in one report."""
+"""The tour: every family on the embedded digits, and a flow of points, in a few minutes and on one page."""
 
 from __future__ import annotations
 
@@ -83,27 +83,28 @@ def _scores(workshop: Workshop) -> ChapterContent:
         best = _best_scores(workshop, pixels)
         here, order = list(best), rank(list(best.values()))
         named = [(workshop.titles[here[i]], score) for i in order for score in runs[here[i]].scores()]
-        ceiling = target_score(runs[here[0]].data)  # of points, whose density is known
-        named = [("the target itself", ceiling), *named] if ceiling else named
+        ceiling = target_score(runs[here[0]].data)  # None except for points, whose true density is known
+        named = [("true density", ceiling), *named] if ceiling else named
         tables.append(score_table(named, f"{what}, best first. {SCORE_CAPTION}"))
-    floor = entropy_in_words(runs["flow-points"].data)
+    entropy = entropy_in_words(runs["flow-points"].data)
     text = (
-        "One yardstick: the mean log-probability of the 447 test images, or of test points. Scores of different "
-        "spaces are different quantities, so they stand in different tables and are never ranked together. A bound is "
-        f"called a bound. The points come from a density whose entropy is {floor}."
+        "The tables show the mean log-probability of the 447 test images, or of the test points. Scores of different "
+        "pixel spaces cannot be compared, so each space has a table of its own. The column `kind` says which scores "
+        f"are exact and which are bounds. The entropy of the density of the points is {entropy}."
     )
     return ChapterContent(text, tables)
 
 
 def _quality(workshop: Workshop) -> ChapterContent:
-    """All models of images side by side, the best by FID first; grey ones are cut at one half."""
+    """Sample quality of all image models, the best FID first; grey pixels are thresholded at 0.5."""
     names = [name for name, run in workshop.runs.items() if run.data.space.noun == "images"]
     records = [workshop.quality(name, threshold=True) for name in names]
     named = [(workshop.titles[names[i]], records[i]) for i in rank_quality(records)]
     text = (
-        "What draws look like to a network that was trained to recognise these digits. It needs no likelihood, so "
-        "every family has its place; but it is no yardstick of probability: a model that repeats a part of the "
-        "training images would do well. Grey pixels are cut at one half, so that all are of one space.\n\n"
+        "The table compares samples with real images, in the features of a fixed classifier of these digits. These "
+        "measures need no likelihood, so every family has values. They do not measure probability: a model that "
+        "repeats some training images scores well. Grey pixels are thresholded at 0.5, so that all samples are "
+        "binary.\n\n"
     )
     return ChapterContent(text + records[0].conditions, [quality_table(named, QUALITY_CAPTION)])
 
@@ -125,9 +126,9 @@ def _lead(workshop: Workshop) -> str:
     best = max(binary, key=lambda name: binary[name].nats)
     score = binary[best]
     return (
-        f"{len(workshop.runs)} models, of handwritten digits of 8 by 8 pixels and of points in the plane. The highest "
-        f"score on binary pixels is that of the {workshop.titles[best]}: {score.nats:.2f} ± {score.stderr:.2f} nats "
-        f"per image ({score.kind_in_words}, {score.method})."
+        f"{len(workshop.runs)} models were trained on handwritten digits of 8 by 8 pixels and on points in the plane. "
+        f"On binary pixels, the {workshop.titles[best]} has the highest score: {score.nats:.2f} ± {score.stderr:.2f} "
+        f"nats per image ({score.kind_in_words}, {score.method})."
     )
 
 
@@ -135,7 +136,7 @@ def _facts(workshop: Workshop) -> list[tuple[str, str]]:
     binary = _best_scores(workshop, "threshold")
     best, mixture = max(binary.values(), key=lambda score: score.nats), binary["mixture-em"]
     return [
-        ("highest on binary pixels", f"{best.nats:.2f} nats, {best.kind_in_words}"),
+        ("highest score, binary pixels", f"{best.nats:.2f} nats, {best.kind_in_words}"),
         ("mixture, EM", f"{mixture.nats:.2f} nats, {mixture.kind_in_words}"),
     ]
 
@@ -163,16 +164,17 @@ STUDY = Study(
         Chapter("Scores", _scores),
         Chapter("Sample quality", _quality, minutes=0.5),
         _pictures(
-            "Draws",
-            "What each model makes up by itself: z is drawn from the prior and x given z. Nothing was picked. The "
-            "plain autoencoder decodes draws of a standard normal too, but nothing in its training gave them a "
-            "meaning.",
+            "Samples",
+            "Samples of each model, not cherry-picked. A latent-variable model samples z from the prior, then x given "
+            "z. For the plain autoencoder, z is sampled from a standard normal and decoded; it was not trained on "
+            "such z.",
             [(name, "samples") for name in DRAWN],
         ),
         _pictures(
-            "What they learned",
-            "The mixture's components are soft prototypes. The plane of the two-latent VAE is covered by digits that "
-            "change into each other. Reconstructions show what eight numbers keep of an image.",
+            "Components, latent space and reconstructions",
+            "Shown are the mean images of the mixture's components, the latent plane of the VAE with two latents, and "
+            "reconstructions and interpolations of the VAE with eight latents. On the latent plane, neighbouring "
+            "digits change gradually into each other. A reconstruction shows what the latents keep of an image.",
             [
                 ("mixture-em", "components"),
                 ("vae-manifold", "manifold"),
@@ -181,15 +183,17 @@ STUDY = Study(
             ],
         ),
         _pictures(
-            "One way or another",
-            "An autoregressive model draws one pixel after the other, each given those before it. A flow bends the "
-            "plane until its own round density becomes that of the data; every point has one code, and back. A GAN's "
-            "generator turns each code into an image in one go; no code can be found for an image in the same way.",
+            "How three families generate",
+            "The first figure shows an autoregressive model: it samples one pixel after another, each given the pixels "
+            "before it. The next two show a flow: an invertible map turns a Gaussian into the density of the data, and "
+            "each point has exactly one code. The last shows a GAN: the generator maps a code to an image in one pass; "
+            "the model has no map from an image back to its code.",
             [("pixelcnn", "steps"), ("flow-points", "density"), ("flow-points", "deformation"), ("gan", "walks")],
         ),
         _pictures(
-            "How the training went",
-            "The curve to watch is the validation curve: the weights kept are those where it is lowest.",
+            "Training curves",
+            "The curves show training and validation loss by epoch. The weights with the lowest validation loss are "
+            "kept.",
             [(name, "curves") for name in CURVES],
         ),
     ),

@@ -1,4 +1,4 @@
-"""The family's own picture: its components."""
+"""The drawing of the family: the mixture components."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_CAPTIONS = 60
 
 
 def components(subject: Subject, count: int | None = None, seed: int = 0) -> Figure:
-    """p(X = 1 | Z = k) of the most probable components, with p(Z = k)."""
+    """A figure of p(X = 1 | Z = k) for the most probable components, with p(Z = k)."""
     from ancestral.figures.grids import image_grid
 
     model = subject.model
