@@ -14,9 +14,11 @@ html_title = "ancestral"
 
 extensions = [
     "myst_parser",
+    "sphinx_design",
     "sphinx.ext.autodoc",
     "matplotlib.sphinxext.plot_directive",
     "building.mathml",
+    "building.diagrams",
     "building.docstrings",
     "building.plots",
     "building.terminal",
