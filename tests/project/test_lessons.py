@@ -22,8 +22,8 @@ LESSONS = sorted((DOCS / "handbook").glob("*.md"))
 PAGES = sorted([*DOCS.glob("*.md"), *LESSONS])
 BLOCK = re.compile(r"^```(python|\{plot\})\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OPTIONS = re.compile(r"^:[\w-]+:.*\n", re.MULTILINE)
-EXERCISE = re.compile(r"^### (\d+)\. \S.*\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
-FOLDED = re.compile(r"^(:{3,})\{dropdown\} (.+)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
+EXERCISE = re.compile(r"^### (\d+)\. \S[^\n]*\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
+FOLDED = re.compile(r"^(:{3,})\{dropdown\} ([^\n]+)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 
 # lessons that are not rewritten yet: remove a line with its page's work
 NOT_YET = {
@@ -38,7 +38,6 @@ NOT_YET = {
     "kl",
     "learning-curves",
     "likelihood",
-    "mixture",
     "sample-quality",
     "vae",
 }
