@@ -28,7 +28,6 @@ FOLDED = re.compile(r"^(:{3,})\{dropdown\} ([^\n]+)\n(.*?)^\1$", re.MULTILINE | 
 # lessons that are not rewritten yet: remove a line with its page's work
 NOT_YET = {
     "autoregressive",
-    "belief-net",
     "change-of-variables",
     "choosing",
     "completing",
