@@ -33,7 +33,6 @@ NOT_YET = {
     "completing",
     "dequantisation",
     "flow",
-    "gan",
     "kl",
     "learning-curves",
     "likelihood",
