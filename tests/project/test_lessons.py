@@ -32,7 +32,6 @@ NOT_YET = {
     "choosing",
     "completing",
     "dequantisation",
-    "flow",
     "kl",
     "learning-curves",
     "likelihood",
