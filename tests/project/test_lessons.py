@@ -30,7 +30,6 @@ NOT_YET = {
     "autoregressive",
     "change-of-variables",
     "choosing",
-    "completing",
     "dequantisation",
     "kl",
     "learning-curves",
