@@ -47,7 +47,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def commands_shown() -> list[str]:
     texts = [page.read_text() for page in WITH_COMMANDS]
-    blocks = [block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
+    blocks = [block for text in texts for block in re.findall(r"```(?:bash|\{terminal\})\n(.*?)```", text, re.DOTALL)]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return sorted({line.strip() for line in lines if line.strip().startswith("ancestral ")})
 

@@ -17,7 +17,8 @@ import pytest
 import torch
 from helpers import ROOT
 
-from ancestral.commands.dispatch import COMMANDS
+from ancestral.commands.dispatch import COMMANDS, command_of
+from ancestral.commands.known_flags import known_flags
 from ancestral.core import serialization as registry
 from ancestral.families import catalogue
 from ancestral.families.catalogue import BUILT_IN
@@ -172,9 +173,17 @@ def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -
     assert "Returns\n    nats." in text
 
 
+def test_formulas_are_written_out_for_the_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    tex = importlib.import_module("building.tex")
+    assert tex.spaced(r"\frac12(\mu) + \frac1K \log p") == r"\frac{1}{2}(\mu) + \frac{1}{K} \log\,p"
+    assert tex.spaced(r"\frac{1}{2} \log(p)") == r"\frac{1}{2} \log(p)"
+    assert tex.as_environment("a") == "a" and tex.as_environment(r"a \\ b").startswith(r"\begin{aligned}a")
+
+
 @pytest.mark.slow
 def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    for name in ("sphinx", "furo", "myst_parser"):
+    for name in ("sphinx", "furo", "myst_parser", "sphinx_design", "nbformat"):
         pytest.importorskip(name)
     out = tmp_path / "html"
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(DOCS), str(out)]
@@ -184,6 +193,17 @@ def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert len(pages) > len(PAGES)
     for file in [*pages, *out.rglob("*.css")]:
         assert not FROM_ELSEWHERE.search(file.read_text()), file
-    help_texts = (out / "commands.html").read_text()
-    for command in [*COMMANDS, *(f"train {family}" for family in BUILT_IN)]:
-        assert f"ancestral {command}" in help_texts
+    check_commands((out / "commands.html").read_text())
+    for page in (DOCS / "handbook").glob("*.md"):
+        html, notebook = (out / "handbook" / f"{page.stem}.html").read_text(), out / "notebooks" / f"{page.stem}.ipynb"
+        assert f'href="../notebooks/{notebook.name}" download' in html and notebook.stat().st_size > 1000
+
+
+def check_commands(page: str) -> None:
+    """A section for each command, with an example that was run or is shown, and every flag there is."""
+    for name, command in COMMANDS.items():
+        section = page.partition(f'<section id="ancestral-{name}">')[2].partition("</section>")[0]
+        assert f"ancestral {name}" in re.sub("<[^>]*>", "", section), name
+        trained = [command_of(name, family) for family in BUILT_IN] if name == "train" else []
+        for flag in {flag for one in trained or [command] if name != "sweep" for flag in known_flags(one)}:
+            assert f">{flag}</span>" in page, f"{name} {flag}"
