@@ -162,7 +162,7 @@ def test_every_page_is_in_the_contents() -> None:
     assert {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES} - {"index"} == set(listed)
 
 
-def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstrings_become_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(DOCS)
     rewritten = importlib.import_module("building.docstrings").rewritten
     formula = ["", "    log p(x) = a|b|", ""]
