@@ -74,7 +74,7 @@ def test_every_text_is_escaped(picture: Path) -> None:
     evil = """<script>alert("1")</script>' onload='x' {{ 7 * 7 }} &amp;"""
     report, harmless = report_with(picture, evil), report_with(picture, "text")
     page, plain = Page(render_report(report)), Page(render_report(harmless))
-    names = [tag for tag, _ in page.elements if tag != "span"]  # words of code stand in spans
+    names = [tag for tag, _ in page.elements if tag != "span"]  # words of code are in spans
     assert names == [tag for tag, _ in plain.elements if tag != "span"]
     assert {key for _, attrs in page.elements for key in attrs} == {key for _, attrs in plain.elements for key in attrs}
     html = render_report(report)

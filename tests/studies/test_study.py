@@ -81,9 +81,11 @@ def test_commands_use_paths_relative_to_the_page(tour: Path) -> None:
 
 def test_captions_state_pixels_and_curves(tour: Path) -> None:
     runs = {name: Run(tour / "runs" / name) for name in ("vae-binary", "flow-levels")}
-    assert caption_of(runs["vae-binary"], "samples").endswith("The pixels are not drawn: each shows its mean.")
-    assert caption_of(runs["flow-levels"], "samples").endswith("Whole draws, pixels included.")
-    assert caption_of(runs["vae-binary"], "curves").endswith("means over the minibatches as they were used.")
+    assert caption_of(runs["vae-binary"], "samples").endswith(
+        "Mean images: pixels are not sampled, each shows its mean."
+    )
+    assert caption_of(runs["flow-levels"], "samples").endswith("Pixels are sampled.")
+    assert caption_of(runs["vae-binary"], "curves").endswith("means over minibatches during training.")
 
 
 def test_references_identities_and_own_aims_are_counted_separately() -> None:

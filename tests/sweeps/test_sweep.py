@@ -425,7 +425,7 @@ def test_two_workers_train_each_run_once(workers: Workers, tmp_path: Path) -> No
 
 
 def test_a_killed_worker_leaves_its_run_to_the_next(workers: Workers, tmp_path: Path) -> None:
-    """The victim dies in the middle of a training; a second goes on with it, to the bits of one never killed."""
+    """One worker is killed in the middle of a training; a second resumes it and gets the same bits."""
     out = tmp_path / "out"
     words = [*GRID, "--out", str(out)]
     victim, first = workers.start(words, pause=0.1)

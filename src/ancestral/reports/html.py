@@ -1,7 +1,7 @@
-"""Scores and figures of a study as one self-contained HTML page, to be read anywhere and kept.
+"""Scores and figures as one self-contained HTML page.
 
-Images travel inside the page; it has no scripts, asks the network for nothing and says so to the browser
-(its Content-Security-Policy). What a caller hands in is text, never markup.
+Images are embedded. The page has no scripts and loads nothing; its Content-Security-Policy forbids both. What a caller
+passes is text, never markup.
 """
 
 from __future__ import annotations

@@ -31,10 +31,10 @@ from ancestral.studies.recipe import (
 from ancestral.studies.workshop import Workshop
 
 BUDGET_IN_WORDS = {
-    "quick": "This is the quick version: everything is trained and measured too briefly to judge the models by.",
-    "default": "This is the default budget, from nothing about {} on two cores.",
-    "full": "This is the full budget, the source's own numbers of epochs where it names them: from nothing about {} on "
-    "two cores.",
+    "quick": "This is the quick version: training and measurements are too short to judge the models.",
+    "default": "This is the default budget: about {} on two cores if no run is finished yet.",
+    "full": "This is the full budget, with the numbers of epochs of the source: about {} on two cores if no run is "
+    "finished yet.",
 }
 
 

@@ -304,7 +304,7 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     divergences = _divergences(run, model)
     everyone = list(range(len(centre)))
     if divergences is not None:
-        weights, first = divergences, "the largest KL, which stands beside them"
+        weights, first = divergences, "the largest KL, which is shown next to them"
     else:
         ends = torch.cat([model.decode(z) for z in traversed(start, everyone, at[:, [0, -1]]).flatten(0, 1).split(256)])
         ends = ends.flatten(1).unflatten(0, (-1, 2))

@@ -58,8 +58,8 @@ def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
         return small_multiples([(of, course.both(main)), *panels], title=f"{run.called}: learning curves")
     best = run.outcome.get("best_step")
     marks = [(best / course.per_epoch, "best")] if best else None
-    floor = None if run.data.entropy is None else [(run.data.entropy, "entropy of the target")]
-    return learning_curves(course.both(main), title=f"{run.called}: {of}", marks=marks, reference=floor)
+    entropy = None if run.data.entropy is None else [(run.data.entropy, "entropy of the true density")]
+    return learning_curves(course.both(main), title=f"{run.called}: {of}", marks=marks, reference=entropy)
 
 
 def _game(course: TrainingCurves, heading: str) -> Figure:
