@@ -49,7 +49,7 @@ DELIVERABLES = (
     "vanishing generator gradient",
     "saturating",
     "-2 log 2",
-    "0.8101",  # the entropy of the target
+    "0.8101",  # the entropy of the true density
     "variational dequantisation",
     "By quadrature it is 1.000000",
     "from image to z",

@@ -112,7 +112,7 @@ def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:
     outcome = run.outcome
     facts = [("test", _in_words(score)) for score in scores if score.split == "test"][:2]
     if entropy := entropy_in_words(run.data):
-        facts.append(("entropy of the target", entropy))
+        facts.append(("entropy of the true density", entropy))
     if outcome.get("seconds"):
         facts.append(("trained in", f"{duration(outcome['seconds'])}, {plural(outcome['epochs'], 'epoch')}"))
         facts.append(("speed", f"{outcome['images_per_second']:,.0f} {run.data.space.noun}/s"))
