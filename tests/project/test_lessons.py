@@ -18,25 +18,18 @@ from ancestral.core.public import names_in
 
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "src" / "ancestral"
-LESSONS = sorted((DOCS / "handbook").glob("*.md"))
+COMPARISONS = {"numbers-elsewhere", "other-packages"}  # pages that report what was read and measured, without code
+LESSONS = sorted(page for page in (DOCS / "handbook").glob("*.md") if page.stem not in COMPARISONS)
 PAGES = sorted([*DOCS.glob("*.md"), *LESSONS])
 BLOCK = re.compile(r"^```(python|\{plot\})\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OPTIONS = re.compile(r"^:[\w-]+:.*\n", re.MULTILINE)
 EXERCISE = re.compile(r"^### (\d+)\. \S[^\n]*\n(.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 FOLDED = re.compile(r"^(:{3,})\{dropdown\} ([^\n]+)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 
-# lessons that are not rewritten yet: remove a line with its page's work
-NOT_YET = {
-    "belief-net",
-    "choosing",
-    "completing",
-    "flow",
-    "gan",
-    "mixture",
-}
 # what a page derives, in the title of its folded block
 DERIVATIONS = {
     "autoregressive": ("mask",),
+    "belief-net": ("sum over states", "gradient"),
     "change-of-variables": ("change of variables",),
     "flow": ("determinant",),
     "gan": ("discriminator", "value"),
@@ -90,18 +83,12 @@ def promised(module: str, name: str, public: dict[str, set[str]]) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_uses_only_public_names(page: Path, request: pytest.FixtureRequest) -> None:
-    expected_later(page, request)
+def test_code_uses_only_public_names(page: Path) -> None:
     public = public_names()
     for module in INSIDE.get(page.stem, ()):
         public[module] = {"BUILT_IN", "find", "load_file"}
     wrong = [f"line {line}: {name}" for line, code in code_of(page) for name in not_public(code, public)]
     assert not wrong, f"{page.name}: {wrong}"
-
-
-def expected_later(page: Path, request: pytest.FixtureRequest) -> None:
-    if page.stem in NOT_YET and page in LESSONS:
-        request.applymarker(pytest.mark.xfail(reason="this lesson is not rewritten yet"))
 
 
 def test_private_names_are_found() -> None:
@@ -116,8 +103,7 @@ ancestral.fit, ancestral.runs
 
 
 @pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.stem)
-def test_it_has_five_exercises_with_solutions_that_run(page: Path, request: pytest.FixtureRequest) -> None:
-    expected_later(page, request)
+def test_it_has_five_exercises_with_solutions_that_run(page: Path) -> None:
     text = page.read_text()
     assert text.count("\n## Exercises\n") == 1, "a section Exercises"
     section = text.partition("\n## Exercises\n")[2]
@@ -136,8 +122,7 @@ FENCED = re.compile(r"^(`{3,}).*?^\1$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.stem)
-def test_derivations_are_there_and_folded(page: Path, request: pytest.FixtureRequest) -> None:
-    expected_later(page, request)
+def test_derivations_are_there_and_folded(page: Path) -> None:
     text = page.read_text()
     assert not re.search(r"^#+ .*Derivation|^\*\*Derivation", text, re.MULTILINE), "a derivation is a dropdown"
     derived = {title: inside for _, title, inside in FOLDED.findall(text) if title.startswith("Derivation")}
@@ -145,13 +130,3 @@ def test_derivations_are_there_and_folded(page: Path, request: pytest.FixtureReq
         steps = [inside for title, inside in derived.items() if word in title]
         assert len(steps) >= 1, f"a derivation with {word!r} in its title"
         assert all(inside.count("$$") >= 2 and len(inside) > 300 for inside in steps), word
-
-
-def test_the_list_of_lessons_to_do_names_lessons_that_do_not_pass() -> None:
-    """A page that passes is struck from the list, so that the list ends empty."""
-    assert {page.stem for page in LESSONS} >= NOT_YET
-    public = public_names()
-    for page in LESSONS:
-        private = [name for _, code in code_of(page) for name in not_public(code, public)]
-        done = not private and "\n## Exercises\n" in page.read_text()
-        assert not (done and page.stem in NOT_YET), f"{page.name} is done: remove it from NOT_YET"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import re
@@ -12,9 +13,9 @@ from typing import Any
 import pytest
 from helpers import ROOT
 from project.test_handbook import Shown
+from project.test_lessons import LESSONS
 
 DOCS = ROOT / "docs"
-LESSONS = sorted((DOCS / "handbook").glob("*.md"))
 LEFT_OVER = re.compile(
     r"^:{3}|^\([\w-]+\)=$|\{(?:plot|diagram|dropdown|download|ref)\}|\]\((?!https?:|#)", re.MULTILINE
 )
@@ -120,7 +121,10 @@ def test_nothing_is_lost_or_left_over(page: Path, notebooks: ModuleType) -> None
         assert not LEFT_OVER.search(re.sub(r"```.*?```", "", cell["source"], flags=re.DOTALL)), cell["source"]
     code = of_kind(notebook, "code")
     for cell in code:
-        compile(cell["source"], page.name, "exec")
+        last = ast.parse(cell["source"]).body[-1:]
+        if cell["outputs"] and cell["outputs"][0]["output_type"] == "stream":
+            shows = isinstance(last[0], ast.Expr) or "print(" in ast.unparse(last[0])
+            assert shows, f"a value inside a block is shown by print only: {cell['source']}"
         assert ">>>" not in cell["source"]
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     wants = [

@@ -1,4 +1,4 @@
-"""Plain technical English: phrases that were replaced do not return."""
+"""Plain technical English: replaced phrases must not return."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import plain_words
 
 
-def test_texts_are_free_of_phrases_that_plain_english_replaces() -> None:
-    """All files but those on the list, which may only become shorter."""
+def test_texts_contain_no_replaced_phrase() -> None:
+    """All files except those on the list, which may only become shorter."""
     waiting = plain_words.not_yet_plain()
     lines = (line for name in plain_words.texts() if name not in waiting for line in plain_words.lines_of(name))
     assert [f"{name}:{at}: {phrase!r} -> {instead}" for name, at, phrase, instead in plain_words.found_in(lines)] == []
