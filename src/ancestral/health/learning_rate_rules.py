@@ -83,11 +83,13 @@ def _far_from_flat(case: Case) -> Verdict | None:
     before, fall = curve.level(half) - curve.level(quarter), curve.level(quarter) - curve.end
     whole = start - curve.end
     steady = fall >= STRAIGHT / 4 * whole
-    undiminished = not facts.cosine and fall > max(AS_BEFORE * before, UNDIMINISHED * whole)
+    rose = before < -CERTAIN * curve.noise  # recovery from a jump: the quarters cannot be compared
+    undiminished = not facts.cosine and not rose and fall > max(AS_BEFORE * before, UNDIMINISHED * whole)
     if whole <= 0 or fall < CERTAIN * curve.noise or not (steady or undiminished):
         return None
     beside = (
-        f"{'more than' if fall > before else 'hardly less than'} the {before:.3g} of the quarter before: not converged"
+        f"{'more than' if fall > before else 'hardly less than'} the {max(before, 0):.3g} of the quarter before: "
+        "not converged"
         if undiminished
         else f"and a straight line would have fallen by {whole / 4:.3g}: it is far from flat"
     )
