@@ -102,7 +102,7 @@ def test_a_changed_or_too_large_file_is_refused(hub: Hub, trained: Run, tmp_path
     refused(lambda: fetch_run(f"hub:{NAME}"), "model.safetensors", "changed")
     hub.commit(NAME, files)
     hub.sizes["manifest.json"] = 1 << 40
-    refused(lambda: fetch_run(f"hub:{NAME}"), "manifest.json", "may have")
+    refused(lambda: fetch_run(f"hub:{NAME}"), "manifest.json", "limit")
     hub.sizes["manifest.json"] = len(files["manifest.json"]) - 1
     refused(lambda: fetch_run(f"hub:{NAME}"), "manifest.json")
     assert not list((tmp_path / "cache").rglob("settings.json")), "nothing of these is kept"

@@ -143,7 +143,7 @@ def test_what_a_model_cannot_be_asked(run: ancestral.Run) -> None:
         ancestral.evaluate(run, data="digits", colour=3)
     with pytest.raises(InputError, match="unknown argument"):
         ancestral.evaluate(model, data="digits", colour=3)
-    with pytest.raises(NotComputable, match="not conditional"):
+    with pytest.raises(NotComputable, match="cannot sample a given class"):
         ancestral.sample(model, label=3)
 
 

@@ -205,7 +205,7 @@ def test_a_wrong_request_is_refused(
         (["evaluate", "{}/vae", "--count", "-5"], "--count"),
         (["evaluate", "{}/vae", "--split", "holdout"], "holdout"),
         (["evaluate", "{}/vae", "nowhere"], "nowhere"),
-        (["compare", "{}/vae", "{}/levels"], "different"),
+        (["compare", "{}/vae", "{}/levels"], "not comparable"),
         (["compare", "{}/vae", "{}/autoencoder"], "use `ancestral quality "),
         (["draw", "manifold", "{}/wide", "--out", "{}/a.png"], "2 latents"),
         (["draw", "manifold", "{}/mixture", "--out", "{}/a.png"], "2 latents"),

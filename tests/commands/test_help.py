@@ -113,8 +113,8 @@ def test_some_help_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert help_of(["data"], monkeypatch, capsys).usage == "usage: ancestral data [NAME|PATH] [OPTIONS]"
     vae = help_of(["train", "vae"], monkeypatch, capsys).entries
     assert vae["--out PATH"].endswith("run folder (default: runs/FAMILY-DATA)")
-    assert vae["--epochs INT"].endswith("passes over the training images (default: 40)")
-    assert vae["--patience INT"].endswith("without improvement")
+    assert vae["--epochs INT"].endswith("passes over the training data (default: 40)")
+    assert vae["--patience INT"].endswith("without improvement (default: never)")
 
 
 def test_none_can_be_given_as_a_value() -> None:

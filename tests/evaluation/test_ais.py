@@ -322,9 +322,9 @@ def test_progress_counts_every_transition() -> None:
 
 def test_models_that_cannot_be_annealed_raise() -> None:
     for name, words in {
-        "mixture": "exactly",
-        "made": "exactly",
-        "belief net": "exactly",
+        "mixture": "is exact",
+        "made": "is exact",
+        "belief net": "is exact",
         "Helmholtz machine": "discrete",
         "flow of images": "dequantisation",
         "flow of images, variational": "dequantisation",
@@ -389,7 +389,7 @@ def test_the_command_brackets_a_run_and_its_page_shows_it(trained: Path, capsys:
 @pytest.mark.parametrize(
     ("words", "holds"),
     [
-        (["{}/mixture"], "exactly"),
+        (["{}/mixture"], "is exact"),
         (["{}/vae", "--images", "0"], "--images 0"),
         (["{}/vae", "--images", "1000000"], "--images 1000000"),
         (["{}/vae", "--chains", "0"], "--chains 0"),

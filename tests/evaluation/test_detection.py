@@ -381,7 +381,7 @@ def test_the_smallest_size_of_enough_power() -> None:
 def test_wrong_tests_are_refused() -> None:
     scores = normal(1000)
     for alpha in (0.0, 1.0, -0.1, math.nan):
-        refused(lambda alpha=alpha: BatchTest(scores, 1, alpha), "--alpha", "between 0 and 1")
+        refused(lambda alpha=alpha: BatchTest(scores, 1, alpha), "--alpha", "above 0 and below 1")
     refused(lambda: BatchTest(scores, 0), "at least 1")
     refused(lambda: BatchTest(scores[:38], 1, 0.05), "too few to calibrate", "39")
     BatchTest(scores[:39], 1, 0.05)
@@ -607,7 +607,7 @@ def test_command(capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (("--alpha", "1.5"), "between 0 and 1"),
+        (("--alpha", "1.5"), "above 0 and below 1"),
         (("--batches", "500"), "batches of 500"),
         (("--count", "0"), "--count 0"),
         (("--samples", "-1"), "--samples -1"),

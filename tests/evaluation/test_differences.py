@@ -125,7 +125,7 @@ def test_other_images_cannot_be_paired(trained: Path, tmp_path: Path) -> None:
         runs.append(fit("mixture", folder / "run", data=str(folder / "mine.npz"), components=2, epochs=1))
         score_run(runs[-1])
     assert not compare_runs(runs).differences[0].paired
-    refused(lambda: compare_runs(runs, paired=True), "not scored on the same images")
+    refused(lambda: compare_runs(runs, paired=True), "scored on different images")
 
 
 def test_the_command_says_whether_there_is_a_best_score(capsys: Captured, trained: Path) -> None:

@@ -408,8 +408,8 @@ def test_samples_that_cannot_be_measured_raise(runs: dict[str, Run], tmp_path: P
     nameless = fit("mixture", tmp_path / "nameless", data=str(tmp_path / "nameless.npz"), components=2, epochs=1)
     refused(lambda: measure_run(nameless, features="recogniser"), "no labels")
     refused(lambda: measure_run(nameless), "20 images of nameless are too few", "at least 54")
-    refused(lambda: measure_run(runs["mixture"], 448), "choose up to 447")
-    refused(lambda: measure_run(runs["mixture"], 0), "choose up to 447")
+    refused(lambda: measure_run(runs["mixture"], 448), "choose at most 447")
+    refused(lambda: measure_run(runs["mixture"], 0), "choose at most 447")
     refused(lambda: measure_run(runs["mixture"], 30), "too few")
     broken = fit("mixture", tmp_path / "broken", components=2, **SMALL)
     broken.load = lambda: _DrawsNothing()  # type: ignore[method-assign]
@@ -435,7 +435,7 @@ def test_the_command_prints_one_table_with_reference_values(
     assert main(["quality", *paths, "--count", "200", "--threshold", "--picture", str(picture)]) == 0
     out, err = capsys.readouterr()
     lines = out.splitlines()
-    assert lines[0].split() == ["real", "images", "mixture", "levels"]  # of the runs the better one first
+    assert lines[0].split() == ["measure", "real", "images", "mixture", "levels"]  # of the runs the better one first
     assert [line.split()[0] for line in lines[1:4]] == ["FID", "KID", "IS"] and len(lines) == 13
     assert "digits recogniser" in err and "threshold 0.5" in err and "each" in err
     assert picture.read_bytes().startswith(b"\x89PNG")
@@ -454,7 +454,7 @@ def test_the_command_reports_records_that_are_not_comparable(
     for flag, value, words in (
         ("--count", "0", "--count 0"),
         ("--picture", "rows.bmp", ".png"),
-        ("--count", "9999", "up to 447"),
+        ("--count", "9999", "at most 447"),
     ):
         assert main(["quality", *paths, flag, value]) == 2
         out, err = capsys.readouterr()
@@ -464,10 +464,10 @@ def test_the_command_reports_records_that_are_not_comparable(
 def test_real_images_of_two_kinds_have_two_rows_in_a_table() -> None:
     cut = quality_of(fid=3.0)
     drawn = replace(cut, space="digits, binary, each pixel drawn with probability = its grey value")
-    assert quality_table([("a", cut), ("b", cut)]).header == ["", "real images", "a", "b"]
+    assert quality_table([("a", cut), ("b", cut)]).header == ["measure", "real images", "a", "b"]
     other = replace(drawn, fid=Measured(4.0, 0.7))  # other reference values: other real images
     both = quality_table([("a", cut), ("b", other)])
-    assert both.header == ["", "real images, cut", "real images, drawn", "a", "b"]
+    assert both.header == ["measure", "real images, cut", "real images, drawn", "a", "b"]
     assert ["pixels", "cut", "drawn", "cut", "drawn"] in both.rows
     assert ["FID", "0.500", "0.700", "3.000", "4.000"] in both.rows
 

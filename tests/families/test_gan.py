@@ -327,7 +327,7 @@ def test_draws_are_pixels_and_asking_for_a_likelihood_is_refused() -> None:
         model.log_prob(x)
     with pytest.raises(InputError, match="real numbers"):
         build_gan(GANSettings(), DataSpec(SHAPE, 2, "threshold"))
-    with pytest.raises(InputError, match="neighbours"):
+    with pytest.raises(InputError, match="cnn needs images"):
         build_gan(GANSettings(network="cnn"), DataSpec((2,), 0, "points"))
 
 
@@ -345,7 +345,7 @@ def test_a_conditional_gan_draws_and_judges_by_class() -> None:
     for wrong in (-1, 3):
         with pytest.raises(InputError, match="0 to 2"):
             model.sample_classes(torch.tensor([wrong]))
-    with pytest.raises(InputError, match="no classes"):
+    with pytest.raises(InputError, match="not conditional"):
         build_gan(GANSettings(**TINY), DataSpec(SHAPE, 0, "unit")).sample_classes(labels)
 
 
@@ -457,7 +457,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: Captured) -> None:
         ("evaluate", str(out)): "no likelihood",
         ("sample", str(out), "--label", "10", "--out", str(tmp_path / "x.npy")): "0 to 9",
         ("train", "gan", "--classes", "7", "--out", str(tmp_path / "y")): "the largest label is 9",
-        ("train", "gan", "--data", "moons", "--classes", "2", "--out", str(tmp_path / "y")): "no labels",
+        ("train", "gan", "--data", "moons", "--classes", "2", "--out", str(tmp_path / "y")): "needs labels",
         ("train", "gan", "--pixels", "levels", "--out", str(tmp_path / "y")): "real numbers",
         ("train", "gan", "--dropout", "1", "--out", str(tmp_path / "y")): "below 1",
         ("train", "gan", "--beta1", "1", "--out", str(tmp_path / "y")): "below 1",

@@ -85,8 +85,8 @@ HOOKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "missing name": ("score_parts='json:nothing'", ("score_parts", "nothing")),
     "drawings of another type": ("drawings='json:dumps'", ("drawings",)),
     "objective of another type": ("objective='json:__name__'", ("objective",)),
-    "drawing of a taken name": ("drawings=[ancestral.Drawing('samples', 'x', print)]", ("samples", "taken")),
-    "two drawings of a name": ("drawings=[ancestral.Drawing('a', 'x', print)] * 2", ("'a'", "taken")),
+    "drawing of a taken name": ("drawings=[ancestral.Drawing('samples', 'x', print)]", ("samples", "already used")),
+    "two drawings of a name": ("drawings=[ancestral.Drawing('a', 'x', print)] * 2", ("'a'", "already used")),
 }  # fmt: skip
 MODELS = {
     "log_prob raises": (LOG_PROB, "raise KeyError('a')", ("log_prob", "PixelChain", "KeyError", "faulty.py, line")),

@@ -117,7 +117,7 @@ BAD = {
     "syntax error": ("FAMILY = (", "line 1"),
     "another thing": ("FAMILY = 3", "not an ancestral.Family"),
     "error on the way": ("1 / 0", "ZeroDivisionError"),
-    "taken name": (CHAIN.read_text().replace('name="chain"', 'name="vae"'), "taken"),
+    "taken name": (CHAIN.read_text().replace('name="chain"', 'name="vae"'), "of another family"),
     "name that is none": (CHAIN.read_text().replace('name="chain"', 'name="My Chain"'), "lower-case"),
     "taken flag": (CHAIN.read_text().replace("scale: float", "epochs: float"), "epochs"),
     "flag of the command": (CHAIN.read_text().replace("scale: float", "out: float"), "rename"),
@@ -348,7 +348,7 @@ def test_a_file_whose_family_has_a_new_name_names_its_classes_anew(tmp_path: Pat
 
 
 def test_a_built_in_name_cannot_be_taken() -> None:
-    with pytest.raises(InputError, match="taken"):
+    with pytest.raises(InputError, match="belongs to a family of this package"):
         ancestral.register_family(chain("made"))
 
 

@@ -167,7 +167,7 @@ def test_a_damaged_or_unfinished_run_is_refused(private: Path, tmp_path: Path, m
     (broken / "log.jsonl").write_bytes(log)
     (broken / "training.json").unlink()
     (broken / "manifest.json").unlink()
-    refused(lambda: export(broken), "is not over", "--resume")
+    refused(lambda: export(broken), "is not finished", "--resume")
     refused(lambda: export(tmp_path), "not a run folder")
     refused(lambda: export(private / "runs/first", tmp_path / "x.tar"), ".zip")
     assert run("export", private / "runs/first", "--out", tmp_path / "x.tar") == 2

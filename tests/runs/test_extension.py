@@ -264,7 +264,7 @@ def test_a_schedule_over_all_epochs_is_refused(tmp_path: Path) -> None:
         refused(
             lambda: fit("vae", tmp_path / name, resume=True, epochs=2),  # noqa: B023
             "--" + next(iter(own)).replace("_", "-"),
-            "1 epochs",
+            "number of epochs (1)",
             "--init-from",
         )
         assert contents(tmp_path / name) == before
@@ -309,13 +309,13 @@ def test_a_change_of_device_is_printed_and_recorded(
     assert "extensions" not in Run(copy).record
     with caplog.at_level(logging.INFO, "ancestral"):
         small(copy, 4, resume=True, device="cpu")
-    assert "cuda:0 to cpu" in caplog.text and "to the bit" in caplog.text
+    assert "cuda:0 to cpu" in caplog.text and "not bit-identical" in caplog.text
     entry = Run(copy).record["extensions"][1]
     assert (entry["setting"], entry["before"], entry["after"]) == ("device", "cuda:0", "cpu")
     assert Run(copy).settings.training.device == "cpu"
     caplog.clear()
     small(copy, 5, resume=True)
-    assert "to the bit" not in caplog.text
+    assert "bit-identical" not in caplog.text
 
 
 # ---- kills

@@ -194,7 +194,7 @@ def test_an_interrupted_run_of_given_networks_resumes_to_the_bit(own, tmp_path):
         out, often = tmp_path / str(after), {"checkpoint_seconds": 0, **SMALL}
         with pytest.raises(KeyboardInterrupt):
             ancestral.fit("vae", out, **parts(), **often, reporter=Stopping(after))
-        refused(lambda: ancestral.fit("vae", tmp_path / "1", **SMALL, resume=True), "encoder of one's own")
+        refused(lambda: ancestral.fit("vae", tmp_path / "1", **SMALL, resume=True), "your own encoder")
         done = ancestral.fit("vae", out, **parts(seed), **often, resume=True)
         assert same_values(done.path, own.path)
 
@@ -237,8 +237,8 @@ def test_names_of_replaced_settings_exist():
         ({"encoder": nn.Linear(8, 6)}, ["encoder", "(2, 1, 8, 6)", "6 values"]),
         ({"decoder": nn.Linear(3, 63)}, ["decoder returns shape (2, 63)", "64 values"]),
         ({"decoder": nn.Linear(4, 64)}, ["decoder fails on an input of shape (2, 3)"]),
-        ({"encodr": nn.Linear(3, 64)}, ["takes no network 'encodr'", "encoder"]),
-        ({"critic": nn.Linear(3, 64)}, ["takes no network 'critic'"]),
+        ({"encodr": nn.Linear(3, 64)}, ["does not accept your own network 'encodr'", "encoder"]),
+        ({"critic": nn.Linear(3, 64)}, ["does not accept your own network 'critic'"]),
     ],
 )
 def test_wrong_networks_are_refused_and_nothing_is_written(tmp_path, networks, words):
@@ -339,9 +339,13 @@ def test_modules_and_functions_in_other_places_are_refused(tmp_path):
     def fit(family: str, **settings: Any) -> Any:
         return lambda: ancestral.fit(family, tmp_path / "run", data="digits", **settings)
 
-    refused(fit("vae", network=nn.Flatten()), "a vae takes no network 'network'", "encoder, decoder")
-    refused(fit("made", encoder=nn.Flatten()), "a made takes no network 'encoder'", "network")
-    refused(fit("mixture", encoder=nn.Flatten()), "a mixture takes no network 'encoder'", "none")
+    refused(
+        fit("vae", network=nn.Flatten()),
+        "the family vae does not accept your own network 'network'",
+        "encoder, decoder",
+    )
+    refused(fit("made", encoder=nn.Flatten()), "the family made does not accept your own network 'encoder'", "network")
+    refused(fit("mixture", encoder=nn.Flatten()), "the family mixture does not accept your own network 'encoder'")
     refused(fit("vae", objective=lambda model, batch: {}), "objective: a function goes with a model of your own")
     refused(fit("vae", encoder=lambda x: x), "the encoder must be a torch.nn.Module, not a function")
     refused(fit("vae", encoder=nn.Sequential(nn.Flatten(), nn.Linear(64, 40)).double()), "encoder.float()")

@@ -88,7 +88,7 @@ def test_a_run_starts_from_the_weights_and_the_settings_of_another(
     settings, own = run.settings, Run(parent).settings
     assert settings.model == type(own.model)(**{**vars(own.model), "objective": "iwae"})
     assert settings.data == own.data and settings.training.batch_size == own.training.batch_size
-    assert "are those of" in caplog.text and "--components 3" in caplog.text
+    assert "settings taken from" in caplog.text and "--components 3" in caplog.text
     recorded = run.record["parent"]
     assert recorded["weights_sha256"] == sha256_of((parent / "model/model.safetensors").read_bytes())
     assert Path(recorded["absolute_path"]) == parent and (run.path / recorded["relative_path"]).resolve() == parent
@@ -218,13 +218,13 @@ def test_parts_are_named_with_close_matches(parent: Path, tmp_path: Path) -> Non
     refused(frozen("encodr"), "--freeze encodr", "did you mean encoder", "encoder, likelihood, latent_prior")
     refused(frozen("encoder", "likelihood", "latent_prior"), "no weights", "left to train")
     refused(frozen(""), "no part")
-    refused(lambda: fit("mixture", tmp_path / "child", method="em", freeze=("b",), **BRIEF), "no gradient")
+    refused(lambda: fit("mixture", tmp_path / "child", method="em", freeze=("b",), **BRIEF), "does not use gradients")
     assert not (tmp_path / "child").exists()
 
 
 def test_freezing_random_weights_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fit("vae", tmp_path / "run", freeze=("encoder",), **VAE)
-    assert "initial weights of encoder will not be trained" in caplog.text
+    assert "encoder keeps its random initial weights" in caplog.text
 
 
 # ---- what does not fit

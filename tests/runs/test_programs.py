@@ -105,7 +105,7 @@ def test_what_makes_no_program_is_said(small_runs: SmallRuns, tmp_path: Path, mo
         lambda: export(source, format="onnx"),
         "has no encoder",
         "has no decoder",
-        "log_prob cannot be written",
+        "log_prob cannot be exported",
         kind=NotComputable,
     )
     monkeypatch.setattr(programs, "find_spec", lambda name: None)

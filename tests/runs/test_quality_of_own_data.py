@@ -225,7 +225,7 @@ def test_other_images_stand_in_place_of_the_test_images(folder: Path, tmp_path: 
     assert main(argv) == 0
     out, err = capsys.readouterr()
     assert "FID" in out and "IS" not in out.split() and "61 principal components" in err
-    assert "results are not stored" in err and (run.path / "quality.json").read_bytes() == before
+    assert "records are not stored" in err and (run.path / "quality.json").read_bytes() == before
 
 
 def test_parts_of_other_data_are_chosen_by_split(folder: Path, tmp_path: Path, capsys: Any) -> None:

@@ -91,7 +91,7 @@ def test_a_class_is_named_or_numbered(folder):
 
 def test_means_are_no_samples(folder, tmp_path, capsys):
     _, said = printed(capsys, "sample", folder / "vae", "--out", tmp_path / "x.npy", "-n", 5, "--mean")
-    assert "means, no samples" in said
+    assert "means (not samples)" in said
     means = np.load(tmp_path / "x.npy")
     assert ((means > 0) & (means < 1)).all()
     assert run("sample", folder / "vae", "--out", tmp_path / "y.npy", "-n", 5) == 0

@@ -98,7 +98,7 @@ def test_a_score_edited_by_hand_is_refused(copy: Path) -> None:
     score_run(copy)
     text = (copy / "scores.json").read_text()
     (copy / "scores.json").write_text(text.replace('"nats": -', '"nats": -1'))
-    refused(lambda: Run(copy).scores(), "scores.json", "evaluate anew")
+    refused(lambda: Run(copy).scores(), "scores.json", "evaluate again")
     (copy / "scores.json").unlink()
     assert Run(copy).scores() == []
     assert score_run(copy) == Run(copy).scores()[0]

@@ -73,7 +73,7 @@ def test_columns_of_other_tables_are_matched_by_name(trained: Path, tmp_path: Pa
     assert torch.equal(read([["mass", "length", "width"], [1000, 5, -3]])[0], expected)
     points, said = read([["width", "note", "id", "length", "depth", "mass"], [-3, "x", 7, 5, 8, 1000]])
     assert torch.equal(points, expected)
-    assert "does not know are ignored: depth" in said and "number the rows are ignored: id" in said
+    assert "does not have are ignored: depth" in said and "number the rows are ignored: id" in said
     points, said = read([[1000, 5, -3], [1100, 5, -3]])
     assert torch.equal(points[:1], expected) and "without names are used as mass, length, width" in said
     refused(lambda: read([["mass", "lenght", "width"], [1000, 5, -3]]), "no column length", "did you mean lenght")

@@ -76,5 +76,5 @@ def test_a_planned_run_may_use_both_names() -> None:
 
 @pytest.mark.parametrize("name", ["protocol", "split"])
 def test_it_cannot_be_swept(name: str) -> None:
-    refused(lambda: axis_from("vae", name, "uva2018,uva2020"), "--protocol", "do not compare")
-    refused(lambda: split_axes([f"--{name}", "uva2018,uva2020"], "vae"), "--protocol", "do not compare")
+    refused(lambda: axis_from("vae", name, "uva2018,uva2020"), "--protocol", "not comparable")
+    refused(lambda: split_axes([f"--{name}", "uva2018,uva2020"], "vae"), "--protocol", "not comparable")

@@ -46,9 +46,9 @@ def test_the_page_contains_all_scores_and_figures_and_needs_no_network(tour: Pat
         for score in Run(tour / "runs" / planned.name).scores():
             assert f"{score.nats:.{2 if score.dimensions > 2 else 4}f}" in page
             assert score.kind_in_words in page
-    assert page.count("data:image/png;base64,") == 25
+    assert page.count("<img ") == 16
     assert "http://" not in page and "https://" not in page
-    assert "too briefly" in page
+    assert "too short to judge" in page
 
 
 def test_a_second_call_reuses_everything(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +63,7 @@ def test_a_second_call_reuses_everything(tour: Path, capsys: pytest.CaptureFixtu
 
 
 def test_the_explanation_of_scores_is_on_the_page_once(tour: Path) -> None:
-    assert (tour / "report.html").read_text().count("larger is better") == 1
+    assert (tour / "report.html").read_text().count("in nats (larger is better)") == 1
 
 
 def test_properties_shared_by_all_scores_are_in_the_caption(tour: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_new_score_is_added_to_the_page_of_its_run(tmp_path: Path) -> None:
     assert main(["evaluate", out, "--samples", "7"]) == 0
     page = (tmp_path / "run" / "report.html").read_text()
     drawn = list((tmp_path / "run" / "figures").glob("*.png"))
-    assert "IWAE<sub>7</sub>" in page and page.count("data:image/png") == len(drawn) + 2
+    assert "IWAE<sub>7</sub>" in page and page.count("<img ") == len(drawn) + 2
     assert picture.stat().st_mtime_ns == before
 
 
@@ -200,7 +200,7 @@ def test_options_that_a_study_does_not_have_are_refused(tmp_path: Path, capsys: 
     assert main(["study", "tour", "--learning-rates", "0.1", *out]) == 2
     assert "compares none" in capsys.readouterr().err
     assert main(["study", "tour", "--quick", "--full", *out]) == 2
-    assert "exclude" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert "cannot be combined" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
 def test_budgets_change_the_settings_of_planned_runs() -> None:

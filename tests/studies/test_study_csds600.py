@@ -83,7 +83,7 @@ def test_every_deliverable_has_a_chapter(page: str) -> None:
 
 @needs_mnist
 def test_the_page_contains_all_figures_and_needs_no_network(study: Path, page: str) -> None:
-    assert page.count("data:image/png;base64,") == 10
+    assert page.count("<img ") == 10
     for name in ("made-masks", "divergence", "pushforward", "vae-samples", "vae-reconstructions", "vae-interpolations"):
         assert (study / "figures" / f"{name}.png").exists()
     assert "http://" not in page and "https://" not in page
@@ -95,7 +95,7 @@ def test_references_are_listed_but_not_judged(page: str) -> None:
     assert page.count("not judged") == 8
     assert "10 as listed" in page and "10 equal, 10 in all" in page
     assert page.count("(an identity)<") == 5 and page.count("(pytorch-made, after Germain et al., 2015)<") == 1
-    assert "Trained too briefly to be judged." in page and "Met: " not in page
+    assert "Not judged: the runs were trained too briefly." in page and "Met: " not in page
 
 
 @needs_mnist

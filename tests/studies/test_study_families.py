@@ -56,7 +56,7 @@ def test_every_chapter_names_every_family(out: Path) -> None:
 @needs_mnist
 @pytest.mark.parametrize("chapter", [2, 3, 6])
 def test_each_pixel_space_has_its_own_table(out: Path, chapter: int) -> None:
-    tables = parts_of(out)[chapter].split('<figure class="table">')[1:]
+    tables = parts_of(out)[chapter].split('<figure class="table"')[1:]
     assert len(tables) == 2
     flow = [">flow<" in table for table in tables]
     assert sum(flow) == 1 and not any(">VAE<" in table for table, has in zip(tables, flow, strict=True) if has)

@@ -137,7 +137,7 @@ def test_every_deliverable_has_a_chapter(page: str) -> None:
 
 @needs_mnist
 def test_the_page_contains_all_figures_and_needs_no_network(page: str) -> None:
-    assert page.count("data:image/png;base64,") == 7
+    assert page.count("<img ") == 7
     assert "http://" not in page and "https://" not in page
     words = re.sub(r"base64,[^\"]*", "", page)
     assert not re.search(r"\bnan\b", words, re.IGNORECASE)
@@ -155,7 +155,7 @@ def test_references_are_listed_but_not_judged(page: str) -> None:
     assert "92.07 nats" in page and "78.8 nats" in page and "92.9 nats" in page
     assert page.count("not judged") == 10
     assert page.count("(ours)</td>") == 3
-    assert "Trained too briefly to be judged." in page and "Met: " not in page
+    assert "Not judged: the runs were trained too briefly." in page and "Met: " not in page
 
 
 @needs_mnist

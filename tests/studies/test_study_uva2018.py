@@ -44,7 +44,7 @@ def test_every_deliverable_is_on_the_page(page: str) -> None:
         assert chapter.title in page and re.split("[_^]", chapter.asked)[0][:60] in page
     missing = [words for words in DELIVERABLES if not re.search(words, page)]
     assert not missing
-    assert page.count("data:image/png;base64,") == 16
+    assert page.count("<img ") == 16
 
 
 @needs_mnist

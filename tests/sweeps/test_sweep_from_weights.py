@@ -62,7 +62,7 @@ def test_settings_that_are_varied_or_given_are_not_those_of_the_parent(
         (run,) = row.runs
         assert run.settings.training.batch_size == 20
         assert run.settings.training.learning_rate == row.values["learning_rate"]
-    (note,) = [line for line in caplog.messages if "settings that are not given" in line]
+    (note,) = [line for line in caplog.messages if "settings taken from" in line]
     assert "--latents 2" in note and "--batch-size" not in note and "--learning-rate" not in note
 
 
@@ -72,7 +72,7 @@ def test_settings_that_are_varied_or_given_are_not_those_of_the_parent(
         ("vae", {"latents": (2, 3)}, {}, "latents 3: --init-from"),
         ("vae", {"learning_rate": RATES}, {"hidden": (5,)}, "its weights do not fit this model"),
         ("vae", {"learning_rate": RATES}, {"freeze": ("encodr",)}, "did you mean encoder"),
-        ("made", {"learning_rate": RATES}, {}, "this is a run of the family vae"),
+        ("made", {"learning_rate": RATES}, {}, "this run is of the family vae"),
         ("vae", {"learning_rate": RATES}, {"init_from": "absent"}, "absent"),
         ("vae", {"learning_rate": RATES}, {"init_from": 3}, "init_from is a run or its folder"),
         ("vae", {"init_from": ("a", "b")}, {}, "--init-from cannot be swept"),

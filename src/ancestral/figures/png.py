@@ -49,9 +49,8 @@ def png_bytes(figure: Figure, dpi: float) -> bytes:
     from PIL import Image, PngImagePlugin
 
     raw = BytesIO()
-    figure.savefig(raw, format="raw", dpi=dpi)
-    width, height = (int(side * dpi) for side in figure.get_size_inches())
-    pixels = np.frombuffer(raw.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
+    figure.savefig(raw, format="png", dpi=dpi, pil_kwargs={"compress_level": 0})  # its size is known to matplotlib only
+    pixels = np.asarray(Image.open(raw).convert("RGB"))
     places = places_of(figure)
     image = _with_palette(pixels, places) or Image.fromarray(pixels)
     facts = PngImagePlugin.PngInfo()

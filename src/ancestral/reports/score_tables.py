@@ -41,8 +41,14 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
 
 
 def best_first(named: Sequence[tuple[str, Score]]) -> list[tuple[str, Score]]:
-    """Scores of one space and the same images, in the order of their values: also those of one model."""
-    return [named[i] for i in rank([score for _, score in named])]
+    """Scores of one space in the order of their values, those of one model included.
+
+    Scores on other images than those of the first score cannot be ranked with it and follow at the end.
+    """
+    first = named[0][1]
+    same = [(name, score) for name, score in named if (score.split, score.count) == (first.split, first.count)]
+    other = [pair for pair in named if pair not in same]
+    return [same[i] for i in rank([score for _, score in same])] + other
 
 
 def bracket_table(record: Bracket, caption: str = "") -> Table:
