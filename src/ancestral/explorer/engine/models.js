@@ -1,9 +1,17 @@
 // A model from its description, and the calls that a page may make of it.
 
+import { AutoregressiveModel } from "./autoregressive.js";
+import { BeliefNetModel } from "./beliefnet.js";
 import { LatentModel } from "./latent.js";
+import { MixtureModel } from "./mixture.js";
 import { Random } from "./random.js";
 
-export const KINDS = { latent: LatentModel };
+export const KINDS = {
+  autoregressive: AutoregressiveModel,
+  "belief-net": BeliefNetModel,
+  latent: LatentModel,
+  mixture: MixtureModel,
+};
 
 export function makeModel(spec, tensors) {
   const kind = KINDS[spec.kind];
