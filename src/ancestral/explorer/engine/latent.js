@@ -22,9 +22,10 @@ export class LatentModel {
     return { mean, logVariance: data.slice(this.latents, 2 * this.latents).map(bounded) };
   }
 
+  // posterior mean and standard deviation; the code of an autoencoder has none
   encode(x) {
     const { mean, logVariance } = this.posterior(x);
-    return { mean, deviation: logVariance.map((v) => Math.exp(0.5 * v)) };
+    return this.prior ? { mean, deviation: logVariance.map((v) => Math.exp(0.5 * v)) } : { mean };
   }
 
   output(z) {
@@ -64,8 +65,9 @@ export class LatentModel {
     return this.decode(this.posterior(x).mean);
   }
 
+  // of an autoencoder: decoded draws of N(0, I), for which nothing was trained
   sample(random, temperature = 1) {
-    const z = this.prior.sample(random, temperature);
+    const z = this.prior ? this.prior.sample(random, temperature) : random.normals(this.latents).map((v) => v * temperature);
     return { x: this.pixels.sample(this.output(z), random), mean: this.decode(z), z };
   }
 }

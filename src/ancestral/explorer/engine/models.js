@@ -2,6 +2,7 @@
 
 import { AutoregressiveModel } from "./autoregressive.js";
 import { BeliefNetModel } from "./beliefnet.js";
+import { GeneratorModel } from "./generator.js";
 import { LatentModel } from "./latent.js";
 import { MixtureModel } from "./mixture.js";
 import { Random } from "./random.js";
@@ -9,6 +10,7 @@ import { Random } from "./random.js";
 export const KINDS = {
   autoregressive: AutoregressiveModel,
   "belief-net": BeliefNetModel,
+  generator: GeneratorModel,
   latent: LatentModel,
   mixture: MixtureModel,
 };
@@ -43,8 +45,9 @@ function flat(value) {
   return (Array.isArray(value) ? value : Object.values(value)).flatMap(flat);
 }
 
-// What a page asks of a model: {call, args, seed}; a seed gives the call its random numbers as last argument but those given.
+// What a page asks of a model: {call, args, seed}. With a seed, a generator of random numbers takes the place of "random"
+// among the arguments.
 export function answer(model, { call, args = [], seed }) {
-  const random = seed === undefined ? [] : [new Random(seed)];
-  return model[call](...args, ...random);
+  if (typeof model[call] !== "function") throw new Error(`this model has no ${call}`);
+  return model[call](...args.map((value) => (value === "random" ? new Random(seed) : value)));
 }

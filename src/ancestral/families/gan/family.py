@@ -10,6 +10,7 @@ FAMILY = Family(
     build=f"{HERE}.model:build_gan",
     tiny=f"{HERE}.tiny:TINY",
     step=f"{HERE}.step:step_for",
+    explorer=f"{HERE}.portable:gan",
     drawings=f"{HERE}.drawings:DRAWINGS",
     networks={
         "generator": "codes (B, M + classes) to one value for each of x, which (1 + tanh) / 2 makes a pixel",

@@ -1,0 +1,91 @@
+"""Test vectors: calls of the page's engine with what PyTorch computes for them, on the same rounded weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import NotComputable
+from ancestral.core.random import seeded_noise
+from ancestral.data.pixels import PixelSpace
+from ancestral.models.base import Decodes, EncodesWithSpread, ExactModel, HasConditionals, LatentModel, Model, SamplesCodes, ScoresMissing
+
+IMAGES, DRAWS, SEED = 3, 2, 0
+NATS = 0.01  # tolerance of a log-probability
+RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
+
+
+def vectors(model: Model, space: PixelSpace) -> list[dict[str, Any]]:
+    """{"call", "args", "expect", "absolute" or "relative"}; images are random, so that they need no data.
+
+    Args:      model: in evaluation mode, with the weights that the page has.
+    """
+    with seeded_noise(SEED):
+        x = _images(model, space)
+        found = []
+        if isinstance(model, ExactModel):
+            found += [_nats("logProb", [one], model.log_prob(one[None])) for one in x]
+            found += _conditionals(model, x)
+            found += _missing(model, x)
+        elif isinstance(model, LatentModel):
+            found += [_weights(model, one) for one in x]
+        if isinstance(model, Decodes) and isinstance(model, SamplesCodes):
+            found += [_numbers("decode", [z], model.decode(z[None])) for z in model.codes(IMAGES)]
+        if isinstance(model, EncodesWithSpread):
+            found += [_numbers("encode", [one], torch.cat(model.encode_with_stddev(one[None]))) for one in x]
+    return found
+
+
+def _images(model: Model, space: PixelSpace) -> Tensor:
+    shape = (IMAGES, *model.event_shape)
+    if space.name == "unit":
+        return torch.rand(shape)
+    if space.name == "points":
+        return torch.randn(shape)
+    levels = model.levels or space.levels
+    return torch.randint(levels, shape).float()
+
+
+def _conditionals(model: Model, x: Tensor) -> list[dict[str, Any]]:
+    if not isinstance(model, HasConditionals):
+        return []
+    log_p = model.conditionals(x).log_prob(x)
+    return [_numbers("conditionals", [one], part) for one, part in zip(x, log_p, strict=True)]
+
+
+def _missing(model: Model, x: Tensor) -> list[dict[str, Any]]:
+    """log p(missing | observed) of a random mask, where the model computes it for any."""
+    if not isinstance(model, ScoresMissing):
+        return []
+    observed = torch.rand(x.shape) < 0.5
+    try:
+        log_p = model.log_prob_missing(x, observed)
+    except NotComputable:
+        return []
+    pairs = zip(x, observed.float(), log_p, strict=True)
+    return [_nats("logProbMissing", [one, seen], value) for one, seen, value in pairs]
+
+
+def _weights(model: LatentModel, x: Tensor) -> dict[str, Any]:
+    """Importance weights of given noise."""
+    q = model.posterior(x[None])
+    noise = torch.randn(DRAWS, *q.mean.shape[1:])
+    z = q.mean + q.stddev * noise
+    images = x.expand(DRAWS, *x.shape)
+    return _nats("logWeights", [x, noise], model.log_joint(images, z) - q.log_prob(z))
+
+
+def _nats(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:
+    return {"call": call, "args": [_values(part) for part in args], "expect": expect.flatten().tolist(), "absolute": NATS}
+
+
+def _numbers(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:
+    listed = [_values(part) for part in args]
+    return {"call": call, "args": listed, "expect": expect.flatten().tolist(), "relative": RELATIVE}
+
+
+def _values(part: Tensor) -> list[Any]:
+    """An image as a flat list, a matrix of noise as its rows."""
+    return part.tolist() if part.dim() == 2 else part.flatten().tolist()
