@@ -15,6 +15,15 @@ export class AutoregressiveModel {
     this.value = new VALUES[spec.pixels.type](spec.pixels);
   }
 
+  facts() {
+    return {
+      map: "-log p(pixel | pixels before it)",
+      completion: "exact where the seen pixels come first in the order, else approximate: weighted tries",
+      orderings: this.network.orderings,
+      orders: Array.from({ length: this.network.orderings }, (_, j) => Array.from(this.network.order(j))),
+    };
+  }
+
   // log p(x_d | x_<d) of every value in one ordering
   conditionals(x, ordering = 0) {
     const { size } = this.value;

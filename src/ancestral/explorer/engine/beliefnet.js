@@ -20,6 +20,15 @@ export class BeliefNetModel {
     this.whole = null;
   }
 
+  facts() {
+    return {
+      map: "-log p(pixel | z) at the posterior mean of the causes: terms of the reconstruction",
+      completion: "exact: p(hidden | seen)",
+      causes: this.causes,
+      reconstruction: "mean image given the posterior means of the causes",
+    };
+  }
+
   // z.v for every state z; the first cause is the highest bit
   sums(v) {
     const result = new Float64Array(this.states);

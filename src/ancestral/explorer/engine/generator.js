@@ -10,6 +10,10 @@ export class GeneratorModel {
     this.generator = new Network(spec.generator, tensors);
   }
 
+  facts() {
+    return { latents: this.latents, classes: this.classes };
+  }
+
   // z: latents, with the class as one-hot behind them where there are classes
   decode(z) {
     const { data } = this.generator.run(z, [z.length]);

@@ -4,6 +4,12 @@ import { Network } from "./layers.js";
 import { PIXELS, bounded, logSumExp } from "./pixels.js";
 import { PRIORS, logNormal } from "./priors.js";
 
+const WARMING = 20;
+const SWEEPS = 60;
+const PROPOSALS = 4;
+
+const drawGaussian = (mean, logVariance, random) => mean.map((m, i) => m + Math.exp(0.5 * logVariance[i]) * random.normal());
+
 export class LatentModel {
   constructor(spec, tensors) {
     this.spec = spec;
@@ -12,6 +18,16 @@ export class LatentModel {
     this.decoder = new Network(spec.decoder, tensors);
     this.pixels = new PIXELS[spec.pixels.type](spec.pixels, tensors);
     this.prior = spec.prior ? new PRIORS[spec.prior.type](spec.prior, tensors) : null;
+  }
+
+  facts() {
+    return {
+      map: "-log p(pixel | z) at the posterior mean: terms of the reconstruction",
+      completion: this.prior ? "approximate: a Markov chain over latents and hidden pixels" : "approximate: coding and decoding in turn",
+      latents: this.latents,
+      posterior: this.prior !== null,
+      reconstruction: this.prior ? "mean image given the posterior mean of z" : "decoded code",
+    };
   }
 
   // q(z | x): {mean, logVariance}; the network sees pixels in [0, 1]
@@ -63,6 +79,37 @@ export class LatentModel {
 
   reconstruct(x) {
     return this.decode(this.posterior(x).mean);
+  }
+
+  // Hidden values by a chain, as `metropolis_within_gibbs` in models/completion.py: a sweep draws the latents among the
+  // present ones and new proposals of the encoder by their weights, then the hidden values from p(x | z).
+  complete(x, known, random) {
+    const filled = (drawn) => Float32Array.from(drawn, (v, d) => (known[d] !== 0 ? x[d] : v));
+    const drawFrom = (z) => filled(this.pixels.sample(this.output(z), random));
+    let z = this.sample(random).z;
+    let now = drawFrom(z);
+    for (let sweep = 0; sweep < WARMING; sweep++) {
+      z = this.proposal(now, random).z;
+      now = drawFrom(z);
+    }
+    for (let sweep = 0; this.prior && sweep < SWEEPS; sweep++) {
+      const { mean, logVariance } = this.posterior(now);
+      const tried = [z];
+      for (let k = 0; k < PROPOSALS; k++) tried.push(drawGaussian(mean, logVariance, random));
+      const weights = tried.map((one) => this.logJoint(now, one) - logNormal(one, mean, logVariance));
+      z = tried[random.category(weights)];
+      now = drawFrom(z);
+    }
+    return { x: now, exact: false, logProb: null };
+  }
+
+  proposal(x, random) {
+    const { mean, logVariance } = this.posterior(x);
+    return { z: this.prior ? drawGaussian(mean, logVariance, random) : mean };
+  }
+
+  logJoint(x, z) {
+    return this.pixels.logProb(this.output(z), x).reduce((a, b) => a + b, 0) + this.prior.logProb(z);
   }
 
   // of an autoencoder: decoded draws of N(0, I), for which nothing was trained

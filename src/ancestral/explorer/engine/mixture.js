@@ -15,6 +15,16 @@ export class MixtureModel {
     this.off = data.map(softplus);
   }
 
+  facts() {
+    return {
+      map: "-log p(pixel | all other pixels)",
+      completion: "exact: p(hidden | seen)",
+      components: this.components,
+      weights: Array.from(this.logWeights, Math.exp),
+      reconstruction: "mean of the components, weighted by p(component | image)",
+    };
+  }
+
   // log p(known part of x, k) of every component; known: one number a value, null for all
   joint(x, known = null) {
     const result = new Float64Array(this.components);

@@ -5,12 +5,15 @@ import { openStore } from "./store.js";
 
 let model = null;
 
+// names of what a model can be asked
+const callsOf = (one) => Object.getOwnPropertyNames(Object.getPrototypeOf(one)).filter((name) => name !== "constructor");
+
 self.onmessage = async ({ data: { id, open, ask } }) => {
   try {
     if (open) {
       const tensors = await openStore(open.weights);
       model = makeModel(open.spec, tensors);
-      self.postMessage({ id, result: { tests: selfTest(model, open.vectors) } });
+      self.postMessage({ id, result: { tests: selfTest(model, open.vectors), calls: callsOf(model), facts: model.facts() } });
     } else {
       self.postMessage({ id, result: answer(model, ask) });
     }

@@ -31,8 +31,16 @@ export class ModelThread {
   // opens the weights; the results of the test vectors
   async open() {
     const { spec, weights, vectors } = this.description;
-    const { tests } = await this.send({ open: { spec, weights, vectors } });
+    const { tests, calls, facts } = await this.send({ open: { spec, weights, vectors } });
+    this.calls = new Set(calls);
+    this.facts = facts;
     return tests;
+  }
+
+  // Whether the model answers a call; an autoencoder has no p(z), and therefore no score.
+  can(call) {
+    if (call === "score" && this.description.likelihood === "none") return false;
+    return this.calls !== undefined && this.calls.has(call);
   }
 
   ask(call, args = [], seed = undefined) {
