@@ -6,6 +6,7 @@ export class ModelThread {
     this.pending = new Map();
     this.next = 0;
     this.latest = new Map();
+    this.title = `${description.title} \u201c${description.name}\u201d`;
     if (!description.spec) return;
     this.worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
     this.worker.onmessage = ({ data: { id, result, error } }) => {
@@ -34,6 +35,7 @@ export class ModelThread {
     const { tests, calls, facts } = await this.send({ open: { spec, weights, vectors } });
     this.calls = new Set(calls);
     this.facts = facts;
+    this.tests = tests;
     return tests;
   }
 

@@ -1,5 +1,6 @@
 // Opens the models, tests them, and builds the page.
 
+import { App } from "./app.js";
 import { ModelThread } from "./engine.js";
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
@@ -8,14 +9,15 @@ async function start() {
   const content = read("content");
   const source = read("worker");
   const threads = content.models.map((description) => new ModelThread(description, source));
-  const open = threads.filter((thread) => thread.description.spec);
-  const tests = Promise.all(open.map((thread) => thread.open()));
+  const tests = Promise.all(threads.filter((thread) => thread.worker).map((thread) => thread.open()));
   window.explorer = { threads, selfTest: () => tests };
-  const passed = (await tests).flat().every((test) => test.passed);
-  document.documentElement.dataset.selftest = passed ? "ok" : "failed";
+  const results = await tests;
+  const app = new App(document.getElementById("app"), content, threads);
+  window.explorer.app = app;
+  document.documentElement.dataset.selftest = app.tested(results) ? "ok" : "failed";
 }
 
 start().catch((error) => {
   document.documentElement.dataset.selftest = "failed";
-  document.getElementById("app").textContent = `This page is damaged: ${error.message}`;
+  document.getElementById("app").textContent = `This page is damaged or cannot run here: ${error.message}`;
 });
