@@ -26,7 +26,7 @@ def wrapped(name: str, text: str) -> str:
     """A module as a function that is called once and returns what the module exports."""
     body = IMPORT.sub(lambda found: f"const {found[1]} = ${found[2]};\n", text)
     exported = ", ".join(found[2] for found in EXPORT.finditer(text))
-    plain = EXPORT.sub(r'\1 \2', body)
+    plain = EXPORT.sub(r"\1 \2", body)
     return f"const ${name} = (() => {{\n{plain}return {{ {exported} }};\n}})();"
 
 

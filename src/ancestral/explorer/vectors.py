@@ -10,7 +10,16 @@ from torch import Tensor
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelSpace
-from ancestral.models.base import Decodes, EncodesWithSpread, ExactModel, HasConditionals, LatentModel, Model, SamplesCodes, ScoresMissing
+from ancestral.models.base import (
+    Decodes,
+    EncodesWithSpread,
+    ExactModel,
+    HasConditionals,
+    LatentModel,
+    Model,
+    SamplesCodes,
+    ScoresMissing,
+)
 
 IMAGES, DRAWS, SEED = 3, 2, 0
 NATS = 0.01  # tolerance of a log-probability
@@ -78,7 +87,8 @@ def _weights(model: LatentModel, x: Tensor) -> dict[str, Any]:
 
 
 def _nats(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:
-    return {"call": call, "args": [_values(part) for part in args], "expect": expect.flatten().tolist(), "absolute": NATS}
+    listed = [_values(part) for part in args]
+    return {"call": call, "args": listed, "expect": expect.flatten().tolist(), "absolute": NATS}
 
 
 def _numbers(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:

@@ -128,8 +128,9 @@ class Family:
                step: (StepContext) -> Step, or None for a gradient step.
                held_out: (model, images) -> {name: mean loss in nats}; the first of them selects the best weights.
                drawings: the family's own. score_parts: (model, x) -> the terms of the score of each x.
-               explorer: (model) -> a description of it for the page that runs it in the browser, a dict with "kind" (see
-               `explorer/engine/models.js`), tensors among its values; raises NotComputable where a model has no such form.
+               explorer: (model) -> a description for the page that runs it in the browser: a dict with "kind" (see
+               `explorer/engine/models.js`), with tensors among its values. It raises NotComputable for a model that has
+               no such form.
                networks: names of the networks that a person may give in place of the family's own, as in
                `fit("vae", encoder=module)`, and from what to what they map. `build` finds them in the DataSpec, and
                passes them through `networks.own.given_network`.

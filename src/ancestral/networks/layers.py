@@ -63,7 +63,7 @@ def dense(weight: Tensor, bias: Tensor | None) -> Layer:
 @layers_of.register
 def _conv(module: nn.Conv2d) -> list[Layer]:
     if isinstance(module.padding, str) or module.padding_mode != "zeros" or set(module.dilation) != {1}:
-        raise NotComputable("a convolution with dilation or with padding other than zeros cannot be shown in the browser")
+        raise NotComputable("a convolution with dilation or non-zero padding cannot be shown in the browser")
     high, wide = (int(side) for side in module.padding)
     return [conv(module.weight, module.bias, module.stride, (high, wide, high, wide), module.groups)]
 

@@ -19,5 +19,5 @@ def belief_net(model: Model) -> dict[str, Any]:
     if not isinstance(model, SigmoidBeliefNet):
         raise NotComputable("a belief net with a recognition network cannot be shown in the browser yet")
     if len(model.b) > MAX_LATENTS:
-        raise NotComputable(f"a belief net of {len(model.b)} causes: a page sums over the states of {MAX_LATENTS} at most")
+        raise NotComputable(f"a page sums over the states of {MAX_LATENTS} causes at most, not {len(model.b)}")
     return {"kind": "belief-net", "b": model.b, "c": model.c, "w": model.w}
