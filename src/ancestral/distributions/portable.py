@@ -5,9 +5,28 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import Any
 
+import torch
+
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import bounded_log_variance
+from ancestral.distributions.bijections import (
+    ActNorm,
+    Bijection,
+    Chain,
+    InvertibleConv1x1,
+    Logit,
+    Permutation,
+    Standardise,
+)
 from ancestral.distributions.conditional import Conditional
+from ancestral.distributions.couplings import (
+    AffineCoupling,
+    Coupling,
+    ElementwiseSpline,
+    MaskedAutoregressive,
+    SplineCoupling,
+)
+from ancestral.distributions.multiscale import MultiScale, Squeeze
 from ancestral.distributions.pixels import (
     BernoulliPixels,
     CategoricalPixels,
@@ -15,7 +34,8 @@ from ancestral.distributions.pixels import (
     GaussianPixels,
     PixelLikelihood,
 )
-from ancestral.distributions.priors import GaussianMixture, MixturePrior, StandardNormal, VampPrior
+from ancestral.distributions.priors import FlowPrior, GaussianMixture, MixturePrior, StandardNormal, VampPrior
+from ancestral.networks.layers import layers_of
 
 
 @singledispatch
@@ -69,3 +89,86 @@ def _mixture(prior: Conditional) -> dict[str, Any]:
     assert isinstance(mixture, GaussianMixture)
     parts = {"log_weights": mixture.log_weights, "means": mixture.means, "log_variances": mixture.log_variances}
     return {"type": "mixture", **parts}
+
+
+@prior_of.register
+def _flow(prior: FlowPrior) -> dict[str, Any]:
+    return {"type": "flow", "latents": prior.base.latents, "bijection": bijection_of(prior.bijection)}
+
+
+@singledispatch
+def bijection_of(bijection: Bijection) -> dict[str, Any]:
+    """`type` of a bijection, with its constants and networks.
+
+    Raises:    NotComputable: a bijection that the page does not know.
+    """
+    raise NotComputable(f"a layer of the class {type(bijection).__name__} cannot be shown in the browser")
+
+
+@bijection_of.register
+def _chain(bijection: Chain) -> dict[str, Any]:
+    return {"type": "chain", "steps": [bijection_of(step) for step in bijection.steps]}
+
+
+@bijection_of.register
+def _permutation(bijection: Permutation) -> dict[str, Any]:
+    return {"type": "permutation", "order": bijection.order}
+
+
+@bijection_of.register
+def _conv1x1(bijection: InvertibleConv1x1) -> dict[str, Any]:
+    features = len(bijection.log_scale)
+    basis = torch.eye(features, dtype=bijection.log_scale.dtype)
+    columns, back = bijection(basis)[0].T, bijection.inverse(basis)[0].T
+    return {"type": "linear", "weight": columns, "inverse": back, "log_det": float(bijection.log_scale.sum())}
+
+
+@bijection_of.register
+def _actnorm(bijection: ActNorm) -> dict[str, Any]:
+    return {"type": "actnorm", "mean": bijection.mean, "log_scale": bijection.log_scale}
+
+
+@bijection_of.register
+def _standardise(bijection: Standardise) -> dict[str, Any]:
+    return {"type": "standardise", "mean": bijection.mean, "scale": bijection.scale}
+
+
+@bijection_of.register
+def _logit(bijection: Logit) -> dict[str, Any]:
+    return {"type": "logit", "alpha": bijection.alpha}
+
+
+@bijection_of.register
+def _affine(bijection: AffineCoupling) -> dict[str, Any]:
+    return {"type": "affine-coupling", "limit": bijection.limit, **_coupling(bijection)}
+
+
+@bijection_of.register
+def _spline(bijection: SplineCoupling) -> dict[str, Any]:
+    numbers = {"bound": bijection.bound, "parameters": bijection.parameters_each}
+    return {"type": "spline-coupling", **numbers, **_coupling(bijection)}
+
+
+def _coupling(bijection: Coupling) -> dict[str, Any]:
+    return {"sizes": bijection.sizes, "flip": bijection.flip, "network": layers_of(bijection.network)}
+
+
+@bijection_of.register
+def _elementwise(bijection: ElementwiseSpline) -> dict[str, Any]:
+    return {"type": "elementwise-spline", "raw": bijection.raw, "bound": bijection.bound}
+
+
+@bijection_of.register
+def _masked(bijection: MaskedAutoregressive) -> dict[str, Any]:
+    return {"type": "masked-autoregressive", "limit": bijection.limit, "network": layers_of(bijection.network)}
+
+
+@bijection_of.register
+def _squeeze(bijection: Squeeze) -> dict[str, Any]:
+    return {"type": "squeeze"}
+
+
+@bijection_of.register
+def _multi_scale(bijection: MultiScale) -> dict[str, Any]:
+    scales = [bijection_of(scale) for scale in bijection.scales]
+    return {"type": "multi-scale", "scales": scales, "shapes": [list(shape) for shape in bijection.shapes]}

@@ -21,7 +21,7 @@ from ancestral.models.base import (
     ScoresMissing,
 )
 
-IMAGES, DRAWS, SEED = 3, 2, 0
+IMAGES, SEED = 3, 0
 NATS = 0.01  # tolerance of a log-probability
 RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
 
@@ -39,7 +39,7 @@ def vectors(model: Model, space: PixelSpace) -> list[dict[str, Any]]:
             found += _conditionals(model, x)
             found += _missing(model, x)
         elif isinstance(model, LatentModel):
-            found += [_weights(model, one) for one in x]
+            found += [vector for one in x for vector in _joint(model, one)]
         if isinstance(model, Decodes) and isinstance(model, SamplesCodes):
             found += [_numbers("decode", [z], model.decode(z[None])) for z in model.codes(IMAGES)]
         if isinstance(model, EncodesWithSpread):
@@ -77,13 +77,12 @@ def _missing(model: Model, x: Tensor) -> list[dict[str, Any]]:
     return [_nats("logProbMissing", [one, seen], value) for one, seen, value in pairs]
 
 
-def _weights(model: LatentModel, x: Tensor) -> dict[str, Any]:
-    """Importance weights of given noise."""
+def _joint(model: LatentModel, x: Tensor) -> list[dict[str, Any]]:
+    """Both terms of an importance weight, log p(x, z) and log q(z | x), at a sample of the posterior."""
     q = model.posterior(x[None])
-    noise = torch.randn(DRAWS, *q.mean.shape[1:])
-    z = q.mean + q.stddev * noise
-    images = x.expand(DRAWS, *x.shape)
-    return _nats("logWeights", [x, noise], model.log_joint(images, z) - q.log_prob(z))
+    z = q.sample()
+    parts = {"logJoint": model.log_joint(x[None], z), "logPosterior": q.log_prob(z)}
+    return [_nats(call, [x, z[0]], value) for call, value in parts.items()]
 
 
 def _nats(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:

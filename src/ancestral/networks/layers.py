@@ -11,6 +11,7 @@ from ancestral.core.errors import NotComputable
 from ancestral.networks.causal import CausalConv2d, GatedBlock
 from ancestral.networks.conv import ConvDecoder, ConvEncoder
 from ancestral.networks.gated import GatedConvNet
+from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 
 Layer = dict[str, Any]
@@ -169,6 +170,17 @@ def _gated_conv_net(module: GatedConvNet) -> list[Layer]:
 def _causal_conv(module: CausalConv2d) -> list[Layer]:
     reach = module.reach
     return [conv(module.weight * module.mask, module.bias, (1, 1), (reach, reach, 0, reach))]
+
+
+@layers_of.register
+def _masked_mlp(module: MaskedMLP) -> list[Layer]:
+    found: list[Layer] = []
+    last = len(module.layers) - 1
+    for i, layer in enumerate(module.layers):
+        before, after = module.get_buffer(f"degrees_{i}")[None, :], module.get_buffer(f"degrees_{i + 1}")[:, None]
+        mask = before < after if i == last else before <= after
+        found += [dense(layer.weight * mask, layer.bias), *([] if i == last else layers_of(module.activation))]  # type: ignore[operator, arg-type]
+    return found
 
 
 @layers_of.register

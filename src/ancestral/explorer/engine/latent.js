@@ -3,6 +3,7 @@
 import { Network } from "./layers.js";
 import { PIXELS, bounded, logSumExp } from "./pixels.js";
 import { PRIORS, logNormal } from "./priors.js";
+import { meanAndError } from "./statistics.js";
 
 const WARMING = 20;
 const SWEEPS = 60;
@@ -53,23 +54,19 @@ export class LatentModel {
     return this.pixels.mean(this.output(z));
   }
 
-  // log p(x, z) - log q(z | x) for z = mean + deviation * noise
-  logWeights(x, noises) {
+  logPosterior(x, z) {
     const { mean, logVariance } = this.posterior(x);
-    return noises.map((noise) => {
-      const z = mean.map((m, i) => m + Math.exp(0.5 * logVariance[i]) * noise[i]);
-      const terms = this.pixels.logProb(this.output(z), x);
-      return terms.reduce((a, b) => a + b, 0) + this.prior.logProb(z) - logNormal(z, mean, logVariance);
-    });
+    return logNormal(z, mean, logVariance);
   }
 
   // the ELBO from K draws with its Monte-Carlo error, and the importance-weighted bound of the same draws
   score(x, random, draws = 8) {
-    const noises = Array.from({ length: draws }, () => random.normals(this.latents));
-    const weights = this.logWeights(x, noises);
-    const elbo = weights.reduce((a, b) => a + b, 0) / draws;
-    const variance = weights.reduce((a, b) => a + (b - elbo) ** 2, 0) / Math.max(draws - 1, 1);
-    return { kind: "bound", nats: elbo, error: Math.sqrt(variance / draws), tighter: logSumExp(weights) - Math.log(draws) };
+    const { mean, logVariance } = this.posterior(x);
+    const weights = Array.from({ length: draws }, () => {
+      const z = drawGaussian(mean, logVariance, random);
+      return this.logJoint(x, z) - logNormal(z, mean, logVariance);
+    });
+    return { kind: "bound", ...meanAndError(weights), tighter: logSumExp(weights) - Math.log(draws) };
   }
 
   // -log p(x_d | z) at the posterior mean, nats per pixel: reconstruction terms, not conditionals

@@ -2,6 +2,7 @@
 
 import { AutoregressiveModel } from "./autoregressive.js";
 import { BeliefNetModel } from "./beliefnet.js";
+import { ImageFlowModel, PointFlowModel } from "./flow.js";
 import { GeneratorModel } from "./generator.js";
 import { LatentModel } from "./latent.js";
 import { MixtureModel } from "./mixture.js";
@@ -11,8 +12,10 @@ export const KINDS = {
   autoregressive: AutoregressiveModel,
   "belief-net": BeliefNetModel,
   generator: GeneratorModel,
+  "image-flow": ImageFlowModel,
   latent: LatentModel,
   mixture: MixtureModel,
+  "point-flow": PointFlowModel,
 };
 
 export function makeModel(spec, tensors) {

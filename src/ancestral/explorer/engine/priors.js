@@ -1,5 +1,6 @@
 // Distributions of latents, and Gaussian posteriors: log-probability of a vector, samples.
 
+import { makeBijection } from "./bijections.js";
 import { logSumExp } from "./pixels.js";
 
 const LOG_ROOT_TWO_PI = 0.5 * Math.log(2 * Math.PI);
@@ -48,4 +49,20 @@ class GaussianMixture {
   }
 }
 
-export const PRIORS = { normal: StandardNormal, mixture: GaussianMixture };
+// p(z) = N(f(z); 0, I) |det df/dz|
+class Flow {
+  constructor(spec, tensors) {
+    this.base = new StandardNormal(spec);
+    this.bijection = makeBijection(spec.bijection, tensors);
+  }
+  logProb(z) {
+    const { value, logDet } = this.bijection.forward({ data: z, shape: [z.length] });
+    return this.base.logProb(value.data) + logDet;
+  }
+  sample(random, temperature = 1) {
+    const z = this.base.sample(random, temperature);
+    return Float32Array.from(this.bijection.inverse({ data: z, shape: [z.length] }).value.data);
+  }
+}
+
+export const PRIORS = { flow: Flow, mixture: GaussianMixture, normal: StandardNormal };
