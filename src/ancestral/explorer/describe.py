@@ -14,6 +14,7 @@ from ancestral.data.pixels import PixelSpace
 from ancestral.explorer.packing import Packing
 from ancestral.explorer.vectors import vectors
 from ancestral.families.catalogue import find
+from ancestral.families.family import Family
 from ancestral.models.base import ExactModel, LatentModel, Model
 from ancestral.runs.run import Run
 
@@ -39,24 +40,34 @@ def describe(run: Run) -> dict[str, Any]:
     Raises:    InputError: the run has no weights.
     """
     model = in_half_precision(run.load())
-    space = run.data.space
+    words = run.data.space.describe(run.data.name)
+    described = describe_model(run.path.name, find(run.settings.family), model, run.data.space, words)
+    described["classes"] = list(run.data.classes or ())
+    if "spec" in described:
+        described["reference"] = _reference(run, model)
+    return described
+
+
+def describe_model(name: str, family: Family, model: Model, space: PixelSpace, words: str) -> dict[str, Any]:
+    """As `describe`, of a model without a run, and thus without classes and scores of test images.
+
+    Args:      name: of the model in the page. model: as `in_half_precision` gives it. words: the data and their pixels.
+    """
     described: dict[str, Any] = {
-        "name": run.path.name,
-        "family": run.settings.family,
+        "name": name,
+        "family": family.name,
         "title": type(model).__name__,
         "event": list(model.event_shape),
-        "space": {"name": space.name, "levels": space.levels, "words": space.describe(run.data.name)},
-        "classes": list(run.data.classes or ()),
+        "space": {"name": space.name, "levels": space.levels, "words": words},
+        "classes": [],
         "parameters": sum(p.numel() for p in model.parameters()),
         "likelihood": likelihood_of(model),
+        "reference": None,
     }
     try:
-        described |= _portable(run, model)
+        return described | _portable(family, model, space)
     except NotComputable as reason:
-        described["reason"] = str(reason)
-        return described
-    described["reference"] = _reference(run, model)
-    return described
+        return described | {"reason": str(reason)}
 
 
 def likelihood_of(model: Model) -> str:
@@ -65,15 +76,20 @@ def likelihood_of(model: Model) -> str:
     return "bound" if isinstance(model, LatentModel) else "none"
 
 
-def _portable(run: Run, model: Model) -> dict[str, Any]:
-    family = find(run.settings.family)
+def _portable(family: Family, model: Model, space: PixelSpace) -> dict[str, Any]:
+    """`spec`, `weights` and `vectors` of a model: what the page's engine computes with, and its test.
+
+    Args:      model: as `in_half_precision` gives it.
+    Raises:    NotComputable: the family or the model has no form for the browser.
+    """
     explorer = family.code("explorer")
     if explorer is None:
         raise NotComputable(f"{family.title} has no form for the browser: its record has no `explorer`")
     packing = Packing()
     with torch.no_grad():
-        spec = packing.replace({**explorer(model), "event": list(model.event_shape)})
-        tests = vectors(model, run.data.space)
+        described = explorer(model)
+        spec = packing.replace({**described, "event": list(model.event_shape)})
+        tests = vectors(model, space, described["kind"])
     return {"spec": spec, "weights": packing.text(), "vectors": tests}
 
 

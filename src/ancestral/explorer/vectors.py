@@ -15,6 +15,7 @@ from ancestral.models.base import (
     EncodesWithSpread,
     ExactModel,
     HasConditionals,
+    Infers,
     LatentModel,
     Model,
     SamplesCodes,
@@ -26,24 +27,59 @@ NATS = 0.01  # tolerance of a log-probability
 RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
 
 
-def vectors(model: Model, space: PixelSpace) -> list[dict[str, Any]]:
+CALLS: dict[str, tuple[str, ...]] = {
+    "autoregressive": ("logProb", "conditionals"),
+    "belief-net": ("logProb", "logProbMissing", "marginals", "decode"),
+    "deep-belief-net": ("logJoint", "logPosterior", "marginals", "decode"),
+    "generator": ("decode",),
+    "image-flow": ("logJoint", "logPosterior"),
+    "latent": ("logJoint", "logPosterior", "encode", "decode"),
+    "mixture": ("logProb", "logProbMissing", "responsibilities", "decode"),
+    "point-flow": ("logProb", "encode", "decode"),
+}
+"""What the page's engine computes for each kind of model in the same way as PyTorch, without random numbers."""
+CODES = ("encode", "marginals", "responsibilities")  # the engine's names of `model.encode`
+
+
+def vectors(model: Model, space: PixelSpace, kind: str) -> list[dict[str, Any]]:
     """{"call", "args", "expect", "absolute" or "relative"}; images are random, so that they need no data.
 
-    Args:      model: in evaluation mode, with the weights that the page has.
+    Args:      model: in evaluation mode, with the weights that the page has. kind: of its description.
+    Raises:    NotComputable: an unknown kind, or one that the model is not: no call could be tested.
     """
+    if kind not in CALLS:
+        raise NotComputable(f"the page has no models of the kind {kind!r}: choose {', '.join(CALLS)}")
     with seeded_noise(SEED):
         x = _images(model, space)
-        found = []
-        if isinstance(model, ExactModel):
-            found += [_nats("logProb", [one], model.log_prob(one[None])) for one in x]
-            found += _conditionals(model, x)
-            found += _missing(model, x)
-        elif isinstance(model, LatentModel):
-            found += [vector for one in x for vector in _joint(model, one)]
-        if isinstance(model, Decodes) and isinstance(model, SamplesCodes):
-            found += [_numbers("decode", [z], model.decode(z[None])) for z in model.codes(IMAGES)]
-        if isinstance(model, EncodesWithSpread):
-            found += [_numbers("encode", [one], torch.cat(model.encode_with_stddev(one[None]))) for one in x]
+        tests = [*_densities(model, x), *_codes(model, x, kind)]
+    found = [test for test in tests if test["call"] in CALLS[kind]]
+    if not found:
+        raise NotComputable(f"a {type(model).__name__} has no method that the kind {kind!r} could be tested with")
+    return found
+
+
+def _densities(model: Model, x: Tensor) -> list[dict[str, Any]]:
+    """Log-probabilities of whole images and of their parts."""
+    if isinstance(model, ExactModel):
+        whole = [_nats("logProb", [one], model.log_prob(one[None])) for one in x]
+        return [*whole, *_conditionals(model, x), *_missing(model, x)]
+    if isinstance(model, LatentModel):
+        return [vector for one in x for vector in _joint(model, one)]
+    return []
+
+
+def _codes(model: Model, x: Tensor, kind: str) -> list[dict[str, Any]]:
+    """Codes of images, and images of codes."""
+    code = next((call for call in CODES if call in CALLS[kind]), None)
+    found, codes = [], model.codes(IMAGES) if isinstance(model, SamplesCodes) else None
+    if code and isinstance(model, EncodesWithSpread):
+        codes, deviations = model.encode_with_stddev(x)
+        found = [_numbers(code, [one], torch.cat(both)) for one, *both in zip(x, codes, deviations, strict=True)]
+    elif code and isinstance(model, Infers):
+        codes = model.encode(x)
+        found = [_numbers(code, [one], z) for one, z in zip(x, codes, strict=True)]
+    if isinstance(model, Decodes) and codes is not None:
+        found += [_numbers("decode", [z], model.decode(z[None])) for z in codes]
     return found
 
 

@@ -1,15 +1,9 @@
 // Models with real latents, an encoder and a decoder: p(z) p(x | z), q(z | x). Autoencoders have no p(z).
 
+import { bound, completeByChain } from "./chains.js";
 import { Network } from "./layers.js";
-import { PIXELS, bounded, logSumExp } from "./pixels.js";
+import { PIXELS, bounded } from "./pixels.js";
 import { PRIORS, logNormal } from "./priors.js";
-import { meanAndError } from "./statistics.js";
-
-const WARMING = 20;
-const SWEEPS = 60;
-const PROPOSALS = 4;
-
-const drawGaussian = (mean, logVariance, random) => mean.map((m, i) => m + Math.exp(0.5 * logVariance[i]) * random.normal());
 
 export class LatentModel {
   constructor(spec, tensors) {
@@ -31,12 +25,19 @@ export class LatentModel {
     };
   }
 
-  // q(z | x): {mean, logVariance}; the network sees pixels in [0, 1]
+  // q(z | x), a Gaussian, or the one code of an autoencoder; the network sees pixels in [0, 1]
   posterior(x) {
     const unit = this.spec.unit === 1 ? x : x.map((v) => v * this.spec.unit);
     const { data } = this.encoder.run(unit, this.spec.event);
     const mean = data.slice(0, this.latents);
-    return { mean, logVariance: data.slice(this.latents, 2 * this.latents).map(bounded) };
+    if (!this.prior) return { mean, sample: () => mean };
+    const logVariance = data.slice(this.latents, 2 * this.latents).map(bounded);
+    return {
+      mean,
+      logVariance,
+      sample: (random) => mean.map((m, i) => m + Math.exp(0.5 * logVariance[i]) * random.normal()),
+      logProb: (z) => logNormal(z, mean, logVariance),
+    };
   }
 
   // posterior mean and standard deviation; the code of an autoencoder has none
@@ -55,18 +56,11 @@ export class LatentModel {
   }
 
   logPosterior(x, z) {
-    const { mean, logVariance } = this.posterior(x);
-    return logNormal(z, mean, logVariance);
+    return this.posterior(x).logProb(z);
   }
 
-  // the ELBO from K draws with its Monte-Carlo error, and the importance-weighted bound of the same draws
   score(x, random, draws = 8) {
-    const { mean, logVariance } = this.posterior(x);
-    const weights = Array.from({ length: draws }, () => {
-      const z = drawGaussian(mean, logVariance, random);
-      return this.logJoint(x, z) - logNormal(z, mean, logVariance);
-    });
-    return { kind: "bound", ...meanAndError(weights), tighter: logSumExp(weights) - Math.log(draws) };
+    return bound(this, x, random, draws);
   }
 
   // -log p(x_d | z) at the posterior mean, nats per pixel: reconstruction terms, not conditionals
@@ -78,31 +72,13 @@ export class LatentModel {
     return this.decode(this.posterior(x).mean);
   }
 
-  // Hidden values by a chain, as `metropolis_within_gibbs` in models/completion.py: a sweep draws the latents among the
-  // present ones and new proposals of the encoder by their weights, then the hidden values from p(x | z).
-  complete(x, known, random) {
-    const filled = (drawn) => Float32Array.from(drawn, (v, d) => (known[d] !== 0 ? x[d] : v));
-    const drawFrom = (z) => filled(this.pixels.sample(this.output(z), random));
-    let z = this.sample(random).z;
-    let now = drawFrom(z);
-    for (let sweep = 0; sweep < WARMING; sweep++) {
-      z = this.proposal(now, random).z;
-      now = drawFrom(z);
-    }
-    for (let sweep = 0; this.prior && sweep < SWEEPS; sweep++) {
-      const { mean, logVariance } = this.posterior(now);
-      const tried = [z];
-      for (let k = 0; k < PROPOSALS; k++) tried.push(drawGaussian(mean, logVariance, random));
-      const weights = tried.map((one) => this.logJoint(now, one) - logNormal(one, mean, logVariance));
-      z = tried[random.category(weights)];
-      now = drawFrom(z);
-    }
-    return { x: now, exact: false, logProb: null };
+  drawPixels(z, random) {
+    return this.pixels.sample(this.output(z), random);
   }
 
-  proposal(x, random) {
-    const { mean, logVariance } = this.posterior(x);
-    return { z: this.prior ? drawGaussian(mean, logVariance, random) : mean };
+  complete(x, known, random) {
+    const sweeps = this.prior ? undefined : 0;
+    return completeByChain(this, this.sample(random).z, x, known, random, sweeps);
   }
 
   logJoint(x, z) {
@@ -112,6 +88,6 @@ export class LatentModel {
   // of an autoencoder: decoded draws of N(0, I), for which nothing was trained
   sample(random, temperature = 1) {
     const z = this.prior ? this.prior.sample(random, temperature) : random.normals(this.latents).map((v) => v * temperature);
-    return { x: this.pixels.sample(this.output(z), random), mean: this.decode(z), z };
+    return { x: this.drawPixels(z, random), mean: this.decode(z), z };
   }
 }

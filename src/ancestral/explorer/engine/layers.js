@@ -19,7 +19,7 @@ function erf(x) {
   return x >= 0 ? 1 - rest : rest - 1;
 }
 
-const POINTWISE = {
+export const POINTWISE = {
   relu: () => (v) => (v > 0 ? v : 0),
   "leaky-relu": (layer) => (v) => (v > 0 ? v : layer.slope * v),
   gelu: () => (v) => 0.5 * v * (1 + erf(v * ROOT_HALF)),

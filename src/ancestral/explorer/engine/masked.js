@@ -1,14 +1,7 @@
 // MADE pixel by pixel. Each weight is used once for an image: a hidden unit is computed when the last pixel that it sees
 // is known, and the parameters of a pixel are the sum over the units that are ready by then.
 
-import { sigmoid } from "./layers.js";
-
-const ACTIVATIONS = {
-  relu: (v) => (v > 0 ? v : 0),
-  "leaky-relu": (v, slope) => (v > 0 ? v : slope * v),
-  silu: (v) => v * sigmoid(v),
-  tanh: Math.tanh,
-};
+import { POINTWISE } from "./layers.js";
 
 export class MaskedNetwork {
   // spec: positions (J, D), layers [{weight, bias, degrees (J, width)}], last, direct, inputs, size, activation
@@ -26,8 +19,7 @@ export class MaskedNetwork {
     this.layers = spec.layers.map(read);
     this.last = spec.last ? read(spec.last) : null;
     this.direct = spec.direct ? read(spec.direct) : null;
-    const { name, slope } = spec.activation;
-    this.activation = (v) => ACTIVATIONS[name](v, slope);
+    this.activation = POINTWISE[spec.activation.name](spec.activation);
     this.prepared = new Map();
   }
 

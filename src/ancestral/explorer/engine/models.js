@@ -2,6 +2,7 @@
 
 import { AutoregressiveModel } from "./autoregressive.js";
 import { BeliefNetModel } from "./beliefnet.js";
+import { DeepBeliefNetModel } from "./deepnet.js";
 import { ImageFlowModel, PointFlowModel } from "./flow.js";
 import { GeneratorModel } from "./generator.js";
 import { LatentModel } from "./latent.js";
@@ -11,6 +12,7 @@ import { Random } from "./random.js";
 export const KINDS = {
   autoregressive: AutoregressiveModel,
   "belief-net": BeliefNetModel,
+  "deep-belief-net": DeepBeliefNetModel,
   generator: GeneratorModel,
   "image-flow": ImageFlowModel,
   latent: LatentModel,

@@ -87,13 +87,10 @@ class DiscretisedLogistic {
       return logLogisticBin(v, mean, logScale, this.levels);
     });
   }
+  // the mean of the logistic, within the range of the pixels, as PyTorch shows it
   mean(output) {
-    return Float32Array.from({ length: output.length / 2 }, (_, d) => {
-      const [mean, logScale] = this.parameters(output, d);
-      let total = 0;
-      for (let level = 1; level < this.levels; level++) total += sigmoid((mean - level + 0.5) * Math.exp(-logScale));
-      return total; // the sum of P(x >= level)
-    });
+    const held = (v) => Math.min(this.levels - 1, Math.max(0, this.half * (v + 1)));
+    return output.slice(0, output.length / 2).map(held);
   }
   sample(output, random, temperature = 1) {
     return Float32Array.from({ length: output.length / 2 }, (_, d) => {

@@ -53,7 +53,7 @@ def _masked(model: MADE) -> dict[str, Any]:
         "layers": [part(layer) for layer in model.layers],
         "last": part(model.last) if model.last is not None else None,
         "direct": part(model.direct) if model.direct is not None else None,
-        "activation": {"name": activation["name"], "slope": activation.get("slope", 0)},
+        "activation": activation,
         "inputs": model.inputs,
         "size": model.output.size,
         "levels": model.levels,

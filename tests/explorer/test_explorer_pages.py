@@ -1,0 +1,104 @@
+"""Pages in a real browser: every family computes what PyTorch computes, nothing is loaded, damage is reported."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browsing import Opened
+from tiny_pages import by_shape, described, write_page
+
+from ancestral.explorer.vectors import CALLS
+
+Open = Callable[[Path], Opened]
+GROUPS = by_shape()
+
+
+@pytest.mark.parametrize("shape", GROUPS)
+def test_the_tiny_models_of_all_families_compute_what_pytorch_computes(
+    shape: str, opened: Open, tmp_path: Path
+) -> None:
+    models = [described(family, name) for family, name in GROUPS[shape]]
+    assert [model for model in models if "reason" in model] == []
+    found = opened(write_page(tmp_path / "page.html", models))
+    assert found.outcome == "ok" and found.problems == []
+    assert [url for url in found.requests if not url.startswith("blob:")] == []
+    results = found.page.evaluate("window.explorer.selfTest()")
+    assert len(results) == len(models)
+    for model, tests in zip(models, results, strict=True):
+        assert {test["call"] for test in tests} == {test["call"] for test in model["vectors"]}
+        assert all(test["difference"] <= test["limit"] and test["passed"] for test in tests)
+
+
+def test_a_test_vector_of_every_call_of_every_kind_is_in_these_pages() -> None:
+    shown: dict[str, set[str]] = {}
+    for model in (described(*one) for group in GROUPS.values() for one in group):
+        if "spec" in model:
+            shown.setdefault(model["spec"]["kind"], set()).update(test["call"] for test in model["vectors"])
+    assert shown == {kind: set(calls) for kind, calls in CALLS.items()}
+
+
+def _two_models() -> list[dict[str, Any]]:
+    return [described("mixture", "mixture"), described("vae", "vae")]
+
+
+def _with_weights(model: dict[str, Any], change: Callable[[bytearray], None]) -> dict[str, Any]:
+    """The description with other bytes as its weights."""
+    content = bytearray(gzip.decompress(base64.b64decode(model["weights"])))
+    change(content)
+    return {**model, "weights": base64.b64encode(gzip.compress(bytes(content))).decode()}
+
+
+def test_a_changed_weight_fails_the_self_test_and_the_page_says_so(opened: Open, tmp_path: Path) -> None:
+    def change(content: bytearray) -> None:
+        content[-3] ^= 0x10  # an exponent bit: the last float16 but one, a logit, becomes 16 times as large or small
+
+    mixture, vae = _two_models()
+    found = opened(write_page(tmp_path / "page.html", [_with_weights(mixture, change), vae]))
+    assert found.outcome == "failed"
+    assert "self-test FAILED" in found.page.inner_text("body")
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_a_page_that_was_cut_off_says_so(share: float, opened: Open, tmp_path: Path) -> None:
+    whole = write_page(tmp_path / "page.html", _two_models()).read_text()
+    start = whole.index('id="content"')
+    cut = whole[: start + int(share * (whole.index("</script>", start) - start))]
+    script = whole[whole.rindex("<script>") :]
+    (tmp_path / "cut.html").write_text(f"{cut}</script>{script}")
+    found = opened(tmp_path / "cut.html")
+    assert found.outcome == "failed" and "This page is damaged" in found.page.inner_text("body")
+
+
+def test_bytes_of_the_weights_that_are_lost_are_reported(opened: Open, tmp_path: Path) -> None:
+    mixture, vae = _two_models()
+    damaged = {**mixture, "weights": mixture["weights"][:40] + "AAAA" + mixture["weights"][44:]}
+    found = opened(write_page(tmp_path / "page.html", [damaged, vae]))
+    assert found.outcome == "failed" and "damaged" in found.page.inner_text("body")
+
+
+def test_names_and_titles_are_text_whatever_they_hold(opened: Open, tmp_path: Path) -> None:
+    evil = "</script><script>document.title = 'taken'</script><img src=x onerror=\"document.title='taken'\">"
+    mixture = {**described("mixture", "mixture"), "name": evil, "classes": [evil]}
+    refused = {**described("vae", "vae"), "name": "other", "reason": evil}
+    for part in ("spec", "weights", "vectors"):
+        del refused[part]
+    found = opened(write_page(tmp_path / "page.html", [mixture, refused], title=evil))
+    assert found.outcome == "ok" and found.problems == []
+    assert found.page.title() == evil
+    assert found.page.locator("h1").inner_text() == evil
+    assert found.page.locator("img").count() == 0
+    assert evil in found.page.locator("main").inner_text()
+
+
+def test_the_policy_stops_what_the_page_does_not_hold(opened: Open, tmp_path: Path) -> None:
+    path = write_page(tmp_path / "page.html", [described("mixture", "mixture")])
+    foreign = "<script>document.title = 'taken'</script><img src='https://example.org/a.png'></body>"
+    path.write_text(path.read_text().replace("</body>", foreign))
+    found = opened(path)
+    assert found.outcome == "ok" and found.page.title() == "Tiny models"
+    assert len([line for line in found.problems if "Content Security Policy" in line]) == 2
