@@ -14,7 +14,7 @@ class Opened(NamedTuple):
     page: Any
     outcome: str  # of the self-test
     requests: list[str]
-    problems: list[str]  # errors, and what stands in the console
+    problems: list[str]  # errors, and messages in the console
 
 
 class Engine:

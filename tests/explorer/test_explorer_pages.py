@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Opened
+import torch
+from browsing import Engine, Opened
 from tiny_pages import by_shape, described, write_page
 
+from ancestral.explorer.packing import Packing
 from ancestral.explorer.vectors import CALLS
 
 Open = Callable[[Path], Opened]
 GROUPS = by_shape()
+IMAGES = [shape for shape in GROUPS if shape.count("x") == 2]
 
 
-@pytest.mark.parametrize("shape", GROUPS)
+@pytest.mark.parametrize("shape", IMAGES)
 def test_the_tiny_models_of_all_families_compute_what_pytorch_computes(
     shape: str, opened: Open, tmp_path: Path
 ) -> None:
@@ -102,3 +105,17 @@ def test_the_policy_stops_what_the_page_does_not_hold(opened: Open, tmp_path: Pa
     found = opened(path)
     assert found.outcome == "ok" and found.page.title() == "Tiny models"
     assert len([line for line in found.problems if "Content Security Policy" in line]) == 2
+
+
+def test_stored_numbers_are_read_as_they_were_written(engine: Engine) -> None:
+    """All finite numbers of half precision, numbers of single precision, and whole numbers."""
+    halves = torch.arange(65536).to(torch.uint16).view(torch.float16).float()
+    tensors = [halves[halves.isfinite()], torch.tensor([0.1, -3e38, 1e-40]), torch.tensor([-7, 2**31 - 1])]
+    packing = Packing()
+    places = packing.replace(tensors)
+    assert [place["type"] for place in places] == ["float16", "float32", "int32"]
+    script = (
+        """return modules.$store.openStore(args[1]).then((read) => args[0].map((one) => Array.from(read(one).data)));"""
+    )
+    for read, tensor in zip(engine.run(script, places, packing.text()), tensors, strict=True):
+        assert (torch.tensor(read, dtype=tensor.dtype) == tensor).all()

@@ -40,7 +40,7 @@ def page(title: str, models: list[dict[str, Any]], images: dict[str, Any] | None
 
 
 def _json(value: Any) -> str:
-    """JSON that may stand inside a script element: no text of it can end the element."""
+    """JSON for the inside of a script element: no text of it can end the element."""
     return json.dumps(value, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
 
 

@@ -26,13 +26,14 @@ def layers_of(module: nn.Module) -> list[Layer]:
 
         dense        weight (out, in), bias (out,) or None
         conv         weight (out, in, h, w), bias, stride, padding (top, left, bottom, right), groups
-        upconv       transposed convolution: weight (in, out, h, w), bias, stride, padding (h, w)
+        upconv       transposed convolution: weight (in, out, h, w), bias, stride, padding (h, w),
+                     extra (h, w)
         affine       y = scale x + shift, each a tensor of one value per channel, or a number
         add          y = x + value, a tensor of the shape of x
-        activation   name: relu, leaky-relu (slope), gelu, silu, tanh, sigmoid, glu
+        activation   name: relu, leaky-relu (slope), gelu, silu, tanh, sigmoid, glu or
+                     tanh-glu: halves (a, b) of the channels to a sigmoid(b), or tanh(a) sigmoid(b)
         reshape      shape
         residual     y = x + layers(x)
-        concatenate  y = x, then layers(x)
 
     Raises:    NotComputable: a module without such a form.
     """

@@ -75,16 +75,6 @@ const MAKERS = {
       return { data: data.map((v, i) => v + added[i]), shape };
     };
   },
-  concatenate(layer, tensors) {
-    const inner = new Network(layer.layers, tensors);
-    return ({ data, shape }) => {
-      const { data: more } = inner.run(data, shape);
-      const joined = new Float32Array(data.length + more.length);
-      joined.set(data);
-      joined.set(more, data.length);
-      return { data: joined, shape: [joined.length] };
-    };
-  },
 };
 
 // (out, in) to (in, out), so that inputs that are zero, most of a binary image, cost nothing
