@@ -42,6 +42,7 @@ def fit(
     resume: bool = False,
     progress: Wanted = "auto",
     report: bool = True,
+    explorer: bool = False,
     reporter: Reporter | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     **settings: Any,
@@ -57,7 +58,8 @@ def fit(
                new run starts from its trained weights, and has its settings where none are given.
                progress: a bar with the epochs, the newest values and the time left: "auto" in a notebook and in a
                terminal, True always, False never. report: False leaves out scores, pictures and page, which
-               `evaluate(run)` and `run.report()` make later. reporter: is called with the progress, in place of a bar.
+               `evaluate(run)` and `run.report()` make later. explorer: write RUN/explorer.html too, in which the model
+               runs in the browser, as `run.explore()` does. reporter: is called with the progress, in place of a bar.
                checkpoint_seconds: time between checkpoints. settings: any of the command line's flags by name,
                `epochs=5`; they override those of model, data and training. Networks of your own, by their names in the
                family's record, `encoder=module`: they are trained in place. For a model of your own `objective`: a
@@ -81,6 +83,7 @@ def fit(
         out=out,
         resume=resume,
         report=report,
+        explorer=explorer,
         progress=chosen_progress(progress) if reporter is None else reported_to(reporter),
         checkpoint_seconds=checkpoint_seconds,
         given=given,

@@ -33,7 +33,7 @@ def explore(
     if not max_mb > 0:
         raise InputError(f"--max-mb {max_mb}: give a number above 0")
     opened = opened_runs(runs)
-    place = out or (opened[0].path / "explorer.html" if len(opened) == 1 else Path("explorer.html"))
+    place = out or (opened[0].explorer if len(opened) == 1 else Path("explorer.html"))
     with counter(screen, "describing the models") as progress:
         made = write(opened, place, title=title, with_images=with_images, max_mb=max_mb, progress=progress)
     for note in made.notes:

@@ -32,11 +32,12 @@ def in_half_precision(model: Model) -> Model:
     return rounded
 
 
-def describe(run: Run) -> dict[str, Any]:
+def describe(run: Run, reference: int = REFERENCE) -> dict[str, Any]:
     """What a page knows of a run: JSON, with the weights as text.
 
     A model that the page cannot run has a `reason` in place of `spec`, `weights` and `vectors`.
 
+    Args:      reference: how many test images are scored.
     Raises:    InputError: the run has no weights.
     """
     model = in_half_precision(run.load())
@@ -44,7 +45,7 @@ def describe(run: Run) -> dict[str, Any]:
     described = describe_model(run.path.name, find(run.settings.family), model, run.data.space, words)
     described["classes"] = list(run.data.classes or ())
     if "spec" in described:
-        described["reference"] = _reference(run, model)
+        described["reference"] = _reference(run, model, reference)
     return described
 
 
@@ -94,12 +95,12 @@ def _portable(family: Family, model: Model, space: PixelSpace) -> dict[str, Any]
 
 
 @torch.no_grad()
-def _reference(run: Run, model: Model) -> dict[str, Any] | None:
+def _reference(run: Run, model: Model, count: int) -> dict[str, Any] | None:
     """Scores of test images in nats, rising; None where there is no likelihood, or the data are not here."""
     if likelihood_of(model) == "none":
         return None
     try:
-        x = run.data.held("test").first(REFERENCE)
+        x = run.data.held("test").first(count)
     except (DataNotHere, InputError):
         return None
     with seeded_noise(0):

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
-from ancestral.explorer.describe import describe, shown_images
+from ancestral.explorer.describe import REFERENCE, describe, shown_images
 from ancestral.explorer.page import page
+from ancestral.reports.run_page import write_run_page
 from ancestral.runs.export import is_public
 from ancestral.runs.run import Run
 
 IMAGES = 60  # test images in a page
 MAX_MB = 20.0
+FRAME_HEIGHT = 760  # pixels, in a notebook
 
 
 class Explorer(NamedTuple):
-    """A page that was written.
+    """A page that was written. A notebook shows it in a frame; its output then holds the whole page.
 
     Attributes: path: of the file. megabytes: its size. notes: what is not in it, a line each.
     """
@@ -26,6 +29,23 @@ class Explorer(NamedTuple):
     path: Path
     megabytes: float
     notes: list[str]
+
+    def _repr_html_(self) -> str:
+        """The page in a frame that cannot reach the notebook around it."""
+        text = escape(self.path.read_text(encoding="utf-8"), quote=True)
+        return (
+            f'<iframe srcdoc="{text}" sandbox="allow-scripts allow-downloads" title="Explorer" '
+            f'style="width: 100%; height: {FRAME_HEIGHT}px; border: 0"></iframe>'
+        )
+
+
+def explore_run(run: Run, *, with_images: bool = False, max_mb: float = MAX_MB) -> Explorer:
+    """Write RUN/explorer.html.
+
+    Args:      as of `explore`.
+    Raises:    InputError: as `explore`.
+    """
+    return explore([run], run.explorer, with_images=with_images, max_mb=max_mb)
 
 
 def explore(
@@ -35,13 +55,16 @@ def explore(
     title: str | None = None,
     with_images: bool = False,
     max_mb: float = MAX_MB,
+    reference: int = REFERENCE,
     progress: Callable[[int, int], None] | None = None,
 ) -> Explorer:
     """Write one HTML file that runs the models in a browser, without a server or a network.
 
-    Test images are in the page only where all runs were trained on public named sets, or with_images is true.
+    The page of a run has a link to a file explorer.html in its folder. Test images are in the file only where all runs
+    were trained on public named sets, or with_images is true.
 
-    Args:      out: the file. max_mb: a larger page is refused, in MB of 10^6 bytes.
+    Args:      out: the file. max_mb: a larger page is refused, in MB of 10^6 bytes. reference: test images whose scores
+               show how probable a drawing is. progress: called with (models described, models in all).
     Raises:    InputError: no run, images of different shapes, a run without weights, no model that a page can run,
                or a page above max_mb.
     """
@@ -51,7 +74,7 @@ def explore(
     for done, run in enumerate(runs):
         if progress:
             progress(done, len(runs))
-        described.append(describe(run))
+        described.append(describe(run, reference))
     _refuse_different(runs, described)
     if not any("spec" in one for one in described):
         reasons = "; ".join(f"{one['name']}: {one['reason']}" for one in described)
@@ -74,6 +97,9 @@ def explore(
             f"{largest['name']} with {largest['parameters']:,} parameters: leave it out or raise --max-mb"
         )
     write_atomically(out, text)
+    for run in runs:
+        if run.explorer.resolve() == out.resolve() and run.page.exists():
+            write_run_page(run, redraw=False)
     return Explorer(out, megabytes, notes)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     *("family", "model", "data", "training", "out", "resume", "tolerate", "json", "seeds", "trials", "storage"),
-    *("recipe", "config", "reporter", "report", "progress", "checkpoint_seconds", "split"),
+    *("recipe", "config", "reporter", "report", "explorer", "progress", "checkpoint_seconds", "split"),
 }
 """Flags of the commands and keywords of the functions that train."""
 GENERAL_DRAWINGS = {

@@ -50,6 +50,7 @@ def write_run_page(
         *_bracket_section(run),
         *_quality_section([("this run", record) for record in QUALITY.of(run)]),
         *_detection_section(run),
+        *explorer_section(run.explorer, "this model"),
         _pictures(run, redraw, progress),
         *_thumbnails(run),
         *_health(run),
@@ -80,6 +81,14 @@ def _pictures(run: Run, redraw: bool, progress: Callable[[int, int], None] | Non
         *(Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early),
     ]
     return Section("Pictures", "\n\n".join(f"Not drawn: {line}." for line in failed), figures=figures)
+
+
+def explorer_section(page: Path, what: str) -> list[Section]:
+    """A link to an explorer's page beside the report, where there is one. what: the models in it, in words."""
+    if not page.exists():
+        return []
+    text = f"The page runs {what} in the browser. It needs no server and no network: draw, complete, sample."
+    return [Section("Explore", text, links=[(f"Open {page.name}", page.name)])]
 
 
 def _thumbnails(run: Run) -> list[Section]:

@@ -79,6 +79,11 @@ class Run:
         """The page, where it was written."""
         return self.path / "report.html"
 
+    @property
+    def explorer(self) -> Path:
+        """The page that runs the model in a browser, where it was written."""
+        return self.path / "explorer.html"
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """`settings.json`.

@@ -131,6 +131,10 @@ class Workshop:
         write_json(path, {"under": under, "value": value})
         return value
 
+    def forget(self, name: str) -> None:
+        """Drop what `remember` keeps under a name."""
+        (self.out / "results" / f"{name}.json").unlink(missing_ok=True)
+
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
         """One of the drawings of a run, with its caption."""
         caption = caption or f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
