@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from ancestral.explorer.bundle import bundle
 
+READY_MS = 60_000  # a busy machine is slow
+
 
 class Opened(NamedTuple):
     """A page that was opened from a file, and what it did."""

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import Engine, Opened
+from browsing import READY_MS, Engine, Opened
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FINISHED = "html[data-selftest=ok], html[data-selftest=failed]"
-READY_MS = 60_000  # a busy machine is slow
 
 
 @pytest.fixture(scope="session")

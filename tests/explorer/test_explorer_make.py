@@ -13,6 +13,7 @@ import torch
 from helpers import Captured, printed, refused, run
 from small_runs import SmallRuns
 
+import ancestral
 from ancestral import fit
 from ancestral.explorer.describe import describe, in_half_precision
 from ancestral.explorer.make import explore
@@ -123,3 +124,29 @@ def test_weights_of_a_page_are_of_half_precision(runs: Path) -> None:
     (wanted,) = [test for test in model["vectors"] if test["call"] == "decode"][:1]
     found = network.decode(torch.tensor([wanted["args"][0]])).flatten()  # type: ignore[operator]
     assert found.tolist() == pytest.approx(wanted["expect"], abs=1e-6)
+
+
+def test_the_functions_and_the_flag_write_the_page_and_the_run_page_links_to_it(tmp_path: Path) -> None:
+    brief = {"epochs": 1, "train_size": 60, "valid_size": 20, "components": 3}
+    trained = fit("mixture", tmp_path / "run", data="digits", report=True, explorer=True, **brief)
+    assert trained.explorer.exists() and 'href="explorer.html"' in trained.page.read_text()
+    before = trained.explorer.read_bytes()
+    trained.explorer.unlink()
+    trained.report()
+    assert "explorer.html" not in trained.page.read_text()
+    made = trained.explore()
+    assert made.path == trained.explorer and made.path.read_bytes() == before and made.notes == []
+    assert 'href="explorer.html"' in trained.page.read_text()
+    both = ancestral.explore([trained, tmp_path / "run"], tmp_path / "both.html", title="Two")
+    assert [model["name"] for model in content(both.path)["models"]] == ["run", "run"]
+    assert content(both.path)["title"] == "Two" and both.megabytes == pytest.approx(len(both.path.read_bytes()) / 1e6)
+
+
+def test_a_training_whose_model_has_no_page_ends_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from ancestral.families.catalogue import find
+
+    monkeypatch.setattr("ancestral.explorer.describe.find", lambda name: replace(find("made"), explorer=None))
+    made = fit("made", tmp_path / "run", data="digits", explorer=True, epochs=1, train_size=60, hidden=(4,))
+    assert made.finished and not made.explorer.exists()

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from browsing import Engine, Opened
+from browsing import READY_MS, Engine, Opened
+from small_runs import SmallRuns
 from tiny_pages import by_shape, described, write_page
 
+import ancestral
 from ancestral.explorer.packing import Packing
 from ancestral.explorer.vectors import CALLS
 
@@ -119,3 +121,19 @@ def test_stored_numbers_are_read_as_they_were_written(engine: Engine) -> None:
     )
     for read, tensor in zip(engine.run(script, places, packing.text()), tensors, strict=True):
         assert (torch.tensor(read, dtype=tensor.dtype) == tensor).all()
+
+
+def test_a_notebook_shows_the_page_in_a_frame(browser: Any, small_runs: SmallRuns, tmp_path: Path) -> None:
+    shown = ancestral.Run(small_runs.copied(["mixture"], tmp_path) / "mixture").explore()._repr_html_()
+    (tmp_path / "notebook.html").write_text(f"<!doctype html><title>Notebook</title><p>Before</p>{shown}")
+    page = browser.new_page()
+    problems: list[str] = []
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto((tmp_path / "notebook.html").as_uri())
+    frame = page.frame_locator("iframe")
+    frame.locator("html[data-selftest=ok]").wait_for(state="attached", timeout=READY_MS)
+    frame.locator("#tab-sample").click()
+    page.wait_for_timeout(700)  # until the state of the page is stored
+    assert problems == []
+    page.close()
