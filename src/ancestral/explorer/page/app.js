@@ -5,6 +5,7 @@ import { button, element } from "./dom.js";
 import { fromFragment, saveNpy, savePng, toFragment } from "./share.js";
 import { CompleteTab } from "./tab_complete.js";
 import { DrawTab } from "./tab_draw.js";
+import { GameTab } from "./tab_game.js";
 import { HelpTab } from "./tab_help.js";
 import { InsideTab } from "./tab_inside.js";
 import { LatentsTab } from "./tab_latents.js";
@@ -18,6 +19,7 @@ const TABS = {
   walk: ["Walk", WalkTab],
   sample: ["Sample", SampleTab],
   inside: ["Inside", InsideTab],
+  game: ["Which is real?", GameTab],
   help: ["Help", HelpTab],
 };
 const SAVE_AFTER = 400; // milliseconds without a change, before the address changes
@@ -105,7 +107,7 @@ export class App {
     }
     this.panel.setAttribute("aria-labelledby", `tab-${name}`);
     this.panel.replaceChildren(tab.root);
-    this.side.hidden = name === "walk" || name === "sample" || name === "help";
+    this.side.hidden = ["walk", "sample", "game", "help"].includes(name);
     tab.shown?.();
     this.changed();
   }

@@ -2,6 +2,7 @@
 
 import { App } from "./app.js";
 import { ModelThread } from "./engine.js";
+import { PlaneApp } from "./plane.js";
 
 const read = (id) => JSON.parse(document.getElementById(id).textContent);
 
@@ -12,7 +13,8 @@ async function start() {
   const tests = Promise.all(threads.filter((thread) => thread.worker).map((thread) => thread.open()));
   window.explorer = { threads, selfTest: () => tests };
   const results = await tests;
-  const app = new App(document.getElementById("app"), content, threads);
+  const Page = content.models[0].event.length === 1 ? PlaneApp : App;
+  const app = new Page(document.getElementById("app"), content, threads);
   window.explorer.app = app;
   document.documentElement.dataset.selftest = app.tested(results) ? "ok" : "failed";
 }

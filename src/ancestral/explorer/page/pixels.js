@@ -66,3 +66,17 @@ export function paintWithMask(canvas, x, known, event) {
     context.fillRect(p % width, row, 1, 1);
   }
 }
+
+// An image whose sampled pixels are in shades of blue, so that they differ from those that were given.
+export function paintCompleted(canvas, x, known, event) {
+  paint(canvas, x, event);
+  const context = canvas.getContext("2d");
+  const picture = context.getImageData(0, 0, canvas.width, canvas.height);
+  for (let p = 0; p < known.length; p++) {
+    if (known[p] !== 0) continue;
+    picture.data[4 * p] = 0.55 * picture.data[4 * p];
+    picture.data[4 * p + 1] = 20 + 0.7 * picture.data[4 * p + 1];
+    picture.data[4 * p + 2] = 60 + 0.76 * picture.data[4 * p + 2];
+  }
+  context.putImageData(picture, 0, 0);
+}

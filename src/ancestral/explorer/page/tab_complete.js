@@ -1,7 +1,7 @@
 // Complete: samples of the hidden pixels given the others, of each model beside the others.
 
 import { button, element, number, picture } from "./dom.js";
-import { fromSpace, paint, toSpace } from "./pixels.js";
+import { fromSpace, paint, paintCompleted, toSpace } from "./pixels.js";
 
 const DRAWS = 4;
 
@@ -20,7 +20,7 @@ export class CompleteTab {
     this.root = element(
       "div",
       {},
-      element("p", { class: "lead" }, "Choose Hide pixels and paint over the image, or hide a part of it. Each model samples what may be there."),
+      element("p", { class: "lead" }, "Choose Hide pixels and paint over the image, or hide a part of it. Each model samples what may be there; sampled pixels are blue."),
       element(
         "div",
         { class: "tools" },
@@ -82,7 +82,7 @@ class CompleteCard {
     for (let k = 0; k < DRAWS; k++) {
       const found = await thread.askLatest(`complete ${k}`, "complete", [x, known, "random", 1, order], app.seed + k);
       if (!found || turn !== this.turn) return;
-      paint(this.canvases[k], fromSpace(found.x, thread.description), event);
+      paintCompleted(this.canvases[k], fromSpace(found.x, thread.description), board.known, event);
       this.note.textContent = found.exact ? "exact samples of p(hidden | seen)" : `approximate: ${thread.facts.completion.replace(/^.*approximate: /, "")}`;
     }
     if (!thread.can("logProbMissing")) return;

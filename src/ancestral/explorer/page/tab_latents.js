@@ -1,5 +1,6 @@
 // Latents: the code of the image on the board, latent by latent; drag one and see the image change.
 
+import { classMeans, codesOf } from "./codes.js";
 import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, toSpace } from "./pixels.js";
 
@@ -34,12 +35,24 @@ export class LatentsTab {
       element("p", { class: "lead" }, note),
       element("div", { class: "beside" }, element("figure", {}, this.image, element("figcaption", {}, thread.facts.posterior ? "mean image E[x | z]" : "decoded code")), this.sliders),
       element("div", { class: "tools" }, button("Back to the board's image", () => this.encode()), button("A sample of the prior", () => this.draw())),
+      this.classes = element("div", { class: "tools" }),
     );
+    this.showClasses(thread);
     this.encode();
   }
 
   update() {
     if (this.thread) this.encode();
+  }
+
+  // one button a class: the mean of the codes of its test images in the page
+  async showClasses(thread) {
+    const { images } = this.app.content;
+    const codes = images?.labels ? await codesOf(thread, images) : null;
+    if (!codes || thread !== this.thread) return;
+    const names = thread.description.classes;
+    const buttons = classMeans(codes, images.labels).map(([label, code]) => button(names[label] ?? String(label), () => this.hold(code, undefined)));
+    this.classes.replaceChildren(element("span", { class: "note" }, "Mean code of a class:"), ...buttons);
   }
 
   async encode() {

@@ -1,5 +1,6 @@
 // Walk: a plane of two latents, and straight lines between the codes of two images.
 
+import { codesOf, principalAxes } from "./codes.js";
 import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, toSpace } from "./pixels.js";
 
@@ -20,17 +21,19 @@ export class WalkTab {
 
   use(thread) {
     this.thread = thread;
-    this.dims = [0, 1];
-    this.base = new Float32Array(thread.facts.latents + (thread.facts.classes || 0));
-    if (thread.facts.classes) this.base[thread.facts.latents] = 1;
-    const pick = (which) => {
-      const input = element("select", { "aria-label": which ? "Vertical latent" : "Horizontal latent", onchange: () => {
-        this.dims[which] = input.selectedIndex;
-        this.plane();
-      } }, ...Array.from({ length: thread.facts.latents }, (_, m) => element("option", {}, `z${m + 1}`)));
-      input.selectedIndex = which;
+    const { latents, classes = 0 } = thread.facts;
+    this.origin = new Float32Array(latents + classes);
+    if (classes) this.origin[latents] = 1;
+    this.base = this.origin;
+    const unit = (m) => this.origin.map((_, i) => (i === m ? 1 : 0));
+    this.choices = Array.from({ length: latents }, (_, m) => ({ name: `z${m + 1}`, axis: unit(m), base: this.origin }));
+    this.axes = [this.choices[0], this.choices[1]];
+    this.picks = [0, 1].map((which) => {
+      const input = element("select", { "aria-label": which ? "Vertical axis" : "Horizontal axis", onchange: () => this.pick(which, input.selectedIndex) });
       return input;
-    };
+    });
+    this.fill();
+    this.addPrincipal(thread);
     this.pad = element("canvas", { class: "plane", tabIndex: 0, role: "slider", "aria-label": "Plane of two latents; arrow keys move the point", "aria-valuetext": "0, 0" });
     this.pad.addEventListener("pointerdown", (event) => { this.pad.setPointerCapture(event.pointerId); this.dragging = true; this.drag(event); event.preventDefault(); });
     this.pad.addEventListener("pointermove", (event) => this.dragging && this.drag(event));
@@ -42,7 +45,7 @@ export class WalkTab {
     this.point = [0, 0];
     this.body.replaceChildren(
       element("p", { class: "lead" }, "Drag the point over the plane. Each small image is decoded at its own place; all other latents keep their values."),
-      element("div", { class: "tools" }, element("label", {}, "Horizontal ", pick(0)), element("label", {}, "Vertical ", pick(1)), button("Move on its own", () => this.animate())),
+      element("div", { class: "tools" }, element("label", {}, "Horizontal ", this.picks[0]), element("label", {}, "Vertical ", this.picks[1]), button("Move on its own", () => this.animate())),
       element("div", { class: "beside" }, this.pad, element("figure", {}, this.image, this.where)),
       thread.can("encode")
         ? element("div", {}, element("h3", {}, "From one image to another"), element("div", { class: "tools" }, button("Start: the board's image", () => this.end(0)), button("End: the board's image", () => this.end(1))), this.strip)
@@ -55,11 +58,32 @@ export class WalkTab {
 
   update() {}
 
+  fill() {
+    this.picks.forEach((input, which) => {
+      const chosen = this.choices.indexOf(this.axes[which]);
+      input.replaceChildren(...this.choices.map(({ name }) => element("option", {}, name)));
+      input.selectedIndex = chosen;
+    });
+  }
+
+  pick(which, at) {
+    this.axes[which] = this.choices[at];
+    this.base = this.axes[0].base;
+    this.plane();
+  }
+
+  // of many latents, the two directions in which the codes of the test images vary most
+  async addPrincipal(thread) {
+    const codes = await codesOf(thread, this.app.content.images);
+    if (!codes || thread !== this.thread || thread.facts.latents < 3) return;
+    const { mean, axes } = principalAxes(codes, 2);
+    this.choices.push(...axes.map((axis, k) => ({ name: `principal axis ${k + 1} of test images`, axis, base: mean })));
+    this.fill();
+  }
+
   at(point) {
-    const z = this.base.slice();
-    z[this.dims[0]] = point[0];
-    z[this.dims[1]] = point[1];
-    return z;
+    const [{ axis: h }, { axis: v }] = this.axes;
+    return this.base.map((b, m) => b + point[0] * h[m] + point[1] * v[m]);
   }
 
   async plane() {
@@ -100,8 +124,8 @@ export class WalkTab {
   async move(point) {
     const { thread } = this;
     this.point = point;
-    const [h, v] = this.dims;
-    const text = `z${h + 1} = ${number(point[0], 2)}, z${v + 1} = ${number(point[1], 2)}`;
+    const [h, v] = this.axes;
+    const text = `${h.name} ${number(point[0], 2)}, ${v.name} ${number(point[1], 2)}`;
     this.where.textContent = text;
     this.pad.setAttribute("aria-valuetext", text);
     if (this.background) {
