@@ -7,11 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from browsing import Engine
+from helpers import ROOT
 from scipy import stats
 from tiny_pages import described
 from zoo import seeded, tiny_flow, tiny_made, tiny_vae
 
+from ancestral.core.modules import load_module
+from ancestral.data.pixels import PixelSpace
+from ancestral.explorer.describe import describe_model, in_half_precision
 from ancestral.models.base import Model
 
 DRAWS = 2500
@@ -33,7 +38,7 @@ EXACT = [
 ]
 ALL_IMAGES = """
 const images = (values, levels) => Array.from({ length: levels ** values }, (_, n) =>
-  Float32Array.from({ length: values }, (_, d) => Math.floor(n / levels ** (values - 1 - d)) % levels));
+  Float32Array.from({ length: values }, (_, d) => Math.trunc(n / levels ** (values - 1 - d)) % levels));
 const number = (x, levels) => x.reduce((n, v) => n * levels + v, 0);
 const [name, levels, values] = args;
 const model = models[name];
@@ -167,8 +172,8 @@ def test_completion_by_a_chain_has_the_conditional_probabilities(engine: Engine)
 GRID = """
 const side = 200, reach = 14, step = (2 * reach) / side;
 const grid = Array.from({ length: side * side }, (_, n) =>
-  Float64Array.of(-reach + (Math.floor(n / side) + 0.5) * step, -reach + ((n % side) + 0.5) * step));
-const part = (v) => Math.min(5, Math.max(0, Math.floor(v / (6 * step)) + 3)); // squares, the outer ones open
+  Float64Array.of(-reach + (Math.trunc(n / side) + 0.5) * step, -reach + ((n % side) + 0.5) * step));
+const part = (v) => Math.min(5, Math.max(0, Math.ceil(v / (6 * step)) + 2)); // squares, the outer ones open
 const cell = (z) => 6 * part(z[0]) + part(z[1]);
 const mass = new Array(36).fill(0), found = new Array(36).fill(0), random = new Random(3);
 const model = models[args[0]];
@@ -263,3 +268,16 @@ def test_every_activation_is_known_to_all_networks(activation: str, engine: Engi
         engine.load(activation, one["spec"], one["weights"])
         tests = engine.run("return modules.$models.selfTest(models[args[0]], args[1]);", activation, one["vectors"])
         assert tests and all(test["passed"] for test in tests), tests
+
+
+def test_a_family_of_ones_own_is_computed_from_its_description(engine: Engine) -> None:
+    chain = load_module(ROOT / "examples" / "chain.py", "family")
+    torch.manual_seed(1)
+    model = in_half_precision(chain.FAMILY.code("tiny")["chain"]())
+    one = describe_model("chain", chain.FAMILY, model, PixelSpace("threshold", 256), "images of a test")
+    engine.load("chain", one["spec"], one["weights"])
+    tests = engine.run("return modules.$models.selfTest(models[args[0]], args[1]);", "chain", one["vectors"])
+    assert [test["call"] for test in tests] == 3 * ["logProb"] and all(test["passed"] for test in tests), tests
+    probabilities = np.exp(log_probs(engine, "chain", 2, 9))
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert agrees(counts(engine, "model.sample(random).x", "chain", 2, 9), probabilities)

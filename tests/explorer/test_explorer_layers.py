@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ancestral.core.errors import NotComputable
+from ancestral.core.given import GivenModule
 from ancestral.networks.causal import CausalConv2d, GatedBlock
 from ancestral.networks.conv import ConvDecoder, ConvEncoder
 from ancestral.networks.gated import GatedConvNet
 from ancestral.networks.layers import Layer, layers_of
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
+from ancestral.networks.own import OwnNetwork
 
 POINTWISE = {
     "relu": torch.relu,
@@ -79,6 +81,10 @@ def _dense() -> nn.Module:
     return nn.Sequential(*parts, nn.SiLU(), nn.Unflatten(1, (2, 3)), nn.Sigmoid())
 
 
+def _own() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, 4))
+
+
 NETWORKS = {
     "dense": (_dense, (1, 2, 3)),
     "convolutions": (_convs, (2, 5, 4)),
@@ -88,6 +94,7 @@ NETWORKS = {
     "gated": (lambda: GatedConvNet(2, 3, [4, 5], width=4, activation="tanh"), (2, 4, 5)),
     "causal": (lambda: CausalConv2d(2, 3, 5, current=True), (2, 4, 5)),
     "gated block": (lambda: GatedBlock(6, 2, 3), (6, 4, 3)),
+    "own": (lambda: OwnNetwork(GivenModule("encoder", _own()), [1, 2, 3], [2, 2]), (1, 2, 3)),
     "masked": (lambda: MaskedMLP(4, [7, 5], copies=2), (4,)),
 }
 
@@ -109,10 +116,23 @@ def test_the_list_computes_what_the_network_computes(name: str) -> None:
             torch.testing.assert_close(computed(layers_of(network), one), expected)
 
 
+class Doubled(nn.Linear):
+    """A known layer that computes something else."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return 2 * super().forward(input)
+
+
+def _given(module: nn.Module) -> nn.Module:
+    return OwnNetwork(GivenModule("encoder", module), [2], [2])
+
+
 @pytest.mark.parametrize(
     ("module", "word"),
     [
         (nn.Softplus(), "Softplus"),
+        (_given(nn.Sequential(nn.Linear(2, 2), Doubled(2, 2))), "Doubled"),
+        (_given(nn.Softplus()), "Softplus"),
         (nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2)), "LSTM"),
         (nn.Conv2d(1, 1, 3, dilation=2), "dilation"),
         (nn.Conv2d(1, 1, 3, padding="same"), "padding"),

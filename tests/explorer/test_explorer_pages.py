@@ -20,10 +20,9 @@ from ancestral.explorer.vectors import CALLS
 
 Open = Callable[[Path], Opened]
 GROUPS = by_shape()
-IMAGES = [shape for shape in GROUPS if shape.count("x") == 2]
 
 
-@pytest.mark.parametrize("shape", IMAGES)
+@pytest.mark.parametrize("shape", [shape for shape in GROUPS if shape != "3"])
 def test_the_tiny_models_of_all_families_compute_what_pytorch_computes(
     shape: str, opened: Open, tmp_path: Path
 ) -> None:
@@ -37,6 +36,11 @@ def test_the_tiny_models_of_all_families_compute_what_pytorch_computes(
     for model, tests in zip(models, results, strict=True):
         assert {test["call"] for test in tests} == {test["call"] for test in model["vectors"]}
         assert all(test["difference"] <= test["limit"] and test["passed"] for test in tests)
+
+
+def test_points_with_three_coordinates_have_a_reason() -> None:
+    reasons = {described(*one).get("reason") for one in GROUPS["3"]}
+    assert reasons == {"the page shows points of the plane, and these have 3 coordinates"}
 
 
 def test_a_test_vector_of_every_call_of_every_kind_is_in_these_pages() -> None:

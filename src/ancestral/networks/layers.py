@@ -13,6 +13,7 @@ from ancestral.networks.conv import ConvDecoder, ConvEncoder
 from ancestral.networks.gated import GatedConvNet
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
+from ancestral.networks.own import OwnNetwork
 
 Layer = dict[str, Any]
 """`op`, the name of the operation, with its numbers, its tensors, and perhaps nested layers."""
@@ -189,3 +190,19 @@ def _gated_block(module: GatedBlock) -> list[Layer]:
     body = [{"op": "activation", "name": "relu"}, *layers_of(module.reduce), *layers_of(module.conv)]
     gates = {"op": "activation", "name": "tanh-glu"}
     return [{"op": "residual", "layers": [*body, gates, *layers_of(module.expand)]}]
+
+
+@layers_of.register
+def _own_network(module: OwnNetwork) -> list[Layer]:
+    _refuse_other_forwards(module.network.module)
+    return [reshape(*module.inputs), *layers_of(module.network.module), reshape(*module.outputs)]
+
+
+def _refuse_other_forwards(module: nn.Module) -> None:
+    """Raises:    NotComputable: a class that inherits a known layer, and computes something else."""
+    for part in module.modules():
+        known = next((base for base in type(part).__mro__[:-1] if base in layers_of.registry), None)
+        if known is not None and type(part).forward is not known.forward:  # type: ignore[attr-defined]
+            raise NotComputable(
+                f"the class {type(part).__name__} has a `forward` of its own: `layers_of.register` makes it known"
+            )

@@ -133,6 +133,7 @@ export class App {
     if (!this.tab) return;
     this.tabs[this.tab].update();
     clearTimeout(this.saving);
+    if (location.protocol === "about:") return; // a frame in a notebook has no address
     this.saving = setTimeout(() => {
       const { x, known } = this.board;
       history.replaceState(null, "", `#${toFragment({ x, known, seed: this.seed, tab: this.tab })}`);
