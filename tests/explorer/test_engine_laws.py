@@ -11,13 +11,16 @@ import torch
 from browsing import Engine
 from helpers import ROOT
 from scipy import stats
+from test_explorer_layers import NETWORKS, network_and_inputs
 from tiny_pages import described
 from zoo import seeded, tiny_flow, tiny_made, tiny_vae
 
 from ancestral.core.modules import load_module
 from ancestral.data.pixels import PixelSpace
 from ancestral.explorer.describe import describe_model, in_half_precision
+from ancestral.explorer.packing import Packing
 from ancestral.models.base import Model
+from ancestral.networks.layers import layers_of
 
 DRAWS = 2500
 IMAGE = 0b101_100_010  # of 3 x 3 pixels, some of which are seen
@@ -281,3 +284,17 @@ def test_a_family_of_ones_own_is_computed_from_its_description(engine: Engine) -
     probabilities = np.exp(log_probs(engine, "chain", 2, 9))
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert agrees(counts(engine, "model.sample(random).x", "chain", 2, 9), probabilities)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_all_layers_compute_what_pytorch_computes(name: str, engine: Engine) -> None:
+    network, x = network_and_inputs(name)
+    packing = Packing()
+    with torch.no_grad():
+        layers, expected = packing.replace(layers_of(network)), network(x)
+    script = """return modules.$store.openStore(args[0]).then((tensors) => {
+      const network = new modules.$layers.Network(args[1], tensors);
+      return args[2].map((x) => Array.from(network.run(Float32Array.from(x), args[3]).data));
+    });"""
+    found = engine.run(script, packing.text(), layers, x.flatten(1).tolist(), list(x.shape[1:]))
+    torch.testing.assert_close(torch.tensor(found).double(), expected.flatten(1), atol=1e-5, rtol=1e-5)

@@ -99,19 +99,23 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_list_computes_what_the_network_computes(name: str) -> None:
+def network_and_inputs(name: str) -> tuple[nn.Module, Tensor]:
+    """A network in double precision and evaluation mode, and three inputs."""
     torch.manual_seed(4)
     make, shape = NETWORKS[name]
     network = make().double()
     with torch.no_grad():
-        for tensor in [*network.parameters(), *network.buffers()]:
-            if tensor.is_floating_point() and tensor.requires_grad:
-                tensor.add_(0.3 * torch.randn_like(tensor))
+        for tensor in network.parameters():
+            tensor.add_(0.3 * torch.randn_like(tensor))
         for _ in range(3):  # running statistics away from where they start
             network.train()(3 * torch.randn(8, *shape, dtype=torch.double) + 1)
-        network.eval()
-        x = torch.randn(3, *shape, dtype=torch.double)
+    return network.eval(), torch.randn(3, *shape, dtype=torch.double)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_list_computes_what_the_network_computes(name: str) -> None:
+    network, x = network_and_inputs(name)
+    with torch.no_grad():
         for one, expected in zip(x, network(x), strict=True):
             torch.testing.assert_close(computed(layers_of(network), one), expected)
 

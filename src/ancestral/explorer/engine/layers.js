@@ -106,73 +106,96 @@ function makeDense(layer, tensors) {
   };
 }
 
+// planes (channels, height, width) in a border of zeros
+function padded(data, [channels, height, width], top, left, bottom, right) {
+  const [high, wide] = [height + top + bottom, width + left + right];
+  const result = new Float32Array(channels * high * wide);
+  for (let c = 0; c < channels; c++) {
+    for (let y = 0; y < height; y++) {
+      const from = (c * height + y) * width;
+      result.set(data.subarray(from, from + width), (c * high + y + top) * wide + left);
+    }
+  }
+  return { data: result, high, wide };
+}
+
+const TAPS = 9; // products in one pass over the result, which reads and writes it once for all of them
+
+// adds sum_k weights[first + k] x[from + offsets[k] + y fromRow + x fromStep] to result[to + y toRow + x toStep]
+function correlate(result, to, x, from, offsets, weights, first, { rows, columns, fromRow, fromStep, toRow, toStep }) {
+  const count = offsets.length;
+  for (let k = 0; k < count; k += TAPS) {
+    const w = (n) => (k + n < count ? weights[first + k + n] : 0);
+    const o = (n) => from + (k + n < count ? offsets[k + n] : 0);
+    const [w0, w1, w2, w3, w4, w5, w6, w7, w8] = [w(0), w(1), w(2), w(3), w(4), w(5), w(6), w(7), w(8)];
+    const [o0, o1, o2, o3, o4, o5, o6, o7, o8] = [o(0), o(1), o(2), o(3), o(4), o(5), o(6), o(7), o(8)];
+    for (let y = 0; y < rows; y++) {
+      let p = y * fromRow;
+      let target = to + y * toRow;
+      for (let c = 0; c < columns; c++, p += fromStep, target += toStep) {
+        result[target] +=
+          w0 * x[p + o0] + w1 * x[p + o1] + w2 * x[p + o2] + w3 * x[p + o3] + w4 * x[p + o4] +
+          w5 * x[p + o5] + w6 * x[p + o6] + w7 * x[p + o7] + w8 * x[p + o8];
+      }
+    }
+  }
+}
+
 function makeConv(layer, tensors) {
   const { data: weight, shape: [outputs, inputs, kh, kw] } = tensors(layer.weight);
   const bias = layer.bias ? tensors(layer.bias).data : new Float32Array(outputs);
   const [top, left, bottom, right] = layer.padding;
   const [sy, sx] = layer.stride;
   const perGroup = outputs / layer.groups;
-  return ({ data, shape: [, height, width] }) => {
-    const rows = Math.floor((height + top + bottom - kh) / sy) + 1;
-    const columns = Math.floor((width + left + right - kw) / sx) + 1;
+  return ({ data, shape }) => {
+    const { data: x, high, wide } = padded(data, shape, top, left, bottom, right);
+    const rows = Math.floor((high - kh) / sy) + 1;
+    const columns = Math.floor((wide - kw) / sx) + 1;
+    const offsets = [];
+    for (let i = 0; i < inputs; i++) {
+      for (let dy = 0; dy < kh; dy++) for (let dx = 0; dx < kw; dx++) offsets.push((i * high + dy) * wide + dx);
+    }
+    const steps = { rows, columns, fromRow: sy * wide, fromStep: sx, toRow: columns, toStep: 1 };
     const result = new Float32Array(outputs * rows * columns);
     for (let o = 0; o < outputs; o++) {
       const place = o * rows * columns;
       result.fill(bias[o], place, place + rows * columns);
-      const first = Math.floor(o / perGroup) * inputs;
-      for (let i = 0; i < inputs; i++) {
-        const from = (first + i) * height * width;
-        for (let dy = 0; dy < kh; dy++) {
-          for (let dx = 0; dx < kw; dx++) {
-            const w = weight[((o * inputs + i) * kh + dy) * kw + dx];
-            if (w === 0) continue;
-            // columns whose input lies inside the image
-            const low = Math.max(0, Math.ceil((left - dx) / sx));
-            const high = Math.min(columns - 1, Math.floor((width - 1 + left - dx) / sx));
-            for (let y = 0; y < rows; y++) {
-              const row = y * sy + dy - top;
-              if (row < 0 || row >= height) continue;
-              let source = from + row * width + low * sx + dx - left;
-              const end = place + y * columns + high;
-              for (let target = place + y * columns + low; target <= end; target++, source += sx) {
-                result[target] += w * data[source];
-              }
-            }
-          }
-        }
-      }
+      const group = Math.floor(o / perGroup) * inputs * high * wide;
+      correlate(result, place, x, group, offsets, weight, o * offsets.length, steps);
     }
     return { data: result, shape: [outputs, rows, columns] };
   };
 }
 
+// Outputs whose places leave the same rest when divided by the stride are a convolution with a part of the kernel.
 function makeUpconv(layer, tensors) {
   const { data: weight, shape: [inputs, outputs, kh, kw] } = tensors(layer.weight);
   const bias = layer.bias ? tensors(layer.bias).data : new Float32Array(outputs);
   const [sy, sx] = layer.stride;
   const [py, px] = layer.padding;
   const [ey, ex] = layer.extra;
-  return ({ data, shape: [, height, width] }) => {
-    const rows = (height - 1) * sy - 2 * py + kh + ey;
-    const columns = (width - 1) * sx - 2 * px + kw + ex;
+  return ({ data, shape }) => {
+    const rows = (shape[1] - 1) * sy - 2 * py + kh + ey;
+    const columns = (shape[2] - 1) * sx - 2 * px + kw + ex;
+    const { data: x, high, wide } = padded(data, shape, kh, kw, kh + ey, kw + ex);
     const result = new Float32Array(outputs * rows * columns);
-    for (let o = 0; o < outputs; o++) {
-      const place = o * rows * columns;
-      result.fill(bias[o], place, place + rows * columns);
-      for (let i = 0; i < inputs; i++) {
-        for (let dy = 0; dy < kh; dy++) {
-          for (let dx = 0; dx < kw; dx++) {
-            const w = weight[((i * outputs + o) * kh + dy) * kw + dx];
-            const low = Math.max(0, Math.ceil((px - dx) / sx));
-            const high = Math.min(width - 1, Math.floor((columns - 1 + px - dx) / sx));
-            for (let y = 0; y < height; y++) {
-              const row = y * sy + dy - py;
-              if (row < 0 || row >= rows) continue;
-              let target = place + row * columns + low * sx + dx - px;
-              const from = (i * height + y) * width;
-              for (let x = low; x <= high; x++, target += sx) result[target] += w * data[from + x];
+    for (let o = 0; o < outputs; o++) result.fill(bias[o], o * rows * columns, (o + 1) * rows * columns);
+    for (let ry = 0; ry < sy; ry++) {
+      for (let rx = 0; rx < sx; rx++) {
+        const [offsets, taps] = [[], []];
+        for (let i = 0; i < inputs; i++) {
+          for (let dy = (ry + py) % sy; dy < kh; dy += sy) {
+            for (let dx = (rx + px) % sx; dx < kw; dx += sx) {
+              offsets.push((i * high + kh + (ry + py - dy) / sy) * wide + kw + (rx + px - dx) / sx);
+              taps.push((i * outputs * kh + dy) * kw + dx);
             }
           }
+        }
+        const [down, across] = [Math.ceil((rows - ry) / sy), Math.ceil((columns - rx) / sx)];
+        const steps = { rows: down, columns: across, fromRow: wide, fromStep: 1, toRow: sy * columns, toStep: sx };
+        for (let o = 0; o < outputs; o++) {
+          const part = Float32Array.from(taps, (tap) => weight[tap + o * kh * kw]);
+          correlate(result, (o * rows + ry) * columns + rx, x, 0, offsets, part, 0, steps);
         }
       }
     }
