@@ -1,5 +1,6 @@
 // What models with a posterior q(z | x) share: the bound, and completion by a Markov chain.
-// Such a model has posterior(x), which returns {sample(random), logProb(z)}, logJoint(x, z), and drawPixels(z, random).
+// Such a model has posterior(x), which returns {sample(random), logProb(z)}; output(z), what its networks make of latents;
+// logJoint(x, z, output); and drawPixels(output, random).
 
 import { logSumExp } from "./pixels.js";
 import { meanAndError } from "./statistics.js";
@@ -22,19 +23,20 @@ export function bound(model, x, random, draws) {
 // and new proposals of the posterior by their weights, then the hidden values from p(x | z). Without sweeps, coding and
 // decoding in turn. start: latents.
 export function completeByChain(model, start, x, known, random, sweeps = SWEEPS) {
-  const drawFrom = (z) => Float32Array.from(model.drawPixels(z, random), (v, d) => (known[d] !== 0 ? x[d] : v));
-  let z = start;
-  let now = drawFrom(z);
+  const withOutput = (z) => ({ z, output: model.output(z) });
+  const drawFrom = ({ output }) => Float32Array.from(model.drawPixels(output, random), (v, d) => (known[d] !== 0 ? x[d] : v));
+  let latents = withOutput(start);
+  let now = drawFrom(latents);
   for (let sweep = 0; sweep < WARMING; sweep++) {
-    z = model.posterior(now).sample(random);
-    now = drawFrom(z);
+    latents = withOutput(model.posterior(now).sample(random));
+    now = drawFrom(latents);
   }
   for (let sweep = 0; sweep < sweeps; sweep++) {
     const q = model.posterior(now);
-    const tried = [z];
-    for (let k = 0; k < PROPOSALS; k++) tried.push(q.sample(random));
-    z = tried[random.category(tried.map((one) => model.logJoint(now, one) - q.logProb(one)))];
-    now = drawFrom(z);
+    const tried = [latents];
+    for (let k = 0; k < PROPOSALS; k++) tried.push(withOutput(q.sample(random)));
+    latents = tried[random.category(tried.map(({ z, output }) => model.logJoint(now, z, output) - q.logProb(z)))];
+    now = drawFrom(latents);
   }
   return { x: now, exact: false, logProb: null };
 }

@@ -50,10 +50,10 @@ export class DeepBeliefNetModel {
     return this.posterior(x).logProb(z);
   }
 
-  logJoint(x, z) {
+  logJoint(x, z, output = this.output(z)) {
     const layers = this.split(z).reverse();
     const prior = this.generative.reduce((a, network, l) => a + logBernoulli(run(network, layers[l]), layers[l + 1]), logBernoulli(this.top, layers[0]));
-    return prior + logBernoulli(this.output(z), x);
+    return prior + logBernoulli(output, x);
   }
 
   // logits of the pixels; only z_1 matters
@@ -65,8 +65,8 @@ export class DeepBeliefNetModel {
     return this.output(z).map(sigmoid);
   }
 
-  drawPixels(z, random) {
-    return bernoulli(this.output(z), random);
+  drawPixels(output, random) {
+    return bernoulli(output, random);
   }
 
   // q(z_m = 1 | x) of the layer nearest the image

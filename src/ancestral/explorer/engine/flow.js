@@ -97,7 +97,7 @@ export class ImageFlowModel {
     return this.noise ? this.noise.logProb(x, u) : 0;
   }
 
-  score(x, random, draws = 4) {
+  score(x, random, draws = 2) {
     const weights = Array.from({ length: draws }, () => {
       const u = this.noise ? this.noise.sample(x, random) : Float64Array.from(x, () => random.uniform());
       return this.logJoint(x, u) - this.logPosterior(x, u);

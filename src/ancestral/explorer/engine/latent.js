@@ -5,12 +5,16 @@ import { Network } from "./layers.js";
 import { PIXELS, bounded } from "./pixels.js";
 import { PRIORS, logNormal } from "./priors.js";
 
+const DRAWS = { dense: 8, convolutions: 3 }; // of a bound while someone draws
+
 export class LatentModel {
   constructor(spec, tensors) {
     this.spec = spec;
     this.latents = spec.latents;
     this.encoder = spec.encoder ? new Network(spec.encoder, tensors) : null;
     this.decoder = new Network(spec.decoder, tensors);
+    const slow = spec.decoder.some(({ op }) => op === "conv" || op === "upconv");
+    this.draws = slow ? DRAWS.convolutions : DRAWS.dense;
     this.pixels = new PIXELS[spec.pixels.type](spec.pixels, tensors);
     this.prior = spec.prior ? new PRIORS[spec.prior.type](spec.prior, tensors) : null;
   }
@@ -59,7 +63,7 @@ export class LatentModel {
     return this.posterior(x).logProb(z);
   }
 
-  score(x, random, draws = 8) {
+  score(x, random, draws = this.draws) {
     return bound(this, x, random, draws);
   }
 
@@ -72,8 +76,8 @@ export class LatentModel {
     return this.decode(this.posterior(x).mean);
   }
 
-  drawPixels(z, random) {
-    return this.pixels.sample(this.output(z), random);
+  drawPixels(output, random) {
+    return this.pixels.sample(output, random);
   }
 
   complete(x, known, random) {
@@ -81,13 +85,14 @@ export class LatentModel {
     return completeByChain(this, this.sample(random).z, x, known, random, sweeps);
   }
 
-  logJoint(x, z) {
-    return this.pixels.logProb(this.output(z), x).reduce((a, b) => a + b, 0) + this.prior.logProb(z);
+  logJoint(x, z, output = this.output(z)) {
+    return this.pixels.logProb(output, x).reduce((a, b) => a + b, 0) + this.prior.logProb(z);
   }
 
   // of an autoencoder: decoded draws of N(0, I), for which nothing was trained
   sample(random, temperature = 1) {
     const z = this.prior ? this.prior.sample(random, temperature) : random.normals(this.latents).map((v) => v * temperature);
-    return { x: this.drawPixels(z, random), mean: this.decode(z), z };
+    const output = this.output(z);
+    return { x: this.drawPixels(output, random), mean: this.pixels.mean(output), z };
   }
 }
