@@ -16,8 +16,9 @@ test: $(VENV)/.test ## the quick tests
 test-all: $(VENV)/.test $(VENV)/.notebook ## all tests, the execution of the notebooks included
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-docs: $(VENV)/.docs ## the handbook: docs/_build/index.html
+docs: $(VENV)/.docs ## the handbook: docs/_build/index.html; where Chromium and axe are installed, its accessibility is checked
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+	$(BIN)/python scripts/accessibility.py docs/_build
 
 mutants: $(VENV)/.test ## deliberate mistakes, one by one, each of which the tests must catch (about half an hour of one core)
 	$(BIN)/python scripts/mutants.py

@@ -1,8 +1,8 @@
-"""What a training step of the sigmoid belief net costs, beside the naive sum over states and the mixture.
+"""The cost of a training step of the sigmoid belief net, compared with the naive sum over states and the mixture.
 
     python benchmarks/belief_net_cost.py [--rounds 3] [--most 16] [--json] [--out cost.png]
 
-`ancestral.studies.demonstrations.belief_net_cost` says what is measured and how; here on one thread, in several rounds.
+`ancestral.studies.demonstrations.belief_net_cost` describes the measurement, here on one thread, in several rounds.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ancestral.studies.demonstrations.belief_net_cost import GRIDS, SIZE, WAYS, 
 
 CLAIM = 200.0  # times faster than the naive sum, at the size `SIZE`
 
-notes = Console(stderr=True)  # stdout is the result's alone
+notes = Console(stderr=True)  # stdout has only the result
 
 
 def show(report: dict[str, Any]) -> None:
-    """Print times, memory and growth as tables, and whether the claim is met."""
+    """Print tables of times, memory and growth, and whether the claim is met."""
     table = Table(title="value and gradient: milliseconds, and peak megabytes", caption_justify="left")
     for name in ("M", "N", "D", *WAYS, "naive / ours"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -55,7 +55,7 @@ def show(report: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on besides the code."""
+    """Properties of the machine on which the numbers depend."""
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
     return {
@@ -68,12 +68,12 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=3, help="times that each way has its turn")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each method")
     parser.add_argument("--most", type=int, default=16, help="largest number of latents")
     parser.add_argument("--most-naive", type=int, default=12, help="largest number for the naive sum")
-    parser.add_argument("--at", type=int, default=10, help="latents where N and D vary")
+    parser.add_argument("--at", type=int, default=10, help="number of latents while N and D vary")
     parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
-    parser.add_argument("--out", type=Path, metavar="FILE.png", help="draw the times too")
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="also draw the times")
     args = parser.parse_args()
     torch.set_num_threads(1)
     keep_large_blocks()

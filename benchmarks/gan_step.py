@@ -1,11 +1,11 @@
-"""How long a step of the coursework's MLP GAN takes, beside plain PyTorch as a careful student would write it.
+"""Time of a training step of the coursework's MLP GAN, compared with a careful implementation in plain PyTorch.
 
     python benchmarks/gan_step.py [--steps 100] [--rounds 5] [--json]
 
-Both take the same images in memory, batches of 128 and Adam with beta1 = 0.5. The plain loop draws images anew for
-the generator's update, judges real images and draws in two passes, and lets the critic's weights gather gradients
-that nobody uses, as the tutorials do; ours does none of that, and logs the norms of both gradients. They take turns;
-what is timed is the process's own time, so that other work on the machine tells little.
+Both use the same images in memory, batches of 128 and Adam with beta1 = 0.5. As in common tutorials, the plain loop
+samples new images for the generator's update, applies the critic to real images and samples in two passes, and
+computes gradients of the critic that are not used. The package avoids all three, and logs the norms of both gradients.
+Both are timed in turn, by the processor time of the process, on which other work on the machine has little effect.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def plain() -> Callable[[Tensor, int], None]:
 
 
 def milliseconds(step: Callable[[Tensor, int], None], x: Tensor, steps: int) -> float:
-    """Of the process's own time, for one step."""
+    """Processor time of one step, in milliseconds."""
     begun = time.process_time()
     for number in range(steps):
         step(x, number)
@@ -77,7 +77,7 @@ def milliseconds(step: Callable[[Tensor, int], None], x: Tensor, steps: int) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A step of the MLP GAN, beside plain PyTorch.")
+    parser = argparse.ArgumentParser(description="Time of a step of the MLP GAN, compared with plain PyTorch.")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
@@ -96,7 +96,7 @@ def main() -> None:
         print(json.dumps({"milliseconds": found, "ratios": ratios, "machine": platform.machine()}))
         return
     for name, median in found.items():
-        print(f"{name:14} {median:6.1f} ms a step")
+        print(f"{name:14} {median:6.1f} ms per step")
     print(f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 

@@ -1,4 +1,4 @@
-"""The training loop of the `uva2020` coursework: Lightning around a DataLoader that serves image by image.
+"""The training loop of the `uva2020` coursework: Lightning with a DataLoader that loads single images.
 
     python benchmarks/lightning_loop.py IMAGES.npy --epochs 3 --workers 4 --as-handed-out
 
@@ -6,11 +6,11 @@ IMAGES.npy holds uint8 images, shape (50,000, 28, 28): 45,000 to train, the rest
 epoch comes first, then `--epochs` timed ones; the last line on stdout is JSON: `images` and `seconds` of the
 timed epochs, `trained` (images, warm-up included) and `bits_per_dim` (training, last epoch).
 
-With `--as-handed-out` the loop does what the coursework's template does by default: 4 workers started anew
-in each epoch, four logged values, TensorBoard, validation and a checkpoint of the best weights after each
-epoch. Without it, it is stripped of all that costs time: no logger, validation or checkpoints, three logged
-values, no labels, persistent workers. In both, start-up and the warm-up epoch are not timed, and the
-progress bar and the template's pictures are off.
+With `--as-handed-out`, the loop does the same as the coursework's template by default: 4 workers that are restarted in
+each epoch, four logged values, TensorBoard, validation and a checkpoint of the best weights after each epoch. Without
+it, everything that costs time is removed: no logger, validation or checkpoints, three logged values, no labels,
+persistent workers. In both cases, start-up and the warm-up epoch are not timed, and the progress bar and the pictures
+of the template are off.
 
 Reference: github.com/uvadlc/uvadlc_practicals_2020, assignment_3/3_generative/part1 (the protocol only).
 """
@@ -41,7 +41,7 @@ TRAINING = 45_000
 
 
 class ThresholdedImages(Dataset[tuple[Tensor, int]]):
-    """One binary image and its label per index, by the steps of torchvision's `MNIST`, `ToTensor` and a threshold.
+    """One binary image and its label per index, with the steps of torchvision's `MNIST`, `ToTensor` and a threshold.
 
     Args:  images: uint8, shape (N, 28, 28).
     """
@@ -56,7 +56,7 @@ class ThresholdedImages(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         image, label = self.images[index], int(self.labels[index])
-        item: Any = Image.fromarray(image.numpy())  # so that every dataset of torchvision yields PIL images
+        item: Any = Image.fromarray(image.numpy())  # because data sets of torchvision return PIL images
         for transform in self.transforms:
             item = transform(item)
         return item, label
@@ -79,7 +79,7 @@ class LightningVAE(pl.LightningModule):
         self.decoder = nn.Sequential(nn.Linear(latents, hidden), nn.ReLU(), nn.Linear(hidden, PIXELS))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Reconstruction and regularisation loss (nats an image) and their sum in bits per dimension."""
+        """Reconstruction and regularisation loss (nats per image), and their sum in bits per dimension."""
         x = x.flatten(1)
         mean, log_std = self.encoder(x).chunk(2, dim=1)
         std = log_std.exp()
@@ -109,7 +109,7 @@ class LightningVAE(pl.LightningModule):
 
 
 class EpochClock(pl.Callback):
-    """Notes the time at the start of each epoch and at the end, so that what lies between epochs counts too."""
+    """Records the time at the start of each epoch and at the end, so that time between epochs is included."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -122,7 +122,7 @@ class EpochClock(pl.Callback):
 
 
 def train(images: np.ndarray, epochs: int, workers: int, as_handed_out: bool, folder: str) -> dict[str, float]:
-    """Train for one warm-up and `epochs` timed epochs; what comes of it is in the module's docstring."""
+    """Train for one warm-up epoch and `epochs` timed epochs; returns the values listed in the module's docstring."""
     keep = workers > 0 and not as_handed_out
     everything = ThresholdedImages(images)
     loaders = [
@@ -164,7 +164,7 @@ def main() -> None:
     parser.add_argument("images", help=".npy file: uint8, shape (50,000, 28, 28)")
     parser.add_argument("--epochs", type=int, default=3, help="timed epochs, after one of warm-up")
     parser.add_argument("--workers", type=int, default=0, help="worker processes of the DataLoader")
-    parser.add_argument("--as-handed-out", action="store_true", help="with all that the template does")
+    parser.add_argument("--as-handed-out", action="store_true", help="with all features of the template")
     args = parser.parse_args()
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")  # we measure 0 on purpose

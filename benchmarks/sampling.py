@@ -1,11 +1,11 @@
-"""How much faster an autoregressive model draws when it does only the new work per pixel.
+"""Speed-up of sampling an autoregressive model when each step computes only what a new pixel changes.
 
     python benchmarks/sampling.py [--images 64] [--passes 784] [--rounds 3] [--json]
 
-Rival: the textbook loop, one full pass of the network per pixel, with the masked weights made once beforehand.
-Both start from the same noise; how many pixels agree is printed (float32 rounding may flip a rare one). Fewer
-`--passes` than 784 are measured and scaled up, and the table says so. Untrained weights, scaled so that pixels
-are neither all black nor all white: speed does not depend on them.
+It is compared with the textbook loop: one full pass of the network per pixel, with masked weights computed once before.
+Both start from the same noise; the share of equal pixels is printed (float32 rounding may change a few). If `--passes`
+is smaller than 784, times are extrapolated, and the table says so. Weights are untrained and scaled so that pixels are
+neither all black nor all white; the speed does not depend on them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ MODELS: dict[str, Callable[[], AutoregressiveModel]] = {
 
 @contextmanager
 def masks_made_once(model: AutoregressiveModel):
-    """Masked layers as plain ones with the mask multiplied in, so that the rival does not pay for masks."""
+    """Replace masked layers by plain ones with the mask multiplied in, so that the textbook loop needs no masks."""
     original = MaskedLinear.forward
     ready: dict[int, Tensor] = {}
 
@@ -57,7 +57,7 @@ def masks_made_once(model: AutoregressiveModel):
 
 
 def full_passes(model: AutoregressiveModel, noise: Tensor, passes: int) -> tuple[Tensor, float]:
-    """Draw the first `passes` pixels by a full pass each; the images and the seconds of as many as D passes."""
+    """Sample the first `passes` pixels with a full pass each; returns the images and the seconds for all D pixels."""
     prepared, order = model.output.noise(noise).flatten(1), model.order.tolist()
     x = torch.zeros_like(noise)
     with masks_made_once(model):
@@ -71,7 +71,7 @@ def full_passes(model: AutoregressiveModel, noise: Tensor, passes: int) -> tuple
 
 @torch.no_grad()
 def measure(name: str, images: int, passes: int, rounds: int) -> dict[str, object]:
-    """Seconds of both ways, in turns, and the share of pixels on which they agree."""
+    """Seconds of both methods, in turn, and the share of equal pixels."""
     torch.manual_seed(0)
     model = MODELS[name]().eval()
     for parameter in model.parameters():

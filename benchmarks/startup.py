@@ -1,21 +1,21 @@
-"""CPU seconds until the program answers, and until it trains.
+"""CPU seconds until the program responds, and until it trains.
 
     python benchmarks/startup.py [--rounds 5] [--json] [--sources SRC ...]
 
-Each case is a fresh process with one thread. Its time is user plus system time, from the start of the interpreter on.
-Cases that import, and the first update, end the process at once, without the interpreter's shutdown; the others end as
-usual. Cases take turns. One round before them is not counted: it writes the bytecode and fills the file cache. Printed
-are medians, the least and the most, and the median as a multiple of that of `import torch`.
+Each case is a new process with one thread. Its time is user plus system time from the start of the interpreter. Import
+cases and the first update end the process at once, without the shutdown of the interpreter; other cases end normally.
+Cases are measured in turn. A first round is not counted: it writes the bytecode and fills the file cache. The table
+shows median, minimum and maximum, and the ratio of the median to that of `import torch`.
 
     --help, train --help, train vae --help    the command line
     train vae, no such data                   a request that is refused
-    import torch                              what nothing that uses torch can be faster than
-    import ancestral; ancestral.fit           what a script pays before its first line of work
+    import torch                              lower limit of everything that uses torch
+    import ancestral; ancestral.fit           start-up time of a script
     fit, first update                         `ancestral.fit`, ended after the first step of the optimiser
     train vae, first update                   `train vae --data digits`, ended after the first step of the optimiser
-    train vae, whole                          the same command with one epoch of 128 images, to score and report
+    train vae, whole                          the same command with one epoch of 128 images, including score and report
 
-`--sources` measures the `src` folders of one or several checkouts in turns, in place of the installed package.
+`--sources` measures the `src` folders of one or several checkouts in turn, in place of the installed package.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ def cases(module: str) -> dict[str, str]:
 
 
 def command_module(package: Path) -> str:
-    """The module of the command line in a package folder; it was `ancestral.cli` once."""
+    """The module of the command line in a package folder; in old versions `ancestral.cli`."""
     return "ancestral.commands.main" if (package / "commands" / "main.py").exists() else "ancestral.cli"
 
 
 def cpu_seconds(program: str, source: Path | None) -> float:
-    """User and system seconds of a fresh interpreter that runs a program, and of what it waited for.
+    """User and system seconds of a new interpreter that runs a program, including child processes.
 
     Raises:    RuntimeError: it failed.
     """
@@ -102,7 +102,7 @@ def cpu_seconds(program: str, source: Path | None) -> float:
 
 
 def measure(sources: list[Path | None], rounds: int) -> list[dict[str, object]]:
-    """Median, least and most of every case of every source, measured in turns."""
+    """Median, minimum and maximum of each case of each source, measured in turn."""
     programs: list[tuple[str, str, Path | None]] = []
     for source in sources:
         if source is None:
@@ -154,7 +154,7 @@ def main() -> None:
         numbers = (f"{row[key]:.3f}" for key in ("cpu_seconds", "least", "most"))
         table.add_row(str(row["case"]), str(row["source"]), *numbers, f"{row['of_import_torch']:.2f}")
     Console().print(table)
-    Console().print(f"{arguments.rounds} rounds, cases in turns, one thread", highlight=False)
+    Console().print(f"{arguments.rounds} rounds, cases in turn, one thread", highlight=False)
 
 
 if __name__ == "__main__":

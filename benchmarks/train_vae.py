@@ -1,21 +1,21 @@
-"""How many images a second `ancestral train vae` learns from, beside the coursework's Lightning loop.
+"""Training speed of `ancestral train vae`, compared with the coursework's Lightning loop.
 
     ANCESTRAL_DATA=../shared/data python benchmarks/train_vae.py [--epochs 5] [--rounds 3] [--json]
 
 All loops train the `uva2020` MLP VAE (784-512-(20+20), 20-512-784, ReLU, Adam 1e-3, batch 128, one latent
-sample, 45,000 thresholded images). They take turns, each time in a fresh process, so that neither a warm
-allocator nor a busy quarter of an hour favours one of them:
+sample, 45,000 thresholded images). They run in turn, each time in a new process, so that the state of the allocator and
+other load on the machine affect all of them equally:
 
-    handed-out                 benchmarks/lightning_loop.py with everything the coursework's template does
+    handed-out                 benchmarks/lightning_loop.py with all features of the coursework's template
     stripped-0, stripped-2     the same without logger, validation and checkpoints, 0 or 2 DataLoader workers
-    ancestral                  the real command, its throughput read from the run's `training.json`
-    ancestral-bf16             the same with --precision bf16-mixed: other arithmetic, so not what is claimed
-    bare                       plain PyTorch on binary images in memory: what a careful student would write
+    ancestral                  the command itself; its speed is read from `training.json` of the run
+    ancestral-bf16             the same with --precision bf16-mixed; not comparable, because the arithmetic differs
+    bare                       plain PyTorch on binary images in memory, carefully written
 
-Two speeds are reported. `training` is images per second from the first timed epoch to the end of training;
-for `handed-out` and ours that includes validation, logging and checkpoints, which the others do not
-do at all, and only ours has no warm-up epoch left out. `process` is images per second of the whole
-process with imports and reading data, and for ours scoring, pictures and the report.
+Two speeds are reported. `training` is images per second from the first timed epoch to the end of training. For
+`handed-out` and `ancestral` it includes validation, logging and checkpoints, which the others do not have; only for
+`ancestral` it includes the first epoch. `process` is images per second of the whole process, including imports and
+reading of data, and for `ancestral` also scoring, pictures and the report.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from torch.nn import functional as F
 from ancestral.core.errors import InputError
 from ancestral.data.datasets import Dataset, load_dataset
 
-CLAIM = 4.0  # `ancestral` trains at least this many times as fast as the loop handed out
+CLAIM = 4.0  # `ancestral` trains at least this many times as fast as the `handed-out` loop
 BATCH = 128
 IMAGES_PER_EPOCH = 45_000
-QUIET = 0.1  # cores; beyond this share of other work the numbers mean little on a small machine
+QUIET = 0.1  # cores used by other work; above it, results on a small machine are not reliable
 LOOPS = ("handed-out", "stripped-0", "stripped-2", "ancestral", "ancestral-bf16", "bare")
 RIVAL = "handed-out"
 SETTINGS = shlex.split(
@@ -57,7 +57,7 @@ SETTINGS = shlex.split(
     "--optimizer adam --learning-rate 1e-3 --batch-size 128"
 )
 
-notes = Console(stderr=True)  # stdout is the result's alone
+notes = Console(stderr=True)  # stdout has only the result
 
 
 def bare_loop(images: np.ndarray, epochs: int) -> dict[str, float]:
@@ -91,21 +91,21 @@ def bare_loop(images: np.ndarray, epochs: int) -> dict[str, float]:
 
 
 def all_images(dataset: Dataset) -> torch.Tensor:
-    """The training images, then those for validation."""
+    """The training images, then the validation images."""
     return torch.cat([dataset.train.images, dataset.valid.images])
 
 
 def prepare_data(source: str, folder: Path) -> tuple[str, str]:
-    """Write the training images to `folder/images.npy` for the loops that are not ours.
+    """Write the training images to `folder/images.npy` for the other loops.
 
-    Returns:  what `--data` of `ancestral train` takes, and a description for the report.
+    Returns:  the value of `--data` for `ancestral train`, and a description for the report.
     """
     description = "mnist, first 45,000 training images"
     if source == "mnist":
         try:
             images = all_images(load_dataset("mnist", protocol="uva2020"))
         except (InputError, OSError) as error:
-            notes.print(f"no MNIST ({error}); generated pixels of the same size take its place", markup=False)
+            notes.print(f"no MNIST ({error}); using generated pixels of the same size", markup=False)
             source = "generated"
     if source == "generated":
         source, description = str(folder / "generated.npz"), "generated noise of MNIST's size"
@@ -139,7 +139,7 @@ def command_of(loop: str, epochs: int, folder: Path, data: str) -> list[str]:
 
 
 def cpu_seconds() -> tuple[float, float]:
-    """CPU seconds of the whole machine so far (Linux; else 0) and of this script's finished children."""
+    """CPU seconds of the whole machine so far (Linux; else 0), and of finished child processes of this script."""
     stat = Path("/proc/stat")
     busy = sum(map(int, stat.read_text().split()[1:4])) / os.sysconf("SC_CLK_TCK") if stat.exists() else 0.0
     children = os.times()
@@ -147,7 +147,7 @@ def cpu_seconds() -> tuple[float, float]:
 
 
 def measure(loop: str, epochs: int, folder: Path, data: str) -> dict[str, float]:
-    """Run one loop once in its own process.
+    """Run one loop once in a separate process.
 
     Returns:  training and whole-process images per second, whole-process seconds, `others`: how many cores
               other work kept busy meanwhile, and, where the loop prints it, the training bits per dimension
@@ -155,7 +155,7 @@ def measure(loop: str, epochs: int, folder: Path, data: str) -> dict[str, float]
     """
     shutil.rmtree(folder / "run", ignore_errors=True)
     command = command_of(loop, epochs, folder, data)
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # one device for all
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}  # so that all loops use the CPU
     machine_before, children_before = cpu_seconds()
     begin = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -178,7 +178,7 @@ def measure(loop: str, epochs: int, folder: Path, data: str) -> dict[str, float]
 
 
 def summarise(rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
-    """Medians, extremes and ratios to the loop handed out, per kind of speed."""
+    """Medians, extremes and ratios to the `handed-out` loop, for each kind of speed."""
     summary: dict[str, Any] = {}
     for kind in ("training", "process"):
         speeds = {loop: [one[kind] for one in runs] for loop, runs in rounds.items()}
@@ -200,7 +200,7 @@ def summarise(rounds: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on besides the code."""
+    """Properties of the machine on which the numbers depend."""
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
     return {
@@ -215,7 +215,7 @@ def machine() -> dict[str, Any]:
 
 
 def show(report: dict[str, Any]) -> None:
-    """Print the report as a table: per loop both speeds and their ratios to the loop handed out."""
+    """Print the report as a table: both speeds of each loop, and their ratios to the `handed-out` loop."""
     where, summary = report["machine"], report["summary"]
     table = Table(title="uva2020 MLP VAE, images per second: median and min-max", caption_justify="left")
     for name in ("loop", "training", "ratio", "process", "ratio", "bpd", "others"):
@@ -240,20 +240,20 @@ def show(report: dict[str, Any]) -> None:
     )
     Console().print(table)
     if max(one["others"] for runs in report["rounds"].values() for one in runs) > QUIET:
-        notes.print("other work kept the cores busy, and threads that wait for each other crawl: run it again")
+        notes.print("other work used the cores, so the results are not reliable: run the benchmark again")
     if "claim" in summary:
         claim = summary["claim"]
-        print(f"at least {claim['at_least']:g} times the loop handed out: {'yes' if claim['met'] else 'NO'}")
+        print(f"at least {claim['at_least']:g} times the speed of `handed-out`: {'yes' if claim['met'] else 'NO'}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--epochs", type=int, default=5, help="timed epochs of each process")
-    parser.add_argument("--rounds", type=int, default=3, help="times that each loop has its turn")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each loop")
     parser.add_argument("--data", choices=("mnist", "generated"), default="mnist")
-    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=LOOPS, help="handed-out among them")
+    parser.add_argument("--loops", nargs="+", choices=LOOPS, default=LOOPS, help="loops to run, including handed-out")
     parser.add_argument("--json", action="store_true", help="print only JSON on stdout")
-    parser.add_argument("--bare-loop", metavar="IMAGES.npy", help="be the `bare` process (used by this script)")
+    parser.add_argument("--bare-loop", metavar="IMAGES.npy", help="run the `bare` loop (used by this script)")
     args = parser.parse_args()
     if args.bare_loop:
         print(json.dumps(bare_loop(np.load(args.bare_loop), args.epochs)))

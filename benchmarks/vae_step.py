@@ -1,18 +1,19 @@
-"""How near a training step of the `uva2020` MLP VAE is to the least that its arithmetic costs in single precision.
+"""Time of a training step of the `uva2020` MLP VAE, compared with the minimum cost of its arithmetic.
 
     python benchmarks/vae_step.py [--rounds 5] [--steps 200] [--threads 1] [--compile]
 
-Five ways of one step on 128 binary images (784-512-(20+20), 20-512-784, ReLU, Adam) take turns in one process:
+Five implementations of a step in single precision on 128 binary images (784-512-(20+20), 20-512-784, ReLU, Adam) are
+timed in turn in one process:
 
-    products    only the matrix products of forward and backward pass, on operands that stay where they are
-    by-hand     value and gradient written out by hand for this one model, into gradients allocated once,
-                nothing recorded for differentiation, nothing logged
-    autograd    plain PyTorch for this one model: the least that differentiates by itself
-    ours        the step that `ancestral train vae` takes, with the batch gathered and the terms summed for the log
-    compiled    the same with the forward and backward pass through `torch.compile` (only with --compile: takes
-                half a minute and a C++ compiler first)
+    products    only the matrix products of forward and backward pass, on fixed operands
+    by-hand     value and gradient implemented by hand for this model, with preallocated gradients, without autograd
+                and logging
+    autograd    plain PyTorch for this model, with autograd
+    ours        the step of `ancestral train vae`, including gathering the batch and summing the terms for the log
+    compiled    the same with forward and backward pass through `torch.compile` (only with --compile; needs half a
+                minute and a C++ compiler)
 
-The images are random: arithmetic takes as long on any.
+The images are random, because the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def products() -> Step:
 
 
 def by_hand(images: Tensor) -> Step:
-    """The step without autograd: every derivative written out."""
+    """The step without autograd: all derivatives are implemented by hand."""
     model = build_vae(VAESettings(hidden=(HIDDEN,), latents=LATENTS), DataSpec((1, 28, 28), 256, "threshold"))
     parameters = list(model.parameters())
     w1, b1, w2, b2, w3, b3, w4, b4 = (parameter.data for parameter in parameters)
@@ -117,7 +118,7 @@ def autograd(images: Tensor) -> Step:
 
 
 def ours(images: Tensor, compiled: bool = False) -> Step:
-    """The step of the package, with what the loop does around it."""
+    """The step of the package, including the work of the loop around it."""
     settings, training = VAESettings(hidden=(HIDDEN,), latents=LATENTS), TrainingSettings(batch_size=BATCH)
     model = build_vae(settings, DataSpec((1, 28, 28), 256, "threshold")).train()
     step = GradientStep(PlainEngine(), model, objective_for(settings, model), training, 10**6)
@@ -143,10 +144,10 @@ def milliseconds(step: Step, steps: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way")
-    parser.add_argument("--steps", type=int, default=200, help="steps of a turn")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each implementation")
+    parser.add_argument("--steps", type=int, default=200, help="steps in a round")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--compile", action="store_true", help="also through torch.compile")
+    parser.add_argument("--compile", action="store_true", help="also time torch.compile")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_large_blocks()

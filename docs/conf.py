@@ -14,9 +14,13 @@ html_title = "ancestral"
 
 extensions = [
     "myst_parser",
+    "sphinx_design",
     "sphinx.ext.autodoc",
     "matplotlib.sphinxext.plot_directive",
     "building.mathml",
+    "building.notebooks",
+    "building.accessible",
+    "building.diagrams",
     "building.docstrings",
     "building.plots",
     "building.terminal",
@@ -30,11 +34,13 @@ suppress_warnings = ["myst.strikethrough"]
 html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["handbook.css"]
+html_js_files = ["handbook.js"]
 html_copy_source = False
 html_show_copyright = False
 html_math_renderer = "mathml"
 html_theme_options = {"navigation_with_keys": True}
-pygments_style = "friendly"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
 
 autodoc_member_order = "bysource"
 autodoc_inherit_docstrings = False

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws the README's pictures from the runs that RESULTS.md lists (trained into runs/).
+# Draws the pictures of the README, the gallery and RESULTS.md from the runs that RESULTS.md lists (trained into runs/).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ancestral draw manifold runs/uva2020-manifold --count 12 --out docs/pictures/manifold.png

@@ -1,12 +1,12 @@
-"""Give every numeric flag of every training values that no one means, and count how each ends.
+"""Try extreme values for every numeric flag of `ancestral train`, and count the outcomes.
 
     python scripts/flag_grid.py [--family vae] [--seconds 2] [--list]
 
-Each case is `ancestral train FAMILY ... --FLAG VALUE` in a process of its own, on 64 digits; a training that starts is
-interrupted after its first step. A case ends well if it is refused (exit code 2, one line), if its training starts, or
-if its training is found to diverge (exit code 3, one line). A traceback, several lines, a killed process, a refusal
-that takes longer than `--seconds` of the processor beyond the imports and a case that takes two minutes are faults; the
-exit code is 1 if there is one.
+Each case runs `ancestral train FAMILY ... --FLAG VALUE` in a separate process, on 64 digits; a training that starts is
+interrupted after its first step. Correct outcomes: the value is refused (exit code 2, one line), the training starts,
+or the training diverges (exit code 3, one line). Faults: a traceback, several lines, a killed process, a refusal that
+takes more than `--seconds` of processor time after the imports, and a case that takes two minutes. The exit code is 1
+if there is a fault.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MODES: dict[str, tuple[tuple[str, ...], ...]] = {
     "gan": (("--network", "cnn", "--channels", "4", "--critic-channels", "4"), ("--loss", "wasserstein"),
             ("--r1", "1", "--spectral-norm")),
 }  # fmt: skip
-"""Flags by which a family's other flags have an effect."""
+"""Flags that are needed for other flags of a family to have an effect."""
 
 
 def numeric_flags(part: type) -> Iterator[str]:
@@ -67,7 +67,7 @@ def numeric_flags(part: type) -> Iterator[str]:
 
 
 def cases(families: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """A name for the flag, and the words of the command."""
+    """Name of each flag, and the words of the command."""
     for family in families:
         base = ["train", family, "--epochs", "1", "--train-size", "64", "--valid-size", "16", *SMALL[family]]
         shared = [TrainingSettings, DataSettings] if family == families[0] else []
@@ -80,7 +80,7 @@ def cases(families: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def work(words: list[str], answer: Path) -> None:
-    """One case, in a child process: exit code, seconds and what it prints."""
+    """Run one case in a child process; returns exit code, seconds and output."""
     from ancestral.commands import console
     from ancestral.training.loop import Loop
 
@@ -102,7 +102,7 @@ def work(words: list[str], answer: Path) -> None:
 
 
 def outcome(words: list[str], folder: Path, seconds: float) -> tuple[str, str, float]:
-    """How a case ends, the last line that it prints, and its seconds."""
+    """Outcome of a case, its last line of output, and its seconds."""
     answer = folder / "answer.json"
     answer.unlink(missing_ok=True)
     started = time.monotonic()
@@ -127,7 +127,7 @@ def outcome(words: list[str], folder: Path, seconds: float) -> tuple[str, str, f
         return "TRACEBACK", code, found["seconds"]
     ends = {0: "trained", 2: "refused", 3: "diverged", 130: "started"}
     kind = ends.get(code, f"CODE {code}") if code == 0 or len(errors) == 1 else "LINES"
-    if found["seconds"] > seconds:  # the first step of a large model may take long; an answer may not
+    if found["seconds"] > seconds:  # the first step of a large model may be slow; a refusal must not be
         kind = "SLOW" if kind == "refused" else f"{kind} late"
     return kind, last, found["seconds"]
 

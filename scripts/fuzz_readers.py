@@ -1,9 +1,9 @@
-"""Read damaged files of every kind: each must be read, or refused by an `InputError` of one line, within two seconds.
+"""Read damaged files of every kind: each must be read, or refused with a one-line `InputError`, within two seconds.
 
     python scripts/fuzz_readers.py [--files 5000] [--seed 0] [--kinds npy npz mat ...]
 
-Files are made from good ones by a seed: bits are flipped, numbers of a header replaced, stretches cut, copied or
-removed. Each kind is read in a process of its own with limited memory, so that a crash is reported as one.
+Damaged files are made from valid ones with a random seed: bits are flipped, numbers in a header are replaced, parts are
+cut, copied or removed. Each kind is read in a separate process with limited memory, so that a crash is reported.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NUMBERS = (0, 1, 2, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0x
 
 
 class TooSlow(BaseException):
-    """Reading took too long; no reader catches it."""
+    """Reading took too long; readers do not catch this exception."""
 
 
 def _images() -> np.ndarray:
@@ -146,7 +146,7 @@ def damaged(good: bytes, rng: np.random.Generator) -> bytes:
     for _ in range(int(rng.choice([1, 1, 1, 2, 4]))):
         if not data:
             break
-        # headers come first and directories last, so these are damaged most
+        # headers are at the start and directories at the end, so these parts are damaged most often
         place = int(len(data) * rng.random() ** rng.choice([1, 4]))
         place = min(place if rng.random() < 0.7 else len(data) - 1 - place, len(data) - 1)
         fault = rng.integers(5)
@@ -187,7 +187,7 @@ def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter[str], 
         seed: of the damage; file i is the same for every count.
         folder: empty; the file that is being read lies there.
 
-    Returns: how many were read, refused and at fault; and a line for each of the faults.
+    Returns: numbers of files that were read, refused and faulty; and a line for each fault.
     """
     good = KINDS[kind]()
     if kind in PICTURES:
@@ -221,7 +221,7 @@ def fuzz(kind: str, count: int, seed: int, folder: Path) -> tuple[Counter[str], 
 
 
 def _limited(kind: str, count: int, seed: int) -> None:
-    """The work of one process; its exit code says whether there were faults."""
+    """The work of one process; its exit code is 1 if there were faults."""
     faulthandler.enable()
     used = 0
     with suppress(OSError):
@@ -235,7 +235,7 @@ def _limited(kind: str, count: int, seed: int) -> None:
 
 
 def main() -> int:
-    """Run all kinds; 1 if any reader is at fault."""
+    """Run all kinds; returns 1 if there is a fault."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=5000, help="damaged files of each kind (default 5000)")
     parser.add_argument("--seed", type=int, default=0)

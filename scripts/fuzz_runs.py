@@ -1,8 +1,8 @@
-"""Open damaged run folders: each is refused with one line or opened, and nothing hangs, crashes or goes unnoticed.
+"""Open damaged run folders: each must be opened or refused with one line, without hangs or crashes.
 
-The runs are the fixtures of an earlier version. Each case takes a copy of one, with a manifest or without, changes one
-value of a JSON file, some bits, or the length of a file, and opens it. A changed file that a manifest lists must be
-refused.
+The runs are test fixtures from an earlier version. Each case copies a run, with or without its manifest, changes a
+value in a JSON file, some bits, or the length of a file, and opens the run. A changed file that is listed in the
+manifest must be refused.
 
     python scripts/fuzz_runs.py --count 500 --seed 0 [--file settings.json]
 """
@@ -33,8 +33,8 @@ RECORDS = {"scores.json": SCORES, "quality.json": QUALITY, "bracket.json": BRACK
 JSON_FILES = ("model/config.json", "settings.json", "training.json", "health.json", *RECORDS)
 BINARY_FILES = ("model/model.safetensors", "checkpoint/state.safetensors")
 ALL_FILES = (*JSON_FILES, *BINARY_FILES, "log.jsonl")
-SECONDS = 2  # of the processor: the machine may be busy with other work
-MEMORY = 4 << 30  # bytes beyond what the process has when it begins
+SECONDS = 2  # processor time, because the machine may be busy with other work
+MEMORY = 4 << 30  # bytes beyond the memory of the process at its start
 DEEP: Any = 0
 for _ in range(900):
     DEEP = [DEEP]
@@ -49,13 +49,13 @@ class TooLong(BaseException):
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The way to each value inside a JSON value, itself included."""
+    """The path to each value inside a JSON value, including the value itself."""
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(place for key, part in parts for place in places(part, (*path, key)))]
 
 
 def changed_json(content: bytes, chance: random.Random) -> bytes:
-    """The file with one value replaced, taken away, or moved under another name."""
+    """The file with one value replaced, removed, or moved to another name."""
     value = json.loads(content)
     place = chance.choice(places(value))
     new = chance.choice(VALUES)
@@ -75,18 +75,18 @@ def changed_json(content: bytes, chance: random.Random) -> bytes:
 
 
 def changed_bytes(content: bytes, chance: random.Random) -> bytes:
-    """The file with a few bits flipped, or cut."""
+    """The file with a few bits flipped, or truncated."""
     if chance.random() < 0.25:
         return content[: chance.randrange(len(content))]
     damaged = bytearray(content)
-    most = len(content) if chance.random() < 0.5 else min(400, len(content))  # the header is more delicate
+    most = len(content) if chance.random() < 0.5 else min(400, len(content))  # damage the header more often
     for _ in range(chance.choice((1, 1, 4))):
         damaged[chance.randrange(most)] ^= 1 << chance.randrange(8)
     return bytes(damaged)
 
 
 def opened(path: Path, name: str) -> None:
-    """Use the file as a verb would."""
+    """Use the file as a command would."""
     run = Run(path)
     _ = run.settings
     if name.startswith("checkpoint"):
@@ -104,9 +104,9 @@ def opened(path: Path, name: str) -> None:
 
 
 def case(folder: Path, chance: random.Random, only: str | None = None) -> tuple[str, str]:
-    """One damaged run: what was damaged, and what came of it. What begins with `FAULT` must not happen.
+    """Damage and open one run; returns the damage and the outcome. Outcomes that begin with `FAULT` are errors.
 
-    Args:      only: the file that is damaged; by default one is chosen.
+    Args:      only: the file to damage; default: a random one.
     """
     fixtures = sorted(path.name for path in FIXTURES.iterdir() if (path / (only or "settings.json")).exists())
     path = Path(shutil.copytree(FIXTURES / chance.choice(fixtures), folder))
@@ -136,7 +136,7 @@ def case(folder: Path, chance: random.Random, only: str | None = None) -> tuple[
 def run_cases(
     count: int, seed: int, folder: Path, seconds: int = SECONDS, only: str | None = None
 ) -> tuple[Counter[str], list[str]]:
-    """Open that many damaged runs; returns how many were refused and opened, and a description of each fault."""
+    """Open `count` damaged runs; returns numbers of refused and opened runs, and a description of each fault."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooLong
@@ -161,15 +161,15 @@ def run_cases(
 
 
 def main() -> int:
-    """Run the cases of the command line; returns the exit code."""
+    """Run the cases given on the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=500, help="how many damaged runs")
-    parser.add_argument("--seed", type=int, default=0, help="of the damages")
-    parser.add_argument("--file", choices=ALL_FILES, help="damage this file of each (by default one is chosen)")
+    parser.add_argument("--count", type=int, default=500, help="number of damaged runs")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of the damage")
+    parser.add_argument("--file", choices=ALL_FILES, help="damage this file in each run (default: a random file)")
     arguments = parser.parse_args()
     logging.getLogger("ancestral").setLevel(logging.ERROR)  # thousands of notices
     for fixture in sorted(FIXTURES.glob("*/model")):
-        Run(fixture.parent).load()  # what is imported at first use is not part of a case
+        Run(fixture.parent).load()  # so that imports at first use are not part of a case
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * resource.getpagesize() + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

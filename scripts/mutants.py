@@ -1,12 +1,12 @@
-"""Deliberate mistakes, one at a time, each of which the tests must catch.
+"""Mutation tests: deliberate mistakes, made one at a time, that the tests must catch.
 
     python scripts/mutants.py [--area AREA ...] [--only WORD ...] [--jobs 2] [--list] [--no-baseline]
 
-The files in `scripts/mutants` list them, one file for each area: a file of the package, a piece of it, the replacement,
-what is wrong with that, and the tests that must fail. First all these tests run without a mutant. Then each mutant is
-applied alone to a copy of the source tree, and its tests run there in a process of their own. The command fails where
-a piece does not occur exactly once (the code has changed: write the mutant anew), where a test fails without a mutant,
-and where the tests of a mutant pass, take longer than the limit or cannot be run.
+The files in `scripts/mutants` list the mistakes by area. Each entry has a file of the package, a piece of its text, the
+replacement, a description, and the tests that must fail. First, all these tests run without a mutant. Then each mutant
+is applied to a copy of the source tree, and its tests run there in a separate process. The command fails if a piece
+does not occur exactly once (the code has changed: rewrite the mutant), if a test fails without a mutant, or if the
+tests of a mutant pass, take longer than the limit or cannot be run.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "examples", "docs", "scripts", "pyproject.toml", "README.md", "Makefile")
 LIMIT = 300  # seconds for the tests of one mutant
 TOO_LONG = 124
-# No bytecode is written: a mutant may change a file within its clock's tick.
+# bytecode is disabled, because a mutant may change a file within the resolution of its time stamp
 os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
 sys.dont_write_bytecode = True
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["torch", "scipy.stats", "sklearn.datasets", "matplotlib.figure", "tyro", "pytest"])
-"""What all tests import, and no mutant changes, is imported once: it takes longer than most tests."""
-OUTCOMES = {0: "SURVIVED", 1: "caught", TOO_LONG: "TOO LONG"}  # by exit code; with any other one the tests did not run
+"""Packages that all tests import and no mutant changes are imported once, because that takes longer than most tests."""
+OUTCOMES = {0: "SURVIVED", 1: "caught", TOO_LONG: "TOO LONG"}  # by exit code; any other code: the tests did not run
 
 
 class Mutant(NamedTuple):
     """One deliberate mistake.
 
-    Args:      area: the file that lists it. file: which it changes, from the root. old: the piece, which occurs once.
-               new: its replacement. wrong: what is wrong with that. tests: arguments of pytest, names as
-               `tests/x.py::test_y`, or a file and `-k` with words.
+    Args:      area: the file that lists it. file: the file to change, relative to the root. old: the piece to replace,
+               which must occur once. new: the replacement. wrong: description of the mistake. tests: arguments of
+               pytest: names such as `tests/x.py::test_y`, or a file and `-k` with words.
     """
 
     area: str
@@ -60,7 +60,7 @@ class Mutant(NamedTuple):
 
     @property
     def problem(self) -> str:
-        """Why it cannot be made or tested; empty where it can."""
+        """Why the mutant cannot be applied or tested; empty if it can."""
         path = ROOT / self.file
         count = path.read_text().count(self.old) if path.exists() else 0
         if count != 1 or self.old == self.new:
@@ -74,12 +74,12 @@ class Mutant(NamedTuple):
         return f"no test {missing[0]}" if missing else ("" if self.tests else "it names no test")
 
     def changed(self, text: str) -> str:
-        """The text of the file with the mistake in it."""
+        """The text of the file with the mistake."""
         return text.replace(self.old, self.new)
 
 
 def mutants() -> list[Mutant]:
-    """All of them, in the order of the files."""
+    """All mutants, in the order of the files."""
     return [
         Mutant(path.stem, one["file"], one["old"], one["new"], one["wrong"], tuple(one["tests"]))
         for path in sorted((ROOT / "scripts" / "mutants").glob("*.toml"))
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=[], help="mutants whose name has one of these words")
     parser.add_argument("--area", nargs="*", default=[], help="mutants of these areas: the names of the files")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at once")
-    parser.add_argument("--no-baseline", action="store_true", help="leave out the run without a mutant")
+    parser.add_argument("--no-baseline", action="store_true", help="skip the run without a mutant")
     parser.add_argument("--list", action="store_true", help="print their names and run nothing")
     chosen = parser.parse_args(arguments)
     wanted = [
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(wanted: Sequence[Mutant], jobs: int, baseline: bool) -> int:
-    """Test without a mutant where `baseline` says so, then with each; returns the exit code."""
+    """Run the tests without a mutant if `baseline` is true, then with each mutant; returns the exit code."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(jobs) as pool:
         free: SimpleQueue[Path] = SimpleQueue()
         for number in range(jobs):
@@ -145,7 +145,7 @@ def _exists(test: str) -> bool:
 
 
 def _copy(folder: Path) -> Path:
-    """A copy of what the tests need."""
+    """A copy of the files that the tests need."""
     folder.mkdir()
     for name in COPIED:
         source = ROOT / name
@@ -157,8 +157,10 @@ def _copy(folder: Path) -> Path:
 
 
 def _broken(wanted: Sequence[Mutant], free: SimpleQueue[Path], pool: ThreadPoolExecutor, jobs: int) -> list[str]:
-    """What fails without a mutant, a line each: tests by their names together, in as many processes as `jobs`, and
-    those that are found by words together for the same files."""
+    """Failures without a mutant, a line each.
+
+    Tests that are given by name run together, in `jobs` processes; tests that are selected by words run by file.
+    """
     named = tuple(dict.fromkeys(test for mutant in wanted if "-k" not in mutant.tests for test in mutant.tests))
     words: dict[tuple[str, ...], dict[str, None]] = {}
     for mutant in wanted:
@@ -184,7 +186,7 @@ def _broken(wanted: Sequence[Mutant], free: SimpleQueue[Path], pool: ThreadPoolE
 
 
 def _outcome(mutant: Mutant, copy: Path) -> str:
-    """What becomes of the tests with the mutant in place: a value of `OUTCOMES`, or why they did not run."""
+    """Outcome of the tests with the mutant: a value of `OUTCOMES`, or the reason why they did not run."""
     path = copy / mutant.file
     whole = path.read_text()
     path.write_text(mutant.changed(whole))
@@ -196,7 +198,7 @@ def _outcome(mutant: Mutant, copy: Path) -> str:
 
 
 def _pytest(tests: Sequence[str], copy: Path) -> tuple[int, str]:
-    """Exit code and output of tests in a copy, run in a process of their own."""
+    """Run tests in a copy, in a separate process; returns exit code and output."""
     limit = LIMIT + 10 * len(tests)
     output = copy / "output.txt"
     process = PROCESSES.Process(target=_run_tests, args=(tuple(tests), copy, output))
@@ -210,7 +212,7 @@ def _pytest(tests: Sequence[str], copy: Path) -> tuple[int, str]:
 
 
 def _run_tests(tests: Sequence[str], copy: Path, output: Path) -> None:
-    """The work of a process: it ends with the exit code of pytest. Its tests may start processes of their own."""
+    """The work of a process, which exits with the exit code of pytest. Tests may start further processes."""
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -221,7 +223,7 @@ def _run_tests(tests: Sequence[str], copy: Path, output: Path) -> None:
 
     code = int(pytest.main(["-x", "-p", "no:cacheprovider", *tests]))
     sys.stdout.flush()
-    os._exit(code)  # nothing that a test leaves behind, such as a thread, keeps the process
+    os._exit(code)  # exits even if a test has left a thread running
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@
     python scripts/plain_words.py --all           # every tracked text
     python scripts/plain_words.py FILE ...        # only these files
 
-Each line of `plain_words.tsv` is a regular expression and its replacement. `not_yet_plain.txt` lists the files that
-still contain such phrases; a test checks every other file, and this list may only become shorter.
+Each line of `plain_words.tsv` is a regular expression and its replacement. A test checks every tracked text.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 KINDS = {".py", ".md", ".jinja", ".toml"}
-LIST = "scripts/not_yet_plain.txt"
-EXEMPT = {"scripts/plain_words.py", "scripts/plain_words.tsv", LIST}
+EXEMPT = {"scripts/plain_words.py", "scripts/plain_words.tsv"}
 HUNK = re.compile(r"@@ -\S+ \+(\d+)")
 
 Found = tuple[str, int, str, str]
@@ -90,16 +88,6 @@ def found_in(lines: Iterable[tuple[str, int, str]]) -> Iterator[Found]:
         for pattern, instead in known:
             if match := pattern.search(line):
                 yield name, number, match.group(0), instead
-
-
-def not_yet_plain() -> set[str]:
-    return set((ROOT / LIST).read_text().split())
-
-
-def first_list() -> set[str] | None:
-    """The list as it was first committed; None where the history does not have it."""
-    commits = git("log", "--diff-filter=A", "--format=%H", "--", LIST).split()
-    return set(git("show", f"{commits[-1]}:{LIST}").split()) if commits else None
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Fixtures that tests in several folders share."""
+"""Fixtures that tests in several folders use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import ancestral  # noqa: E402
 
 @pytest.fixture(scope="session", autouse=True)
 def fit_makes_no_page_by_default() -> Iterator[None]:
-    """Hundreds of tests train and look at no picture: those that need scores, pictures and page say `report=True`."""
+    """`fit` makes no report by default in tests; tests that need scores, pictures and page pass `report=True`."""
     defaults = inspect.unwrap(ancestral.fit).__kwdefaults__
     assert defaults is not None
     defaults["report"] = False

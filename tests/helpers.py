@@ -1,4 +1,4 @@
-"""What tests in several folders use."""
+"""Functions and classes that tests in several folders use."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 class Stopping(Reporter):
-    """Ends a training after a step, as Ctrl-C does."""
+    """Interrupts a training after a step, as Ctrl-C does."""
 
     def __init__(self, step: int) -> None:
         self.step = step
@@ -41,7 +41,7 @@ def run(*words: object) -> int:
 
 
 def printed(capsys: Captured, *words: object) -> tuple[str, str]:
-    """Stdout and stderr of a command that must succeed."""
+    """Run a command that must succeed; returns stdout and stderr."""
     capsys.readouterr()
     assert run(*words) == 0
     out, err = capsys.readouterr()
@@ -49,7 +49,7 @@ def printed(capsys: Captured, *words: object) -> tuple[str, str]:
 
 
 def refused(action: Callable[[], object], *words: str, kind: type[InputError] = InputError) -> None:
-    """An `InputError` of one line that holds the words."""
+    """Check that a call raises a one-line `InputError` that contains the words."""
     with pytest.raises(kind) as caught:
         action()
     message = str(caught.value)
@@ -59,11 +59,11 @@ def refused(action: Callable[[], object], *words: str, kind: type[InputError] = 
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> bool:
-    """Whether an action was ended before its write of that number."""
+    """Whether an action was ended before the write with that number."""
     write, seen = files._write_atomically, 0
 
     def counting(path: Path, content: bytes) -> None:
@@ -83,7 +83,7 @@ def killed_at(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[],
 
 
 def prior_samples_fit(model: LatentModel, draws: int = 20_000) -> bool:
-    """Whether draws of a two-latent prior fall into the cells of a grid as its density says, by chi-square."""
+    """Whether samples of a two-latent prior fit its density, by a chi-square test over the cells of a grid."""
     torch.manual_seed(7)
     edges = torch.linspace(-6, 6, 25, dtype=torch.float64)
     fine = torch.linspace(-6, 6, 24 * 20 + 1, dtype=torch.float64)
@@ -101,10 +101,11 @@ def prior_samples_fit(model: LatentModel, draws: int = 20_000) -> bool:
 
 
 def assert_bounds_in_order(log_w: torch.Tensor, truth: torch.Tensor, gap: float) -> None:
-    """E[ELBO] <= E[IWAE_10] <= log p(x), IWAE of all draws within 0.02 nat of it, and the bound not tight, so that
-    its order was really tested.
+    """Check E[ELBO] <= E[IWAE_10] <= log p(x), and that IWAE with all samples is within 0.02 nats of log p(x).
 
-    Args:      log_w: log-weights, shape (B, K). truth: log p(x), shape (B,). gap: nats by which the ELBO must miss it.
+    The ELBO must not be tight, because otherwise the order would not be tested.
+
+    Args:      log_w: log-weights, shape (B, K). truth: log p(x), shape (B,). gap: minimum ELBO gap, nats.
     """
     draws = log_w.shape[1]
     elbo, iwae_10, iwae_all = (log_mean_exp(log_w.unflatten(1, (-1, k)), 2) for k in (1, 10, draws))
@@ -124,7 +125,7 @@ def record_of(powers: dict[int, int], alarms: int = 5, against: str = "noise", a
 
 
 def quality_of(**values: float) -> Quality:
-    """A record with these values, 0.1 for others, beside real images that have 0.5 of everything."""
+    """A record with these values and 0.1 for all others; real images have 0.5 in all measures."""
     measured = {name: Measured(values.get(name, 0.1), 0.5) for name in MEASURES}
     return Quality(
         **measured, count=200, seed=0, drawn="draws", space="digits, binary, threshold 0.5", network="a network",

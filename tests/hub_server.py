@@ -1,4 +1,4 @@
-"""A stand-in for a model hub: it takes commits and gives files back, over HTTP on this machine."""
+"""A test double of a model hub: it accepts commits and serves files over HTTP on this machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from urllib.parse import unquote, urlsplit
 
 
 class Hub:
-    """What it holds: files by repository and commit, and the requests that it was sent.
+    """The state of the hub: files by repository and commit, and received requests.
 
-    Attributes: commits: files of each commit, by (repository, commit). newest: commit of each repository.
-                private: whether each repository is. asked: method and path of each request.
-                sizes: what it claims of the size of a file, in place of the truth.
+    Attributes: commits: files of each commit, by (repository, commit). newest: latest commit of each repository.
+                private: whether each repository is private. asked: method and path of each request.
+                sizes: wrong file sizes to report.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def hub_server() -> Iterator[Hub]:
-    """A hub that answers while the block lasts; `url` is where."""
+    """A hub that runs inside the context; `url` is its address."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"

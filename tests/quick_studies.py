@@ -1,4 +1,4 @@
-"""Studies of MNIST, carried out quickly: what the tests of each share."""
+"""Studies of MNIST under `--quick`, for their tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ needs_mnist = pytest.mark.skipif(
 
 
 def carried_out(name: str, folders: pytest.TempPathFactory) -> Path:
-    """The folder of a study that has just been made quickly."""
+    """Run a study with `--quick`; returns its folder."""
     out = folders.mktemp(name) / "out"
     assert main(["study", name, "--quick", "--out", str(out)]) == 0
     return out

@@ -1,4 +1,4 @@
-"""Two runs that must be the same to the bit, and how far a run has come."""
+"""Checks that two runs are exactly equal, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import safetensors
 
 
 def position(run: Path) -> dict[str, Any]:
-    """Where the checkpoint of a run stands, from one reading of the file, which may be replaced meanwhile."""
+    """The step of a run's checkpoint, from a single read of the file, because it may be replaced at any time."""
     content = (run / "checkpoint" / "state.safetensors").read_bytes()
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
     return json.loads(header["__metadata__"]["facts"])["position"]
 
 
 def assert_same(run: Path, reference: Path) -> None:
-    """Log, weights, training state and outcome are the same; times and dates may differ."""
+    """Check that log, weights, training state and outcome are equal; times and dates may differ."""
     for name in ("log.jsonl", "model/model.safetensors", "model/config.json"):
         assert (run / name).read_bytes() == (reference / name).read_bytes(), name
-    # the checkpoint holds the optimiser, the best and the last weights; safetensors orders its entries freely
+    # the checkpoint holds the optimiser, the best and the last weights; the order of entries in safetensors may differ
     states = [read_state(folder / "checkpoint" / "state.safetensors") for folder in (run, reference)]
     assert states[0] == states[1]
     outcomes = [json.loads((folder / "training.json").read_text()) for folder in (run, reference)]
@@ -31,7 +31,7 @@ def assert_same(run: Path, reference: Path) -> None:
     for record in records:
         del record["begun"], record["command"], record["git_commit"]  # of whatever is committed in the meantime
     assert records[0] == records[1]
-    assert not list(run.rglob(".*.tmp")), "what a killed writer left behind is swept away"
+    assert not list(run.rglob(".*.tmp")), "temporary files of a killed writer are removed"
 
 
 def read_state(path: Path) -> tuple[dict[str, bytes], Any]:

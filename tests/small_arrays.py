@@ -1,4 +1,4 @@
-"""Small arrays of images in files, and what their reader finds, for the tests of files of arrays."""
+"""Small arrays of images in files, and the result of reading them, for tests of array files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ancestral.settings.data import ReadOptions
 
 
 def images(count: int, height: int = 4, width: int = 5) -> np.ndarray:
-    """Bytes of which each image has its own, and of which the largest is 255."""
+    """Images of bytes that all differ, with a maximum of 255."""
     pixels = np.random.default_rng(count).integers(0, 256, (count, height, width), dtype=np.uint8)
     pixels[:, 0, 0], pixels[0, 0, 1] = np.arange(count), 255
     return pixels
 
 
 def read(folder: Path, infer: bool = True, **arrays: np.ndarray) -> Imported:
-    """What is read from a .npz file of these arrays."""
+    """The result of reading a .npz file with these arrays."""
     np.savez(folder / "a.npz", **arrays)  # type: ignore[arg-type]
     return read_arrays(folder / "a.npz", ReadOptions(infer=infer))
 
@@ -31,5 +31,5 @@ def labels(found: Imported, part: str = "all") -> list[int] | None:
 
 
 def said(found: Imported) -> str:
-    """All assumptions as one text."""
+    """All assumptions of the reader as one text."""
     return "; ".join(found.assumptions)

@@ -1,4 +1,4 @@
-"""Small trained runs that several test files use: each is trained once, and every file gets copies of its own."""
+"""Small trained runs for several test files: each run is trained once, and each file gets its own copies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL_RUNS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class SmallRuns:
-    """Runs of one epoch on 100 images, each trained when it is first asked for.
+    """Runs of one epoch on 100 images, each trained at its first use.
 
     Args: folder: where they are trained; nobody else writes there.
     """

@@ -1,4 +1,4 @@
-"""One tiny model of every family and combination, gathered from the family records."""
+"""One tiny model of every family and combination, from the family records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ancestral.families.belief_net.tiny import tiny_helmholtz
 from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.families.flow.tiny import tiny_flow
 from ancestral.families.gan.tiny import tiny_gan
-from ancestral.families.tiny import livelier, seeded, shaken
+from ancestral.families.tiny import perturbed, seeded, with_larger_weights
 from ancestral.families.vae.tiny import CONV, flow_vae, tiny_vae
 from ancestral.families.vae.vae import VAE
 from ancestral.models.base import Model
@@ -23,13 +23,13 @@ __all__ = [
     "VAE",
     "ZOO",
     "flow_vae",
-    "livelier",
+    "perturbed",
     "seeded",
-    "shaken",
     "tiny_flow",
     "tiny_gan",
     "tiny_helmholtz",
     "tiny_made",
     "tiny_pixelcnn",
     "tiny_vae",
+    "with_larger_weights",
 ]

@@ -1,4 +1,4 @@
-"""The house's docstrings as reStructuredText: `Args:   name: meaning. other: meaning.` becomes a list."""
+"""The docstrings of the package as reStructuredText: `Args:   name: meaning. other: meaning.` becomes a list."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ITEM = re.compile(r"(?:^|(?<=[.;)\]] ))(\*{0,2}[A-Za-z]\w*(?:, [A-Za-z]\w*)*): "
 
 
 def literal(text: str) -> str:
-    """Plain text with `code` in it: nothing else in it is markup."""
+    """Plain text with `code` in it; all other markup characters are escaped."""
     parts = text.split("`")
-    if len(parts) % 2 == 0:  # a lonely backtick
+    if len(parts) % 2 == 0:  # a single backtick
         return re.sub(r"([\\*_|`])", r"\\\1", text)
     for i, part in enumerate(parts):
         parts[i] = f"``{part}``" if i % 2 else re.sub(r"([\\*_|])", r"\\\1", part)
@@ -52,7 +52,7 @@ def section(name: str, body: list[str]) -> list[str]:
 
 
 def paragraph(lines: list[str]) -> list[str]:
-    """Text, or, where it is indented, a formula that stands as it was typed."""
+    """Text; or, where it is indented, a formula, which is kept as it is."""
     if all(line.startswith("    ") for line in lines):
         return ["", "::", "", *lines, ""]
     return ["", *map(literal, lines), ""]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from building.tex import as_environment, spaced
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
-
-# a function's name and what it is of, where no bracket parts them
-APPLIED = re.compile(r"\\(log|exp|det|sin|tanh)\s+(?=[a-zA-Z\d]|\\(?!left|big|Big|biggl))")
 
 
 def visit_inline(writer: Any, node: nodes.math) -> None:
@@ -22,16 +19,6 @@ def visit_block(writer: Any, node: nodes.math_block) -> None:
     writer.body.append(tex2mathml(as_environment(spaced(node.astext())), as_block=True))
     writer.body.append("</div>\n")
     raise nodes.SkipNode
-
-
-def spaced(tex: str) -> str:
-    """TeX puts a thin space between `log` and `p`; MathML as it is written here does not."""
-    return APPLIED.sub(r"\\\1\,", tex)
-
-
-def as_environment(tex: str) -> str:
-    """Lines aligned by `&` need an environment that says so."""
-    return rf"\begin{{aligned}}{tex}\end{{aligned}}" if r"\\" in tex and r"\begin" not in tex else tex
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -87,7 +87,7 @@ def test_a_run_records_what_the_data_were(trained: ancestral.Run) -> None:
 def test_without_the_data_a_run_asks_for_them(run: ancestral.Run, capsys: Any) -> None:
     assert ancestral.sample(run, 2).shape == (2, 1, 8, 8)  # no data are needed
     for asked in (ancestral.evaluate, ancestral.infer, ancestral.detect):
-        refused(lambda asked=asked: asked(run), str(run.path), "given in memory", "data=...", "Run(FOLDER, data=...)")
+        refused(lambda asked=asked: asked(run), str(run.path), "data in memory", "data=...", "Run(FOLDER, data=...)")
 
 
 def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, capsys: Any, caplog: Any) -> None:
@@ -101,7 +101,7 @@ def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, 
     for same in forms:
         again = ancestral.evaluate(run.path, data=same)
         assert (again.nats, again.split, again.data_sha256) == (first.nats, "test", first.data_sha256)
-    assert len(run.scores()) == 1 and "nothing is stored" not in caplog.text
+    assert len(run.scores()) == 1 and "results are not stored" not in caplog.text
     forget()
     given = ancestral.Run(run.path, data=forms[1])
     forget()
@@ -116,7 +116,7 @@ def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, 
 def test_other_contents_are_other_data(run: ancestral.Run, caplog: Any) -> None:
     score = ancestral.evaluate(run, data=(IMAGES[::-1], LABELS[::-1]))
     assert (score.count, score.split) == (400, "given") and run.scores() == []
-    assert "is not the data of" in caplog.text and "nothing is stored" in caplog.text
+    assert "are not the data of" in caplog.text and "results are not stored" in caplog.text
     assert ancestral.infer(run, data=torch.from_numpy(IMAGES[:5])).z.shape == (5, 2)
     assert ancestral.complete(run, "left", data=list(IMAGES[:3]), count=2).drawn.shape == (4, 2, 1, 8, 8)
     assert ancestral.explain(run, data=IMAGES[:20]).total.count == 20
@@ -157,13 +157,13 @@ def test_runs_keep_their_data_as_long_as_they_live(tmp_path: Path) -> None:
     twice = ancestral.fit("vae", tmp_path / "twice", data=arrays[0], **{**SMALL, "seed": 1})
     ancestral.evaluate(twice.path)  # by its folder alone
     assert len(ancestral.compare([runs[0].path, twice], paired=True).differences) == 1
-    refused(lambda: ancestral.compare(runs[:2]), "different things")
+    refused(lambda: ancestral.compare(runs[:2]), "not comparable")
     held = weakref.ref(memory._held[runs[1].settings.data.data])
     folder = runs[1].path
     del runs[1], run
     gc.collect()
     assert held() is None
-    refused(lambda: ancestral.evaluate(folder), "given in memory")
+    refused(lambda: ancestral.evaluate(folder), "data in memory")
 
 
 def test_data_that_change_are_recorded_without_a_sum(augmented: ancestral.Run, caplog: Any) -> None:
@@ -196,7 +196,7 @@ def test_every_page_and_check_knows_data_without_a_sum(augmented: ancestral.Run)
 def test_data_that_change_are_gone_with_their_process(augmented: ancestral.Run) -> None:
     kept = dict(memory._held)
     forget()
-    refused(lambda: ancestral.evaluate(augmented.path), "differ each time they are read")
+    refused(lambda: ancestral.evaluate(augmented.path), "change with each reading")
     memory._held.update(kept)
 
 
@@ -223,7 +223,9 @@ def test_new_data_are_ranked(run: ancestral.Run, caplog: Any) -> None:
 def test_arguments_of_the_two_uses_are_not_mixed(run: ancestral.Run) -> None:
     for wrong in ({"against": "noise"}, {"trials": 5}, {"sizes": [3]}, {"alpha": 0.1}, {"seed": 1}):
         name = next(iter(wrong))
-        refused(lambda wrong=wrong: ancestral.detect(run, data=IMAGES[:9], **wrong), name, "no use beside data")
+        refused(
+            lambda wrong=wrong: ancestral.detect(run, data=IMAGES[:9], **wrong), name, "cannot be combined with data"
+        )
     refused(lambda: ancestral.detect(run, "noise", split="train"), "split", "give data too")
     refused(lambda: ancestral.detect(run, "noise", levels=17), "levels", "give data too")
     refused(lambda: ancestral.detect(run, data=IMAGES[:9], colour=3), "unknown argument")

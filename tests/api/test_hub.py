@@ -48,9 +48,9 @@ def files_of(folder: Path) -> dict[str, bytes]:
 def test_a_run_is_published_and_loaded(hub: Hub, trained: Run, caplog: pytest.LogCaptureFixture) -> None:
     place = trained.push_to_hub(NAME, licence="mit")
     assert place == f"hub:{NAME}@{hub.newest[NAME]}" and hub.private[NAME]
-    assert "left out: the checkpoint" in caplog.text
+    assert "omitted: the checkpoint" in caplog.text
     model = ancestral.load(f"hub:{NAME}")
-    assert f"hub:{NAME}@{hub.newest[NAME]} gives the same again" in caplog.text
+    assert f"hub:{NAME}@{hub.newest[NAME]} for exactly this revision" in caplog.text
     own = ancestral.load(trained.path)
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), own.state_dict().values(), strict=True))
     again = Run(f"hub:{NAME}")
@@ -72,7 +72,7 @@ def test_commands_take_a_run_of_the_hub(hub: Hub, trained: Run, tmp_path: Path, 
     _, told = printed(capsys, "publish", trained.path, NAME, "--public")
     assert f"published: hub:{NAME}@" in told and not hub.private[NAME]
     _, told = printed(capsys, "sample", f"hub:{NAME}", "-n", 3, "--out", tmp_path / "x.npy")
-    assert (tmp_path / "x.npy").exists() and "gives the same again" in told
+    assert (tmp_path / "x.npy").exists() and "for exactly this revision" in told
     out, _ = printed(capsys, "evaluate", f"hub:{NAME}", "--json")
     assert json.loads(out)[0]["nats"] == trained.scores()[0].nats
 

@@ -143,7 +143,7 @@ def test_what_a_model_cannot_be_asked(run: ancestral.Run) -> None:
         ancestral.evaluate(run, data="digits", colour=3)
     with pytest.raises(InputError, match="unknown argument"):
         ancestral.evaluate(model, data="digits", colour=3)
-    with pytest.raises(NotComputable, match="no classes"):
+    with pytest.raises(NotComputable, match="not conditional"):
         ancestral.sample(model, label=3)
 
 
@@ -183,11 +183,11 @@ MISUSES: dict[str, tuple[Callable[[ancestral.Run], object], str]] = {
     "compare, no run": (lambda run: ancestral.compare([run, 3]), "compare: a run is '3'"),
     "fit": (lambda run: ancestral.fit("vae"), "fit: missing a required argument: 'out'"),
     "fit, out": (lambda run: ancestral.fit("vae", 5), "fit: out is '5'"),
-    "fit, family": (lambda run: ancestral.fit(5, "run"), "a family is a name"),
+    "fit, family": (lambda run: ancestral.fit(5, "run"), "a family must be a name"),
     "fit, resume": (lambda run: ancestral.fit("vae", "run", resume="yes"), "resume is 'yes'"),
     "check_model": (lambda run: ancestral.check_model(5), "check_model: model is '5'"),
     "load_model": (lambda run: ancestral.load_model(5), "load_model: folder is '5'"),
-    "register_family": (lambda run: ancestral.register_family(5), "register_family takes"),
+    "register_family": (lambda run: ancestral.register_family(5), "register_family needs"),
     "sweep": (lambda run: ancestral.sweep(5, "run", {}), "sweep: family is '5'"),
     "sweep, seeds": (lambda run: ancestral.sweep("vae", "run", {}, seeds="2"), "seeds is '2'"),
 }

@@ -1,4 +1,4 @@
-"""What is misspelt is refused in one line with what is close to it, in Python too; common other names are read."""
+"""Misspelt words are refused in one line with a close match, in Python too; common aliases are accepted."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ MISSPELT = {
     "train vae --optimizer adm": "--optimizer adm: did you mean adam",
     "train vae --optimizer=adm": "--optimizer adm: did you mean adam",
     "train vae --watch valid tset": "--watch tset: did you mean test?",
-    "train vae --no-resume": "that is the default, and --resume changes it",
-    "train made --direct": "that is the default, and --no-direct changes it",
+    "train vae --no-resume": "this is the default; --resume changes it",
+    "train made --direct": "this is the default; --no-direct changes it",
     "train mixture --latents 3": "unknown flag --latents (see",
     "train vae --data digts": "did you mean digits",
     "train vae --track cvs": "--track cvs: did you mean csv?",
@@ -39,7 +39,7 @@ MISSPELT = {
 
 
 @pytest.mark.parametrize("words", MISSPELT)
-def test_a_command_names_what_is_close(
+def test_a_command_suggests_a_close_match(
     words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -49,7 +49,7 @@ def test_a_command_names_what_is_close(
     assert not list(tmp_path.iterdir())
 
 
-def test_python_names_what_is_close(tmp_path: Path) -> None:
+def test_python_functions_suggest_a_close_match(tmp_path: Path) -> None:
     out = tmp_path / "run"
     refused(lambda: ancestral.fit("vae", out, learning_rat=0.1), "did you mean learning_rate")
     refused(lambda: ancestral.fit("vea", out), "did you mean vae?")
@@ -61,7 +61,7 @@ def test_python_names_what_is_close(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alias", ALIASES)
-def test_other_names_are_settings_of_their_own_name(alias: str) -> None:
+def test_each_alias_sets_its_setting(alias: str) -> None:
     known = setting_names("vae")
     setting = ALIASES[alias]
     assert setting in known, "an alias is of a setting that exists"
@@ -72,7 +72,7 @@ def test_other_names_are_settings_of_their_own_name(alias: str) -> None:
     assert given == settings_for("vae", **{setting: value}) != settings_for("vae")
 
 
-def test_other_names_work_as_flags(tmp_path: Path) -> None:
+def test_aliases_work_as_flags(tmp_path: Path) -> None:
     words = ["--lr", "0.004", "--bs=16", "--dataset", "digits", "--num-epochs", "1", "--latent_dim", "3"]
     small = ["--hidden", "4", "--train-size", "64", "--valid-size", "20", "--tolerate"]
     assert run("train", "vae", *words, *small, "--out", tmp_path / "run") == 0
@@ -86,6 +86,6 @@ def test_an_alias_of_a_setting_that_a_family_lacks_is_unknown(capsys: Captured) 
     assert "--latent-dim" in capsys.readouterr().err
 
 
-def test_no_name_is_in_two_tables() -> None:
+def test_no_name_is_in_two_tables_of_aliases() -> None:
     tables = [set(ALIASES), set(FORMER_NAMES), set(FORMER_SWITCHES)]
     assert len(set.union(*tables)) == sum(map(len, tables))

@@ -1,4 +1,4 @@
-"""What people type: exit codes, one line of complaint, nothing half-written, JSON that is only JSON."""
+"""The command line: exit codes, one-line errors, no partial files, and JSON output that is only JSON."""
 
 from __future__ import annotations
 
@@ -63,12 +63,13 @@ print("HEAVY", code, heavy)
     assert "usage" in answer.stdout.lower() or "--out" in answer.stdout
 
 
-def test_the_installed_command() -> None:
-    command = Path(sys.executable).with_name("ancestral")
-    if not command.exists():
+@pytest.mark.parametrize("words", [[], ["-m", "ancestral"]], ids=["installed", "module"])
+def test_the_command_and_the_module(words: list[str]) -> None:
+    command = [sys.executable, *words] if words else [str(Path(sys.executable).with_name("ancestral"))]
+    if not Path(command[0]).exists():
         pytest.skip("the package is not installed as a command here")
-    assert "0.1.0" in subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout
-    wrong = subprocess.run([command, "tain"], capture_output=True, text=True)
+    assert "0.1.0" in subprocess.run([*command, "--version"], capture_output=True, text=True, check=True).stdout
+    wrong = subprocess.run([*command, "tain"], capture_output=True, text=True)
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr.startswith("ancestral: unknown command 'tain'") and wrong.stderr.count("\n") == 1
 
@@ -159,7 +160,7 @@ WRONG_TRAININGS: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("case", WRONG_TRAININGS)
 def test_a_wrong_training_is_refused(capsys: Captured, tmp_path: Path, case: str) -> None:
     words, holds = WRONG_TRAININGS[case]
-    # the run is otherwise a quick one: if it were not refused, the test would not take long to say so
+    # the settings are small, so that the test fails quickly if the training is not refused
     assert_refused(capsys, tmp_path, "train", "vae", *CODING, *words, "--out", tmp_path / "run", holds=holds)
     assert not (tmp_path / "run").exists()
 
@@ -214,10 +215,11 @@ def test_a_wrong_request_is_refused(
         (["draw", "samples", "{}/vae", "--out", "{}/a.png", "--count", "0"], "--count"),
         (["draw", "{}/vae", "samples"], "name the picture before the run"),
         (["draw", "samples"], "name a run"),
+        (["draw", "runs/absent"], "runs/absent: no such run folder"),
         (["sample", "{}/vae", "--out", "{}/a.pt"], ".npy"),
-        (["sample", "{}/vae", "-n", "0", "--out", "{}/a.png"], "draw at least one"),
-        (["sample", "{}/vae", "-n", "-3", "--out", "{}/a.png"], "draw at least one"),
-        (["train", "vae", "--out", "{}/vae"], "holds a run already"),
+        (["sample", "{}/vae", "-n", "0", "--out", "{}/a.png"], "give at least 1"),
+        (["sample", "{}/vae", "-n", "-3", "--out", "{}/a.png"], "give at least 1"),
+        (["train", "vae", "--out", "{}/vae"], "already contains a run"),
         (["train", "vae", *CODING, "--batch-size", "7", "--out", "{}/vae", "--resume"], "batch_size"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -226,7 +228,7 @@ def test_a_wrong_request_of_a_run_is_refused(capsys: Captured, trained: Path, wo
     assert_refused(capsys, trained, *[word.format(trained) for word in words], holds=holds)
 
 
-def test_damage_is_refused_in_one_line(capsys: Captured, trained: Path, tmp_path: Path) -> None:
+def test_damaged_runs_are_refused_in_one_line(capsys: Captured, trained: Path, tmp_path: Path) -> None:
     for name, content in files(trained / "vae").items():
         (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "run" / name).write_bytes(content)
@@ -276,13 +278,13 @@ def test_a_wrong_recipe_is_refused(capsys: Captured, tmp_path: Path, recipe: str
     )
 
 
-def test_a_recipe_that_is_no_text_is_refused(capsys: Captured, tmp_path: Path) -> None:
+def test_a_recipe_that_is_not_text_is_refused(capsys: Captured, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_bytes(b"\xff\xfe\x00epochs")
     words = ["train", "vae", "--recipe", tmp_path / "recipe.yaml", "--out", tmp_path / "run"]
     assert_refused(capsys, tmp_path, *words, holds="recipe.yaml")
 
 
-def test_flags_win_over_recipes_wherever_they_stand(tmp_path: Path) -> None:
+def test_flags_override_recipes_in_any_order(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(
         "epochs: 5\nlatents: 3\nhidden: [16, 8]\nglorot: true\ntensorboard: false\npatience: null\n"
         "learning-rate: 1e-4\ntrain_size: 100\nvalid_size: 20\nsamples_at: [1]\n"
@@ -301,7 +303,7 @@ def test_flags_win_over_recipes_wherever_they_stand(tmp_path: Path) -> None:
     assert settings["data"]["train_size"] == 100
 
 
-def test_recipes_become_flags() -> None:
+def test_recipes_are_converted_to_flags() -> None:
     assert expand_configs(["--epochs", "3"], "vae") == ["--epochs", "3"]
     with pytest.raises(InputError, match="--recipe"):
         expand_configs(["--epochs", "3", "--recipe"], "vae")
@@ -310,7 +312,7 @@ def test_recipes_become_flags() -> None:
 # ---- what is done
 
 
-def test_a_training_leaves_a_run_that_explains_itself(capsys: Captured, tmp_path: Path) -> None:
+def test_training_writes_a_complete_run_folder(capsys: Captured, tmp_path: Path) -> None:
     out, err = printed(capsys, "train", "vae", *CODING, "--json", "--out", tmp_path / "run")
     (score,) = json.loads(out)
     assert score["run"] == "run" and score["method"] == "ELBO" and score["side"] == "lower"
@@ -344,7 +346,7 @@ def test_evaluate(capsys: Captured, trained: Path, words: list[str]) -> None:
             (trained / name / file).write_bytes(old)
 
 
-def test_a_score_of_one_image_is_still_json(capsys: Captured, trained: Path) -> None:
+def test_a_score_of_one_image_is_valid_json(capsys: Captured, trained: Path) -> None:
     stored = {name: (trained / "vae" / name).read_bytes() for name in ("scores.json", "manifest.json")}
 
     def no_json(word: str) -> Any:
@@ -414,7 +416,7 @@ def test_data(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "digits" in out and "ready" in out
 
 
-def test_what_the_report_says_to_repeat_repeats(capsys: Captured, trained: Path, tmp_path: Path) -> None:
+def test_the_command_on_the_report_reproduces_the_run(capsys: Captured, trained: Path, tmp_path: Path) -> None:
     import shlex
 
     from ancestral.reports.run_page import repeat_command
@@ -427,7 +429,7 @@ def test_what_the_report_says_to_repeat_repeats(capsys: Captured, trained: Path,
         assert (tmp_path / "again" / name).read_bytes() == (trained / "wide" / name).read_bytes()
 
 
-def test_a_setting_that_is_off_is_repeated_off(capsys: Captured, tmp_path: Path) -> None:
+def test_a_disabled_setting_is_reproduced(capsys: Captured, tmp_path: Path) -> None:
     import shlex
 
     from ancestral import fit
@@ -441,7 +443,7 @@ def test_a_setting_that_is_off_is_repeated_off(capsys: Captured, tmp_path: Path)
     assert Run(tmp_path / "again").settings == first.settings
 
 
-def test_a_reader_that_leaves_is_no_error(trained: Path) -> None:
+def test_a_closed_output_pipe_is_no_error(trained: Path) -> None:
     program = "from ancestral.commands.main import entry; entry()"
     command = [sys.executable, "-c", program, "compare", str(trained / "vae"), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

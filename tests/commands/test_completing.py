@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from helpers import printed
 
-from ancestral.commands.completing import SHELLS
+from ancestral.commands.completing import OWN_DRAWINGS, SHELLS
 from ancestral.commands.dispatch import COMMANDS, command_of
 from ancestral.commands.known_flags import known_flags
-from ancestral.families.catalogue import BUILT_IN
+from ancestral.families.catalogue import BUILT_IN, find
 
 BASH = """
 source "$1"; shift
@@ -80,6 +80,8 @@ CASES: dict[str, set[str]] = {
     "study uva": {"uva2018", "uva2020"},
     "data mn": {"mnist"},
     "draw man": {"manifold"},
+    "draw comp": {"completions", "components"},
+    "draw van": {"vanishing-gradient"},
     "shell-completion f": {"fish"},
     "evaluate run --nothing": set(),
 }
@@ -108,13 +110,17 @@ def test_every_flag_is_in_the_script(place: str, scripts: Path, tmp_path: Path) 
 
 
 def test_the_flags_are_those_of_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The table is read from signatures; the help is made by the parser."""
+    """The table is made from signatures, the help by the parser; both must agree."""
     monkeypatch.setenv("COLUMNS", "200")
     for verb, family in [*((verb, "") for verb in COMMANDS if verb not in ("train", "sweep")), ("train", "made")]:
         known = known_flags(command_of(verb, family) if family else COMMANDS[verb])
         out, _ = printed(capsys, *filter(None, [verb, family]), "--help")
         shown = set(re.findall(r"^[│ ]+(?:-\w, )?(--\w[\w-]*)", out, re.MULTILINE)) - {"--help"}
         assert shown - {"--n"} == {name for name in known if name.startswith("--")} - {"--n"}, verb
+
+
+def test_the_drawings_of_single_families_are_completed() -> None:
+    assert set(OWN_DRAWINGS) == {drawing.name for name in BUILT_IN for drawing in find(name).code("drawings")}
 
 
 def test_an_unknown_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Configuration files are read as text and compared with the types of the settings: no value becomes a flag."""
+"""Configuration files are read as text and checked against the types of settings: no value becomes a flag."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def words_of(folder: Path, text: str | bytes, family: str = "vae", axes: bool = 
 
 
 def parsed(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch, family: str = "vae", verb: str = "train") -> Any:
-    """The settings that a recipe makes, as the command is called with them; nothing is trained."""
+    """The arguments of the command for a recipe; nothing is trained."""
     called: dict[str, Any] = {}
     command = COMMANDS[verb]
 
@@ -73,9 +73,9 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
     "settings of their own": ("hidden: {a: 1}", "--hidden takes values"),
     "settings in a list": ("hidden: [{a: 1}]", "--hidden takes single values"),
     "a list in a list": ("hidden: [[1]]", "--hidden takes single values"),
-    "deep": ("hidden: " + 30_000 * "[", "nested more than 8 deep"),
-    "deep, and closed": ("hidden: " + 20_000 * "[" + 20_000 * "]", "nested more than 8 deep"),
-    "deep, in lines": ("? " * 20_000, "nested more than 8 deep"),
+    "deep": ("hidden: " + 30_000 * "[", "nested more than 8 levels deep"),
+    "deep, and closed": ("hidden: " + 20_000 * "[" + 20_000 * "]", "nested more than 8 levels deep"),
+    "deep, in lines": ("? " * 20_000, "nested more than 8 levels deep"),
     "many values": ("hidden: [" + 1001 * "1," + "]", "at most 1000 values"),
     "large": ("#" * (MAX_BYTES + 1), "larger than 64 KiB"),
     "a line break": ('data: "a\\nb"', "control characters"),
@@ -89,7 +89,7 @@ WRONG: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_it_is_refused_in_one_line(case: str, tmp_path: Path) -> None:
+def test_invalid_files_are_refused_in_one_line(case: str, tmp_path: Path) -> None:
     text, holds = WRONG[case]
     refused(lambda: words_of(tmp_path, text), "recipe.yaml", holds)
 
@@ -98,7 +98,7 @@ def test_an_endless_file_is_refused() -> None:
     refused(lambda: expand_configs(["--recipe", "/dev/zero"], "vae"), "/dev/zero", "larger than")
 
 
-def test_no_word_of_a_recipe_is_a_flag_of_its_own(tmp_path: Path) -> None:
+def test_no_value_of_a_recipe_becomes_a_flag(tmp_path: Path) -> None:
     words = words_of(
         tmp_path, "data: a b\nhidden: [8, 9]\nepochs: 3\nvalue_range: [-1, 1]\nlearning-rate: 1e-3\nwatch: []"
     )
@@ -108,7 +108,7 @@ def test_no_word_of_a_recipe_is_a_flag_of_its_own(tmp_path: Path) -> None:
     ]
 
 
-def test_values_keep_their_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_are_parsed_with_their_types(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = """
 latents: 0x10
 hidden: 1_0
@@ -137,7 +137,7 @@ def test_a_switch_that_is_on_by_default_can_be_off(tmp_path: Path, monkeypatch: 
     assert parsed(tmp_path, "direct: true", monkeypatch, "made")["model"].direct is True
 
 
-def test_a_later_recipe_takes_back_what_an_earlier_one_says(tmp_path: Path) -> None:
+def test_a_later_recipe_overrides_an_earlier_one(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("glorot: true\npatience: 3\nepochs: 5")
     (tmp_path / "b.yaml").write_text("glorot: false\npatience: null\nlatents: 2")
     words = ["--recipe", str(tmp_path / "a.yaml"), f"--recipe={tmp_path / 'b.yaml'}", "--epochs", "1"]
@@ -178,7 +178,7 @@ WRONG_TOML: dict[str, tuple[str, str]] = {
     "large": ("#" * (MAX_BYTES + 1), "larger than 64 KiB"),
     "a line break": ('data = "a\\nb"', "control characters"),
     "an unknown setting": ("epocs = 3", "unknown setting 'epocs': did you mean epochs?"),
-    "another family": ('family = "mixture"', "it is of the family 'mixture', not vae"),
+    "another family": ('family = "mixture"', "it is for the family 'mixture', not vae"),
     "no value of a number": ('latents = "none"', "--latents takes a whole number"),
     "a place": ('out = "elsewhere"', "unknown setting 'out'"),
 }
@@ -196,7 +196,7 @@ WRONG_JSON: dict[str, tuple[str, str]] = {
     ("ending", "case"),
     [*(("toml", case) for case in WRONG_TOML), *(("json", case) for case in WRONG_JSON)],
 )
-def test_other_forms_are_refused_in_one_line(ending: str, case: str, tmp_path: Path) -> None:
+def test_invalid_toml_and_json_files_are_refused_in_one_line(ending: str, case: str, tmp_path: Path) -> None:
     text, holds = (WRONG_TOML if ending == "toml" else WRONG_JSON)[case]
     path = tmp_path / f"settings.{ending}"
     path.write_text(text)
@@ -212,7 +212,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("flag", ["--config", "--recipe"])
-def test_the_forms_say_the_same(flag: str, tmp_path: Path) -> None:
+def test_all_file_formats_give_the_same_flags(flag: str, tmp_path: Path) -> None:
     found = set()
     for ending, text in FORMS.items():
         path = tmp_path / f"settings.{ending}"
@@ -233,7 +233,7 @@ RUNS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("family", RUNS)
-def test_the_file_of_a_run_repeats_it_to_the_bit(
+def test_the_config_file_of_a_run_reproduces_it_exactly(
     family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, again = tmp_path / "first", tmp_path / "again"
@@ -251,7 +251,7 @@ def test_the_file_of_a_run_repeats_it_to_the_bit(
     assert {"epochs", "batch_size", "data", "seed", "device"} <= set(written)
 
 
-def test_a_flag_wins_over_the_file_of_a_run(tmp_path: Path) -> None:
+def test_a_flag_overrides_the_config_file_of_a_run(tmp_path: Path) -> None:
     first, again = tmp_path / "first", tmp_path / "again"
     assert main(["train", "vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", str(first)]) == 0
     words = ["--epochs", "1", "--config", str(first / "config.toml"), "--tolerate", "--out", str(again)]
@@ -259,7 +259,7 @@ def test_a_flag_wins_over_the_file_of_a_run(tmp_path: Path) -> None:
     assert (Run(again).settings.training.epochs, Run(again).settings.model.hidden) == (1, (8, 4))
 
 
-def test_a_sweep_starts_from_the_file_of_a_run(tmp_path: Path) -> None:
+def test_a_sweep_accepts_the_config_file_of_a_run(tmp_path: Path) -> None:
     first, out = tmp_path / "first", tmp_path / "out"
     assert main(["train", "vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", str(first)]) == 0
     assert main(["sweep", "--config", str(first / "config.toml"), "--lr", "1e-2,1e-3", "--out", str(out)]) == 0
@@ -276,7 +276,7 @@ def test_a_sweep_starts_from_the_file_of_a_run(tmp_path: Path) -> None:
         (["--config", "absent.toml"], "absent.toml"),
         (["--config"], "--config needs the name"),
         (["--config", "unknown.toml"], "unknown family 'vee': did you mean vae?"),
-        (["mixture", "--config", "vae.toml"], "of the family 'vae', not mixture"),
+        (["mixture", "--config", "vae.toml"], "for the family 'vae', not mixture"),
     ],
 )
 def test_a_command_without_a_family_is_refused(
@@ -305,7 +305,7 @@ FAMILY = ancestral.Family("optional-depth", Mine, build="mine:build", tiny="mine
 """
 
 
-def test_a_setting_without_a_value_is_none_where_that_is_not_its_default(tmp_path: Path) -> None:
+def test_none_is_written_if_it_is_not_the_default(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OPTIONAL)
     load_file(tmp_path / "mine.py")
     written = config_text(settings_for("optional-depth", depth=None))

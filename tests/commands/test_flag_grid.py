@@ -1,4 +1,4 @@
-"""Numbers that no one means, in every numeric flag of every command: one line and exit code 2, before any work.
+"""Values out of range in every numeric flag of every command: one line and exit code 2, before any work.
 
 `scripts/flag_grid.py` is the long version: it trains, in a process for each value.
 """
@@ -42,7 +42,7 @@ def never(**given: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def only_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No command is carried out."""
+    """Commands are parsed but not run."""
     monkeypatch.chdir(tmp_path)
     for name, command in list(COMMANDS.items()):
 
@@ -59,7 +59,7 @@ PARTS = {family: find(family).settings for family in BUILT_IN} | {"training": Tr
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_a_number_that_no_one_means_is_refused(capsys: Captured, part: str) -> None:
+def test_a_number_out_of_range_is_refused(capsys: Captured, part: str) -> None:
     family = part if part in BUILT_IN else "vae"
     names = list(flag_grid.numeric_flags(PARTS[part]))
     assert names
@@ -92,14 +92,14 @@ def test_every_number_of_a_command_has_bounds(capsys: Captured, command: str, na
         assert_refused_at_once(capsys, *words, flag(name), *[str(least)] * (2 if several else 1), holds=flag(name))
 
 
-def test_the_walk_finds_what_it_is_for() -> None:
+def test_the_list_of_numeric_arguments_is_complete() -> None:
     found = {(command, name) for command, name, _ in numbers_of_commands()}
     assert {("evaluate", "samples"), ("sample", "n"), ("bracket", "leapfrogs"), ("study", "learning_rates")} <= found
     assert len(found) > 25
 
 
-def test_the_script_counts_what_happens(tmp_path: Path) -> None:
-    """Its cases are all numeric flags, and it tells a refusal, a fault and a start apart."""
+def test_the_script_classifies_outcomes(tmp_path: Path) -> None:
+    """Its cases are all numeric flags; its outcomes distinguish a refusal, a fault and a start."""
     cases = list(flag_grid.cases(["vae", "gan"]))
     assert {"--importance-samples", "--critic-hidden", "--epochs", "--pad-to"} <= {words[-2] for _, words in cases}
     kind, line, _ = flag_grid.outcome(["train", "vae", "--epochs", "0"], tmp_path, 60.0)

@@ -1,4 +1,4 @@
-"""The help of every command: what is required looks required, and each default is told once."""
+"""Help of every command: required arguments look required, and each default is stated once."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ VERBS = [
 
 @dataclass
 class Help:
-    """What a command prints.
+    """The help of a command.
 
     Args:      usage: its first line. entries: all that is said of each argument, by the words that it begins with.
     """
@@ -81,7 +81,7 @@ def defaults(entry: str) -> list[str]:
 
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
-def test_each_default_is_told_once(
+def test_each_default_is_stated_once(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = help_of(words, monkeypatch, capsys)
@@ -92,7 +92,7 @@ def test_each_default_is_told_once(
 
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
-def test_what_is_required_looks_required(
+def test_required_arguments_are_marked_as_required(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown = help_of(words, monkeypatch, capsys)
@@ -108,7 +108,7 @@ def test_what_is_required_looks_required(
     assert len(shown.usage) < 100
 
 
-def test_some_lines_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_some_help_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert help_of(["detect"], monkeypatch, capsys).usage == ("usage: ancestral detect RUN [RUN ...] [OPTIONS]")
     assert help_of(["data"], monkeypatch, capsys).usage == "usage: ancestral data [NAME|PATH] [OPTIONS]"
     vae = help_of(["train", "vae"], monkeypatch, capsys).entries
@@ -117,8 +117,8 @@ def test_some_lines_as_they_are(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert vae["--patience INT"].endswith("without improvement")
 
 
-def test_none_can_still_be_given() -> None:
-    """A recipe's value is taken back so."""
+def test_none_can_be_given_as_a_value() -> None:
+    """So a value of a recipe can be reset."""
     called: list[object] = []
 
     def command(count: int | None = None) -> None:
@@ -129,7 +129,7 @@ def test_none_can_still_be_given() -> None:
     assert called == [None, None, 3]
 
 
-def test_a_family_of_ones_own_is_shown_in_the_same_way(
+def test_help_of_a_user_family_has_the_same_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = FAMILY + 'FAMILY = ancestral.Family("helped", Mine, build="mine:build", tiny="mine:tiny")\n'
@@ -150,7 +150,7 @@ def test_the_help_of_draw_names_every_drawing() -> None:
 
 
 @pytest.mark.parametrize("words", [[], ["train"], ["sweep"], *VERBS], ids=" ".join)
-def test_the_ways_to_families_of_ones_own_are_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_the_ways_to_load_user_families(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*words, "--help"]) == 0
     out = capsys.readouterr().out
     assert "--family FILE.py" in out and "ANCESTRAL_FAMILIES" in out
@@ -176,8 +176,8 @@ PAGES = [[], ["train"], ["sweep"], *([name] for name in COMMANDS if name not in 
 
 
 def words_of(page: str) -> list[str]:
-    """The words of a help text without its frames; a table's two columns stand one after the other."""
-    page = re.sub(r"[│╭╮╰╯─]|-{4,}", " ", page).replace(",", ", ")  # a list of choices may be cut after a comma
+    """The words of a help text without its frames; the columns of a table follow each other."""
+    page = re.sub(r"[│╭╮╰╯─]|-{4,}", " ", page).replace(",", ", ")  # a list of choices may be wrapped after a comma
     return sorted(re.sub(r"(arguments|options):\n", r"\1 ", page).split())
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment, and several times: exit code 130 and one line; a lack of memory is one line too."""
+"""Ctrl-C at any time, also repeated: exit code 130 and one line. A lack of memory is reported in one line too."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ WORK: dict[str, tuple[str, int, str]] = {
 
 
 def run_program(program: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """A Python program in a process of its own, which heeds Ctrl-C even where the tests run in the background."""
+    """Run a Python program in a separate process that accepts Ctrl-C, even if the tests run in the background."""
     words = [sys.executable, "-c", program]
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.run(words, capture_output=True, text=True, timeout=60, preexec_fn=heed, **options)
@@ -71,8 +71,8 @@ def test_an_interruption_is_one_line(case: str) -> None:
     assert (done.returncode, done.stderr, done.stdout) == (code, line, "")
 
 
-def test_the_first_module_imports_little() -> None:
-    """What is imported before interruptions are answered."""
+def test_the_main_module_imports_no_heavy_packages() -> None:
+    """These imports happen before interruptions are handled."""
     program = "import sys, ancestral.commands.main; print([n for n in ('tyro', 'rich', 'yaml') if n in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"
 
@@ -107,7 +107,7 @@ def test_signals_within_a_second_are_one_request(handlers: None, number: signal.
         assert stop.is_set()
 
 
-def test_a_later_interrupt_ends_at_once(handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_later_interrupt_exits_at_once(handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "REPEATS", -1.0)
     with pytest.raises(KeyboardInterrupt), loop._stop_requests() as stop:
         os.kill(os.getpid(), signal.SIGINT)
@@ -117,7 +117,7 @@ def test_a_later_interrupt_ends_at_once(handlers: None, monkeypatch: pytest.Monk
         pass
 
 
-def test_a_hangup_that_is_ignored_stays_so() -> None:
+def test_an_ignored_hangup_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with loop._stop_requests() as stop:
@@ -148,10 +148,10 @@ def test_a_lack_of_memory_is_one_line(capsys: Captured, monkeypatch: pytest.Monk
     assert main(["train"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("ancestral: not enough memory") and err.count("\n") == 1
-    assert ("1125899.9 GB" in err) == (fails is too_large)
+    assert ("1,125,899.9 GB" in err) == (fails is too_large)
 
 
-def test_an_error_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_in_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(words: list[str]) -> None:
         raise RuntimeError("a bug")
 

@@ -1,4 +1,4 @@
-"""Where commands write, in which forms, and what can be drawn of a run."""
+"""Default output files of commands, file formats, and lists of available drawings."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def kind_of(content: bytes) -> str:
 
 
 @pytest.mark.parametrize("ending", [*FORMATS, "PNG", "Svg"])
-def test_a_figure_has_the_form_of_its_ending_and_the_same_bytes_each_time(ending: str, tmp_path: Path) -> None:
+def test_a_figure_has_the_format_of_its_ending_and_reproducible_bytes(ending: str, tmp_path: Path) -> None:
     contents = []
     salt = mpl.rcParams["svg.hashsalt"]
     for number in range(2):
@@ -66,7 +66,7 @@ def test_a_figure_has_the_form_of_its_ending_and_the_same_bytes_each_time(ending
         assert word not in contents[0] or (ending.lower() == "svg" and word == b"Matplotlib"), word
 
 
-def test_a_picture_of_pixels_is_the_same_in_the_forms_that_can_be_read_back(tmp_path: Path) -> None:
+def test_png_and_jpg_files_have_the_same_pixels(tmp_path: Path) -> None:
     figure = image_grid(np.linspace(0, 1, 64).reshape(1, 1, 8, 8))
     read = []
     for ending in ("png", "jpg"):
@@ -76,7 +76,7 @@ def test_a_picture_of_pixels_is_the_same_in_the_forms_that_can_be_read_back(tmp_
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a", "a.jpeg", "a.tiff", "a.pgf"])
-def test_other_forms_are_refused(name: str, tmp_path: Path) -> None:
+def test_other_file_formats_are_refused(name: str, tmp_path: Path) -> None:
     refused(lambda: save_figure(image_grid(np.zeros((1, 1, 8, 8))), tmp_path / name), ".png, .jpg, .pdf, .svg")
     assert not list(tmp_path.iterdir())
 
@@ -93,7 +93,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_takes_each_form(command: str, vae: Path, capsys: Captured) -> None:
+def test_each_command_accepts_each_picture_format(command: str, vae: Path, capsys: Captured) -> None:
     words = [word.format(vae) for word in COMMANDS[command]]
     flag = "--picture" if command == "quality" else "--out"
     assert run(*words, flag, vae / "picture.bmp") == 2
@@ -121,7 +121,7 @@ PLACES = {
 
 
 @pytest.mark.parametrize("words", PLACES)
-def test_an_output_has_a_place_that_is_printed(words: str, vae: Path, capsys: Captured) -> None:
+def test_the_default_output_file_is_printed(words: str, vae: Path, capsys: Captured) -> None:
     before = {path: path.read_bytes() for path in vae.rglob("*") if path.is_file()}
     _, err = printed(capsys, *words.format(*[vae] * 2).split())
     assert str(vae / PLACES[words]) in err.splitlines()[-1] and (vae / PLACES[words]).exists()
@@ -130,7 +130,7 @@ def test_an_output_has_a_place_that_is_printed(words: str, vae: Path, capsys: Ca
     assert set(now) - set(before) <= {vae / PLACES[words]}
 
 
-def test_a_place_says_what_differs_from_the_usual() -> None:
+def test_the_default_file_name_contains_changed_options() -> None:
     run = Path("runs/a")
     assert picture_of(run, "samples", seed=0) == picture_of(run, "samples", seed=None) == run / "figures/samples.png"
     assert picture_of(run, "samples", on="../x y") == run / "figures/samples-on-..-x-y.png"
@@ -141,7 +141,7 @@ def test_a_place_says_what_differs_from_the_usual() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_run_alone_lists_what_can_be_drawn_of_it(
+def test_draw_with_only_a_run_lists_its_drawings(
     family: str, trained: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "70")
@@ -166,7 +166,7 @@ def test_a_run_alone_lists_what_can_be_drawn_of_it(
 # ---- all runs of a folder
 
 
-def test_compare_takes_the_runs_of_a_folder(trained: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_compare_accepts_a_folder_of_runs(trained: Path, tmp_path: Path, capsys: Captured) -> None:
     for place, family in {"b": "vae", "group/a": "made", "group/deep/c": "mixture", "gan": "gan"}.items():
         shutil.copytree(trained / family, tmp_path / place)
     shutil.copytree(trained / "vae", tmp_path / "begun")
@@ -175,10 +175,10 @@ def test_compare_takes_the_runs_of_a_folder(trained: Path, tmp_path: Path, capsy
     (tmp_path / "notes").mkdir()
     out, err = printed(capsys, "compare", tmp_path, "--json")
     assert {score["run"] for score in json.loads(out)} == {"a", "b", "c"}
-    left = [line for line in err.splitlines() if "left out" in line]
+    left = [line for line in err.splitlines() if "is omitted" in line]
     assert left == [
-        f"{tmp_path / 'begun'} is left out: its training is not finished (--resume continues it)",
-        f"{tmp_path / 'gan'} is left out: it has no score of test images",
+        f"{tmp_path / 'begun'} is omitted: its training is not finished (continue it with --resume)",
+        f"{tmp_path / 'gan'} is omitted: it has no score of test images (compute one with: ancestral evaluate)",
     ]
     assert ancestral.compare(tmp_path).names == [score["run"] for score in json.loads(out)]
     out, _ = printed(capsys, "compare", tmp_path / "group", tmp_path / "b", "--json")
@@ -187,9 +187,9 @@ def test_compare_takes_the_runs_of_a_folder(trained: Path, tmp_path: Path, capsy
 
 def test_a_folder_without_runs_is_refused(trained: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run("compare", tmp_path) == 2
-    assert "holds none" in capsys.readouterr().err
+    assert "contains none" in capsys.readouterr().err
     shutil.copytree(trained / "gan", tmp_path / "gan")
     assert run("compare", tmp_path) == 2
     assert "no run with a score" in capsys.readouterr().err
-    refused(lambda: ancestral.compare(tmp_path), "nor a folder of runs with scores")
+    refused(lambda: ancestral.compare(tmp_path), "or a folder of runs with scores")
     refused(lambda: ancestral.compare("nowhere"), "compare: runs")

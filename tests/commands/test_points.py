@@ -1,4 +1,4 @@
-"""Points of the plane from the command line: trained, scored, drawn, verified, resumed; and what refuses them."""
+"""Points in the plane on the command line: training, scores, figures, checks, resuming, and refused requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAST = ["--epochs", "1", "--train-size", "500", "--valid-size", "100", "--depth"
 
 
 def refused(capsys: Captured, *words: object) -> str:
-    """The one line with which a command is refused."""
+    """The one-line error of a command that must be refused."""
     capsys.readouterr()
     assert run(*words) == 2
     out, err = capsys.readouterr()
@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # ---- what is recorded
 
 
-def test_a_run_on_points_explains_itself(trained: Path) -> None:
+def test_the_records_of_a_run_on_points_are_complete(trained: Path) -> None:
     record = json.loads((trained / "flow" / "settings.json").read_text())
     assert record["data"]["counts"] == {"train": 500, "valid": 100, "test": 50_000}
     assert record["data"]["space"] == "two-gaussians, R^2" and record["data"]["event_shape"] == [2]
@@ -65,14 +65,14 @@ def test_a_run_on_points_explains_itself(trained: Path) -> None:
 DRAWN = ("curves", "density", "deformation", "latents", "split")
 
 
-def test_the_page_names_the_floor_and_the_points(trained: Path) -> None:
+def test_the_page_shows_the_entropy_and_counts_points(trained: Path) -> None:
     page = (trained / "flow" / "report.html").read_text()
-    assert "1.1231 nats = 0.8101 bits/dim" in page and "the target itself" in page
+    assert "1.1231 nats = 0.8101 bits/dim" in page and "true density" in page
     assert "50,000 points" in page and "50,000 images" not in page
     assert "entropy" not in (trained / "mixture" / "report.html").read_text()
 
 
-def test_the_targets_own_score_is_its_entropy_but_for_the_luck_of_the_draw(trained: Path) -> None:
+def test_the_score_of_the_true_density_is_near_its_entropy(trained: Path) -> None:
     data = Run(trained / "flow").data
     own = target_score(data)
     assert own is not None and abs(own.nats + DENSITIES["two-gaussians"].entropy) < 4 * own.stderr
@@ -83,7 +83,7 @@ def test_the_targets_own_score_is_its_entropy_but_for_the_luck_of_the_draw(train
 # ---- commands
 
 
-def test_evaluate_and_compare_name_the_floor(capsys: Captured, trained: Path, tmp_path: Path) -> None:
+def test_evaluate_and_compare_print_the_entropy(capsys: Captured, trained: Path, tmp_path: Path) -> None:
     before = (trained / "flow" / "scores.json").read_bytes()
     out, err = printed(capsys, "evaluate", trained / "flow", "--json")
     (score,) = json.loads(out)
@@ -92,7 +92,7 @@ def test_evaluate_and_compare_name_the_floor(capsys: Captured, trained: Path, tm
     out, err = printed(capsys, "compare", trained / "flow")
     assert f"{score['nats']:.4f}" in out and "0.8101" in err
     assert "Scored on: two-gaussians, R^2; test, 50,000 points." in " ".join(out.split())
-    assert "different things" in refused(capsys, "compare", trained / "flow", trained / "mixture")
+    assert "not comparable" in refused(capsys, "compare", trained / "flow", trained / "mixture")
 
 
 def test_sample(capsys: Captured, trained: Path, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_sample(capsys: Captured, trained: Path, tmp_path: Path) -> None:
         _, err = printed(
             capsys, "sample", trained / "flow", "-n", 1001, "--seed", seed, "--out", tmp_path / f"{name}.npy"
         )
-        assert err.startswith("1001 points: ")
+        assert err.startswith("1,001 points: ")
     a, b, c = (np.load(tmp_path / f"{name}.npy", allow_pickle=False) for name in "abc")
     assert a.shape == (1001, 2) and (a == b).all() and (a != c).any() and np.isfinite(a).all()
     printed(capsys, "sample", trained / "flow", "--out", tmp_path / "a.png")
@@ -127,7 +127,7 @@ def test_draw(capsys: Captured, trained: Path, tmp_path: Path, what: str) -> Non
         ("deformation", "mixture", "points"),
     ],
 )
-def test_pictures_of_the_other_kind_are_refused(
+def test_drawings_for_the_other_kind_of_data_are_refused(
     capsys: Captured, trained: Path, tmp_path: Path, what: str, name: str, holds: str
 ) -> None:
     assert holds in refused(capsys, "draw", what, trained / name, "--out", tmp_path / "a.png")
@@ -157,8 +157,8 @@ def test_families_of_images_refuse_points(capsys: Captured, tmp_path: Path, fami
     assert not out.exists()
 
 
-def test_what_has_no_likelihood_is_not_compared_but_drawn(capsys: Captured, tmp_path: Path) -> None:
-    """An evaluation would not help, and neither would `quality`, which is of images."""
+def test_compare_refuses_a_model_without_likelihood_and_suggests_samples(capsys: Captured, tmp_path: Path) -> None:
+    """`evaluate` cannot help, and `quality` is for images only."""
     words = ["--epochs", 1, "--train-size", 100, "--valid-size", 50, "--hidden", 8, "--tolerate"]
     assert run("train", "gan", "--data", "two-gaussians", *words, "--out", tmp_path / "gan") == 0
     err = refused(capsys, "compare", tmp_path / "gan")
@@ -169,7 +169,7 @@ def test_what_has_no_likelihood_is_not_compared_but_drawn(capsys: Captured, tmp_
 @pytest.mark.parametrize("words", [["--pixels", "unit"], ["--protocol", "uva2020"], ["--pad-to", "4"]])
 def test_points_have_no_pixels(capsys: Captured, tmp_path: Path, words: list[str]) -> None:
     said = refused(capsys, "train", "flow", "--data", "rings", *words, "--out", tmp_path / "run")
-    assert "points of the plane" in said and not (tmp_path / "run").exists()
+    assert "has points, not images" in said and not (tmp_path / "run").exists()
 
 
 # ---- resuming, and other models
@@ -189,7 +189,7 @@ class Stop(Reporter):
             raise KeyboardInterrupt
 
 
-def test_a_run_on_points_resumes_to_the_bit(tmp_path: Path) -> None:
+def test_a_run_on_points_resumes_exactly(tmp_path: Path) -> None:
     small = {"train_size": 500, "valid_size": 100, "depth": 2, "hidden": (8,), "epochs": 3, "batch_size": 100}
     settings = settings_for("flow", data="moons", **small)
     whole = fit_settings(settings, tmp_path / "whole")
@@ -204,7 +204,7 @@ def test_a_run_on_points_resumes_to_the_bit(tmp_path: Path) -> None:
 
 @registered
 class OneGaussian(ExactModel):
-    """N(x; mean, I): the least a model of points can be. It neither encodes nor decodes."""
+    """N(x; mean, I): a minimal model of points, without encode and decode."""
 
     spaces, levels, event_shape = ("points",), None, (2,)
 
@@ -220,7 +220,7 @@ class OneGaussian(ExactModel):
         return self.mean + torch.randn(n, 2)
 
 
-def test_any_model_with_a_density_is_drawn(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_density_of_any_exact_model_is_drawn(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened, model = Run(trained / "flow"), OneGaussian()
     assert all(check.passed for check in check_model(model))
     monkeypatch.setattr(opened, "load", lambda: model)
@@ -232,7 +232,7 @@ def test_any_model_with_a_density_is_drawn(trained: Path, monkeypatch: pytest.Mo
         drawings.deformation(opened)
 
 
-def test_the_lines_of_a_deformation_go_there_and_back(trained: Path) -> None:
+def test_the_lines_of_a_deformation_are_mapped_by_the_model(trained: Path) -> None:
     opened = Run(trained / "flow")
     before, after, *_ = drawings.deformation(opened, count=5).axes
     model = opened.load()
@@ -242,7 +242,7 @@ def test_the_lines_of_a_deformation_go_there_and_back(trained: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_coursework_flow_comes_near_the_floor(tmp_path: Path) -> None:
+def test_the_coursework_flow_comes_near_the_entropy(tmp_path: Path) -> None:
     course = {"layers": "affine", "base_scale": 0.3, "batch_size": 256, "epochs": 40}
     opened = fit("flow", tmp_path / "run", data="two-gaussians", **course)
     score = -opened.load().log_prob(opened.data.held("test").raw).mean().item()  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""Arguments that a function does not have, or of another type, are refused in one line."""
+"""Unknown arguments of a function, and arguments of a wrong type, raise an error of one line."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ REFUSED: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("args", "kwargs", "words"), REFUSED, ids=[words for _, _, words in REFUSED])
-def test_what_does_not_fit_is_refused(args: tuple[Any, ...], kwargs: dict[str, Any], words: str) -> None:
+def test_arguments_that_do_not_fit_raise(args: tuple[Any, ...], kwargs: dict[str, Any], words: str) -> None:
     refused(lambda: plain(*args, **kwargs), words)
 
 
-def test_what_fits_is_passed_on() -> None:
+def test_valid_arguments_are_passed_to_the_function() -> None:
     count, rate = np.int64(3), np.float32(0.5)
     assert plain(Path("a"), count, rate=rate, kind="b") == (Path("a"), count, rate, "b", False, (), None)
     assert plain("a", rate=1, flag=True, sizes=[1, 2], other=3) == ("a", None, 1, "a", True, [1, 2], 3)

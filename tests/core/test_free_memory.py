@@ -19,7 +19,7 @@ V1 = (
 
 
 class Machine:
-    """A folder in place of the root of the file system.
+    """A folder that replaces the root of the file system.
 
     Args:      root: empty. version: of the control groups. group: of the process. mounted: the group that is seen at
                the mount.
@@ -81,7 +81,7 @@ def test_a_group_inside_another_has_the_smaller_of_both(version: int, tmp_path: 
     assert machine.available == GB
 
 
-def test_what_cannot_be_read_is_no_limit(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_sets_no_limit(tmp_path: Path) -> None:
     assert available_memory(tmp_path / "nothing") == IF_UNKNOWN
     machine = Machine(tmp_path / "machine", 2)
     machine.limit("", "max", GB)

@@ -1,4 +1,4 @@
-"""Python files of the user's own: run once loaded, found by dataclasses, refused in one line."""
+"""Python files of the user: run when loaded, found by dataclasses, with errors of one line."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path: Path) -> Non
     assert (first.VALUE, second.VALUE) == (1, 2) and first.__name__ != second.__name__
 
 
-def test_a_file_of_the_name_of_a_known_module_hides_nothing(tmp_path: Path) -> None:
+def test_a_file_with_the_name_of_a_module_does_not_hide_the_module(tmp_path: Path) -> None:
     load_module(written(tmp_path, "loads = None", "json.py"), "study")
     import json
 
@@ -79,19 +79,19 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_file_is_refused_and_leaves_nothing(tmp_path: Path, case: str) -> None:
+def test_a_file_with_an_error_raises_and_leaves_no_module(tmp_path: Path, case: str) -> None:
     text, words = WRONG[case]
     before = set(sys.modules)
     refused(lambda: load_module(written(tmp_path, text), "study"), *words)
     assert not [name for name in set(sys.modules) - before if "mine" in name]
 
 
-def test_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_raises(tmp_path: Path) -> None:
     refused(lambda: load_module(tmp_path / "nowhere.py", "study"), "nowhere.py", "No such file")
     refused(lambda: load_module(tmp_path, "study"), str(tmp_path), "directory")
 
 
-def test_an_interrupt_is_not_turned_into_a_refusal(tmp_path: Path) -> None:
+def test_an_interrupt_is_not_converted_to_an_error(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         load_module(written(tmp_path, "raise KeyboardInterrupt"), "study")
 

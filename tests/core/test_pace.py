@@ -1,4 +1,4 @@
-"""The time that the rest of some work takes, by a clock that the tests move."""
+"""Estimates of the remaining time, with a clock that the tests control."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_before_anything_is_done_the_expected_time_is_left() -> None:
+def test_before_the_first_part_the_expected_time_remains() -> None:
     assert Pace([1.0, 2.0]).seconds_left() == 180
     assert Pace([]).seconds_left() == 0
     assert Pace([1.0, 2.0]).left == "about 3 min left"
 
 
-def test_what_was_done_says_how_fast_the_machine_is(clock: Clock) -> None:
+def test_finished_parts_determine_the_speed_of_the_machine(clock: Clock) -> None:
     pace = Pace([1.0, 2.0, 3.0])
     with pace.stage():
         clock.now += 120  # twice the expected time
     assert pace.seconds_left() == pytest.approx(600)
     with pace.stage() as stage:
-        stage.counts = False  # reused: says nothing of the machine
+        stage.counts = False  # reused: not used for the speed of the machine
     assert pace.seconds_left() == pytest.approx(360)
 
 
-def test_a_part_under_way_counts_by_the_time_it_still_needs(clock: Clock) -> None:
+def test_a_running_part_uses_its_remaining_time(clock: Clock) -> None:
     pace = Pace([1.0, 2.0, 3.0])
     with pace.stage():
         clock.now += 10
@@ -52,7 +52,7 @@ def test_a_part_under_way_counts_by_the_time_it_still_needs(clock: Clock) -> Non
         assert pace.seconds_left() == pytest.approx(180 / 6), "no part takes less than no time"
 
 
-def test_parts_that_were_there_already_are_expected_to_take_nothing(clock: Clock) -> None:
+def test_existing_parts_are_expected_to_take_no_time(clock: Clock) -> None:
     pace = Pace([0.0, 1.0])
     with pace.stage():
         assert pace.seconds_left(5.0) == pytest.approx(65)
@@ -60,7 +60,7 @@ def test_parts_that_were_there_already_are_expected_to_take_nothing(clock: Clock
     assert pace.seconds_left() == 60
 
 
-def test_an_expectation_that_is_trusted_outweighs_a_short_part(clock: Clock) -> None:
+def test_a_trusted_expectation_outweighs_a_short_part(clock: Clock) -> None:
     pace = Pace([0.001, 10.0, 10.0], trust=1.0)
     with pace.stage():
         clock.now += 6  # a hundred times the expected time

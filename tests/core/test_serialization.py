@@ -1,4 +1,4 @@
-"""Modules written down and read back: what a description may ask for, and which classes it may name."""
+"""Modules as JSON and back: limits of a description, and the classes that it may name."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_nesting_and_length_are_bounded() -> None:
     refused(lambda: from_config([0] * 200_000), "values")
 
 
-def test_what_a_constructor_raises_is_a_line(classes: None) -> None:
+def test_an_error_in_a_constructor_is_one_line(classes: None) -> None:
     @registered
     class Fails(nn.Module):
         def __init__(self, kind: str) -> None:
@@ -181,11 +181,11 @@ def test_seeds_and_sizes_of_the_weights_pass() -> None:
     refused(lambda: Allowance().check({"rows": MAX_NUMBER + 5}), "rows")
 
 
-def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+def test_a_module_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     refused(lambda: ReadsNumbers([1, 2, 2], "item", steps=MAX_NUMBER + 1).save(tmp_path), "steps")
 
 
-def test_modules_made_elsewhere_are_not_bounded() -> None:
+def test_modules_made_outside_of_from_config_have_no_bounds() -> None:
     """The bounds hold inside `from_config` only."""
     refused(lambda: from_config(WRONG["side"], {}), "too large")
     big = MLP([2], [3000], [2])

@@ -1,4 +1,4 @@
-"""Datasets, tables and pictures that stand for those of other packages, for tests of data in memory."""
+"""Datasets, tables and pictures that imitate those of other packages, for tests of data in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Anomalies made of images: each image has draws of its own."""
+"""Anomalies made from images: each image has its own random numbers."""
 
 from __future__ import annotations
 

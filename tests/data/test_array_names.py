@@ -1,4 +1,4 @@
-"""Which arrays of a file are the images and the labels, and how labels become numbers of classes."""
+"""The choice of the arrays of images and labels in a file, and the conversion of labels to class numbers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_images_come_before_parts_as_in_earlier_versions(tmp_path):
     assert list(found.parts) == ["all"] and "train (4x4x5), test (2x4x5)" in said(found)
 
 
-def test_what_is_not_used_is_named(tmp_path):
+def test_ignored_arrays_are_listed(tmp_path):
     found = read(tmp_path, imgs=images(6), latents_values=np.zeros((6, 3)), latents_classes=np.zeros((6, 3), int))
     assert "ignored arrays: latents_values (6x3), latents_classes (6x3)" in said(found)
     assert "ignored array: meta (unreadable)" in said(read(tmp_path, images=images(6), meta=np.array([{}], object)))
@@ -70,7 +70,7 @@ def test_it_must_be_clear_which_arrays_are_the_images(tmp_path):
     refused(lambda: read(tmp_path, a=images(5), b=images(5)), "a.npz", "a (5x4x5), b (5x4x5)", "--array NAME")
     refused(lambda: read(tmp_path, x=images(5), X=images(5)), "x and X", "--array NAME")
     refused(lambda: read(tmp_path), "a.npz", "nothing")
-    refused(lambda: read(tmp_path, valid=images(5), test=images(5)), "valid and test only")
+    refused(lambda: read(tmp_path, valid=images(5), test=images(5)), "has only valid and test")
     assert list(read(tmp_path, train=images(5), valid=images(5)).parts) == ["train", "valid"]
     # a mask of rows is no image
     found = read(tmp_path, data=images(5), train=np.arange(3), test=np.arange(2))
@@ -95,7 +95,7 @@ def test_the_levels_of_the_file(tmp_path):
     assert read(tmp_path, x=images(9) % 3, levels=np.array([64])).levels == 64
     for wrong in (np.array(257), np.array(1), np.array(16.0), np.array([17, 17])):
         refused(lambda wrong=wrong: read(tmp_path, images=images(9), levels=wrong), "a.npz", "levels")
-    refused(lambda: read(tmp_path, images=images(9), levels=np.array(4)), "a.npz", "255 where levels is 4")
+    refused(lambda: read(tmp_path, images=images(9), levels=np.array(4)), "a.npz", "255, but levels is 4")
     np.savez(tmp_path / "b.npz", images=images(9) % 17, levels=np.array(17))
     found = read_arrays(tmp_path / "b.npz", ReadOptions(levels=20))
     assert found.levels == 20 and "states 17 levels" in said(found)
@@ -137,7 +137,7 @@ def test_names_of_classes(tmp_path):
     assert labels(found) == [2, 0, 0] and found.classes == ("a", "b", "c") and not found.assumptions
 
 
-def test_numbers_that_are_no_classes_are_ignored_and_said(tmp_path):
+def test_numbers_that_are_not_classes_are_ignored_with_a_notice(tmp_path):
     found = read(tmp_path, images=images(3), y=np.array([0.5, 1.5, 2.5]))
     assert labels(found) is None and "ignored" in said(found)
     refused(lambda: read(tmp_path, images=images(3), labels=np.arange(4)), "a.npz", "(4,)", "3 images")

@@ -1,4 +1,4 @@
-"""Files of arrays: which array is what, the shapes of images, labels, and what is said and refused."""
+"""Files of arrays: use of the arrays, shapes of images, labels, notices and errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_masks_of_bytes_have_two_levels(tmp_path):
     np.save(tmp_path / "masks.npy", masks)
     found = read_arrays(tmp_path / "masks.npy")
     assert found.levels == 2 and np.array_equal(found.parts["all"].images[:, 0], masks)
-    assert "taken as 2 levels" in said(found)
+    assert "read as 2 levels" in said(found)
 
 
 def test_bytes_up_to_16_have_17_levels(tmp_path):
@@ -68,14 +68,14 @@ def test_y_are_the_labels_of_images(tmp_path):
     assert labels(read(tmp_path, infer=False, images=images(6), y=np.arange(6) % 3)) is None
 
 
-def test_missing_pixels_are_refused_clearly(tmp_path):
+def test_missing_pixels_raise_a_clear_error(tmp_path):
     pixels = SEED.random((50, 8, 8)).astype(np.float32)
     pixels[:7, 2, 3] = np.nan
     np.save(tmp_path / "nan.npy", pixels)
     refused(lambda: read_arrays(tmp_path / "nan.npy"), "nan.npy", "7 of 50 images", "NaN")
 
 
-def test_missing_pixels_are_marked_where_they_are_asked_for(tmp_path):
+def test_missing_pixels_are_marked_on_request(tmp_path):
     pixels = SEED.random((20, 8, 8)).astype(np.float32)
     pixels[:7, 2, 3] = np.nan
     np.save(tmp_path / "nan.npy", pixels)
@@ -93,7 +93,7 @@ def test_missing_pixels_are_marked_where_they_are_asked_for(tmp_path):
     refused(lambda: read_arrays(tmp_path / "a.npz", ReadOptions(missing=True)), "a.npz", "different types")
 
 
-def test_pixels_that_are_not_opaque_are_missing_where_they_are_asked_for(tmp_path):
+def test_transparent_pixels_are_missing_on_request(tmp_path):
     pixels = SEED.random((3, 2, 2, 4)).astype(np.float32)
     pixels[..., 3], pixels[1, 0, 0, 3], pixels[2, 1, 0, 1] = 1, 0.5, np.nan
     np.save(tmp_path / "a.npy", pixels)
@@ -145,11 +145,11 @@ def test_empty_arrays_are_refused(tmp_path, shape):
     refused(lambda: read_arrays(tmp_path / "a.npy"), "a.npy", "no pixels")
 
 
-def test_images_that_come_last_are_recognised_by_the_labels(tmp_path):
+def test_the_axis_of_images_is_found_by_the_labels(tmp_path):
     colour = SEED.integers(0, 256, (9, 6, 5, 3), dtype=np.uint8)
     last = np.moveaxis(colour, 0, -1)
     found = read(tmp_path, X=last, y=np.arange(9)[:, None])
-    assert np.array_equal(found.parts["all"].images, colour.transpose(0, 3, 1, 2)) and "last dimension" in said(found)
+    assert np.array_equal(found.parts["all"].images, colour.transpose(0, 3, 1, 2)) and "last axis" in said(found)
     grey = read(tmp_path, X=np.moveaxis(images(9), 0, -1), y=np.arange(9))
     assert np.array_equal(grey.parts["all"].images[:, 0], images(9))
 

@@ -1,4 +1,4 @@
-"""Damaged files of every kind are read or refused in one line, see scripts/fuzz_readers.py."""
+"""Damaged files of all kinds are read or raise an error of one line, see scripts/fuzz_readers.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources of images: what is read, how it is divided, and that hostile files are refused in one line."""
+"""Sources of images: their content, their splits, and one-line errors for malicious files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ GIB = 2**30
 
 @pytest.fixture(autouse=True)
 def own_machine(tmp_path_factory, monkeypatch):
-    """No test sees the person's data, writes into their cache, or reaches a network."""
+    """No test uses the user's data, writes into the user's cache, or uses a network."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("XDG_CACHE_HOME", str(home))
     monkeypatch.setenv("ANCESTRAL_DATA", str(home / "own"))
@@ -140,7 +140,7 @@ def test_names_and_splits_are_checked():
         refused(lambda call=call: call("minst"), "minst", *dataset_names())
 
 
-def test_global_generators_are_left_alone(tmp_path):
+def test_global_generators_are_not_changed(tmp_path):
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
     before = torch.get_rng_state().clone(), str(np.random.get_state())  # noqa: NPY002
@@ -154,7 +154,7 @@ def test_global_generators_are_left_alone(tmp_path):
 # --- dividing ---------------------------------------------------------------------------------------------
 
 
-def test_sizes_take_the_pool_in_its_order():
+def test_sizes_use_the_order_of_the_pool():
     """Of a named set this is the order of its files; one's own files are divided at random, see `test_division`."""
     write_named(own("kmnist"), 300, 40)
     default = load_dataset("kmnist")
@@ -211,7 +211,7 @@ def test_protocols_are_for_60_000_and_10_000_only():
     refused(lambda: load_dataset("digits", protocol="uva2020"), "uva2020", "60,000", "digits")
     refused(lambda: load_dataset("digits", protocol="uva2021"), "uva2021", *PROTOCOLS)
     for choice in ({"train_size": 10}, {"valid_size": 0}, {"split_seed": 0}):
-        refused(lambda choice=choice: load_dataset("mnist", protocol="uva2018", **choice), "leave out")
+        refused(lambda choice=choice: load_dataset("mnist", protocol="uva2018", **choice), "remove")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -235,7 +235,7 @@ def test_padding_is_symmetric_and_empty(tmp_path):
     assert load_dataset(path, pad_to=4).event_shape == (1, 4, 4)
     assert data.sha256 == load_dataset(path).sha256
     refused(lambda: load_dataset(path, pad_to=3), "3x4", "pad_to")
-    refused(lambda: load_dataset(path, pad_to=10**6), "cap")
+    refused(lambda: load_dataset(path, pad_to=10**6), "limit")
 
 
 # --- published sets ---------------------------------------------------------------------------------------
@@ -291,13 +291,11 @@ def test_sha256_tells_contents_apart():
     assert len(sums | {load_dataset("digits").sha256}) == 3
 
 
-def test_a_missing_set_says_where_its_files_belong():
+def test_the_error_for_a_missing_set_names_its_folders():
     (own("fashion")).mkdir(parents=True)
     write_named(own("fashion"))
     (own("fashion") / "t10k-labels-idx1-ubyte.gz").unlink()
-    message = refused(
-        lambda: load_dataset("fashion"), "could not download fashion", "$ANCESTRAL_DATA/fashion", "by hand"
-    )
+    message = refused(lambda: load_dataset("fashion"), "could not download fashion", "$ANCESTRAL_DATA/fashion", "copy")
     assert all(f"{stem}.gz" in message for stem in sources._FILES)
     status = dataset_status("fashion")
     assert (status.state, status.counts, status.verified) == ("missing", None, None)
@@ -382,7 +380,7 @@ def test_download_falls_back_to_the_next_mirror(mirror, tmp_path):
     assert (folder / "train-images-idx3-ubyte.gz").stat().st_mtime_ns == kept
 
 
-def test_download_of_something_else_is_refused(mirror, tmp_path):
+def test_a_download_with_a_wrong_checksum_raises(mirror, tmp_path):
     (mirror / "train-labels-idx1-ubyte.gz").write_bytes(b"a page of a captive portal")
     refused(lambda: load_dataset("kmnist"), "could not download kmnist", "train-labels-idx1-ubyte.gz")
     assert not (tmp_path / "cache" / "ancestral" / "kmnist" / "train-labels-idx1-ubyte.gz").exists()
@@ -413,7 +411,7 @@ GOOD = idx(numbered(6))
         (b"\0\0\x0d\x03" + GOOD[4:], "magic number 0x00000d03"),
         (idx(np.zeros(6, np.uint8)), "magic"),
         (b"<html>not found</html>", "magic"),
-        (struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "cap"),
+        (struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "limit"),
         (struct.pack(">BBBB3I", 0, 0, 8, 3, 4 * GIB // 784, 28, 28), "truncated"),
     ],
 )

@@ -1,4 +1,4 @@
-"""How a source is divided: at random, in proportion to the classes, and what is said of images that occur twice."""
+"""Splits of a source: at random, stratified by class; and notices about repeated images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def saved(tmp_path) -> Callable[..., Dataset]:
     start=st.floats(0, 1),
     stop=st.floats(0, 1),
 )
-def test_every_stretch_holds_the_classes_in_proportion(sizes, seed, start, stop):
+def test_every_section_of_the_order_has_the_classes_in_proportion(sizes, seed, start, stop):
     labels = np.repeat(np.arange(len(sizes)), sizes)
     order = stratified_permutation(labels, len(labels), seed)
     assert sorted(order) == list(range(len(labels)))
@@ -120,15 +120,15 @@ def test_equal_images_have_equal_keys_and_no_others():
     assert repeated(keys[:0], keys) == (0, 0)
 
 
-def test_images_that_occur_twice_are_said(saved):
+def test_repeated_images_cause_a_notice(saved):
     two = numbered(2)[np.arange(1000) % 2]
     said = saved({"images": two}).assumptions
     assert any("798 of 800 training images are copies" in line for line in said)
-    assert any("100 of 100 test images occur among the training or validation images" in line for line in said)
+    assert any("100 of 100 test images are also training or validation images" in line for line in said)
     assert not any("occur" in line or "copies" in line for line in saved({"images": numbered(1000)}).assumptions)
 
 
-def test_missing_labels_and_empty_classes_are_said(saved):
+def test_missing_labels_and_empty_classes_cause_notices(saved):
     labels = np.where(np.arange(200) % 2 == 0, -1, np.arange(200) % 4)  # -1, 1 and 3
     data = saved({"images": numbered(200), "labels": labels})
     assert any("have no label (-1)" in line for line in data.assumptions)
@@ -137,7 +137,7 @@ def test_missing_labels_and_empty_classes_are_said(saved):
     assert sum(sum(counts) for counts in summary.class_counts.values()) == 100
 
 
-def test_a_summary_says_what_was_read(saved):
+def test_a_summary_describes_the_data(saved):
     data = saved({"images": numbered(100), "labels": np.arange(100) % 2})
     summary = summarise(data)
     assert summary.lines()[0] == (
@@ -161,5 +161,5 @@ def test_each_split_has_its_own_draw_of_binary_pixels():
 
 
 def test_too_few_images_are_refused(saved):
-    refused(lambda: saved({"images": numbered(2)}), "cannot be divided in three")
+    refused(lambda: saved({"images": numbered(2)}), "are too few for three splits")
     refused(lambda: saved({"images": numbered(20)}, split_seed=-1), "split_seed")

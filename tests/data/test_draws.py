@@ -1,4 +1,4 @@
-"""Pixels that are drawn: each batch, block and epoch has draws of its own. Labels stay with their images."""
+"""Sampled pixels: each batch, block and epoch has its own random numbers. Labels stay with their images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of images: which are splits, which are classes, labels in files beside images, and what is ignored."""
+"""Folders of images: splits, classes, labels in files next to images, and ignored files."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_folder_of_grey_images(tmp_path):
     )
 
 
-def test_what_is_no_image_is_ignored_and_said(tmp_path):
+def test_other_files_are_ignored_with_a_notice(tmp_path):
     save_all(tmp_path, "a.png b.png")
     for name in (".c.png", "__MACOSX/d.png", ".ipynb_checkpoints/e.png", "Thumbs.db", "desktop.ini", ".git/f"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -112,7 +112,7 @@ def test_names_that_cannot_be_printed_are_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["missing", "file.png"])
-def test_no_folder(tmp_path, name):
+def test_a_missing_folder_raises(tmp_path, name):
     save(tmp_path / "file.png")
     refused(lambda: read_folder(tmp_path / name), name)
 
@@ -150,7 +150,7 @@ def test_the_present_folder(tmp_path, monkeypatch):
     assert read_file(Path("1.png")).parts["all"].names == ("1.png",)
 
 
-def test_the_name_of_an_array_is_ignored_and_said(tmp_path):
+def test_the_name_of_an_array_is_ignored_with_a_notice(tmp_path):
     save(tmp_path / "a.png")
     assert said(read_folder(tmp_path, ReadOptions(array="faces")), "--array faces", "ignored")
 
@@ -178,10 +178,10 @@ def test_classes_may_lie_deeper(tmp_path):
         2,
     ]
     save(tmp_path / "a" / "2.png")
-    refused(lambda: read_folder(tmp_path), "/a:", "beside and inside")
+    refused(lambda: read_folder(tmp_path), "/a:", "in it and in its sub-folders")
 
 
-def test_one_class_is_said(tmp_path):
+def test_a_single_class_causes_a_notice(tmp_path):
     save_all(tmp_path, "images/1.png images/2.png")
     found = read_folder(tmp_path)
     assert labelled(found) == {"images/1.png": "images", "images/2.png": "images"} and said(
@@ -189,14 +189,14 @@ def test_one_class_is_said(tmp_path):
     )
 
 
-def test_links_that_lead_back_end(tmp_path):
+def test_links_to_a_parent_folder_are_ignored(tmp_path):
     save_all(tmp_path, "a/1.png b/1.png")
     (tmp_path / "a" / "back").symlink_to(tmp_path)
     (tmp_path / "self").symlink_to(tmp_path / "self")
     (tmp_path / "c").symlink_to(tmp_path / "b")
     found = read_folder(tmp_path)
     assert labelled(found) == {"a/1.png": "a", "b/1.png": "b"} and said(found, "links", "c", "a/back")
-    assert said(found, "1 file is no image", "self")
+    assert said(found, "1 file is not an image", "self")
 
 
 def test_a_class_may_be_a_link(tmp_path):
@@ -246,7 +246,7 @@ def test_test_images_are_not_trained_on(tmp_path):
     assert sorted(pool) == list(range(20)) and len(data.valid) == 3
 
 
-def test_classes_are_numbered_alike_in_all_splits(tmp_path):
+def test_classes_have_the_same_numbers_in_all_splits(tmp_path):
     save_all(tmp_path, "train/10/1.png train/2/1.png test/10/1.png test/3/1.png")
     found = read_folder(tmp_path)
     assert found.classes == ("2", "3", "10")
@@ -287,8 +287,8 @@ def test_only_train_is_divided(tmp_path):
         ("train/1.png test/1.png extra/1.png", ("extra", "train and test")),
         ("mnist/train/1.png mnist/test/1.png", ("inside mnist", "mnist")),
         ("cat/train/1.png cat/test/1.png dog/train/1.png", ("inside", "first level")),
-        ("train/1.png 1.png", ("beside and inside",)),
-        ("train/1.png train/a/1.png test/1.png", ("/train:", "beside and inside")),
+        ("train/1.png 1.png", ("in it and in its sub-folders",)),
+        ("train/1.png train/a/1.png test/1.png", ("/train:", "in it and in its sub-folders")),
     ],
 )
 def test_unclear_splits_are_refused(tmp_path, names, words):
@@ -331,7 +331,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_labels_beside_images(tmp_path, name):
+def test_labels_in_a_file_next_to_images(tmp_path, name):
     save_all(tmp_path, "a.png b.png c.png")
     (tmp_path / name).write_text(FORMS[name])
     found = read_folder(tmp_path)
@@ -368,14 +368,14 @@ def test_whole_numbers_are_in_numeric_order(tmp_path):
         ("labels.csv", "file,label\na,0.25\nb,0.5\n", ("label", "real numbers")),
         ("labels.json", '{"a": [1, 2], "b": [1]}', ("lists",)),
         ("labels.csv", "file,width,height\na,1,2\n", ("no column of labels",)),
-        ("labels.csv", "x,label\na,cat\n", ("no column of file names",)),
-        ("labels.csv", "file,label\nq,cat\n", ("no column of file names",)),
-        ("labels.csv", "", ("no column of file names",)),
-        ("other.json", "[1, 2]", ("no column of file names",)),
-        ("other.json", '"text"', ("no column of file names",)),
+        ("labels.csv", "x,label\na,cat\n", ("has no column (file",)),
+        ("labels.csv", "file,label\nq,cat\n", ("has no column (file",)),
+        ("labels.csv", "", ("has no column (file",)),
+        ("other.json", "[1, 2]", ("has no column (file",)),
+        ("other.json", '"text"', ("has no column (file",)),
     ],
 )
-def test_tables_without_labels_are_ignored_and_said(tmp_path, name, text, words):
+def test_tables_without_labels_are_ignored_with_a_notice(tmp_path, name, text, words):
     save_all(tmp_path, "a.png b.png")
     (tmp_path / name).write_text(text)
     found = read_folder(tmp_path)
@@ -411,21 +411,21 @@ def test_an_image_of_another_folder_is_not_matched_by_its_name(tmp_path):
     save_all(tmp_path, "images/a/1.png")
     (tmp_path / "labels.csv").write_text("file,label\nb/1.png,dog\n")
     found = read_folder(tmp_path)
-    assert labelled(found) == {"images/a/1.png": "images/a"} and said(found, "no column of file names")
+    assert labelled(found) == {"images/a/1.png": "images/a"} and said(found, "has no column (file")
     (tmp_path / "labels.csv").write_text("file,label\na/1.png,dog\n")
     assert labelled(read_folder(tmp_path)) == {"images/a/1.png": "dog"}
 
 
-def test_which_table_is_said(tmp_path):
+def test_the_chosen_table_causes_a_notice(tmp_path):
     save_all(tmp_path, "a.png b.png")
     (tmp_path / "labels.csv").write_text("file,label\na,cat\nb,dog\n")
     (tmp_path / "other.csv").write_text("file,label\na,x\nb,y\n")
     found = read_folder(tmp_path)
-    assert found.classes == ("cat", "dog") and said(found, "labels.csv is taken", "other.csv")
-    assert said(found, "1 file is no image", "other.csv")
+    assert found.classes == ("cat", "dog") and said(found, "labels.csv is used", "other.csv")
+    assert said(found, "1 file is not an image", "other.csv")
     os.rename(tmp_path / "labels.csv", tmp_path / "mine.csv")
     found = read_folder(tmp_path)
-    assert found.classes is None and said(found, "mine.csv", "other.csv", "none is taken", "labels.csv")
+    assert found.classes is None and said(found, "mine.csv", "other.csv", "none is used", "labels.csv")
 
 
 def test_folders_of_classes_come_before_tables(tmp_path):

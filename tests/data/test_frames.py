@@ -1,4 +1,4 @@
-"""Tables in memory: read as a file with the same columns is."""
+"""Tables in memory are read like a file with the same columns."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_a_table_is_read_as_its_file_is(kind: str, tmp_path: Path) -> None:
     ]
 
 
-def test_labels_beside_a_table_are_its_classes() -> None:
+def test_labels_given_with_a_table_are_its_classes() -> None:
     found = load_dataset(hold((Frame(columns()), Series(KINDS.astype(object)))))
     assert found.classes == ("ape", "bee", "cat") and found.columns == ("mass", "length", "width")
     assert found.sha256 == load_dataset(hold(Frame(columns(species=KINDS)))).sha256
-    refused(lambda: hold((Frame(columns(label=KINDS)), KINDS)), "labels are given beside it")
-    refused(lambda: hold((Frame(columns()), KINDS[1:])), "beside 90 rows")
+    refused(lambda: hold((Frame(columns(label=KINDS)), KINDS)), "labels are given too")
+    refused(lambda: hold((Frame(columns()), KINDS[1:])), "for 90 rows")
 
 
 def test_parts_of_a_table_stay_parts() -> None:

@@ -1,4 +1,4 @@
-"""Items of datasets: pictures, labels, classes; items that change, are missing, or have no end."""
+"""Items of datasets: pictures, labels, classes; items that change, missing items, and endless datasets."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def items_options(**options: Any) -> Any:
     return ReadOptions(**options)
 
 
-def test_a_picture_is_turned_as_its_orientation_says(tmp_path: Path) -> None:
+def test_a_picture_is_rotated_by_its_orientation(tmp_path: Path) -> None:
     turned = Image.fromarray(IMAGES[1] * 15)
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)
     found = load([Image.open(tmp_path / "turned.png") for _ in range(9)])
     assert torch.equal(found.train.images[0, 0], torch.from_numpy(np.rot90(IMAGES[1] * 15, -1).copy()))
-    assert any("9 of 9 images are turned" in line for line in found.assumptions)
+    assert any("9 of 9 images are rotated" in line for line in found.assumptions)
 
 
 def test_labels_may_be_missing_words_or_vectors() -> None:
@@ -100,24 +100,24 @@ def test_labels_may_be_missing_words_or_vectors() -> None:
     ]
     assert (load(Items(vectors)).train.labels >= 0).sum() >= 159
     ignored = load(Items([(image, {"boxes": 1}) for image in IMAGES]))
-    assert ignored.train.labels is None and any("type dict are no classes" in line for line in ignored.assumptions)
+    assert ignored.train.labels is None and any("type dict are not classes" in line for line in ignored.assumptions)
     numbers = load((IMAGES, (LABELS + 0.5).tolist()))
-    assert numbers.train.labels is None and any("real numbers, no classes" in line for line in numbers.assumptions)
+    assert numbers.train.labels is None and any("real numbers, not classes" in line for line in numbers.assumptions)
 
 
-def test_names_of_classes_are_kept_of_parts_too() -> None:
+def test_subsets_keep_the_names_of_classes() -> None:
     named = Items(with_labels(list(IMAGES)), classes=[f"n{number}" for number in range(10)])
     assert load(named).classes == load(Subset(named, range(100))).classes == tuple(named.classes)
     rows = [{"image": image, "label": label} for image, label in with_labels(pictures())]
     assert load(HuggingFace(rows, named.classes)).classes == tuple(named.classes)
     other = HuggingFace(rows, named.classes[::-1])
-    refused(lambda: hold({"train": HuggingFace(rows, named.classes), "test": other}), "classes of test", "other names")
+    refused(lambda: hold({"train": HuggingFace(rows, named.classes), "test": other}), "class names of test", "differ")
 
 
-def test_what_is_not_used_of_items_is_said() -> None:
+def test_unused_parts_of_items_cause_a_notice() -> None:
     rows = [{"scan": image, "id": place} for place, image in enumerate(pictures())]
     found = load(Items(rows))
-    assert {"the images of the items are 'scan'", "not used of the items: id"} <= set(found.assumptions)
+    assert {"items: 'scan' is the image", "items: not used: id"} <= set(found.assumptions)
     refused(lambda: hold(Items([{"text": 1}])), "no image among text")
     refused(lambda: hold(Items([*rows, {"id": 3}])), "item 200 has no 'scan'")
     three = load(Items([(image, label, 5) for image, label in with_labels(list(IMAGES))]))
@@ -125,7 +125,7 @@ def test_what_is_not_used_of_items_is_said() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 150])
-def test_items_that_change_have_no_sum(first: int) -> None:
+def test_items_that_change_have_no_checksum(first: int) -> None:
     data = Augmented([0] * 200)
     data.first = first
     name = hold(data)
@@ -136,7 +136,7 @@ def test_items_that_change_have_no_sum(first: int) -> None:
     assert load_dataset(hold({"train": Items(with_labels(list(IMAGES / 16))), "test": data})).sha256 is None
 
 
-def test_a_stream_that_changes_has_no_sum() -> None:
+def test_a_stream_that_changes_has_no_checksum() -> None:
     class Shuffled(IterableDataset):
         def __iter__(self) -> Any:
             return iter(IMAGES[torch.randperm(200).numpy()])
@@ -191,10 +191,10 @@ def test_items_that_exceed_memory_are_kept_in_a_file(monkeypatch: pytest.MonkeyP
     for kind, data in LARGE.items():
         name = hold(data())
         assert storage.is_mapped(name.held.arrays["images"])
-        assert any("kept in a temporary file" in line for line in load_dataset(name).assumptions)
+        assert any("stored in a temporary file" in line for line in load_dataset(name).assumptions)
         assert torch.equal(stored(data()), expected[kind])
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 100}))
-    refused(lambda: hold(Items(list(IMAGES))), "exceed the free memory", "TMPDIR")
+    refused(lambda: hold(Items(list(IMAGES))), "more than the free memory", "TMPDIR")
 
 
 LARGE = {

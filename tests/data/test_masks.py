@@ -1,4 +1,4 @@
-"""Which pixels a mask hides where the halves of a side are not equal."""
+"""Masks of halves for odd sides."""
 
 from __future__ import annotations
 

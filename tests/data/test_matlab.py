@@ -1,4 +1,4 @@
-"""Arrays of MATLAB files, against SciPy's writer and against files written by hand as the format says."""
+"""Arrays of MATLAB files, written by SciPy and by hand according to the format."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_numbers_keep_the_type_of_their_class(tmp_path, order, compressed):
     assert read(path)["x"].tolist() == [[-5, 300]]
 
 
-def test_text_and_what_is_not_read(tmp_path):
+def test_text_and_unsupported_arrays(tmp_path):
     cell, complex_numbers = np.array(["a", "b"], object), np.array([1j])
     arrays = {"names": np.array(["ab", "cde"]), "c": cell, "s": {"a": 1}, "z": complex_numbers, "n": np.ones((1, 1))}
     scipy.io.savemat(tmp_path / "a.mat", arrays)

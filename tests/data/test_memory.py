@@ -1,4 +1,4 @@
-"""Data in memory: every usual form is read as a file with the same contents is."""
+"""Data in memory: all common forms are read like a file with the same content."""
 
 from __future__ import annotations
 
@@ -136,39 +136,39 @@ def test_three_parts_in_a_row_are_training_validation_and_test() -> None:
     found = load_dataset(hold(parts))
     assert [len(found.split(part)) for part in ("train", "valid", "test")] == [120, 50, 30]
     assert torch.equal(found.test.images[:, 0], torch.stack([image for image, _ in parts[2]]))
-    assert "3 sources in a row are taken as train, valid and test" in found.assumptions
+    assert "3 sources are used as train, valid and test" in found.assumptions
     named = load_dataset(hold(dict(zip(("train", "validation", "test"), parts, strict=True))))
     assert named.sha256 == found.sha256
 
 
-def test_of_a_loader_it_is_said_what_is_not_used() -> None:
+def test_unused_settings_of_a_loader_cause_a_notice() -> None:
     dataset = TensorDataset(UNIT)
     assert "order and collate function are not used" in notes(DataLoader(dataset, shuffle=True))
     assert "draws" not in notes(DataLoader(dataset, shuffle=True))
     some = DataLoader(dataset, sampler=SubsetRandomSampler(range(20)))
-    assert "SubsetRandomSampler draws 20 of 200 items: all 200 are read" in notes(some)
+    assert "SubsetRandomSampler samples 20 of 200 items, but all 200 are read" in notes(some)
     weighted = DataLoader(dataset, sampler=WeightedRandomSampler(torch.ones(200).tolist(), 200))
-    assert "WeightedRandomSampler draws 200 of 200 items" in notes(weighted)
+    assert "WeightedRandomSampler samples 200 of 200 items" in notes(weighted)
 
 
 def test_training_data_of_a_known_set_are_not_all_of_it() -> None:
     train, test = Items(with_labels(pictures()), train=True), Items(with_labels(pictures(50)), train=False)
-    assert "train=True: its test images are not among these" in notes(train)
-    assert "train=True" not in notes({"train": train, "test": test}).replace("its test images", "")
+    assert "train=True, so it has no test images" in notes(train)
+    assert "train=True" not in notes({"train": train, "test": test})
     refused(lambda: hold((test, train)), "train=False", "training data first")
 
 
-def test_flags_are_keywords_in_what_is_said() -> None:
-    assert "(levels=... states another number)" in notes(IMAGES) and "split_seed=0" in notes(IMAGES)
+def test_notices_use_keywords_instead_of_flags() -> None:
+    assert "(use levels=... for another number)" in notes(IMAGES) and "split_seed=0" in notes(IMAGES)
     refused(lambda: load_dataset(hold(UNIT * 2 - 1)), "value_range=(-1, 1)")
     assert in_python("--levels 17 --value-range 0 3.5: --grey") == "levels=17 value_range=(0, 3.5): grey=..."
 
 
-def test_a_name_stands_for_the_contents() -> None:
+def test_a_name_is_a_function_of_the_content() -> None:
     first = hold(IMAGES)
     assert hold(IMAGES.copy()) == first != hold(IMAGES[1:]) and first.startswith("memory:")
     assert hold(IMAGES.astype(np.int16)) != first != hold({"train": IMAGES})
-    refused(lambda: load_dataset("memory:0000"), "given in memory", "data=")
+    refused(lambda: load_dataset("memory:0000"), "were in memory", "data=")
 
 
 def test_data_are_available_as_long_as_their_name() -> None:
@@ -181,12 +181,12 @@ def test_data_are_available_as_long_as_their_name() -> None:
     del names[0], copies
     gc.collect()
     assert array() is None
-    refused(lambda: load_dataset(kept), "given in memory")
+    refused(lambda: load_dataset(kept), "were in memory")
     last = str(names.pop())
     assert len(load_dataset(last).train)  # what was held last stays
 
 
-def test_a_change_after_holding_does_not_matter() -> None:
+def test_a_change_after_holding_has_no_effect() -> None:
     mine = IMAGES.copy()
     name = hold({"train": mine, "test": mine[:50]})
     before = load_dataset(name)
@@ -209,22 +209,22 @@ def test_a_change_after_holding_does_not_matter() -> None:
         ((IMAGES, LABELS[1:]), ["200 images and 199 labels"]),
         ((IMAGES, IMAGES), ["is not (images, labels)"]),
         ((IMAGES[:150], IMAGES[150:]), ["is not (images, labels)"]),
-        ({"train": (IMAGES, LABELS), "extra": (IMAGES, LABELS)}, ["'extra' is no part"]),
-        ({"val": (IMAGES, LABELS), "valid": (IMAGES, LABELS), "train": (IMAGES, LABELS)}, ["two parts are valid"]),
+        ({"train": (IMAGES, LABELS), "extra": (IMAGES, LABELS)}, ["'extra' is not a part"]),
+        ({"val": (IMAGES, LABELS), "valid": (IMAGES, LABELS), "train": (IMAGES, LABELS)}, ["two parts valid"]),
         (np.ma.masked_less(IMAGES, 3), ["masked"]),
-        (torch.zeros(9, 4, 4, device="meta"), ["no array"]),
+        (torch.zeros(9, 4, 4, device="meta"), ["not an array"]),
         (["a.png", "b.png", "c.png"], ["item 0 is text", "folder"]),
         ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], ["a list of numbers"]),
         (IMAGES + 0j, ["complex"]),
         (np.zeros((0, 8, 8)), ["no pixels"]),
-        (coloured(2), ["divided in three"]),
+        (coloured(2), ["too few for three splits"]),
     ],
 )
-def test_what_cannot_be_read_is_refused(data: Any, words: list[str]) -> None:
+def test_data_that_cannot_be_read_raise(data: Any, words: list[str]) -> None:
     refused(lambda: load_dataset(hold(data)), *words)
 
 
-def test_nothing_is_kept_of_what_was_refused() -> None:
+def test_data_that_raise_are_not_kept() -> None:
     known = set(memory._held)
     refused(lambda: hold((IMAGES, LABELS[1:])), "labels")
     assert set(memory._held) <= known

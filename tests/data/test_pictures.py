@@ -1,4 +1,4 @@
-"""Image files: the right way up, no hidden colours, the right depth; and arrays cut, scaled and made grey."""
+"""Image files: orientation, transparency and depth; and arrays that are cropped, scaled and made grey."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def said(found: Imported, *words: str) -> bool:
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_images_are_turned_as_exif_says(tmp_path, kind, orientation):
+def test_images_are_rotated_by_their_exif_orientation(tmp_path, kind, orientation):
     upright = np.zeros((16, 24, 3), np.uint8)
     upright[:8, :8] = 255, 0, 0  # a red corner at the top left, a blue one at the bottom left
     upright[8:, :8] = 0, 0, 255
@@ -74,7 +74,7 @@ def test_images_are_turned_as_exif_says(tmp_path, kind, orientation):
     assert said(found, "1 of 1 images", "EXIF") == (orientation > 1)
 
 
-def test_an_orientation_that_is_none_is_ignored(tmp_path):
+def test_an_invalid_orientation_is_ignored(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 9
     pixels = grey()
@@ -132,7 +132,7 @@ def test_half_transparent_pixels_are_mixed_with_the_background(tmp_path):
     assert read(tmp_path)[0].ravel().tolist() == [244, 224, 204]
 
 
-def test_opaque_alpha_is_no_transparency(tmp_path):
+def test_an_opaque_alpha_channel_is_not_transparency(tmp_path):
     pixels = RNG.integers(0, 256, (3, 3, 4), np.uint8)
     pixels[..., 3] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -203,7 +203,7 @@ def test_16_bits_of_grey_are_kept(tmp_path, kind):
     refused(lambda: read(tmp_path), "b.png", "uint8", "a.", "uint16")
 
 
-def test_16_bits_of_colour_are_said(tmp_path):
+def test_16_bits_of_colour_cause_a_notice(tmp_path):
     (tmp_path / "a.ppm").write_bytes(b"P6 1 1 65535\n" + np.array([0, 40_000, 65_535], ">u2").tobytes())
     rows = b"\0" + np.array([0, 40_000, 65_535], ">u2").tobytes()
     (tmp_path / "b.png").write_bytes(png(struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0), rows))
@@ -261,7 +261,7 @@ def test_several_images_in_a_file_are_refused(tmp_path):
     frames = [Image.fromarray(grey()) for _ in range(3)]
     for name, kind in (("a.gif", "animated GIF"), ("a.webp", "animated WEBP"), ("a.png", "animated PNG")):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
-        refused(lambda: read(tmp_path), name, kind, "save one image to a file")
+        refused(lambda: read(tmp_path), name, kind, "save each image in its own file")
         (tmp_path / name).unlink()
     frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
     refused(lambda: read(tmp_path), "a.tif", "several pages")
@@ -279,7 +279,7 @@ def test_one_file_is_read_as_grey(tmp_path):
 # --- hostile files --------------------------------------------------------------------------------------------
 
 
-def test_a_picture_that_claims_to_be_huge(tmp_path, recwarn):
+def test_a_picture_with_a_huge_size_in_its_header_raises(tmp_path, recwarn):
     Image.fromarray(grey()).save(tmp_path / "a.png")
     raw = bytearray((tmp_path / "a.png").read_bytes())
     for width, height in ((100_000, 100_000), (10_000, 9_000), (2**12, 2**12 + 1)):
@@ -291,7 +291,7 @@ def test_a_picture_that_claims_to_be_huge(tmp_path, recwarn):
     assert not recwarn.list
 
 
-def test_sizes_are_checked_before_memory_is_asked_for(tmp_path, monkeypatch):
+def test_sizes_are_checked_before_memory_is_allocated(tmp_path, monkeypatch):
     for number in range(4):
         Image.fromarray(grey()).save(tmp_path / f"{number}.png")
     monkeypatch.setattr(readers, "MAX_BYTES", 79)
@@ -306,7 +306,7 @@ def test_sizes_are_checked_before_memory_is_asked_for(tmp_path, monkeypatch):
     refused(lambda: read(tmp_path), "0.png", "19 pixels")
 
 
-def test_what_pillow_says_stays_off_the_terminal(tmp_path, capfd, recwarn):
+def test_messages_of_pillow_are_not_printed(tmp_path, capfd, recwarn):
     pixels = grey(40, 40)
     for kind in ("tif", "png", "jpg"):
         stream = io.BytesIO()

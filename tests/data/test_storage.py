@@ -1,4 +1,4 @@
-"""Large arrays: in files, where they stay, and blocks of their rows."""
+"""Large arrays in memory-mapped files, and blocks of their rows."""
 
 from __future__ import annotations
 
@@ -97,4 +97,4 @@ def test_levels_that_exceed_memory_are_kept_in_a_file(monkeypatch: pytest.Monkey
     name = hold(IMAGES / 16)
     monkeypatch.setattr(storage, "available_memory", lambda: 20_000)
     found = load_dataset(name)
-    assert found.sha256 == expected.sha256 and any("levels of so many pixels" in line for line in found.assumptions)
+    assert found.sha256 == expected.sha256 and any("levels need much memory" in line for line in found.assumptions)

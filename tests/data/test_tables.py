@@ -1,4 +1,4 @@
-"""Tables are points of several dimensions: what is read, what is refused, and a flow in the units of the table."""
+"""Tables are points of several dimensions: content, errors, and a flow in the units of the table."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def test_rows_are_points(tmp_path: Path, separator: str, header: bool) -> None:
     assert (found.kind, found.levels, found.columns) == ("points", 0, ("a", "b", "c") if header else None)
 
 
-def test_classes_texts_and_row_numbers_are_no_dimensions(table: Path) -> None:
+def test_classes_texts_and_row_numbers_are_not_dimensions(table: Path) -> None:
     found = read_table(table, USUAL)
     labels = found.parts["all"].labels
     assert found.columns == ("mass", "length", "width") and found.classes == ("a", "b")
     assert labels is not None and labels.tolist() == [i % 2 for i in range(300)]
     said = " ".join(found.assumptions)
-    assert "species holds the classes" in said and "text are ignored: note" in said and "number the rows" in said
+    assert "species is used as the classes" in said and "text are ignored: note" in said and "number the rows" in said
 
 
-def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_tables_raise(tmp_path: Path) -> None:
     good = [["a", "b"], [1, 2.5], [2, 3.5], [4, 1.5]]
 
     def read(rows: Sequence[Sequence[object]]) -> None:
@@ -75,7 +75,7 @@ def test_what_is_no_table_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "x.csv", [["a;b"], ["1,5;2"], ["2,5;3"], ["0,5;4"]])
     refused(lambda: read_table(tmp_path / "x.csv", USUAL), "decimal points")
     (tmp_path / "x.csv").write_bytes(b"PK\0\1")
-    refused(lambda: read_table(tmp_path / "x.csv", USUAL), "no text")
+    refused(lambda: read_table(tmp_path / "x.csv", USUAL), "not a text file")
 
 
 @pytest.mark.parametrize("empty", ["", "NA", "n/a", "?", "NULL", " nan "])
@@ -100,7 +100,7 @@ def columns_of(path: Path) -> tuple[object, list[list[float]], str]:
     return found.columns, found.parts["all"].images.tolist(), "; ".join(found.assumptions)
 
 
-def test_a_first_row_of_values_is_no_header(tmp_path: Path) -> None:
+def test_a_first_row_of_values_is_not_a_header(tmp_path: Path) -> None:
     """A word where all rows have words names nothing; a number that is missing does not make a header."""
     flowers = write(tmp_path / "x.csv", [[5.1, 3.5, "setosa"], [4.9, 3.0, "setosa"], [6.3, 3.3, "virginica"]])
     names, points, said = columns_of(flowers)
@@ -113,7 +113,7 @@ def test_a_first_row_of_values_is_no_header(tmp_path: Path) -> None:
     assert columns_of(write(tmp_path / "w.csv", [[1, 2, 3]]))[:2] == (None, [[1, 2, 3]])
 
 
-def test_separators_within_quotes_and_words_do_not_count(tmp_path: Path) -> None:
+def test_separators_within_quotes_and_words_are_ignored(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text('"mass, kg";"length, cm";"a, b, c"\n1.5;2.5;3\n2;4.5;7\n')
     assert columns_of(path)[:2] == (("mass, kg", "length, cm", "a, b, c"), [[1.5, 2.5, 3], [2, 4.5, 7]])
@@ -129,7 +129,7 @@ def test_separators_within_quotes_and_words_do_not_count(tmp_path: Path) -> None
     assert columns_of(path)[:2] == (("a", "b"), [[1, 2], [2, 3]])
     path.write_text("a,b,\n1,2,\n2,3,\n")
     names, _, said = columns_of(path)
-    assert names == ("a", "b") and "without a value are ignored: column 3" in said
+    assert names == ("a", "b") and "without values are ignored: column 3" in said
 
 
 def test_columns_of_classes(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_columns_that_number_the_rows_are_ignored(tmp_path: Path, name: str, val
         assert columns == (("b",) if ignored else (name, "b"))
 
 
-def test_loss_by_single_precision_is_said(tmp_path: Path) -> None:
+def test_rounding_to_single_precision_causes_a_notice(tmp_path: Path) -> None:
     def said(values: Sequence[object]) -> str:
         return columns_of(write(tmp_path / "x.csv", [["t", "b"], *([v, i / 7] for i, v in enumerate(values))]))[2]
 
@@ -185,7 +185,7 @@ def test_loss_by_single_precision_is_said(tmp_path: Path) -> None:
     assert "changes x1" in whole.assumptions[0]
 
 
-def test_columns_of_one_or_few_values_are_judged_on_the_training_points(tmp_path: Path) -> None:
+def test_columns_of_one_or_few_values_are_found_in_the_training_points(tmp_path: Path) -> None:
     rows = [["a", "b", "c"], *([i / 7, i % 3, 7] for i in range(60))]
     path = write(tmp_path / "x.csv", rows)
     assert read_table(path, USUAL).columns == ("a", "b", "c")  # other points for a trained model
@@ -196,7 +196,7 @@ def test_columns_of_one_or_few_values_are_judged_on_the_training_points(tmp_path
     assert any("training points are copies" in said for said in doubled.assumptions)
 
 
-def test_missing_numbers_are_kept_apart_where_they_are_asked_for(tmp_path: Path) -> None:
+def test_missing_numbers_are_marked_on_request(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", [["a", "b"], [1, ""], [2, 3], ["", 4]])
     part = read_table(path, ReadOptions(missing=True)).parts["all"]
     assert part.seen is not None and part.seen.tolist() == [[True, False], [True, True], [False, True]]
@@ -225,14 +225,14 @@ def test_the_standardisation_is_part_of_the_score() -> None:
     assert torch.allclose(back, x) and torch.allclose(inverse, -log_det)
 
 
-def test_a_dimension_that_a_model_knows_is_never_taken_for_classes(tmp_path: Path) -> None:
+def test_a_dimension_of_a_model_is_never_used_as_classes(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", [["target", "index", "b"], [1, 0, 0.5], [2, 1, 1.5]])
     assert read_table(path, USUAL).columns == ("b",)
     found = read_table(path, ReadOptions(columns=("target", "index", "b")))
     assert found.columns == ("target", "index", "b") and found.parts["all"].labels is None
 
 
-def test_hidden_columns_are_named() -> None:
+def test_hidden_columns_are_given_by_name() -> None:
     assert seen_columns(("a", "b", "c"), ["b"], 2).tolist() == [[True, False, True]] * 2
     refused(lambda: seen_columns(("a", "b"), ["B"], 1), "--columns B")
     refused(lambda: seen_columns(("a", "b"), ["a", "b"], 1), "1 to 1")

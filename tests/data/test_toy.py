@@ -1,4 +1,4 @@
-"""Laws of the densities of the plane: they integrate to one, draws fit them, entropies are theirs, seeds decide."""
+"""Two-dimensional densities: they integrate to one, samples agree with them, entropies are right, seeds are fixed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_density_integrates_to_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POINT_SETS)
-def test_draws_fit_the_density(name: str) -> None:
+def test_samples_agree_with_the_density(name: str) -> None:
     """Pearson's chi-square over the cells of a grid, rare cells together."""
     expected = DRAWS * cell_probabilities(name)
     x = DENSITIES[name].sample(DRAWS, seed=1)
@@ -66,7 +66,7 @@ def test_draws_fit_the_density(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POINT_SETS)
-def test_the_entropy_is_the_mean_surprise(name: str) -> None:
+def test_the_entropy_is_minus_the_mean_log_density(name: str) -> None:
     density = DENSITIES[name]
     surprise = -density.log_prob(density.sample(DRAWS, seed=2))
     error = surprise.std().item() / math.sqrt(DRAWS)
@@ -102,7 +102,7 @@ def test_rings_are_noise_around_circles() -> None:
 
 
 @pytest.mark.parametrize("name", ["moons", "spirals"])
-def test_more_nodes_change_nothing(name: str) -> None:
+def test_more_nodes_do_not_change_the_density(name: str) -> None:
     few = DENSITIES[name]
     assert isinstance(few, Ribbon)
     many = Ribbon(few.curve, few.partner, few.noise, 3 * few.nodes, few.power)
@@ -111,7 +111,7 @@ def test_more_nodes_change_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", POINT_SETS)
-def test_draws_follow_from_the_seed_alone(name: str) -> None:
+def test_samples_depend_on_the_seed_only(name: str) -> None:
     density = DENSITIES[name]
     state = torch.get_rng_state()
     x = density.sample(100, seed=3)
@@ -121,7 +121,7 @@ def test_draws_follow_from_the_seed_alone(name: str) -> None:
     assert x.shape == (100, 2) and density.log_prob(x).isfinite().all()
 
 
-def test_outside_the_checkerboard_there_is_nothing() -> None:
+def test_the_density_is_zero_outside_the_checkerboard() -> None:
     log_p = DENSITIES["checkerboard"].log_prob(torch.tensor([[0.5, 0.5], [0.5, -0.5], [9.0, 9.0], [0.5, 4.5]]))
     torch.testing.assert_close(log_p, torch.tensor([-math.log(32), *[-math.inf] * 3], dtype=torch.float64))
 
@@ -129,7 +129,7 @@ def test_outside_the_checkerboard_there_is_nothing() -> None:
 # ---- as data
 
 
-def test_the_splits_are_separate_draws() -> None:
+def test_the_splits_are_different_samples() -> None:
     data = load_points("moons", train_size=500, valid_size=100)
     assert (len(data.split("train")), len(data.split("valid")), len(data.split("test"))) == (500, 100, 50_000)
     assert (data.event_shape, data.levels, data.name) == ((2,), 0, "moons")
@@ -152,14 +152,14 @@ def test_fewer_training_points_are_the_first_of_them() -> None:
     assert few.sha256 != many.sha256
 
 
-def test_what_is_unknown_is_refused() -> None:
+def test_unknown_names_raise() -> None:
     with pytest.raises(InputError, match=r"circles.*two-gaussians"):
         density_of("circles")
     with pytest.raises(InputError, match="holdout"):
         load_points("moons").split("holdout")
 
 
-def test_points_come_in_batches_as_they_are() -> None:
+def test_batches_have_the_points_unchanged() -> None:
     points = load_points("pinwheel", train_size=10).train.images
     batches = PixelBatches(points, PixelSpace("points", 0), seed=0, fresh=True)
     assert batches.event_shape == (2,) and len(batches) == 10

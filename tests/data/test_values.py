@@ -1,4 +1,4 @@
-"""Stored numbers of every type -> whole levels: the right values, what is said, and what is refused."""
+"""Conversion of stored numbers of all types to levels: values, notices and errors."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def said(found: Quantised) -> str:
 
 @pytest.mark.parametrize("dtype", ["uint8", "int8", ">i2", "uint16", "int64", "uint64"])
 @pytest.mark.parametrize("top", [1, 16, 31])
-def test_small_whole_numbers_are_levels_as_they_are(dtype, top):
+def test_small_whole_numbers_are_levels(dtype, top):
     found = read(images(0, top, 1, dtype=dtype))
     assert pixels(found) == [0, top, 1] and found.arrays["train"].dtype == np.uint8
     assert found.levels == top + 1 and found.value_range == (0, top)
-    assert f"taken as {top + 1} levels (--levels states another number)" in said(found)
+    assert f"read as {top + 1} levels (use --levels for another number)" in said(found)
     # what was inferred gives the same again when it is stated
     again = read(images(0, top, 1, dtype=dtype), levels=top + 1, value_range=(0.0, float(top)))
     assert pixels(again) == [0, top, 1] and again.levels == top + 1 and not again.assumptions
@@ -58,7 +58,7 @@ def test_bytes_that_need_no_conversion_are_not_copied():
     assert read(array).arrays["train"] is array
 
 
-def test_few_values_are_said_with_the_flag_that_makes_them_levels():
+def test_few_values_cause_a_notice_with_the_flag_that_makes_them_levels():
     found = read(images(0, 255))
     assert found.levels == 256 and "only 2 of 256 levels occur (0, 255)" in said(found)
     assert "--levels 2 --value-range 0 255" in said(found)
@@ -70,14 +70,14 @@ def test_few_values_are_said_with_the_flag_that_makes_them_levels():
     assert pixels(read(np.linspace(0, 1, 17).reshape(1, 1, 1, 17), levels=17)) == list(range(17))
 
 
-def test_an_array_of_one_value_is_said():
+def test_an_array_of_one_value_causes_a_notice():
     assert "every pixel has the value 7" in said(read(images(7, 7)))
     assert "every pixel has the value 0.25" in said(read(images(0.25, 0.25, dtype="float32")))
     zeros = read(images(0, 0))
     assert zeros.levels == 2 and "every pixel has the value 0" in said(zeros)
 
 
-def test_booleans_are_two_levels_whatever_their_bytes():
+def test_booleans_have_two_levels_for_any_bytes():
     strange = np.array([0, 1, 2, 200], np.uint8).reshape(1, 1, 2, 2).view(np.bool_)
     found = read(strange)
     assert found.levels == 2 and pixels(found) == [0, 1, 1, 1] and found.arrays["train"].dtype == np.uint8
@@ -170,7 +170,7 @@ def test_missing_and_infinite_pixels_are_counted(bad, options):
 
 
 @pytest.mark.parametrize("array", [np.zeros((3, 1, 2, 2), complex), np.zeros((3, 1, 2, 2), "M8[s]"), np.full(3, "a")])
-def test_what_is_no_real_number_is_refused(array):
+def test_numbers_that_are_not_real_raise(array):
     refused(lambda: read(array), "a.npy", str(array.dtype), "real numbers")
 
 
@@ -221,7 +221,7 @@ def test_what_is_read_is_within_its_levels_and_reads_the_same_when_stated(dtype,
     assert abs(stored - place).max() <= 0.5 + (0.3 if dtype == "float16" else 1e-3)
 
 
-def test_blocks_give_what_the_whole_gives(monkeypatch):
+def test_blocks_do_not_change_the_result(monkeypatch):
     array = np.random.default_rng(0).random((50, 3, 4, 5)).astype(np.float32)
     whole = read(array).arrays["train"]
     monkeypatch.setattr(values, "BLOCK_VALUES", 100)

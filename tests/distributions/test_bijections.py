@@ -1,4 +1,4 @@
-"""Bijections against what defines them: inverses, autograd's Jacobians, another library with the same numbers."""
+"""Bijections compared with their inverses, with Jacobians from autograd, and with another library."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_log_determinant_is_that_of_the_jacobian(name: str) -> None:
 
 
 @ALL
-def test_described_and_built_again_it_is_the_same(name: str) -> None:
+def test_a_bijection_built_from_its_description_is_the_same(name: str) -> None:
     bijection, x = example(name)
     again = from_config(to_config(bijection)).double().eval()
     again.load_state_dict(bijection.state_dict())
@@ -162,7 +162,7 @@ def test_halves_of_a_squeezed_image_are_the_colours_of_a_checkerboard() -> None:
     assert (squeezed[:, 6:] == 1).all()
 
 
-def test_half_of_the_channels_leave_at_each_scale_unchanged_by_later_ones() -> None:
+def test_half_of_the_channels_are_output_at_each_scale_and_not_changed_later() -> None:
     bijection, x = example("multi-scale")
     assert isinstance(bijection, MultiScale)
     z, _ = bijection(x)
@@ -195,7 +195,7 @@ def test_actnorm_standardises_its_first_training_batch_and_no_other() -> None:
     g = torch.Generator().manual_seed(0)
     x = 5 + torch.tensor([1.0, 4.0, 0.1])[:, None, None] * torch.randn(64, 3, 4, 4, generator=g)
     layer.eval()
-    assert torch.equal(layer(x)[0], x)  # scoring never sets anything
+    assert torch.equal(layer(x)[0], x)  # scoring does not change the layer
     layer.train()
     z, log_det = layer(x)
     assert torch.allclose(z.mean((0, 2, 3)), torch.zeros(3), atol=1e-4)
@@ -209,7 +209,7 @@ def test_actnorm_standardises_its_first_training_batch_and_no_other() -> None:
 def test_actnorm_is_saved_and_loaded_with_its_flag() -> None:
     first, second = ActNorm(2), ActNorm(2)
     x = 3 + torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
-    second(x)  # a layer that has already looked at its flag must look again
+    second(x)  # a layer that has already read its flag must read it again
     first(10 * x)
     second.load_state_dict(first.state_dict())
     assert torch.equal(second(x)[0], first(x)[0])
@@ -226,7 +226,7 @@ def test_actnorm_leaves_the_scale_of_a_constant_dimension() -> None:
     assert torch.isfinite(log_det).all()
 
 
-def test_actnorm_looks_at_its_flag_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_actnorm_reads_its_flag_once(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, looks = ActNorm(2), []
     original = ActNorm._settle
     monkeypatch.setattr(ActNorm, "_settle", lambda self, x: (looks.append(1), original(self, x)))

@@ -149,7 +149,7 @@ def test_bernoulli_image_is_exact_however_large_its_logits(dtype: torch.dtype) -
     assert torch.allclose(BernoulliImage(logits, 2).log_prob(ones), reference)
 
 
-def test_bernoulli_refuses_grey_pixels_once_training_is_over() -> None:
+def test_bernoulli_raises_for_grey_pixels_in_evaluation_mode() -> None:
     """Binary cross-entropy of a grey pixel is a number, but not the log-probability of anything."""
     likelihood = BernoulliPixels(nn.Identity(), [1, 2, 2]).eval()
     logits = torch.zeros(1, 1, 2, 2)
@@ -180,7 +180,7 @@ def test_discretised_logistic_bins_are_one_level_wide() -> None:
     assert torch.allclose(found, cdf[:, 0], atol=1e-14)
 
 
-def test_discretised_logistic_draws_as_it_scores() -> None:
+def test_discretised_logistic_samples_agree_with_its_probabilities() -> None:
     levels = 5
     distribution = DiscretisedLogisticImage(torch.tensor([1.2]), torch.tensor([0.1]), levels, 1)
     torch.manual_seed(6)

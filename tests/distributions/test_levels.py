@@ -1,4 +1,4 @@
-"""What a network sees of levels, and the variance of Gaussian pixels."""
+"""Levels as input of networks, and the variance of Gaussian pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Annealed importance sampling: the bracket holds and closes, weights are unbiased whatever the steps."""
+"""Annealed importance sampling: the bounds are valid and converge; the weights are unbiased for any step sizes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def by_quadrature(model: LatentModel, x: Tensor, latents: int) -> Tensor:
 
 @pytest.mark.parametrize("latents", [1, 2])
 @pytest.mark.parametrize("start", STARTS)
-def test_both_bounds_come_to_the_true_log_probability(latents: int, start: str) -> None:
+def test_both_bounds_converge_to_the_true_log_probability(latents: int, start: str) -> None:
     model = narrow_vae(latents)
     x, z = dreamt(model, 40)
     truth = by_quadrature(model, x, latents)
@@ -90,7 +90,7 @@ def test_both_bounds_come_to_the_true_log_probability(latents: int, start: str) 
 
 
 @pytest.mark.parametrize("start", STARTS)
-def test_the_bracket_holds_at_few_temperatures_and_closes_with_many(start: str) -> None:
+def test_bounds_are_valid_with_few_temperatures_and_converge_with_many(start: str) -> None:
     """E[lower] <= log p(x) <= E[upper], over many draws of (z*, x); each side nearer with more temperatures."""
     model = narrow_vae()
     x, z = dreamt(model, 400)
@@ -119,7 +119,7 @@ def test_backward_weights_are_unbiased_for_the_reciprocal() -> None:
     assert ratio.std() > 0.05
 
 
-def test_a_backward_chain_beside_forward_ones_is_unbiased_for_the_reciprocal() -> None:
+def test_a_backward_chain_with_forward_chains_is_unbiased_for_the_reciprocal() -> None:
     """E[p(x) / mean(w*, w_1)] = 1, which needs the backward chain to be the forward one reversed, its steps too."""
     model = narrow_vae()
     x, z = dreamt(model, 8000)
@@ -172,7 +172,7 @@ def test_one_temperature_is_importance_sampling_exactly() -> None:
 
 
 class Banana(zoo.VAE):
-    """Stands in for a model whose joint density is curved, and wider than its q."""
+    """A stub for a model whose joint density is curved, and wider than its q."""
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         bent = z[..., 1] - 0.5 * z[..., 0].square() + 0.5
@@ -184,7 +184,7 @@ def banana() -> Banana:
     return Banana(model.encoder, model.likelihood, model.latent_prior)
 
 
-def test_leapfrog_turns_back_to_where_it_came_from() -> None:
+def test_leapfrog_is_reversible() -> None:
     annealer = Annealer(banana(), torch.zeros(3, 1, 3, 3, dtype=torch.float64), Annealing(leapfrogs=7))
     with seeded_noise(0):
         z, momentum = torch.randn(2, 5, 3, 2, dtype=torch.float64)
@@ -277,7 +277,7 @@ def test_every_prior_and_every_likelihood(name: str, start: str) -> None:
     assert 0.4 < found.acceptance.mean() < 0.95
 
 
-def test_the_same_seed_gives_the_same_number_and_nothing_else_moves() -> None:
+def test_equal_seeds_give_equal_values_without_side_effects() -> None:
     model = vae()
     model.train()
     x, z = dreamt(model, 130)
@@ -292,8 +292,8 @@ def test_the_same_seed_gives_the_same_number_and_nothing_else_moves() -> None:
         assert torch.equal(one, same) and not torch.equal(one, else_)
 
 
-def test_an_image_may_stand_in_any_block() -> None:
-    """A whole first block is the same to the bit; elsewhere other draws give bounds of the same."""
+def test_an_image_may_be_in_any_block() -> None:
+    """A complete first block is bit-identical; in other blocks, other random numbers give bounds of the same value."""
     model = vae()
     x, z = dreamt(model, 70)
     plan = Annealing(30, 20, 2)
@@ -306,7 +306,7 @@ def test_an_image_may_stand_in_any_block() -> None:
     assert (whole.upper - turned.upper).mean().abs() < 0.06
 
 
-def test_progress_is_told_of_every_move() -> None:
+def test_progress_counts_every_transition() -> None:
     model, told = vae(), []
     x, z = dreamt(model, 30)
     plan = Annealing(6, 50, 1)
@@ -320,7 +320,7 @@ def test_progress_is_told_of_every_move() -> None:
 # ---- what is refused
 
 
-def test_what_cannot_be_annealed_is_refused() -> None:
+def test_models_that_cannot_be_annealed_raise() -> None:
     for name, words in {
         "mixture": "exactly",
         "made": "exactly",
@@ -337,7 +337,7 @@ def test_what_cannot_be_annealed_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["temperatures", "chains", "leapfrogs"])
-def test_a_plan_of_nothing_is_refused(name: str) -> None:
+def test_a_plan_with_numbers_below_one_raises(name: str) -> None:
     refused(lambda: replace(Annealing(), **{name: 0}), f"--{name} 0", kind=InputError)
 
 

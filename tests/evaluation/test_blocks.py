@@ -1,4 +1,4 @@
-"""Images are scored in blocks: each block has its own draws, and tuned step sizes stay as they were tuned."""
+"""Images are scored in blocks: each block has its own random seed, and tuned step sizes do not change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_blocks_have_draws_of_their_own() -> None:
     assert torch.equal(drawn, per_image(model, images, 2, lambda x: torch.rand(len(x)), 0, None))
 
 
-def test_annealing_moves_by_the_sizes_that_were_tuned(monkeypatch) -> None:
+def test_annealing_uses_the_tuned_step_sizes(monkeypatch) -> None:
     """Steps that followed the chains while weights are taken would bias the estimate."""
     model = zoo.seeded(zoo.ZOO["vae"])
     with seeded_noise(0), torch.no_grad():

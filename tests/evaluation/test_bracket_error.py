@@ -1,4 +1,4 @@
-"""The gap between two bounds on the same images has the error of their differences, not of a bound."""
+"""The standard error of the gap between two bounds is that of their differences per image, not that of a bound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not belong: laws of anomalies, scores and the batch test, and that no image serves two purposes."""
+"""Out-of-distribution detection: anomalies, scores and the batch test; and no image is used for two purposes."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_auroc_by_hand() -> None:
     assert auroc(torch.zeros(3), torch.ones(2)) == (1.0, 0.0)
     assert auroc(torch.ones(3), torch.zeros(2)).value == 0.0
     refused(lambda: auroc(torch.ones(3), torch.zeros(1)), "two")
-    refused(lambda: auroc(torch.tensor([1.0, math.nan]), torch.zeros(2)), "not a number")
+    refused(lambda: auroc(torch.tensor([1.0, math.nan]), torch.zeros(2)), "NaN")
 
 
 def test_the_standard_error_of_the_auroc_is_that_of_repeated_draws() -> None:
@@ -257,7 +257,7 @@ def test_the_batch_test_holds_its_level_for_scores_of_few_values(kinds: int, siz
     assert alpha - step - error < np.mean(rejected) < alpha + error
 
 
-def test_ties_are_broken_at_random_and_as_the_seed_says() -> None:
+def test_ties_are_ordered_at_random_by_the_seed() -> None:
     """Without ties the ranks are those of the scores; one tied value has each place among its equals alike often."""
     reference = torch.tensor([1.0, 2.0, 2.0, 3.0, math.inf], dtype=torch.float64)
     distinct = torch.tensor([[0.0, 1.5, 2.5, 9.0, -math.inf]], dtype=torch.float64)
@@ -273,7 +273,7 @@ def test_ties_are_broken_at_random_and_as_the_seed_says() -> None:
     tied = torch.zeros(30, 4)
     one, again, other = (BatchTest(torch.zeros(99), 4, seed=seed).p_values(tied) for seed in (0, 0, 1))
     assert torch.equal(one, again) and not torch.equal(one, other)
-    refused(lambda: broken_placements(reference, torch.tensor([[math.nan]]), torch.Generator()), "not a number")
+    refused(lambda: broken_placements(reference, torch.tensor([[math.nan]]), torch.Generator()), "NaN")
 
 
 def test_a_p_value_is_exact_in_the_smallest_case() -> None:
@@ -284,7 +284,7 @@ def test_a_p_value_is_exact_in_the_smallest_case() -> None:
 
 
 @pytest.mark.parametrize("shift", [-0.8, 0.8])
-def test_batches_shifted_either_way_are_found_out(shift: float) -> None:
+def test_batches_shifted_in_either_direction_are_detected(shift: float) -> None:
     found = rates(normal(2000, 1), normal(2000, 2), normal(2000, 3, shift), (1, 5, 20, 50), trials=1000)
     powers = [rate.power.value for rate in found]
     assert powers == sorted(powers) and powers[0] < 0.3 and powers[-1] > 0.99
@@ -322,9 +322,7 @@ def test_shares_have_wilson_intervals() -> None:
 
 @pytest.mark.parametrize("correlation", [-0.9, -0.3, 0.0, 0.2, 0.7, 1.0])
 @pytest.mark.parametrize("height", [-1.5, 0.4, 2.0])
-def test_two_normal_variables_lie_above_a_height_together_as_the_quadrature_says(
-    correlation: float, height: float
-) -> None:
+def test_joint_probability_of_two_normal_variables_agrees_with_quadrature(correlation: float, height: float) -> None:
     p = stats.norm.cdf(height)
     cov: Any = [[1, correlation], [correlation, 1]]
     both = stats.multivariate_normal.cdf([height, height], cov=cov, allow_singular=True)
@@ -429,7 +427,7 @@ def found(trained: Path) -> Detection:
     return detect_run(trained / "mixture", "noise", trials=400)
 
 
-def test_noise_is_told_from_digits(found: Detection) -> None:
+def test_noise_is_detected_among_digits(found: Detection) -> None:
     assert found.method == "log p(x)" and found.kind == "exact"
     assert found.auroc["log_prob"].value > 0.99
     assert found.natural.mean() > found.anomalous.mean() and len(found.natural) == 223
@@ -437,7 +435,7 @@ def test_noise_is_told_from_digits(found: Detection) -> None:
     assert size_of_power(found.rates["log_prob"]) in (1, 2)
 
 
-def test_typical_is_what_calibration_and_natural_images_say_alike(
+def test_typicality_uses_the_mean_of_calibration_and_natural_images(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mean of the calibration alone lies nearer to its images than to others, whose ranks would not be exchangeable
@@ -464,7 +462,7 @@ def test_a_calibration_that_does_not_fit_is_named(found: Detection, trained: Pat
     assert "calibrated on 223 test images; natural: 112 other" in fitting.conditions[0]
 
 
-def test_no_image_that_is_looked_at_was_trained_on(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_scored_images_are_held_out(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the anomalies are made of, and whatever is scored as natural, is held out."""
     seen: list[Tensor] = []
     looked_at = detecting.PixelBatches
@@ -485,7 +483,7 @@ def test_no_image_that_is_looked_at_was_trained_on(trained: Path, monkeypatch: p
     assert not parts[0] & parts[1] and not parts[1] & parts[2] and not parts[0] & parts[2]
 
 
-def test_a_bound_says_that_it_is_one(trained: Path) -> None:
+def test_a_bound_is_labelled_as_a_bound(trained: Path) -> None:
     bound = detect_run(trained / "vae", trials=20, count=60)
     assert (bound.method, bound.kind) == ("ELBO", "lower bound") and len(bound.anomalous) == 60
     tighter = detect_run(trained / "vae", trials=20, count=60, samples=30)
@@ -493,10 +491,10 @@ def test_a_bound_says_that_it_is_one(trained: Path) -> None:
     assert tighter.auroc == detect_run(trained / "vae", trials=20, count=60, samples=30).auroc
 
 
-def test_what_cannot_be_done_is_refused(trained: Path, tmp_path: Path) -> None:
+def test_impossible_detections_raise(trained: Path, tmp_path: Path) -> None:
     refused(lambda: detect_run(trained / "autoencoder"), "Autoencoder", "no likelihood", kind=NotComputable)
     refused(lambda: detect_run(trained / "points"), "points", kind=NotComputable)
-    refused(lambda: detect_run(trained / "mixture", "digits"), "the model learned")
+    refused(lambda: detect_run(trained / "mixture", "digits"), "the model was trained on these data")
     train = load_dataset("digits", valid_size=300).train.images
     np.savez(tmp_path / "known.npz", images=train[:20].numpy(), levels=np.array(17))
     refused(lambda: detect_run(trained / "mixture", str(tmp_path / "known.npz")), "20 of its 20")
@@ -507,7 +505,7 @@ def test_what_cannot_be_done_is_refused(trained: Path, tmp_path: Path) -> None:
     refused(lambda: detect_run(trained / "mixture", "frankenstien"), "unknown")
 
 
-def test_other_images_of_a_file_are_told(trained: Path, tmp_path: Path) -> None:
+def test_other_images_of_a_file_are_detected(trained: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "grey.npy", np.random.default_rng(0).integers(0, 256, (100, 8, 8), np.uint8))
     there = detect_run(trained / "mixture", str(tmp_path / "grey.npy"), trials=20)
     assert len(there.anomalous) == 100 and there.auroc["log_prob"].value > 0.99
@@ -525,7 +523,7 @@ def test_a_record_is_read_back_as_it_was_and_the_newest_of_a_kind_is_kept(traine
     tighter = detect_run(run, "noise", trials=22, count=80, samples=5)
     kept = {record.method: record.trials for record in DETECTIONS.of(run) if record.against == "noise"}
     assert kept == {"ELBO": again.trials, "IWAE_5": tighter.trials}
-    assert "What does not belong" in write_run_page(run, redraw=False).read_text()
+    assert "Out-of-distribution images" in write_run_page(run, redraw=False).read_text()
 
 
 @pytest.mark.parametrize("damage", ["{}", "[1]", '[{"against": "noise"}]', "[{"])
@@ -534,7 +532,7 @@ def test_a_damaged_file_of_records_is_refused(tmp_path: Path, damage: str) -> No
     refused(lambda: DETECTIONS.of(Run(tmp_path)), "")
 
 
-def test_power_of_several_runs_stands_in_one_picture_and_table() -> None:
+def test_power_of_several_runs_is_in_one_picture_and_table() -> None:
     named = [(f"run {i}", record_of({1: 10, 5: 96 - 10 * (i > 5), 20: 99}, alarms=3 + i)) for i in range(8)]
     assert any("run 7" in text.get_text() for text in power_figure(named).texts)
     lines = {(line.get_color(), line.get_linestyle()) for line in power_figure(named).axes[0].lines[1:]}
@@ -566,7 +564,7 @@ def test_the_band_of_the_level_is_as_wide_as_the_fewest_images_make_it() -> None
         assert np.isclose(drawn[:, 1], high).any()
 
 
-def test_what_cannot_stand_in_one_picture_of_power_is_refused() -> None:
+def test_records_that_cannot_be_in_one_picture_of_power_raise() -> None:
     one = record_of({1: 10})
     refused(lambda: power_figure([]), "one kind")
     refused(lambda: power_figure([("a", one), ("b", record_of({1: 10}, against="frankenstein"))]), "one kind")
@@ -595,7 +593,8 @@ def test_command(capsys: pytest.CaptureFixture[str], trained: Path, tmp_path: Pa
     code, out, err = printed(capsys, *words, "--out", tmp_path / "a.png")
     assert code == 0 and "AUROC" in out and "false positives" in out and "likelihood ratio" in out
     assert "Table(" not in out
-    assert "calibrated on 300 validation images" in err and "differ among themselves with p = " in err
+    assert "calibrated on 300 validation images" in err
+    assert "difference between calibration and natural images: p = " in err
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     code, out, _ = printed(capsys, *words, "--json")
     (record,) = json.loads(out)

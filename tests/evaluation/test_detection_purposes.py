@@ -1,4 +1,4 @@
-"""Which images a detection uses for what: a random order of its own, and a background of training images."""
+"""The images that a detection uses: a random order, and a background of training images."""
 
 from __future__ import annotations
 

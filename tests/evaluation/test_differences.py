@@ -1,4 +1,4 @@
-"""Differences of scores: their errors, and that noise alone makes no best model."""
+"""Differences of scores: their errors; and equal models have no best score."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_a_paired_difference_has_the_error_of_repeated_draws() -> None:
     assert apart.nats == pytest.approx((own[0, 0] - own[1, 0]).mean().item())
 
 
-def test_equal_models_are_told_apart_at_the_rate_of_the_interval() -> None:
+def test_equal_models_differ_significantly_at_the_rate_of_the_interval() -> None:
     """Of two equal models 5 % of the differences leave the interval, within 4 binomial standard errors."""
     a, b = 2 * drawn(3, 2, TRIALS, IMAGES)
     wrong = np.mean([paired_difference(*pair).certain for pair in zip(a, b, strict=True)])
     assert abs(wrong - 0.05) < 4 * math.sqrt(0.05 * 0.95 / TRIALS)
 
 
-def test_the_luckiest_of_many_equal_models_is_no_best_one() -> None:
+def test_the_highest_score_of_many_equal_models_is_not_called_best() -> None:
     """Of ten equal models one always has the highest score; it is named in few of 200 comparisons."""
     named = 0
     for trial in range(200):
@@ -84,7 +84,7 @@ def test_a_best_score_is_named_with_its_distance() -> None:
     assert best_in_words(["x", "y", "z"], bounds, differences_of(values))[1].startswith("lower bounds: y;")
 
 
-def test_what_is_no_number_is_not_the_best_and_what_is_impossible_is_worse() -> None:
+def test_nan_is_not_the_best_score_and_probability_zero_is_worse() -> None:
     good = drawn(1, IMAGES)
     impossible, broken = good.clone(), good.clone()
     impossible[3], broken[3] = -math.inf, math.nan

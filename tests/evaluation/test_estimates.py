@@ -1,4 +1,4 @@
-"""Estimates from several draws of a latent: the value and error that known weights give, and how models are asked."""
+"""Estimates from several latent samples: value and error for known weights, and the mode of models."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.parametrize("request_", [Request(), Request(1), Request(7), Request(1, True), Request(7, True)])
-def test_a_method_is_asked_for_again_by_its_name(vae: Run, request_: Request) -> None:
+def test_a_method_can_be_requested_by_its_name(vae: Run, request_: Request) -> None:
     found = score_run(vae, count=20, samples=request_.samples, from_prior=request_.from_prior)
     assert request_of(found.method) == request_
 

@@ -67,7 +67,7 @@ def test_many_levels_are_whole_numbers_too() -> None:
     assert torch.allclose(features.abs(), expected.abs(), atol=1e-3)
 
 
-def test_the_order_of_training_images_is_of_no_effect() -> None:
+def test_the_order_of_training_images_has_no_effect() -> None:
     order = torch.randperm(len(GREY), generator=torch.Generator().manual_seed(0))
     first, second = fitted(DIGITS.train.images), fitted(DIGITS.train.images[order])
     assert first.sha256 == second.sha256
@@ -82,7 +82,7 @@ def test_the_hash_is_of_all_that_is_fitted() -> None:
     assert len(known | {fitted(images).sha256}) == 4
 
 
-def test_chosen_rows_are_those_that_count() -> None:
+def test_only_chosen_rows_are_used() -> None:
     rows = torch.arange(0, 1000, 3)
     part = Split(DIGITS.train.images, None, chosen=rows)
     assert fit_pixels(part, 17, "own").sha256 == fitted(DIGITS.train.images[rows]).sha256
@@ -104,8 +104,8 @@ def test_two_halves_are_close_and_one_repeated_image_covers_nothing() -> None:
     assert frechet_distance(first, repeated) > 5 * frechet_distance(first, second)
 
 
-def test_what_has_no_components_is_refused() -> None:
-    refused(lambda: fitted(DIGITS.train.images[:1]), "too few training images", "own")
+def test_data_without_components_raise() -> None:
+    refused(lambda: fitted(DIGITS.train.images[:1]), "need at least 2", "own")
     refused(lambda: fitted(DIGITS.train.images[:1].repeat(20, 1, 1, 1)), "equal")
     refused(lambda: fitted(DIGITS.train.images[:20])(torch.rand(3, 1, 8, 9)), "shape")
     refused(lambda: fitted(DIGITS.train.images[:20])(2 * torch.ones(3, 1, 8, 8)), "[0, 1]")

@@ -1,4 +1,4 @@
-"""Sample quality: each measure against a formula or a loop written apart from it, its laws, and its known mistakes."""
+"""Sample quality: each measure against a formula or an independent loop, its properties, and known mistakes."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_nearest_agrees_with_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("make", [gaussian, correlated])
-def test_a_set_is_perfect_beside_itself(make: Callable[..., Tensor]) -> None:
+def test_a_set_compared_with_itself_is_perfect(make: Callable[..., Tensor]) -> None:
     x = make(500, 8)
     assert abs(frechet_distance(x, x)) < 1e-6
     assert precision_recall(x, x) == (1, 1)
@@ -197,7 +197,7 @@ def test_a_set_is_perfect_beside_itself(make: Callable[..., Tensor]) -> None:
     assert kernel_distance(x, x, subsets=1, subset_size=500) < 0  # unbiased: the diagonal is left out
 
 
-def test_repeated_images_lie_among_themselves() -> None:
+def test_repeated_images_are_in_their_own_neighbourhoods() -> None:
     """Binary images repeat, so radii are zero and distances tie: rounding must not decide."""
     x = correlated(100, 8).repeat(6, 1)
     assert precision_recall(x, x[torch.arange(599, -1, -1)]) == (1, 1)
@@ -246,7 +246,7 @@ def test_classes_covered() -> None:
     assert covered_classes(torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.5, 0.5, 0.0])) == 2
 
 
-def test_remembered_images_are_called_copies() -> None:
+def test_training_images_are_called_copies() -> None:
     torch.manual_seed(1)
     pool, fresh = torch.rand(300, 1, 6, 6), torch.rand(200, 1, 6, 6)
     fresh_distances = nearest(fresh, pool)[0]
@@ -269,11 +269,11 @@ TWO_SETS: list[Callable[[Tensor, Tensor], Any]] = [
 @pytest.mark.parametrize("metric", TWO_SETS, ids=lambda metric: metric.__name__)
 def test_mistakes_with_features_are_refused(metric: Callable[[Tensor, Tensor], Any]) -> None:
     real, drawn = gaussian(200, 8, 1), gaussian(200, 8, 2)
-    refused(lambda: metric(real.T, drawn.T), "8 images of 200 features", "swapped")
+    refused(lambda: metric(real.T, drawn.T), "8 images are too few for 200 features", "swapped")
     refused(lambda: metric(real, drawn.T), "swapped")
-    refused(lambda: metric(real[:8], drawn), "8 images of 8 features", "too few")
+    refused(lambda: metric(real[:8], drawn), "8 images are too few for 8 features")
     refused(lambda: metric(real, drawn[:3]), "too few")
-    refused(lambda: metric(real, drawn[:, :7]), "different networks")
+    refused(lambda: metric(real, drawn[:, :7]), "same network")
     refused(lambda: metric(real, drawn[0]), "(N, F)")
     for wrong in (math.nan, math.inf):
         damaged = drawn.clone()
@@ -294,7 +294,7 @@ def test_subsets_and_neighbourhoods_that_do_not_fit_are_refused() -> None:
     refused(lambda: kernel_distance(real, drawn, subset_size=1), "2 to 20")
     refused(lambda: precision_recall(real, drawn, k=20), "20 images are too few")
     refused(lambda: density_coverage(real, drawn, k=0), "neighbourhoods of 0")
-    refused(lambda: nearest(torch.rand(3, 1, 4, 4), torch.rand(3, 1, 5, 5)), "one shape")
+    refused(lambda: nearest(torch.rand(3, 1, 4, 4), torch.rand(3, 1, 5, 5)), "same shape")
 
 
 def test_metrics_leave_the_random_numbers_of_the_caller_alone() -> None:
@@ -346,21 +346,21 @@ def test_a_run_is_measured_and_the_record_is_kept(runs: dict[str, Run]) -> None:
     assert measure_run(run, 100).count == 100 and len(QUALITY.of(run)) == 2
 
 
-def test_means_are_called_so_and_only_where_there_are_any(runs: dict[str, Run]) -> None:
+def test_means_are_labelled_and_exist_for_latent_models_only(runs: dict[str, Run]) -> None:
     means = measure_run(runs["mixture"], 200, means=True)
     assert means.drawn == "E[x | z], not draws"
     assert means.nearest.value < measure_run(runs["mixture"], 200).nearest.value  # smooth images lie nearer
     assert measure_run(runs["drawn"], 200, means=True).drawn == "draws"  # a MADE has nothing but draws
 
 
-def test_grey_samples_are_cut_to_stand_beside_thresholded_ones(runs: dict[str, Run]) -> None:
+def test_grey_samples_are_thresholded_for_comparison_with_binary_ones(runs: dict[str, Run]) -> None:
     grey, cut = measure_run(runs["levels"], 200), measure_run(runs["levels"], 200, threshold=True)
     other = measure_run(runs["mixture"], 200, threshold=True)
     assert grey.space == "digits, 17 levels"
     assert cut.space == other.space == "digits, binary, threshold 0.5"
     view = View(runs["levels"].data, threshold=True)
     assert set(view.drawn(runs["levels"].load(), 20).unique().tolist()) == {0, 1}
-    # the real images are cut as well: both runs have the same floors
+    # the real images are cut as well: both runs have the same reference values
     assert (cut.fid.floor, cut.recognised.floor) == (other.fid.floor, other.recognised.floor)
     assert grey.fid.floor != cut.fid.floor
     refused(lambda: rank_quality([grey, other]), "17 levels", "threshold")
@@ -368,7 +368,7 @@ def test_grey_samples_are_cut_to_stand_beside_thresholded_ones(runs: dict[str, R
     refused(lambda: measure_run(runs["drawn"], threshold=True), "--threshold")
 
 
-def test_a_model_that_draws_the_training_images_is_found_out(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_a_model_that_copies_the_training_images_is_detected(runs: dict[str, Run], tmp_path: Path) -> None:
     run = fit("mixture", tmp_path / "copy", components=2, **SMALL)
 
     class Remembers(Model):
@@ -393,14 +393,14 @@ def test_records_that_differ_in_anything_are_not_ranked(runs: dict[str, Run]) ->
     refused(lambda: Quality.from_json({"fid": 3}), "not a record")
 
 
-def test_padding_is_not_looked_at(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_padding_is_not_compared(runs: dict[str, Run], tmp_path: Path) -> None:
     padded = fit("mixture", tmp_path / "padded", components=2, pad_to=12, **SMALL)
     record, plain = measure_run(padded, 200), measure_run(runs["mixture"], 200)
     assert record.space == "digits padded to 12x12, binary, threshold 0.5"
     assert record.fid.floor == plain.fid.floor and record.network_sha256 == plain.network_sha256
 
 
-def test_what_cannot_be_measured_is_refused(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_samples_that_cannot_be_measured_raise(runs: dict[str, Run], tmp_path: Path) -> None:
     points = fit("flow", tmp_path / "points", data="moons", train_size=100, valid_size=10, epochs=1, width=4)
     refused(lambda: measure_run(points), "points")
     images = load_dataset("digits").train.images[:200, 0].numpy()
@@ -427,7 +427,7 @@ class _DrawsNothing(Model):
 # ---- the command, the page and the drawing
 
 
-def test_the_command_prints_one_table_with_floors(
+def test_the_command_prints_one_table_with_reference_values(
     runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = [str(runs[name].path) for name in ("levels", "mixture")]
@@ -445,7 +445,7 @@ def test_the_command_prints_one_table_with_floors(
     assert {"value", "floor"} == set(records[0]["coverage"])
 
 
-def test_the_command_says_what_does_not_compare(
+def test_the_command_reports_records_that_are_not_comparable(
     runs: dict[str, Run], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = [str(runs[name].path) for name in ("levels", "mixture")]
@@ -461,25 +461,25 @@ def test_the_command_says_what_does_not_compare(
         assert not out and err.count("\n") == 1 and words in err
 
 
-def test_real_images_of_two_kinds_are_told_apart_in_a_table() -> None:
+def test_real_images_of_two_kinds_have_two_rows_in_a_table() -> None:
     cut = quality_of(fid=3.0)
     drawn = replace(cut, space="digits, binary, each pixel drawn with probability = its grey value")
     assert quality_table([("a", cut), ("b", cut)]).header == ["", "real images", "a", "b"]
-    other = replace(drawn, fid=Measured(4.0, 0.7))  # other floors: other real images
+    other = replace(drawn, fid=Measured(4.0, 0.7))  # other reference values: other real images
     both = quality_table([("a", cut), ("b", other)])
     assert both.header == ["", "real images, cut", "real images, drawn", "a", "b"]
     assert ["pixels", "cut", "drawn", "cut", "drawn"] in both.rows
     assert ["FID", "0.500", "0.700", "3.000", "4.000"] in both.rows
 
 
-def test_floors_of_ones_own_stand_in_brackets_only_where_they_differ() -> None:
+def test_own_reference_values_are_in_brackets_only_if_they_differ() -> None:
     one = quality_of(nearest=3.0)
     other = replace(one, nearest=Measured(4.0, 0.6))
     assert ["nearest", "0.500", "3.000", "3.000"] in quality_table([("a", one), ("b", one)]).rows
     assert ["nearest", "", "3.000 (0.500)", "4.000 (0.600)"] in quality_table([("a", one), ("b", other)]).rows
 
 
-def test_of_many_runs_what_is_the_same_for_all_is_left_out() -> None:
+def test_columns_that_are_equal_for_all_runs_are_omitted() -> None:
     named = [(str(i), quality_of(classes=0.5, fid=i)) for i in range(6)]
     table = quality_table(named)
     assert "classes" not in table.header and "FID" in table.header and len(table.rows) == 7

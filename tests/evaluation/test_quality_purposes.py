@@ -1,4 +1,4 @@
-"""Which images sample quality compares with which: samples with test images, beside training images with the same."""
+"""The images that sample quality compares: samples with test images, and training images with the same test images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network that judges samples: shipped as recorded, trained once and kept, never used when damaged."""
+"""The classifier that measures sample quality: part of the package or trained once, and never used if damaged."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_shipped_recogniser_recognises_mnist(mnist: Dataset) -> None:
         assert (seen.confidence >= 0.9).double().mean() > 0.93
 
 
-def test_the_shipped_recogniser_is_not_sure_of_nothing(mnist: Dataset) -> None:
+def test_the_recogniser_of_the_package_is_not_confident_for_images_without_content(mnist: Dataset) -> None:
     """Black, white and grey images, noise, shuffled pixels and patches, pixels drawn one by one from the mean image."""
     found = shipped_recogniser()
     x = mnist.test.images[:1600].float() / 255
@@ -113,7 +113,9 @@ def test_mnist_is_known_by_its_content_not_by_its_name(mnist: Dataset, digits: D
 # ---- what is trained
 
 
-def test_digits_train_their_own_once(digits: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_recogniser_for_digits_is_trained_once(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     first = recogniser_for(digits)
     assert len(list((tmp_path / "cache").rglob("*.safetensors"))) == 1
     monkeypatch.setattr(module, "train_recogniser", lambda _: pytest.fail("it is trained already"))
@@ -124,7 +126,7 @@ def test_digits_train_their_own_once(digits: Dataset, monkeypatch: pytest.Monkey
     assert set(first.facts.accuracy) == set(SPACES_SEEN) and first.facts.accuracy["grey"] > 0.5
 
 
-def test_training_is_repeatable_and_disturbs_nothing(digits: Dataset) -> None:
+def test_training_is_repeatable_without_side_effects(digits: Dataset) -> None:
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -189,7 +191,7 @@ def test_data_that_cannot_be_learned_are_refused(digits: Dataset) -> None:
 # ---- what it looks at
 
 
-def test_images_it_cannot_look_at_are_refused() -> None:
+def test_images_of_other_shapes_or_values_raise() -> None:
     found = shipped_recogniser()
     grey = torch.rand(3, 1, 28, 28)
     assert found(grey).features.shape == (3, 64) and found(grey).logits.shape == (3, 10)
@@ -211,7 +213,7 @@ def test_the_classifier_fits_any_size(shape: tuple[int, int, int]) -> None:
     assert torch.allclose(network(x)[:2], network(x[:2]), atol=1e-5)  # an image's features are its own
 
 
-def test_what_shows_nothing_is_made_of_the_images(digits: Dataset) -> None:
+def test_images_without_content_are_made_from_the_images(digits: Dataset) -> None:
     x: Tensor = (digits.train.images[:64].float() / 16 > 0.5).float()
     made = showing_nothing(x)
     assert made.shape == (8, 1, 8, 8) and made.min() >= 0 and made.max() <= 1

@@ -1,4 +1,4 @@
-"""Scores of different images, spaces or numbers of images have no order; which score of a model says most."""
+"""Ranking of scores: only for equal images and pixel spaces; and the most informative score of a model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def score() -> Score:
 
 
 @pytest.mark.parametrize("change", [{"space": "mnist, binary"}, {"split": "valid"}, {"count": 3}])
-def test_different_things_are_not_ranked(change: dict[str, object]) -> None:
+def test_scores_that_are_not_comparable_are_not_ranked(change: dict[str, object]) -> None:
     refused(lambda: rank([score(), replace(score(), **change)]), "cannot be ranked")
 
 
@@ -34,7 +34,7 @@ def test_the_highest_comes_first() -> None:
     assert rank([replace(score(), nats=n) for n in (-5.0, -1.0, float("nan"), -3.0)]) == [1, 3, 0, 2]
 
 
-def test_the_score_that_says_most_is_exact_of_all_test_images() -> None:
+def test_the_most_informative_score_is_exact_on_all_test_images() -> None:
     exact = replace(score(), nats=-5.0, count=100)
     loose = replace(exact, kind="bound", side="lower", method="ELBO", nats=-4.0)
     tight = replace(loose, method="IWAE_50", nats=-3.0)

@@ -89,8 +89,10 @@ def test_drawing_does_only_new_work_and_gives_the_same_image_for_the_same_noise(
 @torch.no_grad()
 def test_drawing_agrees_with_full_passes_on_images_of_real_size() -> None:
     noise = torch.rand(4, 1, 10, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
-    deep = zoo.seeded(lambda: zoo.livelier(MADE([1, 10, 9], hidden=[70, 40, 130])))
-    wide = zoo.seeded(lambda: zoo.livelier(PixelCNN([1, 10, 9], channels=8, hidden=4, blocks=3, first_kernel=7)))
+    deep = zoo.seeded(lambda: zoo.with_larger_weights(MADE([1, 10, 9], hidden=[70, 40, 130])))
+    wide = zoo.seeded(
+        lambda: zoo.with_larger_weights(PixelCNN([1, 10, 9], channels=8, hidden=4, blocks=3, first_kernel=7))
+    )
     for model in (deep, wide):
         assert isinstance(model, AutoregressiveModel)
         x = model.draw(noise)
@@ -206,9 +208,9 @@ def test_a_draw_is_the_inverse_of_the_distribution_function(output: PixelOutput)
 @pytest.mark.parametrize("name", ["made", "pixelcnn", "made, categorical"])
 def test_values_that_are_no_levels_are_refused_when_scored(name: str) -> None:
     model = model_of(name)
-    with pytest.raises(InputError, match="whole pixels"):
+    with pytest.raises(InputError, match="whole pixel levels"):
         model.log_prob(torch.full((2, *model.event_shape), 0.5, dtype=torch.float64))
-    with pytest.raises(InputError, match="whole pixels"):
+    with pytest.raises(InputError, match="whole pixel levels"):
         model.log_prob(torch.full((2, *model.event_shape), 7.0, dtype=torch.float64))
 
 
@@ -222,5 +224,5 @@ def test_outputs_fit_the_pixels_or_are_refused() -> None:
             output_name(wanted, 256, space)
     with pytest.raises(InputError, match="--kernel"):
         PixelCNNSettings(kernel=4)
-    with pytest.raises(InputError, match="nothing would connect"):
+    with pytest.raises(InputError, match="the pixels are not connected"):
         MADESettings(hidden=(), direct=False)

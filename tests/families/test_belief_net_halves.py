@@ -14,7 +14,7 @@ from ancestral.families.belief_net.exact import SigmoidBeliefNet
 def test_halves_of_a_state_are_put_together_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact, "BLOCK", 1)
     torch.manual_seed(0)
-    model = zoo.shaken(SigmoidBeliefNet([1, 2, 3], latents=5, weight_scale=1.0).double(), 0.5)
+    model = zoo.perturbed(SigmoidBeliefNet([1, 2, 3], latents=5, weight_scale=1.0).double(), 0.5)
     assert (model.u_states.shape[1], model.v_states.shape[1]) == (3, 2)
     model.u_states, model.v_states = model.u_states.double(), model.v_states.double()
     x, z = all_images(model)[::5], model.states

@@ -21,7 +21,7 @@ def test_chains_come_to_the_normal_distribution_of_an_untrained_flow(start: floa
     model = NormalizingFlow(Permutation(2), [2]).eval()
     observed = torch.tensor([[False, False], [False, True]]).repeat(CHAINS // 2, 1)
     with seeded_noise(4):
-        now = model._wandered(torch.full((CHAINS, 2), start), observed, torch.ones(2), sweeps=150)
+        now = model._after_metropolis(torch.full((CHAINS, 2), start), observed, torch.ones(2), sweeps=150)
     assert (now[1::2, 1] == start).all()
     for free in (now[::2, 0], now[::2, 1], now[1::2, 0]):
         error = 1 / math.sqrt(len(free))

@@ -16,7 +16,7 @@ def test_layers_transform_every_coordinate(layers: str, mixing: str, depth: int)
     """No coordinate of z is a copy of a coordinate of x. (Two random orders may undo that the parts take turns.)"""
     settings = FlowSettings(layers=layers, mixing=mixing, depth=depth, hidden=(8,), actnorm=False)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    flow = zoo.shaken(vector_bijection(settings, 2), 0.3)
+    flow = zoo.perturbed(vector_bijection(settings, 2), 0.3)
     x = torch.randn(50, 2, generator=torch.Generator().manual_seed(1)).to(next(flow.parameters()).dtype)
     z = flow(x)[0]
     assert ((z[:, :, None] - x[:, None, :]).abs().amax(0) > 1e-3).all()

@@ -29,7 +29,7 @@ def flow_of_table(layers: str, points: Tensor, **settings: object) -> Normalizin
         chosen = FlowSettings(layers=layers, depth=2, hidden=(8,), activation="tanh", **settings)  # type: ignore[arg-type]
         model = build_flow(chosen, DataSpec((points.shape[1],), 0, "points", standardise=True))
         assert isinstance(model, NormalizingFlow)
-        return zoo.shaken(model, 0.12)
+        return zoo.perturbed(model, 0.12)
 
     model = zoo.seeded(make)
     assert isinstance(model, NormalizingFlow)

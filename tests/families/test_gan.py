@@ -456,7 +456,7 @@ def test_from_the_command_line(tmp_path: Path, capsys: Captured) -> None:
     refusals = {
         ("evaluate", str(out)): "no likelihood",
         ("sample", str(out), "--label", "10", "--out", str(tmp_path / "x.npy")): "0 to 9",
-        ("train", "gan", "--classes", "7", "--out", str(tmp_path / "y")): "go up to 9",
+        ("train", "gan", "--classes", "7", "--out", str(tmp_path / "y")): "the largest label is 9",
         ("train", "gan", "--data", "moons", "--classes", "2", "--out", str(tmp_path / "y")): "no labels",
         ("train", "gan", "--pixels", "levels", "--out", str(tmp_path / "y")): "real numbers",
         ("train", "gan", "--dropout", "1", "--out", str(tmp_path / "y")): "below 1",

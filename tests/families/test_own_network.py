@@ -124,8 +124,8 @@ class Whole(nn.Module):
 @pytest.mark.parametrize(
     ("network", "words"),
     [
-        (Masked(1, 1, 3, itself=True), ["change with that pixel itself or later ones", "not autoregressive"]),
-        (nn.Conv2d(1, 1, 3, padding=1), ["change with", "reading order"]),
+        (Masked(1, 1, 3, itself=True), ["depend on that pixel itself or later ones", "not autoregressive"]),
+        (nn.Conv2d(1, 1, 3, padding=1), ["depend on", "reading order"]),
         (nn.Sequential(nn.Flatten(), nn.Linear(9, 9)), ["not autoregressive"]),
         (Whole(), ["not autoregressive"]),
     ],
@@ -164,5 +164,7 @@ def test_points_and_other_families_take_no_such_network():
     spec = DataSpec((2,), 0, "points", networks={"network": causal()})
     refused(lambda: build_model("made", settings_for("made").model, spec), "")
     spec = DataSpec((1, 3, 3), 2, "threshold", networks={"network": causal()})
-    refused(lambda: build_model("vae", settings_for("vae").model, spec), "takes no network 'network'", "encoder")
-    refused(lambda: build_model("mixture", settings_for("mixture").model, spec), "takes no network 'network'", "none")
+    refused(lambda: build_model("vae", settings_for("vae").model, spec), "own network 'network'", "encoder")
+    refused(
+        lambda: build_model("mixture", settings_for("mixture").model, spec), "own network 'network'", "accepts none"
+    )

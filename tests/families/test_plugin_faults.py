@@ -200,7 +200,7 @@ def test_a_model_that_fails_later_is_refused_in_one_line(tmp_path: Path, capsys:
     good = path.read_text()
     for old, new, verb, words in (
         (LOG_PROB, "raise KeyError('a')", ["evaluate", run], ("KeyError", "faulty.py, line")),
-        (LOG_PROB, "return x.sum()", ["evaluate", run], ("PixelChain", "one value an image")),
+        (LOG_PROB, "return x.sum()", ["evaluate", run], ("PixelChain", "one value per image")),
         (SAMPLE, "raise KeyError('a')", ["sample", run, "--out", str(tmp_path / "a.npy")], ("KeyError",)),
         (SAMPLE, "return torch.zeros(3)", ["sample", run, "--out", str(tmp_path / "a.npy")], ("sample(64)", "(3,)")),
     ):

@@ -125,7 +125,7 @@ BAD = {
     "path as a drawing": (CHAIN.read_text().replace("    tiny=", f"    {DRAWING}\n    tiny="), "drawing name"),
     "model for other pixels": (CHAIN.read_text().replace('"binary", "static", "threshold"', "'levels',"), "--pixels"),
     "model that is not registered": (CHAIN.read_text().replace("@ancestral.registered\n", ""), "not registered"),
-    "program that ends": (CHAIN.read_text().replace("super().__init__()", "raise SystemExit(0)"), "make no model"),
+    "program that ends": (CHAIN.read_text().replace("super().__init__()", "raise SystemExit(0)"), "no model of"),
     "setting without default": (CHAIN.read_text().replace("scale: float = 0.1", "scale: float"), "default"),
     "builder that raises": (CHAIN.read_text().replace(BUILDER, f"{BUILDER}1 / 0 or "), "division"),
     "builder of no model": (CHAIN.read_text().replace(BUILDER, f"{BUILDER}3 or "), "int"),

@@ -112,7 +112,7 @@ def test_what_excludes_each_other_or_has_no_effect() -> None:
 
 def test_a_training_shorter_than_its_schedule_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fit("vae", tmp_path / "run", epochs=2, beta_warmup=3, **BRIEF)
-    assert "--beta-warmup 3 is longer than the training of 2 epochs" in caplog.text
+    assert "--beta-warmup 3 is longer than the training (2 epochs)" in caplog.text
 
 
 def test_the_log_holds_the_weight_of_each_step(tmp_path: Path) -> None:

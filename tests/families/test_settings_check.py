@@ -44,10 +44,10 @@ REFUSED = {
     "x: tuple = ()": ("'x'", "tuple[int, ...]"),
     "x: tuple[tuple[int, ...], ...] = ()": ("'x'", "tuple[tuple"),
     "x: int | dict[str, int] = 3": ("'x'", "dict"),
-    "x: Nowhere = 3": ("'x'", "Nowhere", "cannot be read"),
-    "x: 1 / 0 = 3": ("'x'", "cannot be read"),
+    "x: Nowhere = 3": ("'x'", "Nowhere", "cannot be evaluated"),
+    "x: 1 / 0 = 3": ("'x'", "cannot be evaluated"),
     "x: int = field(default=3, init=False)": ("'x'", "init=False"),
-    "x: InitVar[int] = 3": ("'x'", "no field"),
+    "x: InitVar[int] = 3": ("'x'", "is not a field"),
     "x = 3": ("'x'", "has no type", "x: int = 3"),
     "x: float = float('nan')": ("'x'", "nan"),
     "x: tuple[float, ...] = (1.0, float('nan'))": ("'x'", "nan"),
@@ -56,7 +56,7 @@ REFUSED = {
     "x: bool = 1": ("'x'", "default 1"),
     "x: Size = 'huge'": ("'x'", "default 'huge'"),
     "x: tuple[int, ...] = field(default_factory=list)": ("'x'", "default []"),
-    "x: int = 1 ; __post_init__ = lambda self: 1 / 0": ("default settings", "ZeroDivisionError", "line 17"),
+    "x: int = 1 ; __post_init__ = lambda self: 1 / 0": ("reject their own defaults", "ZeroDivisionError", "line 17"),
 }
 ALLOWED = [
     *("x: int = 1", "x: float = 1", "x: bool = False", "x: str = 'a'", "x: float | None = None", "x: Size = 'small'"),
@@ -87,7 +87,7 @@ def test_a_type_that_only_a_function_knows_is_refused() -> None:
         pass
 
     made = dataclasses.make_dataclass("Made", [("x", "Inner", 3)], bases=(ancestral.FamilySettings,), frozen=True)
-    refused(lambda: ancestral.Family("some", made, build=print, tiny={}), "'x'", "cannot be read")
+    refused(lambda: ancestral.Family("some", made, build=print, tiny={}), "'x'", "cannot be evaluated")
 
 
 def test_records_are_checked_without_torch() -> None:

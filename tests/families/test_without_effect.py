@@ -74,8 +74,8 @@ def test_a_training_names_them_and_goes_on(capsys: Captured, tmp_path: Path) -> 
     words = ["--epochs", 1, "--train-size", 64, "--valid-size", 16, "--components", 2, "--out", tmp_path / "run"]
     assert run("train", "mixture", *words, "--smoothing", 3, "--momentum", 0.5) == 0
     lines = capsys.readouterr().err.splitlines()
-    assert "--smoothing has no effect: it goes with --method em" in lines
-    assert "--momentum has no effect: it goes with --optimizer sgd or rmsprop" in lines
+    assert "--smoothing has no effect: only used with --method em" in lines
+    assert "--momentum has no effect: only used with --optimizer sgd or rmsprop" in lines
 
 
 def plan(folder: Path, family: str, axes: dict[str, Any], **base: Any) -> Plan:

@@ -1,4 +1,4 @@
-"""Pictures of the plane: the right way up, one colour scale, nothing left out without a word."""
+"""Plots of the plane: orientation, a common colour scale, and notes on what is not shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def words(figure: Figure) -> str:
     return " ".join(text.get_text() for text in figure.texts)
 
 
-def test_the_first_coordinate_grows_right_and_the_second_up() -> None:
+def test_the_first_coordinate_increases_to_the_right_and_the_second_upwards() -> None:
     density = np.zeros((4, 4))
     density[0, 3] = 1.0  # the lowest row, the last column: around (1.5, -1.5)
     (panel, *_) = draw_planes([Plane("p", 2.0, density)]).axes
@@ -54,23 +54,23 @@ def test_panels_are_square_and_share_one_colour_scale() -> None:
     assert bar.get_window_extent().x0 > boxes[1].x1
 
 
-def test_a_density_beyond_the_scale_is_told() -> None:
+def test_a_note_names_a_density_beyond_the_colour_scale() -> None:
     density = np.full((3, 3), 0.5)
     figure = draw_planes([Plane("a", 1.0, density), Plane("b", 1.0, 4 * density)], scale=0.5)
-    assert "Colours end at 0.5; 'b' reaches 2." in words(figure)
-    assert "Colours end" not in words(draw_planes([Plane("a", 1.0, density)]))
+    assert "The colour scale ends at 0.5; 'b' reaches 2." in words(figure)
+    assert "colour scale ends" not in words(draw_planes([Plane("a", 1.0, density)]))
 
 
-def test_points_outside_are_counted_even_those_that_are_no_numbers() -> None:
+def test_points_outside_are_counted_including_nan() -> None:
     points = np.array([[0.0, 0.0], [0.5, -0.9], [1.5, 0.0], [np.nan, 0.0], [np.inf, 0.0]])
     figure = scatter(points, 1.0, title="t")
     (marks,) = figure.axes[0].collections
     np.testing.assert_array_equal(marks.get_offsets(), points[:2])
-    assert "3 of 5 points lie outside." in words(figure)
+    assert "3 of 5 points are outside the plot." in words(figure)
     assert "outside" not in words(scatter(points[:2], 1.0))
 
 
-def test_lines_have_a_colour_for_each_family_and_a_stronger_axis() -> None:
+def test_each_family_of_lines_has_a_colour_and_a_bold_axis() -> None:
     lines = np.random.default_rng(0).random((3, 20, 2))
     figure = draw_planes([Plane("a", 1.0, lines=[lines, torch.from_numpy(lines[:2])])])
     drawn_lines = figure.axes[0].lines
@@ -92,17 +92,17 @@ def test_lines_have_a_colour_for_each_family_and_a_stronger_axis() -> None:
         Plane("a", 1.0, lines=[np.zeros((3, 2))]),
     ],
 )
-def test_what_is_no_plane_is_refused(plane: Plane) -> None:
+def test_invalid_planes_are_refused(plane: Plane) -> None:
     with pytest.raises(InputError):
         draw_planes([plane])
 
 
-def test_no_plane_is_refused() -> None:
+def test_an_empty_list_of_planes_is_refused() -> None:
     with pytest.raises(InputError):
         draw_planes([])
 
 
-def test_the_same_picture_gives_the_same_bytes() -> None:
+def test_the_same_figure_of_planes_gives_the_same_bytes() -> None:
     def picture() -> Figure:
         return draw_planes([Plane("$x$", 1.0, np.eye(3), np.zeros((2, 2)))], title="50 $", note="n $")
 

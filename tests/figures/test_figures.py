@@ -1,4 +1,4 @@
-"""What the pictures promise: every pixel in its place, the same bytes twice, nothing hidden or dropped."""
+"""Figures: exact pixels, reproducible bytes, and notes on clipped or missing values."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from PIL import Image
 from ancestral.core.errors import InputError
 from ancestral.figures.curves import learning_curves, small_multiples
 from ancestral.figures.grids import image_grid, manifold_grid, pair_grid, tile
+from ancestral.figures.png import PLACES
 from ancestral.figures.series import Curve
 from ancestral.figures.style import save_figure
 
@@ -34,7 +35,7 @@ def pixels_of(figure: Figure, tmp_path: Path) -> np.ndarray:
 
 
 def drawn(figure: Figure) -> np.ndarray:
-    """The sheet of a grey figure, 1 for white."""
+    """The image array of a grey figure, 1 for white."""
     (image,) = figure.axes[0].images
     array = np.asarray(image.get_array())
     assert (array == array[:, :, :1]).all()
@@ -47,7 +48,7 @@ def words(figure: Figure) -> list[str]:
 
 
 class TestTile:
-    def test_every_image_lies_at_its_row_and_column(self, images: np.ndarray) -> None:
+    def test_every_image_is_at_its_row_and_column(self, images: np.ndarray) -> None:
         array = tile(images, 3, 2)
         assert array.shape == (3 * 6 - 2, 3 * 7 - 2)
         for n, image in enumerate(images):
@@ -55,7 +56,7 @@ class TestTile:
             place = array[row * 6 : row * 6 + 4, column * 7 : column * 7 + 5]
             np.testing.assert_array_equal(place, image[0].astype(np.float32))
 
-    def test_gaps_and_places_left_over_are_white(self, images: np.ndarray) -> None:
+    def test_gaps_and_unused_places_are_white(self, images: np.ndarray) -> None:
         array = tile(images * 0, 3, 2)
         assert array.sum() == array.size - 7 * 4 * 5
 
@@ -74,7 +75,7 @@ class TestTile:
 
 class TestImageGrid:
     @pytest.mark.parametrize("count", [1, 7, 64])
-    def test_the_png_shows_every_pixel_as_a_whole_square(self, count: int, tmp_path: Path) -> None:
+    def test_each_pixel_is_a_whole_square_in_the_png(self, count: int, tmp_path: Path) -> None:
         levels = np.random.default_rng(1).integers(0, 256, (count, 1, 28, 28))
         figure = image_grid(levels / 255, title="t", note="n")
         array, png = drawn(figure), pixels_of(figure, tmp_path)
@@ -96,7 +97,7 @@ class TestImageGrid:
         white = (array == 1).all(axis=0)
         assert np.diff(white.astype(int)).clip(0).sum() == 7  # seven separators, hence eight columns
 
-    def test_four_hundred_images_take_well_under_a_second(self) -> None:
+    def test_drawing_400_images_takes_less_than_a_second(self) -> None:
         images = np.random.default_rng(0).random((400, 1, 28, 28))
         image_grid(images[:4]).savefig(BytesIO())  # loads the fonts
         start = time.process_time()
@@ -104,7 +105,7 @@ class TestImageGrid:
         assert time.process_time() - start < 1.0
 
     @pytest.mark.parametrize("text", ["-93.1 nats", "class 3", "reconstruction", "a long caption of words"])
-    def test_captions_overlap_neither_each_other_nor_images(self, text: str) -> None:
+    def test_captions_do_not_overlap_captions_or_images(self, text: str) -> None:
         captions = [f"{text} {n}" for n in range(60)]
         figure = image_grid(np.zeros((60, 1, 28, 28)), captions=captions)
         figure.draw_without_rendering()
@@ -115,17 +116,17 @@ class TestImageGrid:
             assert box.x0 >= 0 and box.x1 <= figure.bbox.width and box.y0 >= 0
         array = drawn(figure)
         area = figure.axes[0].get_window_extent()
-        for box in boxes[:52]:  # the last row's captions stand below the sheet
+        for box in boxes[:52]:  # the captions of the last row are below the image array
             rows = slice(round(area.y1 - box.y1), round(area.y1 - box.y0))
             assert (array[rows, round(box.x0 - area.x0) : round(box.x1 - area.x0)] == 1).all()
 
-    def test_groups_of_rows_stand_apart(self) -> None:
+    def test_groups_of_rows_have_a_wider_gap(self) -> None:
         array = drawn(image_grid(np.zeros((4, 1, 8, 8)), columns=1, gap_every=2))
         edges = np.flatnonzero(np.diff(np.r_[0, (array == 1).all(axis=1), 0].astype(int)))
         gaps = np.diff(edges)[::2]
         assert gaps[1] > 2 * gaps[0] and gaps[0] == gaps[2]
 
-    def test_words_are_drawn_as_they_are(self) -> None:
+    def test_texts_are_not_read_as_mathematics(self) -> None:
         figure = image_grid(np.zeros((1, 1, 8, 8)), captions=["$x^2"], title="50 $ and $", row_titles=["_a_"])
         figure.savefig(BytesIO())
         assert {"$x^2", "50 $ and $", "_a_"} <= set(words(figure))
@@ -143,23 +144,23 @@ class TestImageGrid:
             (np.zeros((1, 1, 2, 2), complex), "complex"),
         ],
     )
-    def test_bad_images_are_refused(self, images: np.ndarray, said: str) -> None:
+    def test_invalid_images_are_refused(self, images: np.ndarray, said: str) -> None:
         with pytest.raises(InputError, match=said):
             image_grid(images)
 
-    def test_rounding_beyond_the_range_is_forgiven(self) -> None:
+    def test_rounding_errors_beyond_the_range_are_accepted(self) -> None:
         assert drawn(image_grid(np.full((1, 1, 2, 2), 1 + 5e-7))).max() == 1
 
     @pytest.mark.parametrize(
         "wrong", [{"captions": ["one"]}, {"row_titles": ["a", "b", "c"]}, {"columns": 0}, {"gap_every": 1.5}]
     )
-    def test_bad_layouts_are_refused(self, images: np.ndarray, wrong: dict) -> None:
+    def test_invalid_layouts_are_refused(self, images: np.ndarray, wrong: dict) -> None:
         with pytest.raises(InputError):
             image_grid(images[:4], **wrong)
 
 
 class TestPairGrid:
-    def test_partners_lie_one_below_the_other_and_pairs_apart(self) -> None:
+    def test_images_of_a_pair_are_adjacent_and_pairs_have_a_gap(self) -> None:
         top, bottom = np.full((5, 1, 8, 8), 0.2), np.full((5, 1, 8, 8), 0.8)
         figure = pair_grid(top, bottom, columns=2)
         column = drawn(figure)[:, 0]
@@ -176,7 +177,7 @@ class TestPairGrid:
 
 
 class TestManifoldGrid:
-    def test_coordinates_grow_right_and_up_and_ticks_stand_at_their_images(self) -> None:
+    def test_coordinates_increase_right_and_up_and_ticks_match_images(self) -> None:
         side, values = 5, [-2.0, -1.0, 0.0, 1.0, 2.0]
         images = np.zeros((side * side, 1, 6, 6)) + np.arange(side * side).reshape(-1, 1, 1, 1) / 255
         figure = manifold_grid(images, axis_values=values)
@@ -197,7 +198,7 @@ class TestManifoldGrid:
         assert ticks["2"] == pytest.approx(0.5 * cell - 0.5)
 
     @pytest.mark.parametrize("values", [[0.0, 1.0, 2.0], [1.0, 0.0], [0.0, np.nan]])
-    def test_bad_axes_are_refused(self, values: list[float]) -> None:
+    def test_invalid_axis_values_are_refused(self, values: list[float]) -> None:
         with pytest.raises(InputError):
             manifold_grid(np.zeros((4, 1, 2, 2)), axis_values=values)
 
@@ -210,10 +211,10 @@ class TestSaveFigure:
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
         assert (tmp_path / "curve-a.png").read_bytes() == (tmp_path / "curve-b.png").read_bytes()
         with Image.open(tmp_path / "a.png") as image:
-            assert set(image.info) <= {"dpi"}
+            assert set(image.info) == {"dpi", PLACES}, "no date and no version"
 
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(28, "No space left on device")])
-    def test_an_interrupted_write_leaves_the_old_file_alone(
+    def test_an_interrupted_write_keeps_the_old_file(
         self, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interruption: BaseException
     ) -> None:
         path = tmp_path / "figure.png"
@@ -228,7 +229,7 @@ class TestSaveFigure:
         assert [file.name for file in tmp_path.iterdir()] == ["figure.png"]
         assert path.read_bytes() == b"old"
 
-    def test_a_folder_is_made_and_other_endings_are_refused(self, images: np.ndarray, tmp_path: Path) -> None:
+    def test_a_missing_folder_is_created_and_bad_endings_are_refused(self, images: np.ndarray, tmp_path: Path) -> None:
         save_figure(image_grid(images), tmp_path / "new" / "figure.png")
         assert (tmp_path / "new" / "figure.png").exists()
         with pytest.raises(InputError, match=r"\.png"):
@@ -239,7 +240,7 @@ class TestSaveFigure:
 
 
 class TestLearningCurves:
-    def test_every_name_is_written_without_touching_another(self) -> None:
+    def test_names_of_curves_do_not_overlap(self) -> None:
         curves = [Curve(f"learning rate {k}", [1, 2, 3], [3, 2, 1 + k / 1000]) for k in range(9)]
         figure = learning_curves(curves, ylabel="nats", title="t", reference=[(1.0, "paper")])
         figure.draw_without_rendering()
@@ -249,7 +250,7 @@ class TestLearningCurves:
         assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[n + 1 :])
         assert all(b.x1 <= figure.bbox.width and b.y0 >= 0 and b.y1 <= figure.bbox.height for b in boxes)
 
-    def test_robust_limits_cut_the_huge_start_say_so_and_show_every_low_value(self) -> None:
+    def test_robust_limits_clip_a_large_start_with_a_note_and_keep_low_values(self) -> None:
         steps = np.arange(1, 101)
         good, poor = 90 + 1000 * np.exp(-steps / 2), 140 + 1000 * np.exp(-steps / 2)
         good[40] = 60.0
@@ -258,13 +259,13 @@ class TestLearningCurves:
         assert low < 60 and 140 < high < 400
         assert any("clipped" in text and "746" in text for text in words(figure))
 
-    def test_without_robust_limits_everything_is_shown(self) -> None:
+    def test_without_robust_limits_all_values_are_shown(self) -> None:
         figure = learning_curves([Curve("a", range(20), [1000.0] + [1.0] * 19)], ylim=None)
         assert figure.axes[0].get_ylim()[1] > 1000
         assert not any("clipped" in text for text in words(figure))
 
     @pytest.mark.parametrize("lost", [np.nan, np.inf, -np.inf])
-    def test_lost_values_break_the_line_and_leave_a_cross(self, lost: float) -> None:
+    def test_values_that_are_not_finite_break_the_line_and_are_marked(self, lost: float) -> None:
         values = [5.0, 4.0, lost, lost, 3.0, lost]
         figure = learning_curves([Curve("a", range(6), values)])
         line, alone, crosses = figure.axes[0].lines
@@ -275,7 +276,7 @@ class TestLearningCurves:
         assert "diverged" in words(figure)
         figure.savefig(BytesIO())
 
-    def test_a_curve_without_any_value_is_still_there(self) -> None:
+    def test_a_curve_without_finite_values_is_still_named(self) -> None:
         figure = learning_curves([Curve("lost", [1, 2], [np.nan, np.nan])])
         figure.savefig(BytesIO())
         assert {"lost", "diverged"} <= set(words(figure))
@@ -294,7 +295,7 @@ class TestLearningCurves:
         assert np.std(np.asarray(bold.get_ydata())[1000:]) < 0.5
         assert any("mean over" in text for text in words(figure))
 
-    def test_marks_bands_and_logarithmic_steps(self) -> None:
+    def test_marks_bands_and_a_logarithmic_axis_are_drawn(self) -> None:
         band = ([0.5, 0.4, 0.3], [1.5, 1.4, 1.3])
         curve = Curve("a", torch.tensor([1, 10, 100]), torch.tensor([1.0, 0.9, 0.8]), band=band, style="dashed")
         figure = learning_curves([curve], marks=[(10, "best epoch"), (100, "end")], log_x=True)
@@ -315,11 +316,11 @@ class TestLearningCurves:
             [Curve("a", [1, 2], [1.0, 2.0], style="wavy")],  # type: ignore[arg-type]
         ],
     )
-    def test_bad_curves_are_refused(self, curves: list[Curve]) -> None:
+    def test_invalid_curves_are_refused(self, curves: list[Curve]) -> None:
         with pytest.raises(InputError):
             learning_curves(curves)
 
-    def test_step_zero_has_no_place_on_a_logarithmic_axis(self) -> None:
+    def test_step_zero_is_refused_on_a_logarithmic_axis(self) -> None:
         with pytest.raises(InputError, match="positive"):
             learning_curves([Curve("a", [0, 1], [1.0, 2.0])], log_x=True)
 
@@ -334,11 +335,11 @@ class TestSmallMultiples:
         assert {"bound", "KL", "training", "validation", "nats"} <= set(words(figure))
         figure.savefig(BytesIO())
 
-    def test_more_names_than_colours_have_a_legend_in_each_panel(self) -> None:
+    def test_with_more_labels_than_colours_each_panel_has_a_legend(self) -> None:
         panels = [(f"panel {i}", [Curve(f"{i}-{k}", [1, 2], [0.0, 1.0]) for k in range(4)]) for i in range(2)]
         figure = small_multiples(panels)
         looks = [[line.get_color() for line in axes.lines] for axes in figure.axes]
-        assert looks[0] == looks[1] and len(set(looks[0])) == 4  # no colour stands for two names of one panel
+        assert looks[0] == looks[1] and len(set(looks[0])) == 4  # no two names of a panel have the same colour
         places = {text.get_text(): text.get_position() for text in figure.texts}
         for i, axes in enumerate(figure.axes):
             box = axes.get_position()
@@ -352,7 +353,7 @@ class TestSmallMultiples:
             small_multiples([("empty", [])])
 
 
-def test_figures_leave_no_trace_and_draw_in_threads(images: np.ndarray, tmp_path: Path) -> None:
+def test_figures_keep_no_global_state_and_can_be_drawn_in_threads(images: np.ndarray, tmp_path: Path) -> None:
     before = dict(rcParams)
 
     def draw(n: int) -> None:

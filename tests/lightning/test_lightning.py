@@ -117,7 +117,9 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
     data = GenerativeData("digits")
     refused(lambda: trainer(epochs=1).fit(LightningGenerative(vae, mean), data), "shape (B,)", "B = ")
     grey = ancestral.build("vae", data="digits", pixels="levels", latents=2, hidden=(8,))
-    refused(lambda: trainer(epochs=1).fit(LightningGenerative(grey), data), "not for threshold pixels", "levels")
+    refused(
+        lambda: trainer(epochs=1).fit(LightningGenerative(grey), data), "these data have threshold pixels", "levels"
+    )
     (tmp_path / "held").mkdir()
     (tmp_path / "held" / "file").touch()
     refused(lambda: RunFolder(tmp_path / "held", data), "not empty")

@@ -14,7 +14,7 @@ from ancestral.evaluation import likelihood
 from ancestral.evaluation.contract import all_images, check_model
 from ancestral.models.base import ExactModel, LatentModel
 
-# With a single component p(Z) is certain, so b can teach nothing: the one clause this model cannot keep.
+# with one component p(Z) = 1, so the parameter b has no gradient: this model cannot pass this check
 EXCUSED = {("mixture of one", "every parameter gets a gradient")}
 
 
@@ -46,7 +46,7 @@ def log_prob_by_quadrature(model: LatentModel, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["vae", "vae, mixture prior", "vae, VampPrior"])
-def test_prior_is_drawn_from_as_it_is_scored(name: str) -> None:
+def test_samples_of_the_prior_agree_with_its_density(name: str) -> None:
     model = zoo.seeded(zoo.ZOO[name])
     assert isinstance(model, LatentModel)
     assert prior_samples_fit(model)
@@ -56,7 +56,7 @@ QUADRATURE = ["vae", "vae, mixture prior", "vae, VampPrior", "vae, categorical"]
 
 
 @pytest.mark.parametrize("name", QUADRATURE)
-def test_bounds_stand_in_order_below_the_true_log_probability(name: str) -> None:
+def test_bounds_are_in_order_below_the_true_log_probability(name: str) -> None:
     """E[ELBO] <= E[IWAE_10] <= log p(x), and IWAE_5000 within 0.02 nat of it, on every image there is."""
     model = zoo.seeded(zoo.ZOO[name])
     assert isinstance(model, LatentModel)
@@ -129,7 +129,7 @@ def test_a_score_is_the_plain_mean_over_images_and_its_standard_error() -> None:
     assert score.bits_per_dim == pytest.approx(-score.nats / 9 / math.log(2))
 
 
-def test_scoring_repeats_to_the_bit_and_leaves_the_callers_generator_alone() -> None:
+def test_scoring_is_repeatable_and_does_not_change_the_callers_generator() -> None:
     model = zoo.seeded(zoo.ZOO["vae"])
     images = PixelBatches(all_images(model)[:50].to(torch.uint8), PixelSpace("threshold", 2))
     model.train()

@@ -19,9 +19,7 @@ COPIES, COUNT = 3000, 4
 
 @pytest.mark.parametrize("fewest", [0.5, 0.999])
 @torch.no_grad()
-def test_weights_of_particles_are_unbiased_whenever_they_are_drawn_anew(
-    fewest: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_of_particles_are_unbiased_for_any_resampling(fewest: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Observed pixels after missing ones, of two images at once, against the sum over all values of the missing."""
     monkeypatch.setattr(particles, "FEWEST", fewest)
     model = zoo.seeded(zoo.ZOO["made, deep"])

@@ -1,4 +1,4 @@
-"""Searches for latents and chains over them: the energy they go down, the end they take, and steps that stay."""
+"""Searches for latents and chains over latents: the minimised energy, the selected result, and fixed step sizes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def test_the_energy_is_that_of_observed_pixels_and_of_the_prior() -> None:
     assert torch.allclose(misfit_energy(image, GIVEN, SEEN)(z), torch.tensor([expected]))
 
 
-def test_the_end_of_lowest_energy_is_taken() -> None:
+def test_the_result_with_the_lowest_energy_is_selected() -> None:
     near, far = torch.tensor([[0.5, 0.0], [1.0, 0.0]]), torch.tensor([[4.0, 4.0], [-3.0, 4.0]])
     for starts in (torch.stack([near, far]), torch.stack([far, near])):
         assert torch.equal(nearest_image(image, starts, GIVEN, SEEN, steps=0, rate=0.1), image(near))
 
 
-def test_a_chain_keeps_the_step_that_it_found_while_warming(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_keeps_its_step_size_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps that followed the acceptance for ever would draw from another density."""
     used: list[Tensor] = []
     leapfrog = hamiltonian.leapfrog

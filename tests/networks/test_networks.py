@@ -1,4 +1,4 @@
-"""Networks fit any image size and channel count, and the courseworks' own layers are among their settings."""
+"""Networks work for any image size and number of channels, and can have the layers of the courseworks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of a person's own: what they return is brought into shape, or refused in one line."""
+"""The user's own networks: their output is reshaped, or there is an error of one line."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ class Noisy(nn.Module):
         return torch.rand(len(x), self.outputs)
 
 
+class Wide(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros(len(x), 6, dtype=torch.float64)
+
+
 class Broken(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raise KeyError("lost")
@@ -66,6 +71,9 @@ class Broken(nn.Module):
         (nn.Flatten(0), ["shape (32,)", "6 values"]),
         (nn.Linear(3, 6), ["the encoder fails on an input of shape (2, 1, 4, 4)"]),
         (Broken(), ["KeyError", "lost", "test_own.py"]),
+        (nn.Sequential(nn.Flatten(), nn.Linear(16, 6)).double(), ["weights are torch.float64", "encoder.float()"]),
+        (nn.Sequential(nn.Flatten(), nn.Linear(16, 6)).half(), ["weights are torch.float16", "encoder.float()"]),
+        (Wide(), ["returns torch.float64 for inputs of torch.float32"]),
         (nn.Linear, ["the class Linear: make an instance"]),
         ("cnn", ["torch.nn.Module, not a str"]),
     ],
@@ -79,6 +87,6 @@ def test_a_function_makes_several_networks():
     assert made is not None and made(torch.rand(3, 2)).shape == (3, 5)
     take = ("conditioner", [2], [5], (2, 5))
     refused(lambda: given_network({"conditioner": nn.Linear(2, 5)}, *take), "give a function conditioner(inputs")
-    refused(lambda: given_network({"conditioner": lambda i, o: 7}, *take), "makes a int from (2, 5)")
+    refused(lambda: given_network({"conditioner": lambda i, o: 7}, *take), "conditioner(2, 5) returns a int")
     refused(lambda: given_network({"conditioner": lambda i: i}, *take), "cannot be made from (2, 5)", "TypeError")
     assert given_network({}, *take) is None

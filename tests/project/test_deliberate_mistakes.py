@@ -1,4 +1,4 @@
-"""The laws catch the mistakes of the field: each is made on purpose here, and a clause of the contract must break."""
+"""The contract tests catch common mistakes: each is made on purpose here, and a check of the contract must fail."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SUM, FIT, ORDER = (
 
 
 def variance_as_scale(patch: Patch) -> None:
-    """exp(log-variance) taken for the standard deviation, when scoring but not when drawing."""
+    """exp(log-variance) used as the standard deviation in scoring, but not in sampling."""
 
     def log_prob(self: priors.GaussianMixture, z: Tensor) -> Tensor:
         parts = Independent(Normal(self.means, self.log_variances.exp(), validate_args=False), 1, validate_args=False)
@@ -51,7 +51,7 @@ def variance_as_scale(patch: Patch) -> None:
 
 
 def prior_mixed_per_dimension(patch: Patch) -> None:
-    """Each latent mixed apart: a proper density, but not the one that is sampled."""
+    """Each latent chooses its component independently: a valid density, but not the one that is sampled."""
 
     def log_prob(self: priors.GaussianMixture, z: Tensor) -> Tensor:
         parts = Normal(self.means, (0.5 * self.log_variances).exp(), validate_args=False).log_prob(z[..., None, :])
@@ -61,24 +61,24 @@ def prior_mixed_per_dimension(patch: Patch) -> None:
 
 
 def missing_log_weights(patch: Patch) -> None:
-    """The mixture's components added without their weights."""
+    """The mixture's components summed without their weights."""
     original = priors.GaussianMixture.component_log_probs
     patch.setattr(priors.GaussianMixture, "component_log_probs", lambda self, z: original(self, z) - self.log_weights)
 
 
 def missing_log_k(patch: Patch) -> None:
-    """The sum of the importance weights taken for their mean."""
+    """The sum of the importance weights in place of their mean."""
     patch.setattr(contract, "log_mean_exp", lambda values, dim: torch.logsumexp(values, dim))
 
 
 def mean_over_pixels(patch: Patch) -> None:
-    """Reconstruction averaged over pixels beside a divergence summed over latents."""
+    """Reconstruction averaged over pixels, but KL divergence summed over latents."""
     original = pixels.BernoulliImage.log_prob
     patch.setattr(pixels.BernoulliImage, "log_prob", lambda self, x: original(self, x) / 9)
 
 
 def clamped_probabilities(patch: Patch) -> None:
-    """Probabilities clamped away from 0 and 1, so that the two outcomes of a pixel no longer share one."""
+    """Probabilities clamped away from 0 and 1, so that those of the two values of a pixel do not sum to 1."""
 
     def log_prob(self: pixels.BernoulliImage, x: Tensor) -> Tensor:
         on, off = self.logits.sigmoid().clamp_min(0.2), (-self.logits).sigmoid().clamp_min(0.2)
@@ -88,12 +88,12 @@ def clamped_probabilities(patch: Patch) -> None:
 
 
 def posterior_density_forgotten(patch: Patch) -> None:
-    """log p(x, z) alone called a log weight."""
+    """log p(x, z) used as the log weight, without log q(z | x)."""
     patch.setattr(LatentModel, "log_weights", lambda self, x, k: self.importance_sample(x, k).log_joint.T)
 
 
 def doubled_divergence(patch: Patch) -> None:
-    """The training's beta = 2 kept in evaluation."""
+    """beta = 2 of training used in evaluation."""
 
     def log_weights(self: VAE, x: Tensor, k: int) -> Tensor:
         z, log_joint, log_q = self.importance_sample(x, k)
@@ -115,7 +115,7 @@ def edge_bins_closed(patch: Patch) -> None:
 
 
 def bins_of_another_width(patch: Patch) -> None:
-    """Bins of width 1 / L beside levels that are 1 / (L - 1) apart."""
+    """Bins of width 1 / L for levels with a distance of 1 / (L - 1)."""
 
     def log_prob(self: pixels.DiscretisedLogisticImage, x: Tensor) -> Tensor:
         half, inverse = 0.5 * (self.levels - 1) / self.levels, (-self.log_scale).exp()
@@ -128,12 +128,12 @@ def bins_of_another_width(patch: Patch) -> None:
 
 
 def sampled_through_the_wrong_prior(patch: Patch) -> None:
-    """A learned mixture prior that is scored, and N(0, I) that is sampled."""
+    """A learned mixture prior in scoring, but N(0, I) in sampling."""
     patch.setattr(priors.GaussianMixture, "sample", lambda self, shape: torch.randn(*shape, 2, dtype=self.means.dtype))
 
 
 def unnormalised_components(patch: Patch) -> None:
-    """p(Z) without its softmax's normaliser."""
+    """p(Z) without the normaliser of its softmax."""
 
     def joint(self: MixtureOfBernoullis, x: Tensor) -> Tensor:
         return self.b + x.flatten(1) @ self.logits.T - F.softplus(self.logits).sum(1)
@@ -151,7 +151,7 @@ def flipped_sign(patch: Patch) -> None:
 
 
 def orderings_averaged_as_logits(patch: Patch) -> None:
-    """The parameters of several orderings averaged: a pixel sees itself through the orderings that put it first."""
+    """Parameters of several orderings averaged: a pixel depends on itself through other orderings."""
 
     def log_prob(self: MADE, x: Tensor) -> Tensor:
         each = torch.arange(len(self.positions)).split(1)
@@ -162,12 +162,12 @@ def orderings_averaged_as_logits(patch: Patch) -> None:
 
 
 def orderings_summed(patch: Patch) -> None:
-    """The probabilities of several orderings added without the division by their number."""
+    """Probabilities of several orderings summed without division by their number."""
     patch.setattr(made, "log_mean_exp", lambda values, dim: values.logsumexp(dim))
 
 
 def mask_not_strict(patch: Patch) -> None:
-    """The last mask lets a pixel see units that have seen it."""
+    """The last mask connects a pixel to units that depend on it."""
     original = masked.MaskedLinear.forward
     patch.setattr(
         masked.MaskedLinear, "forward", lambda self, x, before, after, strict=False: original(self, x, before, after)
@@ -175,7 +175,7 @@ def mask_not_strict(patch: Patch) -> None:
 
 
 def first_kernel_sees_its_pixel(patch: Patch) -> None:
-    """Mask B where mask A belongs."""
+    """Mask B in place of mask A."""
     original = causal.CausalConv2d.__init__
     patch.setattr(
         causal.CausalConv2d, "__init__", lambda self, i, o, kernel, current: original(self, i, o, kernel, True)
@@ -183,13 +183,13 @@ def first_kernel_sees_its_pixel(patch: Patch) -> None:
 
 
 def normalised_over_the_image(patch: Patch) -> None:
-    """Features normalised by their mean over all pixels, later ones included (as batch normalisation does)."""
+    """Features normalised by their mean over all pixels, including later ones (as in batch normalisation)."""
     original = causal.GatedBlock.forward
     patch.setattr(causal.GatedBlock, "forward", lambda self, x: F.instance_norm(original(self, x)))
 
 
 def channels_at_once(patch: Patch) -> None:
-    """Each colour sees the other colours of its own pixel, the later ones too."""
+    """Each colour depends on all other colours of its pixel, including later ones."""
 
     def forward(self: pixelcnn.ChannelHead, features: Tensor, x: Tensor) -> Tensor:
         hidden = self.before(features.relu()) + F.conv2d(x, self.beside)
@@ -199,19 +199,19 @@ def channels_at_once(patch: Patch) -> None:
 
 
 def cache_one_pixel_late(patch: Patch) -> None:
-    """Cached activations stored one column off: what is drawn is not what is scored."""
+    """Cached activations stored in the wrong column: sampling and scoring use different distributions."""
     original = causal.PixelCache.put
     patch.setattr(causal.PixelCache, "put", lambda self, i, j, value: original(self, i, max(j - 1, 0), value))
 
 
 def hidden_units_drawn_late(patch: Patch) -> None:
-    """Drawing leaves out the units that the newest pixel completes."""
+    """Sampling omits the units whose last input is the newest pixel."""
     original = made_sampling.Stage.so_far
     patch.setattr(made_sampling.Stage, "so_far", lambda self, m: original(self, max(m - 1, 0)))
 
 
 def normaliser_of_the_other_sign(patch: Patch) -> None:
-    """A(z) of the belief net at the logits turned round."""
+    """A(z) of the belief net with logits of the wrong sign."""
     original = belief_net.sum_of_softplus
     patch.setattr(belief_net, "sum_of_softplus", lambda a, b: original(-a, -b))
 
@@ -223,7 +223,7 @@ def half_the_state_forgotten(patch: Patch) -> None:
 
 
 def layers_upside_down(patch: Patch) -> None:
-    """The generative chain scored as if the layer nearest the image were its top: proper, but not what is drawn."""
+    """The layers scored in reverse order: a valid distribution, but not the one that is sampled."""
     original = BernoulliChain.log_prob
 
     def log_prob(self: BernoulliChain, z: Tensor) -> Tensor:
@@ -233,7 +233,7 @@ def layers_upside_down(patch: Patch) -> None:
 
 
 def noise_of_half_a_level(patch: Patch) -> None:
-    """Dequantisation noise in [0, 1/2)^D: half of each cell in each pixel is never looked at."""
+    """Dequantisation noise in [0, 1/2)^D: half of each cell is ignored."""
 
     def forward(self: dequantisation.UniformDequantisation, x: Tensor) -> Independent:
         return Independent(Uniform(torch.zeros_like(x), 0.5 * torch.ones_like(x), validate_args=False), 3)
@@ -242,7 +242,7 @@ def noise_of_half_a_level(patch: Patch) -> None:
 
 
 def noise_around_the_level(patch: Patch) -> None:
-    """Dequantisation noise in [-1/2, 1/2)^D, beside samples that are rounded down."""
+    """Dequantisation noise in [-1/2, 1/2)^D, but samples are rounded down."""
 
     def forward(self: dequantisation.UniformDequantisation, x: Tensor) -> Independent:
         half = 0.5 * torch.ones_like(x)
@@ -252,13 +252,13 @@ def noise_around_the_level(patch: Patch) -> None:
 
 
 def volume_of_the_cell_forgotten(patch: Patch) -> None:
-    """The density of x / L called that of x: D log L nats too good."""
+    """The density of x / L reported as that of x: D log L nats too high."""
     original = ImageFlow.log_joint
     patch.setattr(ImageFlow, "log_joint", lambda self, x, z: original(self, x, z) + 4 * math.log(self.levels))
 
 
 def log_determinant_counted_once_per_dimension(patch: Patch) -> None:
-    """The log-determinant, already summed, added to each dimension's log-probability before these are summed."""
+    """The summed log-determinant added to the log-probability of each dimension before the sum."""
 
     def log_prob(self: bijections.FlowDistribution, x: Tensor) -> Tensor:
         z, log_det = self.bijection(x.reshape(-1, *self.event_shape))
@@ -269,7 +269,7 @@ def log_determinant_counted_once_per_dimension(patch: Patch) -> None:
 
 
 def logit_without_its_determinant(patch: Patch) -> None:
-    """Pixels passed through a logit as if that changed no volume."""
+    """Pixels passed through a logit without its log-determinant."""
     patch.setattr(bijections.Logit, "_log_det", lambda self, z: torch.zeros_like(z[:, 0, 0, 0]))
 
 
@@ -327,7 +327,7 @@ def test_mistake_is_caught(make: Callable[[Patch], None], name: str, caught_by: 
 
 @pytest.mark.parametrize("make", [variance_as_scale, prior_mixed_per_dimension, sampled_through_the_wrong_prior])
 def test_mistake_in_the_prior_is_caught(make: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    """These leave a proper density, only not the one that is drawn from."""
+    """These mistakes leave a valid density, but not the one that is sampled."""
     model = zoo.seeded(zoo.ZOO["vae, mixture prior"])
     assert isinstance(model, VAE)
     assert prior_samples_fit(model)
@@ -335,14 +335,14 @@ def test_mistake_in_the_prior_is_caught(make: Callable[[Patch], None], monkeypat
     assert not prior_samples_fit(model)
 
 
-def test_a_parameter_out_of_reach_is_caught() -> None:
+def test_a_parameter_without_gradient_is_caught() -> None:
     model = zoo.seeded(zoo.ZOO["vae"])
     assert isinstance(model, VAE)
     model.register_parameter("forgotten", torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)))
     assert "every parameter gets a gradient" in {check.name for check in check_model(model) if not check.passed}
 
 
-def test_a_nan_image_shows_in_the_mean_and_is_not_dropped() -> None:
+def test_a_nan_image_makes_the_mean_nan() -> None:
     from ancestral.data.pixels import PixelBatches, PixelSpace
     from ancestral.evaluation import likelihood
 
@@ -353,6 +353,6 @@ def test_a_nan_image_shows_in_the_mean_and_is_not_dropped() -> None:
     assert math.isnan(likelihood.score(model, images, dataset="tiny", split="test").nats)
 
 
-def test_exponent_of_the_log_variance_is_halved_in_the_encoder_too() -> None:
+def test_the_encoder_halves_the_log_variance_in_the_exponent() -> None:
     q = conditional.diagonal_gaussian(torch.zeros(1), torch.log(torch.tensor([9.0])))
     assert q.stddev.item() == pytest.approx(3.0)

@@ -1,4 +1,4 @@
-"""What the documents promise: the table is generated, the pictures are small, every command they show parses."""
+"""Documents: the table is generated, pictures are small, and all commands shown can be parsed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ PAGES = sorted(ROOT.glob("*.md"))
 WITH_COMMANDS = [*PAGES, *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "docs" / "handbook").glob("*.md"))]
 
 
-def test_the_readme_has_the_table_that_the_code_gives() -> None:
+def test_the_readme_contains_the_generated_table() -> None:
     assert capability_table() in (ROOT / "README.md").read_text()
 
 
-def test_pictures_that_the_readme_shows_are_there_and_small() -> None:
+def test_pictures_in_the_readme_exist_and_are_small() -> None:
     shown = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", (ROOT / "README.md").read_text())
     assert shown
     for name in shown:
@@ -29,13 +29,13 @@ def test_pictures_that_the_readme_shows_are_there_and_small() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_shown_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_code_in_documents_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         exec(compile(block, page.name, "exec"), {})
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_exist() -> None:
     for page in PAGES:
         for target, anchor in re.findall(r"\]\(([\w./-]+)(#[\w-]+)?\)", page.read_text()):
             assert (ROOT / target).exists(), f"{page.name}: {target}"
@@ -47,14 +47,14 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 def commands_shown() -> list[str]:
     texts = [page.read_text() for page in WITH_COMMANDS]
-    blocks = [block for text in texts for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
+    blocks = [block for text in texts for block in re.findall(r"```(?:bash|\{terminal\})\n(.*?)```", text, re.DOTALL)]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return sorted({line.strip() for line in lines if line.strip().startswith("ancestral ")})
 
 
 @pytest.mark.parametrize("command", commands_shown())
-def test_every_command_shown_is_understood(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its flags are read; nothing is trained."""
+def test_every_command_in_documents_is_parsed(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Flags are parsed; nothing is trained."""
     called = []
     for name, function in list(COMMANDS.items()):
         monkeypatch.setitem(COMMANDS, name, _recorder(function, called))

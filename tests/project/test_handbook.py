@@ -1,12 +1,13 @@
-"""The handbook keeps its word: its code runs and prints what is shown, its pictures come out, its answers are there.
+"""Tests of the handbook: its code runs and prints the output shown, its figures are drawn, and its answers exist.
 
-Pages of one worker share a folder, as they do when they are built: a training that two of them show is done once.
+Pages share a folder in each worker process, as in a build, so that a training on two pages runs only once.
 """
 
 from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import re
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import pytest
 import torch
 from helpers import ROOT
 
-from ancestral.commands.dispatch import COMMANDS
+import ancestral
+from ancestral.commands.dispatch import COMMANDS, command_of
+from ancestral.commands.known_flags import known_flags
 from ancestral.core import serialization as registry
 from ancestral.families import catalogue
 from ancestral.families.catalogue import BUILT_IN
@@ -49,8 +52,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder for runs; registries and random numbers are afterwards what they were before."""
+    """A folder for runs, with the defaults of a user; registries and random states are restored afterwards."""
     monkeypatch.chdir(folder)
+    monkeypatch.setitem(inspect.unwrap(ancestral.fit).__kwdefaults__, "report", True)  # other tests leave it out
     for family in BUILT_IN:  # classes are registered when their module is first imported, and only then
         catalogue.find(family).code("tiny")
     kept = [
@@ -64,8 +68,8 @@ def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
-def test_code_on_the_page_does_what_it_shows(page: Path, as_it_was: None) -> None:
-    names: dict[str, object] = {}
+def test_code_on_a_page_prints_the_output_shown(page: Path, as_it_was: None) -> None:
+    names: dict[str, object] = {"__name__": "__main__"}  # classes belong to the session of the reader
     for line, kind, code in blocks(page):
         if kind == "python":
             run_examples(code, names, page, line)
@@ -74,7 +78,7 @@ def test_code_on_the_page_does_what_it_shows(page: Path, as_it_was: None) -> Non
 
 
 class Shown(doctest.OutputChecker):
-    """As doctest's, but a measured number may be one off in its last place: processors round differently."""
+    """As in doctest, but a measured number may differ by one in its last digit: processors round differently."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         if super().check_output(want, got, optionflags):
@@ -90,7 +94,7 @@ def within_a_place(shown: str, found: str) -> bool:
 
 
 def run_examples(code: str, names: dict[str, object], page: Path, line: int) -> None:
-    """Run `>>>` lines and compare what they print; names last from block to block of a page."""
+    """Run `>>>` lines and compare their output; variables are kept between the blocks of a page."""
     test = doctest.DocTestParser().get_doctest(code, {}, page.name, str(page), line)
     assert test.examples, f"{page.name}, line {line}: python without prompts is not run"
     test.globs = names
@@ -100,14 +104,14 @@ def run_examples(code: str, names: dict[str, object], page: Path, line: int) -> 
 
 
 def draw(code: str, where: str) -> None:
-    """Run a plot on its own, as a reader who copies it does: a figure must come out."""
+    """Run a plot alone, as a reader who copies it would; it must produce a figure."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     plt.close("all")
-    with torch.random.fork_rng(devices=[]):  # a picture changes no number below it
+    with torch.random.fork_rng(devices=[]):  # so that a figure does not change later numbers
         exec(compile(code, where, "exec"), {})
     assert plt.get_fignums(), f"{where}: no figure"
     for number in plt.get_fignums():
@@ -143,7 +147,7 @@ def asked() -> list[tuple[str, list[str]]]:
 
 
 @pytest.mark.parametrize("question, anchors", asked(), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_question_has_an_answer_that_computes_something(question: str, anchors: list[str]) -> None:
+def test_every_question_has_an_answer_with_a_computation(question: str, anchors: list[str]) -> None:
     there = answers()
     assert anchors
     for anchor in anchors:
@@ -158,10 +162,11 @@ def test_anchors_are_unique() -> None:
 
 def test_every_page_is_in_the_contents() -> None:
     listed = re.findall(r"^([\w/-]+)$", (DOCS / "index.md").read_text(), re.MULTILINE)
-    assert {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES} - {"index"} == set(listed)
+    listed_pages = {str(page.relative_to(DOCS).with_suffix("")) for page in PAGES} - {"index"} | {"decisions/index"}
+    assert set(listed) == listed_pages
 
 
-def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_docstrings_are_converted_to_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(DOCS)
     rewritten = importlib.import_module("building.docstrings").rewritten
     formula = ["", "    log p(x) = a|b|", ""]
@@ -172,9 +177,17 @@ def test_docstrings_of_the_house_become_lists(monkeypatch: pytest.MonkeyPatch) -
     assert "Returns\n    nats." in text
 
 
+def test_formulas_are_written_out_for_the_converter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DOCS)
+    tex = importlib.import_module("building.tex")
+    assert tex.spaced(r"\frac12(\mu) + \frac1K \log p") == r"\frac{1}{2}(\mu) + \frac{1}{K} \log\,p"
+    assert tex.spaced(r"\frac{1}{2} \log(p)") == r"\frac{1}{2} \log(p)"
+    assert tex.as_environment("a") == "a" and tex.as_environment(r"a \\ b").startswith(r"\begin{aligned}a")
+
+
 @pytest.mark.slow
-def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
-    for name in ("sphinx", "furo", "myst_parser"):
+def test_the_handbook_builds_without_external_resources(tmp_path: Path) -> None:
+    for name in ("sphinx", "furo", "myst_parser", "sphinx_design", "nbformat"):
         pytest.importorskip(name)
     out = tmp_path / "html"
     build = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", str(DOCS), str(out)]
@@ -184,6 +197,17 @@ def test_it_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
     assert len(pages) > len(PAGES)
     for file in [*pages, *out.rglob("*.css")]:
         assert not FROM_ELSEWHERE.search(file.read_text()), file
-    help_texts = (out / "commands.html").read_text()
-    for command in [*COMMANDS, *(f"train {family}" for family in BUILT_IN)]:
-        assert f"ancestral {command}" in help_texts
+    check_commands((out / "commands.html").read_text())
+    for page in [page for page in WITH_CODE if page.parent.name == "handbook"]:
+        html, notebook = (out / "handbook" / f"{page.stem}.html").read_text(), out / "notebooks" / f"{page.stem}.ipynb"
+        assert f'href="../notebooks/{notebook.name}" download' in html and notebook.stat().st_size > 1000
+
+
+def check_commands(page: str) -> None:
+    """A section for each command, with an example that was run or is shown, and every flag there is."""
+    for name, command in COMMANDS.items():
+        section = page.partition(f'<section id="ancestral-{name}">')[2].partition("</section>")[0]
+        assert f"ancestral {name}" in re.sub("<[^>]*>", "", section), name
+        trained = [command_of(name, family) for family in BUILT_IN] if name == "train" else []
+        for flag in {flag for one in trained or [command] if name != "sweep" for flag in known_flags(one)}:
+            assert f">{flag}</span>" in page, f"{name} {flag}"

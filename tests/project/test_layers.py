@@ -31,7 +31,7 @@ LAYERS = [
     {"commands"},
 ]
 LEVEL = {package: level for level, packages in enumerate(LAYERS) for package in packages}
-AT_ROOT = {"__init__.py"}
+AT_ROOT = {"__init__.py", "__main__.py"}
 HEAVY = {"torch", "numpy", "lightning_fabric", "matplotlib", "sklearn", "scipy", "torchmetrics"}
 LAZY = "exports(__name__, __file__)"
 LIGHT = {"commands", "settings", "core/errors", "core/text", "families/catalogue", "families/settings"}
@@ -46,7 +46,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
-    """(module, whether at the top of the file) for every import in a file, those for type checkers included."""
+    """(module, whether at the top of the file) for every import in a file, including those for type checkers."""
     tree = ast.parse(path.read_text())
     found = []
     for node in ast.walk(tree):
@@ -59,7 +59,7 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
-def test_nothing_but_the_public_face_is_at_the_root() -> None:
+def test_the_root_contains_only_the_public_api() -> None:
     assert {path.name for path in SOURCE.glob("*.py")} == AT_ROOT
     packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     assert packages == set(LEVEL)
@@ -78,8 +78,8 @@ def test_imports_go_to_lower_layers_only() -> None:
     assert not wrong
 
 
-def test_there_are_no_import_circles() -> None:
-    """Between modules, imports for type checkers and those inside functions included."""
+def test_there_are_no_circular_imports() -> None:
+    """Between modules, including imports for type checkers and inside functions."""
     modules = {"ancestral." + name_of(path).replace("/", ".").removesuffix(".__init__"): path for path in files()}
     graph = {module: {m for m, _ in imports(path)} & set(modules) for module, path in modules.items()}
     done: set[str] = set()
@@ -108,7 +108,7 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
 
 
 def test_init_files_only_export() -> None:
-    """A docstring, imports and `__all__`; the package's own is the public face and has its own tests."""
+    """A docstring, imports and `__all__`; the root package exports the public API and has its own tests."""
     wrong = []
     for path in SOURCE.rglob("*/__init__.py"):
         for node in ast.parse(path.read_text()).body:
@@ -121,8 +121,8 @@ def test_init_files_only_export() -> None:
     assert not wrong
 
 
-def test_files_stay_readable() -> None:
-    """About 300 lines a file: over 400 it should have become two."""
+def test_files_are_not_too_long() -> None:
+    """Files have about 300 lines; above 400 they should be split."""
     long = {name_of(path): n for path in files() if (n := len(path.read_text().splitlines())) > 400}
     assert not long
 
@@ -132,7 +132,7 @@ SHARED = {"abilities", "build", "catalogue", "family", "hooks", "run_settings", 
 
 
 def concrete_names() -> set[str]:
-    """Classes of models and settings that a family's folder defines."""
+    """Classes of models and settings that are defined in folders of families."""
     folders = [path for path in SOURCE.glob("families/*/*.py") if path.name != "__init__.py"]
     trees = [ast.parse(path.read_text()) for path in folders]
     return {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -150,7 +150,7 @@ def test_code_above_the_families_imports_no_concrete_family() -> None:
 
 
 def test_code_above_the_families_asks_for_kinds_and_abilities() -> None:
-    """No isinstance or issubclass test of a family's class, and no family's or class's name compared with a literal."""
+    """No isinstance or issubclass test of a family's class, and no comparison with the name of a family or class."""
     concrete, families = concrete_names(), set(BUILT_IN)
     assert {"VAE", "GAN", "MADE", "VAESettings"} <= concrete
     wrong = []

@@ -1,4 +1,4 @@
-"""The deliberate mistakes of `make mutants` can still be made: their pieces of code are there, once each."""
+"""The deliberate mistakes of `make mutants` can be applied: each piece of code occurs exactly once."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_every_mutant_applies_and_names_tests_that_exist() -> None:
     assert len({mutant.name for mutant in found}) == len(found) >= 300
 
 
-def test_what_does_not_apply_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A piece that is gone or occurs twice, a replacement that is no Python, a test that is gone."""
+def test_invalid_mutants_are_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A piece that does not occur or occurs twice, a replacement that is not Python, a test that does not exist."""
     sound = mutants.Mutant("core", "m.py", "a = 1", "a = 2", "wrong", ("tests/project/test_mutants.py",))
     texts = {"sound": "a = 1\n", "gone": "b = 1\n", "twice": "a = 1\na = 1\n"}
     monkeypatch.setattr(mutants.Mutant, "name", property(lambda self: self.wrong))

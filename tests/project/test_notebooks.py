@@ -1,4 +1,4 @@
-"""The notebooks of `examples/`: stored without outputs, in plain words, and executed without an error."""
+"""The notebooks of `examples/`: stored without outputs, in plain English, and executed without errors."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def code_of(path: Path) -> str:
     return "\n".join("".join(cell["source"]) for cell in cells(path, "code"))
 
 
-def test_there_is_one_for_each_group_of_questions() -> None:
+def test_there_is_a_notebook_for_each_group_of_questions() -> None:
     assert {path.stem for path in NOTEBOOKS} == set(EXPECTED)
     page = (ROOT / "docs" / "notebooks.md").read_text()
     assert all(f"`{path.name}`" in page for path in NOTEBOOKS)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_is_stored_without_outputs_and_asks_what_it_answers(path: Path) -> None:
+def test_a_notebook_has_no_outputs_and_answers_its_questions(path: Path) -> None:
     for cell in cells(path, "code"):
         assert cell["outputs"] == [] and cell["execution_count"] is None
     text = "\n".join("".join(cell["source"]) for cell in cells(path, "markdown"))
@@ -45,7 +45,7 @@ def test_it_is_stored_without_outputs_and_asks_what_it_answers(path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_it_runs_from_the_first_cell_to_the_last(path: Path, tmp_path: Path) -> None:
+def test_a_notebook_runs_without_errors(path: Path, tmp_path: Path) -> None:
     for name in ("nbclient", "nbformat", "ipykernel"):
         pytest.importorskip(name)
     executed = execute(path, tmp_path)
@@ -61,7 +61,7 @@ def test_it_runs_from_the_first_cell_to_the_last(path: Path, tmp_path: Path) -> 
 
 
 def execute(path: Path, folder: Path) -> Any:
-    """The notebook with its outputs; its runs are written into a folder. An error in a cell is raised."""
+    """Execute a notebook and return it with its outputs; runs are written to a folder. Errors in cells are raised."""
     import nbformat
     from nbclient import NotebookClient
 

@@ -1,4 +1,4 @@
-"""What fresh processes do not import: heavy packages come in where they are used, and not before."""
+"""Imports of new processes: heavy packages are imported only when they are used."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIST = "import json; print(json.dumps([name for name in {names!r} if name in sys
 
 
 def imported(program: str, names: tuple[str, ...], folder: Path) -> tuple[list[str], str, str]:
-    """Which of some modules a fresh process has imported at its end, and its stdout and stderr."""
+    """Which of some modules a new process has imported at its end, with its stdout and stderr."""
     words = [sys.executable, "-c", f"import sys\n{program}\n{LIST.format(names=names)}"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -40,12 +40,12 @@ WORDS: dict[str, tuple[int, str]] = {
     "nosuchverb": (2, "unknown command 'nosuchverb'"),
     "train vae --data no/such/path": (2, "data source 'no/such/path': unknown; choose one of digits, mnist, "),
     "train vae --data no/such/file.npz": (2, "no/such/file.npz: no such file; check the path"),
-    "train vae --data moons --pixels unit": (2, "--data moons are points of the plane"),
+    "train vae --data moons --pixels unit": (2, "--data moons has points, not images"),
 }
 
 
 @pytest.mark.parametrize("words", WORDS)
-def test_answers_that_need_no_torch_do_not_import_it(words: str, tmp_path: Path) -> None:
+def test_commands_that_need_no_torch_do_not_import_it(words: str, tmp_path: Path) -> None:
     code, answer = WORDS[words]
     program = f"from ancestral.commands.main import main\nassert main({words.split()!r}) == {code}"
     heavy, out, err = imported(program, NUMERIC, tmp_path)
@@ -81,7 +81,7 @@ TRAININGS = {
 
 @pytest.mark.parametrize("case", TRAININGS)
 def test_a_training_up_to_its_score_imports_little_beside_torch(case: str, tmp_path: Path) -> None:
-    """Nothing is put off to the first update either: torch's compiler stays out, and whatever draws pictures."""
+    """The first update imports nothing heavy either, such as torch's compiler or plotting packages."""
     family, settings, scored = TRAININGS[case]
     program = TRAINING.format(family=family, settings=settings) + (SCORE if scored else "")
     assert imported(program, ("torch", *BESIDE_TORCH), tmp_path)[0] == ["torch"]
@@ -91,7 +91,7 @@ OLD_RUNS = Path(__file__).parents[1] / "fixtures" / "runs_e7fe433"
 
 
 def test_loading_a_model_imports_little_beside_torch(tmp_path: Path) -> None:
-    """A description is built on the device "meta" first, where arithmetic makes torch import its compiler."""
+    """A model is first built on the device "meta", where arithmetic makes torch import its compiler."""
     for name, model in ZOO.items():
         model().save(tmp_path / name)
     folders = [str(folder) for folder in [*tmp_path.iterdir(), *OLD_RUNS.glob("*/model")]]

@@ -58,7 +58,7 @@ def test_rows_of_samples_are_of_one_named_class(run: Run, monkeypatch: pytest.Mo
     written = texts(samples.samples(run))
     assert [text for text in written if text in NAMES] == ["bird", "cat", "fish"], "no row for a class without images"
     assert asked[0].tolist() == [0] * 8 + [1] * 8 + [3] * 8
-    assert "24 samples by class" in written
+    assert any("24 samples by class" in text for text in written)
     assert "Each row is of one class." in caption_of(run, "samples")
 
 
@@ -75,7 +75,7 @@ def test_of_many_classes_the_first_are_shown(run: Run, monkeypatch: pytest.Monke
     monkeypatch.setattr(samples, "CLASSES_SHOWN", 2)
     written = texts(samples.samples(run))
     assert "bird" in written and "cat" in written and "fish" not in written
-    assert "16 samples by class (2 of 3 classes)" in written
+    assert any("16 samples by class (2 of 3 classes)" in " ".join(text.split()) for text in written)
 
 
 def test_walks_and_traversals_name_the_class_that_they_hold(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

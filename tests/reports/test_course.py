@@ -23,6 +23,7 @@ from ancestral.training.log import LogLine
 def run_with(log: list[LogLine], **outcome: Any) -> Any:
     """As much of a run of 100 images in batches of 25 as curves are drawn from."""
     return SimpleNamespace(
+        called="vae",
         log=lambda: log, outcome=outcome, path="a run", record={"data": {"counts": {"train": 100}}},
         settings=SimpleNamespace(training=SimpleNamespace(batch_size=25)),
         data=SimpleNamespace(space=SimpleNamespace(noun="images"), entropy=None),
@@ -40,7 +41,7 @@ def test_the_best_weights_are_marked_at_their_epoch(monkeypatch: pytest.MonkeyPa
 
 def test_the_equilibrium_of_a_game_is_minus_two_log_two(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[Any] = []
-    monkeypatch.setattr(training, "small_multiples", lambda panels, columns: shown.extend(panels))
+    monkeypatch.setattr(training, "small_multiples", lambda panels, columns, title: shown.extend(panels))
     names = ("critic_loss", "real_prob", "fake_prob", "value")
     training.curves(run_with([LogLine(4 * epoch, epoch, "train", name, 0.5) for epoch in (1, 2) for name in names]))
     value, equilibrium = next(curves for title, curves in shown if title.startswith("value"))
@@ -65,7 +66,7 @@ class Narrow(ExactModel):
 
 def test_a_density_lies_where_it_is_and_integrates_to_one() -> None:
     data = RunData(settings_for("flow", data="moons").data)
-    figure = density(SimpleNamespace(load=Narrow, data=data), count=80)  # type: ignore[arg-type]
+    figure = density(SimpleNamespace(load=Narrow, data=data, called="flow"), count=80)  # type: ignore[arg-type]
     learned = figure.axes[1]
     table, (left, right, bottom, top) = np.asarray(learned.images[0].get_array()), learned.images[0].get_extent()
     row, column = np.unravel_index(table.argmax(), table.shape)

@@ -13,7 +13,7 @@ import pytest
 from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid
 from ancestral.figures.style import save_figure
-from ancestral.reports.html import Figure, Report, Section, Table, render_report, write_report
+from ancestral.reports.html import Figure, Report, Section, Table, _around, render_report, write_report
 
 
 class Page(HTMLParser):
@@ -61,10 +61,12 @@ def test_the_page_needs_nothing_but_itself(picture: Path) -> None:
     html = render_report(report_with(picture))
     page = Page(html)
     assert html.startswith("<!DOCTYPE html>")
-    assert not re.search(r"https?://|//[a-z]|@import|url\(", re.sub(r'src="data:[^"]*"', "", html))
+    assert not re.search(r"https?://|//[a-z]|@import|url\(", re.sub(r'="data:[^"]*"', "", html))
     assert all((image["src"] or "").startswith("data:image/png;base64,") for image in page.all("img"))
     assert not page.all("script", "link", "iframe", "object", "form")
-    assert all((link["href"] or "").startswith("#") for link in page.all("a"))
+    links = page.all("a")
+    assert all(re.match(r"#|data:(text/csv|image/png)", link["href"] or "") for link in links)
+    assert all(("download" in link) == (link["href"] or "").startswith("data:") for link in links)
     assert any("default-src 'none'" in (meta.get("content") or "") for meta in page.all("meta"))
 
 
@@ -72,11 +74,11 @@ def test_every_text_is_escaped(picture: Path) -> None:
     evil = """<script>alert("1")</script>' onload='x' {{ 7 * 7 }} &amp;"""
     report, harmless = report_with(picture, evil), report_with(picture, "text")
     page, plain = Page(render_report(report)), Page(render_report(harmless))
-    names = [tag for tag, _ in page.elements if tag != "span"]  # words of code stand in spans
+    names = [tag for tag, _ in page.elements if tag != "span"]  # words of code are in spans
     assert names == [tag for tag, _ in plain.elements if tag != "span"]
     assert {key for _, attrs in page.elements for key in attrs} == {key for _, attrs in plain.elements for key in attrs}
     html = render_report(report)
-    assert html.count("&lt;script&gt;") >= 4 * 10 and "49" not in re.sub(r'"data:[^"]*"', "", html)
+    assert html.count("&lt;script&gt;") >= 4 * 10 and "49" not in re.sub(r'"(data|clip-path):[^"]*"', "", html)
     assert "&amp;amp;" in html
 
 
@@ -96,7 +98,7 @@ def test_headings_are_in_order_and_contents_lead_to_them(picture: Path) -> None:
     headings = [tag for tag, _ in page.elements if re.fullmatch(r"h\d", tag)]
     assert headings == ["h1", "h2", "h2", "h2", "h2"]
     targets = [f"#{heading['id']}" for heading in page.all("h2")]
-    assert [link["href"] for link in page.all("a")] == targets and len(set(targets)) == 4
+    assert [link["href"] for link in page.all("a") if "download" not in link] == targets and len(set(targets)) == 4
     ids = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
     assert len(ids) == len(set(ids))
     assert len(page.all("main")) == len(page.all("footer")) == len(page.all("nav")) == 1
@@ -184,3 +186,19 @@ def test_an_interrupted_write_leaves_the_old_page_alone(tmp_path: Path, monkeypa
     with pytest.raises(KeyboardInterrupt):
         write_report(Report("new"), path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_places_of_images_are_read_by_their_length_whatever_their_checksum_looks_like(picture: Path) -> None:
+    content = picture.read_bytes()
+    at = content.index(b"tEXt")
+    end = at + 4 + int.from_bytes(content[at - 4 : at], "big")
+    other = content[:end] + b"7.,;" + content[end + 4 :]
+    assert _around(other) == _around(content) != ""
+
+
+def test_a_sheet_and_curves_are_small_files_and_a_page_holds_each_picture_twice(picture: Path) -> None:
+    """As a picture and as a download; the pages of studies stay below 8 MB because each file is small."""
+    assert picture.stat().st_size < 30_000
+    html = render_report(Report("t", sections=[Section("s", figures=[Figure(picture, "c")])]))
+    assert html.count("data:image/png;base64,") == 2
+    assert len(html) < 2 * 4 / 3 * picture.stat().st_size + 25_000

@@ -53,7 +53,7 @@ def test_power_and_false_positives_stand_in_their_columns() -> None:
 def test_values_of_real_images_stand_before_those_of_samples() -> None:
     """The record has 0.5 of everything for real images, and 0.1 for samples."""
     table = quality_table([("a run", quality_of())])
-    assert table.header == ["", "real images", "a run"] and len(table.rows) == len(MEASURES)
+    assert table.header == ["measure", "real images", "a run"] and len(table.rows) == len(MEASURES)
     for name, real, samples in table.rows:
         percent = real.endswith("%")
         scale = 100 if percent else 1

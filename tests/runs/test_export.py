@@ -80,7 +80,7 @@ def test_the_same_run_gives_the_same_bytes(small_runs: SmallRuns, tmp_path: Path
     _, told = printed(capsys, "export", tmp_path / "other/mixture", "--out", tmp_path / "again.zip")
     assert (tmp_path / "again.zip").read_bytes() == first and f"exported: {tmp_path}/again.zip" in told
     assert names_in(tmp_path / "again.zip") >= PUBLIC and STATE not in names_in(tmp_path / "again.zip")
-    assert "left out: the checkpoint" in told and "no public named set" not in told
+    assert "omitted: the checkpoint" in told and "not a public data set" not in told
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_nothing_private_leaves(private: Path, tmp_path: Path, capsys: Any, monk
     assert record["command"][-2:] == ["patients.npz", "--recipe=r.yaml"]
     assert json.loads(held["detections.json"])[0]["against"] == "others.npz"
     assert "sheets of thumbnails" in told and "figures and the page" in told and "--with-images" in told
-    assert "left out: the places of the data" in told
+    assert "omitted: the path of the data" in told
     copy = Run(unpacked(tmp_path / "x.zip", tmp_path / "there"))
     assert list(copy.manifest.problems()) == [] and copy.scores() == Run(private / "runs/first").scores()
     refused(lambda: copy.data.dataset, "are not at patients.npz", "give --data") if not Path(

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Stopping, killed_at, refused
+from helpers import Stopping, killed_at, quality_of, record_of, refused
 
 import ancestral
 from ancestral import fit
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_json
+from ancestral.evaluation.annealing import Annealing
+from ancestral.evaluation.bracket_record import Bracket, Rung
+from ancestral.reports.measurements import earlier_measurements, measurements
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_or_reuse
-from ancestral.runs.records import BRACKET, QUALITY
+from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
 from ancestral.runs.run import Run
 from ancestral.training.checkpoint import load_state
 
@@ -171,7 +175,7 @@ def test_scores_of_before_stay_with_the_hash_of_their_weights(copy: Path) -> Non
     assert Run(copy).scores() == [new] and Run(copy).earlier_scores() == [old]
     assert score_run(copy) == new and len(json.loads((copy / "scores.json").read_text())) == 2
     page = write_run_page(Run(copy), redraw=False).read_text()
-    assert "Scores of earlier weights" in page
+    assert "Scores (earlier weights)" in page
     assert f"after 2 epochs (weights {str(old.weights_sha256)[:8]})" in page
     assert "epochs changed from 2 to 4" in page
 
@@ -197,6 +201,31 @@ def test_records_that_stand_alone_become_a_list(copy: Path) -> None:
     small(copy, 4, resume=True)
     assert BRACKET.of(Run(copy)) == [] and QUALITY.of(Run(copy)) == []
     assert json.loads((copy / "bracket.json").read_text()) == old
+
+
+def test_measurements_of_before_are_on_the_page(copy: Path) -> None:
+    """Those of earlier weights have sections of their own; those of the present weights have the usual ones."""
+    before = Run(copy)
+    rungs = (Rung(replace(before.scores()[0], side="upper"), -0.5, 0.1),)
+    old = str(before.weights_sha256)
+    QUALITY.add(before, quality_of(fid=7.125))
+    DETECTIONS.add(before, record_of({1: 20, 10: 97}, against="frankenstein"))
+    BRACKET.add(before, Bracket(rungs, Annealing(), (0.7, 0.8), 0))
+    usual = ("Scores", "How tight the bounds are", "Sample quality", "Out-of-distribution images")
+    assert [section.title for section in measurements(before, before.scores())] == [*usual]
+    assert earlier_measurements(before) == []
+    small(copy, 4, resume=True)
+    run = Run(copy)
+    assert measurements(run, run.scores()) == []
+    named = f"after 2 epochs (weights {old[:8]})"
+    scores, bounds, quality, detected = earlier_measurements(run)
+    assert bounds.title == f"How tight the bounds are, {named} (earlier weights)" and "0.500" in str(bounds)
+    for section, title, value in ((scores, "Scores", ""), (quality, usual[2], "7.125"), (detected, usual[3], "0.900")):
+        assert section.title == f"{title} (earlier weights)"
+        assert str(run.weights_sha256)[:8] in section.text and named in str(section.tables) and value in str(section)
+    QUALITY.add(run, quality_of(fid=5.0))
+    (now,) = measurements(run, run.scores())
+    assert now.title == "Sample quality" and "7.125" not in str(now) and "7.125" in str(earlier_measurements(run))
 
 
 # ---- early stopping
@@ -246,7 +275,7 @@ def test_another_model_is_refused_and_nothing_is_written(copy: Path) -> None:
     refused(lambda: small(copy, 4, resume=True, components=4), "components")
     refused(lambda: small(copy, 1, resume=True), "at least 2")
     refused(lambda: fit("made", copy, resume=True, epochs=4, hidden=(8,), **BRIEF), "mixture", "made")
-    refused(lambda: small(copy, 4), "holds a run already")
+    refused(lambda: small(copy, 4), "already contains a run")
     assert contents(copy) == before
 
 

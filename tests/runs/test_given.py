@@ -211,12 +211,12 @@ def test_a_second_training_of_the_same_modules_is_said(tmp_path, caplog):
     ancestral.fit("vae", tmp_path / "one", **networks, **SMALL)
     assert "was trained before" not in caplog.text
     ancestral.fit("vae", tmp_path / "two", **networks, **SMALL)
-    assert "encoder was trained before" in caplog.text and str(tmp_path / "one") in caplog.text
+    assert "encoder was already trained" in caplog.text and str(tmp_path / "one") in caplog.text
 
 
 def test_settings_that_given_networks_replace_are_said(tmp_path, caplog):
     ancestral.build("vae", data="digits", latents=3, hidden=(7,), **parts())
-    assert "hidden has no effect: encoder and decoder of one's own replace it" in caplog.text
+    assert "hidden has no effect: your own encoder and decoder replace it" in caplog.text
     caplog.clear()
     ancestral.build("vae", data="digits", latents=3, hidden=(7,), encoder=parts()["encoder"])
     ancestral.build("vae", data="digits", latents=3, **parts())
@@ -237,8 +237,8 @@ def test_names_of_replaced_settings_exist():
         ({"encoder": nn.Linear(8, 6)}, ["encoder", "(2, 1, 8, 6)", "6 values"]),
         ({"decoder": nn.Linear(3, 63)}, ["decoder returns shape (2, 63)", "64 values"]),
         ({"decoder": nn.Linear(4, 64)}, ["decoder fails on an input of shape (2, 3)"]),
-        ({"encodr": nn.Linear(3, 64)}, ["unknown setting 'encodr'", "encoder"]),
-        ({"critic": nn.Linear(3, 64)}, ["unknown setting 'critic'"]),
+        ({"encodr": nn.Linear(3, 64)}, ["takes no network 'encodr'", "encoder"]),
+        ({"critic": nn.Linear(3, 64)}, ["takes no network 'critic'"]),
     ],
 )
 def test_wrong_networks_are_refused_and_nothing_is_written(tmp_path, networks, words):
@@ -312,10 +312,39 @@ def test_what_is_no_model_or_is_for_other_data_is_refused(tmp_path):
         lambda: ancestral.fit(nn.Linear(2, 2), tmp_path / "run", data="digits"),
         "a Linear is a network, not an ancestral.Model",
     )
+    refused(lambda: ancestral.Run.from_model(nn.Linear(2, 2), "digits", tmp_path / "run"), "a Linear is a network")
+    refused(lambda: ancestral.Run.from_model("vae", "digits", tmp_path / "run"), "a str is no ancestral.Model")
     refused(lambda: ancestral.fit(Pixels(), tmp_path / "run", data=torch.rand(600, 1, 4, 4)), "(1, 8, 8)", "(1, 4, 4)")
     refused(lambda: ancestral.fit(Pixels(), tmp_path / "run", data="digits", pixels="unit"), "--pixels threshold")
     refused(lambda: ancestral.fit(Pixels(), tmp_path / "run", data="digits", latents=3), "latents", "this model")
     refused(lambda: ancestral.fit(Pixels(), tmp_path / "run", model=ancestral.VAESettings()), "no settings of a family")
+    assert not (tmp_path / "run").exists()
+
+
+class Bare(Pixels):
+    def __init__(self):
+        pass
+
+
+def test_a_model_that_cannot_be_trained_is_refused_and_nothing_is_written(tmp_path):
+    fixed = Pixels()
+    fixed.requires_grad_(False)
+    refused(lambda: ancestral.fit(Bare(), tmp_path / "run", data="digits"), "the Bare is not initialised", "super()")
+    refused(lambda: ancestral.fit(fixed, tmp_path / "run", data="digits"), "no weights to train")
+    refused(lambda: ancestral.fit(Pixels(), tmp_path / "run", data="digits", freeze=("logits",)), "has no parts")
+    assert not (tmp_path / "run").exists()
+
+
+def test_modules_and_functions_in_other_places_are_refused(tmp_path):
+    def fit(family: str, **settings: Any) -> Any:
+        return lambda: ancestral.fit(family, tmp_path / "run", data="digits", **settings)
+
+    refused(fit("vae", network=nn.Flatten()), "a vae takes no network 'network'", "encoder, decoder")
+    refused(fit("made", encoder=nn.Flatten()), "a made takes no network 'encoder'", "network")
+    refused(fit("mixture", encoder=nn.Flatten()), "a mixture takes no network 'encoder'", "none")
+    refused(fit("vae", objective=lambda model, batch: {}), "objective: a function goes with a model of your own")
+    refused(fit("vae", encoder=lambda x: x), "the encoder must be a torch.nn.Module, not a function")
+    refused(fit("vae", encoder=nn.Sequential(nn.Flatten(), nn.Linear(64, 40)).double()), "encoder.float()")
     assert not (tmp_path / "run").exists()
 
 
@@ -326,8 +355,8 @@ def test_a_model_trained_elsewhere_becomes_a_run(tmp_path):
     assert made.finished and ancestral.evaluate(made).nats == ancestral.evaluate(model, data="digits").nats
     assert torch.equal(ancestral.sample(made, 4), ancestral.sample(model, 4))
     assert "Trained elsewhere" in made.report().read_text() and all(check.passed for check in ancestral.verify(made))
-    refused(lambda: ancestral.fit(model, made.path, data="digits", resume=True), "trained elsewhere")
-    refused(lambda: ancestral.Run.from_model(model, "digits", made.path), "holds a run already")
+    refused(lambda: ancestral.fit(model, made.path, data="digits", resume=True), "trained outside ancestral")
+    refused(lambda: ancestral.Run.from_model(model, "digits", made.path), "already contains a run")
     refused(lambda: ancestral.Run.from_model(model, "moons", tmp_path / "other"), "(1, 8, 8)")
     refused(lambda: ancestral.Run.from_model(model, "digits", tmp_path / "other", pixel="unit"), "pixel", "pixels")
     assert not (tmp_path / "other").exists()

@@ -72,7 +72,7 @@ def test_a_checkpoint_with_any_flipped_bit_is_refused(copy: Path) -> None:
     whole = path.read_bytes()
     for bit in np.random.default_rng(0).integers(0, 8 * len(whole), 80).tolist():
         flipped(path, bit)
-        refused(lambda: load_state(path), "checkpoint", "train anew")
+        refused(lambda: load_state(path), "checkpoint", "train again")
         path.write_bytes(whole)
     load_state(path)
 
@@ -89,7 +89,7 @@ def test_a_log_that_its_checkpoint_does_not_know_is_refused(copy: Path) -> None:
     log = (copy / "log.jsonl").read_bytes()
     (copy / "log.jsonl").write_bytes(log.replace(b'"epoch": 1', b'"epoch": 2', 1))
     before = contents(copy)
-    refused(lambda: small(copy, resume=True), "log.jsonl", "SHA-256", "train anew")
+    refused(lambda: small(copy, resume=True), "log.jsonl", "SHA-256", "train again")
     (copy / "log.jsonl").unlink()
     refused(lambda: small(copy, resume=True), "log.jsonl", "missing")
     assert contents(copy) == {name: content for name, content in before.items() if name != "log.jsonl"}

@@ -180,7 +180,7 @@ def test_data_in_memory_are_asked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("ancestral.data.memory._held", {})
     again = Run(made.path)
     assert sample(again, 2).shape == (2, 1, 8, 8)
-    refused(lambda: again.data.dataset, "given in memory", "data=...", kind=DataNotHere)
+    refused(lambda: again.data.dataset, "data in memory", "data=...", kind=DataNotHere)
     assert evaluate(again, data=images).count == again.record["data"]["counts"]["test"]
 
 

@@ -163,7 +163,7 @@ def test_unusual_images_come_first(folder, tmp_path, capsys):
     assert found.columns["rank"][found.order].tolist() == list(range(1, 61))
     table = tmp_path / "ranked.csv"
     _, said = printed(capsys, "detect", well.path, "--data", tmp_path / "mixed.npy", "--per-image", table)
-    assert "p-values count 300 validation" in said
+    assert "p-values compare with 300 validation" in said
     rows = list(csv.DictReader(table.open()))
     assert {int(row["index"]) for row in rows[:3]} == set(strange) and len(rows) == 60
     assert [int(row["rank"]) for row in rows] == list(range(1, 61))

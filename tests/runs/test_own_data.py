@@ -45,8 +45,8 @@ def test_what_was_read_is_recorded_and_printed(folder, tmp_path, capsys):
     out = tmp_path / "run"
     _, said = printed(capsys, "train", "mixture", "--data", folder / "levels.npz", "--epochs", 1, "--out", out)
     assert "levels: 300 images (240 train + 30 valid + 30 test), grey, 8x8 pixels" in said
-    assert "note: pixels are 0..16: taken as 17 levels" in said and "--split-seed 0" in said
-    assert "note: pixels of 17 levels are made binary" in said
+    assert "note: pixels are 0..16: read as 17 levels" in said and "--split-seed 0" in said
+    assert "note: pixels of 17 levels become binary" in said
     record = json.loads((out / "settings.json").read_text())
     data = record["data"]
     assert (data["levels"], data["value_range"], data["event_shape"]) == (17, [0, 16], [1, 8, 8])
@@ -58,7 +58,7 @@ def test_what_was_read_is_recorded_and_printed(folder, tmp_path, capsys):
 
 def test_the_data_command_says_the_same(folder, tmp_path, capsys):
     out, said = printed(capsys, "data", folder / "levels.npz", "--out", tmp_path / "sheet.png")
-    assert "taken as 17 levels" in out and "classes by training images: 0 " in out
+    assert "read as 17 levels" in out and "classes by training images: 0 " in out
     assert (tmp_path / "sheet.png").stat().st_size > 1000 and "sheet of examples" in said
     out, _ = printed(capsys, "data", folder / "levels.npz", "--json", "--levels", 20)
     (record,) = json.loads(out)
@@ -125,7 +125,7 @@ def test_a_conditional_gan_leaves_images_without_a_label_out(folder, tmp_path, c
     _, said = printed(
         capsys, "train", "gan", "--data", folder / "some.npz", "--classes", 10, *small, "--tolerate", "--out", out
     )
-    assert "80 training images without a label are left out" in said
+    assert "80 training images without a label are not used" in said
     fitted = Run(out)
     assert fitted.record["data"]["class_counts"]["train"] == fitted.data.train_split(True).labels.bincount().tolist()
     assert len(fitted.data.training(0, labelled_only=True)) == 160 and len(fitted.data.training(0)) == 240

@@ -224,7 +224,7 @@ def test_parts_are_named_with_close_matches(parent: Path, tmp_path: Path) -> Non
 
 def test_freezing_random_weights_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     fit("vae", tmp_path / "run", freeze=("encoder",), **VAE)
-    assert "encoder keeps its random initial weights" in caplog.text
+    assert "initial weights of encoder will not be trained" in caplog.text
 
 
 # ---- what does not fit
@@ -299,7 +299,7 @@ def test_a_run_goes_on_without_its_parent_once_it_has_begun(
     assert killed_at(2, monkeypatch, lambda: child(own, tmp_path / "run-2"))
     fit("vae", tmp_path / "fresh", seed=1, **VAE)
     shutil.rmtree(own)
-    refused(lambda: fit("vae", tmp_path / "run-2", resume=True), "is not at", "begin again")
+    refused(lambda: fit("vae", tmp_path / "run-2", resume=True), "no longer at", "start again")
     fit("vae", late, resume=True)
     assert Run(late).finished
     shutil.copytree(tmp_path / "fresh", own)

@@ -124,7 +124,7 @@ def test_a_bar_in_a_notebook_ends_as_one_line(shown: list[dict[str, str]]) -> No
         assert 'value="0.400"' in shown[-1]["text/html"] and "epoch 3/5" in shown[-1]["text/plain"]
         reporter.advance(10, [])
     line = shown[-1]
-    assert "spikes" not in line["text/html"], "what lasts is told at the end"
+    assert "spikes" not in line["text/html"], "lasting problems are reported at the end"
     assert "<progress" not in line["text/html"] and line["text/plain"].startswith("<vae>: epoch 5/5, in ")
     with progress.counter_for("scoring") as advance:
         advance(1, 2)

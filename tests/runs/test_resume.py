@@ -363,7 +363,7 @@ def test_an_interrupted_command_saves_and_resumes(trainings: Trainings, tmp_path
     printed, complaint = process.communicate(timeout=60)
     assert process.returncode == 130
     assert printed == ""
-    assert complaint == "ancestral: interrupted; the state is saved: go on with --resume\n"
+    assert complaint == "ancestral: interrupted; the state is saved: continue with --resume\n"
     stopped = position(out)
     assert 0 < stopped["batch"] < 300, "in the middle of an epoch"
     assert not (out / "model").exists()

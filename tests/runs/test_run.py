@@ -141,7 +141,7 @@ def _weights(run: Run) -> bytes:
 
 def test_a_folder_with_another_run_is_refused_and_left_alone(copy: Path) -> None:
     before = contents(copy)
-    refused(lambda: fit("mixture", copy, components=3, **SMALL), "holds a run already", "--out", "--resume")
+    refused(lambda: fit("mixture", copy, components=3, **SMALL), "already contains a run", "--out", "--resume")
     assert contents(copy) == before
 
 
@@ -243,7 +243,7 @@ def test_a_truncated_checkpoint_is_refused(copy: Path, share: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
     before = contents(copy)
-    refused(lambda: fit("mixture", copy, resume=True, components=3, **SMALL), "checkpoint", "train anew")
+    refused(lambda: fit("mixture", copy, resume=True, components=3, **SMALL), "checkpoint", "train again")
     assert contents(copy) == before
 
 
@@ -266,7 +266,7 @@ def test_a_checkpoint_of_another_model_is_refused(copy: Path) -> None:
 
 def test_a_log_shorter_than_its_checkpoint_is_refused(copy: Path) -> None:
     (copy / "log.jsonl").write_bytes(b"")
-    refused(lambda: fit("mixture", copy, resume=True, components=3, **SMALL), "log.jsonl", "train anew")
+    refused(lambda: fit("mixture", copy, resume=True, components=3, **SMALL), "log.jsonl", "train again")
 
 
 def test_a_log_is_read_up_to_a_line_cut_short(tmp_path: Path) -> None:

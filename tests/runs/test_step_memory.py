@@ -52,11 +52,11 @@ def test_what_fits_to_the_byte_is_trained(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_advice_is_a_size_that_may_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = needed(monkeypatch, tmp_path) // 4
     available(monkeypatch, free)
-    refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL), "at most 16 can fit")
+    refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL), "at most 16 fit")
     refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL, batch_size=17), "not enough memory")
     assert ancestral.fit("vae", tmp_path / "run", **SMALL, batch_size=15).finished
     available(monkeypatch, needed(monkeypatch, tmp_path, batch_size=1) - 1)
-    refused(lambda: ancestral.fit("vae", tmp_path / "one", **SMALL, batch_size=1), "lower the sizes of the model")
+    refused(lambda: ancestral.fit("vae", tmp_path / "one", **SMALL, batch_size=1), "choose a smaller model")
 
 
 def test_batches_are_never_larger_than_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

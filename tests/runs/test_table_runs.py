@@ -75,7 +75,7 @@ def test_columns_of_other_tables_are_matched_by_name(trained: Path, tmp_path: Pa
     assert torch.equal(points, expected)
     assert "does not know are ignored: depth" in said and "number the rows are ignored: id" in said
     points, said = read([[1000, 5, -3], [1100, 5, -3]])
-    assert torch.equal(points[:1], expected) and "without names are taken as mass, length, width" in said
+    assert torch.equal(points[:1], expected) and "without names are used as mass, length, width" in said
     refused(lambda: read([["mass", "lenght", "width"], [1000, 5, -3]]), "no column length", "did you mean lenght")
     refused(lambda: read([[1000, 5], [1100, 6]]), "points of 2 columns")
     assert opened.data.columns == ("mass", "length", "width")

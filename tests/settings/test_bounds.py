@@ -1,4 +1,4 @@
-"""Every number of every setting has an upper bound, and every value its type: what cannot be meant is refused."""
+"""Every number in the settings has an upper bound, and every value is checked against its type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UP_TO_63_BITS = ("seed", "split_seed")
 
 
 def numeric_fields() -> Iterator[tuple[str, str, type, bool]]:
-    """Family, field, the type of its numbers, and whether it holds several."""
+    """Family, field, type of its numbers, and whether it has several."""
     for part, settings in PARTS.items():
         hints = get_type_hints(settings)
         for field in fields(settings):
@@ -45,7 +45,7 @@ def test_every_number_has_bounds(part: str, name: str, kind: type, several: bool
         refused(lambda value=value: PARTS[part](**{name: value}), flag(name))  # type: ignore[misc]
 
 
-def test_the_walk_finds_the_settings_that_it_is_for() -> None:
+def test_numeric_fields_include_known_settings() -> None:
     found = {(part, name) for part, name, *_ in numeric_fields()}
     assert len(found) > 70
     assert {("made", "orderings"), ("gan", "critic_hidden"), ("data", "value_range"), ("training", "seed")} <= found
@@ -68,7 +68,7 @@ def test_the_usual_numbers_are_taken() -> None:
     refused(lambda: PARTS["vae"](hidden=(1,) * 1001), "--hidden", "1000 values")
 
 
-def test_a_family_of_ones_own_has_bounds_too() -> None:
+def test_settings_of_a_user_family_have_bounds() -> None:
     @dataclass(frozen=True)
     class Own(FamilySettings):
         size: int = 3
@@ -85,7 +85,7 @@ def test_a_family_of_ones_own_has_bounds_too() -> None:
     refused(lambda: Own(steps=2**41), "--steps")
 
 
-def test_a_line_is_short_however_long_the_value() -> None:
+def test_the_error_is_short_for_a_long_value() -> None:
     @dataclass(frozen=True)
     class Held:
         word: Literal["a"] = "a"

@@ -1,4 +1,4 @@
-"""`protocol`, which was once called `split`: the former name goes on working wherever it may stand."""
+"""`protocol` was formerly called `split`. The former name still works everywhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ancestral.sweeps.sweep_axes import axis_from, split_axes
 
 
 def read(monkeypatch: pytest.MonkeyPatch, verb: str, *words: str) -> dict[str, Any]:
-    """What a command that trains is called with; nothing is trained."""
+    """The arguments of a training command; nothing is trained."""
     called: dict[str, Any] = {}
     command = COMMANDS[verb]
 
@@ -48,7 +48,7 @@ def test_both_names_are_read_in_a_recipe(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert read(monkeypatch, "train", *recipe, "--split", "tue2024")["data"].protocol == "tue2024"
 
 
-def test_help_names_the_present_flag_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_shows_only_the_present_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "vae", "--help"]) == 0
     out = capsys.readouterr().out
     assert "--protocol" in out and "--split " not in out

@@ -1,4 +1,4 @@
-"""Settings read back from JSON are of the types that their dataclasses state."""
+"""Settings read from JSON have the types of their dataclasses."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_value_of_another_type_is_refused(value: Any, hint: Any) -> None:
     refused(lambda: typed("size", value, hint), "size")
 
 
-def test_what_is_missing_has_its_default() -> None:
+def test_missing_settings_have_their_defaults() -> None:
     @dataclass(frozen=True)
     class Sizes:
         width: int = 3

@@ -1,4 +1,4 @@
-"""The experiments of the studies: each against what mathematics says it must find."""
+"""Demonstrations of the studies, compared with exact results."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ from ancestral.studies.demonstrations.underflow import underflow, underflow_figu
 from ancestral.studies.demonstrations.whole_course import course_figure, whole_course
 
 
-def test_the_product_of_fair_coins_is_lost_where_the_number_formats_end() -> None:
+def test_the_product_underflows_at_the_limit_of_each_number_format() -> None:
     found = underflow(1500)
     assert found.first == {"32 bits": 150, "64 bits": 1075}
     n = torch.arange(1, 1501).double() * math.log(0.5)
@@ -62,7 +62,7 @@ def test_the_product_of_fair_coins_is_lost_where_the_number_formats_end() -> Non
     assert found.errors["32 bits"] == abs(found.sums["32 bits"][-1].item() - 1500 * math.log(0.5))
 
 
-def test_the_picture_of_underflow_marks_where_each_product_is_lost() -> None:
+def test_the_figure_marks_where_each_product_underflows() -> None:
     figure = underflow_figure(underflow(1500))
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert words == ["the product is 0 from n = 150", "the product is 0 from n = 1,075"]
@@ -70,12 +70,12 @@ def test_the_picture_of_underflow_marks_where_each_product_is_lost() -> None:
     assert ends[0] < 150 and ends[1] < 1075  # the lines of the products end before
 
 
-def test_a_short_product_is_not_lost() -> None:
+def test_a_short_product_does_not_underflow() -> None:
     assert underflow(50).first == {"32 bits": None, "64 bits": None}
     assert underflow_figure(underflow(50)).axes
 
 
-def test_ink_is_lonely_where_no_ink_is_beside_or_askew() -> None:
+def test_a_pixel_is_isolated_if_no_neighbour_is_ink_including_diagonals() -> None:
     sheet = torch.zeros(1, 1, 5, 7)
     sheet[0, 0, 0, 0] = sheet[0, 0, 4, 6] = 1  # two dots, at the edges
     assert isolated_pixels(sheet) == 1.0
@@ -85,12 +85,12 @@ def test_ink_is_lonely_where_no_ink_is_beside_or_askew() -> None:
         pair = torch.zeros(1, 1, 5, 5)
         pair[0, 0, 2, 2] = pair[0, 0, 2 + row, 2 + column] = 1
         assert isolated_pixels(pair) == 0.0
-    with pytest.raises(ValueError, match="no strokes"):
+    with pytest.raises(ValueError, match="no ink"):
         isolated_pixels(torch.zeros(1, 1, 2, 2))
 
 
 @pytest.mark.parametrize(("mean", "scale"), [(0.0, 1.0), (0.1, 1.05), (3.0, 0.5), (-20.0, 0.01), (0.0, 4.0)])
-def test_the_closed_divergence_is_the_integral(mean: float, scale: float) -> None:
+def test_the_closed_form_of_the_divergence_equals_the_integral(mean: float, scale: float) -> None:
     found = divergence_from_standard(mean, scale)
     written_out = (mean**2 + scale**2 - 1) / 2 - math.log(scale)
     assert found.closed == pytest.approx(written_out, rel=1e-9, abs=1e-12)
@@ -98,7 +98,7 @@ def test_the_closed_divergence_is_the_integral(mean: float, scale: float) -> Non
     assert found.reverse == pytest.approx((1 + mean**2) / (2 * scale**2) - 0.5 + math.log(scale), rel=1e-9, abs=1e-12)
 
 
-def test_divergences_are_told_from_the_tiny_to_the_huge() -> None:
+def test_divergences_of_any_size_are_formatted() -> None:
     assert [nats_in_words(value) for value in (0.0, 0.000149669, 56.40776, 5.05e7)] == [
         "0",
         "1.497 × 10⁻⁴",
@@ -113,7 +113,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return fit("vae", tmp_path_factory.mktemp("vae") / "run", latents=4, **settings)
 
 
-def test_draws_from_the_prior_fall_short_and_the_less_the_more_there_are(run: Run) -> None:
+def test_the_shortfall_decreases_with_the_number_of_samples(run: Run) -> None:
     found = shortfall(run, draws=(1, 30, 1000), images=50, tight=500, explained=100)
     assert found.nats[0] > found.nats[1] + 3 * found.stderr[1] > found.nats[2]
     assert abs(found.nats[2]) < 0.1  # 1000 draws are many for four latents
@@ -124,7 +124,7 @@ def test_draws_from_the_prior_fall_short_and_the_less_the_more_there_are(run: Ru
     assert len(shortfall_table([found]).rows[0]) == 4 and model_table([found]).rows[0][0] == "4"
 
 
-def test_weights_of_the_prior_make_the_estimate_of_plain_monte_carlo(run: Run) -> None:
+def test_weights_of_the_prior_give_the_plain_monte_carlo_estimate(run: Run) -> None:
     model, images = run.load(), run.data.held("test", 200)
     assert isinstance(model, VAE)
     ours = log_mean_exp(prior_weights(model, images, 300), 1)
@@ -132,7 +132,7 @@ def test_weights_of_the_prior_make_the_estimate_of_plain_monte_carlo(run: Run) -
     assert abs(gap.mean()) < 3 * gap.std() / math.sqrt(len(gap))
 
 
-def test_where_z_says_nothing_one_draw_is_enough_and_all_draws_count(run: Run) -> None:
+def test_if_x_is_independent_of_z_all_weights_are_equal(run: Run) -> None:
     model, images = run.load(), run.data.held("test", 20)
     assert isinstance(model, VAE)
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_where_z_says_nothing_one_draw_is_enough_and_all_draws_count(run: Run) -
     torch.testing.assert_close(effective_size(found), torch.full((20,), 10.0).double(), rtol=1e-3, atol=0)
 
 
-def test_the_gain_of_draws_is_that_of_the_bounds(run: Run) -> None:
+def test_the_gain_of_samples_is_the_difference_of_the_bounds(run: Run) -> None:
     model, images = run.load(), run.data.held("test", 60)
     assert isinstance(model, VAE)
     gaps = importance_weighted(model, images, 20) - elbo(model, images)
@@ -153,7 +153,7 @@ def test_the_gain_of_draws_is_that_of_the_bounds(run: Run) -> None:
     assert found.stderr == pytest.approx(gaps.std().item() / math.sqrt(60)) and found.method == "IWAE_20"
 
 
-def test_the_course_is_that_of_the_log(run: Run) -> None:
+def test_the_curves_of_a_whole_training_equal_the_log(run: Run) -> None:
     found, log = whole_course(run, "negative_elbo"), run.log()
 
     def values(split: str) -> list[float]:
@@ -180,7 +180,7 @@ def test_the_quadrature_of_two_latents_sums_to_one_over_all_images() -> None:
     torch.testing.assert_close(found.fine, drawn, rtol=0, atol=0.05)
 
 
-def test_the_shared_sum_of_a_belief_net_is_the_naive_one() -> None:
+def test_the_shared_sum_of_a_belief_net_equals_the_naive_sum() -> None:
     rows = [measure(m, 16, 20, rounds=2, naive=m < 5) for m in (3, 4, 5)]
     assert all(row["difference"] < 1e-5 for row in rows[:2]) and "naive" not in rows[2]
     assert len(times_faster(rows[0])) == 2
@@ -203,7 +203,7 @@ def test_a_size_on_several_grids_is_measured_once(monkeypatch: pytest.MonkeyPatc
     assert rows["N"][1] is rows["M"][0] is rows["D"][0]
 
 
-def test_growth_on_paper_is_that_of_the_counts() -> None:
+def test_theoretical_growth_follows_from_the_counts() -> None:
     def rows(along: str, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
         usual = {"M": 10, "N": 128, "D": 784}
         return [{**usual, along: n, **{way: {"ms": 1.0} for way in belief_net_cost.WAYS}} for n in sizes]
@@ -219,14 +219,14 @@ def test_growth_on_paper_is_that_of_the_counts() -> None:
     assert growth_table(series).rows[0][1:] == ["× 1.00 (1.00)", "N^{0.00} (1.00)", "D^{0.00} (1.00)"]
 
 
-def test_plots_of_their_own_axes_refuse_what_has_no_logarithm() -> None:
+def test_panels_with_log_axes_refuse_values_that_are_not_positive() -> None:
     refused(lambda: panel_figure([Panel("p", [Curve("c", [1, 2], [1.0, 0.0])], log_y=True)]), "positive")
     refused(lambda: panel_figure([]), "every panel")
     figure = panel_figure([Panel("p", [Curve("c", [1, 2], [1.0, 8.0])], log_x=True, log_y=True, ticks=(1, 2))])
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["1", "2"]
 
 
-def test_growth_is_the_power_or_the_factor_that_made_the_times() -> None:
+def test_the_fit_recovers_the_power_or_factor_of_the_times() -> None:
     powers = [{"N": n, "ours": {"ms": 3 * n**2}} for n in (10, 20, 40)]
     factors = [{"M": m, "ours": {"ms": 5 * 1.7**m}} for m in (4, 10, 12, 14)]
     assert growth(powers, "N", "ours", "ms") == pytest.approx(2)
@@ -234,7 +234,7 @@ def test_growth_is_the_power_or_the_factor_that_made_the_times() -> None:
     assert growth(powers[:1], "N", "ours", "ms") is None
 
 
-def test_experiments_leave_the_global_generator_alone(tmp_path: Path) -> None:
+def test_demonstrations_do_not_change_the_global_generator(tmp_path: Path) -> None:
     before = torch.get_rng_state()
     measure(3, 4, 5, rounds=1, naive=False)
     underflow(10)

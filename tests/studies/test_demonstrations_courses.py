@@ -1,4 +1,4 @@
-"""The experiments of `tue2024` and `csds600`: each against what mathematics says it must find."""
+"""Demonstrations of `tue2024` and `csds600`, compared with exact results."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def test_every_log_probability_agrees_with_its_formula_and_sums_to_one() -> None
         assert abs(one.total - 1) < 1e-9
 
 
-def test_a_standard_deviation_mistaken_for_a_variance_is_seen(monkeypatch: Patch) -> None:
+def test_a_variance_used_as_standard_deviation_is_detected(monkeypatch: Patch) -> None:
     wrong = lambda mean, log_variance: Independent(Normal(mean, log_variance.exp()), 1)  # noqa: E731
     monkeypatch.setattr(log_probabilities, "diagonal_gaussian", wrong)
     assert agreements(points=50)[0].difference > 0.1
 
 
-def test_a_mixture_mixed_per_dimension_is_seen(monkeypatch: Patch) -> None:
+def test_a_mixture_mixed_per_dimension_is_detected(monkeypatch: Patch) -> None:
     original = GaussianMixture
 
     def wrong(*parameters: Tensor) -> object:
@@ -70,10 +70,10 @@ def test_a_mixture_mixed_per_dimension_is_seen(monkeypatch: Patch) -> None:
     monkeypatch.setattr(log_probabilities, "GaussianMixture", wrong)
     mixture = agreements(points=50)[3]
     assert mixture.difference > 0.1
-    assert abs(mixture.total - 1) < 1e-9  # it is a density too: only the formula tells
+    assert abs(mixture.total - 1) < 1e-9  # it is a density too; only the formula detects it
 
 
-def test_the_formulas_written_out_are_those_of_scipy() -> None:
+def test_the_formulas_written_out_equal_those_of_scipy() -> None:
     g = torch.Generator().manual_seed(0)
     mean, log_variance, z = torch.randn(3, 4, generator=g, dtype=DOUBLE)
     expected = stats.norm.logpdf(z, mean, (0.5 * log_variance).exp()).sum()
@@ -93,13 +93,13 @@ def mixture(components: int, latents: int, seed: int = 0) -> GaussianMixture:
 
 
 @pytest.mark.parametrize(("components", "latents"), [(1, 3), (4, 1)])
-def test_mixing_per_dimension_is_no_mistake_of_one_component_or_one_latent(components: int, latents: int) -> None:
+def test_mixing_per_dimension_is_correct_for_one_component_or_one_latent(components: int, latents: int) -> None:
     prior = mixture(components, latents)
     z = torch.randn(50, latents, dtype=DOUBLE, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(mixed_per_dimension(prior).log_prob(z), prior.log_prob(z))
 
 
-def test_mistaken_priors_are_densities_of_their_own() -> None:
+def test_wrong_priors_are_densities() -> None:
     prior = mixture(3, 2)
     axis = torch.linspace(-25, 25, 401, dtype=DOUBLE)
     z = torch.cartesian_prod(axis, axis)
@@ -109,7 +109,7 @@ def test_mistaken_priors_are_densities_of_their_own() -> None:
         assert (wrong.log_prob(z[::500]) - prior.log_prob(z[::500])).abs().max() > 0.1
 
 
-def test_a_prior_of_unit_variances_does_not_mind_the_wrong_deviation() -> None:
+def test_with_unit_variances_the_wrong_standard_deviation_is_correct() -> None:
     prior = mixture(3, 2)
     prior = GaussianMixture(prior.log_weights, prior.means, torch.zeros_like(prior.means))
     z = prior.means + 0.3
@@ -130,7 +130,7 @@ def some_digits(count: int = 60) -> PixelBatches:
 
 
 @pytest.mark.parametrize(("components", "latents", "differs"), [(1, 3, False), (5, 1, False), (5, 3, True)])
-def test_the_cost_of_mixing_per_dimension_is_what_the_bound_would_be_off_by(
+def test_mixing_per_dimension_changes_the_bound_only_with_several_components_and_latents(
     components: int, latents: int, differs: bool
 ) -> None:
     costs = {cost.name: cost for cost in mistake_costs(small_vae(components, latents), some_digits(), draws=3)}
@@ -139,7 +139,7 @@ def test_the_cost_of_mixing_per_dimension_is_what_the_bound_would_be_off_by(
     assert (found.stderr > 1e-4) == differs
 
 
-def test_the_cost_is_the_difference_of_two_bounds_under_the_same_noise() -> None:
+def test_the_cost_equals_the_difference_of_two_bounds_with_the_same_noise() -> None:
     model, images = small_vae(5, 3), some_digits(40)
     cost = mistake_costs(model, images, draws=1)[1]
     right = mixture_prior(model)
@@ -148,11 +148,11 @@ def test_the_cost_is_the_difference_of_two_bounds_under_the_same_noise() -> None
         x = images.first(40)
         z = model.posterior(x).rsample((2000,))
         expected = (wrong.log_prob(z) - right.log_prob(z)).mean()
-    assert cost.name == "variance taken for the deviation"
+    assert cost.name == "variance used as standard deviation"
     assert abs(cost.nats - expected) < 5 * cost.stderr
 
 
-def test_draws_through_another_prior_use_it() -> None:
+def test_samples_with_another_prior_use_it() -> None:
     model = small_vae(4, 3)
     far = GaussianMixture(torch.zeros(1), torch.full((1, 3), 50.0), torch.full((1, 3), -10.0))
     with torch.no_grad():
@@ -164,8 +164,8 @@ def test_draws_through_another_prior_use_it() -> None:
     assert torch.equal(drawn, draw_with(model, far, 400, seed=1))
 
 
-def test_one_choice_for_all_latents_is_one_choice() -> None:
-    """Draws of the mistaken prior have the marginals of the right one, and no correlation between latents."""
+def test_mixing_per_dimension_loses_the_correlation_of_latents() -> None:
+    """Samples of the wrong prior have the correct marginals, but no correlation between latents."""
     means = torch.tensor([[5.0, 5.0], [-5.0, -5.0]], dtype=DOUBLE)
     prior = GaussianMixture(torch.zeros(2, dtype=DOUBLE), means, torch.zeros(2, 2, dtype=DOUBLE))
     with seeded_noise(0):
@@ -178,7 +178,7 @@ def test_one_choice_for_all_latents_is_one_choice() -> None:
 # ---- parts that compose
 
 
-def test_every_prior_goes_with_every_likelihood() -> None:
+def test_every_prior_can_be_combined_with_every_likelihood() -> None:
     found = compositions()
     assert [(one.likelihood, one.prior) for one in found] == [(a, b) for a in LIKELIHOODS for b in PRIORS]
     assert len(found) == 16
@@ -198,7 +198,7 @@ def test_each_map_has_its_inverse_and_its_slope(step: object) -> None:
     torch.testing.assert_close(step.inverse(x), z)  # type: ignore[attr-defined]
 
 
-def test_the_pushed_density_is_that_of_the_pushed_draws() -> None:
+def test_the_pushforward_density_fits_the_samples() -> None:
     stages = pushforward(draws=40_000)
     assert len(stages) == 1 + len(MAPS)
     for stage in stages:
@@ -207,7 +207,7 @@ def test_the_pushed_density_is_that_of_the_pushed_draws() -> None:
     assert pushforward_figure(stages).axes
 
 
-def test_a_forgotten_slope_is_seen(monkeypatch: Patch) -> None:
+def test_a_missing_slope_is_detected(monkeypatch: Patch) -> None:
     broken = MAPS[1]._replace(log_slope=torch.zeros_like)
     monkeypatch.setattr("ancestral.studies.demonstrations.pushforward.MAPS", (MAPS[0], broken, MAPS[2]))
     stages = pushforward(draws=40_000)
@@ -219,7 +219,7 @@ def test_a_forgotten_slope_is_seen(monkeypatch: Patch) -> None:
 # ---- the divergence, three ways
 
 
-def test_the_divergence_three_ways() -> None:
+def test_closed_form_quadrature_and_monte_carlo_agree() -> None:
     mean, scale = torch.tensor([0.5, -2.0, 0.0]), torch.tensor([0.3, 1.5, 1.0])
     found = divergence_by_draws(mean, scale)
     expected = sum(0.5 * (s * s + m * m - 1) - math.log(s) for m, s in zip(mean.tolist(), scale.tolist(), strict=True))
@@ -227,13 +227,13 @@ def test_the_divergence_three_ways() -> None:
     assert found.quadrature == pytest.approx(expected, rel=1e-6)
     for nats, stderr in zip(found.nats, found.stderr, strict=True):
         assert abs(nats - expected) < 5 * stderr
-    assert found.stderr[-1] < found.stderr[0] / 30  # a hundred times and more as many draws
+    assert found.stderr[-1] < found.stderr[0] / 30  # more than a hundred times as many samples
     apart = divergence_by_draws(mean, scale, draws=(100, 100))
-    assert apart.nats[0] != apart.nats[1]  # none has draws of another
+    assert apart.nats[0] != apart.nats[1]  # each estimate uses its own samples
     assert divergence_figure(found).axes
 
 
-def test_no_divergence_from_itself() -> None:
+def test_the_divergence_of_a_distribution_from_itself_is_zero() -> None:
     found = divergence_by_draws(torch.zeros(4), torch.ones(4), draws=(10, 100))
     assert found.closed == 0 and found.quadrature == pytest.approx(0, abs=1e-12)
     assert found.nats == pytest.approx((0, 0), abs=1e-9)
@@ -242,19 +242,19 @@ def test_no_divergence_from_itself() -> None:
 # ---- MADE's chain rule
 
 
-def test_masked_conditionals_are_those_of_the_joint() -> None:
+def test_masked_conditionals_equal_those_of_the_joint() -> None:
     found = chain_rule_holds()
     assert found.states == 2**9
     assert abs(found.total - 1) < 1e-10
     assert found.gap < 1e-10
     assert abs(found.unmasked_total - 1) > 0.01
-    assert not found.reach.triu().any()  # exact zeros: no pixel sees itself or a later one
-    assert (found.reach.tril(-1) > 0).sum() == 36  # and each sees all before it
+    assert not found.reach.triu().any()  # exact zeros: no output depends on its own or later pixels
+    assert (found.reach.tril(-1) > 0).sum() == 36  # and each depends on all earlier pixels
     assert torch.equal(found.direct, torch.ones(9, 9, dtype=DOUBLE).tril(-1))
     assert masks_figure(found).axes
 
 
-def test_a_mask_that_is_not_strict_is_seen(monkeypatch: Patch) -> None:
+def test_a_mask_that_is_not_strict_is_detected(monkeypatch: Patch) -> None:
     original = chain_rule.MaskedLinear.forward
     monkeypatch.setattr(
         chain_rule.MaskedLinear,
@@ -266,8 +266,8 @@ def test_a_mask_that_is_not_strict_is_seen(monkeypatch: Patch) -> None:
     assert found.reach.diagonal().any()
 
 
-def test_the_module_of_mistakes_names_two() -> None:
-    assert set(prior_mistakes.MISTAKES) == {"mixed per dimension", "variance taken for the deviation"}
+def test_there_are_two_named_mistakes() -> None:
+    assert set(prior_mistakes.MISTAKES) == {"mixed per dimension", "variance used as standard deviation"}
 
 
 # ---- two runs on the same images
@@ -282,7 +282,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
     )
 
 
-def test_a_paired_difference_is_the_difference_of_the_scores(two_runs: tuple[Run, Run]) -> None:
+def test_a_paired_difference_equals_the_difference_of_the_scores(two_runs: tuple[Run, Run]) -> None:
     first, second = two_runs
     found = paired_difference(second, first, samples=5, count=200)
     a, b = (score_run(run, samples=5, count=200) for run in (second, first))
@@ -293,13 +293,13 @@ def test_a_paired_difference_is_the_difference_of_the_scores(two_runs: tuple[Run
     assert paired_difference(first, first, 0, 50) == Difference(0.0, 0.0, "ELBO", 50)
 
 
-def test_runs_of_other_pixels_are_not_paired(two_runs: tuple[Run, Run], tmp_path: Path) -> None:
+def test_runs_with_different_pixels_are_not_compared(two_runs: tuple[Run, Run], tmp_path: Path) -> None:
     settings = settings_for("vae", data="digits", pixels="levels", latents=2, hidden=(8,), epochs=1)
     with pytest.raises(InputError, match="different spaces"):
         paired_difference(two_runs[0], fit_settings(settings, tmp_path / "grey"), 0, 10)
 
 
-def test_the_unmasked_network_has_the_same_weights_and_sees_all() -> None:
+def test_the_unmasked_network_uses_the_same_weights_without_masks() -> None:
     with seeded_noise(0):
         model = MADE([1, 2, 2], hidden=[5]).eval()
         x = torch.bernoulli(torch.full((7, 4), 0.5))

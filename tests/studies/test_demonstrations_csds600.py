@@ -1,4 +1,4 @@
-"""What more draws gain on a bound, and what a code keeps: against what mathematics says they must find."""
+"""Demonstrations of `csds600`: the gain of a tighter bound, and information in codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 # ---- the tighter bound
 
 
-def test_a_gain_is_the_difference_of_the_scores_of_the_same_images(run: Run) -> None:
+def test_the_gain_equals_the_difference_of_scores_on_the_same_images(run: Run) -> None:
     found = tightening(run, samples=20, count=200)
     low, high = (score_run(run, samples=samples, count=200) for samples in (0, 20))
     assert found.elbo == pytest.approx((low.nats, low.stderr))
@@ -45,7 +45,7 @@ def test_a_gain_is_the_difference_of_the_scores_of_the_same_images(run: Run) -> 
     assert found.gain[0] > 0 and found.clear
 
 
-def test_one_draw_more_or_less_gains_nothing(run: Run) -> None:
+def test_one_sample_gives_no_gain(run: Run) -> None:
     found = tightening(run, samples=1, count=300)
     assert abs(found.gain[0]) < 4 * found.gain[1]
 
@@ -66,7 +66,7 @@ def test_the_mean_and_its_standard_error() -> None:
 
 
 class Coder:
-    """Codes are the images themselves, or those of the neighbour in its batch."""
+    """A model whose codes are the images; decoding shifts them within the batch."""
 
     inference = "the image"
     dtype = torch.float32
@@ -85,20 +85,20 @@ def coded(shift: int) -> Run:
     return SimpleNamespace(load=lambda: Coder(shift), data=RunData(PADDED))  # type: ignore[return-value]
 
 
-def test_what_is_kept_whole_is_read_as_the_same() -> None:
+def test_perfect_reconstructions_keep_their_class() -> None:
     kept = class_kept(coded(0), 150)
     assert kept.shape == (150,) and kept.all()
 
 
-def test_a_reconstruction_of_another_image_is_read_as_that_one() -> None:
+def test_a_reconstruction_of_another_image_has_the_class_of_that_image() -> None:
     data = RunData(PADDED)
     classes = recognised(data, data.held("test").first(150)).classes
     assert torch.equal(class_kept(coded(1), 150), classes == classes.roll(1))
     labels = data.dataset.test.labels
-    assert labels is not None and (classes == labels[:150]).double().mean() > 0.9  # padding is looked past
+    assert labels is not None and (classes == labels[:150]).double().mean() > 0.9  # padding is ignored
 
 
-def test_the_error_of_the_mean_image_is_variance_and_distance() -> None:
+def test_the_error_of_the_mean_image_is_variance_plus_squared_bias() -> None:
     data = RunData(PADDED)
     found = error_of_mean_image(coded(0), 10_000)
     test = data.space.convert(data.dataset.test.images).double().flatten(1)

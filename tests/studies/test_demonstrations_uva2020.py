@@ -1,4 +1,4 @@
-"""The experiments of `uva2020`: each against what mathematics says it must find."""
+"""Demonstrations of `uva2020`, compared with exact results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from ancestral.studies.demonstrations.sampling_pace import draws_per_second
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 8.0), (-1.0, 1.0), (8.0, 27.0)])
-def test_the_density_of_a_cube_root_is_its_formula_and_integrates_to_one(low: float, high: float) -> None:
+def test_the_density_of_a_cube_root_equals_its_formula_and_integrates_to_one(low: float, high: float) -> None:
     found = change_of_variables(low, high)
     x = torch.tensor(found.x, dtype=torch.float64)
     torch.testing.assert_close(torch.tensor(found.density, dtype=torch.float64), 3 * x**2 / (high - low))
@@ -40,7 +40,7 @@ def test_the_density_of_a_cube_root_is_its_formula_and_integrates_to_one(low: fl
 
 
 def test_draws_of_a_cube_root_fit_its_density() -> None:
-    # fixed seeds; a right density is below 0.001 in one seed of a thousand
+    # fixed seeds; for a correct density, p is below 0.001 for one seed in a thousand
     assert min(change_of_variables(-1.0, 8.0, seed=seed).p_value for seed in range(5)) > 1e-3
     found = change_of_variables(-1.0, 8.0)
     widths = torch.tensor(found.edges).diff()
@@ -71,7 +71,7 @@ def test_a_flow_agrees_with_autograd_and_a_wrong_layer_does_not() -> None:
     assert wrong.log_determinant == pytest.approx(2 * math.log(2))
 
 
-def test_a_density_on_points_grows_without_bound_and_on_cells_does_not() -> None:
+def test_the_log_density_is_bounded_only_with_noise() -> None:
     found = dequantised()
     shares = torch.tensor(found.shares, dtype=torch.float64)
     ceiling = (shares * shares.log()).sum().item()
@@ -94,7 +94,7 @@ def test_the_learned_density_integrates_to_one() -> None:
     assert sum(found.density) * step == pytest.approx(1.0, abs=1e-3)
 
 
-def test_the_game_is_worth_minus_two_log_two_where_the_draws_are_right() -> None:
+def test_the_value_of_the_game_is_minus_two_log_two_at_equilibrium() -> None:
     found = equilibrium([0.0, 1.0, 3.0, 8.0])
     assert found.values[0] == pytest.approx(-2 * math.log(2), abs=1e-9)
     assert found.fake_prob[0] == pytest.approx(0.5, abs=1e-9) and found.real_prob[0] == pytest.approx(0.5, abs=1e-9)
@@ -105,7 +105,7 @@ def test_the_game_is_worth_minus_two_log_two_where_the_draws_are_right() -> None
     assert found.values == sorted(found.values) and -1e-3 < found.values[-1] < 0
 
 
-def test_no_other_critic_gets_more_out_of_the_game() -> None:
+def test_no_other_critic_has_a_higher_value() -> None:
     for distance in (0.0, 1.5):
         best = equilibrium([distance]).values[0]
         others = [equilibrium([distance], scale=scale, shift=shift).values[0]
@@ -114,7 +114,7 @@ def test_no_other_critic_gets_more_out_of_the_game() -> None:
         assert any(other < best - 1e-4 for other in others)
 
 
-def test_the_gradients_are_those_of_the_formulas_and_only_one_starves() -> None:
+def test_gradients_equal_the_formulas_and_only_the_saturating_one_vanishes() -> None:
     # p = N(0, 1), draws N(m, 1): the best critic's score is m^2/2 - m x, so d loss / dm = m E[D] against m E[1 - D]
     found = equilibrium([0.5, 2.0, 8.0])
     for i, distance in enumerate(found.distances):
@@ -125,14 +125,14 @@ def test_the_gradients_are_those_of_the_formulas_and_only_one_starves() -> None:
     assert equilibrium_figure(found).axes
 
 
-def test_the_pace_of_drawing_is_a_positive_number_and_leaves_the_generator_alone() -> None:
+def test_the_sampling_speed_is_positive_and_does_not_change_the_generator() -> None:
     model = build_gan(GANSettings(hidden=(8,)), DataSpec((1, 8, 8), levels=17, space="unit")).eval()
     before = torch.get_rng_state()
     assert draws_per_second(model, 20, rounds=2) > 0
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_a_flow_against_its_target_has_no_luck_of_the_draw_in_it(tmp_path: Path) -> None:
+def test_the_paired_difference_from_the_true_density_is_minus_the_kl(tmp_path: Path) -> None:
     # an affine flow left as the identity is its base, N(0, s^2 I): the mean difference is minus a KL divergence
     run = fit("flow", tmp_path / "run", data="two-gaussians", layers="affine", actnorm=False, base_scale=1.0,
               epochs=1, learning_rate=1e-12, train_size=200, valid_size=50)  # fmt: skip
@@ -145,7 +145,7 @@ def test_a_flow_against_its_target_has_no_luck_of_the_draw_in_it(tmp_path: Path)
     assert found.clear and found.nats < 0 and found.count == 50_000
 
 
-def test_codes_of_a_normal_are_fitted_and_lie_within_the_circle() -> None:
+def test_a_normal_is_fitted_to_codes_and_the_circle_holds_its_share() -> None:
     torch.manual_seed(0)
     mixing, mean = torch.tensor([[2.0, 0.0], [1.0, 0.5]]).double(), torch.tensor([3.0, -1.0]).double()
     fitted = normal_fitted(torch.randn(50_000, 2, dtype=torch.float64) @ mixing.T + mean)
@@ -161,7 +161,7 @@ def test_codes_of_a_normal_are_fitted_and_lie_within_the_circle() -> None:
     assert (z[:, :2].norm(dim=1) < radii[0]).double().mean().item() == pytest.approx(0.95, abs=0.005)
 
 
-def test_the_middle_of_an_arc_is_as_long_as_its_ends_and_that_of_a_line_is_not(tmp_path: Path) -> None:
+def test_the_middle_of_an_arc_keeps_the_norm_and_that_of_a_line_does_not(tmp_path: Path) -> None:
     run = fit("gan", tmp_path / "run", data="digits", epochs=1, hidden=(8,), critic_hidden=(8,), train_size=200)
     found = midway(run, 50)
     assert found.count == 50 and set(found.shares) == {"ends", "line", "arc"}

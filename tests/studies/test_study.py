@@ -1,4 +1,4 @@
-"""The tour from end to end, quickly: runs, scores, pictures and one page; again, nothing is trained twice."""
+"""The tour from end to end under `--quick`: runs, scores, figures and one page; a second call trains nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_every_run_is_there_with_scores_of_its_kind(tour: Path) -> None:
+def test_every_run_exists_with_scores_of_its_kind(tour: Path) -> None:
     for planned in PLAN:
         run = Run(tour / "runs" / planned.name)
         assert run.outcome["reason"] == "epochs"
@@ -42,7 +42,7 @@ def test_every_run_is_there_with_scores_of_its_kind(tour: Path) -> None:
         assert (f"IWAE_{min(planned.importance_samples, 100)}" in methods) == bool(planned.importance_samples)
 
 
-def test_the_page_holds_every_score_and_picture_and_needs_no_network(tour: Path) -> None:
+def test_the_page_contains_all_scores_and_figures_and_needs_no_network(tour: Path) -> None:
     page = (tour / "report.html").read_text()
     for planned in PLAN:
         for score in Run(tour / "runs" / planned.name).scores():
@@ -72,12 +72,12 @@ def test_a_study_leaves_the_largest_models_out_of_its_explorer(tour: Path, monke
     assert [run.path.name for run in explorable(runs)] == [name for name in images if name != largest]
 
 
-def test_a_second_time_everything_is_reused(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_call_reuses_everything(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tour / "runs" / "vae-binary" / "model" / "model.safetensors"
     health = tour / "runs" / "vae-binary" / "health.json"
     before, examined = weights.stat().st_mtime_ns, health.read_text()
     explored = (tour / "explorer.html").stat().st_mtime_ns
-    health.write_text('{"verdicts": [], "healthy": [], "unjudged": []}')  # as rules of another day would have it
+    health.write_text('{"verdicts": [], "healthy": [], "unjudged": []}')  # as older rules would give
     assert main(["study", "tour", "--quick", "--out", str(tour)]) == 0
     assert capsys.readouterr().err.count("reused") == len(PLAN)
     assert weights.stat().st_mtime_ns == before
@@ -85,11 +85,11 @@ def test_a_second_time_everything_is_reused(tour: Path, capsys: pytest.CaptureFi
     assert (tour / "explorer.html").stat().st_mtime_ns == explored
 
 
-def test_how_to_read_scores_is_said_once(tour: Path) -> None:
+def test_the_explanation_of_scores_is_on_the_page_once(tour: Path) -> None:
     assert (tour / "report.html").read_text().count("larger is better") == 1
 
 
-def test_what_all_scores_of_a_table_share_is_no_column(tour: Path) -> None:
+def test_properties_shared_by_all_scores_are_in_the_caption(tour: Path) -> None:
     score = Run(tour / "runs" / "vae-binary").scores()[0]
     alike = score_table([("a", score), ("b", replace(score, nats=-1.0))])
     assert "scored on" not in alike.header and score.space in alike.caption
@@ -97,19 +97,21 @@ def test_what_all_scores_of_a_table_share_is_no_column(tour: Path) -> None:
     assert unlike.header[-1] == "scored on" and score.space not in unlike.caption
 
 
-def test_commands_are_told_of_the_folder_of_the_page(tour: Path) -> None:
+def test_commands_use_paths_relative_to_the_page(tour: Path) -> None:
     page = (tour / "report.html").read_text()
     assert "<span>runs/vae-binary</span>" in page and str(tour) not in page
 
 
-def test_captions_tell_what_pixels_and_curves_are_of(tour: Path) -> None:
+def test_captions_state_pixels_and_curves(tour: Path) -> None:
     runs = {name: Run(tour / "runs" / name) for name in ("vae-binary", "flow-levels")}
-    assert caption_of(runs["vae-binary"], "samples").endswith("The pixels are not drawn: each shows its mean.")
-    assert caption_of(runs["flow-levels"], "samples").endswith("Whole draws, pixels included.")
-    assert caption_of(runs["vae-binary"], "curves").endswith("means over the minibatches as they were used.")
+    assert caption_of(runs["vae-binary"], "samples").endswith(
+        "Mean images: pixels are not sampled, each shows its mean."
+    )
+    assert caption_of(runs["flow-levels"], "samples").endswith("Pixels are sampled.")
+    assert caption_of(runs["vae-binary"], "curves").endswith("means over minibatches during training.")
 
 
-def test_references_of_others_identities_and_our_own_aims_are_counted_apart() -> None:
+def test_references_identities_and_own_aims_are_counted_separately() -> None:
     checks = [
         ReferenceCheck("a", "1", "1", True),
         ReferenceCheck("b", "1", "2", False, source="Germain et al., 2015"),
@@ -121,7 +123,7 @@ def test_references_of_others_identities_and_our_own_aims_are_counted_apart() ->
     )
 
 
-def test_runs_of_other_settings_are_refused_and_kept(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_with_other_settings_are_refused_and_kept(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (tour / "runs" / "mixture-em" / "training.json").read_bytes()
     assert main(["study", "tour", "--out", str(tour)]) == 2
     assert "other settings" in capsys.readouterr().err
@@ -134,11 +136,11 @@ def test_an_unknown_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("name", ["mixture-em", "vae-levels-mixture", "autoencoder"])
-def test_a_sound_run_is_verified(tour: Path, name: str) -> None:
+def test_a_valid_run_passes_verification(tour: Path, name: str) -> None:
     assert main(["verify", str(tour / "runs" / name)]) == 0
 
 
-def test_a_doctored_score_is_found(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_score_is_detected(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tour / "runs" / "mixture-gradient" / "scores.json"
     honest = path.read_text()
     scores = json.loads(honest)
@@ -158,7 +160,7 @@ def test_compare_ranks_within_a_space_and_refuses_across(tour: Path, capsys: pyt
     assert "cannot be ranked" in capsys.readouterr().err
 
 
-def test_a_new_score_enters_the_page_of_its_run(tmp_path: Path) -> None:
+def test_a_new_score_is_added_to_the_page_of_its_run(tmp_path: Path) -> None:
     out = str(tmp_path / "run")
     assert main(["train", "vae", "--epochs", "1", "--latents", "2", "--hidden", "8", "--out", out]) == 0
     picture = tmp_path / "run" / "figures" / "samples.png"
@@ -170,8 +172,8 @@ def test_a_new_score_enters_the_page_of_its_run(tmp_path: Path) -> None:
     assert picture.stat().st_mtime_ns == before
 
 
-def test_a_study_of_ones_own_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The one that CONTRIBUTING shows."""
+def test_a_study_can_be_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The example in CONTRIBUTING.md."""
     text = (ROOT / "CONTRIBUTING.md").read_text()
     (tmp_path / "mine.py").write_text(text.split("## A new study")[1].split("```python\n")[1].split("```")[0])
     out = tmp_path / "out"
@@ -190,7 +192,7 @@ def test_a_study_of_ones_own_is_a_file(tmp_path: Path, capsys: pytest.CaptureFix
         ("a = 1\nb = (", "mine.py, line 2: syntax error"),
     ],
 )
-def test_a_file_that_is_no_study_is_refused(
+def test_a_file_without_a_study_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, words: str
 ) -> None:
     (tmp_path / "mine.py").write_text(content)
@@ -200,7 +202,7 @@ def test_a_file_that_is_no_study_is_refused(
 
 
 def test_a_study_with_a_dataclass_is_read(tmp_path: Path) -> None:
-    """Dataclasses look for postponed annotations in the module that `sys.modules` has."""
+    """Dataclasses resolve postponed annotations in `sys.modules`."""
     lines = [
         "from __future__ import annotations",
         "from dataclasses import dataclass",
@@ -224,7 +226,7 @@ def test_options_that_a_study_does_not_have_are_refused(tmp_path: Path, capsys: 
     assert "exclude" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
-def test_the_full_budget_changes_what_the_plan_says_and_the_quick_one_what_the_study_says() -> None:
+def test_budgets_change_the_settings_of_planned_runs() -> None:
     planned = PlannedRun("a", "a", "vae", {"epochs": 10, "latents": 3}, full={"epochs": 80}, quick={"latents": 2})
     found = {budget: planned.settings_under(budget, {"epochs": 2, "train_size": 50}) for budget in BUDGETS}
     assert [found[budget].training.epochs for budget in BUDGETS] == [2, 10, 80]
@@ -233,9 +235,7 @@ def test_the_full_budget_changes_what_the_plan_says_and_the_quick_one_what_the_s
     assert planned.share_under("full", {"epochs": 2}) == 8
 
 
-def test_what_was_computed_is_remembered_until_its_conditions_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_are_stored_until_their_conditions_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = Study("Mine", "", lambda options: [], [])
     computed: list[int] = []
 
@@ -252,8 +252,8 @@ def test_what_was_computed_is_remembered_until_its_conditions_change(
     assert len(computed) == 4
 
 
-def test_the_time_left_is_that_of_trainings_and_chapters(tmp_path: Path) -> None:
-    """Before a study begins it is what its plan and its chapters are expected to take."""
+def test_the_time_left_includes_trainings_and_chapters(tmp_path: Path) -> None:
+    """Before a study starts, it is the expected time of its plan and its chapters."""
     planned = PlannedRun("a", "a", "mixture", {"components": 2, "data": "digits"}, minutes=3.0)
     lines: list[str] = []
     workshop = Workshop({"epochs": 1, "train_size": 50}, tmp_path, Options("quick"), Progress(say=lines.append))
@@ -261,5 +261,7 @@ def test_the_time_left_is_that_of_trainings_and_chapters(tmp_path: Path) -> None
     assert workshop.pace.seconds_left() == 1800
     workshop.carry_out([planned], [10.0, 20.0])
     assert workshop.pace.expected[1:] == [10.0, 20.0] and workshop.pace.done == 1
-    assert 900 < workshop.pace.seconds_left() < 3600, "a training of a moment says little about chapters of minutes"
+    assert 900 < workshop.pace.seconds_left() < 3600, (
+        "a short training does not change the expected time of long chapters"
+    )
     assert lines[0].endswith(workshop.pace.left)

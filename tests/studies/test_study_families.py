@@ -1,5 +1,4 @@
-"""The study `families` from end to end, quickly: every family on one page, in every chapter it belongs to; and that its
-sentences follow the numbers."""
+"""The study `families` from end to end under `--quick`: families by chapter, and sentences that follow the numbers."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ def parts_of(out: Path) -> list[str]:
 
 
 def test_every_family_is_planned_and_described() -> None:
-    assert {planned.family for planned in PLAN} == set(BUILT_IN) - {"autoencoder"}  # which is no distribution
+    assert {planned.family for planned in PLAN} == set(BUILT_IN) - {"autoencoder"}  # an autoencoder is no distribution
     assert set(LATENTS) == set(VERDICTS) == {planned.name for planned in PLAN}
 
 
@@ -56,7 +55,7 @@ def test_every_chapter_names_every_family(out: Path) -> None:
 
 @needs_mnist
 @pytest.mark.parametrize("chapter", [2, 3, 6])
-def test_no_number_of_one_space_stands_in_the_table_of_another(out: Path, chapter: int) -> None:
+def test_each_pixel_space_has_its_own_table(out: Path, chapter: int) -> None:
     tables = parts_of(out)[chapter].split('<figure class="table">')[1:]
     assert len(tables) == 2
     flow = [">flow<" in table for table in tables]
@@ -64,13 +63,13 @@ def test_no_number_of_one_space_stands_in_the_table_of_another(out: Path, chapte
 
 
 @needs_mnist
-def test_the_page_says_what_numbers_rest_on(out: Path) -> None:
+def test_the_page_states_the_conditions_of_its_numbers(out: Path) -> None:
     page = " ".join(parts_of(out))
     for run in (Run(out / "runs" / planned.name) for planned in PLAN):
         for score in run.scores():
             assert score.space in page
     assert machine_in_words() in page
-    for words in ("0.5 is a coin", "of 12 lie where 95 %", "hidden pixels come before seen ones"):
+    for words in ("0.5 is chance", "of 12 of these shares are within", "hidden pixels come before visible ones"):
         assert words in page, words
 
 
@@ -82,7 +81,7 @@ def score_of(nats: float, samples: int = 0) -> Score:
     return Score(nats, 0.2, "log p(x)", kind, "lower" if samples else None, samples, "digits", "test", 100, 64)
 
 
-def test_who_is_not_clearly_behind_is_called_level(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_families_not_clearly_behind_the_best_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = {"a": score_of(-90.0, 100), "b": score_of(-90.1), "c": score_of(-140.0)}
 
     def told(nats: float) -> str:
@@ -91,11 +90,11 @@ def test_who_is_not_clearly_behind_is_called_level(monkeypatch: pytest.MonkeyPat
         assert found.behind("c") == pytest.approx(50)
         return ranking.in_words(SimpleNamespace(titles=TITLES))  # type: ignore[arg-type]
 
-    assert "B is level with it" in told(0.2) and "0.20 ± 0.10" in told(0.2) and "lower bound" in told(0.2)
-    assert "level" not in told(0.5) and "clearly above the others" in told(0.5)
+    assert "B is not clearly behind" in told(0.2) and "0.20 ± 0.10" in told(0.2) and "lower bound" in told(0.2)
+    assert "behind" not in told(0.5) and "clearly above the others" in told(0.5)
 
 
-def test_equal_conditions_are_not_called_unequal() -> None:
+def test_only_unequal_conditions_are_called_unequal() -> None:
     def told(*images: int) -> str:
         runs = {
             str(i): SimpleNamespace(
@@ -105,48 +104,49 @@ def test_equal_conditions_are_not_called_unequal() -> None:
         }
         return ranking.spans(SimpleNamespace(runs=runs))  # type: ignore[arg-type]
 
-    assert "5 to 1,200 images for 3 epochs, not all on equal terms" in told(1200, 5)
-    assert "on 1,200 images for 3 epochs:" in told(1200, 1200)
+    assert "5 to 1,200 images for 3 epochs, so the conditions were not equal." in told(1200, 5)
+    assert "on 1,200 images for 3 epochs. " in told(1200, 1200)
 
 
-def test_yardsticks_that_agree_and_disagree(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_agreement_of_nats_and_sample_quality(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = {"a": score_of(-90.0), "b": score_of(-90.1)}
     found = ranking.Ranking(scores, {"b": Difference(0.0, 0.1, "log p(x)", 1000)}, 50)
     monkeypatch.setattr(family_scores, "ranking_of", lambda workshop: found)
     workshop: Any = SimpleNamespace(titles=TITLES)
     good, bad = quality_of(fid=1.0, recognised=0.9, recall=0.8), quality_of(fid=2.0, recognised=0.5, recall=0.3)
-    assert "the order is the same: A and B" in family_scores._orders(workshop, {"a": good, "b": bad})
+    assert "in the same order: A and B" in family_scores._orders(workshop, {"a": good, "b": bad})
     other = family_scores._orders(workshop, {"a": bad, "b": good})
     assert "by nats A, B; by FID B, A; by share recognised B, A" in other
-    assert "A and B are level in nats, yet their FIDs are 2.0 and 1.0" in other
+    assert "A and B have about the same nats, but their FIDs are 2.0 and 1.0" in other
     assert "the A has both" in family_scores._compared(TITLES, {"a": good, "b": bad})
     few = quality_of(fid=1.0, recognised=0.9, recall=0.1)
     told = family_scores._compared(TITLES, {"a": few, "b": bad})
-    assert "the A has the most draws recognised, 90.0%, but reaches 0.100" in told and "reaches 0.300" in told
+    assert "the A has the largest share of recognised samples, 90.0%, with a recall of 0.100" in told
+    assert "The B has the highest recall, 0.300" in told
     assert family_scores._exceeding(TITLES, {"a": quality_of(recall=0.9)}) == ""
     told = family_scores._exceeding(TITLES, {"a": quality_of(precision=0.999)})
     assert "precision of the A (0.999, real images 0.500)" in told
 
 
-def test_power_is_told_by_the_sizes_tried() -> None:
+def test_the_power_is_stated_with_the_batch_sizes_tried() -> None:
     strong, weak = record_of({1: 10, 5: 97}), record_of({1: 10, 5: 50})
     told = applications._reached([("A", strong), ("B", weak), ("C", strong)])
-    assert "Of the sizes tried, 1 and 5," in told and "5 images for the A and C." in told
-    assert "B never reaches it" in told
+    assert "Batch sizes 1 and 5 were tried." in told and "5 images for the A and C." in told
+    assert "B does not reach it" in told
     assert applications._reached([("B", weak)]) == "No family reaches 95% power with batches of 1 and 5."
 
 
-def test_measurements_outside_the_band_are_not_counted_inside() -> None:
+def test_shares_outside_the_band_are_not_counted_as_inside() -> None:
     fine, off = record_of({1: 10, 5: 97}, alarms=5), record_of({1: 10, 5: 97}, alarms=60)
-    assert "4 of 4 lie" in applications._level([("A", fine), ("B", fine)])
+    assert "4 of 4 of these shares are within" in applications._level([("A", fine), ("B", fine)])
     told = applications._level([("A", fine), ("B", off)])
-    assert "2 of 4 lie" in told and "from 5.0% to 60.0%" in told
+    assert "2 of 4 of these shares are within" in told and "5.0% to 60.0% of natural batches" in told
 
 
-def test_the_most_probable_half_is_named_with_those_as_probable() -> None:
+def test_the_best_family_for_hidden_halves_is_named_with_those_not_clearly_behind() -> None:
     workshop: Any = SimpleNamespace(titles=TITLES, runs=dict.fromkeys(TITLES))
     near, far = score_of(-50.1), replace(score_of(-70.0))
     told = applications._probable_halves(workshop, {"a": near, "b": score_of(-50.0)})
-    assert "C cannot say" in told and "the B finds" in told and "A about as much" in told
+    assert "C cannot compute" in told and "The B assigns the highest" in told and "not clearly higher than A" in told
     told = applications._probable_halves(workshop, {"a": far, "b": score_of(-50.0)})
-    assert "about as much" not in told and "the A 20.0 nats less" in told
+    assert "not clearly" not in told and "The A has the lowest: 20.0 nats less" in told

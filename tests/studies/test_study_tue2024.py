@@ -1,4 +1,4 @@
-"""`tue2024` from end to end, quickly: every deliverable on one page, every number held against its reference."""
+"""`tue2024` from end to end under `--quick`: deliverables, figures and references on its page."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 from quick_studies import carried_out, needs_mnist
 
 from ancestral.commands.main import main
+from ancestral.evaluation.quality import Measured, Quality
 from ancestral.health.curves import Verdict
 from ancestral.runs.run import Run
 from ancestral.studies.recipe import Options, PlannedRun
@@ -44,7 +45,7 @@ def test_the_plan_is_the_courseworks() -> None:
     assert (vae.training.epochs, vae.training.patience) == (1000, 20)
     assert (vae.data.protocol, runs["vae-dynamic"].data.pixels) == ("tue2024", "binary")
     normal, mixture = runs["vae-normal"], runs["rate-0.001"]
-    assert normal.training.epochs == mixture.training.epochs  # equal epochs; they differ in the prior alone
+    assert normal.training.epochs == mixture.training.epochs  # they differ only in the prior
     assert (normal.model.prior, mixture.model.prior) == ("normal", "mixture")  # type: ignore[attr-defined]
     assert (normal.data, normal.training.rate) == (mixture.data, mixture.training.rate)
 
@@ -56,8 +57,8 @@ def test_other_learning_rates_make_other_runs() -> None:
 
 
 @pytest.mark.parametrize("rates", [(1e-3, 1e30), (1e30,)])
-def test_a_rate_that_diverges_is_shown_as_such(rates: tuple[float, ...], tmp_path: Path) -> None:
-    """Small digits stand for MNIST: what is tried is what is said of a training that breaks off."""
+def test_a_diverged_rate_is_shown_as_diverged(rates: tuple[float, ...], tmp_path: Path) -> None:
+    """Uses scikit-learn's digits in place of MNIST: the test is about the sentences on a diverged training."""
     small = {"data": "digits", "pixels": "threshold", "latents": 2, "hidden": (8,), "epochs": 2, "log_every": 1}
     planned = [PlannedRun(rate_name(r), f"{r}", "vae", {**small, "learning_rate": r}, scored=False) for r in rates]
     bench = Workshop(STUDY.quick, tmp_path, Options(), Progress(silent, silent, lambda line: None))
@@ -70,7 +71,7 @@ def test_a_rate_that_diverges_is_shown_as_such(rates: tuple[float, ...], tmp_pat
     assert ("0.001 (" in told.text) == (1e-3 in rates)
 
 
-def test_every_setting_in_which_a_run_departs_is_told() -> None:
+def test_every_setting_that_differs_from_the_main_run_is_listed() -> None:
     runs = {one.name: Mock(settings=one.settings_under("default", STUDY.quick)) for one in plan(Options())}
     told = departures(runs["vae-dynamic"], runs["vae"])
     for words in ("`--epochs` 40 in place of 1000", "`--learning-rate` 0.002 in place of", "no `--patience`"):
@@ -87,37 +88,37 @@ def test_every_setting_in_which_a_run_departs_is_told() -> None:
         (95.0, "2.93 nats (11.7 standard errors) above the first", False),
     ],
 )
-def test_the_student_is_beaten_only_where_the_error_allows_it(nats: float, words: str, alike: bool) -> None:
+def test_the_comparison_with_the_student_states_standard_errors(nats: float, words: str, alike: bool) -> None:
     bounds = {"vae": Mock(nats=-80.0, stderr=0.25), "vae-dynamic": Mock(nats=-nats, stderr=0.25)}
     told = _beside_the_student(bounds)  # type: ignore[arg-type]
-    assert f"with pixels drawn, {words}" in told
-    assert ("are not told apart" in told) == alike
+    assert f"with sampled pixels it is {words}" in told
+    assert ("ours does not differ from" in told) == alike
     checks = _against_student(bounds)  # type: ignore[arg-type]
     assert [check.met for check in checks] == [True, nats < 92.07, True, nats < 91.7]
 
 
 @pytest.mark.parametrize("means, coded, blamed", [(0.78, 0.95, True), (0.92, 0.93, False), (0.74, 0.73, False)])
-def test_what_draws_lose_is_told_step_by_step(means: float, coded: float, blamed: bool) -> None:
+def test_losses_of_quality_are_attributed_to_pixels_prior_and_decoder(means: float, coded: float, blamed: bool) -> None:
     def quality(recognised: float) -> Any:
-        some = Mock(value=1.0, floor=0.1)
-        return Mock(recognised=Mock(value=recognised, floor=0.97), fid=some, kid=some, inception_score=some)
+        some = Measured(1.0, 0.1)
+        return Mock(recognised=Measured(recognised, 0.97), fid=some, kid=some, inception_score=some)
 
     told = _draws_in_words(quality(0.74), quality(means), quality(coded))
     steps = [f"{100 * step:.1f}".replace("-", "\N{MINUS SIGN}") for step in (means - 0.74, coded - means, 0.97 - coded)]
     pixels, prior, decoder = steps
-    assert f"{pixels} percentage points, the prior one of {prior} and the decoder one of {decoder}" in told
+    assert f"{pixels} percentage points, the prior for {prior} and the decoder for {decoder}" in told
     assert ("few or no images were encoded" in told) == blamed
 
 
-def test_what_an_examination_finds_stands_by_name_in_the_table_and_with_its_evidence_in_the_text() -> None:
+def test_findings_of_health_checks_are_in_the_text_with_their_evidence() -> None:
     verdict = Verdict("late rise", "warning", "it ends above its best", "advice", 9)
     found = Mock(verdicts=lambda: [verdict], outcome={"reason": "epochs"}, health=Mock(healthy=("spikes",)))
     best = {"0.01": 92.6, "0.001": 80.06}
     told = _rate_in_words("0.01", found, best)
-    assert "12.54 nats above that of 0.001: beside it, it is too large" in told
-    assert "Late rise (steps of that size overshoot): it ends above its best." in told
+    assert "12.54 nats above that of rate 0.001: the rate is too large" in told
+    assert "Late rise (steps of this size overshoot): it ends above its best." in told
     well = Mock(verdicts=list, outcome={"reason": "epochs"}, health=Mock(healthy=("spikes",)))
-    assert _rate_in_words("0.001", well, best) == "The best of those tried. The examination found nothing."
+    assert _rate_in_words("0.001", well, best) == "The best of the rates tried. Health checks: no problem found."
     assert "too small" in _rate_in_words("0.00001", well, {**best, "0.00001": 166.0})
     assert [plain(rate) for rate in ("1e-05", "0.01", "1e+30")] == ["0.00001", "0.01", "1e+30"]
 
@@ -128,14 +129,14 @@ def silent(*_: Any) -> Iterator[Any]:
 
 
 @needs_mnist
-def test_every_deliverable_has_its_chapter(page: str) -> None:
+def test_every_deliverable_has_a_chapter(page: str) -> None:
     for chapter in STUDY.chapters:
         assert chapter.asked[:60] in html.unescape(page) and chapter.title in page
     assert page.count("<b>Asked.</b>") == len(STUDY.chapters) == 9
 
 
 @needs_mnist
-def test_the_page_shows_its_pictures_and_needs_no_network(page: str) -> None:
+def test_the_page_contains_all_figures_and_needs_no_network(page: str) -> None:
     assert page.count("data:image/png;base64,") == 7
     assert "http://" not in page and "https://" not in page
     words = re.sub(r"base64,[^\"]*", "", page)
@@ -143,8 +144,8 @@ def test_the_page_shows_its_pictures_and_needs_no_network(page: str) -> None:
 
 
 @needs_mnist
-def test_each_training_says_where_it_ended_and_by_which_thresholds_it_was_examined(page: str) -> None:
-    assert page.count("In the last epoch (1) the minibatches average") == 3
+def test_the_page_states_final_losses_and_the_thresholds_of_health_checks(page: str) -> None:
+    assert page.count("In the last epoch (1) the mean training loss is") == 3
     for rule in ("divergence", "spikes", "oscillation", "late rise", "learning rate too low", "over-fitting"):
         assert f">{rule}</th>" in page
 
@@ -158,7 +159,7 @@ def test_references_are_listed_but_not_judged(page: str) -> None:
 
 
 @needs_mnist
-def test_numbers_of_the_chapters_are_those_of_the_runs(study: Path, page: str) -> None:
+def test_numbers_in_chapters_equal_those_of_the_runs(study: Path, page: str) -> None:
     for name in ("vae", "vae-dynamic"):
         for score in Run(study / "runs" / name).scores():
             assert f"{score.nats:.2f}" in page
@@ -168,7 +169,7 @@ def test_numbers_of_the_chapters_are_those_of_the_runs(study: Path, page: str) -
 
 
 @needs_mnist
-def test_what_was_computed_is_reused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stored_results_are_reused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = {path: path.stat().st_mtime_ns for path in (study / "results").glob("*.json")}
     assert len(results) == 9
     assert main(["study", "tue2024", "--quick", "--out", str(study)]) == 0
@@ -177,7 +178,7 @@ def test_what_was_computed_is_reused(study: Path, capsys: pytest.CaptureFixture[
 
 
 @needs_mnist
-def test_the_memory_is_found_out_by_its_copies(study: Path) -> None:
-    memory = json.loads((study / "results" / "quality-memory.json").read_text())["value"]
-    assert memory["near_copies"]["value"] == 1.0
-    assert memory["fid"]["value"] < 3 * memory["fid"]["floor"]
+def test_copied_training_images_are_detected_as_near_copies(study: Path) -> None:
+    memory = Quality.from_json(json.loads((study / "results" / "quality-memory.json").read_text())["value"])
+    assert memory.near_copies.value == 1.0
+    assert memory.fid.value < 3 * memory.fid.floor

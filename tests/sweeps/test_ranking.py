@@ -42,10 +42,10 @@ def test_equal_combinations_of_few_seeds_are_told_apart_in_few_cases() -> None:
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([(90.0, 90.1, 89.9), (95.0, 95.2), (99.0, 99.1)], ["Best by validation: a", "more than chance"]),
+        ([(90.0, 90.1, 89.9), (95.0, 95.2), (99.0, 99.1)], ["Best by validation: a", "significantly worse"]),
         (
             [(90.0, 90.1, 89.9), (95.0, 95.2), (96.0, 130.0)],
-            ["Lowest validation value: a", "not distinguish it from c"],
+            ["Lowest validation value: a", "not significantly better than c"],
         ),
         ([(90.0, 93.0), (90.5, 93.0), (90.7, 93.0), (91.0, 93.1), (91.1, 93.2)], ["Lowest", "and 1 more"]),
         ([(90.0,), (95.0,)], ["Lowest validation value: a", "b, is 5", "--seeds 3"]),

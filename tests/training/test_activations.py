@@ -1,4 +1,4 @@
-"""What a step keeps for its backward pass is known without the memory that it takes."""
+"""The memory that a step saves for its backward pass is computed without allocating it."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def kept(settings: Settings, train: PixelBatches, model: Model) -> int:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_measured_is_what_a_step_keeps(case: str) -> None:
+def test_the_measured_memory_is_that_of_the_saved_tensors(case: str) -> None:
     settings, train, model = prepared(case)
     found, real = measured(settings, train, model), kept(settings, train, model)
     assert 0.9 * real < found <= real
@@ -114,13 +114,13 @@ def gradient_step(engine: Engine, model: Model) -> Step:
     return GradientStep(engine, model, lambda model, batch: {"loss": -model.log_prob(batch.x)}, TrainingSettings(), 1)
 
 
-def test_a_sum_by_hand() -> None:
+def test_saved_bytes_agree_with_a_sum_by_hand() -> None:
     for images in (1, 7, 10**9):
         batch = Batch(torch.empty(images, 4, 5, device=META))
         assert activation_bytes(TwoLayers(), gradient_step, batch) == 4 * images * (20 + 30)
 
 
-def test_nothing_changes() -> None:
+def test_measuring_does_not_change_the_model() -> None:
     settings, train, model = prepared("flow")
     before = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()

@@ -1,4 +1,4 @@
-"""Engines: the plain one trains as Lightning's Fabric does, to the bit, and Fabric is used where it is needed."""
+"""Engines: results of the plain engine are bit-identical to those of Fabric, and Fabric is used only if needed."""
 
 from __future__ import annotations
 

@@ -53,12 +53,12 @@ def test_beta_and_free_bits_change_the_loss_and_never_the_bound() -> None:
     assert torch.equal(terms[0]["negative_elbo"], terms[1]["negative_elbo"])
     assert torch.equal(terms[0]["negative_elbo"], terms[2]["negative_elbo"])
     assert torch.allclose(terms[1]["loss"], terms[0]["reconstruction"] + 3 * terms[0]["kl"])
-    floor = torch.tensor([5.0 * 2]).double()  # two latents whose divergence is below 5 nats each
-    assert torch.allclose(terms[2]["loss"], terms[0]["reconstruction"] + floor)
+    free = torch.tensor([5.0 * 2]).double()  # two latents whose divergence is below 5 nats each
+    assert torch.allclose(terms[2]["loss"], terms[0]["reconstruction"] + free)
 
 
 @pytest.mark.parametrize("name", ["vae", "vae, mixture prior"])
-def test_free_bits_stop_the_pull_of_the_divergence(name: str) -> None:
+def test_the_divergence_has_no_gradient_below_the_free_bits(name: str) -> None:
     model = vae(name)
     torch.manual_seed(0)
     terms = elbo(model, Batch(X), free_bits=1000.0)

@@ -1,4 +1,4 @@
-"""What a reporter is told, and that none can end a training by an exception."""
+"""Calls of reporters, and that an exception in a reporter does not end a training."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ class Recorder(ancestral.Reporter):
         self.ended.append(reason)
 
 
-def test_a_reporter_is_told_what_the_log_has(tmp_path: Path) -> None:
+def test_a_reporter_gets_the_readings_of_the_log(tmp_path: Path) -> None:
     told = Recorder()
     run = ancestral.fit("vae", tmp_path / "run", reporter=told, **SMALL)
     assert told.begun == [(8, 0)] and told.ended == ["epochs"]
     assert told.told == [(line.step, line.split, line.name, line.value) for line in run.log()]
 
 
-def test_it_is_told_how_a_training_ended(tmp_path: Path) -> None:
+def test_a_reporter_gets_the_reason_for_the_end(tmp_path: Path) -> None:
     class Impatient(Recorder):
         def advance(self, step: int, readings: Sequence[Reading]) -> None:
             if step == 4:
@@ -71,7 +71,7 @@ def test_it_is_told_how_a_training_ended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["begin", "advance", "finish", "warn"])
-def test_one_that_raises_is_left_out_with_one_notice(
+def test_a_reporter_that_raises_is_not_called_again_and_causes_one_notice(
     method: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[str] = []

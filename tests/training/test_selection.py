@@ -1,4 +1,4 @@
-"""Which weights a training keeps: those of the best validation, whatever other splits say, and when it stops."""
+"""The weights that a training keeps (those of the best validation, independent of other splits), and when it stops."""
 
 from __future__ import annotations
 

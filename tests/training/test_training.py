@@ -1,4 +1,4 @@
-"""Steps and data order: expectation-maximisation climbs, rates follow their schedule, batches are what they say."""
+"""Steps and data order: monotonic expectation-maximisation, learning rates of schedules, and content of batches."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_one_component_is_the_smoothed_frequency_of_each_pixel() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100, 1000, 5000])
-def test_an_epoch_shows_each_image_once_last_short_batch_included(batch_size: int) -> None:
+def test_an_epoch_has_each_image_once_with_a_last_smaller_batch(batch_size: int) -> None:
     images = torch.arange(123, dtype=torch.uint8).reshape(-1, 1, 1, 1)
     batches = PixelBatches(images, PixelSpace("levels", 256), seed=1)
     seen = torch.cat([batch.x for batch in batches.shuffled(0, batch_size)]).flatten()
@@ -76,7 +76,7 @@ def test_order_is_a_pure_function_of_seed_and_epoch() -> None:
     assert torch.equal(order(0, 3, first=2), order(0, 3)[64:])  # resumed in the middle
 
 
-def test_dynamic_pixels_are_drawn_afresh_with_their_grey_value_as_probability() -> None:
+def test_binary_pixels_are_sampled_each_epoch_with_probability_equal_to_their_grey_value() -> None:
     images = torch.tensor([0, 51, 128, 255], dtype=torch.uint8).repeat(5000).reshape(-1, 1, 1, 4)
     batches = PixelBatches(images, PixelSpace("binary", 256), fresh=True)
     epochs = [torch.cat([batch.x for batch in batches.shuffled(epoch, 1000)]) for epoch in range(2)]
@@ -88,7 +88,7 @@ def test_dynamic_pixels_are_drawn_afresh_with_their_grey_value_as_probability() 
     assert rates[2].item() == pytest.approx(128 / 255, abs=0.03)
 
 
-def test_evaluation_sees_one_draw_whatever_the_seed_and_static_training_the_same() -> None:
+def test_evaluation_and_static_pixels_do_not_depend_on_the_seed() -> None:
     images = DIGITS.test.images
     draws = [PixelBatches(images, PixelSpace("binary", 17), seed=seed).first(400) for seed in (0, 1)]
     assert torch.equal(*draws)
@@ -106,7 +106,7 @@ def test_pixel_spaces_of_17_levels(name: str, top: float) -> None:
     assert torch.allclose(PixelSpace(name, 17).to_unit(x), x / top)
 
 
-def test_rate_warms_up_and_falls_to_nothing() -> None:
+def test_the_learning_rate_warms_up_and_decays_to_zero() -> None:
     settings = TrainingSettings(learning_rate=2.0, schedule="cosine", warmup_steps=10)
     rates = [learning_rate_at(step, 110, settings) for step in range(110)]
     assert rates[:10] == pytest.approx([0.2 * (i + 1) for i in range(10)])
@@ -116,7 +116,7 @@ def test_rate_warms_up_and_falls_to_nothing() -> None:
     assert {learning_rate_at(step, 110, constant) for step in range(110)} == {2.0}
 
 
-def test_held_out_readings_split_the_bound_whatever_the_training_weighs() -> None:
+def test_held_out_readings_use_the_true_bound_for_any_training_weights() -> None:
     """Selection is by the true bound: beta and the importance-weighted loss of the training do not enter."""
     settings = {"data": "digits", "pixels": "threshold", "latents": 2, "hidden": (8,)}
     found = []

@@ -1,4 +1,4 @@
-"""One update: the rate times the gradient of the mean loss, by the rule that the settings name."""
+"""One update: the learning rate times the gradient of the mean loss, with the optimiser of the settings."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_decay_shrinks_weights_in_adamw_and_joins_the_gradient_in_adam() -> None
 
 
 @pytest.mark.parametrize("beta1", [0.5, 0.9])
-def test_adams_mean_of_gradients_has_the_decay_that_is_asked_for(beta1: float) -> None:
+def test_adams_first_moment_has_the_decay_of_the_settings(beta1: float) -> None:
     """After a gradient g and one of zero the corrected mean is beta1 g / (1 + beta1), by hand."""
     model = Slope()
     settings = TrainingSettings(learning_rate=0.1, beta1=beta1)

@@ -1,6 +1,6 @@
-"""The public functions, one for each verb of the command line.
+"""The public functions, one for each command of the command line.
 
-Each takes a run or its folder; many take a model too.
+Each takes a run or its folder; many also take a model.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ def evaluate(
     data: Any = None,
     **data_settings: Any,
 ) -> Score:
-    """Score a run or a model on held-out data: exact where it can be, else a bound. A run stores the score.
+    """Score a run or a model on held-out data: exact if possible, else a bound. The score is stored with the run.
 
-    Args:      of: a run, its folder, or a model with `data`. split: which images. samples: latent draws per image for
-               the importance-weighted bound; 0 gives the ELBO. from_prior: draw the latents from the prior instead.
-               count: only the first so many images. data, data_settings: for a model its data, `pixels` and
-               so on; for a run data in place of its own, whose scores are not stored.
-    Returns:   a `Score`, labelled: nats, kind, side, space, split, count and standard error.
-    Raises:    NotComputable: the model has no likelihood. InputError: there are no such images.
+    Args:      of: a run, its folder, or a model with `data`. split: of the data. samples: latent samples per image for
+               the importance-weighted bound; 0 gives the ELBO. from_prior: sample the latents from the prior instead of
+               the posterior. count: use only the first `count` images. data, data_settings: for a model, its data,
+               `pixels` and so on; for a run, other data, whose scores are not stored.
+    Returns:   a `Score` in nats with kind (exact, bound or estimate), side, space, split, count and standard error.
+    Raises:    NotComputable: the model has no likelihood. InputError: the split is empty.
     """
     from ancestral.runs.evaluate import score_run
 
@@ -77,18 +77,18 @@ def evaluate(
 
 @plain_arguments()
 def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | str | None = None) -> Tensor:
-    """Draw from a run's model or a model.
+    """Sample from a run or a model.
 
-    Args:      n: how many. seed: random seed. label: only images of this class, by number, or by the name
-               that it has in the run, from a conditional model.
+    Args:      of: a run, its folder, or a model. n: number of samples. seed: random seed. label: for a conditional
+               model, sample images of this class only: its number, or its name in the run.
     Returns:   shape (n, *event_shape), in the model's pixel space.
-    Raises:    InputError: less than one. NotComputable: a class of a model that has none.
+    Raises:    InputError: n < 1, or no such class. NotComputable: a class is given and the model is not conditional.
     """
     from ancestral.runs.sample import class_number, sample_model
 
     if isinstance(of, Model):
         if isinstance(label, str):
-            raise InputError(f"label {label!r}: a model by itself knows no names of classes, give a number")
+            raise InputError(f"label {label!r}: a model without a run has no class names: give a number")
         return sample_model(of, n, seed, label)
     run, _ = run_of(of, None)
     return sample_model(run.load(), n, seed, None if label is None else class_number(run, label))
@@ -106,11 +106,12 @@ def complete(
     data: Any = None,
     **data_settings: Any,
 ) -> Completion:
-    """Hide part of some images and let a model draw it.
+    """Hide part of some images and sample it from a model.
 
-    Args:      hide: left, right, top, bottom, random, or halves for all four in turn. count: images. draws:
-               completions of each. seed: random seed. split: which images. data: as of `evaluate`.
-    Returns:   the images, masks and draws, whether the draws are exact, and log p(hidden | seen) where it can be
+    Args:      of: a run, its folder, or a model with `data`. hide: left, right, top, bottom, random, or halves for all
+               four in turn. count: number of images. draws: completions of each image. seed: random seed. split: of the
+               data. data, data_settings: as in `evaluate`.
+    Returns:   the images, masks and draws, whether the draws are exact, and log p(hidden | seen) in nats if it can be
                computed.
     Raises:    NotComputable: the model cannot complete images. InputError: an unknown part.
     """
@@ -129,11 +130,12 @@ def infer(
     data: Any = None,
     **data_settings: Any,
 ) -> Inference:
-    """Latents of images: posterior means, responsibilities or codes.
+    """Infer the latents of images: posterior means, responsibilities or codes.
 
-    Args:      split: which images. count: only the first so many. data: as of `evaluate`.
-    Returns:   z, shape (N, M), with labels and standard deviations where there are any.
-    Raises:    NotComputable: the model has no latents. InputError: there are no such images.
+    Args:      of: a run, its folder, or a model with `data`. split: of the data. count: use only the first `count`
+               images. data, data_settings: as in `evaluate`.
+    Returns:   z, shape (N, M), with labels and standard deviations if there are any.
+    Raises:    NotComputable: the model has no latents. InputError: the split is empty.
     """
     from ancestral.runs.infer import infer_run
 
@@ -154,14 +156,15 @@ def quality(
     data: Any = None,
     **data_settings: Any,
 ) -> Quality:
-    """Compare samples with real images in fixed features: FID, KID, precision, recall, and classes where known.
+    """Compare samples with real images in fixed features: FID, KID, precision, recall, and class proportions.
 
-    Args:      count: how many samples; 10,000, or as many as there are test images. means: E[x | z] instead of
-               samples. threshold: cut grey samples and real images at one half. seed: random seed. features: of a
-               classifier, which needs labels, or principal components of pixels. split: of `data`, where
-               they are divided. data: as of `evaluate`.
-    Returns:   the record; a run stores it.
-    Raises:    InputError: there are too few images, or no labels for the classifier that was asked for.
+    Args:      of: a run, its folder, or a model with `data`. count: number of samples; default: 10,000, or the number
+               of test images if that is smaller. means: use E[x | z] instead of samples. threshold: set grey values of
+               samples and real images to 0 or 1, split at one half. seed: random seed. features: those of a classifier
+               ("recogniser", needs labels) or principal components ("pixels"). split: of `data`. data, data_settings:
+               as in `evaluate`.
+    Returns:   the record, which is stored with the run.
+    Raises:    InputError: too few images, or no labels for the classifier.
     """
     from ancestral.runs.quality import measure_run
 
@@ -179,10 +182,11 @@ def explain(
     data: Any = None,
     **data_settings: Any,
 ) -> Explanation:
-    """The terms that the score of images is the sum of, beside those of images with exchanged halves.
+    """Split the score of images into its terms, for test images and for images with exchanged halves.
 
-    Args:      split: which images. count: only the first so many. seed: random seed. data: as of `evaluate`.
-    Raises:    NotComputable: the model has no likelihood, or its terms are not known.
+    Args:      of: a run, its folder, or a model with `data`. split: of the data. count: use only the first `count`
+               images. seed: random seed. data, data_settings: as in `evaluate`.
+    Raises:    NotComputable: the model has no likelihood, or no definition of terms.
     """
     from ancestral.runs.explain import explain_run
 
@@ -225,19 +229,21 @@ def detect(
 ) -> Detection | Ranking:
     """Find out-of-distribution images: test how well a run finds a kind of them, or rank new data.
 
-    `detect(run, against)` sets anomalies against test images, one by one and in batches; the record is stored.
-    `detect(run, data=new)` gives each new image a p-value among the validation images, the most unusual first.
+    `detect(run, against)` tests how well anomalies are separated from test images, per image and per batch; the record
+    is stored with the run. `detect(run, data=new)` computes a p-value for each new image, compared with the validation
+    images.
 
-    Args:      against: frankenstein (unless given), noise, shuffled, constant, rotated, upside-down, another data set,
-               a file or a folder, or images as `fit` takes data. data, data_settings: new data, as of `evaluate`.
-               split: of `data`, where they are divided. samples: latent draws per image for the importance-weighted
-               bound; 0 gives the ELBO. sizes: of the batches; those that the images suffice for. alpha: false-positive
-               rate of the test of batches. trials: batches of each size. calibrate: on validation images, or on half of
-               the test images. count: at most so many images of each kind. seed: random seed.
-    Returns:   a `Detection`, or, with `data`, a `Ranking`: `order` has the rows, the most unusual first, and `p_value`
-               and `log_prob` a number for each row.
-    Raises:    NotComputable: the model has no likelihood. InputError: images of another shape, or arguments of the one
-               use beside those of the other.
+    Args:      run: a run or its folder. against: frankenstein (default), noise, shuffled, constant, rotated,
+               upside-down, another data set, a file or a folder, or images in the forms that `fit` accepts. data,
+               data_settings: new data, as in `evaluate`. split: of `data`. samples: latent samples per image for the
+               importance-weighted bound; 0 gives the ELBO. sizes: batch sizes; default: those for which there are
+               enough images. alpha: false-positive rate of the batch test. trials: batches of each size. calibrate: on
+               validation images, or on half of the test images. count: largest number of images of each kind. seed:
+               random seed.
+    Returns:   a `Detection`, or with `data` a `Ranking`: `order` has the rows, the most unusual first; `p_value` and
+               `log_prob` (nats) have a number for each row.
+    Raises:    NotComputable: the model has no likelihood. InputError: images of another shape, or arguments of both
+               uses.
     """
     from ancestral.runs.detect import detect_run
     from ancestral.runs.unusual import rank_run
@@ -247,11 +253,11 @@ def detect(
         given = [name for name, value in others.items() if value != UNGIVEN[name]]
         if against is not None or given:
             raise InputError(
-                f"detect: {[*given, 'against'][0]} has no use beside data, which are ranked: leave out one"
+                f"detect: {[*given, 'against'][0]} cannot be combined with data, which are ranked: leave out one"
             )
         return rank_run(*run_of(run, data, split, **data_settings), samples=samples, count=count)
     if data_settings or split != "test":
-        raise InputError(f"detect: {next(iter(data_settings), 'split')} says how data are read: give data too")
+        raise InputError(f"detect: {next(iter(data_settings), 'split')} applies to data only: give data too")
     return detect_run(
         run_of(run, None)[0],
         "frankenstein" if against is None else source_of(against),
@@ -269,10 +275,10 @@ def detect(
 def bracket(
     run: Stored, images: int = 100, *, plan: Annealing | None = None, samples: int = 5000, seed: int = 0
 ) -> Bracket:
-    """Bound log p(x) of a VAE from both sides by annealed importance sampling. It is stored.
+    """Compute upper and lower bounds on log p(x) of a VAE by annealed importance sampling; stored with the run.
 
-    Args:      images: how many simulated and how many test images. plan: of the annealing. samples: K of the
-               importance-weighted bound. seed: random seed.
+    Args:      run: a run or its folder. images: number of simulated images and of test images. plan: settings of
+               annealed importance sampling. samples: K of the importance-weighted bound. seed: random seed.
     Raises:    NotComputable: the model is exact, has discrete latents or no likelihood.
     """
     from ancestral.evaluation.annealing import Annealing

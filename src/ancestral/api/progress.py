@@ -1,4 +1,4 @@
-"""Where a function that is called from a program shows its progress."""
+"""The display of progress for functions that are called from Python."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Wanted = bool | Literal["auto"]
 
 
 def chosen_progress(wanted: Wanted) -> Progress:
-    """Where progress is shown: with "auto" in a notebook and in a terminal, and nowhere else; True: always."""
+    """The progress display: "auto" shows it in a notebook or terminal only, True always, False never."""
     if wanted is False:
         return Progress()
     if in_notebook():

@@ -1,4 +1,4 @@
-"""Runs to publish: packed into one file, put on a model hub, or written as programs for other software."""
+"""Publish runs: pack one into a file, upload it to a model hub, or export it as programs for other software."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ log = logging.getLogger("ancestral")
 
 
 class Exported(NamedTuple):
-    """What an export wrote.
+    """The result of an export.
 
-    Args:      paths: of the files. left_out: what a copy does not have, or the programs that the model does not allow,
-               a line each. details: how each file was checked.
+    Args:      paths: of the files. left_out: one line for each thing that was omitted, or for each impossible program.
+               details: how each file was checked.
     """
 
     paths: list[Path]
@@ -39,12 +39,13 @@ def export(
 ) -> Exported:
     """Pack a run into one file, or write its model as ONNX programs.
 
-    The file holds the model, the settings, the log, the scores and a card, without the checkpoint and without places
-    of this machine. Figures, page and thumbnails are in it where the data are a named set. Unpacked it is a run folder.
+    The file contains the model, settings, log, scores and a card, but no checkpoint and no paths of this machine. It
+    contains figures, page and thumbnails if the data are a named public set. The unpacked file is a run folder.
 
-    Args:      out: the .zip file (default: NAME.zip beside the run), or the folder of the programs (default: RUN/onnx).
-               with_images: figures, page and thumbnails of other data too. licence: identifier for the card, `mit` say.
-    Raises:    InputError: the training is not over, or packages are missing. NotComputable: the model makes no program.
+    Args:      run: a run or its folder. out: the .zip file (default: NAME.zip next to the run), or the folder of the
+               programs (default: RUN/onnx). format: zip or onnx. with_images: include figures, page and thumbnails of
+               other data too. licence: identifier for the card, for example `mit`.
+    Raises:    InputError: the training is not finished, or packages are missing. NotComputable: no program is possible.
     """
     from ancestral.runs.programs import write_programs
 
@@ -52,7 +53,7 @@ def export(
     name = opened.path.resolve().name
     if format == "onnx":
         if with_images or licence is not None:
-            raise InputError("with_images and licence go with the format zip: a program has no pictures and no card")
+            raise InputError("with_images and licence need the format zip: ONNX programs have no figures and no card")
         found = write_programs(opened, Path(out) if out is not None else opened.path / "onnx")
         paths = [program.path for program in found if program.path]
         details = [f"{program.name}: {program.detail}" for program in found if program.path]
@@ -62,7 +63,7 @@ def export(
         raise InputError(f"format {format!r}: choose zip or onnx")
     path = Path(out) if out is not None else opened.path.resolve().parent / f"{name}.zip"
     if path.suffix != ".zip":
-        raise InputError(f"--out {path}: choose a name that ends in .zip")
+        raise InputError(f"--out {path}: give a name that ends in .zip")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / name
         left_out = write_copy(opened, folder, with_images, licence)
@@ -71,10 +72,11 @@ def export(
 
 
 def write_copy(run: Run, folder: Path, with_images: bool, licence: str | None, name: str | None = None) -> list[str]:
-    """Write what is published of a run into a folder, which is a run folder with a card.
+    """Write the published copy of a run: a run folder with a card.
 
-    Args:      name: of the model, in the card; that of the folder unless given.
-    Returns:   what was left out, a line each.
+    Args:      run: the run. folder: of the copy. with_images: include figures of any data. licence: for the card. name:
+               of the model in the card; default: that of the folder.
+    Returns:   one line for each thing that was omitted.
     Raises:    InputError: as `copy_run`.
     """
     from ancestral.reports.card import card

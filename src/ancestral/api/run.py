@@ -1,4 +1,4 @@
-"""The public run: a run folder with its pictures and its page, and a model on data without a folder."""
+"""The public run: a run folder with figures and page, and a model with data but without a folder."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ log = logging.getLogger("ancestral")
 
 
 class Run(StoredRun):
-    """A run folder: settings, weights, log, scores and pictures.
+    """A run folder: settings, weights, log, scores and figures.
 
-    Args:      path: of the folder, or `hub:OWNER/NAME` with or without `@REVISION`, which is fetched into the cache.
-               data: the run's own data, where they were given in memory in another session. into, networks: for a run
-               of a model, or with networks, of your own: an instance of the model, or of the networks by name,
-               `encoder=module`. They are copied before they get weights.
-    Raises:    InputError: other data than those that the run was trained on.
+    Args:      path: of the folder, or `hub:OWNER/NAME` with or without `@REVISION`, which is downloaded into the cache.
+               data: the run's own data, if they were given in memory in another session. into, networks: for a run with
+               your own model or networks, an instance of the model, or of the networks by name, `encoder=module`. They
+               are copied before the weights are loaded.
+    Raises:    InputError: `data` are not the data that the run was trained on.
     Example:   `Run("runs/first").show("samples")`
     """
 
@@ -46,30 +46,31 @@ class Run(StoredRun):
     def __init__(self, path: Path | str, data: Any = None, *, into: Model | None = None, **networks: Any) -> None:
         super().__init__(fetch_run(str(path)) if is_on_hub(path) else path, Given(into, networks))
         if data is not None and not run_of(self, data)[0].keeps_records:
-            raise InputError(f"these are not the data of {self.path}: evaluate(run, data=...) scores other data")
+            raise InputError(f"these are not the data of {self.path}: to score other data, use evaluate(run, data=...)")
 
     @classmethod
     def from_model(cls, model: Model, data: Any, path: Path | str, **settings: Any) -> Run:
-        """A run folder of a model that was trained elsewhere: it can be scored, drawn, used and shared as any other.
+        """A run folder for a model that was trained outside this package; it can be used like any other run.
 
-        Args:      model: trained; it is stored as weights. data: as of `fit`. path: the folder, new or empty. settings:
-                   how the data are read, `pixels="levels"`, say.
-        Raises:    InputError: the data are not those of the model, or the folder holds something.
+        Args:      model: trained; its weights are stored. data: as in `fit`. path: the folder, new or empty. settings:
+                   of the data, for example `pixels="levels"`.
+        Raises:    InputError: the data do not fit the model, or the folder is not empty.
         """
         from ancestral.families.run_settings import settings_for
         from ancestral.runs.elsewhere import store_trained
 
+        refuse_no_model(model)
         chosen = _data_settings(model, data, settings)
         stored = store_trained(model, settings_for(None, **vars(chosen)), path)
         return cls(stored.path, into=model).keeping(chosen.data)
 
     def keeping(self, source: Any) -> Run:
-        """This run, with data in memory that it was trained on: they stay available as long as it does."""
+        """This run, with a reference to its data in memory, so that they stay available."""
         self.source = source
         return self
 
     def drawings(self) -> dict[str, str]:
-        """The pictures that `show` can draw of this run's model and data: caption by name.
+        """The drawings that `show` can make for this run, as a dict from name to caption.
 
         Raises:    InputError: there is no trained model yet.
         """
@@ -78,11 +79,11 @@ class Run(StoredRun):
         return {name: caption_of(self, name) for name in drawable(self)[0]}
 
     def show(self, name: str, **options: Any) -> Figure:
-        """Draw a picture; a notebook shows it.
+        """Make a drawing; a notebook displays it.
 
-        Args:      name: one of `drawings()`. options: `count`, at least 1, and `seed`, whole numbers.
+        Args:      name: one of `drawings()`. options: `count`, at least 1, and `seed`, integers.
         Returns:   a matplotlib figure.
-        Raises:    InputError: there is no such picture or option. NotComputable: this model has no such picture.
+        Raises:    InputError: no such drawing or option. NotComputable: the drawing is not possible for this model.
         """
         from ancestral.figures.notebook import show_figures
         from ancestral.reports.pictures.catalogue import draw
@@ -91,15 +92,15 @@ class Run(StoredRun):
         return draw(self, name, **options)
 
     def history(self) -> dict[str, list[float]]:
-        """The log of the training as a table, from which `pandas.DataFrame(run.history())` makes a data frame.
+        """The log of the training as a table, for `pandas.DataFrame(run.history())`.
 
         Returns:   columns of equal length: `step`, `epoch` and each reading as `split/name` (`valid/negative_elbo`), in
-                   nats unless the name says otherwise; NaN at steps without that reading.
+                   nats unless the name states otherwise; NaN at steps without a reading.
         """
         return columns_of(self.log())
 
     def report(self) -> Path:
-        """Draw all pictures and write the run's page; returns its path."""
+        """Draw all figures and write the page of the run; returns its path."""
         from ancestral.reports.run_page import write_run_page
 
         return write_run_page(self)
@@ -124,13 +125,13 @@ class Run(StoredRun):
         licence: str | None = None,
         folder: Path | str | None = None,
     ) -> str | None:
-        """Put the run on a model hub, as `ancestral.export` packs it; `ancestral.load("hub:NAME")` loads it.
+        """Upload the run to a model hub, as `ancestral.export` packs it; `ancestral.load("hub:NAME")` loads it.
 
-        Args:      name: OWNER/NAME of the repository, which is made where there is none, private unless told otherwise.
-                   with_images: figures, page and thumbnails too where the data are no named set. licence: identifier
-                   for the card. folder: write what would be uploaded there, and upload nothing.
+        Args:      name: OWNER/NAME of the repository, which is created if needed. private: whether a new repository is
+                   private. with_images: include figures, page and thumbnails of data that are not a named public set.
+                   licence: identifier for the card. folder: write the files to this folder instead of uploading them.
         Returns:   `hub:NAME@REVISION`; None with `folder`.
-        Raises:    InputError: the training is not over, or the hub refuses or cannot be reached.
+        Raises:    InputError: the training is not finished, or the hub rejects the request or cannot be reached.
         """
         from ancestral.api.publishing import push
 
@@ -138,9 +139,9 @@ class Run(StoredRun):
 
 
 class ModelOnData(StoredRun):
-    """A model and data as a run without a folder: it can be scored and used, and nothing is stored.
+    """A model with data as a run without a folder; nothing is stored.
 
-    Args:      model: any. data: which images or points.
+    Args:      model: any. data: settings of the images or points.
     Raises:    InputError: the data are of another shape.
     """
 
@@ -151,7 +152,7 @@ class ModelOnData(StoredRun):
         self.model, self.source = model, data
         if tuple(self.data.event_shape) != tuple(model.event_shape):
             shapes = ["x".join(map(str, shape)) for shape in (self.data.event_shape, model.event_shape)]
-            raise InputError(f"the data {self.data.name} are of shape {shapes[0]}, and the model's are {shapes[1]}")
+            raise InputError(f"the data {self.data.name} have the shape {shapes[0]}, and the model needs {shapes[1]}")
 
     @cached_property
     def data(self) -> RunData:
@@ -159,7 +160,7 @@ class ModelOnData(StoredRun):
 
     @property
     def weights_sha256(self) -> None:
-        """None: there is no file of weights."""
+        """None, because there is no file of weights."""
 
     def load(self) -> Model:
         return self.model.eval()
@@ -168,36 +169,40 @@ class ModelOnData(StoredRun):
 def run_of(
     of: StoredRun | Path | str | Model, data: Any, split: str = "test", **settings: Any
 ) -> tuple[StoredRun, str]:
-    """The run that a verb works on, and the split of its data.
+    """The run that a function uses, and the split of its data.
 
-    Args:      of: a run, its folder, or a model. data: for a model its data; for a run data in place of its own.
-               split: of the data, where they are divided. settings: how the data are read.
+    Args:      of: a run, its folder, or a model. data: for a model, its data; for a run, other data, or None. split: of
+               the data. settings: of the data.
     Raises:    InputError: a model without data, or data that do not fit.
     """
     if isinstance(of, Model):
         if data is None:
-            raise InputError("a model by itself has no data: give data='digits', say")
+            raise InputError("a model without a run has no data: give data=..., for example data='digits'")
         return ModelOnData(of, _data_settings(of, data, settings)), split
     run = of if isinstance(of, StoredRun) else Run(of)
     if isinstance(data, DataSettings):
-        raise InputError("a run reads other data as its own were read: give a name or a path")
+        raise InputError(
+            "other data of a run are read with the settings of its own data: give a name or a path, not DataSettings"
+        )
     refuse_unknown("the data of a run", settings, [field.name for field in fields(OtherData)])
     used, part = on_data(run, OtherData(None if data is None else source_of(data), **settings), split)
     if used.keeps_records and used is not run:
-        run.data = used.data  # the run's own: it need not ask for them again
+        run.data = used.data  # the run's own data, which are kept for later calls
         if used.data.settings.data.startswith(MEMORY):
             _ = used.data.dataset  # read now, while they are available
     if not used.keeps_records:
         known = run.record["data"]["sha256"] is not None
-        unknown = "" if known else " (its own differ each time they are read, and cannot be recognised)"
-        log.warning("note: %s is not the data of %s%s: nothing is stored with it", used.data.name, run.path, unknown)
+        unknown = "" if known else " (the run's own data change with each reading and cannot be recognised)"
+        log.warning(
+            "note: %s are not the data of %s%s: results are not stored with the run", used.data.name, run.path, unknown
+        )
     return used, part
 
 
 def source_of(data: object) -> str:
-    """The name of data, as settings have it: a named set, a path, or the name that data in memory are given.
+    """The name of data in settings: a named set, a path, or a new name for data in memory.
 
-    Raises:    InputError: none of these.
+    Raises:    InputError: data of another type.
     """
     if isinstance(data, str | Path):
         return str(data)
@@ -207,36 +212,46 @@ def source_of(data: object) -> str:
 
 
 def _data_settings(model: Model, given: Any, settings: dict[str, Any]) -> DataSettings:
-    """The settings of data for a model, with its pixels where none are given; settings by name override others."""
+    """The settings of data for a model; its pixel space is the default, and settings by name override others."""
     refuse_unknown("the data of a model", settings, [field.name for field in fields(DataSettings)])
     values = vars(given) if isinstance(given, DataSettings) else {"data": source_of(given)}
     return DataSettings(**with_pixels_of(model, {**values, **settings}))
 
 
 def with_pixels_of(model: Model, values: dict[str, Any]) -> dict[str, Any]:
-    """Settings with the first pixel space that a model is a distribution over, where none is given.
+    """Settings with a pixel space of the model if none is given.
 
-    Raises:    InputError: the model names no pixel space.
+    Raises:    InputError: the model has no attribute `spaces`.
     """
     spaces = tuple(getattr(model, "spaces", ()))
     if not spaces:
-        raise InputError(f"the {type(model).__name__} has no spaces: name its pixels, spaces = ('threshold',), say")
+        raise InputError(
+            f"the {type(model).__name__} has no spaces: add its pixel spaces, for example spaces = ('threshold',)"
+        )
     if values.get("pixels") is not None or values.get("data") in POINT_SETS or spaces[0] == "points":
         return values
     return {**values, "pixels": "threshold" if "threshold" in spaces else spaces[0]}
 
 
+def refuse_no_model(model: Any) -> None:
+    """Raises:    InputError: it is no `ancestral.Model`."""
+    if not isinstance(model, Model):
+        kind = type(model).__name__
+        hint = "is a network, not an ancestral.Model: fit('vae', encoder=...), say"
+        raise InputError(f"a {kind} {hint if isinstance(model, nn.Module) else 'is no ancestral.Model'}")
+
+
 def note_trained(given: Given) -> None:
-    """Say which of the modules given were trained before by this package: a run starts from their present weights."""
+    """Show a notice for modules that this package trained before, because a run starts from their present weights."""
     for name, part in given.parts.items():
         if isinstance(part, nn.Module) and (before := vars(part).get(TRAINED)):
             log.warning(
-                "note: this %s was trained before, in %s: the run starts from its present weights", name, before
+                "note: this %s was already trained in %s: the run starts from its present weights", name, before
             )
 
 
 def mark_trained(given: Given, path: Path) -> None:
-    """Remember of the modules given that they were trained."""
+    """Mark the given modules as trained."""
     for part in given.parts.values():
         if isinstance(part, nn.Module):
             vars(part)[TRAINED] = str(path)

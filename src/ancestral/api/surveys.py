@@ -1,4 +1,4 @@
-"""Public functions that are about several runs, or about the data sets that there are."""
+"""Public functions for several runs, and the list of data sets."""
 
 from __future__ import annotations
 
@@ -24,13 +24,12 @@ Stored = StoredRun | Path | str
 
 @plain_arguments()
 def compare(runs: Sequence[Stored] | Path | str, *, paired: bool = False) -> Comparison:
-    """Order runs by their stored scores on test images, the highest first.
+    """Rank runs by their stored scores on test images, the highest first.
 
-    Args:      runs: runs or their folders; or one folder, of which all runs with a score are taken. paired: compute
-               the value of each image again, for the error of the differences image by image; nothing is stored.
-    Returns:   names and scores in that order, the differences from the first, and `lines`: which score is the best,
-               where one is certain to be.
-    Raises:    InputError: a run has no score, or the scores are of different spaces or images.
+    Args:      runs: runs or their folders; or one folder, of which all runs with a score are used. paired: compute the
+               score of each image again, so that the error is that of the differences per image; nothing is stored.
+    Returns:   ranked names and scores, the differences from the first, and `lines`, sentences on the best score.
+    Raises:    InputError: a run has no score, or the scores are of different pixel spaces or images.
     """
     from ancestral.runs.compare import compare_runs, runs_in
 
@@ -40,16 +39,16 @@ def compare(runs: Sequence[Stored] | Path | str, *, paired: bool = False) -> Com
             log.warning("%s", line)
         runs = found
     if isinstance(runs, (str, Path)) or not runs:
-        raise InputError("compare: runs is not a list of runs or of their folders, nor a folder of runs with scores")
+        raise InputError("compare: runs must be a list of runs or run folders, or a folder of runs with scores")
     for run in runs:
         refuse_other_type("compare: a run", run, Stored)
     return compare_runs([run_of(run, None)[0] for run in runs], paired)
 
 
 def datasets() -> list[DatasetStatus]:
-    """The data sets and densities that have names, and whether their files are on this machine.
+    """The named data sets and densities, and whether their files are on this machine.
 
-    Returns:   a record each: `name`, `state`, `where` and `detail`.
+    Returns:   one record each: `name`, `state`, `where` and `detail`.
     """
     from ancestral.data.datasets import dataset_names, dataset_status
     from ancestral.data.toy import points_status

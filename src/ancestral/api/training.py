@@ -1,4 +1,4 @@
-"""From settings to a finished run: what the command `train` and the function `fit` do."""
+"""The implementation of the command `train` and the function `fit`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def train_run(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     given: Given = NOTHING_GIVEN,
 ) -> Run:
-    """Train a model into a run folder; score it on its test images, draw its pictures and write its page.
+    """Train a model into a run folder, score it on its test images, draw its figures and write its page.
 
-    Args:      family, model, data, training: as the user gives them, before defaults of the family are filled in.
-               out: the folder. resume: continue from its checkpoint.
-               report: False leaves out scores, pictures and page. explorer: write RUN/explorer.html too, in which the
-               model runs in the browser. progress: where it is shown.
-               checkpoint_seconds: time between checkpoints. given: a model or networks that are given in Python.
+    Args:      family, model, data, training: as the user gives them, before family-dependent defaults are filled in.
+               out: the folder. resume: resume from its checkpoint. report: whether scores, figures and page are made.
+               explorer: write RUN/explorer.html too, in which the model runs in the browser.
+               progress: display of the progress. checkpoint_seconds: time between checkpoints. given: the user's own
+               model or networks.
     Returns:   the run.
     Raises:    as `fit_settings`.
     """
@@ -53,7 +53,7 @@ def train_run(
     run = Run(out, **given.keywords).keeping(data.data)
     if report:
         with suppress(NotComputable), progress.counter_for(f"scoring {run.path.name}") as counter:
-            score_run(run, progress=counter)  # an autoencoder has pictures to show, but no score
+            score_run(run, progress=counter)  # some models, such as an autoencoder, have no score
         with progress.counter_for(f"drawing {run.path.name}") as counter:
             write_run_page(run, progress=counter)
     if explorer:

@@ -1,7 +1,7 @@
-"""Scripts by which a shell completes verbs, families, flags and values.
+"""Scripts that complete verbs, families, flags and values in a shell.
 
-A script is a table: the words that may follow each command, and each flag that takes a choice. It asks nobody while a
-person types, so that a completion takes no time; it is printed again after an update.
+A script contains a table of the words after each command and of the values of each flag. It does not run the program,
+so completion is fast; print it again after an update of the package.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ancestral.studies.names import STUDIES
 SHELLS = ("bash", "zsh", "fish")
 COMMON = ("--help", "--family")
 OF_TRAININGS = ("--config",)
+OWN_DRAWINGS = ("components", "vanishing-gradient")  # of single families; their records would import torch
 
 
 Words = Mapping[str, list[str]]
@@ -28,7 +29,7 @@ def script(
 ) -> str:
     """The script of a shell.
 
-    Args:      commands: by name. command_of: the function of a command that trains, for a family.
+    Args:      commands: by name. command_of: returns the function of a command that trains, for a family.
     """
     return {"bash": _bash, "zsh": _zsh, "fish": _fish}[shell](*table(commands, command_of))
 
@@ -36,17 +37,17 @@ def script(
 def table(
     commands: Mapping[str, Callable[..., Any]], command_of: Callable[[str, str], Callable[..., Any]]
 ) -> tuple[Words, Words, Words]:
-    """What a person may type.
+    """Tables of the words for completion.
 
-    Args:      commands: by name. command_of: the function of a command that trains, for a family.
-    Returns:   the words that may come first after each command; the flags of each command, by its name or by
-               `NAME FAMILY`; and the values of each flag with a choice, by `NAME --flag` or `NAME FAMILY --flag`.
+    Args:      commands: by name. command_of: returns the function of a command that trains, for a family.
+    Returns:   first words after each command; flags of each command, by `NAME` or `NAME FAMILY`; and values of each
+               flag with choices, by `NAME --flag` or `NAME FAMILY --flag`.
     """
     families = [*BUILT_IN, *installed()]
     first: dict[str, list[str]] = {
         "study": list(STUDIES),
         "data": [*IMAGE_SETS, *POINT_SETS],
-        "draw": sorted(GENERAL_DRAWINGS),
+        "draw": sorted({*GENERAL_DRAWINGS, *OWN_DRAWINGS}),
         "shell-completion": list(SHELLS),
         **dict.fromkeys(("train", "sweep"), families),
     }
@@ -68,7 +69,7 @@ def table(
 
 
 def _cases(table: Words, indent: str, command: str) -> str:
-    """Branches of a shell's `case`, one for each key."""
+    """Branches of a shell `case`, one for each key."""
     return "\n".join(f"{indent}'{key}') {command.format(' '.join(words))} ;;" for key, words in table.items() if words)
 
 

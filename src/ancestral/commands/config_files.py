@@ -1,7 +1,7 @@
-"""Configuration files: YAML, TOML or JSON files with settings, which become flags of the command line.
+"""Configuration files: YAML, TOML or JSON files with settings, which are converted to flags of the command line.
 
-Only text is read from such a file. Its values are compared with the types of the settings before they become words of
-the command line, so that no value can be taken for a flag.
+Files are read as text, without code or references. Each value is checked against the type of its setting before it
+becomes a word of the command line, so that no value can be read as a flag.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?[\d_]*|\.\d[\d_]*)([eE][-+]?\d+)?")
 
 
 class Setting(NamedTuple):
-    """What a value is held against.
+    """The allowed values of a setting.
 
-    Args:      hint: its type, without None. optional: whether it may have no value. default: its default.
+    Args:      hint: its type, without None. optional: whether None is allowed. default: its default.
     """
 
     hint: Any
@@ -39,12 +39,13 @@ class Setting(NamedTuple):
 
 
 def expand_configs(words: Sequence[str], family: str, axes: bool = False) -> list[str]:
-    """Replace `--config FILE` by the flags it holds, in front, so that flags of the command line win; and flags of
-    other names by the present ones. Of several files the later one wins.
+    """Replace each `--config FILE` by the flags in the file, and former names of flags by the present ones.
 
-    Args:      axes: whether a value may be several, or a range, as a sweep has them.
-    Raises:    InputError: no such file, not a mapping, an unknown setting, a value that is not of its type, or a file
-               of another family.
+    Flags from files come first, so flags of the command line override them. A later file overrides an earlier one.
+
+    Args:      axes: whether a value may be a list or a range of values, as in a sweep.
+    Raises:    InputError: the file is missing, not a mapping or for another family; or a setting is unknown or has a
+               value of the wrong type.
     """
     known = _settings(family)
     from_files: dict[str, list[str]] = {}
@@ -59,9 +60,9 @@ def expand_configs(words: Sequence[str], family: str, axes: bool = False) -> lis
 
 
 def family_of_configs(words: Sequence[str]) -> str:
-    """The family that the configuration files among the words name, the last one of several.
+    """The family that the configuration files name; of several, the last one.
 
-    Raises:    InputError: there is no such file, or none names a family.
+    Raises:    InputError: a file is missing, or none names a family.
     """
     paths = [path for _, path in _with_files(words) if path is not None]
     named = [node.value for path in paths for name, node in entries(path) if name == FAMILY]
@@ -73,7 +74,7 @@ def family_of_configs(words: Sequence[str]) -> str:
 
 
 def _with_files(words: Sequence[str]) -> Iterator[tuple[str, Path | None]]:
-    """Each word, and the file where it is the flag of one; the name of the file is left out."""
+    """Each word, with the path if it is a flag of a configuration file; the word of the path itself is left out."""
     rest = iter(words)
     for word in rest:
         name, equals, path = word.partition("=")
@@ -97,7 +98,7 @@ def _settings(family: str) -> dict[str, Setting]:
 
 
 def _present_flag(word: str, known: Mapping[str, Any]) -> list[str]:
-    """The words of a flag by its present name, with or without a value attached; any other word as it is."""
+    """The words of a flag under its present name, with or without an attached value; other words unchanged."""
     name, equals, value = word.partition("=")
     setting = name.removeprefix("--").replace("-", "_")
     if not name.startswith("--"):
@@ -110,25 +111,25 @@ def _present_flag(word: str, known: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse_two_names(words: Sequence[str], known: Mapping[str, Any]) -> None:
-    """Raises:    InputError: a former switch is given beside the setting that it is a value of."""
+    """Raises:    InputError: a former switch is given together with the setting that replaces it."""
     for setting, switched in FORMER_SWITCHES.values():
         if setting in known and sum(word.partition("=")[0] == flag(setting) for word in words) > 1:
             raise InputError(
-                f"{flag(setting)} is given twice: name all its values once, {flag(setting)} {switched} csv"
+                f"{flag(setting)} is given twice: give all its values at once, as in {flag(setting)} {switched} csv"
             )
 
 
 def read_config(path: Path, family: str, known: Mapping[str, Setting], axes: bool) -> dict[str, list[str]]:
-    """The words of each setting that a file names; none for a value that is the default.
+    """The words of each setting in a file; no words for a value that is the default.
 
-    Args:      known: settings of the family. axes: as `expand_configs`.
-    Raises:    InputError: as `expand_configs`.
+    Args:      known: settings of the family. axes: as in `expand_configs`.
+    Raises:    InputError: as in `expand_configs`.
     """
     found: dict[str, list[str]] = {}
     for name, node in entries(path):
         if name == FAMILY and name not in known:
             if node.value != family:
-                raise refused(path, f"it is of the family {shown(node.value)!r}, not {family}")
+                raise refused(path, f"it is for the family {shown(node.value)!r}, not {family}")
             continue
         setting, switch = present_name(name.replace("-", "_"), known), ""
         if setting in FORMER_SWITCHES and setting not in known:
@@ -151,12 +152,12 @@ def read_config(path: Path, family: str, known: Mapping[str, Setting], axes: boo
 def _words(name: str, node: Any, setting: Setting, axes: bool) -> list[str]:
     """A setting of a file as words of the command line.
 
-    Raises:    InputError: the value is not of the setting's type.
+    Raises:    InputError: the value has the wrong type.
     """
     import yaml
 
     if isinstance(node, yaml.MappingNode):
-        raise InputError(f"{flag(name)} takes values, not settings of its own")
+        raise InputError(f"{flag(name)} takes values, not a mapping")
     hint = setting.hint
     if isinstance(node, yaml.ScalarNode):
         if node.tag == f"{TAGS}null":
@@ -165,7 +166,7 @@ def _words(name: str, node: Any, setting: Setting, axes: bool) -> list[str]:
             return [] if setting.default is None else [f"{flag(name)}=None"]
         if hint is bool:
             return _switch(name, node, setting.default)
-        if axes and node.tag == f"{TAGS}str":  # perhaps an axis, 1e-2,1e-3: the sweep reads it
+        if axes and node.tag == f"{TAGS}str":  # possibly an axis such as 1e-2,1e-3, which the sweep parses
             return [f"{flag(name)}={_text(name, node)}"]
         if get_origin(hint) is not tuple:
             return [f"{flag(name)}={_value(name, node, hint)}"]
@@ -186,24 +187,24 @@ def _switch(name: str, node: Any, default: Any) -> list[str]:
 
 
 def _value(name: str, node: Any, hint: Any) -> str:
-    """One value as a word that is no flag.
+    """One value as a word that cannot be read as a flag.
 
-    Raises:    InputError: it is no single value, or not of the type.
+    Raises:    InputError: it is not a single value, or has the wrong type.
     """
     import yaml
 
     if not isinstance(node, yaml.ScalarNode):
-        raise InputError(f"{flag(name)} takes single values, not lists or settings in a list")
+        raise InputError(f"{flag(name)} takes single values, not lists or mappings in a list")
     if hint is int or hint is float:
         return _number(name, node, hint)
     text = _text(name, node)
     if text.startswith("-"):
-        raise InputError(f"{flag(name)} cannot be {shown(text)!r}: it begins as a flag does")
+        raise InputError(f"{flag(name)} cannot be {shown(text)!r}: a value must not begin with -")
     return text
 
 
 def _number(name: str, node: Any, hint: type) -> str:
-    """Raises:    InputError: no number, not whole where it must be, too many digits, or not finite."""
+    """Raises:    InputError: not a number, not an integer where one is needed, too many digits, or not finite."""
     import yaml
 
     wanted = "a whole number" if hint is int else "a number"

@@ -1,4 +1,4 @@
-"""Reading of configuration files: YAML, TOML and JSON become names and YAML nodes, within bounds."""
+"""Parsing of configuration files: YAML, TOML and JSON become names and YAML nodes; size and depth are limited."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 from ancestral.core.errors import InputError, refusal
 
-MAX_BYTES = 64 << 10  # a file of all settings has three thousand; the parser reads a few hundred thousand a second
+MAX_BYTES = 64 << 10  # a file with all settings has about 3,000; the parser reads a few hundred thousand per second
 MAX_DEPTH = 8
 ADVICE = "correct the file"
 TAGS = "tag:yaml.org,2002:"
 
 
 class _Entries(list[tuple[str, Any]]):
-    """Names and values of a JSON object, in which a name may occur twice."""
+    """Names and values of a JSON object; a name may occur twice."""
 
 
 def entries(path: Path) -> Iterator[tuple[str, Any]]:
-    """Names and YAML nodes of the settings in a file, in their order; its ending says what it holds, YAML if unknown.
+    """Names and YAML nodes of the settings in a file, in their order. The ending gives the format; default: YAML.
 
-    Raises:    InputError: too large, not text, not of its form, an alias, no mapping, or a name that is not text.
+    Raises:    InputError: too large, not text, a syntax error, an alias, not a mapping, or a name that is not text.
     """
     try:
         with path.open("rb") as stream:
@@ -51,39 +51,39 @@ def entries(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def refused(path: Path, problem: str) -> InputError:
-    """The refusal of a configuration file."""
+    """The error for a problem in a configuration file."""
     return refusal(f"the configuration {path}", problem, ADVICE)
 
 
 def _of_yaml(path: Path, text: str) -> Any:
-    """Raises:    InputError: an alias, or too deep. ValueError: no YAML."""
+    """Raises:    InputError: an alias, or too deep. ValueError: not YAML."""
     import yaml
 
     depth = 0
     try:
         for event in yaml.parse(text, yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:  # the parser's time grows with the square of the depth
-                raise refused(path, f"nested more than {MAX_DEPTH} deep")
+            if depth > MAX_DEPTH:  # parsing time grows with the square of the depth
+                raise refused(path, f"nested more than {MAX_DEPTH} levels deep")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-                raise refused(path, "anchors and aliases are not read")
+                raise refused(path, "anchors and aliases are not supported")
         return yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
 
 def _of_toml(text: str) -> Any:
-    """Raises:    ValueError: no TOML, or a number of too many digits. RecursionError: too deep."""
+    """Raises:    ValueError: not TOML, or a number with too many digits. RecursionError: too deep."""
     return _node(tomllib.loads(text))
 
 
 def _of_json(text: str) -> Any:
-    """Raises:    ValueError: no JSON, or a number of too many digits. RecursionError: too deep."""
+    """Raises:    ValueError: not JSON, or a number with too many digits. RecursionError: too deep."""
     return _node(json.loads(text, object_pairs_hook=_Entries))
 
 
 def _node(value: Any) -> Any:
-    """A value of TOML or JSON as the YAML node that stands for it."""
+    """A value of TOML or JSON as a YAML node."""
     import yaml
 
     if isinstance(value, (dict, _Entries)):

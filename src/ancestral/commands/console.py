@@ -1,4 +1,4 @@
-"""What the commands share: how they open runs and what they say, to a person or to a program."""
+"""Shared functions of the commands: open runs, print messages, tables and JSON."""
 
 import json
 import logging
@@ -19,32 +19,32 @@ from ancestral.settings.data import POINT_SETS
 RunPath = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Runs = Annotated[
     tyro.conf.Positional[tuple[Path, ...]],
-    tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)"),  # each command refuses none by name
+    tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)"),  # commands check that there is one
 ]
 screen = Console(stderr=True)
-WIDE = 240  # characters of a line in a file
+WIDE = 240  # line width of output to a file
 
 
 def console() -> Console:
-    """Stdout; in a file, which has no width, nothing is folded or cut."""
+    """Console on stdout; output to a file is wide, so that tables are not wrapped."""
     console = Console()
     return console if console.is_terminal else Console(width=WIDE)
 
 
 def say(line: str) -> None:
-    """A line for a person, as it is: not folded, and with no meaning seen in the brackets of a path."""
+    """Print a line on stderr as it is: not wrapped, and brackets in paths are not read as markup."""
     screen.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
 class _Messages(logging.Handler):
-    """Prints what the library logs, one line each, beside the progress bar."""
+    """Prints log messages of the library, one line each, without breaking the progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage())
 
 
 def show_messages() -> None:
-    """Print the messages of the library on stderr from now on; twice is once."""
+    """Print log messages of the library on stderr from now on; a second call has no effect."""
     logger = logging.getLogger("ancestral")
     if not any(isinstance(handler, _Messages) for handler in logger.handlers):
         logger.addHandler(_Messages())
@@ -63,7 +63,7 @@ def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
         raise InputError("name at least one run folder")
     opened = [Run(path) for path in paths]
     for run in opened:
-        _ = run.record  # refuses at once what is no run folder
+        _ = run.record  # raises at once if this is not a run folder
     return opened
 
 
@@ -87,24 +87,24 @@ def show_scores(named: list[tuple[str, Any]], as_json: bool) -> None:
 
 
 def listed(rows: Sequence[tuple[str, str]]) -> str:
-    """Names and what each means, a hanging paragraph each, wrapped at words to the width of the terminal."""
+    """Names with their descriptions, one hanging paragraph each, wrapped to the width of the terminal."""
     width = shutil.get_terminal_size().columns
     indent = min(max((len(name) for name, _ in rows), default=0) + 4, max(width // 3, 6))
     return "\n".join(_entry(name, text, indent, width) for name, text in rows)
 
 
 def _entry(name: str, text: str, indent: int, width: int) -> str:
-    """A name, and its text beside it, or beneath it where the name is as wide as the indent."""
+    """A name with its text to the right, or below if the name is as wide as the indent."""
     wrapped = wrapped_at_words(text, width, " " * indent)
     if len(name) + 4 <= indent:
         return f"  {name}".ljust(indent) + wrapped[indent:]
     if len(name) + 2 > width:
-        name = name.replace(",", ", ")  # a list of choices, which has no spaces
+        name = name.replace(",", ", ")  # a list of choices has no spaces, so it could not be wrapped
     return f"  {wrapped_at_words(name, width, ' ' * 6)[6:]}\n{wrapped}"
 
 
 def wrapped_at_words(text: str, width: int, indent: str = "") -> str:
-    """A paragraph wrapped at spaces alone; a word that is wider than the terminal has a line of its own."""
+    """A paragraph wrapped at spaces only; a word that is wider than the terminal gets its own line."""
     return textwrap.fill(
         text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
@@ -123,8 +123,8 @@ def print_table(shown: Any) -> None:
         console().print(shown.caption, markup=False, highlight=False, soft_wrap=True)
 
 
-def say_floors(runs: list[Any]) -> None:
-    """What no score can be better than, for data whose entropy is known; on stderr, beside the table or the JSON."""
+def say_entropies(runs: list[Any]) -> None:
+    """Print the entropy of data whose density is known, the best possible score, on stderr."""
     from ancestral.runs.evaluate import entropy_in_words
 
     known = {run.record["data"]["name"]: run for run in runs if run.settings.data.data in POINT_SETS}
@@ -133,6 +133,6 @@ def say_floors(runs: list[Any]) -> None:
 
 
 def print_json(records: list[dict[str, Any]]) -> None:
-    # JSON has no word for what is not finite: the standard error of a single image, say
+    # JSON has no value for infinity or NaN, such as the standard error of a single image
     finite = [{k: None if v in (math.inf, -math.inf) or v != v else v for k, v in r.items()} for r in records]
     sys.stdout.write(json.dumps(finite, indent=2, allow_nan=False, default=str) + "\n")

@@ -1,6 +1,6 @@
-"""Which command the words of a command line ask for, and its arguments.
+"""Parses a command line and runs the command.
 
-Importing this module imports the parser of flags and all commands, but none of what they compute with.
+Importing this module imports the parser of flags and all commands, but not torch or other heavy packages.
 """
 
 from __future__ import annotations
@@ -73,14 +73,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "data": data,
     "shell-completion": shell_completion,
 }
-FRAME = re.compile(r"^(?:(?:\x1b\[[0-9;]*m)*╭| .*\n -{4,})", re.MULTILINE)  # the first table, with a frame or without
+FRAME = re.compile(r"^(?:(?:\x1b\[[0-9;]*m)*╭| .*\n -{4,})", re.MULTILINE)  # start of the first table, framed or not
 FLAT = (tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff)
 
 
 def dispatch(words: list[str]) -> None:
-    """Carry out a command.
+    """Run a command.
 
-    Raises:    SystemExit: help was asked for, and printed. Otherwise what the command raises; `main` has the list.
+    Raises:    SystemExit: after printing help. Otherwise the exceptions of the command; `main` handles them.
     """
     show_messages()
     if not words or words[0] in ("-h", "--help"):
@@ -100,9 +100,9 @@ def dispatch(words: list[str]) -> None:
 
 
 def _load_families(words: list[str]) -> list[str]:
-    """The words without `--family FILE.py`, which every command takes, as often as needed; the files are loaded.
+    """Load the file of each `--family FILE.py`; returns the other words. Every command takes this flag, repeatedly.
 
-    Raises:    InputError: no file follows, or it cannot be loaded.
+    Raises:    InputError: no file is given, or it cannot be loaded.
     """
     kept, rest = [], iter(words)
     for word in rest:
@@ -118,9 +118,9 @@ def _load_families(words: list[str]) -> list[str]:
 
 
 def _fetch_runs(words: list[str]) -> list[str]:
-    """The words with the local folder of each run that is named by its place on a hub, `hub:OWNER/NAME`.
+    """Download each run given as `hub:OWNER/NAME`; returns the words with local folders in their place.
 
-    Raises:    InputError: there is no such run, or the hub cannot be reached.
+    Raises:    InputError: the run does not exist, or the hub cannot be reached.
     """
     if not any(word.startswith("hub:") for word in words):
         return words
@@ -130,48 +130,51 @@ def _fetch_runs(words: list[str]) -> list[str]:
 
 
 def _family_list() -> str:
-    """A line for each family; installed plug-ins are not imported, but files that the environment names are loaded."""
+    """A line for each family. Installed plug-ins are not imported; files named in the environment are loaded."""
     for refused in load_named_files():
         say(f"{VARIABLE}: {refused}")
     rows = [(name, find(name).summary) for name in BUILT_IN]
     rows += [(name, f"from the installed package {point.value}") for name, point in installed().items()]
     rows += [(name, find(name).summary) for name in names() if name not in (*BUILT_IN, *installed())]
-    return listed([*rows, ("FILE.py", "a family of your own: a file that defines FAMILY")])
+    return listed([*rows, ("FILE.py", "your own family: a Python file that defines FAMILY")])
 
 
 def _ways_to_families() -> str:
-    text = f"--family FILE.py, with any command, and the variable {VARIABLE} name files with families of your own."
+    text = (
+        "To use your own families, add --family FILE.py to any command, or list the files in the environment variable "
+        f"{VARIABLE}."
+    )
     return _paragraph(text)
 
 
 def _paragraph(text: str, hanging: str = "") -> str:
-    """A text wrapped to the terminal; lines after the first begin with `hanging`."""
+    """A text wrapped to the width of the terminal; lines after the first begin with `hanging`."""
     return wrapped_at_words(text, shutil.get_terminal_size().columns, hanging)[len(hanging) :]
 
 
 def _description(command: Callable[..., Any]) -> str:
-    """What a command does: its docstring up to the arguments."""
+    """The description of a command: its docstring up to the arguments."""
     text = inspect.cleandoc(command.__doc__ or "").partition("Args:")[0].strip()
     return "\n\n".join(_paragraph(" ".join(part.split())) for part in text.split("\n\n"))
 
 
 def _frames(text: str) -> str:
-    """The tables of flags in the parser's help, without what stands above them."""
+    """The tables of flags in the parser's help, without the text above them."""
     return text[found.start() :] if (found := FRAME.search(text)) else ""
 
 
 def _of_family(name: str, words: list[str]) -> None:
-    """A command that trains: its flags are those of a family, which is its first word."""
+    """Run a command that trains; its first word is a family, which defines its flags."""
     if not words or words[0] in ("-h", "--help"):
         print(f"usage: ancestral {name} FAMILY [flags]\n\n{_paragraph(_summary(COMMANDS[name]))}\n")
         print(f"FAMILY:\n{_family_list()}\n\n{_ways_to_families()}")
-        print(_paragraph(f"See ancestral {name} FAMILY --help for its flags."))
+        print(_paragraph(f"See ancestral {name} FAMILY --help for the flags of a family."))
         return
     family, rest = (words[0], words[1:]) if not words[0].startswith("-") else (family_of_configs(words), words)
     family = load_file(family).name if family.endswith(".py") else find(family).name
     axes = None
     rest = expand_configs(rest, family, axes=name == "sweep")
-    if name == "train" and not {"-h", "--help"} & set(rest):
+    if not {"-h", "--help"} & set(rest):
         rest = with_settings_of_run(family, rest)
     if name == "sweep":
         axes, rest = split_axes(rest, family)
@@ -179,9 +182,9 @@ def _of_family(name: str, words: list[str]) -> None:
 
 
 def command_of(name: str, family: str, axes: Any = None) -> Callable[..., None]:
-    """The function of a command that trains, whose arguments are the flags of a family.
+    """The function of a command that trains, with the flags of a family as arguments.
 
-    Args:      axes: of a sweep.
+    Args:      axes: axes of a sweep.
     """
     command = COMMANDS[name]
     known = {"family": family, **({} if axes is None else {"axes": axes})}
@@ -189,7 +192,7 @@ def command_of(name: str, family: str, axes: Any = None) -> Callable[..., None]:
     def trains(model: Any, **flags: Any) -> None:
         command(model=model, **known, **flags)
 
-    # tyro makes flags from annotations: those of the general command, with this family's settings as its model
+    # tyro makes flags from annotations: those of the general command, with the settings of this family as model
     trains.__doc__ = command.__doc__
     parameters = {n: p for n, p in inspect.signature(command).parameters.items() if n not in ("family", "axes")}
     parameters["model"] = parameters["model"].replace(annotation=find(family).settings)
@@ -199,9 +202,9 @@ def command_of(name: str, family: str, axes: Any = None) -> Callable[..., None]:
 
 
 def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callable[[], Any]:
-    """`target` with its arguments read from the words by tyro, not yet called.
+    """Read the arguments of `target` from the words; returns a function that calls it.
 
-    Raises:    InputError: what tyro refuses, in one line. SystemExit: help was asked for, and printed.
+    Raises:    InputError: wrong arguments, in one line. SystemExit: after printing help.
     """
 
     if not {"-h", "--help"} & set(words):
@@ -226,12 +229,12 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
             raise
         text = re.sub(r"╭.*╮|[╰╯│─]+|-{4,}", " ", refusal.getvalue())  # the frame and its title
         text = " ".join(text.split()).split("For full helptext")[0].strip()
-        text = re.sub(r"^Error parsing (model|data|training): ", "", text)  # our own words follow
+        text = re.sub(r"^Error parsing (model|data|training): ", "", text)  # the message of this package follows
         raise InputError(f"{text} (see {program} --help)") from None
 
 
 class _Captured(io.StringIO):
-    """Keeps what is printed, but looks like the place where it goes in the end: tyro asks for colours and frames."""
+    """Captures output with the terminal properties of stdout, by which tyro chooses colours and frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -249,12 +252,12 @@ def _overview() -> str:
     lines = [
         "usage: ancestral COMMAND ...",
         "",
-        _paragraph("Deep generative models: train, measure and use them."),
+        _paragraph("Train, evaluate and use deep generative models."),
         "",
         "commands:",
     ]
     lines.append(listed([(name, _summary(command)) for name, command in COMMANDS.items()]))
-    last = _paragraph("See ancestral COMMAND --help for each; ancestral --version.")
+    last = _paragraph("ancestral COMMAND --help shows the flags of a command; ancestral --version shows the version.")
     return "\n".join([*lines, "", _ways_to_families(), last])
 
 

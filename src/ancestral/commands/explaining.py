@@ -1,4 +1,4 @@
-"""Commands that look inside a trained model: why a score is what it is, and what lies behind an image."""
+"""Commands for the terms of a score and for the latents of images."""
 
 from pathlib import Path
 from typing import Literal
@@ -17,16 +17,16 @@ def explain(
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Split the score of a trained model into what it is a sum of: by part, by latent, by pixel.
+    """Split the score of a trained model into its terms: by part, by latent, by pixel.
 
     Args:
         run: run folder
-        count: only the first so many images
-        split: which images
-        seed: of the Frankenstein images beside them
-        out: also draw what fits the family into this .png, .jpg, .pdf or .svg file: surprise pixel by pixel, or
-            histograms of the parts
-        json: print the parts as JSON, and nothing else, on stdout
+        count: use only this many images, from the first on
+        split: part of the data
+        seed: random seed of the Frankenstein images that are compared
+        out: also draw this .png, .jpg, .pdf or .svg file: -log p of each pixel, or histograms of the terms, depending
+            on the family
+        json: print only the terms, as JSON, on stdout
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.explanation_tables import explanation_tables
@@ -49,7 +49,7 @@ def explain(
     say(conditions(found))
     if out is not None:
         save_figure(explanation_figure(opened, found, count, seed), out)
-        say(f"drawn: {out}")
+        say(f"picture: {out}")
 
 
 def infer(
@@ -59,14 +59,14 @@ def infer(
     count: int | None = None,
     other: OtherData = OtherData(),  # noqa: B008
 ) -> None:
-    """Find the latents behind images.
+    """Compute the latents of images.
 
     Args:
         run: run folder
-        out: .npz file for the arrays z, labels where the images have some, and stddev where the posterior has one
+        out: .npz file for the arrays z, labels (if the images have labels) and stddev (if the posterior has one)
             (default: RUN/latents-SPLIT.npz)
-        split: which images
-        count: only the first so many
+        split: part of the data
+        count: use only this many images, from the first on
     """
     from ancestral.runs.infer import infer_run
     from ancestral.runs.new_data import on_data
@@ -80,5 +80,5 @@ def infer(
         found = infer_run(opened, part, count, progress)
     out = out or array_of(run, f"latents-{part}", count=count, on=other.data and Path(other.data).name)
     found.save(out)
-    say(f"z, shape {found.z.shape[0]} x {found.z.shape[1]}, {found.how}")
-    say(f"{found.z.shape[0]} {opened.data.space.noun}, {', '.join(found.arrays())}: {out}")
+    say(f"z, shape {found.z.shape[0]:,} x {found.z.shape[1]:,}, {found.how}")
+    say(f"{found.z.shape[0]:,} {opened.data.space.noun}, {', '.join(found.arrays())}: {out}")

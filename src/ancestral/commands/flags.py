@@ -1,9 +1,10 @@
-"""How tyro shows the flags of a command: what is required is in the first line, and each default is stated once."""
+"""The flags of a command as tyro shows them: required arguments in the usage line, and each default once."""
 
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import tyro
@@ -21,7 +22,7 @@ from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, flag, problem
 LONGEST = 24  # characters of a value's placeholder in the first line
 LARGEST = {
     "seed": LARGEST_SEED,
-    **dict.fromkeys(("count", "train_size", "valid_size"), LARGEST_COUNT),  # more than there are is no more
+    **dict.fromkeys(("count", "train_size", "valid_size"), LARGEST_COUNT),  # limited by the data anyway
     "split_seed": LARGEST_SEED,
     "value_range": 1e300,
     "n": 10**7,
@@ -33,13 +34,13 @@ LARGEST = {
     "chains": 10_000,
     "leapfrogs": 10_000,
 }
-"""Upper bounds of arguments where the usual ones do not fit, of a command alone where its name is in front."""
+"""Upper bounds of arguments, where the general bound does not fit; `COMMAND NAME` applies to one command only."""
 
 
 def shown_well(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
-    """A function of the same arguments for tyro to read, with better help; it gives the command with them, uncalled.
+    """A function with the same arguments and better help for tyro. It returns the command with its arguments bound.
 
-    Args:      command: its signature and docstring make the flags.
+    Args:      command: its signature and docstring define the flags.
     """
 
     parameters = parameters_of(command)
@@ -64,10 +65,10 @@ def shown_well(command: Callable[..., Any]) -> Callable[..., Callable[[], Any]]:
 
 
 def check_arguments(command: str, given: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
-    """Refuse numbers beyond reason among the arguments of a command; those of settings are checked by their classes.
+    """Check the ranges of numbers among the arguments of a command; classes of settings check their own fields.
 
     Args:      given: values by name. hints: their types.
-    Raises:    InputError: names the flag and what it takes.
+    Raises:    InputError: with the flag and the allowed values.
     """
     for name, value in given.items():
         largest = LARGEST.get(f"{command} {name}", LARGEST.get(name))
@@ -79,7 +80,7 @@ def check_arguments(command: str, given: Mapping[str, Any], hints: Mapping[str, 
 
 
 def usage(program: str, command: Callable[..., Any]) -> str:
-    """The first line of a command's help: all that must be given, by name, and that there are options."""
+    """The usage line of a command: its required arguments, and `[OPTIONS]` if there are others."""
     words, options = [], False
     for parameter in parameters_of(command):
         required = parameter.default is inspect.Parameter.empty
@@ -96,14 +97,14 @@ def usage(program: str, command: Callable[..., Any]) -> str:
 
 
 def registry() -> ConstructorRegistry:
-    """Rules for tyro by which the fields of settings tell a default once, as the arguments of commands do."""
+    """Rules for tyro that show the default of each field of settings once, as for arguments of commands."""
     rules, at_work = ConstructorRegistry(), []
 
     @rules.struct_rule
     def settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
         if not dataclasses.is_dataclass(info.type) or at_work:
             return None
-        at_work.append(info)  # the usual rule is asked, not this one again
+        at_work.append(info)  # so that the lookup uses the standard rule, not this one
         try:
             spec = ConstructorRegistry.get_struct_spec(info)
         finally:
@@ -111,9 +112,14 @@ def registry() -> ConstructorRegistry:
         if not isinstance(spec, StructConstructorSpec):
             return None
         fields = [
-            dataclasses.replace(field, type=_told_once(field.type, field.default, *MISSING)) for field in spec.fields
+            dataclasses.replace(
+                field,
+                type=_told_once(field.type, field.default, *MISSING),
+                helptext=partial(_in_one_line, field.helptext),
+            )
+            for field in spec.fields
         ]
-        later = {field.name for field in dataclasses.fields(info.type) if field.kw_only}  # inherited, but less usual
+        later = {field.name for field in dataclasses.fields(info.type) if field.kw_only}  # inherited and rarely used
         fields.sort(key=lambda field: field.name in later)
         return dataclasses.replace(spec, fields=tuple(fields))
 
@@ -124,15 +130,15 @@ MISSING = (tyro.constructors.MISSING, tyro.constructors.MISSING_NONPROP)
 
 
 def parameters_of(command: Callable[..., Any]) -> list[inspect.Parameter]:
-    """With annotations as objects, `Annotated` and all."""
+    """The parameters of a command, with annotations as objects (including `Annotated`)."""
     hints = get_type_hints(command, include_extras=True)
     return [p.replace(annotation=hints[p.name]) for p in inspect.signature(command).parameters.values()]
 
 
 def _told_once(annotation: Any, default: Any, *missing: Any) -> Any:
-    """The type of an argument, with a hint of its default only where that is a value.
+    """The type of an argument, with a hint of its default if that is a value.
 
-    Without a value the text above says what happens, if anything; and None is nothing that a person types.
+    Where the default is None, the help text itself describes it, because users do not type None.
     """
     base, metadata = without_annotated(annotation)
     if any(default is nothing for nothing in missing) or dataclasses.is_dataclass(base):
@@ -140,7 +146,13 @@ def _told_once(annotation: Any, default: Any, *missing: Any) -> Any:
     options: dict[str, Any] = {"help_behavior_hint": _hint}
     if default is None and (typed := without_none(base)) is not base and (metavar := _metavar(typed)):
         options["metavar"] = f"[{metavar}]" if tyro.conf.Positional in metadata else metavar
-    return Annotated[(base, tyro.conf.arg(**options), *metadata)]  # what the command itself says comes last and wins
+    return Annotated[(base, tyro.conf.arg(**options), *metadata)]  # metadata of the command comes last and overrides
+
+
+def _in_one_line(helptext: str | Callable[[], str | None] | None) -> str | None:
+    """A help text without the line breaks of its docstring; tyro wraps it to the width of the terminal."""
+    text = helptext() if callable(helptext) else helptext
+    return text and " ".join(text.split())
 
 
 def _hint(default: str) -> str:
@@ -148,7 +160,7 @@ def _hint(default: str) -> str:
 
 
 def without_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type of an annotation, and what `Annotated` adds to it."""
+    """The type of an annotation, and the metadata of `Annotated`."""
     if get_origin(annotation) is Annotated:
         base, *metadata = get_args(annotation)
         return base, tuple(metadata)
@@ -156,7 +168,7 @@ def without_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def _metavar(base: Any) -> str:
-    with suppress(Exception):  # a type that tyro does not know gets no placeholder here, and its complaint later
+    with suppress(Exception):  # an unknown type gets no placeholder here; tyro reports it later
         spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(base, set()))
         if isinstance(spec, PrimitiveConstructorSpec):
             return spec.metavar
@@ -164,7 +176,7 @@ def _metavar(base: Any) -> str:
 
 
 def _placeholder(parameter: inspect.Parameter) -> str:
-    """What stands for an argument's value, or its name where that is too long."""
+    """The placeholder of an argument's value, or its name if the placeholder is too long."""
     base, metadata = without_annotated(parameter.annotation)
     said: Iterable[str] = (m.metavar for m in metadata if getattr(m, "metavar", None))
     shown = next(iter(said), None) or _metavar(without_none(base))

@@ -1,4 +1,4 @@
-"""Commands that judge trained models: by likelihood, by their samples, by their contract."""
+"""Commands that evaluate trained models: likelihood, sample quality, and checks of a run."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from ancestral.commands.console import (
     print_table,
     refuse_below_one,
     say,
-    say_floors,
+    say_entropies,
     score_one,
     screen,
     show_scores,
@@ -31,25 +31,26 @@ def evaluate(
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Score runs on held-out images: exact where it can be, else a bound. Scores are added to the runs.
+    """Compute log p(x) of held-out images: exact if the model allows it, else a bound. Scores are stored in the runs.
 
     Args:
         runs: run folders
-        samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO
-        split: which images
-        from_prior: draw the latents from the prior instead: plain Monte Carlo
-        count: score only the first so many images
-        per_image: .csv file for the value of each image; of one run
-        json: print the scores as JSON, and nothing else, on stdout
+        samples: samples of z per image for the importance-weighted bound; 0: ELBO
+        split: part of the data
+        from_prior: sample z from the prior in place of the encoder (plain Monte Carlo)
+        count: score only this many images, from the first on
+        per_image: .csv file for the value of each image (one run only)
+        json: print only the scores, as JSON, on stdout
     """
     from ancestral.reports.run_page import write_run_page
     from ancestral.runs.new_data import on_data
 
     if samples < 0 or (from_prior and samples < 1):
-        raise InputError(f"--samples {samples}: give a number of draws per image")
+        least = 1 if from_prior else 0
+        raise InputError(f"--samples {samples}: give a number of samples per image, {least} or more")
     refuse_below_one(count)
     if per_image is not None and (len(runs) != 1 or per_image.suffix != ".csv"):
-        raise InputError(f"--per-image {per_image}: name one run, and a file that ends in .csv")
+        raise InputError(f"--per-image {per_image}: needs one run and a file name that ends in .csv")
     opened = opened_runs(runs)
     used = [on_data(run, other, split) for run in opened]
     scored = [(run.path.name, score_one(run, samples, part, from_prior, count, per_image)) for run, part in used]
@@ -58,10 +59,10 @@ def evaluate(
         write_run_page(run, redraw=False)
     show_scores(scored, json)
     if len(own) < len(used):
-        say("scores of other data than the run's own are not stored with it")
-    say_floors(own)
+        say("scores on data given by --data are not stored in the run")
+    say_entropies(own)
     if per_image is not None:
-        say(f"each image: {per_image}")
+        say(f"values of each image: {per_image}")
 
 
 def compare(
@@ -72,23 +73,23 @@ def compare(
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Rank runs by their stored scores, or by those on other data; refuses different spaces or images.
+    """Rank runs by their stored scores, or by scores on other data. Pixel space and images must be the same.
 
-    A best score is named only where it lies above all others by more than the error of the difference.
+    A run is called the best only if its lead over each other run is larger than the error of the difference.
 
     Args:
-        runs: run folders, or folders with runs, of which all that have a score are taken
-        paired: compute the value of each image again, for the error of the differences image by image
-        samples: with --data: latent draws per image for the importance-weighted bound; 0 gives the ELBO
-        split: with --data: which part, where the data are divided
-        json: print the ranking as JSON, and nothing else, on stdout
+        runs: run folders, or folders that contain runs; runs without a score are left out
+        paired: compute log p(x) of each image again, to get the standard error of paired differences
+        samples: with --data: samples of z per image for the importance-weighted bound; 0: ELBO
+        split: with --data: part of the data, if the data have parts
+        json: print only the ranking, as JSON, on stdout
     """
     from ancestral.runs.compare import compare_on, compare_runs
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
 
     if other.data is None and (samples or split != "test"):
-        raise InputError("--samples and --split go with --data: without it the stored test scores are compared")
+        raise InputError("--samples and --split need --data: without it, stored test scores are compared")
     opened = _named_or_found(runs)
     for run in opened:
         _refuse_without_likelihood(run)
@@ -105,11 +106,11 @@ def compare(
     for line in found.lines:
         say(line)
     if other.data is None:
-        say_floors(opened)
+        say_entropies(opened)
 
 
 def _named_or_found(paths: tuple[Path, ...]) -> list[Any]:
-    """The runs that are named, and those in folders that are named; a line says which of these are left out."""
+    """The runs that are given, and those in folders that are given; prints a line for each run that is left out."""
     from ancestral.runs.compare import runs_in
 
     opened: list[Any] = []
@@ -122,19 +123,19 @@ def _named_or_found(paths: tuple[Path, ...]) -> list[Any]:
             say(line)
         opened += found
     if paths and not opened:
-        raise InputError(f"{paths[0]} holds no run with a score: `ancestral evaluate RUN` scores one")
+        raise InputError(f"{paths[0]} contains no run with a score: compute one with `ancestral evaluate RUN`")
     return opened if paths else opened_runs(paths)
 
 
 def _refuse_without_likelihood(run: Any) -> None:
-    """Raises:    NotComputable: no evaluation will ever give this run a score; the message says what works instead."""
+    """Raises:    NotComputable: the model has no likelihood; the message names an alternative."""
     from ancestral.models.base import ExactModel, LatentModel
 
     if run.scores() or isinstance(model := run.load(), (ExactModel, LatentModel)):
         return
     points = run.settings.data.data in POINT_SETS
     remedy = (
-        f"look at its samples with `ancestral sample {run.path} --out samples.png`"
+        f"draw samples with `ancestral sample {run.path} --out samples.png`"
         if points
         else f"use `ancestral quality {run.path}`"
     )
@@ -153,19 +154,19 @@ def quality(
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008
 ) -> None:
-    """Compare samples of runs with real images, in fixed features. Records are added to the runs.
+    """Measure sample quality: compare samples with real images in fixed features. Records are stored in the runs.
 
     Args:
         runs: run folders
-        count: samples, and test and training images to compare with (default: 10000, or as many as there are)
-        means: take E[x | z] in place of draws, where the model has such a mean
-        threshold: cut grey samples and images at one half, to compare them with thresholded ones
-        features: recogniser: of a classifier of the data's classes, which needs labels; pixels: principal components
-            of the training images; auto: the classifier where there are labels for one
-        split: of the data given by --data
-        seed: of the samples
+        count: number of samples, of test images and of training images (default: 10000, or all if there are fewer)
+        means: use the means E[x | z] in place of samples
+        threshold: threshold grey samples and images at 0.5, to compare them with binary ones
+        features: recogniser: features of a fixed classifier of the data's classes (needs labels); pixels: principal
+            components of the training images; auto: recogniser if there are labels, else pixels
+        split: part of the data given by --data
+        seed: random seed of the samples
         picture: also draw a row of samples of each run into this .png, .jpg, .pdf or .svg file
-        json: print the records as JSON, and nothing else, on stdout
+        json: print only the records, as JSON, on stdout
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.samples import sample_rows
@@ -179,10 +180,10 @@ def quality(
     refuse_ending("--picture", picture, *PICTURES)
     opened = [on_data(run, other, split)[0] for run in opened_runs(runs)]
     if split != "test" and any(run.keeps_records for run in opened):
-        raise InputError(f"--split {split}: samples are compared with a run's own test images: give other --data")
+        raise InputError(f"--split {split}: needs --data; without it, samples are compared with test images of the run")
     named = []
     for run in opened:
-        with counter(screen, f"drawing from {run.path.name}") as progress:
+        with counter(screen, f"sampling from {run.path.name}") as progress:
             record = measure_run(
                 run, count, means=means, threshold=threshold, seed=seed, features=features, progress=progress
             )
@@ -196,14 +197,14 @@ def quality(
     for line in dict.fromkeys(record.conditions for _, record in named):
         say(line)
     if not all(run.keeps_records for run in opened):
-        say(f"{other.data} is in place of the test images, training images are the run's own; nothing is stored")
+        say(f"{other.data} replaces the test images; training images are those of the run; records are not stored")
     if picture is not None:
         save_figure(sample_rows(opened, means=means, threshold=threshold, seed=seed), picture)
         say(f"samples: {picture}")
 
 
 def _ranked(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Runs by FID, best first; as they came where their records do not compare, and a line that says so."""
+    """Runs by FID, best first; in the given order, with a message, if their records cannot be compared."""
     from ancestral.evaluation.quality import rank_quality
 
     try:
@@ -224,18 +225,20 @@ def bracket(
     seed: int = 0,
     json: bool = False,
 ) -> None:
-    """Bracket log p(x) of a VAE by annealed importance sampling, and judge its ELBO by it. Stored with the run.
+    """Compute a lower and an upper bound on log p(x) of a VAE by annealed importance sampling, and its ELBO gap.
+
+    The upper bound is for images sampled from the model. The bounds are stored in the run.
 
     Args:
         run: run folder
-        images: how many images of the model's own, and as many test images
-        temperatures: densities on the way to the posterior: more close the bracket
-        chains: per image
-        leapfrogs: steps of a trajectory at each temperature
-        start: anneal from the encoder's posterior or from the prior
-        samples: latent draws per image of the importance-weighted bound that is judged beside the ELBO
-        seed: of all draws
-        json: print the bounds as JSON, and nothing else, on stdout
+        images: number of images sampled from the model, and of test images
+        temperatures: number of annealing temperatures; more give tighter bounds
+        chains: Markov chains per image
+        leapfrogs: leapfrog steps per temperature
+        start: start of the annealing: the encoder's q(z | x), or the prior
+        samples: samples of z per image for the importance-weighted bound that is compared
+        seed: random seed
+        json: print only the bounds, as JSON, on stdout
     """
     from ancestral.evaluation.annealing import Annealing
     from ancestral.reports.run_page import write_run_page
@@ -253,13 +256,14 @@ def bracket(
     else:
         print_table(bracket_table(record))
     say(record.summary)
-    say("on test images there is no upper bound: it needs the latents that an image was drawn from")
+    say("test images have no upper bound: it needs the latents from which an image was sampled")
 
 
 def verify(run: RunPath) -> None:
-    """Check a run folder, or the tiny models of a family file, against the contract of their kind.
+    """Check a run folder, or the tiny models of a family file.
 
-    Of a run: files whole, weights finite, the model's contract kept, the stored scores repeatable.
+    For a run: files are complete, weights are finite, the model passes the tests of its kind, and stored scores can
+    be reproduced.
 
     Args:
         run: run folder, or a file FILE.py that defines FAMILY
@@ -273,4 +277,4 @@ def verify(run: RunPath) -> None:
         say(f"{'ok     ' if check.passed else 'FAILED '} {check.name}: {check.detail}")
         failed |= not check.passed
     if failed:
-        raise InputError(f"{run} fails its checks: see the lines marked FAILED")
+        raise InputError(f"{run}: some checks failed, see the lines marked FAILED")

@@ -1,4 +1,4 @@
-"""Which flags a command has, and a check of the words of a command line against them."""
+"""The flags of a command, and a check of a command line for unknown flags and values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches, closest
 from ancestral.settings.checks import flag, shown, without_none
 
-NO_VALUE = "None"  # how a value is taken back
-SIMILAR = 0.75  # of flags that are close: they all share their first two letters
+NO_VALUE = "None"  # resets a value
+SIMILAR = 0.75  # similarity of flags that are suggested; high, because all flags share their first two letters
 
 
 class Flag(NamedTuple):
     """A flag of a command.
 
-    Args:      values: whether it takes none, one or several. choices: the values that it takes; none where any will do.
+    Args:      values: how many values it takes. choices: allowed values; empty if any value is allowed.
                path: whether its value is a file or folder.
     """
 
@@ -32,7 +32,7 @@ class Flag(NamedTuple):
 
 
 def known_flags(command: Callable[..., Any]) -> dict[str, Flag]:
-    """The flags of a command, those of its settings among them, as a person types them."""
+    """The flags of a command, including those of its settings."""
     found: dict[str, Flag] = {}
     for parameter in parameters_of(command):
         base, metadata = without_annotated(parameter.annotation)
@@ -62,9 +62,9 @@ def _flag(name: str, hint: Any, default: Any) -> tuple[str, Flag]:
 
 
 def refuse_unknown_words(words: Sequence[str], known: Mapping[str, Flag]) -> None:
-    """Refuse flags and choices that the command does not have, with what is close to them.
+    """Check for flags and values that the command does not have.
 
-    Raises:    InputError: names the flag or the value.
+    Raises:    InputError: with the flag or value, and a close match.
     """
     names = {name.replace("_", "-") for name in known}
     for number, word in enumerate(words):
@@ -82,7 +82,7 @@ def refuse_unknown_words(words: Sequence[str], known: Mapping[str, Flag]) -> Non
 
 
 def _values(words: Sequence[str], taken: Flag) -> list[str]:
-    """The words that follow a flag up to the next one, as many as it takes."""
+    """The words after a flag, up to the next flag or the number of values that it takes."""
     values: list[str] = []
     for word in words:
         if word.startswith("--") or (taken.values == "one" and values):
@@ -93,7 +93,7 @@ def _values(words: Sequence[str], taken: Flag) -> list[str]:
 
 def _unknown(name: str, names: set[str]) -> str:
     opposite = f"--{name.removeprefix('--no-')}" if name.startswith("--no-") else f"--no-{name[2:]}"
-    if opposite in names:  # a switch is shown in the direction that changes something
-        return f"unknown flag {name}: that is the default, and {opposite} changes it"
+    if opposite in names:  # a switch has only the flag that changes its default
+        return f"unknown flag {name}: this is the default; {opposite} changes it"
     close = closest(name, sorted(names), SIMILAR)
     return f"unknown flag {name}: did you mean {close}?" if close else f"unknown flag {name}"

@@ -2,7 +2,7 @@
 
 Exit codes: 0 done, 2 wrong request or input, 3 training diverged or unhealthy, 130 interrupted.
 
-This module imports little, so that an interruption is answered in one line while the rest is still being imported.
+This module imports little, so that an interruption during the other imports is reported in one line.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from contextlib import suppress
 from ancestral.core.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
 
 INTERRUPTED = 130
-REPEATS = 1.0  # seconds in which further interrupts are taken for the same one: a key held down sends many
+REPEATS = 1.0  # seconds in which further interrupts count as the same one: a key that is held down sends many
 NO_MEMORY = (
     *("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED"),
     *("Storage size calculation overflowed", "integer multiplication overflow"),
 )
-"""Parts of the messages by which torch, which has no class of errors for it on the CPU, reports a lack of memory."""
+"""Parts of the messages with which torch reports a lack of memory; on the CPU it has no exception class for it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code. Errors that the user can correct are one line on stderr.
+    """Run one command and return the exit code. Errors that the user can correct are one line on stderr.
 
-    An exception of any other kind is an error of the program, and keeps its traceback.
+    Any other exception is a bug in the program and keeps its traceback.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -56,13 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _is_lack_of_memory(error):
             return _complain(_fault_of_plug_in(error), 2)
         asked = re.search(r"allocate (\d+) bytes", str(error))
-        size = f" ({int(asked[1]) / 1e9:.1f} GB more were asked for)" if asked else ""
-        return _complain(f"not enough memory{size}: lower --batch-size, the counts, or the sizes of the model", 2)
+        size = f" ({int(asked[1]) / 1e9:,.1f} GB more were requested)" if asked else ""
+        return _complain(f"not enough memory{size}: reduce --batch-size, the counts, or the size of the model", 2)
     return 0
 
 
 def _fault_of_plug_in(error: Exception) -> str:
-    """One line on an exception of a plug-in's code; any other is a fault of this package, and is raised again."""
+    """One line about an exception in the code of a plug-in; any other exception is a bug here and is raised again."""
     from ancestral.families.hooks import fault_of_plug_in
 
     line = fault_of_plug_in(error)
@@ -84,10 +84,10 @@ def _complain(error: object, code: int) -> int:
 
 
 def answer_interrupts() -> None:
-    """Make the first Ctrl-C of this process an exception, ignore repeats, and leave at once on a later one.
+    """Turn the first Ctrl-C into an exception, ignore repeats within a second, and exit at once on a later one.
 
-    A second exception, raised while the first is handled, would end in a traceback. Where Ctrl-C is ignored, as in a
-    job in the background, it stays so.
+    A second exception while the first is handled would end in a traceback. If Ctrl-C is ignored, as in a background
+    job, it stays ignored.
     """
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         return
@@ -105,15 +105,15 @@ def answer_interrupts() -> None:
 
 
 def entry() -> None:
-    """What the installed command runs."""
+    """Entry point of the installed command."""
     answer_interrupts()
     try:
-        # Threads that wait for each other spin, which crawls as soon as the machine does anything else. A short spin
-        # doubles the speed on two busy cores and costs nothing on idle ones; not to spin at all costs them a third.
-        # It must be set before torch loads its thread library.
+        # Waiting threads spin, which is very slow when the cores have other work. A short spin doubles the speed on
+        # two busy cores and costs nothing on idle ones; without any spin, idle cores lose a third of their speed. The
+        # variable must be set before torch loads its thread library.
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
         code = main()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done: what is left is the interpreter's end
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the work is done; only the interpreter has to end
     except KeyboardInterrupt:
         code = _complain("interrupted", INTERRUPTED)
     raise SystemExit(code)

@@ -1,4 +1,4 @@
-"""The parser's tables of flags for narrow terminals, where its columns would cut words in two."""
+"""Tables of flags for narrow terminals, where the columns of the parser would break words."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from shutil import get_terminal_size
 
 from ancestral.commands.console import listed, wrapped_at_words
 
-NARROW = 80  # characters below which the tables are written anew
-RENDERED = 100  # characters at which no word of a table is cut, and its groups stand below each other
+NARROW = 80  # terminals with fewer characters get rewrapped tables
+RENDERED = 100  # width at which the parser breaks no words and puts groups below each other
 RULE = re.compile(r" -{4,} *$")
 POSITIONAL = "positional arguments"
 
 
 @contextmanager
 def as_wide_as(columns: int) -> Iterator[None]:
-    """What asks for the width of the terminal is given this one."""
+    """Set the width of the terminal, as other code sees it, inside the context."""
     before = os.environ.get("COLUMNS")
     os.environ["COLUMNS"] = str(columns)
     try:
@@ -31,7 +31,7 @@ def as_wide_as(columns: int) -> Iterator[None]:
 
 
 def rewrapped(tables: str) -> str:
-    """Tables without frames, as the parser writes them for a file, as lists for the terminal.
+    """Convert tables without frames, as the parser writes them to a file, to lists.
 
     Args:      tables: rendered at `RENDERED` characters.
     """
@@ -42,7 +42,7 @@ def rewrapped(tables: str) -> str:
 
 
 def _is_title(lines: list[str], rule: int) -> bool:
-    """Whether a line is the rule below a title; the rule below a group's description is indented more."""
+    """Whether a line is the rule below a title; the rule below the description of a group is indented further."""
     return bool(RULE.match(lines[rule])) and lines[rule - 1].startswith(" ") and not lines[rule - 1].startswith("  ")
 
 

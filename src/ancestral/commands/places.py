@@ -1,4 +1,4 @@
-"""Where a command writes, where no place is given, and which endings of files it takes."""
+"""Default output files of commands, and the file endings they accept."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from ancestral.core.errors import InputError
 
 PICTURES = (".png", ".jpg", ".pdf", ".svg")
-"""Endings of files with one picture, as `figures.style.save_figure` writes them."""
+"""Endings of picture files that `figures.style.save_figure` can write."""
 
 
 def refuse_ending(flag: str, path: Path | None, *endings: str) -> None:
-    """Raises:    InputError: a file whose name ends in none of these; an ending of "" is a folder."""
+    """Raises:    InputError: the name of the file has none of these endings; the ending "" stands for a folder."""
     if path is None or path.suffix.lower() in endings:
         return
     *others, last = [ending for ending in endings if ending]
@@ -23,11 +23,11 @@ def refuse_ending(flag: str, path: Path | None, *endings: str) -> None:
 
 
 def picture_of(run: Path, name: str, **options: Any) -> Path:
-    """The place of a picture of a run: `RUN/figures/NAME.png`, with what differs from the usual in its name.
+    """The default file of a picture: `RUN/figures/NAME.png`; options that are not the default are part of the name.
 
-    The pictures of the run's page have the plain names, so that no picture with other options takes their place.
+    So a picture with other options does not replace a picture of the page.
 
-    Args:      options: by name; one that is None, False or "" is the usual.
+    Args:      options: by name; None, False and "" count as the default.
     Example:
         >>> str(picture_of(Path("runs/vae"), "samples", count=3, seed=None, on="my data.npz"))
         'runs/vae/figures/samples-count-3-on-my-data.npz.png'
@@ -36,7 +36,7 @@ def picture_of(run: Path, name: str, **options: Any) -> Path:
 
 
 def array_of(run: Path, name: str, **options: Any) -> Path:
-    """The place of arrays that belong to a run: `RUN/NAME.npz`; options as `picture_of`."""
+    """The default file of arrays: `RUN/NAME.npz`; options as in `picture_of`."""
     return run / f"{_named(name, options)}.npz"
 
 

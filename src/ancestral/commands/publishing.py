@@ -1,4 +1,4 @@
-"""Commands that pack or publish a run, and the one that opens its page."""
+"""Commands that export or publish a run, and the one that opens its page."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,24 +17,25 @@ def export(
     with_images: bool = False,
     licence: str | None = None,
 ) -> None:
-    """Pack a run into one file that is a run where it is unpacked, or write its model as ONNX programs.
+    """Pack a run into a .zip file, or export its model as ONNX programs.
 
-    The file has the model, settings, log, scores and a card, but no checkpoint and no place of this machine. Figures,
-    page and thumbnails are in it where the data are a named set. Programs are compared with the model on random inputs.
+    The .zip file contains model, settings, log, scores and a model card, but no checkpoint and no local paths. Figures,
+    page and thumbnails are included only if the data are a named data set. ONNX programs are compared with the model
+    on random inputs.
 
     Args:
         run: run folder
-        out: .zip file, or folder of the programs (default: NAME.zip beside the run, or RUN/onnx)
-        format: zip, or onnx for encoder, decoder and log-probability, as far as the model has them
-        with_images: figures, page and thumbnails too where the data are no named set
-        licence: identifier of the licence that the card states: mit, say
+        out: .zip file, or folder for the programs (default: NAME.zip beside the run, or RUN/onnx)
+        format: zip; or onnx for encoder, decoder and log-probability, if the model has them
+        with_images: include figures, page and thumbnails also for other data
+        licence: licence identifier for the model card, for example mit
     """
     from ancestral.api.publishing import export as export_run
 
     if format == "zip":
         refuse_ending("--out", out, ".zip")
     elif with_images or licence is not None:
-        raise InputError("--with-images and --licence go with --format zip: a program has no pictures and no card")
+        raise InputError("--with-images and --licence need --format zip: programs have no pictures and no card")
     found = export_run(run, out, format, with_images=with_images, licence=licence)
     for line in (*found.left_out, *found.details):
         say(line)
@@ -50,15 +51,15 @@ def publish(
     licence: str | None = None,
     folder: Path | None = None,
 ) -> None:
-    """Put a run on a model hub, with a card. Any command then takes hub:OWNER/NAME for a run.
+    """Upload a run to a model hub, with a model card. Commands then accept hub:OWNER/NAME as a run.
 
     Args:
         run: run folder
-        name: of the repository, which is made where there is none
-        public: make a new repository one that everyone can see
-        with_images: figures, page and thumbnails too where the data are no named set
-        licence: identifier of the licence that the card states: mit, say
-        folder: write what would be uploaded into this folder, and upload nothing
+        name: repository; it is created if it does not exist
+        public: make a new repository public
+        with_images: include figures, page and thumbnails also for data that are not a named data set
+        licence: licence identifier for the model card, for example mit
+        folder: write the files into this folder and upload nothing
     """
     from ancestral.api.run import Run
 
@@ -67,7 +68,7 @@ def publish(
 
 
 def open_page(run: RunPath) -> None:
-    """Open the page of a run in the browser; it is made where there is none.
+    """Open the page of a run in the browser; the page is created if it is missing.
 
     Args:
         run: run folder
@@ -82,5 +83,5 @@ def open_page(run: RunPath) -> None:
     if not page.exists():
         page = opened.report()
     if not webbrowser.open(page.resolve().as_uri()):
-        say("no browser could be started: open the page yourself")
+        say("no browser could be started: open the page by hand")
     say(f"report: {page}")

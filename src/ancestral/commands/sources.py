@@ -1,4 +1,4 @@
-"""The command that lists, fetches, verifies and describes data."""
+"""The command that lists, downloads, verifies and describes data."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,16 +24,16 @@ def data(
     json: bool = False,
     reading: FileSettings = FileSettings(),  # noqa: B008  (frozen)
 ) -> None:
-    """List the data sets and densities that have names here, verify one, or say how a file or folder is read.
+    """List the named data sets and densities, verify one of them, or describe how a file or folder is read.
 
     Args:
-        name: one data set: its files are hashed; a density of points; or a file or folder of your own
-        fetch: download a named set if it is missing
-        train_size: as of `train`
-        valid_size: as of `train`
-        split_seed: as of `train`
-        out: write a sheet of training images by class into this .png, .jpg, .pdf or .svg file
-        json: print JSON, and nothing else, on stdout
+        name: a named data set (its files are verified by their hashes), a density of points, or your own file or folder
+        fetch: download the named data set if it is missing
+        train_size: as for `train`
+        valid_size: as for `train`
+        split_seed: as for `train`
+        out: draw training images by class into this .png, .jpg, .pdf or .svg file
+        json: print only JSON on stdout
     """
     from dataclasses import asdict
 
@@ -49,9 +49,9 @@ def data(
         _describe(settings, fetch, out, json)
         return
     if name is None and settings != DataSettings():
-        raise InputError("these flags are of a file or folder: name it")
+        raise InputError("these flags need the name of a data set, file or folder")
     if fetch and name in POINT_SETS:
-        raise InputError(f"{name} is drawn, not read: there is nothing to download")
+        raise InputError(f"{name} is a density that is sampled: there is nothing to download")
     if fetch:
         _fetch(name)
     states = [_state(name)] if name else _all_states()
@@ -61,14 +61,14 @@ def data(
         _show(states)
     if out is not None:
         if name is None:
-            raise InputError("--out draws one data set: name it")
+            raise InputError("--out needs the name of one data set")
         _draw(settings, out)
 
 
 def _describe(settings: DataSettings, fetch: bool, out: Path | None, json: bool) -> None:
-    """Print what is read from a file or folder, and what is assumed."""
+    """Print how a file or folder is read, including assumptions."""
     if fetch:
-        raise InputError(f"--fetch downloads a named set ({', '.join(IMAGE_SETS)}), not {settings.data}")
+        raise InputError(f"--fetch is for named data sets ({', '.join(IMAGE_SETS)}), not for {settings.data}")
     check_source(settings.data)  # before torch is imported
 
     from ancestral.runs.run_data import RunData
@@ -84,7 +84,7 @@ def _describe(settings: DataSettings, fetch: bool, out: Path | None, json: bool)
 
 
 def _draw(settings: DataSettings, out: Path, read: Any = None) -> None:
-    """Write a sheet of training images, a row for each class where there are classes."""
+    """Draw a sheet of training images, one row per class if there are classes."""
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.source import source_sheet
     from ancestral.runs.run_data import RunData
@@ -94,7 +94,7 @@ def _draw(settings: DataSettings, out: Path, read: Any = None) -> None:
 
 
 def _fetch(name: str | None) -> None:
-    """Download a data set, or all that are missing."""
+    """Download a data set, or all missing ones."""
     from ancestral.data.datasets import dataset_names, dataset_status, fetch_dataset
 
     missing = (known for known in dataset_names() if dataset_status(known).state != "ready")
@@ -103,7 +103,7 @@ def _fetch(name: str | None) -> None:
 
 
 def _state(name: str) -> Any:
-    """Of a data set, whose files are hashed for it, or of a density."""
+    """State of a data set, with verified hashes, or of a density."""
     from ancestral.data.datasets import verify_dataset
     from ancestral.data.toy import points_status
 

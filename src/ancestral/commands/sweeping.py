@@ -1,4 +1,4 @@
-"""The command that trains many models that differ in some settings."""
+"""The command that trains many models with different settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,19 +22,19 @@ def sweep(
     storage: str | None = None,
     json: bool = False,
 ) -> None:
-    """Train every combination of some settings' values, and rank them by validation.
+    """Train all combinations of the given settings, and rank them by validation score.
 
-    Commas make an axis, --learning-rate 1e-2,1e-3,1e-5; the numbers of one value are joined by x, --hidden 256,512x512;
-    none stands for no value and true,false for both of a switch. With --trials, two dots make a range to draw from,
-    --learning-rate 1e-5..1e-2. What is finished is reused, so the same command can be given again, and on several
-    machines at once that see the folder.
+    Separate values by commas: --learning-rate 1e-2,1e-3,1e-5. Join the numbers of one value by x: --hidden
+    256,512x512. Use none for no value, and true,false for a switch. With --trials, give a range with two dots:
+    --learning-rate 1e-5..1e-2. Finished runs are reused, so the same command can be repeated, and run on several
+    machines that share the folder.
 
     Args:
         out: folder for runs and report (default: runs/sweep-FAMILY-DATA)
-        seeds: runs of each combination, from --seed on
-        trials: draw so many combinations, each guided by those before, in place of training all; needs Optuna
-        storage: with --trials: an Optuna URL by which workers share them (default: a file in the folder)
-        json: print the ranking as JSON, and nothing else, on stdout
+        seeds: number of runs per combination, with seeds from --seed on
+        trials: train this many combinations, chosen by Optuna, in place of all
+        storage: with --trials: Optuna storage URL that several workers share (default: a file in the folder)
+        json: print only the ranking, as JSON, on stdout
     """
     from ancestral.runs.progress import terminal_progress
     from ancestral.sweeps.page import combination_table

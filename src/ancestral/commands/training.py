@@ -5,18 +5,18 @@ from typing import Annotated, Any
 
 import tyro
 
-from ancestral.commands.console import say, say_floors, screen, show_scores
+from ancestral.commands.console import say, say_entropies, screen, show_scores
 from ancestral.core.errors import InputError, TrainingUnhealthy
 from ancestral.settings.data import POINT_SETS, DataSettings, check_source
 from ancestral.settings.training import TrainingSettings
 
 
 def with_settings_of_run(family: str, words: list[str]) -> list[str]:
-    """Flags of `train`, in front of them those of the run that goes on, or of the run whose weights are the first.
+    """The words of a training; with --resume or --init-from, the settings of that run come first as flags.
 
-    Only these two need the settings of a run, and therefore torch.
+    Only these two flags need the settings of a run, and therefore torch.
     """
-    flags = {word.partition("=")[0] for word in words}
+    flags = {word.partition("=")[0].replace("_", "-") for word in words}
     if not {"--resume", "--init-from"} & flags:
         return words
 
@@ -26,7 +26,7 @@ def with_settings_of_run(family: str, words: list[str]) -> list[str]:
 
 
 def default_folder(family: str, data: str) -> Path:
-    """The run folder where none is given."""
+    """The default run folder."""
     return Path("runs") / f"{family}-{Path(data).stem}"
 
 
@@ -41,14 +41,14 @@ def train(
     explorer: bool = False,
     json: bool = False,
 ) -> None:
-    """Train a model into a run folder: weights, log, scores, pictures and a report.
+    """Train a model and write a run folder with weights, log, scores, pictures and a report.
 
     Args:
         out: run folder (default: runs/FAMILY-DATA)
-        resume: continue the training in the folder
-        tolerate: end with exit code 0 even where the training fails the health checks
+        resume: resume the training in the folder from its checkpoint
+        tolerate: exit with code 0 even if the training fails the health checks
         explorer: write RUN/explorer.html too, a page in which the model runs in the browser
-        json: print the scores as JSON, and nothing else, on stdout
+        json: print only the scores, as JSON, on stdout
     """
     if data.data not in POINT_SETS:
         check_source(data.data)  # before torch is imported
@@ -61,7 +61,7 @@ def train(
     run = train_run(family, model, data, training, out=out, resume=resume, explorer=explorer, progress=shown)
     if json or run.scores():
         show_scores([(run.path.name, score) for score in run.scores()], json)
-    say_floors([run])
+    say_entropies([run])
     say(f"report: {run.page}")
     failures = run.health.failures if run.health else ()
     if failures and not tolerate:
@@ -75,23 +75,23 @@ def study(
     full: bool = False,
     learning_rates: tuple[float, ...] = (),
 ) -> None:
-    """Train, score and draw a whole recipe of runs, and write one report.
+    """Train and score all runs of a study, and write one report.
 
-    What is finished is reused and what was interrupted goes on, so the same command can be given again.
+    Finished runs are reused and interrupted ones are resumed, so the same command can be repeated.
 
     Args:
-        name: tour, uva2018, uva2020, tue2024, csds600 or families; or a .py file of your own that defines STUDY
+        name: tour, uva2018, uva2020, tue2024, csds600 or families; or your own .py file that defines STUDY
         out: folder for runs and report (default: runs/NAME)
-        quick: everything trained too briefly to judge by, to see that it works
-        full: as many epochs as the source of the study asks for
-        learning_rates: tue2024: those to compare
+        quick: short test: train everything for a short time only; the results mean nothing
+        full: train for as many epochs as the source of the study
+        learning_rates: tue2024: learning rates to compare
     """
     from ancestral.runs.progress import terminal_progress
     from ancestral.studies.page import carry_out_study
     from ancestral.studies.recipe import Options
 
     if quick and full:
-        raise InputError("--quick and --full exclude each other")
+        raise InputError("--quick and --full cannot be combined: give one of them")
     options = Options("quick" if quick else "full" if full else "default", learning_rates)
     page = carry_out_study(name, out or Path("runs") / Path(name).stem, options, terminal_progress(screen))
     say(f"report: {page}")

@@ -1,4 +1,4 @@
-"""Commands that use a trained model: draw, complete, detect."""
+"""Commands that use a trained model: sample, draw, complete, detect."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +21,7 @@ from ancestral.commands.places import PICTURES, picture_of, refuse_ending
 from ancestral.core.errors import InputError
 from ancestral.settings.data import OtherData
 
-SHOWN = 10  # of a ranking
+SHOWN = 10  # rows of a ranking that are printed
 
 
 def sample(
@@ -32,24 +32,24 @@ def sample(
     label: str | None = None,
     mean: bool = False,
 ) -> None:
-    """Draw new images from a trained model.
+    """Sample new images or points from a trained model.
 
     Args:
         run: run folder
-        out: a .png, .jpg, .pdf or .svg file for a picture; a .npy file for the pixels or points as the model draws
-            them; a .csv file for points; or a folder for one .png file an image, with their classes in labels.csv
+        out: output file: .png, .jpg, .pdf or .svg for a figure; .npy for the sampled pixels or points; .csv for
+            points; or a folder for one .png file per image, with classes in labels.csv
             (default: RUN/figures/draws-N.png)
-        n: how many
+        n: number of samples
         seed: random seed
-        label: only images of this class, by its name or number, from a conditional model
-        mean: draw E[x | z] in place of x, without the noise of the pixels: no samples of the model
+        label: sample only this class, given by name or number (conditional models)
+        mean: show the means E[x | z] in place of samples x; means are not samples of the model
     """
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
 
     refuse_ending("--out", out, "", *PICTURES, ".npy", ".csv")
     if mean and label is not None:
-        raise InputError("--mean goes with all classes: leave --label out")
+        raise InputError("--mean and --label cannot be combined: leave out one of them")
     opened = Run(run)
     out = out or picture_of(run, f"draws-{n}", seed=seed, label=label, means=mean)
     model, number = opened.load(), None if label is None else class_number(opened, label)
@@ -58,11 +58,11 @@ def sample(
     else:
         drawn, labels = sample_model(model, n, seed, number, mean), None
     _save_drawn(opened, drawn, labels, out)
-    say(f"{n} {'means, no samples' if mean else opened.space.noun}: {out}")
+    say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}: {out}")
 
 
 def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
-    """Write draws in the form that the name of the file asks for."""
+    """Write samples in the format given by the ending of the file name."""
     from ancestral.figures.style import save_figure
     from ancestral.runs.sample import save_array, save_images, save_table
 
@@ -73,12 +73,12 @@ def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
         save_array(drawn, out)
     elif ending == ".csv":
         if not points:
-            raise InputError(f"--out {out}: a .csv file is for points; choose a picture, .npy or a folder")
+            raise InputError(f"--out {out}: .csv is for points only; choose a picture, .npy or a folder for images")
         save_table(drawn, out, record.get("columns"))
     elif ending in PICTURES:
         save_figure(run.data.picture(drawn), out)
     elif points:
-        raise InputError(f"--out {out}: points have no pictures of their own; choose a .csv or .npy file")
+        raise InputError(f"--out {out}: a folder is for images only; choose a .csv or .npy file for points")
     else:
         save_images(run.space.to_unit(drawn.float()), out, labels, record.get("classes"))
 
@@ -92,17 +92,17 @@ def draw(
     split: Literal["train", "valid", "test"] = "test",
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Draw a picture of a trained model, or list those that can be drawn of it, where only a run is named.
+    """Draw a picture of a trained model, or list the pictures that are available for a run.
 
     Args:
         what: samples, reconstructions, interpolations, walks, manifold, steps, curves, density, deformation,
             completions, latents, posterior, traversals, neighbours, frankenstein, surprise, split; of a mixture also
             components, of a gan vanishing-gradient
-        run: run folder; named alone, its pictures are listed
+        run: run folder; if only a run is given, its pictures are listed
         out: .png, .jpg, .pdf or .svg file (default: RUN/figures/PICTURE.png)
-        count: samples, pairs, rows, components or lines; for a manifold or a density the side of the grid
+        count: number of samples, pairs, rows, components or lines; for a manifold or a density, the side of the grid
         seed: random seed
-        split: of --data, where it is divided
+        split: part of --data, if the data have parts
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures import catalogue
@@ -112,15 +112,17 @@ def draw(
     refuse_ending("--out", out, *PICTURES)
     refuse_below_one(count)
     if run is None:
+        if not Path(what).is_dir() and len(Path(what).parts) > 1:
+            raise InputError(f"{what}: no such run folder; check the path")
         if not Path(what).is_dir():
-            raise InputError(f"name a run: ancestral draw {what} RUN, or ancestral draw RUN for a list of pictures")
+            raise InputError(f"name a run: ancestral draw {what} RUN; ancestral draw RUN lists the pictures of a run")
         _list_drawings(Path(what))
         return
     if (Path(what) / "settings.json").exists() and not (run / "settings.json").exists():
         raise InputError(f"name the picture before the run: ancestral draw {run} {what}")
     options = {"seed": seed} | ({} if count is None else {"count": count})
     if split != "test" and other.data is None:
-        raise InputError(f"--split {split}: pictures of a run's own data show test images; it chooses a part of --data")
+        raise InputError(f"--split {split}: needs --data; pictures of a run's own data show test images")
     opened, _ = on_data(Run(run), other, split)
     part = split if split != "test" else None
     out = out or picture_of(run, what, count=count, seed=seed, on=other.data and Path(other.data).name, split=part)
@@ -129,7 +131,7 @@ def draw(
 
 
 def _list_drawings(path: Path) -> None:
-    """Print the pictures that can be drawn of a run, with what each shows."""
+    """Print the pictures that are available for a run, with their captions."""
     from ancestral.reports.pictures.catalogue import caption_of, drawable
     from ancestral.runs.progress import counter
     from ancestral.runs.run import Run
@@ -140,7 +142,7 @@ def _list_drawings(path: Path) -> None:
     print(listed([(name, caption_of(run, name)) for name in found]))
     for line in failed:
         say(line)
-    say(f"to draw one: ancestral draw {next(iter(found), 'PICTURE')} {path}")
+    say(f"example: ancestral draw {next(iter(found), 'PICTURE')} {path}")
 
 
 def complete(
@@ -155,21 +157,21 @@ def complete(
     split: Literal["train", "valid", "test"] = "test",
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Hide part of some images and let trained models draw it; several runs stand in one picture, a block of rows each.
+    """Hide a part of some images and complete them with trained models. Several runs share one picture.
 
     Args:
         runs: run folders
-        out: .png, .jpg, .pdf or .svg file for a picture, .npz file for the arrays x, seen and drawn, or .csv file of
-            completed points (default: RUN/figures/complete-HIDE.png, of the first run)
-        hide: which part: a half, half of the pixels at random, halves: the four halves in turn, or missing: what the
-            data lack, NaN or transparent pixels (default: halves)
-        mask: what to hide: an image, white where pixels are missing, an array that is not zero there, or a folder of
-            masks, one for each image
-        columns: of a table: names of the columns to fill in
-        count: how many images
-        draws: completions of each (default: 4, or 1 where there are several runs)
-        seed: of the draws, and of random pixels
-        split: which images
+        out: .png, .jpg, .pdf or .svg file for a picture; .npz file for the arrays x, seen and drawn; or .csv file for
+            completed points (default: RUN/figures/complete-HIDE.png of the first run)
+        hide: the part to hide. left, right, top or bottom: a half; halves: each of the four in turn; random: half of
+            the pixels; missing: values missing in the data (NaN or transparent pixels) (default: halves)
+        mask: file with the pixels to hide: an image, white where pixels are hidden; an array, non-zero where they are
+            hidden; or a folder with one mask per image
+        columns: names of the columns to complete, for tables
+        count: number of images
+        draws: completions per image (default: 4, or 1 for several runs)
+        seed: random seed of the completions and of --hide random
+        split: part of the data
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
@@ -187,13 +189,13 @@ def complete(
 
     refuse_ending("--out", out, *PICTURES, ".npz", ".csv")
     if sum((hide is not None, mask is not None, bool(columns))) > 1:
-        raise InputError("--hide, --mask and --columns exclude each other")
+        raise InputError("--hide, --mask and --columns cannot be combined: give one of them")
     refuse_below_one(count)
     if draws is not None and draws < 1:
         raise InputError(f"--draws {draws}: give a whole number of at least 1")
     hidden = MASKED if mask is not None else COLUMNS if columns else hide or "halves"
     if hidden == "missing" and other.data is None:
-        raise InputError("--hide missing: give --data with missing pixels")
+        raise InputError("--hide missing: needs --data with missing pixels")
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
     out = out or _place_of_completions(runs, hidden, other, count=count, draws=draws, seed=seed, split=split)
@@ -215,7 +217,7 @@ def complete(
 
 
 def _place_of_completions(runs: tuple[Path, ...], hidden: str, other: OtherData, **options: Any) -> Path:
-    """Where a picture of completions goes, where no place is given."""
+    """The default output file of completions."""
     usual = {"count": 8, "draws": None, "seed": 0, "split": "test"}
     differing = {name: value for name, value in options.items() if value != usual[name]}
     first, *others = runs
@@ -239,43 +241,44 @@ def detect(
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
-    """Find out-of-distribution images: rank new data, or test how well a kind of anomaly is detected.
+    """Detect out-of-distribution images: rank new data, or measure how well a kind of anomaly is detected.
 
-    With --data, each image is given a p-value among the validation images of the run, and the most unusual come first.
-    With --against, anomalies are made or read and set against test images, image by image and batch by batch; records
-    are added to the runs. Several runs share one table and one picture.
+    With --data, each image gets a p-value relative to the validation images of the run; the most unusual images are
+    listed first. With --against, anomalous images are compared with test images, as single images and as batches; the
+    results are stored in the runs. Several runs share one table and one picture.
 
     Args:
         runs: run folders
-        against: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a file or a folder
-        samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO
-        batches: sizes of the batches to test (default: 1 2 5 10 20 50 100 200, as far as there are images)
-        alpha: false-positive rate of the test of batches
-        trials: natural and anomalous batches of each size
-        calibrate: on validation images where there are any, or on half of the test images
-        count: at most so many images of each kind
-        seed: of anomalies and batches
-        out: also draw this .png, .jpg, .pdf or .svg file: histograms of log p and the power by batch size; power alone
-            of several runs
-        per_image: with --data: .csv file of all images, the most unusual first
-        split: with --data: which part, where the data are divided
-        json: print the records as JSON, and nothing else, on stdout
+        against: kind of anomaly: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a
+            file or a folder
+        samples: samples of z per image for the importance-weighted bound; 0: ELBO
+        batches: batch sizes to test (default: 1 2 5 10 20 50 100 200, up to the number of images)
+        alpha: false-positive rate of the batch test
+        trials: number of natural and of anomalous batches per size
+        calibrate: images for the calibration: validation images, or half of the test images
+        count: maximum number of images of each kind
+        seed: random seed of anomalies and batches
+        out: also draw this .png, .jpg, .pdf or .svg file: histograms of log p(x), and power by batch size; for several
+            runs only the power
+        per_image: with --data: .csv file for the results of all images, the most unusual first
+        split: with --data: part of the data, if the data have parts
+        json: print only the records, as JSON, on stdout
     """
     from ancestral.reports.run_page import write_run_page
     from ancestral.runs.detect import detect_run
     from ancestral.runs.progress import counter
 
     if samples < 0:
-        raise InputError(f"--samples {samples}: give a number of draws per image")
+        raise InputError(f"--samples {samples}: give a number of samples per image, 0 or more")
     refuse_below_one(count)
     refuse_ending("--out", out, *PICTURES)
     if (against is None) == (other.data is None):
-        raise InputError("give --data PATH to rank new images, or --against KIND to test how well a kind is found")
+        raise InputError("give --data PATH to rank new images, or --against KIND to measure the detection of a kind")
     if against is None:
         _rank(runs, other, split, samples, count, per_image, json)
         return
     if per_image is not None:
-        raise InputError("--per-image goes with --data, which ranks images one by one")
+        raise InputError("--per-image needs --data, which ranks single images")
     options = {"samples": samples, "sizes": batches, "alpha": alpha, "trials": trials, "calibrate": calibrate}
     named = []
     for run in opened_runs(runs):
@@ -304,7 +307,7 @@ def _rank(
     per_image: Path | None,
     json: bool,
 ) -> None:
-    """Rank new data by how unusual they are for one run."""
+    """Rank new data by how unusual they are under the model of one run."""
     from ancestral.reports.ranking_tables import ranking_rows, ranking_table
     from ancestral.runs.new_data import on_data
     from ancestral.runs.per_item import write_items
@@ -312,7 +315,7 @@ def _rank(
     from ancestral.runs.unusual import rank_run
 
     if len(runs) != 1:
-        raise InputError("--data ranks images for one run: name one run folder")
+        raise InputError("--data ranks images for one run only: name one run folder")
     refuse_ending("--per-image", per_image, ".csv")
     (run,) = opened_runs(runs)
     run, part = on_data(run, other, split)
@@ -327,7 +330,7 @@ def _rank(
         say(line)
     if per_image is not None:
         write_items(per_image, run.data, part, found.columns, found.order)
-        say(f"all {len(found.order):,}: {per_image}")
+        say(f"all {len(found.order):,} results: {per_image}")
 
 
 def _print_detections(named: list[tuple[str, Any]]) -> None:

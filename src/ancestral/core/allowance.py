@@ -1,8 +1,8 @@
-"""What the description of a model may ask for, so that one from a stranger takes neither the memory nor hours.
+"""Limits on the size of a model, so that a model file from an unknown source cannot use all memory or run for hours.
 
-The weights file says how large the model is. Its description is held against it while the model is constructed: whole
-numbers and lists are bounded before anything is made, and the number of layers and the size of each tensor when they
-are registered. So a constructor makes no loop over more than 2^20 values, and none over many layers.
+The weights file determines the size of the model. While the model is constructed, its description is checked against
+that size: whole numbers and lists before anything is made; the number of layers and the size of each tensor when they
+are registered. So a constructor cannot loop over more than 2^20 values or create very many layers.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Allowance:
         return cls(len(shapes), sum(map(math.prod, shapes)), longest)
 
     def check(self, config: Any) -> None:
-        """Refuse a description with numbers, lists or nesting beyond reason. It makes nothing.
+        """Check the numbers, the lists and the nesting of a description. No module is constructed.
 
-        Raises:    InputError: names the setting and its bound.
+        Raises:    InputError: something is too large; the message names the setting and its bound.
         """
         waiting, entries = [("the description", config, 0)], 0
         while waiting:
@@ -70,15 +70,15 @@ class Allowance:
     def _check_number(self, name: str, value: int) -> None:
         most = MAX_SEED if "seed" in name else max(MAX_NUMBER, self.longest)
         if not -most <= value <= most:
-            raise InputError(f"the model's description does not fit: a number of more than {most:,} at {name[:40]!r}")
+            raise InputError(f"the model's description has a number above {most:,} at {name[:40]!r}: it does not fit")
 
     @contextmanager
     def enforced(self) -> Iterator[None]:
-        """Refuse, while modules are constructed inside, more layers or larger tensors than the weights account for.
+        """Context in which modules with more layers or larger tensors than the weights have cannot be constructed.
 
-        Raises:    InputError: from within a constructor.
+        Raises:    InputError: a constructor exceeds the limits.
         """
-        thread = threading.get_ident()  # the hooks are those of the whole process
+        thread = threading.get_ident()  # hooks apply to the whole process
         left = SPARE_PARTS + PARTS_OF_A_TENSOR * self.tensors
 
         def refuse(most: int | None) -> Any:
@@ -88,7 +88,7 @@ class Allowance:
                     return
                 left -= 1
                 if left < 0:
-                    raise InputError("the model's description does not fit: it has far more layers than its weights")
+                    raise InputError("the model's description does not fit its weights: it has too many layers")
                 if isinstance(part, Tensor) and most is not None and part.numel() > most:
                     raise InputError(f"the model's description does not fit its weights: {name!r} is too large")
 

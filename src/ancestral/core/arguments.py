@@ -1,4 +1,4 @@
-"""Arguments of public functions: a misspelt name or a value of another type is refused in one line."""
+"""Checks of the arguments of public functions. A misspelt name or a wrong type gives an error of one line."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ancestral.core.text import close_matches, closest
 
 P = ParamSpec("P")
 R = TypeVar("R")
-KINDS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}  # those of NumPy too
+KINDS: dict[Any, type] = {int: numbers.Integral, float: numbers.Real}  # includes the types of NumPy
 
 
 def plain_arguments(extra: Collection[str] | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Decorator: refuse arguments that do not fit the signature, instead of a TypeError in the middle of the work.
+    """Decorator that checks the arguments against the signature before the function runs.
 
-    Checked are the names, and the types bool, int, float, str, Path, classes, Literals and their unions; a parameter of
-    another type, or whose type is known to type checkers only, is left to the function.
+    It checks the names, and the types bool, int, float, str, Path, classes, Literals and their unions. It does not
+    check parameters of other types, or of types that only type checkers know.
 
-    Args:      extra: names that the function takes as `**keywords`; None where it checks these itself.
-    Raises:    InputError: names the function, the argument, and what it takes or is close to.
+    Args:      extra: names that the function accepts as `**keywords`; None if the function checks these itself.
+    Raises:    InputError: an argument does not fit; the message names the function, the argument, and what to give.
     """
 
     def decorated(function: Callable[P, R]) -> Callable[P, R]:
@@ -52,14 +52,14 @@ def plain_arguments(extra: Collection[str] | None = None) -> Callable[[Callable[
 
 
 def refuse_unknown(name: str, given: Iterable[str], known: Collection[str]) -> None:
-    """Raises:    InputError: one of the names given is not known; the message has what is close to it."""
+    """Raises:    InputError: a name is unknown; the message suggests similar names."""
     for word in given:
         if word not in known:
             raise InputError(f"{name}: unknown argument {word!r}: {close_matches(word, known)}")
 
 
 def refuse_other_type(what: str, value: Any, hint: Any) -> None:
-    """Raises:    InputError: a value is not of the type that the hint names."""
+    """Raises:    InputError: a value does not have the type of the hint."""
     if not _fits(value, hint):
         close = closest(value, _choices(hint)) if isinstance(value, str) else ""
         meant = f"; did you mean {close}?" if close else ""
@@ -67,13 +67,13 @@ def refuse_other_type(what: str, value: Any, hint: Any) -> None:
 
 
 def _named(signature: inspect.Signature) -> list[str]:
-    """Parameters that have names of their own."""
+    """Names of the parameters, without `*args` and `**kwargs`."""
     several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     return [name for name, one in signature.parameters.items() if one.kind not in several]
 
 
 def _hints(function: Callable[..., Any], signature: inspect.Signature) -> dict[str, Any]:
-    """The types of parameters that are known while the program runs."""
+    """Types of the parameters, as far as they can be evaluated at run time."""
     names = getattr(inspect.unwrap(function), "__globals__", {})
     found = {}
     for name in _named(signature):
@@ -106,7 +106,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _choices(hint: Any) -> list[str]:
-    """The texts that a Literal allows, alone or in a union."""
+    """The strings that a Literal allows, alone or in a union."""
     if get_origin(hint) is Literal:
         return [choice for choice in get_args(hint) if isinstance(choice, str)]
     return [choice for one in get_args(hint) for choice in _choices(one)]

@@ -1,35 +1,35 @@
-"""The errors a person meets; the command line turns each into one line and an exit code."""
+"""Errors for users. The command line prints each as one line and returns an exit code."""
 
 from __future__ import annotations
 
 
 class InputError(ValueError):
-    """The request or an input is wrong (exit code 2).
+    """A setting, an argument or an input file is wrong (exit code 2).
 
     The message is one line that says what is wrong and what to do about it.
     """
 
 
 def refusal(subject: object, problem: object, advice: str) -> InputError:
-    """The error "subject: problem; advice" on one line, whatever a file name or a parser put into it."""
+    """The error "subject: problem; advice", on one line and with printable characters only."""
     line = " ".join(f"{subject}: {problem}; {advice}".split())
     return InputError("".join(letter if letter.isprintable() else "?" for letter in line))
 
 
 class DataNotHere(InputError):
-    """The data that a run was trained on are not where they were (exit code 2)."""
+    """The data that a run was trained on cannot be found at their old path (exit code 2)."""
 
 
 class NotComputable(InputError, TypeError):
-    """The mathematics does not allow it: the likelihood of an implicit model, say (exit code 2)."""
+    """The quantity cannot be computed, for example the likelihood of an implicit model (exit code 2)."""
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss became infinite or not a number (exit code 3). The last finite state is kept."""
+    """The loss became infinite or NaN (exit code 3). The last finite state is kept."""
 
 
 class TrainingUnhealthy(RuntimeError):
-    """The training ended, but its model is of no use (exit code 3). Model and report are kept."""
+    """The training ended, but it fails the health checks (exit code 3). Model and report are kept."""
 
 
 class Interrupted(RuntimeError):

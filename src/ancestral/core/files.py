@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and JSON that is checked as it is read."""
+"""Atomic writing of files, and reading of JSON with checks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TEMPORARY = ".tmp"
 
 
 def write_atomically(path: Path | str, content: bytes) -> None:
-    """Write `content` to `path` so that a crash at any moment leaves the old file or the new one, never a part.
+    """Write `content` to `path` atomically: after a crash the path has the old file or the new one, never a part.
 
-    The bytes go to a temporary file in the same folder, reach the disk, and then take the name; the folder
-    is flushed last, so that the name itself survives a power cut.
+    The bytes are written to a temporary file in the same folder and flushed to disk; then the file is renamed. The
+    folder is flushed last, so that the new name survives a power failure.
 
-    Raises:    OSError: names `path`, not the temporary file.
+    Raises:    OSError: writing failed; the message names `path`, not the temporary file.
     """
     path = Path(path)
     with naming(path):
@@ -34,7 +34,7 @@ def write_atomically(path: Path | str, content: bytes) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give every `OSError` raised inside the name of the file that a person knows.
+    """Context in which every `OSError` names the file that the user knows.
 
     Raises:    OSError: of the same kind, about `path`.
     """
@@ -52,7 +52,7 @@ def _write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private; a run folder is meant to be shared
+        os.chmod(temporary, 0o644)  # mkstemp makes a private file, but run folders are shared
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -65,12 +65,12 @@ def _write_atomically(path: Path, content: bytes) -> None:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file is one that `write_atomically` had not finished."""
+    """Whether a file is an unfinished temporary file of `write_atomically`."""
     return path.name.startswith(".") and path.suffix == TEMPORARY
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table of text, atomically."""
+    """Write a .csv table, atomically."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -79,7 +79,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 
 def sha256_of(content: bytes) -> str:
-    """SHA-256 of some bytes, in hex."""
+    """SHA-256 of bytes, as hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -101,13 +101,13 @@ def write_json(path: Path | str, value: Any) -> None:
 def read_bytes(path: Path | str, most: int | None = None) -> bytes:
     """Read a file as a whole.
 
-    Args:      most: bytes that it may have; None for any number.
+    Args:      most: largest size in bytes; None: no limit.
     Raises:    InputError: the file is missing, cannot be read, or is too large.
     """
     path = Path(path)
     try:
         if most is not None and path.stat().st_size > most:
-            raise InputError(f"{path} is larger than {most >> 20} MiB: it is not a file of ancestral")
+            raise InputError(f"{path} is larger than {most >> 20} MiB: it was not written by ancestral")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
@@ -122,9 +122,9 @@ def read_json(path: Path | str) -> Any:
 
 
 def json_from(content: bytes, path: Path | str) -> Any:
-    """The value of a JSON file that has been read.
+    """The value in the content of a JSON file.
 
-    Raises:    InputError: names `path`; it is not JSON.
+    Raises:    InputError: the content is not JSON; the message names `path`.
     """
     try:
         return json.loads(content.decode())

@@ -1,4 +1,4 @@
-"""How much memory programs may still use: the machine's, or less where a container or a job has a limit of its own."""
+"""Memory that is still available: that of the machine, or less if a container or a job has a lower limit."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ IF_UNKNOWN = 4 * 2**30
 
 
 class _Files(NamedTuple):
-    """Names of the files of a control group, and of the lines of its statistics that hold a cache.
+    """Names of the files of a control group, and of the lines of its statistics that count caches.
 
-    A cache of files counts as used, but the kernel gives it back before it refuses memory.
+    The kernel counts caches of files as used memory, but frees them when a program needs memory.
     """
 
     limit: str
@@ -25,10 +25,10 @@ VERSION_1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", ("total_act
 
 
 def available_memory(root: Path = Path("/")) -> int:
-    """Bytes of memory that this process may still use, as far as the system says.
+    """Bytes of memory that this process can still use, as reported by the system.
 
-    It is the smaller of what the machine has and what the control groups (cgroups) of the process leave: the limits
-    of containers and of jobs in a cluster.
+    This is the minimum over the machine and the control groups (cgroups) of the process. Containers and cluster jobs
+    have their limits in control groups. 4 GiB if the system reports nothing.
 
     Args:      root: the folder that holds `proc` and the mounted control groups.
     """
@@ -38,7 +38,7 @@ def available_memory(root: Path = Path("/")) -> int:
 
 
 def _machine(root: Path) -> int | None:
-    """What the whole machine has left."""
+    """Available bytes of the whole machine; None if unknown."""
     try:
         with (root / "proc/meminfo").open() as stream:
             kibibytes = next(line.split()[1] for line in stream if line.startswith("MemAvailable"))
@@ -48,7 +48,7 @@ def _machine(root: Path) -> int | None:
 
 
 def _groups(root: Path) -> Iterator[int | None]:
-    """What each control group around this process leaves; None for one without a limit."""
+    """Available bytes of each control group that contains this process; None for a group without a limit."""
     try:
         mounts = (root / "proc/self/mountinfo").read_text().splitlines()
         groups = (root / "proc/self/cgroup").read_text().splitlines()
@@ -67,17 +67,17 @@ def _groups(root: Path) -> Iterator[int | None]:
 
 
 def _files(kind: list[str], options: list[str], controllers: list[str]) -> _Files | None:
-    """The files of a control group at a mount; None where one is not for the other."""
+    """The files of a control group at a mount; None if the mount does not show the group's memory."""
     if kind == ["cgroup2"] and controllers == [""]:
         return VERSION_2
     return VERSION_1 if kind == ["cgroup"] and "memory" in options and "memory" in controllers else None
 
 
 def _around(root: Path, mounted: str, point: str, group: str) -> Iterator[Path]:
-    """The folders of a control group and of those around it.
+    """The folders of a control group and of the groups that contain it.
 
-    Args:      mounted: the group that `point` shows. In a container this may be the group of the process itself, or
-               one that has no name inside; then what is at `point` is all that can be known.
+    Args:      mounted: the group that is mounted at `point`. In a container this may be the group of the process, or a
+               group whose name is not visible in the container; then only the files at `point` can be read.
     """
     top = root / point.lstrip("/")
     inside = group.removeprefix(mounted.rstrip("/")) if group.startswith(mounted) else ""
@@ -89,7 +89,7 @@ def _around(root: Path, mounted: str, point: str, group: str) -> Iterator[Path]:
 
 
 def _left(folder: Path, files: _Files) -> int | None:
-    """Bytes that a control group may still use; None where it has no limit or cannot be read."""
+    """Bytes that a control group can still use; None if it has no limit or cannot be read."""
     try:
         limit, used = int((folder / files.limit).read_text()), int((folder / files.used).read_text())
         lines = [line.split() for line in (folder / "memory.stat").read_text().splitlines()]

@@ -1,7 +1,7 @@
-"""Modules that a person gives in Python: their weights are stored, their code is not.
+"""Modules that the user gives in Python. Their weights are stored; their code is not.
 
-A description holds the name that such a module is asked for by and, for information, its class. Nothing is imported
-because a file says so: whoever loads the weights gives the module again.
+A description stores the name of the argument for such a module and, for information, its class. Nothing is imported
+from a description: to load the weights, the user gives the module again.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ GIVEN, CLASS, ARGUMENTS = "given", "python_class", "arguments"
 
 
 class GivenModule(nn.Module):
-    """A module of a person's own, as a part of a module that can be described.
+    """A module from the user, as a part of a module that can be described.
 
-    Args:      name: by which it is asked for: `encoder`, say. module: to be called. arguments: whole numbers that it
-               was made from, where a function makes it.
+    Args:      name: name of the argument for it, for example `encoder`. module: the user's module. arguments: whole
+               numbers that it was made from, if the user gave a function.
     """
 
     def __init__(self, name: str, module: nn.Module, arguments: Sequence[int] = ()) -> None:
@@ -37,38 +37,38 @@ class GivenModule(nn.Module):
 
 
 def qualified_name(thing: object) -> str:
-    """Module and name of the class of a thing."""
+    """Module and name of the class of an object."""
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
 
 
 def is_given(config: Mapping[str, Any]) -> bool:
-    """Whether a description is of a module that a person gives."""
+    """Whether a description stands for a module that the user gives."""
     return GIVEN in config
 
 
 def given_again(config: Mapping[str, Any], given: Mapping[str, Any]) -> GivenModule:
-    """The module that a description asks for, from those that a person gives now.
+    """The module for a description, from the modules that the user gives.
 
     Args:      given: modules by name, or functions that make them from whole numbers.
-    Raises:    InputError: it is not among them, or a function makes no module.
+    Raises:    InputError: the module is not among them, or a function does not return a module.
     """
     name, arguments = config[GIVEN], config.get(ARGUMENTS, [])
     good = isinstance(name, str) and name.isidentifier() and isinstance(arguments, list)
     if not good or not all(type(number) is int for number in arguments):
-        raise InputError("the model's description names a given module in no way that this program writes")
+        raise InputError("the model's description of a module given in Python is damaged: restore config.json")
     if name not in given:
         word = "into=model" if name == MODEL else f"{name}=..."
         raise InputError(
-            f"the code of the {name} ({str(config.get(CLASS))[:80]}) was given in Python and is not stored: load it "
-            f"there, ancestral.load(RUN, {word})"
+            f"the code of the {name} ({str(config.get(CLASS))[:80]}) was given in Python and is not stored: load the "
+            f"run in Python with ancestral.load(RUN, {word})"
         )
     return made_from(name, given[name], arguments)
 
 
 def made_from(name: str, given: Any, arguments: Sequence[int]) -> GivenModule:
-    """A given module, or what a given function makes.
+    """A module from the user, or the module that a function from the user returns.
 
-    Raises:    InputError: the function fails or makes no module.
+    Raises:    InputError: the function fails or does not return a module.
     """
     if not arguments:
         return GivenModule(name, given)
@@ -76,12 +76,12 @@ def made_from(name: str, given: Any, arguments: Sequence[int]) -> GivenModule:
         module = given(*arguments)
     except InputError:
         raise
-    except Exception as error:  # a person's function may fail in any way
+    except Exception as error:  # the user's function may raise anything
         from ancestral.core.modules import failure
 
         raise InputError(f"the {name} cannot be made from {shown(arguments)}: {failure(error)}") from error
     if not isinstance(module, nn.Module):
-        raise InputError(f"the {name} makes a {type(module).__name__} from {shown(arguments)}, not a torch.nn.Module")
+        raise InputError(f"{name}{shown(arguments)} returns a {type(module).__name__}: return a torch.nn.Module")
     return GivenModule(name, module, arguments)
 
 

@@ -25,7 +25,7 @@ def log_mean_exp(values: Tensor, dim: int) -> Tensor:
 def sum_event(values: Tensor, event_dims: int) -> Tensor:
     """Sum over the last `event_dims` axes: the log-probability of a whole image from those of its pixels.
 
-    Args:      values: shape (..., *event). event_dims: how many axes the event has; 0 leaves all as it is.
+    Args:      values: shape (..., *event). event_dims: number of axes of the event; 0 returns the values unchanged.
     Returns:   shape (...).
     Example:
         >>> sum_event(torch.ones(2, 3, 4), 2)
@@ -35,7 +35,7 @@ def sum_event(values: Tensor, event_dims: int) -> Tensor:
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:
-    """Mean of one value an image, shape (N,), and its standard error, which a single image does not tell.
+    """Mean of one value per image, shape (N,), and its standard error, which is NaN for a single image.
 
     Example:
         >>> mean_and_error(torch.tensor([1.0, 3.0])), mean_and_error(torch.tensor([1.0]))
@@ -57,10 +57,10 @@ def bits_per_dimension(nats: float, dimensions: int) -> float:
 
 
 def bounded_log_variance(raw: Tensor, limit: float = LOG_VARIANCE_LIMIT) -> Tensor:
-    """A log-variance that cannot leave (-limit, limit), smooth everywhere: limit tanh(raw / limit).
+    """A smooth bound on a log-variance, which keeps it in (-limit, limit): limit tanh(raw / limit).
 
-    A hard clamp has no gradient outside its range and so cannot recover; without any bound one bad
-    step overflows the exponential.
+    A hard clamp has no gradient outside its range, so a value there cannot return. Without a bound, one bad step
+    overflows the exponential.
 
     Example:
         >>> bounded_log_variance(torch.tensor([0.0, 1e6]))
@@ -75,12 +75,12 @@ def lines(first: Tensor, last: Tensor, along: Tensor) -> Tensor:
 
 
 def arcs(first: Tensor, last: Tensor, along: Tensor) -> Tensor:
-    """Great arcs between the directions of two vectors, lengths changing evenly on the way.
+    """Great arcs between the directions of two vectors, with linearly interpolated lengths.
 
         (1 - t) |a| + t |b|  times  [sin((1 - t) w) a / |a| + sin(t w) b / |b|] / sin w,   cos w = a.b / (|a| |b|)
 
     Args:      first, last: a and b, shape (B, M). along: t, shape (T,), 0 to 1.
-    Returns:   shape (B, T, M); a straight line where a and b point the same way or opposite ways.
+    Returns:   shape (B, T, M); a straight line if a and b have the same or opposite directions.
     Reference: Shoemake, 1985; White, 2016, arXiv 1609.04468.
     Example:
         >>> arcs(torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([0.5]))

@@ -1,4 +1,4 @@
-"""Python files of the user's own: a study or a family of models, say."""
+"""Python files of the user, for example a study or a family of models."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from types import CodeType, ModuleType
 from ancestral.core.errors import InputError
 
 LIBRARIES = {"ancestral", "torch", "numpy", "lightning_fabric", *sys.stdlib_module_names}
-"""Packages whose code is not the user's own, though the user's code may be called by them or call them."""
+"""Packages whose code is not the user's. Their code may call the user's code or be called by it."""
 
 
 def load_module(path: Path | str, name: str) -> ModuleType:
-    """Run a Python file as a module of its own.
+    """Run a Python file as a module.
 
-    The module stays in `sys.modules`, where dataclasses and type hints look for it, under a name that no other file
-    has. A file that is loaded again is run again.
+    The module stays in `sys.modules` under a unique name, because dataclasses and type hints look for it there. A file
+    that is loaded again is run again.
 
-    Args:      name: what the file is, the start of the module's name: `family`, say.
+    Args:      name: kind of file, used as the start of the module's name: `family`, for example.
     Returns:   the module.
-    Raises:    InputError: no such file, a syntax error, or an exception while it runs; nothing is left of it then.
+    Raises:    InputError: no such file, a syntax error, or an exception while it runs. The module is then removed.
     """
     path = Path(path).resolve()
     digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
@@ -42,16 +42,16 @@ def load_module(path: Path | str, name: str) -> ModuleType:
             del sys.modules[called]
         else:
             sys.modules[called] = before
-        if isinstance(error, (Exception, SystemExit)):  # whatever a user's file may raise
+        if isinstance(error, (Exception, SystemExit)):  # the user's file may raise anything
             raise InputError(_in_a_line(path, error)) from error
         raise
     return module
 
 
 def _compiled(path: Path) -> CodeType:
-    """The code of a file, always from its text: a cached one may be of an earlier text.
+    """The code of a file, compiled from its text. Cached code may be out of date, so it is not used.
 
-    Raises:    InputError: no such file, or no Python.
+    Raises:    InputError: no such file, or not valid Python.
     """
     try:
         return compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
@@ -62,27 +62,28 @@ def _compiled(path: Path) -> CodeType:
 
 
 def failure(error: BaseException) -> str:
-    """What an exception says, of which type it is, and the line of the user's own code that led to it, in one line.
+    """Type and message of an exception, and the line of the user's code that caused it, on one line.
 
-    The own code is the first in the traceback that is neither of this package nor of torch or Python's library.
+    The user's code is the first package in the traceback that is not this package, torch, NumPy or the standard
+    library.
     """
     frames = [at for at in traceback.walk_tb(error.__traceback__) if at[0].f_code.co_filename != "<string>"]
     roots = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
     own = next((root for root in roots if root not in LIBRARIES), None)
-    if own is None or isinstance(error, InputError):  # whose message is the whole answer
+    if own is None or isinstance(error, InputError):  # the message of an InputError is complete
         return _said(error)
     frame, line = [place for place, root in zip(frames, roots, strict=True) if root == own][-1]
     return f"{_said(error)} ({frame.f_code.co_filename}, line {line})"
 
 
 def _said(error: BaseException) -> str:
-    """The message of an exception on one line, after its type where that is not one of this package."""
+    """Type and message of an exception on one line; no type for errors of this package."""
     kind = "" if isinstance(error, InputError) else f"{type(error).__name__}: "
     return " ".join((f"{kind}{error}" if str(error) else type(error).__name__).split())
 
 
 def _in_a_line(path: Path, error: BaseException) -> str:
-    """An error of a file with the line where it is, or where the file called what raised it."""
+    """An error of a file, with the line of the file that caused it."""
     if isinstance(error, SyntaxError):
         place, what = f"{error.filename or path}, line {error.lineno}", f"syntax error: {error.msg}"
     else:

@@ -1,4 +1,4 @@
-"""How long the rest of some work will take."""
+"""Estimates of the remaining time of a task."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 @dataclass
 class Stage:
-    """A part of the work. counts: whether its time says how fast the machine is."""
+    """A part of a task. counts: whether its time is used to estimate the speed of the machine."""
 
     counts: bool = True
 
 
 class Pace:
-    """How long the rest of some work will take, from how long the first parts took.
+    """Estimate of the remaining time of a task, from the time of the parts that are done.
 
-    Args:      minutes: that each part is expected to take. trust: the expectation counts as so many minutes of work
-               that took as long as expected; else a short first part, which is mostly start-up, would decide about
-               the rest. 0 where nothing is known and only the ratios of the parts are meant.
+    Args:      minutes: expected minutes of each part. trust: weight of the expectation, in minutes of work at the
+               expected speed. Without it, a short first part, which is mostly start-up, would determine the estimate.
+               0 if only the ratios of the parts are known.
     """
 
     def __init__(self, minutes: Sequence[float], trust: float = 0.0) -> None:
         self.expected, self.done = list(minutes), 0
         self._expected_spent = self._spent = trust
-        self._begun: float | None = None  # when the present part began
+        self._begun: float | None = None  # start of the present part
 
     @contextmanager
     def stage(self) -> Iterator[Stage]:
@@ -39,10 +39,10 @@ class Pace:
         self.done, self._begun = self.done + 1, None
 
     def seconds_left(self, of_stage: float | None = None) -> float:
-        """The time until all parts are done.
+        """Seconds until all parts are done.
 
-        Args:      of_stage: seconds that the present part still takes, where it knows. The whole time of that part then
-                   says how fast the machine is, beside the parts that are done.
+        Args:      of_stage: remaining seconds of the present part, if known. The time of that part is then also used to
+                   estimate the speed of the machine.
         """
         rest = 60 * sum(self.expected[self.done :])
         if self._begun is None:
@@ -53,7 +53,7 @@ class Pace:
         return of_stage + self._factor(elapsed + of_stage, own) * (rest - own)
 
     def _factor(self, seconds: float = 0.0, expected: float = 0.0) -> float:
-        """Time taken as a multiple of that expected, of the parts that are done and one more."""
+        """Ratio of the time taken and the time expected, over the parts that are done and one more part."""
         spent, planned = 60 * self._spent + seconds, 60 * self._expected_spent + expected
         return spent / planned if planned else 1.0
 

@@ -8,9 +8,9 @@ import torch
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[object]:
-    """Arithmetic inside keeps the formats of its tensors, also where a training runs in half precision.
+    """Context in which arithmetic keeps the formats of its tensors, even if a training runs in half precision.
 
-    Args:      device: of the tensors. One without autocast, such as "meta", needs nothing.
+    Args:      device: of the tensors. A device without autocast, such as "meta", needs no change.
     """
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()

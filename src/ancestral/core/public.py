@@ -1,7 +1,7 @@
-"""Public names of a package, imported when they are first used.
+"""Public names of a package, imported at first use.
 
-The type stub `__init__.pyi` beside a package's `__init__.py` is the one list of its public names, for people, for type
-checkers and for Python itself.
+The type stub `__init__.pyi` next to a package's `__init__.py` is the only list of its public names. Readers, type
+checkers and Python use the same list.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def exports(package: str, init_file: str) -> tuple[Callable[[str], Any], Callabl
     """`__getattr__`, `__dir__` and `__all__` of a package whose stub lists its public names.
 
     Args:
-        package:      its `__name__`
-        init_file:    its `__file__`
+        package:      `__name__` of the package
+        init_file:    `__file__` of the package
     """
     places = names_in(Path(init_file).with_name("__init__.pyi"))
     namespace = vars(sys.modules[package])

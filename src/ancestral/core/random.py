@@ -12,10 +12,10 @@ from torch import Tensor
 
 
 def seed_for(*parts: int | str) -> int:
-    """A 63-bit seed that is a pure function of `parts`: equal parts give equal seeds, others unrelated ones.
+    """A 63-bit seed that is a pure function of `parts`: equal parts give equal seeds, different parts unrelated ones.
 
-    Each use of randomness (the order of epoch 3, the noise of step 512) gets its own seed by name, so that
-    no use can disturb another and a resumed run needs no saved generator.
+    Each use of random numbers (the order of epoch 3, the noise of step 512) has its own seed, by name. So no use
+    changes the numbers of another, and a resumed run needs no saved generator.
 
     Example:
         >>> seed_for(0, "order", 3) == seed_for(0, "order", 3) != seed_for(0, "order", 4)
@@ -26,9 +26,9 @@ def seed_for(*parts: int | str) -> int:
 
 
 def lasting_permutation(count: int, seed: int) -> np.ndarray:
-    """A permutation of `count` that is the same for a seed on every machine and in every version, shape (count,).
+    """A permutation of `count` that depends on the seed only, not on the machine or the version, shape (count,).
 
-    NumPy promises the raw stream of PCG64 for ever, but not what its own `permutation` makes of it.
+    NumPy guarantees that the raw stream of PCG64 never changes. It does not guarantee this for its `permutation`.
     """
     return np.random.PCG64(seed).random_raw(count).argsort(kind="stable")
 
@@ -48,9 +48,9 @@ def seed_device(device: torch.device, seed: int) -> None:
 
 
 def initial_normal(*shape: int, scale: float = 1.0) -> Tensor:
-    """Draws of N(0, scale^2) that weights start at, as `scale * torch.randn(shape)`.
+    """Initial weights, sampled from N(0, scale^2) as `scale * torch.randn(shape)`.
 
-    On the device "meta" none are drawn: arithmetic there makes torch import its compiler, which takes a second.
+    On the device "meta" nothing is sampled: arithmetic there makes torch import its compiler, which takes a second.
     """
     drawn = torch.empty(shape)
     return drawn if drawn.is_meta else scale * drawn.normal_()
@@ -58,7 +58,7 @@ def initial_normal(*shape: int, scale: float = 1.0) -> Tensor:
 
 @contextmanager
 def seeded_noise(seed: int) -> Iterator[None]:
-    """What is drawn on the CPU inside follows from `seed`; the caller's generator goes on as if nothing had been.
+    """Context with its own random seed on the CPU. The caller's generator is restored afterwards.
 
     Example:
         >>> before = torch.get_rng_state()

@@ -1,12 +1,12 @@
-"""Modules that can be written down: a class name and settings as JSON, and back, without pickle.
+"""Modules as JSON (class names and settings) and back, without pickle.
 
-A run folder stores what a model is as `config.json`, for example::
+A run folder stores the structure of a model as `config.json`, for example::
 
     {"class": "VAE", "encoder": {"class": "DiagonalGaussian", ...}, ...}
 
-Only classes registered here can be named there, so that a file from a stranger cannot make the program import or run
-anything else. A class of this package is named as it is; one of a plug-in family carries the family's name,
-`chain:PixelChain`; any other registered class is `own:Name`.
+A description can name registered classes only, so that a file from an unknown source cannot make the program import or
+run anything else. A class of this package has its plain name. A class of a plug-in family has the family's name as a
+prefix, `chain:PixelChain`. Any other registered class is `own:Name`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ OWN = "own"
 M = TypeVar("M", bound=type[nn.Module])
 
 _CLASSES: dict[tuple[str, str], type[nn.Module]] = {}  # by module and qualified name
-_OWNERS: dict[str, str] = {}  # family by the module that defines it, or by the module and name of a class
+_OWNERS: dict[str, str] = {}  # family, by its module, or by the module and name of a class
 _PROVIDERS: list[Callable[[str], None]] = []
 
 
 def registered(cls: M) -> M:
-    """Class decorator: remember the class by name, and each instance's constructor arguments.
+    """Class decorator that registers the class by name and stores the constructor arguments of each instance.
 
-    Arguments must be JSON values or registered modules. A class defined again in the same place (a notebook cell run
-    twice, say) replaces the first.
+    Arguments must be JSON values or registered modules. A class that is defined again in the same place (for example in
+    a notebook cell that is run twice) replaces the first.
     """
     _CLASSES[cls.__module__, cls.__qualname__] = cls
     construct = cls.__init__
@@ -44,7 +44,7 @@ def registered(cls: M) -> M:
     @functools.wraps(construct)
     def remembering(self: nn.Module, *args: Any, **kwargs: Any) -> None:
         construct(self, *args, **kwargs)  # type: ignore[arg-type]
-        if type(self) is cls:  # a subclass remembers its own arguments
+        if type(self) is cls:  # a subclass stores its own arguments
             bound = signature.bind(self, *args, **kwargs)
             bound.apply_defaults()
             object.__setattr__(self, "_arguments", dict(list(bound.arguments.items())[1:]))
@@ -54,40 +54,40 @@ def registered(cls: M) -> M:
 
 
 def set_owner(place: str, family: str) -> None:
-    """Say which family the classes of a module and the modules below it belong to, or one class, `module.Name`."""
+    """Set the family of the classes of a module and its submodules, or of one class, `module.Name`."""
     _OWNERS[place] = family
 
 
 def provide_classes(provider: Callable[[str], None]) -> None:
-    """Add what is called with an owner (`""` for this package) when a description names a class not imported yet."""
+    """Add a function that imports classes. It is called with the owner of an unknown class (`""`: this package)."""
     if provider not in _PROVIDERS:
         _PROVIDERS.append(provider)
 
 
 def owner_of(cls: type) -> str:
-    """Name of the family that a plug-in's class belongs to; empty for one of this package, or of no family."""
+    """Name of the plug-in family of a class; empty for a class of this package or of no family."""
     parts = f"{cls.__module__}.{cls.__qualname__}".split(".")
     prefixes = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((_OWNERS[prefix] for prefix in prefixes if prefix in _OWNERS), "")
 
 
 def class_name(cls: type) -> str:
-    """A class as `config.json` names it."""
+    """The name of a class in `config.json`."""
     if cls.__module__.startswith(PACKAGE):
         return cls.__name__
     return f"{owner_of(cls) or OWN}:{cls.__name__}"
 
 
 def needs_family(what: str, family: str) -> str:
-    """Why a run or a model cannot be opened without its family, and the ways to give that."""
+    """Error message for a run or a model whose family is unknown, with the ways to give the family."""
     return (
-        f"this {what} needs the family {family!r}, which is unknown here: give its file with --family FILE.py (or in "
-        "ANCESTRAL_FAMILIES), or install the package that has it"
+        f"this {what} needs the family {family!r}, which is not installed: give its file with --family FILE.py (or in "
+        "the variable ANCESTRAL_FAMILIES), or install its package"
     )
 
 
 def _by_name() -> dict[str, list[type[nn.Module]]]:
-    """The registered classes under the names that descriptions have for them."""
+    """The registered classes, by their names in descriptions."""
     found: dict[str, list[type[nn.Module]]] = {}
     for cls in _CLASSES.values():
         found.setdefault(class_name(cls), []).append(cls)
@@ -95,7 +95,7 @@ def _by_name() -> dict[str, list[type[nn.Module]]]:
 
 
 def _only(name: str, found: list[type[nn.Module]]) -> type[nn.Module]:
-    """Raises:    InputError: several classes have the name, so a description cannot say which."""
+    """Raises:    InputError: several classes have the name, so a description with it is ambiguous."""
     if len(found) > 1:
         places = " and ".join(sorted(f"{cls.__module__}.{cls.__qualname__}" for cls in found))
         raise InputError(f"{len(found)} registered classes are called {name} ({places}): rename all but one")
@@ -103,7 +103,7 @@ def _only(name: str, found: list[type[nn.Module]]) -> type[nn.Module]:
 
 
 def _class_named(name: Any) -> type[nn.Module]:
-    """Raises:    InputError: no such class, not even after the packages that may have it were imported, or several."""
+    """Raises:    InputError: no class has the name, even after the providers imported theirs, or several have it."""
     found = _by_name().get(name) if isinstance(name, str) else None
     if found is None and isinstance(name, str):
         owner = name.partition(":")[0] if ":" in name else ""
@@ -118,9 +118,9 @@ def _class_named(name: Any) -> type[nn.Module]:
 
 
 def to_config(value: Any) -> Any:
-    """JSON description of a registered module (or of a JSON value, unchanged).
+    """JSON description of a registered module. A JSON value is returned unchanged.
 
-    Raises:    TypeError for anything else: what cannot be described cannot be loaded. InputError: two classes have one
+    Raises:    TypeError: any other value, because it could not be loaded again. InputError: two classes have the same
                name, or a number is larger than `from_config` allows.
     """
     config = _described(value, _by_name())
@@ -130,7 +130,7 @@ def to_config(value: Any) -> Any:
 
 
 def holds_given(module: nn.Module) -> bool:
-    """Whether a module cannot be made from its description: it is not registered, or a person gave parts of it."""
+    """Whether a module cannot be made from its description: it is not registered, or the user gave parts of it."""
     known = _by_name().get(class_name(type(module)), ())
     return type(module) not in known or any(isinstance(part, GivenModule) for part in module.modules())
 
@@ -153,13 +153,13 @@ def _described(value: Any, known: dict[str, list[type[nn.Module]]]) -> Any:
 
 
 def from_config(config: Any, stored: Mapping[str, Tensor] | None = None, given: Mapping[str, Any] | None = None) -> Any:
-    """The module that `to_config` described, with fresh weights.
+    """The module that `to_config` described, with new initial weights.
 
-    Args:      stored: the weights that it is for. A description from a stranger is held against their sizes; without
-               them it is trusted to be of a module that fits the memory. given: the modules by name that a person
-               gave when it was made, or functions that make them; they keep their weights.
-    Raises:    InputError: an unknown class or setting, whatever a constructor raises, a description that asks for
-               more than its weights have, or a module that is not given.
+    Args:      stored: the weights that will be loaded; the sizes in the description are checked against them. None: no
+               check, for descriptions from a trusted source. given: modules from the user, by name, or functions that
+               make them; they keep their weights.
+    Raises:    InputError: an unknown class or setting, an error in a constructor, sizes that do not fit the weights, or
+               a module that is not given.
     """
     allowance, given = Allowance.of((stored or {}).values()), given or {}
     allowance.check(config)
@@ -172,7 +172,7 @@ def from_config(config: Any, stored: Mapping[str, Tensor] | None = None, given: 
 
 
 def _find_classes(config: Any, found: dict[str, type[nn.Module]]) -> None:
-    """Add every class that a description names. Raises:    InputError: as `_class_named`."""
+    """Add all classes that a description names. Raises:    InputError: as `_class_named`."""
     if isinstance(config, list):
         for item in config:
             _find_classes(item, found)
@@ -197,7 +197,7 @@ def _made(config: Any, classes: dict[str, type[nn.Module]], given: Mapping[str, 
         return classes[config["class"]](**arguments)
     except InputError:
         raise
-    except Exception as error:  # a constructor may fail in any way on what a description gives it
+    except Exception as error:  # with wrong arguments a constructor may raise anything
         plain = isinstance(error, (TypeError, ValueError, RuntimeError)) and str(error)
         problem = " ".join(f"{'' if plain else type(error).__name__ + ': '}{error}".split())[:300]
         raise InputError(f"the model's description of {config['class']} does not fit: {problem}") from error

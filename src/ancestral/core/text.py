@@ -1,4 +1,4 @@
-"""Numbers and durations as text."""
+"""Text from numbers and durations, and similar words."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def scientific(value: float, digits: int = 1) -> str:
-    """A number in powers of ten for a reader, zero as it is.
+    """A number as a factor times a power of ten; zero as `0`.
 
-    Args:      digits: after the point of the first factor.
+    Args:      digits: decimal places of the factor.
     Example:
         >>> scientific(5.05e7), scientific(-2.2e-16), scientific(0.0), scientific(1e-5, digits=0)
         ('5.0 × 10⁷', '−2.2 × 10⁻¹⁶', '0', '1 × 10⁻⁵')
@@ -31,7 +31,7 @@ def duration(seconds: float) -> str:
 
 
 def close_matches(word: str, known: Iterable[str]) -> str:
-    """What to try in place of an unknown word: `did you mean samples?`, or the whole choice.
+    """Advice for an unknown word: `did you mean samples?`, or the list of all choices.
 
     Example:
         >>> close_matches("smaples", ["samples", "curves"]), close_matches("x", ["samples", "curves"])
@@ -43,11 +43,16 @@ def close_matches(word: str, known: Iterable[str]) -> str:
 
 
 def closest(word: str, known: Iterable[str], least: float = 0.6) -> str:
-    """The words closest to one, at most three, joined by `or`; empty where none is close.
+    """The most similar words, at most three, joined by `or`; empty if no word is similar.
 
-    Args:      least: similarity, from 0 to 1, as `difflib` computes it.
+    Args:      least: smallest similarity, from 0 to 1, as `difflib` computes it.
     Example:
         >>> closest("--smaples", ["--samples", "--count"]), closest("x", ["samples"])
         ('--samples', '')
     """
     return " or ".join(difflib.get_close_matches(word, list(known), 3, least))
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,4 +1,4 @@
-"""How the process uses memory while it computes."""
+"""Memory use of the process while it computes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import ctypes
 
 
 def keep_large_blocks() -> bool:
-    """Ask glibc to keep freed memory instead of returning it to the kernel; True where that is possible.
+    """Make glibc keep freed memory instead of returning it to the kernel.
 
-    The activations of each step otherwise go back to the kernel and cost hundreds of page faults when they are
-    needed again. It holds for the whole process. Elsewhere than on glibc nothing happens.
+    Otherwise the memory of the activations is returned after each step, and the next step causes hundreds of page
+    faults. The setting applies to the whole process. Without glibc nothing happens.
+
+    Returns:   whether it was possible.
     """
     mmap_threshold, trim_threshold, one_gib = -3, -1, 1 << 30
     try:

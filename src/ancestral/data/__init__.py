@@ -1,4 +1,4 @@
-"""Data sets, what a pixel is, masks and data with known densities."""
+"""Data sets, kinds of pixels, masks, and data with known densities."""
 
 from ancestral.core.public import exports
 

@@ -1,4 +1,4 @@
-"""Images that do not belong: made from held-out ones, or others of the same shape, all as stored grey levels."""
+"""Out-of-distribution images: changed held-out images, or other images of the same shape. All are stored levels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ancestral.settings.data import MEMORY
 
 
 class Spliced(NamedTuple):
-    """Frankenstein images, shape (N, C, H, W), and the rows of the images that gave the left and right halves."""
+    """Frankenstein images, shape (N, C, H, W), and the rows of the images of their left and right halves."""
 
     images: Tensor
     left: Tensor
@@ -24,13 +24,13 @@ class Spliced(NamedTuple):
 
 
 def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spliced:
-    """The left half of each image with the right half of an image of another class.
+    """Frankenstein images: the left half of one image and the right half of an image of another class.
 
-    The splice is at column W // 2, so of an odd width the right half is the wider one. Each image gives its left half
-    before any gives a second; right halves are drawn evenly from all images of the other classes.
+    The halves meet at column W // 2, so for an odd width the right half is wider. Each image is used for a left half
+    once before any is used twice. Right halves are sampled uniformly from all images of other classes.
 
-    Args:      source: held-out images with labels. count: how many; as many as there are images.
-    Raises:    InputError: no labels, or a single class.
+    Args:      source: held-out images with labels. seed: random seed. count: number of images; default: as in `source`.
+    Raises:    InputError: no labels, or only one class.
     Reference: `uva2018`.
     Example:
         >>> source = Split(torch.tensor([[1, 1, 1], [2, 2, 2]], dtype=torch.uint8).view(2, 1, 1, 3), torch.arange(2))
@@ -38,13 +38,13 @@ def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spli
         [[1, 2, 2], [2, 1, 1]]
     """
     if source.labels is None:
-        raise InputError("Frankenstein images need classes to splice, and these images have no labels")
-    if bool((source.labels < 0).any()):  # images without a label are of no class
+        raise InputError("Frankenstein images need labels, but these images have none: choose another --against")
+    if bool((source.labels < 0).any()):  # without a label, the class is unknown
         rows = (source.labels >= 0).nonzero()[:, 0]
         source = Split(source.images[rows], source.labels[rows])
         assert source.labels is not None
     if len(source.labels.unique()) < 2:
-        raise InputError("Frankenstein images need two classes at least, and these images are all of one")
+        raise InputError("Frankenstein images need at least two classes, but these have one: choose another --against")
     count = len(source) if count is None else count
     generator = torch.Generator().manual_seed(seed_for(seed, "frankenstein"))
     left = torch.arange(count) % len(source)
@@ -58,20 +58,20 @@ def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spli
 
 
 def noise(source: Split, levels: int, seed: int = 0) -> Tensor:
-    """Every pixel drawn evenly from all levels."""
+    """Noise: every pixel is sampled uniformly from all levels."""
     generator = torch.Generator().manual_seed(seed_for(seed, "noise"))
     return torch.randint(levels, source.images.shape, generator=generator).to(source.images.dtype)
 
 
 def constant(source: Split, levels: int, seed: int = 0) -> Tensor:
-    """One level for a whole image, drawn evenly from all."""
+    """Constant images: one level per image, sampled uniformly."""
     generator = torch.Generator().manual_seed(seed_for(seed, "constant"))
     drawn = torch.randint(levels, (len(source), 1, 1, 1), generator=generator).to(source.images.dtype)
     return drawn.expand_as(source.images).clone()
 
 
 def shuffled(source: Split, levels: int, seed: int = 0) -> Tensor:
-    """The places of each image in an order of its own: the same values, no shape. Channels stay together."""
+    """Images with shuffled pixels, in a different order for each image. The channels of a pixel stay together."""
     generator = torch.Generator().manual_seed(seed_for(seed, "shuffled"))
     flat = source.images.flatten(2)
     order = torch.rand(len(flat), 1, flat.shape[2], generator=generator).argsort(2)
@@ -79,26 +79,26 @@ def shuffled(source: Split, levels: int, seed: int = 0) -> Tensor:
 
 
 def rotated(source: Split, levels: int, seed: int = 0) -> Tensor:
-    """A quarter turn.
+    """Images rotated by 90 degrees.
 
-    Raises:    InputError: images that are not square have another shape then.
+    Raises:    InputError: the images are not square, so their shape would change.
     """
     if source.images.shape[-1] != source.images.shape[-2]:
-        raise InputError("only square images keep their shape in a quarter turn: choose upside-down")
+        raise InputError("rotated needs square images, because other images change their shape: choose upside-down")
     return source.images.rot90(1, (2, 3)).contiguous()
 
 
 def upside_down(source: Split, levels: int, seed: int = 0) -> Tensor:
-    """Half a turn; some digits (0, 1, 8) look the same."""
+    """Images rotated by 180 degrees. Some digits (0, 1, 8) look the same."""
     return source.images.rot90(2, (2, 3)).contiguous()
 
 
 def _spliced(source: Split, levels: int, seed: int = 0) -> Tensor:
-    """Left and right halves of two classes."""
+    """Frankenstein images, see `frankenstein`."""
     return frankenstein(source, seed).images
 
 
-# name -> (held-out images, levels, seed) -> as many images that do not belong
+# name -> function (held-out images, levels, seed) -> equally many out-of-distribution images
 ANOMALIES: dict[str, Callable[[Split, int, int], Tensor]] = {
     "frankenstein": _spliced,
     "noise": noise,
@@ -112,10 +112,10 @@ ANOMALIES: dict[str, Callable[[Split, int, int], Tensor]] = {
 def other_images(source: str, shape: tuple[int, ...], levels: int, pad_to: int | None = None) -> Tensor:
     """Other images of the same shape: the test images of a named data set, or all of a file or folder.
 
-    Args:      source: as for `load_dataset`. shape: (C, H, W) wanted. levels: wanted; other ranges are stretched
-               to 0..levels-1 and rounded. pad_to: height and width to reach with zeros.
+    Args:      source: as in `load_dataset`. shape: required (C, H, W). levels: required number of levels; other ranges
+               are scaled to 0..levels-1 and rounded. pad_to: pad with zeros to this height and width.
     Returns:   uint8, shape (N, C, H, W).
-    Raises:    InputError: nothing of that name, a damaged file, or images of another shape.
+    Raises:    InputError: an unknown name, a damaged file, or images of another shape.
     """
     named = source in dataset_names() or source.startswith(MEMORY)
     if not named and not Path(source).expanduser().exists():
@@ -126,19 +126,19 @@ def other_images(source: str, shape: tuple[int, ...], levels: int, pad_to: int |
     images = torch.cat([part.images for part in parts])
     if tuple(images.shape[1:]) != tuple(shape):
         sizes = ["x".join(map(str, size)) for size in (images.shape[1:], shape)]
-        raise refusal(source, f"images of {sizes[0]}", f"this model knows {sizes[1]} (channels x height x width) only")
+        raise refusal(source, f"images of {sizes[0]}", f"this model needs {sizes[1]} (channels x height x width)")
     if found.levels == levels:
         return images
     return (images.double() * ((levels - 1) / (found.levels - 1))).round().to(torch.uint8)
 
 
 def refuse_training_images(images: Tensor, training: Tensor, source: str) -> None:
-    """Refuse images that a model was trained on: what belongs cannot be tested for not belonging.
+    """Check that no image was in the training data, because training images are not out-of-distribution.
 
     Args:      images, training: uint8, shapes (N, C, H, W) and (M, C, H, W).
-    Raises:    InputError: some of the images are among the training images, byte for byte.
+    Raises:    InputError: some images are equal to training images, byte for byte.
     """
     known = {row.tobytes() for row in training.numpy()}
     again = sum(row.tobytes() in known for row in images.numpy())
     if again:
-        raise refusal(source, f"{again} of its {len(images)} images are training images", "give images it never saw")
+        raise refusal(source, f"{again} of its {len(images)} images are training images", "give other images")

@@ -1,4 +1,4 @@
-"""Untrusted files of arrays (.npy, .npz, .mat, .pt, .pth) -> images or points with their labels."""
+"""Reading images or points, with labels, from untrusted files of arrays (.npy, .npz, .mat, .pt, .pth)."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ Arrays = dict[str, np.ndarray]
 def read_arrays(path: Path, options: ReadOptions = ReadOptions()) -> Imported:  # noqa: B008  (immutable)
     """Read images or points from a file of arrays, without pickle.
 
-    Names of arrays are the usual ones, see `data.names`: `images` and `labels`, `x_train`, `y_train`, `x_test`, ..., or
-    a single array. Arrays of two dimensions are points; images are (N, H, W), (N, C, H, W) or (N, H, W, C) with 1, 3
-    or 4 channels, the fourth of which is transparency. A whole number `levels` may say that pixels are 0..levels-1.
+    The arrays need common names, see `data.names`: `images` and `labels`, `x_train`, `y_train`, `x_test`, ...; a single
+    array may have any name. Arrays of two dimensions are points. Images are (N, H, W), (N, C, H, W) or (N, H, W, C)
+    with 1, 3 or 4 channels; the fourth channel is transparency. A whole number `levels` states that pixels are
+    0..levels-1.
 
     Args:
-        path: the file; its suffix says which kind.
+        path: the file; its suffix determines the format.
         options: how pixels are read.
 
     Returns: the parts "train" and "test" (and "valid"), or "all".
-    Raises: InputError for anything else, objects, numbers that are not finite and oversized headers included.
+    Raises: InputError for any other content, including objects, NaN, infinite numbers and too large headers.
     """
     members, said = _members(path)
     return import_members(path, members, options, said)
 
 
 def import_members(path: Path, members: list[Member], options: ReadOptions, said: list[str]) -> Imported:
-    """Images or points from arrays by name, see `read_arrays`.
+    """Images or points from named arrays, see `read_arrays`.
 
     Args:
-        path: the file, for errors; a .mat file has layouts of its own.
+        path: the file, for errors and for the layouts of .mat files.
         members: its arrays.
         options: how pixels are read.
-        said: what was assumed so far.
+        said: notices so far; this function adds its own.
     """
     chosen = choose(path, members, options.array, options.infer)
     check_size(path, sum(member.nbytes for member in _used(chosen)))
@@ -66,7 +67,7 @@ def import_members(path: Path, members: list[Member], options: ReadOptions, said
     if all(array.ndim == 2 for array in stored.values()):
         return _points(path, stored, raw, names, said)
     images = _in_layout(path, chosen, stored, raw, said)
-    del stored  # what has been converted is not kept
+    del stored  # free the memory
     counts = {part: len(array) for part, array in images.items()}
     labels, classes = _labels(path, chosen, raw, counts, names, options.infer, said)
     return _images(path, images, labels, classes, options, said)
@@ -75,7 +76,7 @@ def import_members(path: Path, members: list[Member], options: ReadOptions, said
 def read_npy(path: Path) -> np.ndarray:
     """The array of a .npy file as it is stored.
 
-    Raises: InputError for a damaged, foreign or oversized file.
+    Raises: InputError for a damaged, unknown or too large file.
     """
     member, _ = open_npy(path)
     check_size(path, member.nbytes)
@@ -109,25 +110,27 @@ def _used(chosen: Chosen) -> list[Member]:
 
 
 def _check_weights(path: Path, weights: Member | None) -> None:
-    """Refuse weights that matter; equal ones do not."""
+    """Raises: InputError for weights that are not all equal."""
     if weights is None:
         return
     values = weights.load()
     if values.size and not bool((values == values.flat[0]).all()):
         raise refusal(
             path,
-            f"{weights.name} of the images differ, and training does not use weights",
-            f"draw the images again in proportion to their weights, or remove {weights.name}",
+            f"the images have different weights ({weights.name}), which training does not use",
+            f"resample the images in proportion to their weights, or remove {weights.name}",
         )
 
 
 def _with_levels(path: Path, levels: Member | None, options: ReadOptions, said: list[str]) -> ReadOptions:
-    """The options with the number of levels that the file states, unless a person states it."""
+    """The options with the number of levels in the file, unless the user gives another number."""
     if levels is None:
         return options
     value = levels.load()
     if value.size != 1 or value.dtype.kind not in "iu" or not 2 <= int(value.reshape(())) <= BYTE_LEVELS:
-        raise refusal(path, f"`levels` is not a whole number from 2 to {BYTE_LEVELS}", "store np.array(17), say")
+        raise refusal(
+            path, f"`levels` is not a whole number from 2 to {BYTE_LEVELS}", "store np.array(17), for example"
+        )
     number = int(value.reshape(()))
     if options.levels not in (None, number):
         said.append(f"the file states {number} levels: --levels {options.levels} is used instead")
@@ -136,12 +139,12 @@ def _with_levels(path: Path, levels: Member | None, options: ReadOptions, said: 
 
 
 def _class_names(chosen: Chosen, said: list[str]) -> list[str] | None:
-    """Names of the classes, where the file has them as text."""
+    """Names of the classes, if the file has them as text."""
     if chosen.classes is None:
         return None
     values = chosen.classes.load() if chosen.classes.readable else np.empty(0)
     if values.dtype.kind not in "US":
-        said.append(f"ignored array: {chosen.classes.in_words}, which is no text")
+        said.append(f"ignored array: {chosen.classes.in_words}, which is not text")
         return None
     words = values.ravel().tolist()
     return [(word.decode("utf-8", "replace") if isinstance(word, bytes) else str(word)).strip() for word in words]
@@ -163,7 +166,7 @@ def _in_layout(path: Path, chosen: Chosen, stored: Arrays, raw: Arrays, said: li
 
 
 def _count(labels: np.ndarray | None) -> int | None:
-    """How many images the labels are for: as many as there are rows, or columns of a single row."""
+    """Number of labels: the rows, or the columns of a single row."""
     if labels is None or labels.ndim == 0:
         return None
     return labels.size if labels.ndim == 2 and labels.shape[0] == 1 else len(labels)
@@ -209,14 +212,14 @@ def _images(
         height, width = next(iter(result.values())).shape[2:]
         said += transform_notes(options, height, width, found.levels)
         result = {part: transform(array, options) for part, array in result.items()}
-        # a scaled pixel is seen if all that it is made of are
+        # a scaled pixel is observed if all its source pixels are
         seen = {part: transform(mask.astype(np.uint8) * 255, options) == 255 for part, mask in seen.items()}
     parts = {part: Part(compact(array), labels[part], seen=seen.get(part)) for part, array in result.items()}
     return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
 
 
 def _without_missing(images: Arrays, options: ReadOptions, said: list[str]) -> tuple[Arrays, Arrays]:
-    """Images with the lowest value in place of NaN, and masks that are true where a pixel is no NaN."""
+    """Images with the lowest value instead of NaN, and masks that are True where a pixel is not NaN."""
     filler = 0.0 if options.value_range is None else options.value_range[0]
     masks = {part: ~np.isnan(array) for part, array in images.items() if array.dtype.kind == "f"}
     missing = sum(int((~mask).sum()) for mask in masks.values())
@@ -232,7 +235,7 @@ def _without_missing(images: Arrays, options: ReadOptions, said: list[str]) -> t
 def _over_background(
     images: Arrays, seen: Arrays, levels: int, options: ReadOptions, said: list[str]
 ) -> tuple[Arrays, Arrays]:
-    """Images with transparency as RGB; where missing pixels are asked for, those that are not opaque are missing."""
+    """RGB images from images with transparency. With `options.missing`, pixels that are not opaque are missing."""
     from ancestral.data.pictures import background_colour
 
     colour = background_colour(options.background)
@@ -246,7 +249,7 @@ def _over_background(
 
 
 def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, said: list[str]) -> Imported:
-    """Arrays of two dimensions as points, all parts by one rule."""
+    """Points from arrays of two dimensions, with the same rules for all parts."""
     from ancestral.data.tables import as_points
 
     if len({array.shape[1] for array in stored.values()}) > 1:
@@ -266,7 +269,7 @@ def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, sa
     whole = found.parts["all"].images
     ends = np.cumsum(list(counts.values()))
     if len(whole) != ends[-1]:
-        raise refusal(path, f"{ends[-1] - len(whole)} rows are no points", "leave these rows out")
+        raise refusal(path, f"{ends[-1] - len(whole)} rows are not points", "remove these rows")
     pieces = np.split(whole, ends[:-1])
     parts = {part: Part(piece, labels[part]) for part, piece in zip(counts, pieces, strict=True)}
     notes = (*said, *assumed, *found.assumptions)

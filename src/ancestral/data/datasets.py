@@ -1,4 +1,4 @@
-"""Named sets, files and folders -> tensors of stored values in a training, a validation and a test split."""
+"""Loading named sets, files and folders as tensors of stored values, split into training, validation and test."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ __all__ = [
     "why_missing",
 ]
 
-# (training, validation) images of the 60,000 by coursework; the test set is the official one.
+# (training, validation) images of the 60,000 for each coursework; the test set is the official one.
 PROTOCOLS: dict[str, tuple[int, int]] = {
     "uva2018": (60_000, 0),
     "uva2020": (45_000, 5_000),
@@ -52,10 +52,10 @@ PROTOCOLS: dict[str, tuple[int, int]] = {
     "csds600": (60_000, 0),
 }
 READING = 2
-"""Version of how files are read, divided and drawn from; `settings.json` records it, so that older runs keep theirs.
+"""Version of reading, splitting and sampling of pixels. `settings.json` records it, so older runs keep their version.
 
-1: bytes always have 256 levels, own files are divided without regard to classes, and the binary pixels of all splits
-are drawn from one seed. 2: levels are inferred, classes are divided in proportion, each split has its own draws.
+1: bytes always have 256 levels, the user's files are split without stratification, and the binary pixels of all splits
+have the same random seed. 2: levels are inferred, splits are stratified by class, and each split has its own seed.
 """
 INT16_LEVELS = 2**15
 
@@ -73,27 +73,27 @@ def load_dataset(
     fetch: bool = True,
     notes: bool = True,
 ) -> Dataset:
-    """Load images or points by name, from a file or from a folder, divided in three.
+    """Load images or points by name, from a file or from a folder, split into training, validation and test.
 
-    A source comes as a training pool and a test set. The pool's first images are `train`, the next `valid`.
-    By default digits has 1000 and 350 (test 447), and MNIST and its kin give the last 10,000 of their 60,000. A
-    person's own source with a test set but no validation images gives a sixth of its pool, drawn at random; one
-    without a test set is divided 80/10/10 at random. Both are divided in proportion to the classes.
+    A source has a training pool and a test set. The first images of the pool are `train`, the next `valid`. Default
+    sizes: digits has 1000 training, 350 validation and 447 test images. MNIST and similar sets use the last 10,000 of
+    60,000 images for validation. For the user's own source with a test set, a random sixth of the pool is for
+    validation. A source without a test set is split 80/10/10 at random. Random splits are stratified by class.
 
     Args:
         source: a name of `dataset_names()`, a file of arrays, a table, or a folder of images.
-        protocol: a coursework's division of MNIST and its kin, a key of `PROTOCOLS`, instead of the next three.
-        train_size: images for training; default as above, or what `valid_size` leaves.
-        valid_size: images for validation; default as above, or what `train_size` leaves if that is less.
-        split_seed: shuffles the training pool before it is divided.
-        pad_to: height and width to reach with zeros on all sides.
-        options: how a file of one's own is read.
-        version: of the reading, see `READING`.
-        fetch: download a named set that is missing; else it is refused.
-        notes: say of one's own data what is unusual in them (copies, absent classes, discrete columns).
+        protocol: how a coursework splits MNIST and similar sets, a key of `PROTOCOLS`; excludes the next three.
+        train_size: number of training images; default as above, or all that `valid_size` leaves.
+        valid_size: number of validation images; default as above, or what `train_size` leaves if that is less.
+        split_seed: random seed to shuffle the training pool before it is split.
+        pad_to: pad with zeros on all sides to this height and width.
+        options: how to read the user's own file.
+        version: of reading, see `READING`.
+        fetch: download a missing named set; if False, a missing set is an error.
+        notes: add notices about unusual properties of the user's data (copies, missing classes, discrete columns).
 
     Returns: the dataset, in memory.
-    Raises: InputError for an unknown source, a damaged file, a division or padding that does not fit.
+    Raises: InputError for an unknown source, a damaged file, or a split or padding that does not fit.
     Example:
         >>> data = load_dataset("digits", valid_size=100)
         >>> data.event_shape, data.levels, len(data.train), len(data.valid), len(data.test)
@@ -133,7 +133,7 @@ def load_dataset(
 
 
 def in_words_of(source: str, text: str) -> str:
-    """A sentence about data with the flags of the command line, or with keywords for data in memory."""
+    """A sentence with command-line flags; for data in memory, the flags are replaced by keywords."""
     if not source.startswith(MEMORY):
         return text
     from ancestral.data.memory import in_python
@@ -142,9 +142,9 @@ def in_words_of(source: str, text: str) -> str:
 
 
 def read_source(source: str, options: ReadOptions, fetch: bool = True) -> tuple[str, Imported]:
-    """The name of a source, and all that its reader finds, not divided yet.
+    """The name of a source and its content, before it is split.
 
-    Raises:    InputError: unknown, missing or damaged.
+    Raises:    InputError: the source is unknown, missing or damaged.
     """
     check_source(source)
     if source.startswith(MEMORY):
@@ -173,9 +173,9 @@ def read_source(source: str, options: ReadOptions, fetch: bool = True) -> tuple[
 
 
 def why_missing(source: str) -> str:
-    """Where a set that has a name, or data in memory, are not, and what helps; empty where they can be read.
+    """Why a named set or data in memory cannot be read, and what to do; empty if they can be read.
 
-    Nothing is read or downloaded.
+    Nothing is read or downloaded. The text follows "the data are not".
     """
     if source.startswith(MEMORY):
         from ancestral.data.memory import is_held
@@ -195,14 +195,14 @@ def _check_protocol(protocol: str | None, *choices: int | None) -> None:
     if protocol not in PROTOCOLS:
         raise refusal(f"protocol {protocol!r}", "unknown", f"choose one of {', '.join(PROTOCOLS)}")
     if any(choice is not None for choice in choices):
-        raise refusal(f"protocol {protocol!r}", "fixes the division", "leave out train_size, valid_size and split_seed")
+        raise refusal(f"protocol {protocol!r}", "fixes the split", "remove train_size, valid_size and split_seed")
 
 
 def _protocol_sizes(name: str, protocol: str, pool: int, test: int) -> tuple[int, int]:
     if (pool, test) != (60_000, 10_000):
         raise refusal(
             f"protocol {protocol!r}",
-            f"divides 60,000 + 10,000 images, {name} has {pool:,} + {test:,}",
+            f"needs 60,000 + 10,000 images, but {name} has {pool:,} + {test:,}",
             "give train_size and valid_size",
         )
     return PROTOCOLS[protocol]
@@ -217,8 +217,8 @@ def _sizes(name: str, pool: int, train: int | None, valid: int | None, default_v
     if valid < 0 or train < 1 or train + valid > pool:
         raise refusal(
             name,
-            f"cannot give {train:,} training and {valid:,} validation images out of {pool:,}",
-            "choose a train_size of at least 1 and a valid_size of at least 0 that fit",
+            f"{train:,} training and {valid:,} validation images do not fit into {pool:,} images",
+            "give a smaller train_size (at least 1) or valid_size (at least 0)",
         )
     return train, valid
 
@@ -227,7 +227,7 @@ def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_t
     places: Any = slice(None) if rows is None else rows
     whole = part.images
     if whole.dtype == np.uint16 and levels <= INT16_LEVELS:
-        whole = whole.view(np.int16)  # torch computes little with uint16
+        whole = whole.view(np.int16)  # torch supports few operations with uint16
     in_place = rows is not None and whole.nbytes > COPIED and pad_to is None and whole.dtype != np.uint16
     stored = whole if in_place else whole[places]
     images = as_tensor(compact(stored.astype(np.int32) if stored.dtype == np.uint16 else stored))
@@ -243,7 +243,7 @@ def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_t
 
 def _padded_checked(name: str, images: torch.Tensor, pad_to: int) -> torch.Tensor:
     if images.ndim != 4:
-        raise refusal(name, "points have no height and width", "leave out pad_to")
+        raise refusal(name, "points have no height and width", "remove pad_to")
     count, channels, height, width = images.shape
     if pad_to < max(height, width):
         raise refusal(name, f"images of {height}x{width} do not fit in {pad_to}", "choose a larger pad_to")
@@ -252,7 +252,7 @@ def _padded_checked(name: str, images: torch.Tensor, pad_to: int) -> torch.Tenso
 
 
 def padded(images: torch.Tensor, side: int) -> torch.Tensor:
-    """Images, shape (..., H, W), with zeros on all sides up to a height and width that is at least theirs."""
+    """Images, shape (..., H, W), padded with zeros on all sides to height and width `side`."""
     height, width = images.shape[-2:]
     top, left = (side - height) // 2, (side - width) // 2
     return torch.nn.functional.pad(images, (left, side - width - left, top, side - height - top))

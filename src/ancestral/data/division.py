@@ -1,4 +1,4 @@
-"""Which images serve training, validation and test, and which occur more than once."""
+"""Splits of images into training, validation and test, and images that occur more than once."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Division:
     Args:
         pool: all images for training and validation, in the order of the file.
         order: rows of `pool`; the first are for training, the next for validation.
-        test: the test images. test_rows: rows of `test` in the order of use; None for all, as they are.
+        test: the test images. test_rows: rows of `test` in the order of use; None: all rows in their order.
         valid_size: default number of images for validation.
-        words: how the source was divided, for people; empty where the source itself says.
+        words: how the source was split, as a notice; empty if the source defines the split.
     """
 
     pool: Part
@@ -33,13 +33,13 @@ class Division:
 
 
 def stratified_permutation(labels: np.ndarray | None, count: int, seed: int) -> np.ndarray:
-    """A random order in which every stretch holds the classes in nearly the same proportions, shape (count,).
+    """A random order in which every section has nearly the same proportions of the classes, shape (count,).
 
-    Within a class the order is random; image i of the n of a class gets the place (i + u) / n with one random u for
-    the class, and all are sorted by their places. The only image of a class comes first, so that training has it.
-    Without labels it is a plain permutation.
+    Within a class the order is random. Image i of the n images of a class gets the position (i + u) / n, with one
+    random u for the class, and all images are sorted by position. The only image of a class comes first, so that it is
+    in the training set. Without labels, it is a random permutation.
 
-    Args:      labels: shape (count,), or None. seed: of the order; it is the same on every machine.
+    Args:      labels: shape (count,), or None. seed: random seed; the order is the same on every machine.
     """
     shuffled = lasting_permutation(count, seed)
     if labels is None or count == 0:
@@ -54,13 +54,14 @@ def stratified_permutation(labels: np.ndarray | None, count: int, seed: int) -> 
 
 
 def divide(name: str, found: Imported, seed: int | None, *, in_order: bool, by_class: bool) -> Division:
-    """Divide a source in a pool for training and validation, and a test set.
+    """Split a source into a pool for training and validation, and a test set.
 
     Args:
-        name: of the source, for errors.
-        seed: of the division; None for the file's own order where it has parts, and for seed 0 where it has none.
-        in_order: the source is a named set, or a protocol divides it: its order has a meaning.
-        by_class: divide in proportion to the classes; earlier versions did not.
+        name: name of the source, for errors.
+        found: the content of the source.
+        seed: random seed of the split; None: the order of the file if it has parts, otherwise seed 0.
+        in_order: whether the order of the source is fixed: it is a named set, or a protocol splits it.
+        by_class: whether to stratify by class; earlier versions did not.
     Raises:    InputError: fewer than three images, or a negative seed.
     """
     if seed is not None and seed < 0:
@@ -81,7 +82,7 @@ def divide(name: str, found: Imported, seed: int | None, *, in_order: bool, by_c
         order = np.arange(len(pool)) if seed is None else lasting_permutation(len(pool), seed)
         return Division(pool, order, test, None, size, "")
     if own_valid is not None and seed is None:
-        # a smaller training set is then a subset with all classes, and validation keeps the file's own images
+        # so a smaller training set has all classes, and the file's validation images stay in validation
         first = len(pool) - own_valid
         order = np.concatenate(
             [
@@ -96,9 +97,9 @@ def divide(name: str, found: Imported, seed: int | None, *, in_order: bool, by_c
 
 def _divided_at_random(name: str, whole: Part, parts: dict[str, Part], seed: int, by_class: bool) -> Division:
     if len(whole) < 3:
-        raise refusal(name, f"{len(whole)} images cannot be divided in three", "give at least 3, better thousands")
+        raise refusal(name, f"{len(whole)} images are too few for three splits", "give at least 3, better thousands")
     tenth = max(1, len(whole) // 10)
-    if "valid" in parts:  # the file's own validation images stay; a tenth of the training images becomes the test set
+    if "valid" in parts:  # keep the validation images; a tenth of the training images is for test
         own = len(parts["valid"])
         first = len(whole) - own
         tenth = max(1, first // 10)
@@ -139,8 +140,8 @@ def _joined(parts: list[Part]) -> Part:
 def image_keys(images: np.ndarray) -> np.ndarray:
     """A 64-bit key of each image, equal for equal images, shape (N,).
 
-    It is a sum of the image's words, each times a random odd number, modulo 2^64: two different images have the same
-    key with a probability below 2^-32 for every pair.
+    It is the sum, modulo 2^64, of the 64-bit words of the image, each multiplied by a random odd number. Two different
+    images have the same key with a probability below 2^-32.
     """
     size = images[:1].nbytes
     width = -(-size // 8)
@@ -150,14 +151,14 @@ def image_keys(images: np.ndarray) -> np.ndarray:
         words = np.zeros((len(rows), width * 8), np.uint8)
         words[:, :size] = np.ascontiguousarray(rows).reshape(len(rows), -1).view(np.uint8)
         mixed = words.view(np.uint64) * multipliers[:-1]
-        mixed ^= mixed >> np.uint64(29)  # the high bits of each product reach the low bits of the sum
+        mixed ^= mixed >> np.uint64(29)  # mix the high bits of each product into the low bits of the sum
         keys[start : start + len(rows)] = (mixed * multipliers[-1]).sum(1, dtype=np.uint64)
     return keys
 
 
 def repeated(keys: np.ndarray, known: np.ndarray) -> tuple[int, int]:
-    """How many images are copies of an earlier one among themselves, and how many occur among others.
+    """Number of images that are copies of an earlier image, and number that are also in another set.
 
-    Args:      keys: of the images. known: of the others.
+    Args:      keys: keys of the images. known: keys of the other set.
     """
     return len(keys) - len(np.unique(keys)), int(np.isin(keys, known).sum())

@@ -1,4 +1,4 @@
-"""What is found as data in memory are looked at: notes for people, and arrays out of arrays, tensors and their kin."""
+"""Notices about data in memory, and conversion of tensors and other arrays to NumPy arrays."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from ancestral.data.item_pictures import SUBJECT, is_picture
 
 @dataclass
 class Findings:
-    """What is said of data in memory, and whether they are the same each time that they are read."""
+    """Notices about data in memory. repeatable: whether the data are the same each time they are read."""
 
     notes: list[str] = field(default_factory=list)
     repeatable: bool = True
 
     def say(self, *notes: str) -> None:
-        """Add notes that are not there yet."""
+        """Add notes, except those that are already there."""
         self.notes += [note for note in notes if note not in self.notes]
 
 
 def is_array(data: Any) -> bool:
-    """Whether data are an array of numpy or of a library like it, or a tensor."""
+    """Whether data are a NumPy array, a similar array of another library, or a tensor."""
     if isinstance(data, np.ndarray) or hasattr(data, "detach"):
         return True
     return hasattr(data, "__array__") and hasattr(data, "shape") and hasattr(data, "dtype") and not is_picture(data)
 
 
 def as_array(data: Any) -> np.ndarray:
-    """A tensor or an array as a plain array, without a copy where that is possible.
+    """A tensor or an array as a NumPy array, without a copy if possible.
 
-    Raises:    InputError: it cannot be one, or holds Python objects, or some of its values are masked.
+    Raises:    InputError: it cannot be converted, has Python objects, or has masked values.
     """
     if isinstance(data, np.ma.MaskedArray) and np.ma.is_masked(data):
-        raise refusal(SUBJECT, "some values are masked", "fill them, or leave out these images")
+        raise refusal(SUBJECT, "some values are masked", "fill them, or remove these images")
     try:
         array = _of_tensor(data) if hasattr(data, "detach") else np.asarray(data)
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise refusal(SUBJECT, f"a {type(data).__name__} is no array ({str(error)[:80]})", "give numbers") from error
+        raise refusal(
+            SUBJECT, f"a {type(data).__name__} is not an array ({str(error)[:80]})", "give numbers"
+        ) from error
     if array.dtype.hasobject:
-        raise refusal(SUBJECT, "Python objects, no numbers", "stack images of one size")
+        raise refusal(SUBJECT, "Python objects instead of numbers", "stack images of one size")
     return array
 
 
@@ -51,12 +53,12 @@ def _of_tensor(tensor: Any) -> np.ndarray:
     tensor = (tensor.to_dense() if str(tensor.layout) != "torch.strided" else tensor).cpu().resolve_conj().resolve_neg()
     try:
         return tensor.numpy()
-    except TypeError:  # a type that numpy lacks: bfloat16, say
+    except TypeError:  # a type that NumPy does not have, such as bfloat16
         return tensor.float().numpy()
 
 
 def length_of(data: Any) -> int | None:
-    """The number of items; None where it is not known."""
+    """The number of items; None if not known."""
     try:
         return len(data)
     except (TypeError, NotImplementedError):

@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and which sub-folders are splits and which are classes."""
+"""The layout of a folder: image files, sub-folders that are splits, and sub-folders that are classes."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Section:
     """Image files of one split, or of a folder without splits.
 
     Args:
-        folder: that holds them.
+        folder: folder of the files.
         files: in natural order, class by class.
-        classes: the sub-folder of each file, such as `a/b`; None where the files are in the folder itself.
+        classes: the sub-folder of each file, such as `a/b`; None if the files are directly in the folder.
         tables: files in the folder that may hold labels.
     """
 
@@ -47,10 +47,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Layout:
-    """What a folder holds.
+    """Content of a folder.
 
-    Args:      parts: "train", "valid" and "test", or "all". tables: files beside them that may hold labels.
-               others: files of other kinds. assumptions: what was guessed or ignored.
+    Args:      parts: "train", "valid" and "test", or "all". tables: other files there that may have labels.
+               others: files of other kinds. assumptions: notices about guesses and ignored files.
     """
 
     parts: dict[str, Section]
@@ -61,7 +61,7 @@ class Layout:
 
 @dataclass
 class _Tree:
-    """Files by their folder, as a path within the root: `` is the root itself."""
+    """Files by their folder, given as a path from the root; the empty path is the root."""
 
     images: dict[str, list[Path]] = field(default_factory=dict)
     tables: dict[str, list[Path]] = field(default_factory=dict)
@@ -71,12 +71,12 @@ class _Tree:
 
 
 def printable(text: str) -> str:
-    """A name of a file for one line of text, whatever bytes it holds."""
+    """A file name with printable characters only."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few of many names."""
+    """The first four names."""
     more = ", ..." if len(names) > _SHOWN else ""
     return ", ".join(map(printable, names[:_SHOWN])) + more
 
@@ -84,14 +84,14 @@ def listed(names: Sequence[str]) -> str:
 def find_images(folder: Path) -> Layout:
     """The image files of a folder by split and class.
 
-    First-level folders `train`, `valid` and `test` are splits, if there is `train` and nothing but splits. Other
-    folders are classes, at any depth. Hidden files and those of operating systems do not count.
+    First-level folders `train`, `valid` and `test` are splits if there is a folder `train` and no other first-level
+    folder. All other folders are classes, at any depth. Hidden files and files of operating systems are ignored.
 
-    Raises:    InputError: no image, images beside folders of images, or splits that are not clear.
+    Raises:    InputError: no image, images next to folders of images, or ambiguous splits.
     """
     tree = _scan(folder)
     if not tree.images:
-        raise refusal(folder, "no images in this folder", f"it should hold {' '.join(IMAGE_FILES)} files")
+        raise refusal(folder, "no images in this folder", f"add {' '.join(IMAGE_FILES)} files")
     _refuse_mixed(folder, tree)
     said: list[str] = []
     splits = _splits(folder, tree, said)
@@ -100,7 +100,7 @@ def find_images(folder: Path) -> Layout:
     if not parts:
         parts = {"all": _section(folder, tree, "")}
     elif list(parts) == ["train"]:
-        said.append(f"there is only a folder {splits['train']}, and none named test: its images are divided")
+        said.append(f"there is a folder {splits['train']} but no folder test: its images are divided")
         parts = {"all": parts["train"]}
     holding = {outer for inner in tree.images for outer in (inner, *_above(inner))}
     empty = [inner for inner in tree.folders if inner not in holding]
@@ -130,7 +130,7 @@ def _scan(folder: Path) -> _Tree:
                 continue
             if os.path.isdir(path):
                 identity = _identity(path)
-                if identity in known:  # a link that leads back, or to another folder here
+                if identity in known:  # a link to a folder that was already read
                     tree.repeated.append(relative)
                     continue
                 known.add(identity)
@@ -154,7 +154,7 @@ def _identity(folder: Path) -> tuple[int, int]:
 
 
 def _above(inner: str) -> Iterator[str]:
-    """The folders that a folder is in, up to the root."""
+    """The parent folders of a folder, up to the root."""
     while inner:
         inner = inner.rpartition("/")[0]
         yield inner
@@ -165,11 +165,13 @@ def _refuse_mixed(folder: Path, tree: _Tree) -> None:
     for inner in tree.images:
         for outer in _above(inner):
             if outer in tree.images:
-                raise refusal(folder / outer, "images both beside and inside its sub-folders", "keep one or the other")
+                raise refusal(
+                    folder / outer, "images both directly in it and in its sub-folders", "keep one or the other"
+                )
 
 
 def _splits(folder: Path, tree: _Tree, said: list[str]) -> dict[str, str]:
-    """Names of the first-level folders that are splits, by part."""
+    """Names of first-level folders that are splits, by part."""
     top = list(dict.fromkeys(inner.split("/")[0] for inner in tree.images if inner))
     found: dict[str, str] = {}
     for name in top:
@@ -181,17 +183,19 @@ def _splits(folder: Path, tree: _Tree, said: list[str]) -> dict[str, str]:
     others = [name for name in top if name.lower() not in SPLITS]
     names = " and ".join(found[part] for part in PART_NAMES if part in found)
     if found and "train" not in found:
-        raise refusal(folder, f"{names} and no folder train", "add train, or give another name if it is a class")
+        raise refusal(
+            folder, f"a folder {names} but no folder train", "add train, or rename the folder if it is a class"
+        )
     if others and list(found) == ["train"]:
         said.append(f"{found['train']} is taken as a class, like {listed(others)}: there is no folder test")
         return {}
     if others and found:
-        raise refusal(folder, f"{listed(others)} beside the splits {names}", "move other folders to another place")
+        raise refusal(folder, f"{listed(others)} next to the splits {names}", "move the other folders to another place")
     return found
 
 
 def _refuse_inner_splits(folder: Path, tree: _Tree) -> None:
-    """Raises:    InputError: folders of training and of test images further inside, which would become classes."""
+    """Raises:    InputError: folders train and test at a deeper level, which would become classes."""
     inner = {name.lower(): path for path in tree.images for name in path.split("/")[1:]}
     parts = {SPLITS[name]: path for name, path in inner.items() if name in SPLITS}
     if "train" in parts and len(parts) > 1:
@@ -204,7 +208,7 @@ def _refuse_inner_splits(folder: Path, tree: _Tree) -> None:
 
 
 def _section(folder: Path, tree: _Tree, name: str) -> Section:
-    """The images in one first-level folder, or in all."""
+    """The images of one first-level folder, or of all."""
     inside = [inner for inner in tree.images if not name or inner == name or inner.startswith(f"{name}/")]
     inside.sort(key=lambda inner: (natural_key(inner), inner))
     files = [file for inner in inside for file in tree.images[inner]]
@@ -216,6 +220,6 @@ def _section(folder: Path, tree: _Tree, name: str) -> Section:
 
 
 def relative_names(folder: Path, files: Iterable[Path]) -> tuple[str, ...]:
-    """Names of files within a folder, with `/`, and `?` for what cannot be printed."""
+    """File names relative to a folder, with `/`, and with `?` for characters that cannot be printed."""
     depth = len(folder.parts)
     return tuple(printable("/".join(file.parts[depth:])) for file in files)

@@ -1,4 +1,4 @@
-"""Folders of images -> arrays of pixels with labels and splits."""
+"""Reading folders of images as arrays of pixels with labels and splits."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ from ancestral.settings.data import IMAGE_FILES, ReadOptions
 
 
 def read_folder(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:  # noqa: B008  (immutable)
-    """Read a folder of images by Pillow.
+    """Read a folder of images with Pillow.
 
-    First-level folders `train`, `valid` and `test` are splits; other sub-folders are classes, in natural order. Where
-    images are not in folders of classes, a table or JSON file beside them may hold their labels. Images are turned by
-    their EXIF orientation, and transparent pixels are composited on a background. Grey files make one channel; any
-    coloured image makes all RGB.
+    First-level folders `train`, `valid` and `test` are splits; other sub-folders are classes, in natural order. If
+    images are not in class folders, a table or JSON file next to them may have their labels. Images are rotated by
+    their EXIF orientation, and transparent pixels are composited on a background. If all files are grey, images have
+    one channel; if one image has colour, all are RGB.
 
     Args:
-        folder: holds the images.
+        folder: the folder with the images.
         options: how pixels are read.
 
     Returns: the parts "train", "valid" and "test", or "all", with the names of their files within the folder.
-    Raises: InputError for no image, unequal sizes or depths (naming two files), a damaged or oversized image.
+    Raises: InputError for no image, different sizes or depths (with two files), a damaged or too large image.
     """
     if not options.infer:
         return _read_as_before(folder, options)
     layout = find_images(folder)
     words = labels_beside(folder, layout, layout.assumptions)
     if layout.others:
-        verb = "files are not images" if len(layout.others) > 1 else "file is no image"
+        verb = "files are not images" if len(layout.others) > 1 else "file is not an image"
         layout.assumptions.append(f"{len(layout.others):,} {verb}: ignored ({listed(layout.others)})")
     return _imported(folder, folder, layout, words, options)
 
 
 def read_file(path: Path, options: ReadOptions = ReadOptions()) -> Imported:  # noqa: B008  (immutable)
-    """Read one image file, as `read_folder` reads a folder of one.
+    """Read one image file, like a folder with one image.
 
     Args:
         path: the image.
         options: how pixels are read.
 
     Returns: the part "all".
-    Raises: InputError for several images in the file, a damaged or oversized one.
+    Raises: InputError for several images in the file, or a damaged or too large image.
     """
     layout = Layout({"all": Section(path.parent, [path], None, [])}, [], [], [])
     return _imported(path, path.parent, layout, {}, options)
@@ -71,11 +71,11 @@ def _imported(
 ) -> Imported:
     """The images of a layout.
 
-    Args:      subject: for errors. words: classes by part that were read from files beside the images.
+    Args:      subject: file or folder, for errors. words: classes by part, from files next to the images.
     """
-    background_colour(options.background)  # an unknown colour is refused before anything is read
+    background_colour(options.background)  # check the colour before anything is read
     said = layout.assumptions
-    if options.array is not None:  # perhaps of the file that a model was trained on
+    if options.array is not None:  # may come from the settings of the training data
         said.append(f"--array {printable(options.array)} is ignored: images have no arrays")
     files = [file for section in layout.parts.values() for file in section.files]
     pile = _Pile(subject, files, options)
@@ -106,12 +106,12 @@ def _divided(array: np.ndarray, counts: dict[str, int]) -> dict[str, np.ndarray]
 
 
 class _Pile:
-    """Images of one size in one array: grey until a coloured one is read.
+    """Reads images of one size into one array, which has one channel until an image with colour is read.
 
-    Args:      folder: for errors. files: at least one. options: how pixels are read.
+    Args:      folder: for errors. files: at least one file. options: how pixels are read.
 
-    Attributes: size: height and width of the first stored image that is not square, or of the first.
-                seen: boolean, shape (N, 1, H, W), where missing pixels are asked for and there are some.
+    Attributes: size: height and width of the first image that is not square, or of the first image.
+                seen: boolean, shape (N, 1, H, W), if `options.missing` is set and there are missing pixels.
     """
 
     def __init__(self, folder: Path, files: list[Path], options: ReadOptions) -> None:
@@ -126,9 +126,9 @@ class _Pile:
         check_size(folder, len(files) * pixels)
 
     def read(self) -> np.ndarray:
-        """All images, shape (N, C, H, W); boolean if every file has one bit for each pixel.
+        """All images, shape (N, C, H, W); boolean if every file has one bit per pixel.
 
-        Raises:    InputError: unequal sizes or depths, a damaged or oversized image.
+        Raises:    InputError: different sizes or depths, or a damaged or too large image.
         """
         images: np.ndarray | None = None
         with quietly():
@@ -137,14 +137,14 @@ class _Pile:
                 pixels = transform(picture.pixels[None], self.options)[0]
                 if images is None:
                     self._first = picture.pixels.shape[1:]
-                    images = self._room(pixels.dtype, 1, pixels.shape[1:])
+                    images = self._empty(pixels.dtype, 1, pixels.shape[1:])
                 if pixels.shape[1:] != images.shape[2:]:
                     raise self._other_size(file, picture)
                 if pixels.dtype != images.dtype:
                     raise refusal(
                         file,
-                        f"pixels of {pixels.dtype} where {self.files[0].name} has {images.dtype}",
-                        "store all images with as many bits",
+                        f"pixels of {pixels.dtype}, but {self.files[0].name} has {images.dtype}",
+                        "store all images with the same number of bits",
                     )
                 if len(pixels) > images.shape[1] and not (self.options.infer and _is_grey(pixels)):
                     images = self._coloured(images, place)
@@ -154,37 +154,39 @@ class _Pile:
         return self._finished(images)
 
     def remarks(self) -> list[str]:
-        """What was done to the images, one sentence each."""
+        """Notices about conversions of images."""
         count = f"of {len(self.files):,} images"
         behind = "missing" if self.options.missing else f"composited on {self.options.background} (--background)"
         sentences = {
-            "turned": f"{count} are turned as their EXIF orientation says",
+            "turned": f"{count} are rotated by their EXIF orientation",
             "transparent": f"{count} have transparent pixels: {behind}",
             "CMYK": f"{count} are CMYK: converted to RGB without a colour profile",
             "deep": f"{count} have colours of 16 bits: read as 8 bits",
-            "grey": f"{count} are stored as colour and all images are grey: one channel",
-            "equal": f"{count} are grey among coloured ones: three equal channels",
+            "grey": f"{count} are stored with colour channels, but all are grey: one channel",
+            "equal": f"{count} are grey, others have colour: stored with three equal channels",
         }
         return [f"{self.done[kind]:,} {words}" for kind, words in sentences.items() if self.done[kind]]
 
-    def _room(self, dtype: np.dtype, channels: int, size: Iterable[int]) -> np.ndarray:
+    def _empty(self, dtype: np.dtype, channels: int, size: Iterable[int]) -> np.ndarray:
         shape = (len(self.files), channels, *size)
         check_size(self.folder, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
         return np.empty(shape, dtype)
 
     def _coloured(self, images: np.ndarray, count: int) -> np.ndarray:
-        """An array for colour, with the grey images that are read already."""
-        wide = self._room(images.dtype, 3, images.shape[2:])
+        """An array with three channels, with the images that were already read."""
+        wide = self._empty(images.dtype, 3, images.shape[2:])
         wide[:count] = images[:count]
         return wide
 
     def _other_size(self, file: Path, picture: Picture) -> Exception:
         height, width = picture.pixels.shape[1:]
         first = f"{self.files[0].name} has {self._first[1]}x{self._first[0]}"
-        return refusal(file, f"{width}x{height} pixels where {first}", "make them equal: --crop --resize 32, say")
+        return refusal(
+            file, f"{width}x{height} pixels, but {first}", "make them equal, for example with --crop --resize 32"
+        )
 
     def _note(self, place: int, picture: Picture) -> None:
-        """Count what was done to an image, and keep where it has pixels."""
+        """Count the conversions of an image, and store its mask of observed pixels."""
         self.done.update(picture.remarks)
         self.done["bits"] += picture.bits
         self.done["stored in colour"] += picture.coloured
@@ -194,7 +196,7 @@ class _Pile:
         if self.options.resize is not None and picture.pixels.dtype.kind != "f":
             self.highest = max(self.highest, int(picture.pixels.max()))
         if self.options.missing and picture.opaque is not None:
-            # a scaled pixel is seen if all that it is made of are
+            # a scaled pixel is observed if all its source pixels are
             mask = transform(picture.opaque[None, None].astype(np.uint8) * 255, self.options) == 255
             if self.seen is None:
                 self.seen = np.ones((len(self.files), *mask.shape[1:]), bool)
@@ -211,7 +213,7 @@ class _Pile:
         if scaled and not stated and images.dtype.kind != "f" and self.highest < MOST_INFERRED:
             raise refusal(
                 self.folder,
-                f"pixels are 0..{self.highest}, and scaling makes other values",
+                f"pixels are 0..{self.highest}, but --resize makes values between them",
                 f"state their levels: --levels {max(self.highest, 1) + 1} (or {BYTE_LEVELS})",
             )
         return images
@@ -222,9 +224,9 @@ def _is_grey(pixels: np.ndarray) -> bool:
 
 
 def _read_as_before(folder: Path, options: ReadOptions) -> Imported:
-    """Read as earlier versions did: older runs keep their data.
+    """Read a folder as earlier versions did, so that older runs keep their data.
 
-    Sub-folders of the first level are classes in the order of their names, and nothing is turned or composited.
+    First-level sub-folders are classes in the order of their names. No image is rotated or composited.
     """
     with parsing(folder, "folder"):
         files, labels = _former_list(folder)
@@ -238,11 +240,11 @@ def _former_list(folder: Path) -> tuple[list[Path], np.ndarray | None]:
     visible = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     classes = [files for files in map(_images_in, visible) if files]
     if loose and classes:
-        raise refusal(folder, "images both beside and inside its sub-folders", "keep one or the other")
+        raise refusal(folder, "images in it and in its sub-folders", "keep one or the other")
     if loose:
         return loose, None
     if not classes:
-        raise refusal(folder, "no images in this folder", "it should hold .png, .jpg, .bmp or .gif files")
+        raise refusal(folder, "no images in this folder", "add .png, .jpg, .bmp or .gif files")
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in classes])
     return [file for files in classes for file in files], labels.astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""Tables of pandas and of libraries like it -> points, as files of tables are read."""
+"""Reading tables of pandas and similar libraries as points, with the rules for table files."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ancestral.settings.data import ReadOptions
 
 SUBJECT = "the table in memory"
 ABSENT = ("<NA>", "NaT", "None", "nan")  # texts of missing values
-LABELS = "label"  # name of the column of labels that are given beside a table
+LABELS = "label"  # name of the column of labels that are given separately
 
 
 def is_frame(data: Any) -> bool:
-    """Whether data are a table with named columns: pandas is not imported for this."""
+    """Whether data are a table with named columns. pandas is not imported."""
     return all(hasattr(data, name) for name in ("columns", "dtypes", "to_numpy", "__getitem__", "__len__"))
 
 
 def frame_columns(frame: Any, labels: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """The columns of a table by name: float64, or text where a column holds other than numbers.
+    """The columns of a table by name: float64, or text if a column has other values than numbers.
 
-    Args:      frame: the table. labels: of its rows, given beside it.
-    Raises:    InputError: no row, two columns of one name, or as many labels as there are not rows.
+    Args:      frame: the table. labels: labels of its rows, if given separately.
+    Raises:    InputError: no rows, two columns with the same name, or a wrong number of labels.
     """
     names = list(frame.columns)
     words = list(map(str, names))
@@ -41,9 +41,9 @@ def frame_columns(frame: Any, labels: np.ndarray | None = None) -> dict[str, np.
     if labels is None:
         return found
     if len(labels) != len(frame) or labels.ndim != 1:
-        raise refusal(SUBJECT, f"labels of shape {labels.shape} beside {len(frame)} rows", "give one label per row")
+        raise refusal(SUBJECT, f"labels of shape {labels.shape} for {len(frame)} rows", "give one label per row")
     if LABELS in found:
-        raise refusal(SUBJECT, f"has a column {LABELS!r}, and labels are given beside it", "give one of them")
+        raise refusal(SUBJECT, f"has a column {LABELS!r}, and labels are given too", "give one of them")
     return {**found, LABELS: _column(labels)}
 
 

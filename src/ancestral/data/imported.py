@@ -1,4 +1,4 @@
-"""What a reader finds in a file or folder, before it is divided for training, validation and test."""
+"""The content of a file or folder, as returned by a reader, before it is split."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """Images or points of one origin with their labels.
+    """Images or points of one part of a source, with their labels.
 
     Args:
         images: uint8 or uint16, shape (N, C, H, W); points are float32, shape (N, D).
-        labels: int64, shape (N,), numbers of classes from 0, -1 where an image has no label; None where none has.
-        names: file names of the images, where each has its own.
-        seen: boolean, the shape of `images`, false where a pixel is missing; None where none is, or where missing
-            pixels were not asked for.
+        labels: int64, shape (N,), class numbers from 0; -1 for an image without a label; None if there are no labels.
+        names: file names of the images, if each has its own file.
+        seen: boolean, shape of `images`, False for missing pixels; None if there are none, or without
+            `ReadOptions.missing`.
     """
 
     images: np.ndarray
@@ -31,17 +31,17 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Imported:
-    """All that a reader found.
+    """The content of a source.
 
     Args:
-        parts: "train", "valid" and "test" as far as the source has them, or "all" where it is not divided.
+        parts: "train", "valid" and "test", as far as the source has them, or "all" if it has no parts.
         levels: number of values of a stored pixel, which is one of 0..levels-1; 0 for points.
-        value_range: the stored values that became level 0 and level levels-1; None for points.
-        classes: names of the classes in the order of their numbers, where they have names.
-        columns: names of the D columns of points, where they have names.
-        assumptions: what was guessed or ignored, one sentence each, to be printed and recorded.
-        kind: what the data are.
-        repeatable: reading them again gives the same; only then does their SHA-256 mean something.
+        value_range: the stored values that correspond to level 0 and level levels-1; None for points.
+        classes: names of the classes in the order of their numbers, if they have names.
+        columns: names of the D columns of points, if they have names.
+        assumptions: notices about guesses and ignored parts, one sentence each, to be printed and recorded.
+        kind: images or points.
+        repeatable: whether reading the data again gives the same values, so that their SHA-256 is useful.
     """
 
     parts: dict[str, Part]

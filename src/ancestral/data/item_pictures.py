@@ -1,4 +1,4 @@
-"""Images of Pillow among the items of a dataset -> one array, as image files of a folder are read."""
+"""Converting Pillow images in a dataset to one array, with the rules for image files in a folder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SUBJECT = "the data in memory"
 
 
 def is_picture(item: Any) -> bool:
-    """Whether an item is an image of Pillow; Pillow is not imported for this."""
+    """Whether an item is a Pillow image. Pillow is not imported."""
     return any(base.__module__.startswith("PIL.") and base.__name__ == "Image" for base in type(item).__mro__)
 
 
 def as_picture(image: Image.Image) -> Picture:
-    """An image, turned as its EXIF orientation says; with four channels where some pixels are transparent.
+    """An image, rotated by its EXIF orientation; with four channels if some pixels are transparent.
 
-    Raises:    InputError: a mode that is not understood.
+    Raises:    InputError: a mode that is not supported.
     """
     said: list[str] = []
     bits, coloured = image.mode == "1", is_coloured(image)
@@ -39,9 +39,9 @@ def as_picture(image: Image.Image) -> Picture:
 
 
 class PictureRows:
-    """Images of one size in one array: grey until a coloured one is added, with alpha once one is transparent.
+    """Images of one size in one array. Channels for colour and transparency are added when an image needs them.
 
-    Args:      count: how many there will be; None where that is not known.
+    Args:      count: expected number of images; None if not known.
     """
 
     def __init__(self, count: int | None) -> None:
@@ -55,7 +55,7 @@ class PictureRows:
     def add(self, picture: Picture) -> None:
         """Add an image.
 
-        Raises:    InputError: another size or depth than those of the images before.
+        Raises:    InputError: its size or depth differs from that of the first image.
         """
         pixels = picture.pixels
         if self._rows is None:
@@ -79,12 +79,12 @@ class PictureRows:
         self._done["grey"] += len(pixels) == 1 or bool((pixels[:3] == pixels[:1]).all())
 
     def finished(self) -> tuple[np.ndarray, list[str]]:
-        """All images, shape (N, C, H, W), and what was done to them; boolean if each has one bit for each pixel."""
+        """All images, shape (N, C, H, W), boolean if all have one bit per pixel; and notices about conversions."""
         assert self._rows is not None
         images, done = self._rows.array, self._done
         count = f"of {len(images):,} images"
         sentences = {
-            "turned": "are turned as their EXIF orientation says",
+            "turned": "are rotated by their EXIF orientation",
             "CMYK": "are CMYK: converted to RGB without a colour profile",
         }
         said = [f"{done[kind]:,} {count} {words}" for kind, words in sentences.items() if done[kind]]
@@ -92,15 +92,16 @@ class PictureRows:
             return images != 0, said
         if images.shape[1] <= 3 and done["grey"] == len(images):
             if done["coloured"]:
-                said.append(f"{done['coloured']:,} {count} are stored as colour and all images are grey: one channel")
+                words = "are stored with colour channels, but all are grey: one channel"
+                said.append(f"{done['coloured']:,} {count} {words}")
             return images[:, :1], said
         if images.shape[1] > 1 and done["single"]:
-            said.append(f"{done['single']:,} {count} are grey among coloured ones: three equal channels")
+            said.append(f"{done['single']:,} {count} are grey, others have colour: three equal channels")
         return images, said
 
 
 def _widened(stored: np.ndarray, channels: int, count: int | None) -> Rows:
-    """The images so far with more channels."""
+    """The images that were already added, with more channels."""
     wide = Rows(np.empty((channels, *stored.shape[2:]), stored.dtype), count)
     for _, block in row_blocks(stored):
         for row in _with_channels(block, channels):
@@ -109,7 +110,7 @@ def _widened(stored: np.ndarray, channels: int, count: int | None) -> Rows:
 
 
 def _with_channels(images: np.ndarray, channels: int) -> np.ndarray:
-    """Images, shape (N, C, H, W), with three equal channels for grey, and opaque where others are transparent."""
+    """Images, shape (N, C, H, W), with more channels: grey becomes three equal channels, transparency is opaque."""
     if images.shape[1] == 1 and channels > 1:
         images = images.repeat(3, 1)
     if images.shape[1] == 3 and channels == WITH_ALPHA:

@@ -1,4 +1,4 @@
-"""The items of datasets -> images or points in one array, with their labels: each item is read once, and some again."""
+"""Reading the items of a dataset into one array of images or points, with labels. Some items are read twice."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from ancestral.data.item_pictures import SUBJECT, PictureRows, as_picture, is_pi
 from ancestral.data.storage import Rows, is_mapped
 
 log = logging.getLogger("ancestral")
-MOST_ITEMS, MOST_BYTES = 2_000_000, 2**31  # of a dataset without a length
-MANY_ITEMS = 100_000  # after which it is said that a dataset without a length is read to its end
-READ_AGAIN = 128  # items that are read twice
+MOST_ITEMS, MOST_BYTES = 2_000_000, 2**31  # limits for a dataset without a length
+MANY_ITEMS = 100_000  # number of items of a dataset without a length after which there is a notice
+READ_AGAIN = 128  # number of items that are read twice
 IMAGE_KEYS = ("image", "images", "img", "pixel_values", "x", "data")
 Labelled = tuple[Any, Any]
 
 
 def read_items(data: Any, found: Findings) -> dict[str, np.ndarray]:
-    """The items of a dataset: `images`, `labels` where items have them, `class_names` where the dataset has them.
+    """The items of a dataset: `images`, `labels` if items have them, `class_names` if the dataset has them.
 
-    Args:      data: with `__getitem__` and `__len__`, or with `__iter__`. found: what is said is added to it.
-    Raises:    InputError: no items, items of several sizes, without an image, or that cannot be read; more than
-               `MOST_BYTES` or `MOST_ITEMS` of a dataset without a length.
+    Args:      data: with `__getitem__` and `__len__`, or with `__iter__`. found: notices are added to it.
+    Raises:    InputError: no items; items of different sizes, without an image, or that cannot be read; more than
+               `MOST_BYTES` or `MOST_ITEMS` in a dataset without a length.
     """
     name, count = type(data).__name__, length_of(data)
     by_number = count is not None and hasattr(data, "__getitem__")
@@ -52,7 +52,7 @@ def read_items(data: Any, found: Findings) -> dict[str, np.ndarray]:
 
 
 def _spread(count: int | None) -> list[int]:
-    """Places of the items that are read twice."""
+    """Indices of the items that are read twice."""
     return np.unique(np.linspace(0, max(0, (count or 0) - 1), READ_AGAIN).astype(int)).tolist()
 
 
@@ -60,7 +60,7 @@ def _by_number(data: Any, places: Any) -> Iterator[Any]:
     for place in places:
         try:
             item = data[place]
-        except Exception as error:  # the code of a dataset may fail in any way
+        except Exception as error:  # the user's dataset may raise anything
             raise _unreadable(data, place, error) from error
         yield item
 
@@ -78,15 +78,13 @@ def _stream(data: Any) -> Iterator[Any]:
 
 def _unreadable(data: Any, place: int, error: Exception) -> InputError:
     cause = f"{type(error).__name__}: {str(error)[:160]}"
-    return refusal(
-        f"the {type(data).__name__}", f"item {place} cannot be read ({cause})", "correct or leave out the item"
-    )
+    return refusal(f"the {type(data).__name__}", f"item {place} cannot be read ({cause})", "correct or remove the item")
 
 
 def _repeats(data: Any, pile: _Pile, again: dict[int, Labelled], by_number: bool) -> bool:
-    """Whether some items are the same when they are read a second time."""
+    """Whether the items that are read twice are equal both times."""
     if not by_number and iter(data) is data:
-        pile.found.say("the data are an iterator, which can be read once only")
+        pile.found.say("the data are an iterator, which can be read only once")
         return True
     items = _by_number(data, again) if by_number else _stream(data)
     count = 0
@@ -101,8 +99,8 @@ def _repeats(data: Any, pile: _Pile, again: dict[int, Labelled], by_number: bool
 class _Pile:
     """Items in one array, and their labels.
 
-    Args:      name: of the dataset's class. count: of the items; None where it is not known. label_keys: that hold the
-               label of an item, the first that is there. found: what is said is added to it.
+    Args:      name: class name of the dataset. count: number of items; None if not known. label_keys: possible keys of
+               the label of an item; the first existing one is used. found: notices are added to it.
     """
 
     def __init__(self, name: str, count: int | None, label_keys: Sequence[str], found: Findings) -> None:
@@ -132,13 +130,13 @@ class _Pile:
         return pixels, label
 
     def parted(self, item: Any) -> Labelled:
-        """Pixels and label of an item that is not added."""
+        """Pixels and label of an item, without adding it."""
         image, label = self._image_and_label(item)
         return (as_picture(image).pixels if is_picture(image) else as_array(image)), label
 
     def _add_array(self, image: Any) -> np.ndarray:
         if isinstance(image, str | bytes) or hasattr(image, "__fspath__"):
-            raise refusal(SUBJECT, f"item {len(self)} is text, no image", "give the folder of the files as data")
+            raise refusal(SUBJECT, f"item {len(self)} is text, not an image", "give the folder of the files as data")
         array = as_array(image)
         if len(self.pictures):
             raise refusal(SUBJECT, f"item {len(self)} is an array, item 0 is an image of Pillow", "give one kind")
@@ -155,7 +153,7 @@ class _Pile:
         return array
 
     def _refuse_endless(self, pixels: np.ndarray) -> None:
-        """Raises:    InputError: a dataset without a length has given more than is meant to be read."""
+        """Raises:    InputError: a dataset without a length has more items or bytes than the limits."""
         if len(self) == MANY_ITEMS:
             log.warning(
                 "note: the %s has no length: it is read to its end, or to %s items or %s bytes",
@@ -166,11 +164,11 @@ class _Pile:
         raise refusal(
             f"the {self.name}",
             f"gave {len(self):,} items ({len(self) * pixels.nbytes:,} bytes) and has no length: it may be endless",
-            "take a part by itertools.islice, or give a dataset with __len__ and __getitem__",
+            "limit it with itertools.islice, or give a dataset with __len__ and __getitem__",
         )
 
     def finished(self) -> dict[str, np.ndarray]:
-        """All images, and their labels where there are any."""
+        """All images, and their labels if there are any."""
         if self.rows is not None:
             images = self.rows.array
         else:
@@ -178,7 +176,7 @@ class _Pile:
             self.found.say(*said)
         if is_mapped(images):
             self.found.say(
-                f"{images.nbytes:,} bytes of items exceed a quarter of the free memory: they are kept in a temporary "
+                f"items of {images.nbytes:,} bytes exceed a quarter of the free memory: they are stored in a temporary "
                 "file (the environment variable TMPDIR names its folder)"
             )
         labels = labels_of(self.labels, self.found)
@@ -205,7 +203,7 @@ class _Pile:
         return item[0], item[1] if len(item) > 1 else None
 
     def _keys_of(self, item: Mapping[Any, Any]) -> tuple[Any, Any]:
-        """Which keys of the items hold image and label."""
+        """The keys of image and label in the items."""
         image_key = next((key for key in IMAGE_KEYS if key in item), None)
         if image_key is None:
             large = [key for key, value in item.items() if is_picture(value) or (is_array(value) and value.ndim >= 2)]
@@ -213,9 +211,9 @@ class _Pile:
                 keys = ", ".join(map(str, item))
                 raise refusal(f"the {self.name}", f"items have no image among {keys}", f"name it {IMAGE_KEYS[0]!r}")
             image_key = large[0]
-            self.found.say(f"the images of the items are {image_key!r}")
+            self.found.say(f"items: {image_key!r} is the image")
         label_key = next((key for key in self.label_keys if key in item and key != image_key), None)
         unused = [str(key) for key in item if key not in (image_key, label_key)]
         if unused:
-            self.found.say(f"not used of the items: {', '.join(unused[:8])}")
+            self.found.say(f"items: not used: {', '.join(unused[:8])}")
         return image_key, label_key

@@ -1,4 +1,4 @@
-"""A table or JSON file beside images -> the label of each."""
+"""Reading the labels of images from a table or JSON file next to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ancestral.data.readers import parsing
 from ancestral.settings.data import IMAGE_FILES
 
 MAX_TABLE_BYTES = 2**27
-MAX_LABEL = 200  # characters of the name of a class
+MAX_LABEL = 200  # most characters of a class name
 
 _FILE_COLUMNS = (
     "file",
@@ -39,7 +39,7 @@ Columns = dict[str, list[Any]]
 
 
 class _Labels(NamedTuple):
-    """Labels of a table: what names the image, and its class, "" where there is none."""
+    """Labels of a table: keys of the images, and their classes; "" for no class."""
 
     keys: list[str]
     words: list[str]
@@ -47,14 +47,15 @@ class _Labels(NamedTuple):
 
 
 def labels_beside(root: Path, layout: Layout, said: list[str]) -> dict[str, list[str]]:
-    """The class of each image by part, where the sub-folders are not classes and a file has them.
+    """The class of each image by part, if the sub-folders are not classes and a file has the labels.
 
-    A file in the folder of the images is preferred, then one beside the splits; `labels` and `metadata` are preferred
-    as names, then the only table there is.
+    A file in the folder of the images is preferred, then one next to the splits. Files named `labels` or `metadata` are
+    preferred, then the only table.
 
-    Args:      root: of the layout. said: gets what was assumed.
-    Returns:   words by part, "" for an image without a label; files that were read are removed from `layout.others`.
-    Raises:    InputError: a damaged table, an image with two labels, a name that several images have.
+    Args:      root: folder of the layout. said: notices are added to it.
+    Returns:   class names by part, "" for an image without a label. Files that were read are removed from
+               `layout.others`.
+    Raises:    InputError: a damaged table, an image with two labels, or a name of several images.
     """
     chosen: dict[Path, list[str]] = {}
     for part, section in layout.parts.items():
@@ -82,21 +83,21 @@ def labels_beside(root: Path, layout: Layout, said: list[str]) -> dict[str, list
 
 
 def _choose(tables: Sequence[Path], part: str, said: list[str]) -> Path | None:
-    """The file that holds the labels of a part, by its name."""
+    """The file with the labels of a part, chosen by its name."""
     aliases = [alias for alias, of in SPLITS.items() if of == part]
     own = [table for table in tables if any(word in aliases for word in re.split(r"[^a-z]+", table.stem.lower()))]
     usual = [table for stem in _USUAL_STEMS for table in tables if table.stem.lower() == stem]
     preferred = own or usual or (list(tables) if len(tables) == 1 else [])
     if len(tables) > 1:
         names = listed([table.name for table in tables])
-        note = f"{names}: {preferred[0].name if preferred else 'none'} is taken for the labels"
+        note = f"{names}: {preferred[0].name if preferred else 'none'} is used for the labels"
         note += "" if preferred else " (name one labels.csv)"
         said += [note] if note not in said else []
     return preferred[0] if preferred else None
 
 
 def _words_of(root: Path, table: Path, sections: Sequence[Section], said: list[str]) -> list[str] | None:
-    """The class of each file of the sections, "" for none; None, and a word, for a table that has no labels."""
+    """The class of each file of the sections, "" for no class; None, with a notice, for a table without labels."""
     name = printable(table.relative_to(root).as_posix())
     files = [(section.folder, file) for section in sections for file in section.files]
     places = _Places(root, files)
@@ -127,7 +128,7 @@ def _words_of(root: Path, table: Path, sections: Sequence[Section], said: list[s
 
 
 class _Places:
-    """Finds images by the names that tables give them: with or without folders and the ending."""
+    """Finds images by their names in tables, with or without folders and file ending."""
 
     def __init__(self, root: Path, files: Sequence[tuple[Path, Path]]) -> None:
         self.whole: dict[str, int] = {}
@@ -145,12 +146,12 @@ class _Places:
             table[key] = place if table.get(key, place) == place else -1
 
     def find(self, name: str) -> int | None:
-        """The number of the image; -1 for a name of several, None for a name of none."""
+        """The index of the image; -1 for a name of several images, None for an unknown name."""
         for key in (name, _without_ending(name)):
             if key in self.ends:
                 return self.ends[key]
             words = key.split("/")
-            # folders above the images do not count, but another folder's image of the same name does not match
+            # parent folders of the root are ignored; an image of the same name in another folder does not match
             for start in range(1, len(words)):
                 if (whole := "/".join(words[start:])) in self.whole:
                     return self.whole[whole]
@@ -171,7 +172,7 @@ def _read_labels(table: Path, name: str, places: _Places, said: list[str]) -> _L
     found = {column: sum(places.find(key) is not None for key in of) for column, of in keys.items()}
     file_column = max(found, key=found.__getitem__, default=None)
     if file_column is None or not found[file_column]:
-        said.append(f"{name} has no column of file names that are images here (file, image, id, ...): ignored")
+        said.append(f"{name} has no column (file, image, id, ...) with names of these images: ignored")
         return None
     label_column = next((by_name[known] for known in _LABEL_COLUMNS if known in by_name), None)
     if label_column is None and len(columns) == 2:
@@ -181,7 +182,7 @@ def _read_labels(table: Path, name: str, places: _Places, said: list[str]) -> _L
         return None
     words = _words(table, columns[label_column])
     if words is None:
-        said.append(f"column {printable(label_column)} of {name} is no class (real numbers or lists): ignored")
+        said.append(f"column {printable(label_column)} of {name} has real numbers or lists, not classes: ignored")
         return None
     used = [row for row, key in enumerate(keys[file_column]) if key]
     shown = (printable(file_column), printable(label_column))
@@ -193,7 +194,7 @@ def _key(value: object) -> str:
 
 
 def _words(table: Path, values: Sequence[Any]) -> list[str] | None:
-    """Names of classes, "" for none; None for what is no class. Whole numbers have one form, whatever is stored."""
+    """Names of classes, "" for no class; None if they are not classes. Whole numbers are written in one form."""
     if any(isinstance(value, list | dict) for value in values):
         return None
     words = ["" if value is None else str(value).strip() for value in values]
@@ -204,7 +205,7 @@ def _words(table: Path, values: Sequence[Any]) -> list[str] | None:
         return None
     longest = max(map(len, words), default=0)
     if longest > MAX_LABEL:
-        raise refusal(table, f"a label of {longest:,} characters", f"give names of classes up to {MAX_LABEL}")
+        raise refusal(table, f"a label of {longest:,} characters", f"give class names of at most {MAX_LABEL}")
     return words
 
 
@@ -219,7 +220,7 @@ def _columns(table: Path, places: _Places) -> Columns:
     """The columns of a table or JSON file by name."""
     size = table.stat().st_size
     if size > MAX_TABLE_BYTES:
-        raise refusal(table, f"labels of {size:,} bytes", f"give at most {MAX_TABLE_BYTES:,}, or move it away")
+        raise refusal(table, f"labels of {size:,} bytes", f"give at most {MAX_TABLE_BYTES:,}, or move the file away")
     with parsing(table, "table of labels"):
         text = table.read_text("utf-8-sig")
         if table.suffix.lower() == ".json":
@@ -237,7 +238,7 @@ def _from_text(text: str, places: _Places) -> Columns:
         return {}
     header = [cell.strip() for cell in rows[0]]
     if len(header) == 2 and places.find(_key(header[0])) is not None:
-        header = ["file", "label"]  # the first row is one of the images
+        header = ["file", "label"]  # there is no header: the first row is an image
     else:
         rows = rows[1:]
     return {
@@ -259,7 +260,7 @@ def _from_json(value: Any) -> Columns:
 
 
 def _from_records(records: Sequence[Any]) -> Columns:
-    """Records by name, or pairs of a file and its label."""
+    """Columns from records by name, or from pairs of a file and its label."""
     if records and all(isinstance(record, list) and len(record) == 2 for record in records):
         records = [{"file": file, "label": label} for file, label in records]
     usable: list[Mapping[str, Any]] = [record for record in records if isinstance(record, dict)]

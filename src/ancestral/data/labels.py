@@ -1,4 +1,4 @@
-"""Labels as people store them -> numbers of classes from 0, with names where the numbers do not say enough."""
+"""Conversion of labels in many forms to class numbers from 0, with names if the stored labels differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Labels = dict[str, np.ndarray | None]
 
 
 def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
-    """A key that sorts names with numbers as people do: `2` before `10`.
+    """A key for natural order of names with numbers: `2` before `10`.
 
     Example:
         >>> sorted(["10", "2", "b", "a10", "a9"], key=natural_key)
@@ -30,20 +30,20 @@ def as_classes(
     names: Sequence[str] | None = None,
     compact: bool = True,
 ) -> tuple[Labels, tuple[str, ...] | None, list[str]]:
-    """The labels of all parts of a source as numbers of classes.
+    """The labels of all parts of a source as class numbers.
 
-    Whole numbers, also as floats, as a column or one-hot; -1 is no label. Words become classes in natural order.
-    Numbers that leave most classes empty are numbered anew, and keep themselves as names.
+    Labels may be whole numbers, also as floats, as a column, or one-hot; -1 means no label. Words become classes in
+    natural order. If most class numbers are not used, the classes are renumbered, with the stored numbers as names.
 
     Args:
         subject: the source, for errors.
-        raw: labels by part; None where a part has none.
-        counts: images by part.
-        names: of the classes, where the file has them.
-        compact: number sparse classes anew; earlier versions did not.
+        raw: labels by part; None for a part without labels.
+        counts: number of images by part.
+        names: names of the classes, if the file has them.
+        compact: renumber sparse classes; earlier versions did not.
 
-    Returns: int64 labels by part, each of shape (N,) or None; names of the classes, or None; what was assumed.
-    Raises: InputError for another count than that of the images, and for negative numbers other than -1.
+    Returns: int64 labels by part, each of shape (N,) or None; names of the classes, or None; notices.
+    Raises: InputError for a number of labels other than that of images, and for negative numbers other than -1.
     """
     said: list[str] = []
     flat: dict[str, np.ndarray] = {}
@@ -67,20 +67,20 @@ def as_classes(
 
 
 def _flat(subject: object, part: str, values: np.ndarray, count: int, said: list[str]) -> np.ndarray | None:
-    """One label for each image, shape (N,); None, and a word, for what is no class."""
+    """One label for each image, shape (N,); None, with a notice, if they are not classes."""
     if values.ndim == 2 and 1 in values.shape and values.size == count:
         values = values.reshape(-1)
     if values.ndim == 2 and len(values) == count and values.dtype.kind in "biuf":
         one_hot = bool(((values == 0) | (values == 1)).all()) and bool((values.sum(1) == 1).all())
         if not one_hot:
-            said.append(f"labels of shape {values.shape} are no classes: ignored")
+            said.append(f"labels of shape {values.shape} are not classes: ignored")
             return None
         said.append(f"labels of shape {values.shape} are one-hot: taken as {values.shape[1]} classes")
         return values.argmax(1)
     if values.shape != (count,):
         raise refusal(
             subject,
-            f"labels of shape {values.shape} beside {count} {'' if part == 'all' else part + ' '}images",
+            f"labels of shape {values.shape} for {count} {'' if part == 'all' else part + ' '}images",
             "give one label per image",
         )
     return values
@@ -91,7 +91,7 @@ def _whole(subject: object, part: str, values: np.ndarray, said: list[str]) -> n
         return values.astype(np.int64)
     if values.dtype.kind == "f":
         if not bool(np.isfinite(values).all()) or bool((values != np.rint(values)).any()):
-            said.append("the labels are real numbers, no classes: ignored")
+            said.append("the labels are real numbers, not classes: ignored")
             return None
     elif values.dtype.kind not in "iu":
         raise refusal(subject, f"labels of type {values.dtype}", "give one whole number or one word per image")
@@ -131,11 +131,11 @@ def _numbered(
     if names is not None and (not len(present) or present[-1] < len(names)):
         return labels | numbers, tuple(names), said
     if names is not None:
-        said.append(f"{len(names)} names of classes for labels up to {present[-1]}: the names are ignored")
+        said.append(f"{len(names)} class names, but labels up to {present[-1]}: the names are ignored")
     if not compact or not len(present) or (present[0] == 0 and present[-1] < 2 * len(present)):
         return labels | numbers, None, said
     said.append(
-        f"labels are {_listed(present)}: numbered 0..{len(present) - 1}, and the stored numbers are the classes' names"
+        f"labels are {_listed(present)}: renumbered 0..{len(present) - 1}, with the stored numbers as class names"
     )
     renumbered = {
         part: np.where(of_part < 0, -1, np.searchsorted(present, of_part)) for part, of_part in numbers.items()

@@ -1,4 +1,4 @@
-"""Arrays of images as people store them -> shape (N, C, H, W): what is ambiguous is said."""
+"""Conversion of arrays of images in common layouts to shape (N, C, H, W), with notices about ambiguous shapes."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from ancestral.core.errors import refusal
 
 CHANNELS = (1, 3)
 WITH_ALPHA = 4
-FREY_ROWS, FREY_SIZE = 560, (28, 20)  # the Frey faces of frey_rawface.mat: one column a face
+FREY_ROWS, FREY_SIZE = 560, (28, 20)  # the Frey faces of frey_rawface.mat: one column per face
 
 
 def channels_first(
     subject: object, array: np.ndarray, count: int | None = None, matlab: bool = False
 ) -> tuple[np.ndarray, list[str]]:
-    """A view of an array of images as (N, C, H, W), and what was assumed.
+    """A view of an array of images as (N, C, H, W), and notices.
 
     Args:
         subject: the array, for errors.
-        array: shape (N, H, W), (N, C, H, W) or (N, H, W, C) with C of 1, 3 or 4; or with the images last, where
-            `count` or the kind of file says so.
-        count: of labels, where there are some.
-        matlab: the array is from MATLAB, where the images come last.
+        array: shape (N, H, W), (N, C, H, W) or (N, H, W, C) with C of 1, 3 or 4; or with N as the last axis, if
+            `count` or `matlab` implies this.
+        count: number of labels, if there are any.
+        matlab: whether the array is from MATLAB, where N is usually the last axis.
 
     Raises: InputError for any other shape.
     """
     said: list[str] = []
     if array.ndim in (3, 4) and _images_last(array.shape, count, matlab):
-        said.append(f"shape {array.shape}: the last dimension numbers the images")
+        said.append(f"shape {array.shape}: the last axis counts the images")
         array = np.moveaxis(array, -1, 0)
     shape = array.shape
     if array.ndim == 3:
@@ -35,14 +35,14 @@ def channels_first(
     first, last = (shape[1], shape[3]) if array.ndim == 4 else (0, 0)
     for colours in (CHANNELS, (WITH_ALPHA,)):
         if first in colours and last in colours:
-            said.append(f"shape {shape}: channels are taken to come before height and width")
+            said.append(f"shape {shape}: ambiguous; channels are read before height and width")
         if first in colours:
             return array, said
         if last in colours:
             return array.transpose(0, 3, 1, 2), said
     raise refusal(
         subject,
-        f"shape {shape} is no set of images",
+        f"shape {shape} is not a set of images",
         "give (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1, 3 or 4",
     )
 
@@ -53,9 +53,9 @@ def frey_faces(array: np.ndarray) -> np.ndarray:
 
 
 def composited(images: np.ndarray, levels: int, background: tuple[int, int, int]) -> np.ndarray:
-    """Images with transparency over a plain background.
+    """Composite images with transparency on a background of one colour.
 
-    Args:      images: RGBA as levels, shape (N, 4, H, W). levels: of the pixels. background: RGB, 0 to 255.
+    Args:      images: RGBA as levels, shape (N, 4, H, W). levels: number of levels. background: RGB, 0 to 255.
     Returns:   RGB, shape (N, 3, H, W), of the same type.
     """
     behind = (np.array(background) * (levels - 1) / 255.0).reshape(1, 3, 1, 1)
@@ -69,7 +69,7 @@ def composited(images: np.ndarray, levels: int, background: tuple[int, int, int]
 
 
 def _images_last(shape: tuple[int, ...], count: int | None, matlab: bool) -> bool:
-    """Whether the last dimension numbers the images."""
+    """Whether the last axis counts the images."""
     if len(shape) == 4 and shape[2] not in (*CHANNELS, WITH_ALPHA):
         return False
     if count is not None and (shape[0] == count) != (shape[-1] == count):

@@ -1,4 +1,4 @@
-"""Masks of missing pixels from a file or folder: one for all images, or one for each."""
+"""Reading masks of missing pixels from a file or folder: one mask for all images, or one for each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ancestral.settings.data import ReadOptions
 
 
 def read_masks(path: Path, count: int, event_shape: tuple[int, ...]) -> Tensor:
-    """Which pixels of each image are seen, from a mask in which missing pixels are not zero (white).
+    """Masks of observed pixels, from files in which missing pixels are white (not zero).
 
-    Args:      path: an image file, a folder of them in the order of the images' names, or a file with one array of
-               shape (H, W), (N, H, W) or (N, C, H, W). count: images. event_shape: (C, H, W) of one.
-    Returns:   boolean, shape (count, C, H, W), true where a pixel is seen.
-    Raises:    InputError: no such file, another shape or another number of masks, or nothing missing in any.
+    Args:      path: an image file; a folder of image files, in the order of their names; or a file with one array of
+               shape (H, W), (N, H, W) or (N, C, H, W). count: number of images. event_shape: (C, H, W).
+    Returns:   boolean, shape (count, C, H, W), True for observed pixels.
+    Raises:    InputError: no such file, a wrong shape, a wrong number of masks, or no missing pixels.
     """
     if len(event_shape) != 3:
-        raise refusal(path, "masks are of images", "name the columns to complete")
+        raise refusal(path, "masks can be used for images only", "use --columns for points")
     missing = _arrays(path) != 0
     channels, height, width = event_shape
     if missing.ndim == 2:
@@ -32,16 +32,16 @@ def read_masks(path: Path, count: int, event_shape: tuple[int, ...]) -> Tensor:
         missing = missing[:, None]
     if missing.ndim != 4 or missing.shape[1] not in (1, channels) or missing.shape[2:] != (height, width):
         found = "x".join(map(str, missing.shape[-2:]))
-        raise refusal(path, f"masks of {found} pixels", f"the images have {height}x{width}")
+        raise refusal(path, f"masks of {found} pixels", f"give masks of {height}x{width}, the size of the images")
     if len(missing) not in (1, count):
-        raise refusal(path, f"{len(missing)} masks for {count} images", "give one for all, or one for each")
+        raise refusal(path, f"{len(missing)} masks for {count} images", "give one mask, or one for each image")
     if not missing.any():
-        raise refusal(path, "no pixel is missing", "missing pixels are those that are not zero (white) in the mask")
+        raise refusal(path, "no pixel is missing", "make missing pixels white (not zero) in the mask")
     return torch.from_numpy(~missing).expand(count, channels, height, width)
 
 
 def _arrays(path: Path) -> np.ndarray:
-    """The masks as they are stored."""
+    """The masks as stored."""
     from ancestral.data.datasets import read_source
     from ancestral.data.pictures import read_picture
 
@@ -57,5 +57,5 @@ def _arrays(path: Path) -> np.ndarray:
 
 def _only(path: Path, found: Imported) -> np.ndarray:
     if "all" not in found.parts:
-        raise refusal(path, "masks are not divided in training and test", "give one array or folder of masks")
+        raise refusal(path, "masks with training and test parts", "give one array or one folder of masks")
     return found.parts["all"].images

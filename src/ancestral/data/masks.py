@@ -1,4 +1,4 @@
-"""Which pixels of an image are seen: halves by name, or a share at random."""
+"""Masks of observed pixels: halves by name, or random pixels."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ def seen_pixels(
     share: float = 0.5,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """A mask for each of `count` images, true where a pixel is seen; the channels of a pixel go together.
+    """Masks of observed pixels for `count` images. All channels of a pixel have the same value.
 
-    Args:      hide: left, right, top or bottom half (the middle of an odd side is seen), random pixels, or
-               halves: the four in turn. share: of the pixels that `random` hides, 0 to 1.
+    Args:      hide: left, right, top or bottom half (the middle row or column of an odd side is observed), random
+               pixels, or halves: the four halves in turn. share: share of hidden pixels for `random`, 0 to 1.
     Returns:   boolean, shape (count, C, H, W).
-    Raises:    InputError: an unknown name, a share outside [0, 1], or x that is no image.
+    Raises:    InputError: an unknown name, a share outside [0, 1], or x that is not an image.
     Example:
         >>> seen_pixels("left", 1, (1, 2, 4)).int()[0, 0].tolist()
         [[0, 0, 1, 1], [0, 0, 1, 1]]
     """
     if len(event_shape) != 3:
-        raise InputError(f"halves and shares are of images, not of vectors of shape {tuple(event_shape)}")
+        raise InputError(f"--hide needs images, not vectors of shape {tuple(event_shape)}: use --columns")
     if hide not in HIDDEN:
         raise InputError(f"unknown part {hide!r} to hide: choose {', '.join(HIDDEN)}")
     if not 0 <= share <= 1:
-        raise InputError(f"a share of {share:g} cannot be hidden: choose from 0 to 1")
+        raise InputError(f"a share of {share:g} cannot be hidden: give a number from 0 to 1")
     channels, height, width = event_shape
     if hide == "random":
         seen = torch.rand(count, height * width, generator=generator).argsort(1) >= round(share * height * width)
@@ -49,11 +49,11 @@ def seen_pixels(
 
 
 def seen_columns(names: Sequence[str], hidden: Sequence[str], count: int) -> Tensor:
-    """A mask for each of `count` points, true where a column is seen.
+    """Masks of observed columns for `count` points.
 
-    Args:      names: of all columns. hidden: those that are not seen.
+    Args:      names: names of all columns. hidden: names of the hidden columns.
     Returns:   boolean, shape (count, D).
-    Raises:    InputError: an unknown column, none, or all of them; a table of one column.
+    Raises:    InputError: an unknown column, no hidden column, all columns hidden, or a table with one column.
     """
     if len(names) < 2:
         raise InputError("a table of one column has no other columns to complete it from")

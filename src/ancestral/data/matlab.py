@@ -1,8 +1,8 @@
-"""Untrusted .mat files of MATLAB (versions 5 to 7) -> arrays of numbers and text; cells and structs are not read.
+"""Reading arrays of numbers and text from untrusted MATLAB files (versions 5 to 7), without cells and structs.
 
-The format is read here and not by SciPy, whose compiled reader accesses memory outside of its buffers when a file is
-damaged. An element is a tag (type and number of bytes) and its data; an array is an element of elements: flags,
-dimensions, name and numbers. A compressed element is one array in zlib's format.
+SciPy is not used, because its compiled reader accesses memory outside of its buffers if a file is damaged. An element
+is a tag (type and number of bytes) and its data; an array is an element of elements: flags, dimensions, name and
+numbers. A compressed element is one array in zlib's format.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class _Reader(Protocol):
 
 
 class _Inflated:
-    """The bytes of a compressed element, as far as they are asked for.
+    """The bytes of a compressed element, decompressed as they are read.
 
-    Args:      stream: at its first byte. length: of it in the file.
+    Args:      stream: at the first byte. length: compressed length in bytes.
     """
 
     def __init__(self, stream: BinaryIO, length: int) -> None:
@@ -50,7 +50,7 @@ class _Inflated:
         self.inflate = zlib.decompressobj()
 
     def read(self, count: int) -> bytes:
-        """So many bytes, or fewer at the end."""
+        """`count` bytes, or fewer at the end."""
         result = bytearray()
         while len(result) < count and not self.inflate.eof:
             if not self.pending:
@@ -64,7 +64,7 @@ class _Inflated:
 
 
 class _Element(NamedTuple):
-    """An array of the file: where it is, and the order of bytes."""
+    """An array of the file: its position, and the byte order."""
 
     at: int
     length: int
@@ -82,38 +82,38 @@ class _Head(NamedTuple):
 def open_mat(path: Path) -> list[Member]:
     """The arrays of a .mat file.
 
-    Raises: InputError for a damaged file and for one of version 4 or 7.3; an array that cannot be read raises as it
-        is loaded.
+    Raises: InputError for a damaged file and for versions 4 and 7.3. An array that cannot be read raises when it is
+        loaded.
     """
     members = []
     with parsing(path, ".mat file"), open(path, "rb") as stream:
         order = _byte_order(path, stream.read(_HEADER_BYTES + 512))
         for element in _elements(stream, order):
             head = _head(*_opened(stream, element))
-            if head.name:  # MATLAB keeps data of its own in an array without a name
+            if head.name:  # an array without a name has internal data of MATLAB
                 members.append(_member(path, element, head))
     check_names(path, [member.name for member in members])
     return members
 
 
 def _byte_order(path: Path, head: bytes) -> str:
-    """Raises:    InputError: another version, or no MATLAB file."""
-    advice = "save it in MATLAB by save(..., '-v7'), or as .npz by numpy.savez"
-    # MATLAB 7.3 writes HDF5 behind a text of 512 bytes
+    """Raises:    InputError: another version, or not a MATLAB file."""
+    advice = "save it in MATLAB with save(..., '-v7'), or as .npz with numpy.savez"
+    # MATLAB 7.3 writes HDF5 after a text of 512 bytes
     if _HDF5 in (head[:8], head[512:520]):
-        raise refusal(path, "a MATLAB 7.3 (HDF5) file, which is not read", advice)
+        raise refusal(path, "a MATLAB 7.3 (HDF5) file, which is not supported", advice)
     if len(head) < _HEADER_BYTES:
-        raise refusal(path, "truncated within its header, or no MATLAB file", "fetch or copy the file again")
+        raise refusal(path, "truncated header, or not a MATLAB file", "download or copy the file again")
     if 0 in head[:4]:
-        raise refusal(path, "a MATLAB file of version 4, which is not read", advice)
+        raise refusal(path, "a MATLAB file of version 4, which is not supported", advice)
     order = {b"IM": "<", b"MI": ">"}.get(head[126:128])
     if order is None or struct.unpack(f"{order}H", head[124:126])[0] != 0x0100:
-        raise refusal(path, "no MATLAB file of version 5 to 7", advice)
+        raise refusal(path, "not a MATLAB file of version 5 to 7", advice)
     return order
 
 
 def _elements(stream: BinaryIO, order: str) -> Iterator[_Element]:
-    """The arrays of a file one after the other; what else there is, is skipped."""
+    """The arrays of a file, one after the other. Other elements are skipped."""
     size = stream.seek(0, 2)
     at = _HEADER_BYTES
     for _ in range(MAX_MEMBERS + 1):
@@ -130,14 +130,14 @@ def _elements(stream: BinaryIO, order: str) -> Iterator[_Element]:
 
 
 def _opened(stream: BinaryIO, element: _Element) -> tuple[_Reader, str]:
-    """The content of an array, from its flags on."""
+    """The content of an array, starting at its flags."""
     stream.seek(element.at)
     if not element.compressed:
         return stream, element.order
     reader = _Inflated(stream, element.length)
     kind, _ = struct.unpack(f"{element.order}2I", _exactly(reader, _TAG_BYTES))
     if kind != _MATRIX:
-        raise ValueError("a compressed element is no array")
+        raise ValueError("a compressed element is not an array")
     return reader, element.order
 
 
@@ -151,10 +151,10 @@ def _head(reader: _Reader, order: str) -> _Head:
 
 
 def _tag(reader: _Reader, order: str) -> tuple[int, int, bytes | None]:
-    """Type and number of bytes of an element, and its data where they are within the tag."""
+    """Type and number of bytes of an element, and its data if they are in the tag."""
     tag = _exactly(reader, _TAG_BYTES)
     kind, length = struct.unpack(f"{order}2I", tag)
-    if kind >> 16:  # up to four bytes follow in the tag itself
+    if kind >> 16:  # up to four bytes are in the tag
         kind, length = kind & 0xFFFF, kind >> 16
         if length > 4:
             raise ValueError("a short element has more than 4 bytes")
@@ -189,7 +189,7 @@ def _member(path: Path, element: _Element, head: _Head) -> Member:
     count = math.prod(head.shape)
     held = element.length * (DEFLATE_RATIO if element.compressed else 1)
     if len(head.shape) < 2 or min(head.shape) < 0 or count > held:
-        problem = f"{name} of shape {head.shape} cannot hold the numbers it promises"
+        problem = f"{name} has shape {head.shape}, but not enough bytes for it"
         return unreadable(name, refusal(path, problem, again))
     size = 4 if head.kind == _CHAR else np.dtype(_CLASSES[head.kind]).itemsize
     shape = head.shape[:1] if head.kind == _CHAR else head.shape
@@ -204,11 +204,11 @@ def _load(path: Path, element: _Element) -> np.ndarray:
         held = element.length * (DEFLATE_RATIO if element.compressed else 1)
         count = math.prod(head.shape)
         width = 4 if kind in _TEXT else np.dtype(_STORED[kind]).itemsize
-        if length > min(held, count * width):  # too few are found as the shape is given
+        if length > min(held, count * width):  # too few bytes are found when the array is reshaped
             raise ValueError(f"{head.name} has {length:,} bytes for {count:,} numbers")
         if data is None:
             data = _exactly(reader, length)
-        # zlib compares its checksum at the end, behind the padding to eight bytes
+        # zlib checks its checksum at the end, after the padding to eight bytes
         if element.compressed and len(reader.read(_TAG_BYTES)) == _TAG_BYTES:
             raise ValueError(f"{head.name} is longer than its numbers")
         if head.kind == _CHAR:

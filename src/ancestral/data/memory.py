@@ -1,8 +1,8 @@
-"""Data in memory, by a name: settings name data by text, so arrays and datasets get one from their contents.
+"""Names for data in memory. Settings refer to data by text, so arrays and datasets get a name from their content.
 
-The name is `memory:` and the beginning of their SHA-256. A run that was trained on them keeps the name, and asks for
-the data when it needs them again. They stay available by name as long as someone has the name as `hold` returned it (a
-run does that was trained on them in this process), and those that were held last.
+The name is `memory:` and the first digits of their SHA-256. A run that was trained on them stores the name; if it needs
+the data again, the user must give them again. The data stay available by name as long as the object that `hold`
+returned exists (a run that was trained in this process keeps it). The data that were held last also stay available.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ancestral.data.names import Member
 from ancestral.data.storage import COPIED, is_mapped, row_blocks
 from ancestral.settings.data import MEMORY, ReadOptions
 
-DIGITS = 16  # of the SHA-256 in the name
+DIGITS = 16  # number of SHA-256 digits in the name
 DIFFERING = (
-    "items differ when they are read again (random transforms?): they are read once and stay as they are for this run; "
+    "items differ when they are read again (random transforms?): they are read once and not changed in this run; "
     "the data have no SHA-256, and scores on them are not reproducible"
 )
 
@@ -39,9 +39,9 @@ DIFFERING = (
 class Held:
     """Data in memory.
 
-    Args:      arrays: by the names that a file would have; columns by part, of tables. notes: what was assumed.
-               repeatable: they are the same when they are read again, as far as that was checked. later: data with the
-               same contents that were held after these, which are found by the name then.
+    Args:      arrays: arrays by the names of a file; for tables, columns by part. notes: notices. repeatable: whether
+               the data were equal when they were read again (some items are checked). later: data with the same content
+               that were held later, so that they stay available by the name.
     """
 
     arrays: dict[str, Any]
@@ -51,7 +51,7 @@ class Held:
 
 
 class MemoryName(str):
-    """The name of data in memory, which keeps them available. Copies are the name itself; stored, it is plain text."""
+    """The name of data in memory. The object keeps the data available. Copies are the same object; pickles are text."""
 
     held: Held
 
@@ -66,20 +66,20 @@ class MemoryName(str):
 
 
 _held: weakref.WeakValueDictionary[str, Held] = weakref.WeakValueDictionary()
-_last: list[Held] = []  # those that were held last
+_last: list[Held] = []  # the data that were held last
 
 
 def hold(data: Any) -> MemoryName:
-    """The name of data in memory, by which settings can refer to them.
+    """The name of data in memory, for use in settings.
 
-    Arrays of up to `COPIED` bytes in all are copied, so that later changes of them do not matter. Larger ones and those
-    in memory-mapped files are used where they are.
+    Arrays of up to `COPIED` bytes in total are copied, so that later changes have no effect. Larger arrays and
+    memory-mapped files are not copied.
 
     Args:      data: an array or tensor; a pair of images and labels; two or three such pairs, or datasets, for
-               training, validation and test; a dict of arrays by the usual names, or of parts; a dataset with
+               training, validation and test; a dict of arrays by common names, or of parts; a dataset with
                `__getitem__` and `__len__`, or with `__iter__`, whose items are images, or pairs or dicts of images and
-               labels; a `DataLoader`, of which the dataset is taken; a table of pandas.
-    Raises:    InputError: none of these, or contents that cannot be read.
+               labels; a `DataLoader`, whose dataset is used; a pandas table.
+    Raises:    InputError: none of these, or the content cannot be read.
     """
     found = Findings()
     arrays = arrays_of(data, found)
@@ -90,7 +90,7 @@ def hold(data: Any) -> MemoryName:
     held = Held(former.arrays if former else _private(arrays), tuple(found.notes), found.repeatable)
     if former:
         former.later.append(held)
-    name.held = _held[str(name)] = held  # a key that is no MemoryName: that would keep them forever
+    name.held = _held[str(name)] = held  # plain text as key: a MemoryName would keep the data for ever
     _last[:] = [held]
     return name
 
@@ -101,15 +101,15 @@ def is_held(name: str) -> bool:
 
 
 def read_memory(name: str, options: ReadOptions) -> tuple[str, Imported]:
-    """The name of data that were held, for records, and what a reader of files finds in data like them.
+    """The name of held data, for records, and their content in the form of a reader of files.
 
-    Raises:    InputError: the data are not held in this process, or as a reader of files.
+    Raises:    InputError: the data are not held in this process, or as in a reader of files.
     """
     from ancestral.data.arrays import import_members
 
     held = name.held if isinstance(name, MemoryName) else _held.get(name)
     if held is None:
-        raise InputError(f"{name}: these data were given in memory, and are not here: give them again, data=...")
+        raise InputError(f"{name}: these data were in memory and are no longer available: give them again, data=...")
     try:
         if any(isinstance(value, dict) for value in held.arrays.values()):
             found = import_frames(held.arrays, options)
@@ -125,7 +125,7 @@ def read_memory(name: str, options: ReadOptions) -> tuple[str, Imported]:
 
 
 def in_python(text: str) -> str:
-    """A sentence with flags of the command line as keywords of Python.
+    """A sentence with command-line flags replaced by Python keywords.
 
     Example:
         >>> in_python("state --value-range -1 1, --levels 5 or --grey")
@@ -141,7 +141,7 @@ def in_python(text: str) -> str:
 
 
 def _digest(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 of all arrays with their names, in hex."""
+    """SHA-256 of all arrays with their names, in hexadecimal."""
     total = hashlib.sha256()
     for name, value in sorted(arrays.items()):
         if isinstance(value, dict):
@@ -154,14 +154,14 @@ def _digest(arrays: Mapping[str, Any]) -> str:
 
 
 def _member(name: str, array: np.ndarray) -> Member:
-    """An array as one of a file. It takes no further memory, but for what it is converted to."""
+    """An array as a member of a file, without a copy."""
     return Member(name, array.shape, 0, lambda: array)
 
 
 def _private(arrays: dict[str, Any]) -> dict[str, Any]:
-    """The arrays, copied unless they are large or lie in files."""
+    """The arrays, copied unless they are large or memory-mapped."""
     if any(isinstance(value, dict) for value in arrays.values()):
-        return arrays  # made from tables, and ours
+        return arrays  # made from tables, so already copies
     if sum(array.nbytes for array in arrays.values()) > COPIED:
         return arrays
     return {name: array if is_mapped(array) else array.copy() for name, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""The forms in which data come in a Python session -> arrays by the names that a file would have."""
+"""Conversion of data in a Python session to arrays with the names of a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ancestral.data.names import PARTS
 
 Arrays = dict[str, np.ndarray]
 Frames = dict[str, Arrays]  # columns by name, by part
-ORDERS = {2: ("train", "test"), 3: ("train", "valid", "test")}  # of several sources in a row
+ORDERS = {2: ("train", "test"), 3: ("train", "valid", "test")}  # parts of a tuple or list of sources
 IN_ORDER = ("SequentialSampler", "RandomSampler")
 KINDS = "an array, a tensor, a pair (images, labels), a dict, a dataset or a table"
 
@@ -25,13 +25,13 @@ KINDS = "an array, a tensor, a pair (images, labels), a dict, a dataset or a tab
 def arrays_of(data: Any, found: Findings) -> Arrays | Frames:
     """Images and labels by name, or the columns of tables by part.
 
-    Args:      data: see `memory.hold`. found: what is said is added to it.
-    Raises:    InputError: none of the forms, or contents that do not fit each other.
+    Args:      data: see `memory.hold`. found: notices are added to it.
+    Raises:    InputError: none of these forms, or contents that do not fit together.
     """
     dataset = getattr(data, "dataset", data)
     if getattr(dataset, "train", None) is True:
         name = type(dataset).__name__
-        found.say(f"the {name} has train=True: its test images are not among these (a dict gives both)")
+        found.say(f"the {name} has train=True, so it has no test images (use a dict to give both)")
     return _arrays(data, found)
 
 
@@ -42,13 +42,13 @@ def _arrays(data: Any, found: Findings) -> Arrays | Frames:
         raise InputError(f"data are the name of a set, a path, or {KINDS}, not {type(data).__name__}")
     if isinstance(data, tuple | list) and len(data) in ORDERS and all(map(_is_source, data)):
         order = ORDERS[len(data)]
-        found.say(f"{len(data)} sources in a row are taken as {', '.join(order[:-1])} and {order[-1]}")
+        found.say(f"{len(data)} sources are used as {', '.join(order[:-1])} and {order[-1]}")
         return _of_parts(dict(zip(order, _checked_order(data), strict=True)), found)
     return _of_one(data, found)
 
 
 def _of_one(data: Any, found: Findings) -> Arrays | Frames:
-    """A source that is not divided."""
+    """A source without parts."""
     if _is_loader(data):
         return _arrays(_dataset_of(data, found), found)
     if is_frame(data):
@@ -70,7 +70,7 @@ def _of_one(data: Any, found: Findings) -> Arrays | Frames:
         raise refusal(
             SUBJECT,
             f"a pair of arrays of shapes {shapes} is not (images, labels)",
-            "labels have one row for each image; parts are a dict {'train': ..., 'test': ...}",
+            "give labels with one row per image, or a dict of parts {'train': ..., 'test': ...}",
         )
     if hasattr(data, "__getitem__") or hasattr(data, "__iter__"):
         return read_items(data, found)
@@ -89,7 +89,7 @@ def _numbers(data: Any) -> np.ndarray:
     array = as_array(data)
     if array.ndim < 2:
         raise refusal(
-            SUBJECT, f"an array of shape {array.shape} is no set of images or points", "give (N, H, W) or (N, D)"
+            SUBJECT, f"an array of shape {array.shape} is not a set of images or points", "give (N, H, W) or (N, D)"
         )
     return array
 
@@ -100,21 +100,21 @@ def _is_loader(data: Any) -> bool:
 
 
 def _dataset_of(loader: Any, found: Findings) -> Any:
-    """The dataset of a loader; that other things of it are not used is said."""
+    """The dataset of a loader, with notices about settings of the loader that are not used."""
     found.say("the dataset of the loader is read: its batches, order and collate function are not used")
     sampler, count = getattr(loader, "sampler", None), length_of(loader.dataset)
     drawn = length_of(sampler)
     plain = type(sampler).__name__ in IN_ORDER or type(sampler).__name__.startswith("_Infinite")
     if count is not None and drawn is not None and (not plain or drawn != count):
         found.say(
-            f"the loader's {type(sampler).__name__} draws {drawn:,} of {count:,} items: all {count:,} are read "
-            "(torch.utils.data.Subset takes a part)"
+            f"the loader's {type(sampler).__name__} samples {drawn:,} of {count:,} items, but all {count:,} are read "
+            "(use torch.utils.data.Subset for a part)"
         )
     return loader.dataset
 
 
 def _is_source(data: Any) -> bool:
-    """Whether data are a whole source, as parts are: a dataset, a table, a loader, or a pair (images, labels)."""
+    """Whether data are a complete source: a dataset, a table, a loader, or a pair (images, labels)."""
     if isinstance(data, tuple | list):
         return len(data) == 2 and _is_pair(*data)
     if is_array(data) or is_picture(data) or isinstance(data, str | bytes | Mapping | int | float) or data is None:
@@ -123,7 +123,7 @@ def _is_source(data: Any) -> bool:
 
 
 def _checked_order(data: Any) -> Any:
-    """Raises:    InputError: a dataset with train=False comes first, or one with train=True last."""
+    """Raises:    InputError: the first dataset has train=False, or the last one has train=True."""
     if getattr(data[0], "train", None) is False or getattr(data[-1], "train", None) is True:
         raise refusal(SUBJECT, "the first dataset has train=False, or the last train=True", "give training data first")
     return data
@@ -139,7 +139,7 @@ def _is_labels(data: Any) -> bool:
 
 
 def _is_pair(images: Any, labels: Any) -> bool:
-    """Whether two things are images or points and their labels; their number is checked later."""
+    """Whether two objects are images or points and their labels. Their number is checked later."""
     if not _is_labels(labels):
         return False
     if is_frame(images):
@@ -172,7 +172,7 @@ def _of_pair(images: Any, labels: Any, found: Findings) -> Arrays | Frames:
 
 
 def _labels(labels: Any, found: Findings) -> np.ndarray | None:
-    """Labels as an array; None, and a note, where they are no classes."""
+    """Labels as an array; None, with a notice, if they are not classes."""
     if isinstance(labels, tuple | list):
         return labels_of(list(labels), found)
     if hasattr(labels, "to_numpy"):  # a column of a table
@@ -191,14 +191,14 @@ def _of_mapping(data: Mapping[Any, Any], found: Findings) -> Arrays | Frames:
         unknown = [name for name in names if _part(name) is None]
         images = next((names[key] for key in IMAGE_KEYS if key in names), None)
         if unknown and (images is None or not _is_source(images)):
-            raise refusal(SUBJECT, f"{unknown[0]!r} is no part", "parts are train, valid and test: leave out others")
+            raise refusal(SUBJECT, f"{unknown[0]!r} is not a part", "use train, valid and test, and remove other keys")
         if not unknown:
             return _of_parts(names, found)
     return {name: _by_name(name, value, found) for name, value in names.items()}
 
 
 def _part(name: str) -> str | None:
-    """The part of that name, or of a name that is used for it."""
+    """The part with this name or alias; None if there is none."""
     return next((part for part, aliases in PARTS.items() if name.lower() in aliases), None)
 
 
@@ -212,7 +212,7 @@ def _by_name(name: str, value: Any, found: Findings) -> np.ndarray:
             return labels
     if isinstance(value, tuple | list | np.ndarray) and len(value):
         return read_items(list(value), found)["images"]
-    raise refusal(SUBJECT, f"{name!r} is a {type(value).__name__}, no array and no part", f"give {KINDS}")
+    raise refusal(SUBJECT, f"{name!r} is a {type(value).__name__}, not an array or a part", f"give {KINDS}")
 
 
 def _of_parts(parts: Mapping[str, Any], found: Findings) -> Arrays | Frames:
@@ -224,7 +224,7 @@ def _of_parts(parts: Mapping[str, Any], found: Findings) -> Arrays | Frames:
         assert part is not None
         arrays = _arrays(source, found)
         if part in result:
-            raise refusal(SUBJECT, f"two parts are {part}", "give each once")
+            raise refusal(SUBJECT, f"there are two parts {part}", "give each part once")
         whole = arrays.get("all")
         if isinstance(whole, dict):
             frames += 1
@@ -232,12 +232,12 @@ def _of_parts(parts: Mapping[str, Any], found: Findings) -> Arrays | Frames:
             continue
         _add_part(result, part, arrays)
     if frames not in (0, len(parts)):
-        raise refusal(SUBJECT, "some parts are tables and others are not", "give parts of one form")
+        raise refusal(SUBJECT, "some parts are tables and others are not", "give all parts in one form")
     return result
 
 
 def _add_part(result: Arrays, part: str, arrays: Mapping[str, Any]) -> None:
-    """Add images and labels of a part by the names that a file would have."""
+    """Add images and labels of a part, with the names of a file."""
     images = next((arrays[key] for key in ("images", *IMAGE_KEYS) if key in arrays), None)
     if images is None:
         raise refusal(SUBJECT, f"the part {part} has no images among {', '.join(arrays)}", "name them 'images'")
@@ -248,7 +248,5 @@ def _add_part(result: Arrays, part: str, arrays: Mapping[str, Any]) -> None:
     names = arrays.get("class_names")
     if names is not None:
         if "class_names" in result and result["class_names"].tolist() != names.tolist():
-            raise refusal(
-                SUBJECT, f"the classes of {part} have other names than those of the parts before", "correct them"
-            )
+            raise refusal(SUBJECT, f"the class names of {part} differ from those of other parts", "make them equal")
         result["class_names"] = names

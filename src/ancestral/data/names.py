@@ -1,4 +1,4 @@
-"""Which array of a file holds the images, the labels, and what else is understood, by the usual names."""
+"""Choosing the arrays of images, labels, levels, class names and weights in a file, by common names."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SHOWN = 8
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """An array in a file, not read yet.
+    """An array in a file that has not been read yet.
 
     Args:
-        name: in the file.
-        shape: of the array.
-        nbytes: that it takes in memory.
-        load: reads it; InputError if it cannot be read.
-        readable: False where its header already says that it cannot.
+        name: name in the file.
+        shape: shape of the array.
+        nbytes: bytes that it needs in memory.
+        load: reads the array; InputError if it cannot be read.
+        readable: False if its header shows that it cannot be read.
     """
 
     name: str
@@ -41,12 +41,12 @@ class Member:
 
     @property
     def in_words(self) -> str:
-        """Name and shape for people, such as `latents (3x6)`."""
+        """Name and shape as text, such as `latents (3x6)`."""
         shape = "x".join(map(str, self.shape)) or "one number"
         return f"{self.name} ({shape if self.readable else 'unreadable'})"
 
     def may_be_images(self) -> bool:
-        """Whether it has the dimensions of images or points; one that cannot be read raises as it is loaded."""
+        """Whether it has the dimensions of images or points. An unreadable array raises when it is loaded."""
         return not self.readable or len(self.shape) >= 2
 
     def may_be_labels(self) -> bool:
@@ -56,12 +56,12 @@ class Member:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """Arrays by what they hold.
+    """The arrays of a file by their use.
 
     Args:
         images, labels: by part: "train", "valid" and "test", or "all".
-        levels, classes, weights: None where there is none.
-        ignored: the others.
+        levels, classes, weights: None if there is no such array.
+        ignored: all other arrays.
     """
 
     images: dict[str, Member]
@@ -73,7 +73,7 @@ class Chosen:
 
 
 class _Lookup:
-    """Finds arrays by names without regard to case."""
+    """Finds arrays by name; upper and lower case are equal."""
 
     def __init__(self, path: Path, members: Sequence[Member]) -> None:
         self.path, self.members = path, members
@@ -82,12 +82,12 @@ class _Lookup:
             self.known.setdefault(member.name.lower(), []).append(member)
 
     def find(self, names: Sequence[str], fits: Callable[[Member], bool] = lambda _: True) -> Member | None:
-        """The first that exists and fits; InputError if two differ only by case."""
+        """The first array that exists and fits; InputError if two names differ only by case."""
         for name in names:
             found = [member for member in self.known.get(name, []) if fits(member)]
             if len(found) > 1:
                 both = " and ".join(member.name for member in found)
-                raise refusal(self.path, f"arrays {both} differ only by case", "choose the images by --array NAME")
+                raise refusal(self.path, f"arrays {both} differ only by case", "choose the images with --array NAME")
             if found:
                 return found[0]
         return None
@@ -99,15 +99,15 @@ class _Lookup:
 
 
 def choose(path: Path, members: Sequence[Member], array: str | None, infer: bool = True) -> Chosen:
-    """Choose arrays by the usual names, without regard to case.
+    """Choose arrays by common names; upper and lower case are equal.
 
     Args:
-        path: of the file, for errors.
+        path: the file, for errors.
         members: all arrays of the file.
-        array: name of the images, as --array gives it; None for the usual names.
-        infer: False takes labels by the names of earlier versions only, so that older runs keep their data.
+        array: name of the images, from --array; None: common names.
+        infer: False uses only the names of labels of earlier versions, so that older runs keep their data.
 
-    Raises: InputError where it is not clear which arrays are the images, and for a test set without a training set.
+    Raises: InputError if it is not clear which arrays are the images, or for a test set without a training set.
     """
     lookup = _Lookup(path, members)
     images = {"all": _named(lookup, array)} if array is not None else _images(lookup)
@@ -124,7 +124,7 @@ def choose(path: Path, members: Sequence[Member], array: str | None, infer: bool
 
 
 def shortened(words: Sequence[str]) -> str:
-    """The first few of many words."""
+    """The first eight words of a list, and the number of the others."""
     more = f", and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
     return ", ".join(words[:_SHOWN]) + more
 
@@ -156,27 +156,27 @@ def _images(lookup: _Lookup) -> dict[str, Member]:
         return {"all": found}
     if parts:
         names = " and ".join(member.name for member in parts.values())
-        raise refusal(lookup.path, f"holds {names} only", "give train and test, or choose one array by --array NAME")
+        raise refusal(lookup.path, f"has only {names}", "give train and test, or choose one array with --array NAME")
     return {"all": _only(lookup)}
 
 
 def _only(lookup: _Lookup) -> Member:
-    """The one array that may be the images, whatever its name."""
+    """The only array that may be the images, by its shape."""
     reserved = {*_LABELS, *_CLASSES, *_WEIGHTS, "levels"}
     members = [member for member in lookup.members if member.name.lower() not in reserved]
-    for least in (0, 2, 3):  # any array; none that is a column of numbers; none that is a table
+    for least in (0, 2, 3):  # any array; no single column of numbers; no table
         candidates = [member for member in members if len(member.shape) >= least]
         if len(candidates) == 1:
             return candidates[0]
     raise refusal(
         lookup.path,
         f"which arrays are the images? found {lookup.in_words}",
-        "choose one by --array NAME, or name them images, or train and test",
+        "choose one with --array NAME, or name it images, or name them train and test",
     )
 
 
 def _labels(lookup: _Lookup, part: str, images: Member, infer: bool) -> Member | None:
-    """The labels of the images: by the name of their part, or else by a name for all images."""
+    """The labels of the images, by the name of their part, or else by a general name."""
 
     def fits(member: Member) -> bool:
         return member is not images and member.may_be_labels()

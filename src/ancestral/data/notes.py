@@ -1,4 +1,4 @@
-"""What is said of a divided source: images that occur more than once, labels that are missing."""
+"""Notices about a split source: repeated images, missing labels and discrete columns."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ancestral.core.errors import refusal
 from ancestral.data.division import Division, image_keys, repeated
 from ancestral.data.splits import Split
 
-FEW_VALUES = 20  # distinct values of a column up to which it is called discrete
+FEW_VALUES = 20  # columns with at most this many different values are called discrete
 SHOWN = 6
 
 
 def repetitions(divided: Division, train: int, valid: int, noun: str = "images") -> list[str]:
-    """Sentences on images that occur more than once, within a split or in two.
+    """Notices about images that occur more than once, within a split or in two splits.
 
-    Args:      train, valid: numbers of training and validation images, the first of the division's order. noun: what
-               the data are.
+    Args:      train, valid: numbers of training and validation images, the first in the order of the split. noun:
+               images or points.
     """
     pool = image_keys(divided.pool.images)
     same = divided.test is divided.pool
@@ -35,8 +35,8 @@ def repetitions(divided: Division, train: int, valid: int, noun: str = "images")
         if again:
             where = "training" if name == "validation" else "training or validation"
             said.append(
-                f"{again:,} of {len(keys):,} {name} {noun} occur among the {where} {noun} too: "
-                "their score is not one of unseen data"
+                f"{again:,} of {len(keys):,} {name} {noun} are also {where} {noun}: their score is not a score of "
+                "unseen data"
             )
     return said
 
@@ -44,7 +44,7 @@ def repetitions(divided: Division, train: int, valid: int, noun: str = "images")
 def class_notes(
     classes: Sequence[str] | None, train: Split, valid: Split, test: Split, noun: str = "images"
 ) -> list[str]:
-    """Sentences on images without a label, and on classes that no training image has; `noun` is what the data are."""
+    """Notices about images without a label, and about classes without training images. noun: images or points."""
     said = []
     labelled = [
         (name, split.labels)
@@ -68,10 +68,10 @@ def class_notes(
 
 
 def column_notes(subject: object, train: Split, columns: Sequence[str] | None) -> list[str]:
-    """A sentence on columns of training points that take few values, for which a density is no fair score.
+    """A notice about columns of training points with few values, for which densities are not a useful score.
 
-    Args:      subject: the source, for errors. columns: names of the columns, where they have names.
-    Raises:    InputError: a column has one value in all training points, so that its density would be infinite.
+    Args:      subject: the source, for errors. columns: names of the columns, if they have names.
+    Raises:    InputError: a column has one value in all training points, so its density would be infinite.
     """
     points = train.images.numpy()
     names = columns or [f"x{place + 1}" for place in range(points.shape[1])]
@@ -81,7 +81,7 @@ def column_notes(subject: object, train: Split, columns: Sequence[str] | None) -
         raise refusal(
             subject,
             f"columns with one value in all training points ({_listed(constant)})",
-            "leave them out: the density of a constant is infinite",
+            "remove them: the density of a constant is infinite",
         )
     few = [name for name, count in zip(names, distinct, strict=True) if count <= min(FEW_VALUES, len(points) // 2)]
     if not few:

@@ -1,4 +1,4 @@
-"""Untrusted .npy and .npz files of NumPy -> arrays: no pickle, headers are checked before memory is asked for."""
+"""Reading arrays from untrusted .npy and .npz files, without pickle. Headers are checked before memory is allocated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ancestral.data.names import Member
 from ancestral.data.readers import DEFLATE_RATIO, parsing
 
 MAX_MEMBERS = 10_000
-MAPPED_SHARE = 0.25  # of the available memory; larger arrays stay in their file
+MAPPED_SHARE = 0.25  # of the available memory; larger arrays are memory-mapped
 
 
 class _Header(NamedTuple):
@@ -33,9 +33,9 @@ class _Header(NamedTuple):
 
 
 def open_npy(path: Path) -> tuple[Member, list[str]]:
-    """The one array of a .npy file, and what was assumed; a large array of bytes is mapped, not read.
+    """The array of a .npy file, and notices. A large array of bytes is memory-mapped, not read.
 
-    Raises: InputError for a damaged, foreign or oversized file.
+    Raises: InputError for a damaged, unknown or too large file.
     """
     with parsing(path, ".npy file"), open(path, "rb") as stream:
         header = _header(path, stream, os.fstat(stream.fileno()).st_size)
@@ -58,7 +58,7 @@ def _load_npy(path: Path) -> np.ndarray:
 def open_npz(path: Path) -> list[Member]:
     """The arrays of a .npz file.
 
-    Raises: InputError for a damaged file; an array that cannot be read raises as it is loaded.
+    Raises: InputError for a damaged file. An array that cannot be read raises when it is loaded.
     """
     with parsing(path, ".npz file"), zipfile.ZipFile(path) as archive:
         entries = [info for info in archive.infolist() if info.filename.endswith(".npy")]
@@ -68,11 +68,11 @@ def open_npz(path: Path) -> list[Member]:
 
 
 def check_names(path: Path, names: Sequence[str]) -> None:
-    """Refuse more arrays than anyone has, and two of one name."""
+    """Raises: InputError for too many arrays, or two arrays with the same name."""
     if len(names) > MAX_MEMBERS:
-        raise refusal(path, f"holds {len(names):,} arrays, more than {MAX_MEMBERS:,}", "stack them into one array")
+        raise refusal(path, f"has {len(names):,} arrays, more than {MAX_MEMBERS:,}", "stack them into one array")
     if len(set(names)) < len(names):
-        raise refusal(path, "holds two arrays with one name", "save the file again")
+        raise refusal(path, "has two arrays with the same name", "save the file again")
 
 
 def unreadable(name: str, error: InputError) -> Member:
@@ -99,23 +99,23 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: s
 
 def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Header:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise refusal(path, f"{name} has an unusual compression", "write it by np.savez_compressed")
+        raise refusal(path, f"{name} has an unsupported compression", "write it with np.savez_compressed")
     if info.file_size > DEFLATE_RATIO * info.compress_size:
-        raise refusal(path, f"{name} cannot hold the bytes it promises", "the file is damaged: save it again")
+        raise refusal(path, f"{name} states more bytes than the file has", "the file is damaged: save it again")
     with parsing(path, ".npz file"), archive.open(info) as stream:
         return _header(path, stream, info.file_size, name)
 
 
 def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> _Header:
-    """Raises:    InputError: objects, a type that is no number or text, or another size than the file's."""
+    """Raises:    InputError: Python objects, another type than numbers or text, or a size unlike that of the file."""
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
-        # Version 3 exists for named fields only, which no image array has.
+        # version 3 is only for named fields, which image arrays do not have
         raise refusal(path, f"{name} has .npy version {version}", "store a plain array of numbers")
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(stream)
     if dtype.hasobject:
-        raise refusal(path, f"{name} holds pickled Python objects", "pickle is never loaded: store plain numbers")
+        raise refusal(path, f"{name} has pickled Python objects, which are never loaded", "store plain numbers")
     if dtype.kind not in "biufcMmUS" or dtype.itemsize == 0:
         raise refusal(path, f"{name} is of type {dtype}", "store plain numbers")
     header = _Header(tuple(map(int, shape)), fortran, dtype, stream.tell())
@@ -123,14 +123,14 @@ def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> _H
     if min(header.shape, default=0) < 0 or header.nbytes != held:
         raise refusal(
             path,
-            f"{name} promises {header.nbytes:,} bytes and holds {held:,}",
+            f"{name} states {header.nbytes:,} bytes but has {held:,}",
             "the file is damaged: save it again",
         )
     return header
 
 
 def _is_mapped(header: _Header) -> bool:
-    """Whether an array is large, and its bytes are images as they lie in the file."""
+    """Whether an array is large, and its bytes in the file can be used as images without conversion."""
     shape = header.shape
     as_stored = header.dtype == np.uint8 and not header.fortran and (len(shape) == 3 or len(shape) == 4)
     channels_first = len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, 3))

@@ -1,4 +1,4 @@
-"""Image files -> arrays of pixels the right way up, without transparency; arrays -> another size or one channel."""
+"""Reading image files as arrays of pixels, upright and without transparency; and scaling images or making them grey."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from ancestral.settings.data import ReadOptions
 if TYPE_CHECKING:
     from PIL import Image
 
-MAX_IMAGE_PIXELS = 2**24  # one image of a folder; these models are for small images
+MAX_IMAGE_PIXELS = 2**24  # largest image; these models are for small images
 
-# Pillow's other decoders (PostScript, PDF, FITS, ...) only widen what a hostile file can reach.
+# Pillow's other decoders (PostScript, PDF, FITS, ...) would only give malicious files more code to attack.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
-_MANY_FRAMES = ("PNG", "GIF", "TIFF", "WEBP")  # a JPEG's further pictures are previews of the first
+_MANY_FRAMES = ("PNG", "GIF", "TIFF", "WEBP")  # further pictures in a JPEG file are previews
 _GREY_MODES = ("1", "L")
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _COLOUR_MODES = ("P", "PA", "LA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 _ORIENTATION = 0x0112  # tag of EXIF and TIFF
 _LUMA = (19595, 38470, 7471)  # of red, green and blue in 2**16, the weights of ITU-R BT.601
-_LOBES = 3  # of the Lanczos kernel
-_BLOCK_VALUES = 1 << 20  # numbers that are scaled together, so that no copy in floats is large
+_LOBES = 3  # number of lobes of the Lanczos kernel
+_BLOCK_VALUES = 1 << 20  # numbers per block, so that copies as floats are small
 
 
 class Picture(NamedTuple):
-    """One image as it is read.
+    """One image as read from a file.
 
     Args:
         pixels: uint8, uint16, int32 or float32, shape (C, H, W) with one channel or three.
-        opaque: boolean, shape (H, W), false where the file is transparent; None where it is not.
-        bits: the file has one bit for each pixel.
-        coloured: the file has three channels or a palette, whatever its pixels are.
-        remarks: what was done: "turned", "transparent", "CMYK", "deep".
+        opaque: boolean, shape (H, W), False for transparent pixels; None if there are none.
+        bits: whether the file has one bit per pixel.
+        coloured: whether the file has three channels or a palette, even if its pixels are grey.
+        remarks: conversions: "turned", "transparent", "CMYK", "deep".
     """
 
     pixels: np.ndarray
@@ -73,7 +73,7 @@ def background_colour(name: str) -> tuple[int, int, int]:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep Pillow's warnings and log messages from the terminal: what matters of them is refused or said."""
+    """Context without Pillow's warnings and log messages; important problems are errors or notices of this package."""
     logger = logging.getLogger("PIL")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
@@ -86,9 +86,9 @@ def quietly() -> Iterator[None]:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """Height and width of an image file by its header, before it is turned.
+    """Height and width of an image file from its header, before it is rotated.
 
-    Raises:    InputError: no image, or one that is too large.
+    Raises:    InputError: not an image, or too large.
     """
     from PIL import Image
 
@@ -98,11 +98,11 @@ def picture_size(path: Path) -> tuple[int, int]:
 
 
 def open_picture(path: Path, background: str, former: bool = False) -> Picture:
-    """Read an image file: turned as its EXIF orientation says, transparent pixels on a plain background.
+    """Read an image file. It is rotated by its EXIF orientation, with transparent pixels on a background.
 
-    Args:      background: colour behind transparent pixels. former: as earlier versions read: grey or colour by the
-               mode of the file, not turned, transparency dropped.
-    Raises:    InputError: no image, several images in one file, a damaged or oversized one.
+    Args:      background: colour behind transparent pixels. former: read as earlier versions did: grey or colour by the
+               mode of the file, without rotation and transparency.
+    Raises:    InputError: not an image, several images in one file, or a damaged or too large image.
     """
     from PIL import Image
 
@@ -121,9 +121,9 @@ def open_picture(path: Path, background: str, former: bool = False) -> Picture:
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """One image file as grey, the brightest channel of each pixel, transparent pixels black; shape (H, W).
+    """One image file as grey: the maximum over the channels, with black for transparent pixels; shape (H, W).
 
-    Raises:    InputError: no image, or a damaged or oversized one.
+    Raises:    InputError: not an image, or a damaged or too large image.
     """
     with quietly():
         return open_picture(path, "black").pixels.max(0)
@@ -131,7 +131,7 @@ def read_picture(path: Path) -> np.ndarray:
 
 @contextlib.contextmanager
 def _without_messages(image: Image.Image) -> Iterator[None]:
-    """Keep from the terminal what libtiff writes to stderr as it decodes a TIFF file."""
+    """Context in which messages of libtiff about a TIFF file are not written to stderr."""
     if image.format != "TIFF" or sys.stderr is None:
         yield
         return
@@ -148,14 +148,14 @@ def _without_messages(image: Image.Image) -> Iterator[None]:
 
 
 def _check_header(path: Path, image: Image.Image) -> None:
-    """Raises:    InputError: what will not be decoded, before memory is asked for."""
+    """Raises:    InputError: an image that is not supported. Checked before memory is allocated."""
     if image.width * image.height > MAX_IMAGE_PIXELS:
         raise refusal(path, f"more than {MAX_IMAGE_PIXELS:,} pixels", "give smaller images")
     if image.format in _MANY_FRAMES and getattr(image, "is_animated", False):
         kind = "a TIFF file of several pages" if image.format == "TIFF" else f"an animated {image.format}"
-        raise refusal(path, kind, "save one image to a file")
+        raise refusal(path, kind, "save each image in its own file")
     if "transparency" in image.info and (image.mode in _DEEP_MODES or _deep_colour(image)):
-        raise refusal(path, "16 bits with a transparent colour", "save it without, or with 8 bits")
+        raise refusal(path, "16 bits with a transparent colour", "save it without transparency, or with 8 bits")
 
 
 def _deep_colour(image: Image.Image) -> bool:
@@ -169,12 +169,12 @@ def _deep_colour(image: Image.Image) -> bool:
 
 
 def is_coloured(image: Image.Image) -> bool:
-    """Whether an image has three channels or a palette, whatever its pixels are."""
+    """Whether an image has three channels or a palette, even if its pixels are grey."""
     return image.mode not in (*_GREY_MODES, *_DEEP_MODES, "LA", "F")
 
 
 def upright_image(image: Image.Image, said: list[str]) -> Image.Image:
-    """The image as its EXIF orientation says; remarks of `Picture` are added to `said`."""
+    """The image, rotated by its EXIF orientation. Remarks of `Picture` are added to `said`."""
     from PIL import Image as pillow
 
     said += ["CMYK"] if image.mode == "CMYK" else []
@@ -189,7 +189,7 @@ def upright_image(image: Image.Image, said: list[str]) -> Image.Image:
         8: turn.ROTATE_90,
     }
     tags = getattr(image, "tag_v2", None)
-    if tags is not None:  # Pillow turns a TIFF file as it decodes it, and removes the tag
+    if tags is not None:  # Pillow rotates TIFF files itself, and removes the tag
         said += ["turned"] if tags.get(_ORIENTATION) in turns else []
         return image
     method = turns.get(image.getexif().get(_ORIENTATION, 1))
@@ -200,7 +200,7 @@ def upright_image(image: Image.Image, said: list[str]) -> Image.Image:
 
 
 def _without_transparency(image: Image.Image, background: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """RGB pixels on the background, and which of them were opaque; None if all were."""
+    """RGB pixels on the background, and a mask of opaque pixels; None if all are opaque."""
     rgba = np.asarray(image.convert("RGBA")).transpose(2, 0, 1)
     opaque = rgba[3] == 255
     if opaque.all():
@@ -209,14 +209,14 @@ def _without_transparency(image: Image.Image, background: str) -> tuple[np.ndarr
 
 
 def pixels_of(subject: object, image: Image.Image) -> np.ndarray:
-    """Pixels, shape (C, H, W); InputError for a mode that is not understood."""
+    """Pixels, shape (C, H, W); InputError for a mode that is not supported."""
     if image.mode in ("L", "F"):
         return np.asarray(image)[None]
     if image.mode == "1":
         return np.asarray(image.convert("L"))[None]
     if image.mode in _DEEP_MODES:
         values = np.asarray(image)[None]
-        # a .pgm file of 16 bits comes as 32
+        # Pillow reads a 16-bit .pgm file as 32 bits
         return values.astype(np.uint16) if image.mode != "I" or image.format == "PPM" else values
     if image.mode not in _COLOUR_MODES:
         raise refusal(subject, f"pixels of mode {image.mode}", "convert it to 8-bit grey or RGB")
@@ -232,13 +232,13 @@ def _former(path: Path, image: Image.Image) -> Picture:
 
 
 def transform(images: np.ndarray, options: ReadOptions) -> np.ndarray:
-    """Images cut to their central square, scaled, and made grey, as far as the options ask for it.
+    """Crop images to their central square, make them grey, and scale them, as the options state.
 
-    Scaling is by a Lanczos kernel as wide as the smaller of the two sizes needs; results stay within the least and
-    greatest value of each channel of each image, and are whole where the pixels are.
+    Scaling uses a Lanczos kernel, whose width depends on the smaller of the two sizes. Results are clipped to the
+    lowest and highest value of each channel of each image, and rounded if the pixels are whole numbers.
 
     Args:      images: numbers of any real type, shape (N, C, H, W).
-    Returns:   the same type, shape (N, C', H', W'); `images` itself where nothing is asked for.
+    Returns:   the same type, shape (N, C', H', W'); `images` itself without such options.
     Raises:    InputError: the result would be too large.
     """
     if options.crop:
@@ -253,9 +253,9 @@ def transform(images: np.ndarray, options: ReadOptions) -> np.ndarray:
 
 
 def transform_notes(options: ReadOptions, height: int, width: int, levels: int) -> list[str]:
-    """Sentences on what `transform` changes beyond the size.
+    """Notices about side effects of scaling in `transform`.
 
-    Args:      height, width: of the stored images. levels: of their pixels.
+    Args:      height, width: of the stored images. levels: number of levels of their pixels.
     """
     if options.resize is None:
         return []
@@ -295,7 +295,7 @@ def _resized(images: np.ndarray, side: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def _lanczos(size: int, side: int) -> np.ndarray:
-    """Weights of the `size` stored pixels of a line in each of the `side` new ones, shape (side, size)."""
+    """Weights of the `size` stored pixels of a line for each of the `side` new pixels, shape (side, size)."""
     scale = size / side
     centres, places = (np.arange(side) + 0.5) * scale, np.arange(size) + 0.5
     offsets = (places - centres[:, None]) / max(scale, 1.0)

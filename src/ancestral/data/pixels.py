@@ -1,4 +1,4 @@
-"""From stored grey levels to the pixels a model is a distribution over, batch by batch, on the device."""
+"""Pixel spaces, and batches of pixels in a space, computed from stored grey levels on the device."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ SPACES = {
     "unit": "real numbers in [0, 1] (a density)",
     "points": "R^{dimensions}",
 }
-# One draw of the binary pixels of a split serves every evaluation and every run, so that their scores compare.
+# binary pixels for evaluation are sampled once per split, equally for all runs, so that scores are comparable
 DRAW_SEED = 0
-BLOCK = 4096  # images converted together
+BLOCK = 4096  # images per block
 
 
 @dataclass(frozen=True)
 class PixelSpace:
-    """What a pixel is: one of `SPACES`, made from integers 0..levels-1; points stay what they are.
+    """A pixel space: one of `SPACES`, computed from integers 0..levels-1. Points are not changed.
 
-    Args:      name: binary, static, threshold, levels, unit or points. levels: number of grey levels in the source.
-               dimensions: of points.
-    Raises:    InputError: unknown name.
+    Args:      name: binary, static, threshold, levels, unit or points. levels: number of grey levels of the source.
+               dimensions: dimensions of points.
+    Raises:    InputError: an unknown name.
     Example:
         >>> PixelSpace("threshold", 256).convert(torch.tensor([0, 127, 128, 255], dtype=torch.uint8))
         tensor([0., 0., 1., 1.])
@@ -47,7 +47,7 @@ class PixelSpace:
             raise InputError(f"unknown pixel space {self.name!r}: choose {', '.join(SPACES)}")
 
     def convert(self, raw: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """float32 pixels of the same shape as `raw`; only `binary` and `static` draw."""
+        """Pixels as float32, shape of `raw`. Only `binary` and `static` use random numbers."""
         if self.name in ("levels", "points"):
             return raw.float()
         if self.name == "unit":
@@ -58,23 +58,23 @@ class PixelSpace:
         return (u * (self.levels - 1) < raw).float()
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """Pixels of this space as grey values in [0, 1], for a picture."""
+        """Pixels of this space as grey values in [0, 1], for figures."""
         return (x / (self.levels - 1) if self.name == "levels" else x).clamp(0, 1)
 
     @property
     def noun(self) -> str:
-        """What the data are: images or points."""
+        """`images` or `points`."""
         return "points" if self.name == "points" else "images"
 
     def describe(self, dataset: str) -> str:
-        """What a score in this space is a score of, in words: `mnist, binary, threshold 0.5`."""
+        """Data and pixel space of a score, as text: `mnist, binary, threshold 0.5`."""
         return f"{dataset}, {SPACES[self.name].format(levels=self.levels, dimensions=self.dimensions)}"
 
 
 class Moment(NamedTuple):
-    """Where a training stands at a batch, for objectives that follow a schedule.
+    """The position of a batch in a training, for objectives with a schedule.
 
-    Args:      step: updates before this one. steps_per_epoch, total_steps: updates of an epoch and of the training.
+    Args:      step: number of updates before this one. steps_per_epoch, total_steps: updates per epoch and in total.
     Example:
         >>> Moment(step=15, steps_per_epoch=10, total_steps=400).epoch
         1.5
@@ -86,16 +86,16 @@ class Moment(NamedTuple):
 
     @property
     def epoch(self) -> float:
-        """Epochs before this update, whole ones and a part."""
+        """Number of epochs before this update, with fractions."""
         return self.step / self.steps_per_epoch
 
 
 class Batch(NamedTuple):
     """Some images of a split.
 
-    Args:      x: float32, shape (B, *event_shape). labels: classes, shape (B,), where known. seen: boolean, shape of x,
-               false where a pixel is missing; None where none is. weights: of the images, shape (B,); None where equal.
-               moment: where the training stands; None outside of one.
+    Args:      x: float32, shape (B, *event_shape). labels: classes, shape (B,), if known. seen: boolean, shape of x,
+               False for missing pixels; None if there are none. weights: weights of the images, shape (B,); None if
+               equal. moment: position in the training; None outside of a training.
     """
 
     x: Tensor
@@ -108,15 +108,15 @@ class Batch(NamedTuple):
 class PixelBatches:
     """The images of one split as batches in a pixel space.
 
-    Raw pixels stay integers on the device and each batch is gathered by index there. The order of an epoch and
-    every pixel drawn in it are a pure function of (seed, epoch, batch), so a resumed run sees the same data.
+    Pixels stay integers on the device, and each batch is gathered there by index. The order of an epoch and the pixels
+    sampled in it are pure functions of (seed, epoch, batch), so a resumed run gets the same data.
 
-    Args:      images: whole numbers, shape (N, C, H, W); or points, float32, shape (N, D); or a split, of which a
-               large one stays where it is stored, and each batch is gathered from there. space: what to turn them
-               into. seed: of order and draws. device: where they live. fresh: for `binary`, draw pixels anew
-               in every epoch (training); otherwise one draw, the same for every run (evaluation).
-               labels: classes, shape (N,), where known. draw: name of that one draw; each split has its own, so that
-               equal images in two splits do not get equal noise.
+    Args:      images: whole numbers, shape (N, C, H, W); or points, float32, shape (N, D); or a split. A large split
+               stays where it is stored, and batches are gathered from there. space: the pixel space. seed: random seed
+               of order and pixels. device: device of the batches. fresh: for `binary`, sample pixels again in every
+               epoch (training); otherwise they are sampled once, equally for all runs (evaluation). labels: classes,
+               shape (N,), if known. draw: name of the random seed for `fresh=False`; each split has its own, so that
+               equal images in two splits have different noise.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class PixelBatches:
         drawn_once = space.name in ("binary", "static") and not self._drawn_per_batch
         self._convert: Callable[[Tensor], Tensor] = space.convert
         if drawn_once or (space.name == "threshold" and self._rows is None):
-            # the name of the test images' draw is left out: published scores were computed with it
+            # the seed of the test images has no name, because published scores were computed without it
             named = () if draw == "test" else (draw,)
             generator = torch.Generator().manual_seed(seed_for(DRAW_SEED, "pixels", *named))
             stored, self._rows = _bits(stored, self._rows, space, generator), None
@@ -148,17 +148,17 @@ class PixelBatches:
         return len(self.raw if self._rows is None else self._rows)
 
     def _gathered(self, chosen: Tensor) -> Tensor:
-        """Stored pixels of some images, by their places in the split, on the device."""
+        """Stored pixels of some images, by their indices in the split, on the device."""
         if self._rows is None:
             return self.raw.index_select(0, chosen)
         return self.raw.index_select(0, self._rows[chosen.cpu()]).contiguous().to(self.device)
 
     def batches_per_epoch(self, batch_size: int) -> int:
-        """Steps of one epoch; a last short batch is a step like the others."""
+        """Number of steps of one epoch, including a last, smaller batch."""
         return -(-len(self) // batch_size)
 
     def shuffled(self, epoch: int, batch_size: int, first: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from number `first` on, in the order of (seed, epoch)."""
+        """The batches of an epoch, from batch `first` on, in the order given by (seed, epoch)."""
         generator = torch.Generator().manual_seed(seed_for(self.seed, "order", epoch))
         order = torch.randperm(len(self), generator=generator).to(self.device)
         draws = torch.Generator(self.device)
@@ -173,7 +173,7 @@ class PixelBatches:
                 yield Batch(self._convert(raw), labels)
 
     def in_order(self, rows: int) -> Iterator[Tensor]:
-        """All images in the order stored, `rows` at a time, the last batch perhaps shorter."""
+        """All images in stored order, in batches of `rows`; the last batch may be smaller."""
         if self._rows is None:
             for raw in self.raw.split(rows):
                 yield self._convert(raw)
@@ -189,7 +189,7 @@ class PixelBatches:
 
 
 def _bits(stored: Tensor, rows: Tensor | None, space: PixelSpace, generator: torch.Generator) -> Tensor:
-    """Binary pixels of all images, uint8, a block at a time: no copy of them as floats is made."""
+    """Binary pixels of all images, uint8, computed in blocks to avoid a copy of all images as floats."""
     count = len(stored if rows is None else rows)
     bits = torch.empty(count, *stored.shape[1:], dtype=torch.uint8, device=stored.device)
     for first in range(0, count, BLOCK):

@@ -1,7 +1,7 @@
-"""Untrusted files -> arrays of pixels: IDX, and the checks that every reader shares.
+"""Reading untrusted IDX files, and the checks that all readers use.
 
-Every size that a header promises is held against `MAX_BYTES` and against the file before memory is asked for,
-and whatever is wrong becomes an `InputError` of one line that names the file.
+Every size in a header is compared with `MAX_BYTES` and with the size of the file before memory is allocated. Every
+error becomes an `InputError` of one line that names the file.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 from ancestral.core.errors import InputError, refusal
 from ancestral.data.imported import Part
 
-MAX_BYTES = 4 * 2**30  # what one source may unpack to
-DEFLATE_RATIO = 1032  # gzip and zip cannot unpack to more than this many times their size
+MAX_BYTES = 4 * 2**30  # largest unpacked size of a source
+DEFLATE_RATIO = 1032  # largest possible ratio of unpacked and packed size in gzip and zip
 PART_NAMES = ("train", "valid", "test")
 
 _IDX_UNSIGNED_BYTE = 0x08
@@ -28,7 +28,7 @@ _IDX_UNSIGNED_BYTE = 0x08
 
 @contextlib.contextmanager
 def parsing(path: Path, kind: str) -> Iterator[None]:
-    """Turn whatever reading the file raises into an `InputError` that names it."""
+    """Context in which every error of reading a file becomes an `InputError` that names the file."""
     try:
         yield
     except InputError:
@@ -36,8 +36,8 @@ def parsing(path: Path, kind: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise refusal(path, "no such file", "check the path") from error
     except PermissionError as error:
-        raise refusal(path, "may not be read", "check its permissions") from error
-    except Exception as error:  # damaged bytes make the parsers below raise nearly anything
+        raise refusal(path, "no permission to read it", "check its permissions") from error
+    except Exception as error:  # damaged bytes may make parsers raise anything
         cause = str(error)[:160] or type(error).__name__
         raise refusal(
             path, f"not a readable {kind} ({cause})", "the file is damaged or of another kind: replace it"
@@ -45,30 +45,30 @@ def parsing(path: Path, kind: str) -> Iterator[None]:
 
 
 def check_size(subject: object, promised: int) -> None:
-    """Refuse what would take more than `MAX_BYTES`."""
+    """Raises: InputError if `promised` bytes are more than `MAX_BYTES`."""
     if promised > MAX_BYTES:
         raise refusal(
             subject,
-            f"would take {promised:,} bytes, more than the cap of {MAX_BYTES:,}",
+            f"needs {promised:,} bytes, more than the limit of {MAX_BYTES:,}",
             "give fewer or smaller images",
         )
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file is gzipped, by its first bytes, since names lie."""
+    """Whether a file is gzipped, by its first bytes, because its name may be wrong."""
     with open(path, "rb") as stream:
         return stream.read(2) == b"\x1f\x8b"
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, gzipped or not: the format of MNIST and its kin.
+    """Read one IDX file of unsigned bytes, gzipped or not: the format of MNIST and similar sets.
 
     Args:
         path: the file.
         dimensions: 3 for images (N, H, W), 1 for labels (N,).
 
-    Returns: uint8 array of that many dimensions, writable.
-    Raises: InputError for a missing, truncated, overlong, foreign or oversized file.
+    Returns: uint8 array with this number of dimensions, writable.
+    Raises: InputError for a missing, truncated, too long, unknown or too large file.
     """
     with parsing(path, "IDX file"), open(path, "rb") as raw:
         zipped = is_gzip(path)
@@ -78,7 +78,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
 
 
 def _read_idx_stream(path: Path, stream: BinaryIO | gzip.GzipFile, dimensions: int, possible: int) -> np.ndarray:
-    again = "fetch or copy the file again"
+    again = "download or copy the file again"
     header = stream.read(4 + 4 * dimensions)
     expected = bytes((0, 0, _IDX_UNSIGNED_BYTE, dimensions))
     if header[:4] != expected:
@@ -88,17 +88,17 @@ def _read_idx_stream(path: Path, stream: BinaryIO | gzip.GzipFile, dimensions: i
             f"this is not an IDX file of {'images' if dimensions == 3 else 'labels'}: {again}",
         )
     if len(header) < 4 + 4 * dimensions:
-        raise refusal(path, "truncated within its header", again)
+        raise refusal(path, "truncated header", again)
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     promised = math.prod(shape)
     check_size(path, promised)
-    # Held against the file's own size first, so that a few bytes cannot make us reserve gigabytes.
+    # compared with the size of the file first, so that a tiny file cannot reserve gigabytes
     data = stream.read(promised) if promised <= possible else b""
     if len(data) < promised:
-        raise refusal(path, f"truncated, its header promises {promised:,} bytes of data", again)
-    # Reading on to the end also makes gzip compare its checksum.
+        raise refusal(path, f"truncated, its header states {promised:,} bytes of data", again)
+    # reading to the end makes gzip check its checksum
     if stream.read(1):
-        raise refusal(path, f"longer than the {promised:,} bytes of data its header promises", again)
+        raise refusal(path, f"longer than the {promised:,} bytes of data stated in its header", again)
     return np.frombuffer(bytearray(data), np.uint8).reshape(shape)
 
 
@@ -110,7 +110,7 @@ def read_idx_part(images: Path, labels: Path) -> Part:
         labels: the IDX file of labels.
 
     Returns: the part, images of shape (N, 1, H, W).
-    Raises: InputError for a bad file, or where the counts differ.
+    Raises: InputError for a damaged file, or if the numbers of images and labels differ.
     """
     pixels = read_idx(images, 3)
     check_images(images, pixels)
@@ -118,19 +118,19 @@ def read_idx_part(images: Path, labels: Path) -> Part:
 
 
 def check_images(subject: object, images: np.ndarray) -> None:
-    """Refuse an array without a single pixel."""
+    """Raises: InputError for an array without pixels."""
     if 0 in images.shape:
         raise refusal(subject, f"no pixels, the shape is {images.shape}", "give at least one image")
 
 
 def as_labels(path: Path, name: str, labels: np.ndarray | None, count: int) -> np.ndarray | None:
-    """Labels as int64, shape (count,); InputError for other shapes and for what is no whole number."""
+    """Labels as int64, shape (count,); InputError for other shapes and for values that are not whole numbers."""
     if labels is None:
         return None
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
         raise refusal(
             path,
-            f"{name} of type {labels.dtype} and shape {labels.shape} beside {count} images",
+            f"{name} of type {labels.dtype} and shape {labels.shape} for {count} images",
             "give one whole number per image",
         )
     if labels.dtype.kind == "u" and count and int(labels.max()) > np.iinfo(np.int64).max:

@@ -1,4 +1,4 @@
-"""The named sets on this machine: where they lie, how to fetch them, whether they are what was published."""
+"""The named sets: their folders, download, and comparison with the published checksums."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class _Published:
 
     mirrors: tuple[str, ...]
     zipped: tuple[str, ...]  # of the .gz files as published
-    plain: tuple[str, ...] | None = None  # of their contents, where known: they outlive another compression
+    plain: tuple[str, ...] | None = None  # of their contents, if known: these do not depend on the compression
 
 
-# The sums of the .gz files are those that TensorFlow Datasets publishes (its url_checksums); none of them was
-# downloaded when this was written. The sums of MNIST's contents were computed from a copy of the originals.
+# The checksums of the .gz files are those of TensorFlow Datasets (url_checksums); they were not checked with a
+# download. The checksums of MNIST's contents were computed from a copy of the originals.
 _PUBLISHED: dict[str, _Published] = {
     "mnist": _Published(
         mirrors=(
@@ -80,15 +80,15 @@ _PUBLISHED: dict[str, _Published] = {
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """What is known of a named set on this machine.
+    """Status of a named set on this machine.
 
     Args:
         name: the named set.
         where: the folder of its files, or "embedded".
         state: "ready", "missing" or "damaged".
-        detail: one line for people.
-        counts: images by part, as the files bring them; None unless ready.
-        verified: whether every file matches its published checksum; None if not checked, or no sum is known.
+        detail: one line of text.
+        counts: number of images by part of the files; None unless ready.
+        verified: whether all files match their published checksums; None if not checked or not known.
     """
 
     name: str
@@ -111,14 +111,14 @@ def dataset_names() -> tuple[str, ...]:
 
 
 def read_named(name: str, fetch: bool = True) -> tuple[dict[str, Part], int]:
-    """Read a named set, downloading it where it is on neither of the two places looked at.
+    """Read a named set. It is downloaded if it is in neither of its two folders.
 
     Args:
         name: a name of `dataset_names()`.
-        fetch: download it where it is missing.
+        fetch: download the set if it is missing.
 
     Returns: the parts by name, "train" and "test" (and "valid"), and the number of levels.
-    Raises: InputError for an unknown name, a damaged file, a download that failed.
+    Raises: InputError for an unknown name, a damaged file, or a failed download.
     """
     _check_name(name)
     if name == "digits":
@@ -130,7 +130,7 @@ def read_named(name: str, fetch: bool = True) -> tuple[dict[str, Part], int]:
 
 
 def missing_places(name: str) -> str:
-    """Where the files of a named set were looked for, in words; empty where they are there."""
+    """The folders in which the files of a named set are searched, as text; empty if the files are there."""
     if name == "digits" or _find(name) is not None:
         return ""
     cache, own = _cache_folder(name), _own_folder(name)
@@ -138,26 +138,26 @@ def missing_places(name: str) -> str:
 
 
 def digest(parts: dict[str, Part]) -> str:
-    """The SHA-256 of all images and labels, in hex; the same whichever file format brought them."""
+    """The SHA-256 of all images and labels, in hexadecimal. It does not depend on the file format."""
     total = hashlib.sha256()
     for name, part in parts.items():
         total.update(f"{name} {part.images.shape} {part.labels is not None};".encode())
         for _, block in row_blocks(part.images):
             total.update(np.ascontiguousarray(block).reshape(-1).data)
         if part.labels is not None:
-            # Of one byte order, so that every machine finds the same sum.
+            # fixed byte order, so that the sum is the same on all machines
             total.update(np.ascontiguousarray(part.labels, dtype="<i8").data)
     return total.hexdigest()
 
 
 def fetch_dataset(name: str) -> Path:
-    """Download a named set into the user's cache, checking every file's SHA-256.
+    """Download a named set into the user's cache, and check the SHA-256 of every file.
 
     Args:
-        name: "mnist", "fashion" or "kmnist". Files already there that match are kept, others replaced.
+        name: "mnist", "fashion" or "kmnist". Existing files are kept if they match.
 
     Returns: the folder of the files.
-    Raises: InputError if the name needs no download, or no mirror gives what was published.
+    Raises: InputError if the set needs no download, or no mirror has the published files.
     """
     _check_name(name)
     if name == "digits":
@@ -169,12 +169,12 @@ def fetch_dataset(name: str) -> Path:
 
 
 def dataset_status(name: str) -> DatasetStatus:
-    """Say whether a named set is on this machine and can be read, without downloading.
+    """Status of a named set on this machine, without a download.
 
     Args:
         name: a name of `dataset_names()`.
 
-    Returns: the status; the files are read, but not held against their published checksums.
+    Returns: the status. The files are read, but not compared with their published checksums.
     Raises: InputError for an unknown name.
     Example:
         >>> dataset_status("digits").counts
@@ -196,14 +196,13 @@ def dataset_status(name: str) -> DatasetStatus:
 
 
 def verify_dataset(name: str) -> DatasetStatus:
-    """Read a named set again and hold every file against its published SHA-256.
+    """Read a named set and compare every file with its published SHA-256.
 
     Args:
         name: a name of `dataset_names()`.
 
-    Returns: the status with `verified`, and a `detail` that names the files that differ. A file matches by
-        its own sum or by that of its contents, where this is known; files that differ but can be read stay
-        "ready".
+    Returns: the status with `verified`, and with a `detail` that names files that differ. A file matches by its own
+        checksum or by that of its contents, if known. Files that differ but can be read are still "ready".
     Raises: InputError for an unknown name.
     Example:
         >>> verify_dataset("digits").verified
@@ -242,13 +241,13 @@ def _read_digits() -> dict[str, Part]:
 
 
 def _digits_table() -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (1797, 64) and classes (1797,), from the file in scikit-learn: to import that package takes a second."""
+    """Pixels (1797, 64) and classes (1797,), from the file in scikit-learn, because importing it is slow."""
     found = find_spec("sklearn")
     path = Path(found.origin).parent / "datasets/data/digits.csv.gz" if found and found.origin else None
     if path is not None and path.is_file():
         table = np.loadtxt(path, delimiter=",", dtype=np.int64)
         return table[:, :-1], table[:, -1]
-    from sklearn.datasets import load_digits  # another version, which may keep the file elsewhere
+    from sklearn.datasets import load_digits  # other versions may have the file elsewhere
 
     found_there = load_digits()
     return found_there.data, found_there.target  # type: ignore[union-attr]
@@ -261,7 +260,7 @@ def _read_folder(folder: Path) -> dict[str, Part]:
         "test": read_idx_part(test_images, test_labels),
     }
     if parts["train"].images.shape[1:] != parts["test"].images.shape[1:]:
-        raise refusal(folder, "training and test images differ in size", "fetch or copy the files again")
+        raise refusal(folder, "training and test images differ in size", "download or copy the files again")
     return parts
 
 
@@ -277,7 +276,7 @@ def _cache_folder(name: str) -> Path:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    """The four files in the order of `_FILES`, fewer if some are missing."""
+    """The existing ones of the four files, in the order of `_FILES`."""
     pairs = ((folder / f"{stem}.gz", folder / stem) for stem in _FILES)
     return [next(path for path in pair if os.path.isfile(path)) for pair in pairs if any(map(os.path.isfile, pair))]
 
@@ -291,7 +290,7 @@ def _find(name: str) -> Path | None:
 
 
 def _missing(name: str) -> DatasetStatus:
-    detail = f"its four files are not in {missing_places(name)}; it is downloaded at its first use"
+    detail = f"its four files are not in {missing_places(name)}; it is downloaded at first use"
     return DatasetStatus(name, str(_cache_folder(name)), "missing", detail)
 
 
@@ -303,18 +302,18 @@ def _fetch_file(name: str, file: str, sha256: str, folder: Path) -> None:
         try:
             pooch.retrieve(mirror + file, known_hash=f"sha256:{sha256}", fname=file, path=folder)
             return
-        except Exception as error:  # no network, a wrong sum, a folder that may not be written: try the next
+        except Exception as error:  # no network, a wrong checksum, no permission: try the next mirror
             cause = error
     files = ", ".join(f"{stem}.gz" for stem in _FILES)
     raise refusal(
         f"could not download {name}",
         f"{file}: {str(cause)[:160]}",
-        f"put {files} by hand into {folder} or $ANCESTRAL_DATA/{name}",
+        f"copy {files} into {folder} or $ANCESTRAL_DATA/{name}",
     ) from cause
 
 
 def _matches(name: str, index: int, path: Path) -> bool | None:
-    """Whether a file is what was published; None where its form has no published sum."""
+    """Whether a file matches its published checksum; None if there is no checksum for its form."""
     published = _PUBLISHED[name]
     with open(path, "rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() == published.zipped[index]:

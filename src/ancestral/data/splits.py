@@ -1,4 +1,4 @@
-"""Images or points of one source, divided for training, validation and test."""
+"""Data sets and their training, validation and test splits."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ancestral.data.readers import PART_NAMES
 
 
 def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """An array as a tensor that shares its memory, to be read only: that of a memory-mapped file may not be written."""
+    """A tensor that shares the memory of an array. Do not write to it: the array may be a memory-mapped file."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)
 
 
 class Split:
-    """Images or points for one purpose.
+    """Images or points of one split.
 
     Args:
         images: whole numbers 0..levels-1, shape (N, C, H, W): uint8, or int16 or int32 for more than 256 levels; points
             are float32, shape (N, D).
-        labels: int64, shape (N,), -1 where an image has none; None where no image has one.
-        names: of the image files, where each has its own.
-        rows: of the images in their file, shape (N,); None for all of them in order.
-        seen: boolean, the shape of `images`, false where a pixel is missing; None where none is.
-        chosen: rows of `images` that are in the split, where a large source is not copied; None for all.
+        labels: int64, shape (N,), -1 for an image without a label; None if there are no labels.
+        names: names of the image files, if each image has its own file.
+        rows: rows of the images in their file, shape (N,); None for all images in order.
+        seen: boolean, shape of `images`, False for missing pixels; None if there are none.
+        chosen: rows of `images` in the split, if a large source is not copied; None for all.
 
-    Attributes: stored: `images` as they were given. images: those that are chosen, which copies them.
+    Attributes: stored: the argument `images`. images: the chosen images; this copies them.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Split:
         return self.stored if self.chosen is None else self.stored.index_select(0, self.chosen)
 
     def blocks(self, size: int = 4096) -> Iterator[torch.Tensor]:
-        """The images in order, some at a time."""
+        """The images in order, in blocks."""
         if self.chosen is None:
             yield from self.stored.split(size)
         else:
@@ -74,19 +74,19 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images or points of one source, divided for training, validation and test.
+    """Images or points of one source, split into training, validation and test.
 
     Args:
-        name: the named set, or the stem of the file.
-        levels: how many values a pixel may have: it is one of 0..levels-1; 0 for points.
+        name: the named set, or the file name without its suffix.
+        levels: number of values of a pixel, 0..levels-1; 0 for points.
         train, valid, test: the splits; `valid` may be empty.
-        sha256: of all images and labels as read, before dividing and padding, in hex; None where reading them again
-            gives others.
-        value_range: the stored values that became level 0 and level levels-1; None for points.
-        classes: names of the classes, where they have names.
-        columns: names of the columns of points, where they have names.
-        assumptions: what was guessed or ignored as the source was read, one sentence each.
-        own: it is a person's own file or folder, not a named set.
+        sha256: hash of all images and labels as read, before the split and padding, in hexadecimal; None if the data
+            differ each time they are read.
+        value_range: the stored values that correspond to level 0 and level levels-1; None for points.
+        classes: names of the classes, if they have names.
+        columns: names of the columns of points, if they have names.
+        assumptions: notices about guesses and ignored parts of the source, one sentence each.
+        own: whether the source is the user's own, not a named set.
     """
 
     name: str
@@ -108,12 +108,12 @@ class Dataset:
 
     @property
     def kind(self) -> Literal["images", "points"]:
-        """What the data are."""
+        """`images` or `points`."""
         return "points" if self.levels == 0 else "images"
 
     @property
     def class_count(self) -> int | None:
-        """Number of classes; None where there are no labels."""
+        """Number of classes; None if there are no labels."""
         if self.classes is not None:
             return len(self.classes)
         largest = [
@@ -124,7 +124,7 @@ class Dataset:
         return max(largest) + 1 if largest and max(largest) >= 0 else None
 
     def split(self, name: str) -> Split:
-        """The split of that name, "train", "valid" or "test"; InputError for another name."""
+        """The split with this name: "train", "valid" or "test"; InputError for other names."""
         if name not in PART_NAMES:
             raise refusal(f"split {name!r}", "unknown", f"choose one of {', '.join(PART_NAMES)}")
         return getattr(self, name)

@@ -1,4 +1,4 @@
-"""Memory for large arrays: in a temporary file, memory-mapped, where an array exceeds a share of the free memory."""
+"""Memory for large arrays. Arrays that exceed a share of the free memory are memory-mapped temporary files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 from ancestral.core.errors import refusal
 from ancestral.core.free_memory import available_memory
 
-SHARE = 0.25  # of the free memory that one array may take
-COPIED = 2**28  # bytes; a larger array is divided by the rows of its splits, which are not copied
-BLOCK_BYTES = 32 << 20  # of rows that are hashed or copied together
+SHARE = 0.25  # largest share of the free memory for one array
+COPIED = 2**28  # bytes; splits of a larger array are not copied but refer to its rows
+BLOCK_BYTES = 32 << 20  # bytes of rows that are hashed or copied at once
 
 
 def allocated(shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """An array to be filled: in memory, or memory-mapped in a temporary file where it exceeds a share of what is free.
+    """An empty array: in memory, or in a memory-mapped temporary file if it exceeds a share of the free memory.
 
-    The file has no name, so that it is gone with the array, even if the process is killed.
+    The file has no name, so it is deleted with the array, even if the process is killed.
 
-    Args:      shape: of the array, of at least one number. dtype: of the array.
-    Raises:    InputError: the folder of temporary files has not enough space.
+    Args:      shape: at least one number. dtype: type of the numbers.
+    Raises:    InputError: there is not enough space in the folder of temporary files.
     """
     wanted = math.prod(shape) * np.dtype(dtype).itemsize
     if wanted <= SHARE * available_memory():
@@ -34,7 +34,7 @@ def allocated(shape: Sequence[int], dtype: Any) -> np.ndarray:
     if wanted > free:
         raise refusal(
             f"data of {wanted:,} bytes",
-            f"exceed the free memory, and {folder} has {free:,} bytes left",
+            f"more than the free memory, and {folder} has only {free:,} bytes left",
             "set TMPDIR to a folder with more space, or give fewer or smaller items",
         )
     file = tempfile.TemporaryFile(prefix="ancestral-")  # noqa: SIM115  (the mapping keeps it open)
@@ -42,7 +42,7 @@ def allocated(shape: Sequence[int], dtype: Any) -> np.ndarray:
 
 
 def is_mapped(array: np.ndarray) -> bool:
-    """Whether an array, or what it is a view of, lies in a file."""
+    """Whether an array, or the array that it is a view of, is memory-mapped."""
     base: Any = array
     while isinstance(base, np.ndarray):
         if isinstance(base, np.memmap):
@@ -52,19 +52,19 @@ def is_mapped(array: np.ndarray) -> bool:
 
 
 def row_blocks(array: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """The rows of an array, some at a time, each with the number of the first."""
+    """The rows of an array in blocks, each with the number of its first row."""
     step = max(1, BLOCK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), step):
         yield start, array[start : start + step]
 
 
 def compact(array: np.ndarray) -> np.ndarray:
-    """The array in row-major order; a large one is left as it is, since that would copy it."""
+    """The array in row-major order. A large array is not changed, because this would copy it."""
     return array if array.nbytes > COPIED else np.ascontiguousarray(array)
 
 
 def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrays one after another, shape (N, ...); a single one is not copied."""
+    """Concatenation of arrays, shape (N, ...). A single array is not copied."""
     if len(arrays) == 1:
         return arrays[0]
     shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
@@ -72,9 +72,9 @@ def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 class Rows:
-    """Rows of one shape and type, gathered one by one.
+    """Rows of one shape and type, added one by one.
 
-    Args:      first: a row of that shape and type, not added. count: how many there will be; None where that is not
+    Args:      first: a row with this shape and type; it is not added. count: expected number of rows; None if not
                known.
     """
 
@@ -96,7 +96,7 @@ class Rows:
 
     @property
     def row(self) -> np.ndarray:
-        """A row, filled or not: its shape and type are those of all rows."""
+        """A row, perhaps not filled, with the shape and type of all rows."""
         return self._array[0]
 
     @property

@@ -1,4 +1,4 @@
-"""What was read from a source and what was assumed, as lines for people and as a record."""
+"""Summary of a data set: facts and notices, as text and as a record."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ SHOWN_CLASSES = 12
 
 
 class DataSummary(NamedTuple):
-    """What a data set is.
+    """Summary of a data set.
 
     Args:
-        name: of the set, or the stem of the file.
+        name: name of the set, or the file name without its suffix.
         kind: "images" or "points".
-        sha256: of all that was read, in hex; None where reading it again gives other data.
-        counts: images by split.
+        sha256: hash of all images and labels, in hexadecimal; None if the data differ each time they are read.
+        counts: number of images by split.
         event_shape: shape of one image (C, H, W) or point (D,).
-        levels: values of a stored pixel, 0 for points.
-        value_range: the stored values that became level 0 and the last level.
-        classes: names of the classes, where they have names.
-        class_counts: images of each class by split, where there are labels; of the whole split.
-        columns: names of the columns of points, where they have names.
-        assumptions: what was guessed or ignored.
+        levels: number of values of a stored pixel, 0 for points.
+        value_range: the stored values that correspond to level 0 and the last level.
+        classes: names of the classes, if they have names.
+        class_counts: number of images of each class by split, if there are labels.
+        columns: names of the columns of points, if they have names.
+        assumptions: notices about guesses and ignored parts.
     """
 
     name: str
@@ -43,19 +43,19 @@ class DataSummary(NamedTuple):
     assumptions: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values by name."""
+        """The fields as JSON values, by name."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
 
     def lines(self) -> list[str]:
-        """For people: what was read, one line a fact, then what was assumed."""
+        """Facts and notices, one line each."""
         return self.facts() + self.notes()
 
     def notes(self) -> list[str]:
-        """What was assumed, one line each."""
+        """Notices about guesses and ignored parts, one line each."""
         return [f"note: {assumption}" for assumption in self.assumptions]
 
     def facts(self) -> list[str]:
-        """What was read, one line a fact."""
+        """Number, shape, classes and SHA-256 of the data, one line each."""
         counts = " + ".join(f"{self.counts[part]:,} {part}" for part in PART_NAMES)
         said = [f"{self.name}: {sum(self.counts.values()):,} {self.kind} ({counts}), {self._shape()}"]
         if self.kind == "images" and self.value_range is not None:
@@ -83,7 +83,7 @@ class DataSummary(NamedTuple):
 
 
 def summarise(data: Dataset | PointDataset) -> DataSummary:
-    """The summary of a divided source."""
+    """The summary of a data set."""
     own = data if isinstance(data, Dataset) else None
     count = own.class_count if own else None
     return DataSummary(

@@ -1,4 +1,4 @@
-"""Cells of a table -> columns of numbers, columns of text, and the classes of the rows."""
+"""Conversion of the cells of a table to columns of numbers, columns of text, and classes of the rows."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ancestral.data.labels import as_classes
 from ancestral.data.readers import check_size
 from ancestral.data.table_text import DECIMAL_COMMA, Block, is_missing, number
 
-MOST_CLASSES, MOST_NUMBERED = 1000, 100  # classes that are words; that are whole numbers
-FEW_ROWS = 20  # up to here each row may be a class of its own
+MOST_CLASSES, MOST_NUMBERED = 1000, 100  # most classes if they are words; if they are whole numbers
+FEW_ROWS = 20  # with at most this many rows, each row may be its own class
 LABEL_NAMES = ("label", "labels", "class", "classes", "target", "species", "category")
 INDEX_NAMES = ("id", "index", "row", "column 1", "unnamed: 0")
 SHOWN = 6
@@ -22,10 +22,10 @@ SHOWN = 6
 class Columns:
     """The columns of a table, filled block by block.
 
-    A column is one of text if more than half of the values of the first block are no numbers. In a column of numbers
-    every later value must be one, or missing.
+    A column is text if more than half of its values in the first block are not numbers. In a column of numbers, every
+    later value must be a number or missing.
 
-    Args:      path: the file, for errors. names: of the columns.
+    Args:      path: the file, for errors. names: names of the columns.
     """
 
     def __init__(self, path: object, names: Sequence[str]) -> None:
@@ -33,9 +33,9 @@ class Columns:
         self.columns = [_Column(path, name) for name in names]
 
     def add(self, block: Block) -> None:
-        """Take in some rows.
+        """Add some rows.
 
-        Raises:    InputError: a word in a column of numbers, or more values than memory is meant to hold.
+        Raises:    InputError: a word in a column of numbers, or more values than allowed.
         """
         self.lines.append(np.array(block.lines))
         rows = sum(map(len, self.lines))
@@ -44,7 +44,7 @@ class Columns:
             column.add(cells, block.lines)
 
     def fill(self, name: str, values: np.ndarray) -> None:
-        """Give a column all its values at once: float64, NaN where one is missing, or text; shape (N,)."""
+        """Set all values of a column: float64, NaN for missing values, or text; shape (N,)."""
         column = next(column for column in self.columns if column.name == name)
         if values.dtype.kind == "f":
             column.text, column.parts = False, [values]
@@ -52,15 +52,15 @@ class Columns:
             column.add(tuple(values.tolist()), range(1, len(values) + 1))
 
     def line(self, row: int) -> int:
-        """Number of the line of a row in the file, from 1."""
+        """Line number of a row in the file, from 1."""
         return int(np.concatenate(self.lines)[row])
 
     def take(self, name: str) -> None:
-        """Leave a column out of numbers and text."""
+        """Remove a column."""
         self.columns = [column for column in self.columns if column.name != name]
 
     def numbers(self) -> dict[str, np.ndarray]:
-        """The columns of numbers by name, float64, NaN where a value is missing."""
+        """The columns of numbers by name, float64, NaN for missing values."""
         return {column.name: column.values() for column in self.columns if not column.text}
 
     def text(self) -> list[str]:
@@ -69,16 +69,16 @@ class Columns:
 
 
 class _Column:
-    """One column; a column by the name of labels keeps its words too."""
+    """One column. A column whose name is in `LABEL_NAMES` also keeps its words."""
 
     def __init__(self, path: object, name: str) -> None:
         self.path, self.name = path, name
         self.is_label = name.lower() in LABEL_NAMES
         self.text: bool | None = None  # not known yet
         self.parts: list[np.ndarray] = []
-        self.codes: dict[str, int] = {}  # of a label column: number of each word, in the order of their appearance
+        self.codes: dict[str, int] = {}  # for a label column: number of each word, in order of appearance
         self.words: list[np.ndarray] = []
-        self.mixed = False  # a label column of numbers and words
+        self.mixed = False  # whether a label column has numbers and words
 
     def add(self, cells: tuple[str, ...], lines: Sequence[int]) -> None:
         if self.is_label and len(self.codes) <= MOST_CLASSES:
@@ -95,7 +95,7 @@ class _Column:
             self.text = False
 
     def _add_slowly(self, cells: tuple[str, ...], lines: Sequence[int]) -> None:
-        """Take in cells of which some are no numbers."""
+        """Add cells if some of them are not numbers."""
         found = [np.nan if is_missing(cell) else number(cell) for cell in cells]
         wrong = [place for place, value in enumerate(found) if value is None]
         there = sum(not is_missing(cell) for cell in cells)
@@ -107,8 +107,8 @@ class _Column:
         if wrong and not self.is_label:
             raise refusal(
                 self.path,
-                f"column {self.name} is one of numbers, but line {lines[wrong[0]]} has {cells[wrong[0]][:40]!r}",
-                "write decimal points, not commas" if commas else "correct it, or leave out those rows or the column",
+                f"column {self.name} has numbers, but line {lines[wrong[0]]} has {cells[wrong[0]][:40]!r}",
+                "write decimal points, not commas" if commas else "correct it, or remove these rows or the column",
             )
         self.mixed = self.mixed or bool(wrong)
         self.parts.append(np.array([np.nan if value is None else value for value in found]))
@@ -117,7 +117,7 @@ class _Column:
         return np.concatenate(self.parts)
 
     def classes(self) -> np.ndarray | None:
-        """Labels as `as_classes` takes them, shape (N,); None where the values are too many or no classes."""
+        """Labels as input of `as_classes`, shape (N,); None if there are too many values, or they are not classes."""
         if self.text or self.mixed:
             words = list(self.codes)
             count = len(set(words) - {""})
@@ -135,13 +135,13 @@ class _Column:
 def chosen_labels(
     path: object, columns: Columns, known: Sequence[str] = ()
 ) -> tuple[np.ndarray | None, tuple[str, ...] | None, list[str]]:
-    """Classes from the column that is called so, one of words before one of numbers; it is taken from the others.
+    """The classes, from a column with a name of labels. Columns of words are preferred. The column is removed.
 
-    Other columns of labels are left out too, since they hold the class as well.
+    Other columns with a name of labels are removed too, because they also determine the class.
 
-    Args:      known: names of dimensions, which hold no classes.
-    Returns:   int64 labels, shape (N,), or None; names of the classes, or None; what was assumed.
-    Raises:    InputError: as `as_classes`; too many values in a column of labels that has numbers and words.
+    Args:      known: names of dimensions, which are never used as classes.
+    Returns:   int64 labels, shape (N,), or None; names of the classes, or None; notices.
+    Raises:    InputError: as `as_classes`, or too many values in a column of labels with numbers and words.
     """
     said: list[str] = []
     found: list[tuple[str, np.ndarray]] = []
@@ -151,11 +151,9 @@ def chosen_labels(
         if labels is not None:
             found.append((column.name, labels))
         elif column.mixed:
-            raise refusal(
-                path, f"column {column.name} has numbers and words", "leave it out, or give up to 1,000 words"
-            )
+            raise refusal(path, f"column {column.name} has numbers and words", "remove it, or give at most 1,000 words")
         elif not column.text:
-            said.append(f"the column {column.name} has too many values for classes: it is a dimension of the points")
+            said.append(f"the column {column.name} has too many values for classes: used as a dimension of the points")
     if not found:
         return None, None, said
     for name, _ in found:
@@ -163,12 +161,12 @@ def chosen_labels(
     (name, raw), *others = found
     counts = {"all": len(raw)}
     by_part, classes, assumed = as_classes(path, {"all": raw}, counts)
-    said = [f"the column {name} holds the classes", *assumed, *said]
+    said = [f"the column {name} is used as the classes", *assumed, *said]
     if others:
         said.append(f"other columns of classes are ignored: {listed([other for other, _ in others])}")
     return by_part["all"], classes, said
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first of some names."""
+    """The first six names."""
     return ", ".join(itertools.islice(map(str, names), SHOWN)) + (", ..." if len(names) > SHOWN else "")

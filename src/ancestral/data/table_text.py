@@ -1,4 +1,4 @@
-"""Untrusted text of a table -> rows of cells, a block at a time, with the line of each row."""
+"""Reading the text of an untrusted table as blocks of rows, with the line number of each row."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ancestral.core.errors import refusal
 
 MAX_TABLE_BYTES = 2**30
 MOST_COLUMNS = 10_000
-BLOCK_CELLS, BLOCK_ROWS = 2**14, 200  # about so many cells are held as text at once, of so many rows at least
-SAMPLE = 100  # rows that show the separator and whether the first row is a header
+BLOCK_CELLS, BLOCK_ROWS = 2**14, 200  # approximate cells per block of text; least rows per block
+SAMPLE = 100  # rows that are used to find the separator and the header
 SEPARATORS = "\t;,"
 MISSING = frozenset(("", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-", "."))
 DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
@@ -25,12 +25,12 @@ _CHUNK = 1 << 20
 
 
 def is_missing(cell: str) -> bool:
-    """Whether a cell says that there is no value."""
+    """Whether a cell means a missing value."""
     return cell.strip().lower() in MISSING
 
 
 def number(cell: str) -> float | None:
-    """The number in a cell; None where there is none."""
+    """The number in a cell; None if it is not a number."""
     try:
         return float(cell)
     except ValueError:
@@ -50,10 +50,10 @@ class Block:
 
 @dataclass(frozen=True)
 class TableText:
-    """A table before its cells are taken for numbers.
+    """The text of a table, before its cells are converted to numbers.
 
-    Args:      names: of the columns, where a header has them. width: number of columns. blocks: of the rows below the
-               header. assumptions: what was guessed.
+    Args:      names: names of the columns, if there is a header. width: number of columns. blocks: blocks of the rows
+               below the header. assumptions: notices.
     """
 
     names: list[str] | None
@@ -66,10 +66,10 @@ class TableText:
 def open_table(path: Path) -> Iterator[TableText]:
     """The rows of a file of comma-, semicolon- or tab-separated values.
 
-    The first row is a header if it has words where the other rows have numbers.
+    The first row is a header if it has a word in a column of numbers.
 
-    Raises:    InputError: larger than `MAX_TABLE_BYTES`, no text, no row, too many columns, two columns of one name;
-               as the blocks are read, a row of another length. csv.Error: damaged quotes.
+    Raises:    InputError: larger than `MAX_TABLE_BYTES`, not text, no rows, too many columns, or two columns with the
+               same name; while blocks are read, a row of another length. csv.Error: damaged quotes.
     """
     if path.stat().st_size > MAX_TABLE_BYTES:
         raise refusal(path, f"larger than {MAX_TABLE_BYTES >> 20} MiB", "store the numbers as a .npy file")
@@ -80,22 +80,22 @@ def open_table(path: Path) -> Iterator[TableText]:
         rows = _rows(path, stream, separator)
         first = list(itertools.islice(rows, SAMPLE))
         if not first:
-            raise refusal(path, "no rows", "a table has one row for each point")
+            raise refusal(path, "no rows", "give one row for each point")
         width = len(first[0][1])
         if width > MOST_COLUMNS:
-            raise refusal(path, f"{width:,} columns", f"choose up to {MOST_COLUMNS:,}")
+            raise refusal(path, f"{width:,} columns", f"give at most {MOST_COLUMNS:,}")
         names = None
         if _is_header(first[0][1], [row for _, row in first[1:]]):
             names = _names(path, first.pop(0)[1])
         if not first:
-            raise refusal(path, "only a header", "a table has one row for each point")
+            raise refusal(path, "only a header", "give one row for each point")
         yield TableText(names, width, _blocks(itertools.chain(first, rows), width), tuple(said))
 
 
 def _encoding(path: Path) -> tuple[str, list[str]]:
-    """How the bytes are read as text; all of them are looked at.
+    """The encoding of the text, and notices. The whole file is read.
 
-    Raises:    InputError: zeros, which no text has.
+    Raises:    InputError: zero bytes, which text does not have.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     encoding, said = "utf-8-sig", []
@@ -107,7 +107,7 @@ def _encoding(path: Path) -> tuple[str, list[str]]:
         while chunk:
             chunk = stream.read(_CHUNK)
             if b"\0" in chunk:
-                raise refusal(path, "no text", "export the table as comma-separated values")
+                raise refusal(path, "not a text file", "export the table as comma-separated values")
             if not said:
                 try:
                     decoder.decode(chunk, final=not chunk)
@@ -117,14 +117,14 @@ def _encoding(path: Path) -> tuple[str, list[str]]:
 
 
 def _separator(path: Path, lines: Sequence[str]) -> str:
-    """The separator that gives rows of one length with the largest share of numbers; a comma where none does."""
+    """The separator with rows of equal length and the largest share of numbers; a comma if there is none."""
     if path.suffix.lower() == ".tsv":
         return "\t"
     best, most = ",", 0.0
     for separator in SEPARATORS:
         rows = [row for row in csv.reader(lines, delimiter=separator) if any(map(str.strip, row))]
         if len(lines) == SAMPLE:
-            rows = rows[:-1]  # its last row may be cut
+            rows = rows[:-1]  # the last row may be incomplete
         if not rows or len(rows[0]) < 2 or any(len(row) != len(rows[0]) for row in rows):
             continue
         cells = [cell for row in rows for cell in row]
@@ -152,14 +152,14 @@ def _rows(path: Path, stream: TextIO, separator: str) -> Iterator[tuple[int, lis
         if len(row) != width:
             raise refusal(
                 path,
-                f"line {reader.line_num} has {len(row)} columns where the first has {width}",
+                f"line {reader.line_num} has {len(row)} columns, but the first line has {width}",
                 "give all rows the same number of columns, separated by commas, semicolons or tabs",
             )
         yield reader.line_num, row
 
 
 def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
-    """Whether a row has a word in a column of numbers; a row alone, whether it has no number."""
+    """Whether a row is a header: it has a word in a column of numbers. The only row is a header if it has no number."""
     if not others:
         return not any(_like_number(cell) for cell in first)
     for place, cell in enumerate(first):
@@ -167,17 +167,17 @@ def _is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
         numeric = bool(below) and 2 * sum(map(_like_number, below)) >= len(below)
         if numeric and not _like_number(cell) and not is_missing(cell):
             return True
-    # words in all columns, none of which has numbers: names, or a row of text, which is refused either way
+    # no column has numbers: the row may be names or text; the table is an error in both cases
     return not any(_like_number(cell) for row in (first, *others) for cell in row)
 
 
 def _names(path: Path, row: Sequence[str]) -> list[str]:
-    """Names of the columns; those without a name are numbered.
+    """Names of the columns. Columns without a name are numbered.
 
-    Raises:    InputError: two columns of one name.
+    Raises:    InputError: two columns have the same name.
     """
     cells = [cell.strip() for cell in row]
-    cells[0] = cells[0].removeprefix("#").strip()  # as NumPy marks a header
+    cells[0] = cells[0].removeprefix("#").strip()  # NumPy writes # before a header
     names = [cell or f"column {place + 1}" for place, cell in enumerate(cells)]
     known: set[str] = set()
     for name in names:

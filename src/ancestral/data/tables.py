@@ -1,4 +1,4 @@
-"""Untrusted tables (.csv, .tsv) and arrays of two dimensions -> points, one for each row, with names of the columns."""
+"""Reading points from untrusted tables (.csv, .tsv) and arrays of two dimensions: one point per row."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ancestral.data.table_text import MOST_COLUMNS, open_table
 from ancestral.settings.checks import flag
 from ancestral.settings.data import ReadOptions
 
-ROUNDING = 1e-3  # of the standard deviation of a column: loss by single precision that is said
-EXACT = 2.0**24  # whole numbers up to here are exact in single precision
+ROUNDING = 1e-3  # relative to the standard deviation of a column; larger rounding errors cause a notice
+EXACT = 2.0**24  # whole numbers up to this are exact in single precision
 
 
 def read_table(path: Path, options: ReadOptions) -> Imported:
     """Read a table of numbers: each row is a point, each column of numbers a dimension.
 
-    The separator is a comma, a semicolon or a tab; a first row with words in columns of numbers names the columns. A
-    column called label, class, target or species of few values holds classes; other columns of text, columns without
-    a value, and columns that number the rows are left out, and named.
+    The separator is a comma, a semicolon or a tab. A first row with words in columns of numbers is a header. A column
+    with few values whose name is label, class, target or species, for example, is used as classes. Other columns of
+    text, columns without values, and columns that number the rows are ignored, with a notice.
 
     Args:
         path: the file.
-        options: how it is read; those of images are refused.
+        options: how it is read; options for images are an error.
 
     Returns: the points as the part "all".
-    Raises: InputError for a damaged or oversized file, rows of several lengths, missing or infinite numbers.
+    Raises: InputError for a damaged or too large file, rows of different lengths, and missing or infinite numbers.
     """
     refuse_image_options(path, options)
     with parsing(path, "table"), open_table(path) as table:
@@ -51,14 +51,14 @@ def points_of(
 
     Args:
         subject: the file, for errors.
-        columns: of the table.
-        named: the columns have names of their own.
+        columns: the columns of the table.
+        named: whether the columns have names in the file.
         options: how it is read.
-        said: what was assumed so far.
-        place: says where a row is in the file.
+        said: notices so far.
+        place: returns the position of a row in the file, as text.
 
     Returns: the points as the part "all".
-    Raises: InputError for missing or infinite numbers, and where no column holds numbers.
+    Raises: InputError for missing or infinite numbers, and if no column has numbers.
     """
     labels, classes, more = chosen_labels(subject, columns, options.columns)
     said += more
@@ -68,15 +68,13 @@ def points_of(
     index = [name for name, values in unknown.items() if _counts_rows(name, values)]
     for what, left_out in (
         ("columns of text are ignored", columns.text()),
-        ("columns without a value are ignored", empty),
+        ("columns without values are ignored", empty),
         ("columns that number the rows are ignored", index),
     ):
         said += [f"{what}: {listed(left_out)}"] if left_out else []
     kept = [name for name in numbers if name not in (*empty, *index)]
     if not kept:
-        raise refusal(
-            subject, "no column of numbers", "give columns of numbers; those of a file are separated by commas"
-        )
+        raise refusal(subject, "no column of numbers", "give columns of numbers, in a file separated by commas")
     points = np.stack([numbers[name] for name in kept], 1)
     found = _as_points(subject, points, kept, options.missing, place)
     part = Part(found.parts["all"].images, labels, seen=found.parts["all"].seen)
@@ -99,14 +97,14 @@ def as_points(
     Args:
         subject: the file, for errors.
         array: numbers, shape (N, D).
-        columns: names of the D columns, where they have names.
-        missing: NaN are missing numbers, not refused.
+        columns: names of the D columns, if they have names.
+        missing: whether NaN means a missing number; otherwise NaN is an error.
 
-    Returns: the points as the part "all", float32, shape (N, D); no row is left out.
-    Raises: InputError for other arrays, and for numbers that are infinite or, unless they are asked for, missing.
+    Returns: the points as the part "all", float32, shape (N, D), with all rows.
+    Raises: InputError for other arrays, for infinite numbers and, unless `missing` is set, for NaN.
     """
     if array.dtype.kind not in "biuf" or array.ndim != 2 or 0 in array.shape:
-        raise refusal(subject, f"an array of {array.dtype} and shape {array.shape} is no table", "give (N, D) numbers")
+        raise refusal(subject, f"an array of {array.dtype} and shape {array.shape}, not a table", "give (N, D) numbers")
     if array.shape[1] > MOST_COLUMNS:
         raise refusal(subject, f"{array.shape[1]:,} columns", f"choose up to {MOST_COLUMNS:,}")
     return _as_points(subject, array, columns, missing, lambda row: f"row {row} (from 0)")
@@ -115,33 +113,34 @@ def as_points(
 def matched_columns(
     subject: object, part: Part, columns: Sequence[str] | None, wanted: Sequence[str] | None
 ) -> tuple[Part, list[str]]:
-    """Points with the columns that a model knows, in its order, and what is said of it.
+    """Points with the columns of a model, in its order, and notices.
 
     Args:
         subject: the file, for errors.
         part: the points.
-        columns: names of their columns, where they have names.
-        wanted: names of the model's columns, where they have names. Without names on either side the order decides.
+        columns: names of their columns, if they have names.
+        wanted: names of the model's columns, if they have names. Without names on one side, columns are matched by
+            their order.
 
-    Raises: InputError for a column that is not there.
+    Raises: InputError for a missing column.
     """
     if not wanted or not columns or list(columns) == list(wanted):
         unnamed = bool(wanted) and part.images.shape[1] == len(wanted or ()) and not columns
-        return part, [f"columns without names are taken as {listed(list(wanted or ()))}"] if unnamed else []
+        return part, [f"columns without names are used as {listed(list(wanted or ()))}"] if unnamed else []
     absent = [name for name in wanted if name not in columns]
     if absent:
-        raise refusal(subject, f"no column {absent[0]}, which the model knows", close_matches(absent[0], columns))
+        raise refusal(subject, f"no column {absent[0]}, which the model needs", close_matches(absent[0], columns))
     places = [list(columns).index(name) for name in wanted]
     more = [name for name in columns if name not in wanted]
     seen = None if part.seen is None else part.seen[:, places]
     matched = Part(np.ascontiguousarray(part.images[:, places]), part.labels, part.names, seen)
-    return matched, [f"columns that the model does not know are ignored: {listed(more)}"] if more else []
+    return matched, [f"columns that the model does not have are ignored: {listed(more)}"] if more else []
 
 
 def _as_points(
     subject: object, array: np.ndarray, columns: Sequence[str] | None, missing: bool, place: Callable[[int], str]
 ) -> Imported:
-    """As `as_points`; `place` says where a row is in the file."""
+    """As `as_points`. place: returns the position of a row in the file, as text."""
     check_size(subject, 0 if array.dtype == np.float32 else array.size * 4)
     names = columns or _numbered(array.shape[1])
     seen = ~np.isnan(array) if missing and array.dtype.kind == "f" else None
@@ -156,7 +155,7 @@ def _as_points(
             subject,
             f"{int(rows.sum()):,} of {len(array):,} rows have a missing or infinite value, the first in {place(row)}, "
             f"column {names[int((~np.isfinite(array[row])).argmax())]}",
-            "fill them in, or leave out those rows or columns",
+            "fill them in, or remove these rows or columns",
         )
     with np.errstate(over="ignore"):
         points = array.astype(np.float32, copy=False)
@@ -169,7 +168,7 @@ def _as_points(
 
 
 def _rounding(array: np.ndarray, points: np.ndarray, names: Sequence[str]) -> tuple[str, ...]:
-    """A sentence on columns that single precision changes."""
+    """A notice about columns whose numbers change in single precision."""
     if array.dtype.kind not in "iuf" or (array.dtype.itemsize <= 4 and array.dtype.kind == "f"):
         return ()
     changed = []
@@ -187,7 +186,7 @@ def _rounding(array: np.ndarray, points: np.ndarray, names: Sequence[str]) -> tu
 
 
 def _counts_rows(name: str, values: np.ndarray) -> bool:
-    """Whether a column is called an index and numbers the rows: whole numbers, no two equal."""
+    """Whether a column numbers the rows: its name is that of an index, and its values are different whole numbers."""
     if name.lower() not in INDEX_NAMES or not bool((values == np.rint(values)).all()):
         return False
     distinct = np.unique(values)
@@ -201,8 +200,8 @@ def _numbered(width: int) -> list[str]:
 
 
 def refuse_image_options(path: object, options: ReadOptions) -> None:
-    """Raises:    InputError: an option of images or of arrays."""
+    """Raises:    InputError: an option that applies to images or arrays only."""
     usual = ReadOptions(infer=options.infer, missing=options.missing, columns=options.columns)
     given = [name for name in ReadOptions._fields if getattr(options, name) != getattr(usual, name)]
     if given:
-        raise refusal(path, f"a table has no use for {', '.join(map(flag, given))}", "leave them out")
+        raise refusal(path, f"{', '.join(map(flag, given))} cannot be used with a table", "remove these options")

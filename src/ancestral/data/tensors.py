@@ -1,4 +1,4 @@
-"""Untrusted .pt and .pth files of PyTorch -> arrays: only tensors are loaded, never pickled objects."""
+"""Reading arrays from untrusted .pt and .pth files of PyTorch. Only tensors are loaded, never pickled objects."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from ancestral.data.readers import check_size, parsing
 
 _PAIR = ("images", "labels")
 _ADVICE = "save a tensor, a dictionary of tensors, or (images, labels)"
-_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a number, pickled, by which files before PyTorch 1.6 begin
-_MOST_PICKLED = 64 * 2**20  # bytes that describe the tensors
+_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # a pickled number: the first bytes of files before PyTorch 1.6
+_MOST_PICKLED = 64 * 2**20  # most bytes that describe the tensors
 _PARTS = {
     *("collections OrderedDict", "torch Size", "torch.storage UntypedStorage", "torch.serialization _get_layout"),
     *(f"torch._utils _rebuild_{kind}" for kind in ("tensor", "tensor_v2", "tensor_v3", "parameter", "sparse_tensor")),
     "torch._utils _rebuild_meta_tensor_no_storage",
 }
-"""What the description of tensors may name, beside number formats and the classes of their storage."""
+"""Names that the description of tensors may contain, besides number formats and classes of storage."""
 
 
 def open_tensors(path: Path) -> list[Member]:
     """The tensors of a .pt or .pth file: one tensor, a dictionary of them, or a pair of images and labels.
 
-    Raises: InputError for a damaged or oversized file, and for one that holds anything else.
+    Raises: InputError for a damaged or too large file, and for other content.
     """
     import torch
 
@@ -47,7 +47,7 @@ def open_tensors(path: Path) -> list[Member]:
             _check_description(path, archive)
         try:
             held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except UnpicklingError as error:  # its own words advise to load any pickle
+        except UnpicklingError as error:  # torch's message recommends to load any pickle
             raise _objects(path) from error
     entries = _entries(path, held)
     check_names(path, list(entries))
@@ -55,30 +55,30 @@ def open_tensors(path: Path) -> list[Member]:
 
 
 def _not_zipped(path: Path) -> InputError:
-    """Why a file that is no archive cannot be read. A legacy file states sizes that torch takes memory for unseen."""
+    """The error for a file that is not a zip archive. For legacy files, torch allocates memory without checks."""
     with open(path, "rb") as stream:
         legacy = stream.read(len(_LEGACY)) == _LEGACY
     if not legacy:
         return refusal(
-            path, "not a readable .pt file (no archive)", "the file is damaged or of another kind: replace it"
+            path, "not a readable .pt file (not a zip archive)", "the file is damaged or of another kind: replace it"
         )
     return refusal(
         path,
-        "saved in the format of PyTorch before 1.6, whose sizes cannot be checked before memory is taken",
+        "saved in the format of PyTorch before 1.6, whose sizes cannot be checked before memory is allocated",
         f"save it again: torch.save(torch.load({path.name!r}, weights_only=True), {path.name!r})",
     )
 
 
 def _check_description(path: Path, archive: zipfile.ZipFile) -> None:
-    """Refuse, before anything is loaded, a description that names more than the parts of tensors.
+    """Check, before anything is loaded, that the description contains only the names of parts of tensors.
 
-    torch itself allows names, such as `bytearray`, by which a few bytes take any amount of memory.
+    torch allows more names, such as `bytearray`, with which a few bytes can allocate any amount of memory.
 
-    Raises: InputError: also for a file with none or several descriptions, of which torch may read another.
+    Raises: InputError: other names; also no description, or several, because torch may read another one.
     """
     found = [info for info in archive.infolist() if info.filename.lower().endswith("data.pkl")]
     if len(found) != 1 or found[0].file_size > _MOST_PICKLED:
-        raise refusal(path, "holds no single description of tensors", _ADVICE)
+        raise refusal(path, "does not have exactly one description of tensors", _ADVICE)
     for opcode, argument, _ in pickletools.genops(archive.read(found[0])):
         named = "GLOBAL" in opcode.name or opcode.name in ("INST", "OBJ", "NEWOBJ", "NEWOBJ_EX")
         if named and not _is_part(str(argument)):
@@ -95,11 +95,11 @@ def _is_part(name: str) -> bool:
 
 def _objects(path: Path, name: str = "") -> InputError:
     what = f"Python objects ({name.replace(' ', '.')[:60]})" if name else "Python objects"
-    return refusal(path, f"holds {what}, which are never loaded, or is damaged", _ADVICE)
+    return refusal(path, f"has {what}, which are never loaded, or is damaged", _ADVICE)
 
 
 def _entries(path: Path, held: Any) -> dict[str, Any]:
-    """What the file holds by name."""
+    """The content of the file, by name."""
     import torch
 
     if isinstance(held, torch.Tensor):
@@ -109,7 +109,7 @@ def _entries(path: Path, held: Any) -> dict[str, Any]:
     pair = isinstance(held, (tuple, list)) and len(held) == len(_PAIR)
     if pair and all(isinstance(value, torch.Tensor) for value in held):
         return dict(zip(_PAIR, held, strict=True))
-    raise refusal(path, f"holds a {type(held).__name__}, not tensors", _ADVICE)
+    raise refusal(path, f"has a {type(held).__name__}, not tensors", _ADVICE)
 
 
 def _member(path: Path, name: str, value: Any) -> Member:
@@ -117,8 +117,8 @@ def _member(path: Path, name: str, value: Any) -> Member:
 
     if isinstance(value, torch.Tensor):
         if value.layout != torch.strided or value.is_quantized or value.device.type != "cpu":
-            return unreadable(name, refusal(path, f"{name} is no dense tensor of numbers", _ADVICE))
-        # strides of 0 let a small file describe a tensor of any size, so it is this that counts
+            return unreadable(name, refusal(path, f"{name} is not a dense tensor of numbers", _ADVICE))
+        # with strides of 0, a small file can describe a tensor of any size, so check its full size
         nbytes = value.numel() * max(value.element_size(), 4 if value.dtype == torch.bfloat16 else 1)
         return Member(name, tuple(value.shape), nbytes, functools.partial(_array, path, name, value))
     if isinstance(value, (list, tuple)) and value and all(isinstance(word, str) for word in value):

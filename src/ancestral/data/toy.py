@@ -1,6 +1,6 @@
-"""Densities of the plane that models of points are tried on, with draws, log-probability and entropy of each.
+"""Two-dimensional densities for models of points, with samples, exact log-probability and entropy.
 
-Every density here can be computed, so that a model's score has a floor: the entropy of what it learns.
+All densities can be computed, so the best possible score is known: it is minus the entropy of the density.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from ancestral.data.readers import PART_NAMES
 
 TRAIN_SIZE, VALID_SIZE = 10_000, 2_000
 TEST_SIZE = 50_000  # the standard error of a score is then about 0.003 bits per dimension
-TEST_SEED = 0  # one draw serves every run, so that their scores compare
-EXTENT = 6.0  # beyond this no density here has any mass worth a digit of its entropy
-SPACING = 0.05  # of the quadrature; the narrowest noise is 0.08, so its error is far below rounding
-ROWS = 4096  # points looked at together: memory stays flat
+TEST_SEED = 0  # the test points are the same for all runs, so that scores are comparable
+EXTENT = 6.0  # the mass outside of this square is too small to change the entropy
+SPACING = 0.05  # of the quadrature; the narrowest noise is 0.08, so the error is below rounding
+ROWS = 4096  # points per block
 
 
 class Density:
-    """p(x) for x in the plane, with everything known about it."""
+    """A density p(x) for x in the plane."""
 
     def points(self, u: Tensor) -> Tensor:
-        """The draws that belong to rows of uniform numbers. u: (n, 4), float64 in (0, 1); returns (n, 2)."""
+        """Samples from uniform numbers. u: (n, 4), float64 in (0, 1); returns (n, 2)."""
         raise NotImplementedError
 
     def _log_prob(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """`n` draws, shape (n, 2), float32: a pure function of the seed, on every machine."""
-        # NumPy promises the raw stream of PCG64 for ever, torch promises none of its generators.
+        """`n` samples, shape (n, 2), float32: a pure function of the seed, on every machine."""
+        # NumPy guarantees that the raw stream of PCG64 never changes; torch guarantees this for no generator
         raw = np.random.PCG64(seed).random_raw(4 * n) >> np.uint64(11)
         u = (torch.from_numpy(raw.astype(np.int64)).double() + 0.5) * 2.0**-53
         return self.points(u.unflatten(0, (n, 4))).float()
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact. x: (n, 2); returns (n,), float64 nats."""
+        """log p(x), exact. x: (n, 2); returns (n,), float64, nats."""
         return torch.cat([self._log_prob(rows) for rows in x.double().split(ROWS)])
 
     @cached_property
     def entropy(self) -> float:
-        """-E[log p(x)], nats, by the midpoint rule: what no model's mean score can be better than."""
+        """-E[log p(x)], nats, by the midpoint rule. The expected score of a model is at most minus this value."""
         axis = torch.arange(-EXTENT + SPACING / 2, EXTENT, SPACING, dtype=torch.float64)
         log_p = self.log_prob(torch.cartesian_prod(axis, axis))
         return -(log_p.exp() * log_p.clamp_min(-1e3)).sum().item() * SPACING**2
@@ -77,11 +77,11 @@ class TwoGaussians(Density):
 class Ribbon(Density):
     """Gaussian noise around a curve c, p(x) = integral over 0 < t < 1 of w(t) N(x; c(t), noise^2 I), twice.
 
-    The second half of the mass lies around the partner of the curve. The integral is a Gauss-Legendre sum,
-    its nodes closer than the noise is wide, which leaves an error below 1e-9 nats wherever there is mass.
+    Half of the mass is around the curve, half around its partner. The integral is a Gauss-Legendre sum. The distance of
+    its nodes is smaller than the noise, so the error is below 1e-9 nats wherever there is mass.
 
-    Args:      curve: t, shape (n,), to points (n, 2). partner: these to those of the second curve.
-               noise: standard deviation. nodes: of the sum, for each curve.
+    Args:      curve: maps t, shape (n,), to points (n, 2). partner: maps points of the curve to the second curve.
+               noise: standard deviation. nodes: number of nodes of the sum, for each curve.
                power: t = u^(1/power) for uniform u, so that w(t) = power t^(power - 1).
     """
 
@@ -109,7 +109,7 @@ class Ribbon(Density):
 
 
 class Rings(Density):
-    """Gaussian noise around four circles, chosen alike.
+    """Gaussian noise around four circles with equal probability.
 
         p(x) = mean over R of exp(-(r - R)^2 / 2 s^2) I0e(r R / s^2) / (2 pi s^2),    r = |x|
 
@@ -131,12 +131,12 @@ class Rings(Density):
 
 
 class Pinwheel(Density):
-    """Five long Gaussians around the origin, each point turned about it by an angle that grows with its radius.
+    """Five long Gaussians around the origin, each point rotated about it by an angle that increases with its radius.
 
-    Such a turn keeps areas, so that the density is that of the mixture at the point turned back.
+    The rotation preserves areas, so the density is that of the mixture at the point before the rotation.
 
-    Deviation: the usual recipe turns by the coordinate along the arm, which folds the plane and leaves no
-               closed form; by the radius, the picture is the same.
+    Deviation: usually the angle depends on the coordinate along the arm; this map is not invertible, so the density has
+               no closed form. With the radius, the samples look the same.
     Reference: Johnson et al., 2016, arXiv 1603.06277.
     """
 
@@ -163,12 +163,12 @@ class Pinwheel(Density):
 
 
 class Checkerboard(Density):
-    """Uniform on every second square of a board of 4 by 4, each of side 2."""
+    """Uniform on every second square of a 4x4 board; squares have side 2."""
 
     def points(self, u: Tensor) -> Tensor:
         row = (u[:, 1] * 4).floor()
         column = 2 * (u[:, 0] * 2).floor() + row % 2
-        # a grid this fine is held exactly by float32, so that no point is rounded out of its square
+        # float32 represents this grid exactly, so no point is rounded out of its square
         within = ((u[:, 2:] * 2**20).floor() + 0.5) / 2**20
         return 2 * (torch.stack([column, row], 1) - 2 + within)
 
@@ -187,16 +187,16 @@ def _direction(angle: Tensor) -> Tensor:
 
 
 def _turned(x: Tensor, angle: Tensor) -> Tensor:
-    """Each row turned about the origin by its angle."""
+    """Each row, rotated about the origin by its angle."""
     (first, second), (cos, sin) = x.unbind(1), _direction(angle).unbind(1)
     return torch.stack([cos * first - sin * second, sin * first + cos * second], 1)
 
 
 def _log_mean_kernel(x: Tensor, nodes: Tensor, noise: float, log_weights: Tensor | None = None) -> Tensor:
-    """log sum_j w_j N(x; node_j, noise^2 I), with equal weights unless given."""
+    """log sum_j w_j N(x; node_j, noise^2 I). Default: equal weights."""
     if log_weights is None:
         log_weights = torch.full_like(nodes[:, 0], -math.log(len(nodes)))
-    # |x - node|^2 multiplied out: one matrix product and one addition for each pair
+    # |x - node|^2 is expanded: one matrix product and one addition for each pair
     log_parts = torch.addmm(log_weights - nodes.square().sum(1) / (2 * noise**2), x, nodes.T, alpha=noise**-2)
     return log_parts.logsumexp(1) - x.square().sum(1) / (2 * noise**2) - math.log(2 * math.pi * noise**2)
 
@@ -210,7 +210,7 @@ def _spiral(t: Tensor) -> Tensor:
     return angle[:, None] / 3 * _direction(math.pi - angle)
 
 
-# moons and spirals are point-symmetric: the second curve is the first, turned by half a circle
+# moons and spirals are point-symmetric: the second curve is the first, rotated by 180 degrees
 DENSITIES: dict[str, Density] = {
     "two-gaussians": TwoGaussians(),
     "moons": Ribbon(_half_circle, torch.neg, noise=0.2, nodes=80),
@@ -222,9 +222,9 @@ DENSITIES: dict[str, Density] = {
 
 
 def density_of(name: str) -> Density:
-    """The density of that name.
+    """The density with this name.
 
-    Raises:    InputError: unknown name.
+    Raises:    InputError: an unknown name.
     Example:
         >>> round(density_of("two-gaussians").entropy / (2 * math.log(2)), 3)
         0.81
@@ -235,24 +235,24 @@ def density_of(name: str) -> Density:
 
 
 def points_status(name: str) -> DatasetStatus:
-    """What a named density is, as the named sets of images say it of themselves.
+    """Status of a named density, in the form of the status of a named image set.
 
-    Raises:    InputError: unknown name.
+    Raises:    InputError: an unknown name.
     """
     entropy = density_of(name).entropy
     detail = f"entropy {entropy:.4f} nats = {bits_per_dimension(-entropy, 2):.4f} bits/dim"
     counts: dict[str, int] = dict(zip(PART_NAMES, (TRAIN_SIZE, VALID_SIZE, TEST_SIZE), strict=True))
-    return DatasetStatus(name, "points, drawn", "ready", detail, counts)
+    return DatasetStatus(name, "points, sampled", "ready", detail, counts)
 
 
 @dataclass(frozen=True, eq=False)
 class PointDataset:
-    """Draws from one density, for training, validation and test: what an `Dataset` is for images.
+    """Samples of one density for training, validation and test; the counterpart of `Dataset`.
 
     Args:
-        name: of the density.
+        name: name of the density.
         train, valid, test: the splits; their `images` are float32 points, shape (N, 2).
-        sha256: of all points, in hex.
+        sha256: hash of all points, in hexadecimal.
     """
 
     name: str
@@ -265,16 +265,16 @@ class PointDataset:
 
     @property
     def density(self) -> Density:
-        """What the points were drawn from."""
+        """The true density of the points."""
         return DENSITIES[self.name]
 
     @property
     def extent(self) -> float:
-        """Half the side of a square around the origin that holds the training points with a margin."""
+        """Half the side of a square around the origin that contains the training points, with a margin."""
         return 1.1 * self.train.images.abs().max().item()
 
     def split(self, name: str) -> Split:
-        """The split of that name, "train", "valid" or "test"; InputError for another name."""
+        """The split with this name: "train", "valid" or "test"; InputError for other names."""
         if name not in PART_NAMES:
             raise refusal(f"split {name!r}", "unknown", f"choose one of {', '.join(PART_NAMES)}")
         return getattr(self, name)
@@ -283,16 +283,16 @@ class PointDataset:
 def load_points(
     name: str, *, train_size: int | None = None, valid_size: int | None = None, split_seed: int | None = None
 ) -> PointDataset:
-    """Draw the points of a named density in three independent splits.
+    """Sample the points of a named density in three independent splits.
 
     Args:
         name: a key of `DENSITIES`.
-        train_size: points for training; 10,000 unless given.
-        valid_size: points for validation; 2,000 unless given.
-        split_seed: of the draws for training and validation, 0 unless given; the 50,000 test points are the same
-            for every run.
+        train_size: number of training points; default 10,000.
+        valid_size: number of validation points; default 2,000.
+        split_seed: random seed of the training and validation points; default 0. The 50,000 test points are the same
+            for all runs.
 
-    Returns: the points; fewer training points are the first of more.
+    Returns: the points. A smaller training set is the beginning of a larger one.
     Raises: InputError for an unknown name.
     Example:
         >>> data = load_points("moons", train_size=500)

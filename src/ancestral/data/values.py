@@ -1,4 +1,4 @@
-"""Stored numbers of any type -> whole levels 0..levels-1: what is inferred is said, what is ambiguous is refused."""
+"""Conversion of stored numbers to levels 0..levels-1. Inferred levels cause a notice; ambiguous numbers an error."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ancestral.data.storage import allocated, is_mapped
 from ancestral.settings.data import MAX_LEVELS, ReadOptions
 
 BYTE_LEVELS = 256
-MOST_INFERRED = 32  # whole numbers below this are levels of their own; so few values of a byte are said
-BLOCK_VALUES = 1 << 19  # numbers that are converted together, so that no copy in float64 is large
+MOST_INFERRED = 32  # whole numbers below this are used as levels; at most this many different values cause a notice
+BLOCK_VALUES = 1 << 19  # numbers per block, so that copies in float64 are small
 MOST_SHOWN = 6
 
 
@@ -23,10 +23,10 @@ class Quantised:
     """Images of all parts of a source as whole levels.
 
     Args:
-        arrays: uint8 for up to 256 levels, else uint16, by part; shapes are those of the stored arrays.
-        levels: pixels are one of 0..levels-1.
-        value_range: the stored values that became level 0 and level levels-1.
-        assumptions: what was inferred, one sentence each.
+        arrays: arrays by part, with the shapes of the stored arrays; uint8 for up to 256 levels, otherwise uint16.
+        levels: pixels are in 0..levels-1.
+        value_range: the stored values that correspond to level 0 and level levels-1.
+        assumptions: notices about inferred levels, one sentence each.
     """
 
     arrays: dict[str, np.ndarray]
@@ -37,7 +37,7 @@ class Quantised:
 
 @dataclass(frozen=True)
 class _Survey:
-    """What occurs in the arrays: their kind of number, type, extremes, and their values if they are few."""
+    """Statistics of the arrays: kind of number, type, lowest and highest value, and all values if they are few."""
 
     kind: str
     dtype: np.dtype
@@ -60,25 +60,25 @@ class _Scale:
         if block.dtype.kind != "f" and (self.low, span) == (0, steps):
             return block
         if block.dtype.kind == "f" and (self.low, self.high) == (0, 1) and self.levels <= BYTE_LEVELS:
-            return np.rint(block * steps)  # in the type of the array, as earlier versions rounded
+            return np.rint(block * steps)  # in the type of the array, as in earlier versions
         return np.rint((block.astype(np.float64) - self.low) * (steps / span))
 
 
 def quantise(subject: object, arrays: Mapping[str, np.ndarray], options: ReadOptions) -> Quantised:
-    """Turn stored numbers into whole levels, all parts of a source by one rule.
+    """Convert stored numbers to whole levels, with the same rule for all parts of a source.
 
-    Without options, whole numbers up to 31 are that many levels and one more; up to 255 they have 256 levels; larger
-    ones are scaled to 256 levels. Booleans have 2 levels, floats in [0, 1] are rounded to 256, or 2 if only 0 and 1
-    occur. An array that needs no conversion is returned as it is, not copied.
+    Without options: whole numbers up to n <= 31 have n + 1 levels; up to 255, they have 256 levels; larger ones are
+    scaled to 256 levels. Booleans have 2 levels. Floats in [0, 1] are rounded to 256 levels, or to 2 if all are 0 or 1.
+    An array that needs no conversion is not copied.
 
     Args:
         subject: the file, for errors.
         arrays: numbers of any real type by part, shape (N, ...), at least one number each.
-        options: `levels` keeps whole numbers as they are, `value_range` maps linearly; `infer` False: as earlier
-            versions read.
+        options: `levels` keeps whole numbers unchanged; `value_range` is a linear map; `infer=False` reads as earlier
+            versions did.
 
-    Raises: InputError for numbers that are negative, not finite, too large or out of the stated range, for parts of
-        different kinds, and for what is no real number.
+    Raises: InputError for numbers that are negative, not finite, too large or outside the given range, for parts of
+        different kinds, and for values that are not real numbers.
     """
     survey = _survey(subject, arrays)
     said: list[str] = []
@@ -88,7 +88,7 @@ def quantise(subject: object, arrays: Mapping[str, np.ndarray], options: ReadOpt
     dtype = np.dtype(np.uint8 if scale.levels <= BYTE_LEVELS else np.uint16)
     converted = {name: _converted(array, scale, dtype) for name, array in arrays.items()}
     if any(is_mapped(array) and not np.may_share_memory(array, arrays[name]) for name, array in converted.items()):
-        said.append("the levels of so many pixels are kept in a temporary file (memory-mapped)")
+        said.append("the levels need much memory: they are stored in a temporary file (memory-mapped)")
     return Quantised(
         converted,
         scale.levels,
@@ -98,7 +98,7 @@ def quantise(subject: object, arrays: Mapping[str, np.ndarray], options: ReadOpt
 
 
 def outward(low: float, high: float) -> str:
-    """Two bounds of few digits that hold the range, as they are written after --value-range."""
+    """Two bounds with few digits that include the range, as arguments of --value-range."""
     below, above = Context(prec=4, rounding=ROUND_FLOOR), Context(prec=4, rounding=ROUND_CEILING)
     whole = float(low).is_integer() and float(high).is_integer() and max(abs(low), abs(high)) < 1e6
     bounds = (low, high) if whole else (float(below.create_decimal(low)), float(above.create_decimal(high)))
@@ -113,7 +113,7 @@ def _blocks(array: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def _survey(subject: object, arrays: Mapping[str, np.ndarray]) -> _Survey:
-    """Raises:    InputError: not real numbers, or numbers of different kinds, or not finite ones."""
+    """Raises:    InputError: numbers that are not real, not finite, or of different kinds."""
     for array in arrays.values():
         if array.dtype.kind not in "biuf":
             raise refusal(subject, f"pixels of type {array.dtype}", "store real numbers: uint8, or floats in [0, 1]")
@@ -141,12 +141,12 @@ def _not_finite(subject: object, arrays: Mapping[str, np.ndarray]) -> InputError
     return refusal(
         subject,
         f"{bad:,} of {count:,} images have NaN or infinite pixels",
-        "leave these images out, or fill the pixels",
+        "remove these images, or fill the pixels",
     )
 
 
 def _few_values(arrays: Iterable[np.ndarray]) -> np.ndarray | None:
-    """The distinct values in order; None where they are more than `MOST_INFERRED`, found as early as possible."""
+    """The different values in order; None if there are more than `MOST_INFERRED`."""
     known: np.ndarray | None = None
     for array in arrays:
         for _, block in _blocks(array):
@@ -158,7 +158,7 @@ def _few_values(arrays: Iterable[np.ndarray]) -> np.ndarray | None:
 
 
 def _scale(subject: object, survey: _Survey, options: ReadOptions, said: list[str]) -> _Scale:
-    """The map to levels; what was inferred is added to `said`."""
+    """The map to levels. Notices about inferred levels are added to `said`."""
     if options.value_range is not None:
         return _stated_range(subject, survey, options.value_range, options.levels)
     if survey.kind == "f":
@@ -168,7 +168,7 @@ def _scale(subject: object, survey: _Survey, options: ReadOptions, said: list[st
         raise refusal(
             subject,
             f"pixels of type {survey.dtype} from {survey.low} to {survey.high}",
-            f"state which values are the lowest and highest level: --value-range {bounds}",
+            f"state the values of the lowest and the highest level: --value-range {bounds}",
         )
     if options.levels is not None:
         if survey.high >= options.levels:
@@ -184,11 +184,11 @@ def _stated_range(subject: object, survey: _Survey, bounds: tuple[float, float],
     if survey.low < low or survey.high > high:
         raise refusal(
             subject,
-            f"pixels from {survey.low:.10g} to {survey.high:.10g} where --value-range is {low:.10g} {high:.10g}",
-            f"give a range that holds them: --value-range {outward(min(low, survey.low), max(high, survey.high))}",
+            f"pixels from {survey.low:.10g} to {survey.high:.10g}, outside of --value-range {low:.10g} {high:.10g}",
+            f"give a range that includes them: --value-range {outward(min(low, survey.low), max(high, survey.high))}",
         )
     if levels is None:
-        # whole numbers of a short range are levels already
+        # whole numbers in a short range are used as levels
         own = survey.kind != "f" and float(low).is_integer() and float(high).is_integer() and high - low < BYTE_LEVELS
         levels = int(high - low) + 1 if own else BYTE_LEVELS
     return _Scale(low, high, levels)
@@ -202,20 +202,20 @@ def _scale_of_floats(subject: object, survey: _Survey, options: ReadOptions, sai
         raise refusal(
             subject,
             f"floats from {low:.10g} to {high:.10g}, not in [0, 1]",
-            f"state which values are the lowest and highest level: --value-range {advice}",
+            f"state the values of the lowest and the highest level: --value-range {advice}",
         )
     levels = options.levels
     if levels is None and options.infer and survey.few is not None and np.isin(survey.few, (0, 1)).all():
-        said.append("pixels are floats of 0 and 1 only: taken as 2 levels (--levels states another number)")
+        said.append("pixels are floats of 0 and 1 only: read as 2 levels (use --levels for another number)")
         levels = 2
     return _Scale(0, 1, levels or BYTE_LEVELS)
 
 
 def _above_levels(subject: object, survey: _Survey, levels: int) -> InputError:
-    advice = f"scale them by --value-range 0 {survey.high}"
+    advice = f"scale them with --value-range 0 {survey.high}"
     if survey.high < MAX_LEVELS:
         advice = f"give --levels {survey.high + 1}, or {advice}"
-    return refusal(subject, f"a pixel of {survey.high} where levels is {levels}: pixels are 0..levels-1", advice)
+    return refusal(subject, f"a pixel of {survey.high}, but levels is {levels}: pixels must be 0..levels-1", advice)
 
 
 def _inferred(survey: _Survey, infer: bool, said: list[str]) -> _Scale:
@@ -225,13 +225,13 @@ def _inferred(survey: _Survey, infer: bool, said: list[str]) -> _Scale:
         return _Scale(0, BYTE_LEVELS - 1, BYTE_LEVELS)
     if high < MOST_INFERRED:
         levels = max(high, 1) + 1
-        said.append(f"pixels are 0..{levels - 1}: taken as {levels} levels (--levels states another number)")
+        said.append(f"pixels are 0..{levels - 1}: read as {levels} levels (use --levels for another number)")
         return _Scale(0, levels - 1, levels)
     if high < BYTE_LEVELS:
         if dtype != np.uint8:
-            said.append(f"pixels of type {dtype} are at most {high}: taken as 256 levels, as bytes are")
+            said.append(f"pixels of type {dtype} are at most {high}: read as 256 levels, like bytes")
         return _Scale(0, BYTE_LEVELS - 1, BYTE_LEVELS)
-    top = (1 << high.bit_length()) - 1  # what a camera of so many bits can store: 4095 of 12 bits, say
+    top = (1 << high.bit_length()) - 1  # the largest number with as many bits, such as 4095 for 12 bits
     keeps = f"--levels {high + 1} keeps them" if high < MAX_LEVELS else ""
     other = (
         "--value-range states another range"
@@ -244,7 +244,7 @@ def _inferred(survey: _Survey, infer: bool, said: list[str]) -> _Scale:
 
 
 def _say_few(survey: _Survey, scale: _Scale, options: ReadOptions, said: list[str]) -> None:
-    """Say where one value or few values occur; where they are evenly spaced, which flags make them the levels."""
+    """Add a notice if there are few values, with the flags that use evenly spaced values as levels."""
     few = survey.few
     if few is None or (survey.kind == "b" and len(few) > 1):
         return
@@ -260,7 +260,7 @@ def _say_few(survey: _Survey, scale: _Scale, options: ReadOptions, said: list[st
     if np.allclose(gaps, gaps[0], rtol=1e-2 if survey.dtype == np.float16 else 1e-4):
         own = (survey.low, survey.high)
         bounds = "" if survey.kind == "f" and own == (0, 1) else f" --value-range {outward(*own)}"
-        flags = f": --levels {len(few)}{bounds} makes them the levels"
+        flags = f": use --levels {len(few)}{bounds} to make them the levels"
     said.append(f"only {len(few)} of {scale.levels} levels occur ({shown}){flags}")
 
 

@@ -1,4 +1,4 @@
-"""Bijections with their log-determinants, from data to latent and back, and the distributions they make."""
+"""Bijections between data and latents, with their log-determinants, and the distributions that they define."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ancestral.core.serialization import registered
 
 
 class Bijection(nn.Module):
-    """An invertible map z = f(x) of whole events, with the volume it makes or takes.
+    """An invertible map z = f(x) of whole events, with its log-determinant.
 
-    Args:      x, z: shape (B, *event). context: what the map depends on besides, shape (B, ...), or None.
-    Returns:   `forward`: z and log|det dz/dx|; `inverse`: x and log|det dx/dz|; both of shape (B,), nats, summed
-               over the event. Either is minus the other at the same pair.
+    Args:      x, z: shape (B, *event). context: condition of the map, shape (B, ...), or None.
+    Returns:   `forward`: z and log|det dz/dx|; `inverse`: x and log|det dx/dz|. Log-determinants are exact, summed over
+               the event, shape (B,), nats. At the same pair (x, z) one is minus the other.
     """
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -33,9 +33,9 @@ class Bijection(nn.Module):
 
 @registered
 class Chain(Bijection):
-    """f = f_n o ... o f_1; log-determinants add.
+    """Composition f = f_n o ... o f_1; the log-determinants are added.
 
-    Args:      steps: f_1, ..., f_n, in the order that data passes them.
+    Args:      steps: f_1, ..., f_n, in the order from data to latent.
     """
 
     def __init__(self, steps: Sequence[Bijection]) -> None:
@@ -59,7 +59,7 @@ class Chain(Bijection):
 
 @registered
 class Inverse(Bijection):
-    """Another bijection with its two directions exchanged: `Inverse(Squeeze())` puts a squeezed image together again.
+    """A bijection with its two directions exchanged. `Inverse(Squeeze())` restores a squeezed image.
 
     Args:      bijection: f; this is f^-1.
     """
@@ -77,9 +77,9 @@ class Inverse(Bijection):
 
 @registered
 class Permutation(Bijection):
-    """Dimensions (or channels) in another, fixed order: |det| = 1.
+    """A fixed permutation of dimensions or channels: |det| = 1.
 
-    Args:      features: size of axis 1. seed: of a random order, or None for the reverse.
+    Args:      features: size of axis 1. seed: random seed of the order; None reverses the order.
     """
 
     order: Tensor
@@ -103,12 +103,13 @@ class Permutation(Bijection):
 
 @registered
 class InvertibleConv1x1(Bijection):
-    """z = W x over axis 1 at every place, W = P L (U + diag e^s): a learned permutation of channels or dimensions.
+    """z = W x over axis 1 at every pixel, W = P L (U + diag e^s): generalises a permutation of channels or dimensions.
 
         log|det| = (H W) sum_c s_c
 
-    Args:      features: C, the size of axis 1. seed: of the fixed permutation P; L and U start as the identity.
-    Deviation: the diagonal is positive; a sign would change no density.
+    Args:      features: C, the size of axis 1. seed: random seed of the fixed permutation P; L and U start as
+               identities.
+    Deviation: the diagonal is positive, because its sign does not change the density.
     Reference: Kingma and Dhariwal, 2018, section 3.2, arXiv 1807.03039.
     """
 
@@ -123,7 +124,7 @@ class InvertibleConv1x1(Bijection):
         self.log_scale = nn.Parameter(torch.zeros(features))
 
     def factors(self) -> tuple[Tensor, Tensor]:
-        """L, with ones on its diagonal, and U with e^s on it."""
+        """L, with diagonal 1, and U, with diagonal e^s."""
         identity = torch.eye(len(self.log_scale), dtype=self.lower.dtype, device=self.lower.device)
         return self.lower.tril(-1) + identity, self.upper.triu(1) + self.log_scale.exp().diag()
 
@@ -143,10 +144,10 @@ class InvertibleConv1x1(Bijection):
 
 
 def _solved(triangle: Tensor, right: Tensor, upper: bool) -> Tensor:
-    """X with T X = B, by substitution; a lower triangle has ones on its diagonal."""
+    """Solution X of T X = B by substitution. A lower triangle must have ones on its diagonal."""
     if not torch.compiler.is_exporting():
         return torch.linalg.solve_triangular(triangle, right, upper=upper, unitriangular=not upper)
-    rows: dict[int, Tensor] = {}  # ONNX has no operator for this: one step a row
+    rows: dict[int, Tensor] = {}  # ONNX has no operator for this: one step for each row
     for i in reversed(range(len(triangle))) if upper else range(len(triangle)):
         known = [triangle[i, j] * row for j, row in rows.items()]
         rows[i] = (right[i] - torch.stack(known).sum(0) if known else right[i]) / triangle[i, i]
@@ -159,10 +160,10 @@ def _mix(x: Tensor, weight: Tensor) -> Tensor:
 
 @registered
 class ActNorm(Bijection):
-    """z = (x - m) e^-s per channel or dimension; the first training batch sets m and s to give it mean 0, variance 1.
+    """z = (x - m) e^-s per channel or dimension. In training, the first batch sets m and s: z has mean 0, variance 1.
 
-    A flag in the state says whether that batch has been: it is saved and resumed with the weights. It is read from
-    the device once after construction or loading, not at every step. Scoring never sets anything.
+    The buffer `initialised` records whether m and s are set; it is saved with the weights. It is read from the device
+    once after construction or loading, not at every step. In evaluation mode m and s are never set.
 
     Args:      features: size of axis 1.
     Reference: Kingma and Dhariwal, 2018, section 3.1, arXiv 1807.03039.
@@ -187,7 +188,7 @@ class ActNorm(Bijection):
             values = x.transpose(0, 1).flatten(1)
             deviation, mean = torch.std_mean(values, 1, correction=0)
             self.mean.copy_(mean)
-            # a dimension that never changes has no scale of its own
+            # the scale of a constant dimension stays 1
             self.log_scale.copy_(torch.where(deviation > 0, deviation, 1.0).log())
             self.initialised.fill_(True)
         self._settled = True
@@ -212,9 +213,9 @@ def _per_channel(values: Tensor, x: Tensor) -> Tensor:
 
 @registered
 class Standardise(Bijection):
-    """z = (x - m) / s with constants: the means and standard deviations of training data, which `fit` sets once.
+    """z = (x - m) / s, with the means and standard deviations of the training data as constants. `fit` sets them.
 
-    log |det dz/dx| = -sum_d log s_d, so that a density stays one of x in its own units.
+    log |det dz/dx| = -sum_d log s_d, so densities are in the original units of x.
 
     Args:      features: D.
     """
@@ -245,12 +246,12 @@ class Standardise(Bijection):
 
 @registered
 class Logit(Bijection):
-    """z = logit(a/2 + (1 - a) x): the unit interval to the line, dimension by dimension.
+    """z = logit(a/2 + (1 - a) x), elementwise: from the unit interval to the real line.
 
         log dz/dx = log(1 - a) + softplus(z) + softplus(-z)
 
-    Args:      alpha: a. Above 0, the ends of the interval have finite images, and its inverse may leave the interval
-               by a/2. Below 0, its inverse stays inside by about |a|/2 and the ends have no image.
+    Args:      alpha: a. If a > 0, z is finite at 0 and 1, and the inverse can leave the interval by about a/2. If a <
+               0, the inverse stays inside the interval by about |a|/2, and z is not defined near 0 and 1.
     Reference: Dinh et al., 2017, section 4.1, arXiv 1605.08803.
     """
 
@@ -272,14 +273,14 @@ class Logit(Bijection):
 
 
 class FlowDistribution(Distribution):
-    """The distribution of x = f^-1(z), z from a base: log p(x) = log p(f(x)) + log|det df/dx|.
+    """The distribution of x = f^-1(z) for z from a base: log p(x) = log p(f(x)) + log|det df/dx|.
 
-    Args:      base: batch shape (), event shape that of z. bijection: f. context: shape (B, ...) for a batch of B
-               distributions, or None for one. event_shape: of x, where it is not that of z.
+    Args:      base: distribution of z, batch shape (). bijection: f. context: shape (B, ...) for a batch of B
+               distributions; None for one. event_shape: shape of x, if it differs from that of z.
     Reference: Rezende and Mohamed, 2015, eq. 5, arXiv 1505.05770.
     """
 
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (read by the base class)
     has_rsample = True
 
     def __init__(
@@ -294,7 +295,7 @@ class FlowDistribution(Distribution):
         super().__init__(batch, torch.Size(event_shape or base.event_shape), validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """log p(x), shape of `value` without its event, nats."""
+        """log p(x), exact, shape of `value` without the event, nats."""
         leading = value.shape[: value.dim() - len(self.event_shape)]
         rows = value.reshape(-1, *self.event_shape)
         z, log_det = self.bijection(rows, self._context(rows.shape[0]))
@@ -304,7 +305,7 @@ class FlowDistribution(Distribution):
         return self.rsample_with_log_prob(sample_shape)[0]
 
     def rsample_with_log_prob(self, sample_shape: torch.Size | Sequence[int] = ()) -> tuple[Tensor, Tensor]:
-        """Draws and their log-probabilities by one pass: asking `log_prob` of a draw would invert the flow again."""
+        """Samples and their log-probabilities in one pass. `log_prob` of a sample would apply the flow again."""
         leading = torch.Size((*sample_shape, *self.batch_shape))
         z = self.base.sample(leading).view(-1, *self.base.event_shape)
         x, log_det = self.bijection.inverse(z, self._context(z.shape[0]))

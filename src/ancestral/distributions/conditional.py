@@ -1,4 +1,4 @@
-"""Context in, distribution out: the one shape of every encoder, pixel likelihood and prior."""
+"""Conditional distributions: the common interface of encoders, pixel likelihoods and priors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from ancestral.core.serialization import registered
 
 
 class Conditional(nn.Module):
-    """A module whose `forward(context)` is a distribution over one whole image or latent vector.
+    """A module whose `forward(context)` returns a distribution over one whole image or latent vector.
 
-    The event of the distribution is the whole thing, so `log_prob` has the batch shape and the
-    lower bound of a latent-variable model is one line.
+    The event of the distribution is the whole image or vector, so `log_prob` has the batch shape.
 
-    While not training, a distribution refuses values outside its support (grey pixels to a Bernoulli,
-    say): a number for those would not be a log-probability.
+    In evaluation mode, a value outside the support is an error (for example a grey pixel for a Bernoulli), because the
+    result would not be a log-probability.
     """
 
     def forward(self, context: Tensor | None = None) -> Distribution:
@@ -26,7 +25,7 @@ class Conditional(nn.Module):
 def diagonal_gaussian(mean: Tensor, log_variance: Tensor, event_dims: int = 1) -> Independent:
     """N(mean, diag exp(log_variance)) over the last `event_dims` axes.
 
-    The scale is exp(log_variance / 2): taking exp(log_variance) for it is a known mistake.
+    The scale is exp(log_variance / 2). Using exp(log_variance) is a common mistake.
     """
     normal = Normal(mean, (0.5 * log_variance).exp(), validate_args=False)
     return Independent(normal, event_dims, validate_args=False)
@@ -34,7 +33,7 @@ def diagonal_gaussian(mean: Tensor, log_variance: Tensor, event_dims: int = 1) -
 
 @registered
 class DiagonalGaussian(Conditional):
-    """q(z | x) = N(z; mean(x), diag exp(log_variance(x))), both from one network.
+    """q(z | x) = N(z; mean(x), diag exp(log_variance(x))); one network computes both.
 
     Args:      network: maps x to shape (..., 2 M): the M means, then the M log-variances.
     Returns:   a distribution with batch shape (...) and event shape (M,).
@@ -52,11 +51,12 @@ class DiagonalGaussian(Conditional):
 
 
 def kl_parts(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
-    """KL(q || p) in independent parts: closed form where torch knows it, else one unbiased draw.
+    """KL(q || p) in independent parts: in closed form if both factorise, otherwise an unbiased estimate from one
+    sample.
 
-    Args:      q: batch shape (B,). p: batch shape () or (B,). z: a draw of q, shape (B, M).
-    Returns:   shape (B, M), one column per latent, where both factorise; otherwise (B, 1),
-               log q(z) - log p(z). Nats; their sum over columns is (an estimate of) the divergence.
+    Args:      q: batch shape (B,). p: batch shape () or (B,). z: a sample of q, shape (B, M).
+    Returns:   nats; the sum over columns is the divergence or its estimate. If both factorise, shape (B, M), one column
+               per latent, exact. Otherwise shape (B, 1), log q(z) - log p(z), an estimate.
     Reference: Kingma and Welling, 2014, appendix B.
     """
     if isinstance(q, Independent) and isinstance(p, Independent):

@@ -1,4 +1,4 @@
-"""Bijections whose numbers come from a network: couplings, and the masked autoregressive layer."""
+"""Bijections whose parameters come from a network: couplings, and the masked autoregressive layer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Elementwise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def zero_last_layer(network: nn.Module) -> None:
-    """Make a network's last linear or convolutional layer give zeros, so that its bijection starts as the identity."""
+    """Set a network's last linear or convolutional layer to zero, so that its bijection starts as the identity."""
     last = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv2d))][-1]
     nn.init.zeros_(last.weight)
     if last.bias is not None:
@@ -26,24 +26,24 @@ def zero_last_layer(network: nn.Module) -> None:
 
 
 class Coupling(Bijection):
-    """One part of axis 1 decides how the other is transformed, element by element: z = (x_a, g(x_b; network(x_a))).
+    """A part of axis 1 is transformed elementwise, given the other part: z = (x_a, g(x_b; network(x_a))).
 
-    The parts are split off and joined again by views and one copy, not by products with masks. Which dimensions meet
-    in a part is for the `Permutation`, `InvertibleConv1x1` or `Squeeze` before to say.
+    The parts are split by views and joined by one copy, without masks. A `Permutation`, `InvertibleConv1x1` or
+    `Squeeze` before the coupling determines which dimensions are in which part.
 
     Args:      network: (B, features of x_a (+ those of a context), ...) to (B, parameters * features of x_b, ...).
                features: size of axis 1; the first `features // 2` are x_a, at least one.
-               flip: the first part is transformed given the second instead.
+               flip: transform the first part given the second.
     Reference: Dinh et al., 2017, section 3.2, arXiv 1605.08803.
     """
 
-    parameters_each: int  # numbers that g takes for each element
+    parameters_each: int  # parameters of g for each element
 
     def __init__(self, network: nn.Module, features: int, flip: bool = False) -> None:
         super().__init__()
         self.network, self.flip = network, flip
         self.sizes = [features // 2, features - features // 2]
-        if not isinstance(network, OwnNetwork):  # a person's own starts as the person made it
+        if not isinstance(network, OwnNetwork):  # the user's own network keeps its initial weights
             zero_last_layer(network)
 
     def transform(self, x: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
@@ -51,7 +51,7 @@ class Coupling(Bijection):
         raise NotImplementedError
 
     def restore(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
-        """g^-1(z) and the log of its slope."""
+        """g^-1(z) and the log of its derivative, elementwise. Shapes as in `transform`."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -70,10 +70,10 @@ class Coupling(Bijection):
 
 @registered
 class AffineCoupling(Coupling):
-    """z_b = (x_b + t(x_a)) e^s(x_a): the layer of RealNVP.
+    """z_b = (x_b + t(x_a)) e^s(x_a): the affine coupling of RealNVP.
 
-    Args:      limit: log-scales are bounded smoothly, s = limit tanh(raw / limit).
-    Reference: Dinh et al., 2017, eq. 7; shift before scale as in `uva2020`'s own layer.
+    Args:      limit: smooth bound of the log-scales, s = limit tanh(raw / limit).
+    Reference: Dinh et al., 2017, eq. 7; the shift is applied before the scale, as in the layer of `uva2020`.
     """
 
     parameters_each = 2
@@ -93,9 +93,9 @@ class AffineCoupling(Coupling):
 
 @registered
 class SplineCoupling(Coupling):
-    """z_b = g(x_b; network(x_a)) with g a monotonic rational-quadratic spline, the identity beyond [-bound, bound].
+    """z_b = g(x_b; network(x_a)) with a monotonic rational-quadratic spline g; the identity outside [-bound, bound].
 
-    Args:      bins: K, pieces of the spline; the network gives 3 K - 1 numbers an element. bound: half the interval.
+    Args:      bins: K, number of bins; the network returns 3 K - 1 numbers per element. bound: half of the interval.
     Reference: Durkan et al., 2019, arXiv 1906.04032.
     """
 
@@ -114,9 +114,10 @@ class SplineCoupling(Coupling):
 
 @registered
 class ElementwiseSpline(Bijection):
-    """z_d = g_d(x_d) with a monotonic rational-quadratic spline for each dimension, which depends on nothing else.
+    """z_d = g_d(x_d) with one monotonic rational-quadratic spline for each dimension, independent of the others.
 
-    Args:      features: D. bins: K, pieces of each spline. bound: it is the identity beyond [-bound, bound].
+    Args:      features: D. bins: K, number of bins of each spline. bound: the map is the identity outside
+               [-bound, bound].
     Reference: Durkan et al., 2019, arXiv 1906.04032.
     """
 
@@ -139,10 +140,10 @@ class ElementwiseSpline(Bijection):
 
 @registered
 class MaskedAutoregressive(Bijection):
-    """z_d = (x_d - m_d(x_<d)) e^-s_d(x_<d): all dimensions at once forward, one after the other (D passes) back.
+    """z_d = (x_d - m_d(x_<d)) e^-s_d(x_<d): one pass forward, D passes for the inverse.
 
-    Args:      network: (B, D) to (B, 2 D), the D numbers m, then the D raw log-scales, each of x_<d only.
-               features: D. limit: log-scales are bounded smoothly, s = limit tanh(raw / limit).
+    Args:      network: (B, D) to (B, 2 D): first m, then the raw log-scales; output d depends on x_<d only.
+               features: D. limit: smooth bound of the log-scales, s = limit tanh(raw / limit).
     Reference: Papamakarios et al., 2017, eqs. 3 to 5, arXiv 1705.07057.
     """
 
@@ -156,7 +157,7 @@ class MaskedAutoregressive(Bijection):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = torch.zeros_like(z)
-        for d in range(self.features):  # after pass d, x_1..x_d are right and never change again
+        for d in range(self.features):  # after pass d, x_1..x_d are final
             mean, log_scale = self._shift_and_log_scale(x)
             x = torch.cat([x[:, :d], (z * log_scale.exp() + mean)[:, d:]], 1)
         return x, self._shift_and_log_scale(x)[1].sum(1)

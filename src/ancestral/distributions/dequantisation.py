@@ -1,4 +1,4 @@
-"""Noise that turns whole pixel levels into reals: q(u | x) over [0, 1)^D, so that a density can bound a probability."""
+"""Dequantisation noise q(u | x) over [0, 1)^D: added to pixel levels, so that a density bounds a probability."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ancestral.distributions.multiscale import Squeeze
 
 
 class StandardLogistic(Distribution):
-    """Independent variables whose sigmoid is uniform: p(z) = prod_d e^-|z_d| / (1 + e^-|z_d|)^2.
+    """Independent standard logistic variables: p(z) = prod_d e^-|z_d| / (1 + e^-|z_d|)^2. Their sigmoid is uniform.
 
-    Args:      event_shape: of z. like: a tensor of the wanted number format and device.
+    Args:      event_shape: shape of z. like: a tensor with the wanted number format and device.
     """
 
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (read by the base class)
 
     def __init__(self, event_shape: Sequence[int], like: Tensor) -> None:
         self.like = like
@@ -54,14 +54,14 @@ class UniformDequantisation(Conditional):
 
 @registered
 class VariationalDequantisation(Conditional):
-    """q(u | x): a flow whose layers see what a network makes of x; the bound is tight where q is p(u | x).
+    """q(u | x): a flow whose layers are conditioned on x by a network. The bound is tight if q(u | x) = p(u | x).
 
     Args:      network: squeezed pixels in [-1, 1], shape (B, 4 C, H/2, W/2), to the context of the bijection's layers.
-               bijection: from u to the base, its inverse inside (0, 1)^D. base_shape: of the latent.
-               levels: of a pixel.
-    Deviation: a logistic base, not a normal one: new noise is exactly uniform, and its tails in the logit are as heavy
-               as those of a density that is flat up to the cell's edge, without which importance weights have no
-               variance.
+               bijection: from u to the base; its inverse must be inside (0, 1)^D. base_shape: shape of the latent.
+               levels: number of values of a pixel.
+    Deviation: a logistic base instead of a normal one: the untrained noise is exactly uniform, and its tails after the
+               logit are as heavy as those of a density that is flat up to the edge of its cell. With lighter tails the
+               importance weights have no finite variance.
     Reference: Ho et al., 2019, section 3.1, arXiv 1902.00275.
     """
 

@@ -1,4 +1,4 @@
-"""Bijections of images that change their shape: squeezing, and leaving half of the channels at each scale."""
+"""Bijections that change the shape of images: squeezing, and factoring out half of the channels at each scale."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ancestral.distributions.bijections import Bijection
 
 @registered
 class Squeeze(Bijection):
-    """(B, C, H, W) to (B, 4 C, H/2, W/2): each 2x2 block of pixels becomes channels, H and W even.
+    """(B, C, H, W) to (B, 4 C, H/2, W/2): each 2x2 block of pixels becomes channels. H and W must be even.
 
-    The pixels of a block come in the order of its two diagonals, so that the halves of the channels are the two
-    colours of a checkerboard: a coupling right after is a checkerboard coupling at half the sides.
+    The order of the pixels in a block is first one diagonal, then the other. So the two halves of the channels are the
+    two colours of a checkerboard, and a coupling right after this layer is a checkerboard coupling.
 
     Reference: Dinh et al., 2017, sections 3.4 and 3.6, arXiv 1605.08803.
     """
@@ -42,12 +42,12 @@ _DIAGONALS = ((0, 0), (1, 1), (0, 1), (1, 0))
 
 @registered
 class MultiScale(Bijection):
-    """After each scale but the last, half of the channels are done; the other half go on: an image to a flat vector.
+    """Multi-scale flow from an image to a flat vector: after each scale but the last, half of the channels are output.
 
         h_0 = x,   (z_s, h_s) = halves of f_s(h_(s-1)),   z = (z_1, ..., z_(S-1), f_S(h_(S-1)))
 
-    Args:      scales: f_1, ..., f_S, each of images. shapes: (C, H, W) after each of them, before it is halved.
-    Returns:   `forward`: z of shape (B, D); `inverse`: the image.
+    Args:      scales: f_1, ..., f_S, bijections of images. shapes: (C, H, W) after each scale, before it is halved.
+    Returns:   `forward`: z, shape (B, D); `inverse`: the image. Both with the log-determinant, shape (B,), nats.
     Reference: Dinh et al., 2017, section 3.6, eqs. 13 to 16, arXiv 1605.08803.
     """
 

@@ -1,7 +1,7 @@
-"""What an autoregressive network says of one pixel value: a distribution over its levels from a few numbers.
+"""Distributions over the levels of one pixel, with parameters from an autoregressive network.
 
-Draws are made from uniform noise by inverting the cumulative distribution, so that every way of sampling a
-model gives the same image for the same noise.
+Samples are made from uniform noise with the inverse cumulative distribution function. So all ways to sample a model
+return the same image for the same noise.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ancestral.distributions.pixels import BINARY_SPACES, are_levels, bernoulli_
 
 
 class PixelOutput:
-    """p(x) of one value on {0, ..., L - 1} from `size` parameters; all methods broadcast.
+    """p(x) of one value on {0, ..., L - 1}, given `size` parameters. All methods broadcast.
 
-    Attributes: levels: L. size: parameters per value. spaces: pixel spaces it is a probability of.
+    Attributes: levels: L. size: number of parameters per value. spaces: pixel spaces for which it is a probability.
     """
 
     levels: int
@@ -28,32 +28,32 @@ class PixelOutput:
     spaces: tuple[str, ...] = ("levels",)
 
     def distribution(self, parameters: Tensor) -> Distribution:
-        """(..., size) to a distribution with batch shape (...)."""
+        """The distribution for parameters of shape (..., size); its batch shape is (...)."""
         raise NotImplementedError
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
-        """log p(x) of each value. parameters: (..., size), x: (...); returns (...), nats."""
+        """log p(x) of each value, exact. parameters: (..., size), x: (...); returns (...), nats."""
         return self.distribution(parameters).log_prob(x)
 
     def noise(self, uniform: Tensor) -> Tensor:
-        """Noise in the form that `draw` compares with, made once for a whole image. Shape kept."""
+        """Uniform noise in the form that `draw` needs, computed once for a whole image. Same shape."""
         return uniform
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
-        """The value whose share of the unit interval the noise falls into. (..., size), (...) to (...)."""
+        """The value for uniform noise, by the inverse cumulative distribution. (..., size), (...) to (...)."""
         levels = torch.arange(self.levels, dtype=parameters.dtype, device=parameters.device)
         levels = levels.view(-1, *[1] * noise.dim())
         below = self.distribution(parameters).log_prob(levels).exp().cumsum(0)[:-1]
         return (below <= noise).sum(0).to(parameters.dtype)
 
     def check(self, x: Tensor) -> None:
-        """Raises:    InputError: values that are none of the levels."""
+        """Raises:    InputError: a value is not one of the levels."""
         if not are_levels(x, self.levels):
-            raise InputError(f"this model gives a probability to whole pixels 0 to {self.levels - 1}: found others")
+            raise InputError(f"this model needs whole pixel levels 0 to {self.levels - 1}: found other values")
 
 
 class BernoulliOutput(PixelOutput):
-    """A logit: p(1) = sigmoid(l)."""
+    """Binary values with one logit l: p(1) = sigmoid(l)."""
 
     levels, size, spaces = 2, 1, BINARY_SPACES
 
@@ -64,7 +64,7 @@ class BernoulliOutput(PixelOutput):
         return bernoulli_log_prob(parameters[..., 0], x)
 
     def noise(self, uniform: Tensor) -> Tensor:
-        # x = 1 where u >= 1 - p, that is where the logit is at least that of 1 - u
+        # x = 1 if u >= 1 - p, that is, if the logit is at least logit(1 - u)
         return torch.logit(1 - uniform)
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ class BernoulliOutput(PixelOutput):
 
 
 class CategoricalOutput(PixelOutput):
-    """A free probability for each of the L levels."""
+    """A separate probability for each of the L levels, from L logits."""
 
     def __init__(self, levels: int) -> None:
         self.levels = self.size = levels
@@ -82,9 +82,9 @@ class CategoricalOutput(PixelOutput):
 
 
 class LogisticMixtureOutput(PixelOutput):
-    """A mixture of K discretised logistics: K logits, K means, K log-scales.
+    """A mixture of K discretised logistic distributions: K logits, K means, K log-scales.
 
-    Neighbouring levels share what they learn, where a categorical learns each apart.
+    Neighbouring levels share parameters; a categorical distribution learns each level separately.
 
     Reference: Salimans et al., 2017, arXiv 1701.05517.
     """
@@ -97,20 +97,22 @@ class LogisticMixtureOutput(PixelOutput):
 
 
 class LogisticMixture(Distribution):
-    """P(x) = sum_k w_k [sigmoid((x + 1/2 - m_k) / s_k) - sigmoid((x - 1/2 - m_k) / s_k)], outer bins open.
+    """P(x) = sum_k w_k [sigmoid((x + 1/2 - m_k) / s_k) - sigmoid((x - 1/2 - m_k) / s_k)].
 
-    Args:      parameters: (..., 3 K): logits of w, means and log-scales in units of half the range of levels
-               around its middle. levels: L.
+    The first and the last bin reach to infinity.
+
+    Args:      parameters: (..., 3 K): logits of w, then means and log-scales. Means and scales are in units of half the
+               range of levels, and a mean of 0 is the middle of the range. levels: L.
     """
 
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (read by the base class)
 
     def __init__(self, parameters: Tensor, levels: int) -> None:
         logits, means, raw = parameters.chunk(3, dim=-1)
         half = (levels - 1) / 2
         self.levels, self.log_weights = levels, logits.log_softmax(-1)
         self.means = half * (means + 1)
-        # an untrained network gives scales of about a third of the range
+        # so an untrained network has scales of about a third of half the range
         self.log_scales = 0.5 * bounded_log_variance(2 * (raw - 1.0)) + math.log(half)
         super().__init__(parameters.shape[:-1], validate_args=False)
 
@@ -124,7 +126,7 @@ class LogisticMixture(Distribution):
 
 
 def pixel_output(name: str, levels: int, components: int) -> PixelOutput:
-    """The output of that name.
+    """The output distribution by its name.
 
     Raises:    ValueError: an unknown name.
     """

@@ -1,4 +1,4 @@
-"""Likelihoods of an image given what a network says of it: p(x | z)."""
+"""Likelihoods of an image, p(x | z), with parameters from a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BINARY_SPACES = ("binary", "static", "threshold")
 
 
 def are_levels(x: Tensor, levels: int) -> bool:
-    """Whether all values are among 0, 1, ..., levels - 1; True while a program is traced, which has no values."""
+    """Whether all values are in {0, ..., levels - 1}. True while a model is exported, because there are no values."""
     if torch.compiler.is_exporting():
         return True
     return bool(((x == x.round()) & (x >= 0) & (x < levels)).all())
@@ -27,19 +27,19 @@ def are_levels(x: Tensor, levels: int) -> bool:
 def bernoulli_log_prob(logits: Tensor, x: Tensor) -> Tensor:
     """log Bernoulli(x; sigmoid(l)) = -softplus((1 - 2 x) l), elementwise, nats.
 
-    One pass over the logits, nothing clamped: probabilities sum to one in every precision.
+    Computed in one pass and without a clamp, so the probabilities sum to one in every precision.
     """
-    # softplus(l) is l beyond the threshold; 40 makes that exact in double precision too
+    # above the threshold, softplus(l) is taken as l; 40 makes this exact in double precision too
     return -F.softplus((1 - 2 * x) * logits, threshold=40)
 
 
 class BernoulliImage(Distribution):
     """Independent binary pixels: log p(x) is the sum of `bernoulli_log_prob` over the image.
 
-    Args:      logits: shape (*batch, *event). event_dims: how many axes the image has.
+    Args:      logits: shape (*batch, *event). event_dims: number of axes of an image.
     """
 
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (read by the base class)
 
     def __init__(self, logits: Tensor, event_dims: int, validate_args: bool = False) -> None:
         self.logits = logits
@@ -69,12 +69,12 @@ def discretised_logistic_log_prob(value: Tensor, mean: Tensor, log_scale: Tensor
 
         P(x) = sigmoid((x + 1/2 - m) / s) - sigmoid((x - 1/2 - m) / s)
 
-    The first and the last bin reach to infinity, so the L probabilities telescope to exactly one.
-    The difference is taken in the log domain, log sig(b) + log sig(-a) + log(1 - e^(a - b)), which
-    loses nothing in the tails and needs no clamp.
+    The first and the last bin reach to infinity, so the L probabilities sum to exactly one. The difference is computed
+    in the log domain, log sig(b) + log sig(-a) + log(1 - e^(a - b)), which is accurate in the tails without a clamp.
 
-    Args:      value: whole levels. mean, log_scale: in levels. levels: L. All broadcast.
-    Reference: Salimans et al., 2017, eq. 2, arXiv 1701.05517 (bins of 1 level, not of 1/255 against 1/256).
+    Args:      value: whole levels. mean: in levels. log_scale: log of the scale in levels. levels: L. All broadcast.
+    Returns:   nats, exact.
+    Reference: Salimans et al., 2017, eq. 2, arXiv 1701.05517 (bins of one level; the paper mixes 1/255 and 1/256).
     """
     inverse_scale = (-log_scale).exp()
     centred = value - mean
@@ -107,8 +107,8 @@ class DiscretisedLogisticImage(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        """The mean of the logistic, held to the range of the pixels (the bins' own mean is within half a level
-        of it except where the tails are cut)."""
+        """The mean of the logistic density, clamped to the range of the pixels. It is an approximation: the exact mean
+        differs by less than half a level, except if the tails are cut."""
         return self.location.clamp(0, self.levels - 1)
 
     def log_prob(self, value: Tensor) -> Tensor:
@@ -127,9 +127,10 @@ class DiscretisedLogisticImage(Distribution):
 
 
 class PixelLikelihood(Conditional):
-    """p(x | z) over images of `event_shape`; says which pixel spaces it is a probability of.
+    """p(x | z) over images of `event_shape`.
 
-    Attributes: spaces: names of the pixel spaces. levels: values of a pixel, None for real ones.
+    Attributes: spaces: names of the pixel spaces that it is defined for. levels: number of values of a pixel; None for
+               real pixels.
     """
 
     spaces: tuple[str, ...] = ()
@@ -137,7 +138,7 @@ class PixelLikelihood(Conditional):
     event_shape: tuple[int, ...]
 
     def to_unit(self, x: Tensor) -> Tensor:
-        """Pixels as an encoder sees them, in [0, 1]."""
+        """Pixels as input for an encoder, in [0, 1]."""
         return x
 
 
@@ -160,10 +161,10 @@ class BernoulliPixels(PixelLikelihood):
 
 
 class CategoricalImage(Independent):
-    """Independent pixels on {0, ..., L - 1} with free probabilities; logits have shape (..., *event, L)."""
+    """Independent pixels on {0, ..., L - 1}, a separate probability for each level; logits: (..., *event, L)."""
 
     def __init__(self, logits: Tensor, event_dims: int, validate_args: bool = False) -> None:
-        checked = validate_args and not torch.compiler.is_exporting()  # a traced program has no values to check
+        checked = validate_args and not torch.compiler.is_exporting()  # there are no values while a model is exported
         super().__init__(Categorical(logits=logits, validate_args=checked), event_dims, validate_args=False)
 
     @property
@@ -208,8 +209,8 @@ class DiscretisedLogisticPixels(LevelPixels):
     """p(x | z) = prod_d DiscretisedLogistic(x_d; m_d(z), s_d(z)) over `levels` levels.
 
     Args:      network: z to shape (..., 2 C, H, W): means, then log-scales. event_shape: (C, H, W).
-    Deviation: the network works in units of half the range of levels around its middle, so that an
-               untrained network is already of the data's scale.
+    Deviation: means and scales are in units of half the range of levels, and 0 is the middle, so that the outputs of an
+               untrained network have the scale of the data.
     """
 
     def forward(self, context: Tensor | None = None) -> DiscretisedLogisticImage:
@@ -224,12 +225,11 @@ class DiscretisedLogisticPixels(LevelPixels):
 
 @registered
 class GaussianPixels(PixelLikelihood):
-    """p(x | z) = N(x; mean(z), v I): a *density* of real pixels, never comparable with probabilities of levels.
+    """p(x | z) = N(x; mean(z), v I): a *density* of real pixels. It is not comparable with probabilities of levels.
 
-    Args:      network: z to means of shape (..., C, H, W). event_shape: (C, H, W).
-               variance: v where it is fixed (1 is the coursework's), or the starting value where it is learned.
-               learned: one variance shared by all pixels is fitted with the network.
-    Deviation: no variance per pixel: on images with constant pixels its density grows without limit.
+    Args:      network: z to means of shape (..., C, H, W). event_shape: (C, H, W). variance: v, or its initial value if
+               it is learned (the coursework uses 1). learned: fit one variance, shared by all pixels.
+    Deviation: there is no variance per pixel: for pixels that are constant in the data, the density would be unbounded.
     Reference: shared variance: Rybkin et al., 2021, arXiv 2006.13202.
     """
 

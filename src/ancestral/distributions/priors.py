@@ -18,17 +18,17 @@ from ancestral.distributions.conditional import Conditional, DiagonalGaussian, d
 
 
 class GaussianMixture(Distribution):
-    """p(z) = sum_k w_k N(z; m_k, diag v_k): whole vectors are mixed, not each dimension apart.
+    """p(z) = sum_k w_k N(z; m_k, diag v_k): a mixture over whole vectors, not over each dimension separately.
 
-    Squared distances to all components come from two matrix products, so that no array of shape
-    (batch, K, M) exists. They are the small differences of large terms where components are narrow and far apart, so
-    they are computed in double precision, whatever that of the arguments is.
+    The squared distances to all components come from two matrix products, without an array of shape (batch, K, M). For
+    narrow components that are far apart, they are small differences of large terms. So they are always computed in
+    double precision.
 
     Args:      log_weights: shape (K,), unnormalised. means, log_variances: shape (K, M).
-    Returns:   `log_prob` of z with shape (..., M) has shape (...), nats.
+    Returns:   `log_prob` of z, shape (..., M), has shape (...), exact, nats.
     """
 
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (read by the base class)
     support = constraints.real_vector  # type: ignore[assignment]
 
     def __init__(self, log_weights: Tensor, means: Tensor, log_variances: Tensor) -> None:
@@ -81,7 +81,7 @@ class StandardNormal(Conditional):
 class MixturePrior(Conditional):
     """p(z) = sum_k w_k N(z; m_k, diag v_k) with learned weights, means and variances.
 
-    Args:      latents: M. components: K. Means start as draws of N(0, I), variances at 1.
+    Args:      latents: M. components: K. The initial means are samples of N(0, I); the initial variances are 1.
     Reference: `tue2024`; Dilokthanakul et al., 2016, arXiv 1611.02648.
     """
 
@@ -99,9 +99,9 @@ class MixturePrior(Conditional):
 class VampPrior(Conditional):
     """p(z) = sum_k w_k q(z | u_k): a mixture of the posteriors of K learned pseudo-images u_k.
 
-    Args:      event_shape: of the pseudo-images. components: K. low, high: the range they are held to
-               (smoothly): that of the pixels as the encoder sees them.
-    Deviation: learned weights w_k (the paper's are 1/K; they start there).
+    Args:      event_shape: shape of a pseudo-image. components: K. low, high: range of the pseudo-images (a smooth
+               bound), equal to the range of the encoder's input.
+    Deviation: the weights w_k are learned, from the initial value 1/K; in the paper they stay 1/K.
     Reference: Tomczak and Welling, 2018, eq. 9, arXiv 1705.07120.
     """
 
@@ -115,7 +115,7 @@ class VampPrior(Conditional):
         self.pseudo_inputs = nn.Parameter(initial_normal(components, *event_shape).sub_(2.0))
 
     def use_encoder(self, encoder: Conditional) -> None:
-        """Borrow the model's encoder. It stays the model's: it is not saved or counted twice."""
+        """Use the model's encoder, without registering it here, so that it is not saved or counted twice."""
         object.__setattr__(self, "_encoder", encoder)
 
     def forward(self, context: Tensor | None = None) -> GaussianMixture:

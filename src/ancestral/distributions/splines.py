@@ -1,4 +1,4 @@
-"""Monotonic rational-quadratic splines: flexible increasing functions of one variable with a closed inverse."""
+"""Monotonic rational-quadratic splines: increasing functions of one variable with an inverse in closed form."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-MIN_BIN = 1e-3  # share of the interval below which no bin shrinks
+MIN_BIN = 1e-3  # smallest width of a bin, as a share of the interval
 MIN_SLOPE = 1e-3
 
 
 class Knots(NamedTuple):
-    """K + 1 points (x, y) a spline passes and its slopes there; axis 1 counts knots, the others are the event's."""
+    """The K + 1 points (x, y) of a spline and its slopes there. Axis 1 counts the knots, the others are as in x."""
 
     x: Tensor
     y: Tensor
@@ -22,14 +22,14 @@ class Knots(NamedTuple):
 
 
 def knots_from(raw: Tensor, bound: float) -> Knots:
-    """Knots from free numbers; all zero they give the identity.
+    """Knots from unconstrained numbers. Zeros give the identity.
 
     Args:      raw: shape (B, 3 K - 1, ...): K widths, K heights, K - 1 inner slopes. bound: the spline maps
-               [-bound, bound] to itself; its slope is 1 at the ends, where it meets the identity.
+               [-bound, bound] to itself; its slope is 1 at both ends, because it is the identity outside.
     """
     bins = (raw.shape[1] + 1) // 3
     widths, heights, inner = raw.split([bins, bins, bins - 1], dim=1)
-    one = math.log(math.expm1(1 - MIN_SLOPE))  # softplus of this is 1, less the least slope
+    one = math.log(math.expm1(1 - MIN_SLOPE))  # its softplus is 1 minus the least slope
     slopes = MIN_SLOPE + F.softplus(F.pad(inner, (0, 0) * (raw.dim() - 2) + (1, 1)) + one)
     return Knots(_positions(widths, bound), _positions(heights, bound), slopes)
 
@@ -52,20 +52,20 @@ class _Bin(NamedTuple):
 
 
 def _bin_of(value: Tensor, ends: Tensor, knots: Knots) -> _Bin:
-    """The bin that each value lies in, `ends` being the knots' coordinate that the value is one of."""
+    """The bin of each value. ends: `knots.x` for values x, `knots.y` for values y."""
     index = (value.unsqueeze(1) >= ends[:, 1:-1]).sum(1, keepdim=True)
     x, x1, y, y1, left, right = (part.gather(1, at).squeeze(1) for part in knots for at in (index, index + 1))
     return _Bin(x, y, x1 - x, y1 - y, left, right)
 
 
 def spline(x: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
-    """y = g(x) and log g'(x), each of the shape of x, (B, ...); the identity outside the outer knots.
+    """y = g(x) and log g'(x), both of the shape of x, (B, ...). Outside the outer knots, g is the identity.
 
     Reference: Durkan et al., 2019, eqs. 4 and 5, arXiv 1906.04032.
     """
     inside = (x >= knots.x[:, 0]) & (x <= knots.x[:, -1])
     b = _bin_of(x, knots.x, knots)
-    # values outside are moved in, so that no gradient of the unused branch is infinite
+    # values outside are replaced by values inside, so that the unused branch has finite gradients
     t = torch.where(inside, (x - b.x) / b.width, 0.5)
     mean_slope = b.height / b.width
     mixed = t * (1 - t)
@@ -75,7 +75,7 @@ def spline(x: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
 
 
 def inverse_spline(y: Tensor, knots: Knots) -> tuple[Tensor, Tensor]:
-    """x = g^-1(y) and the log of its slope, -log g'(x).
+    """x = g^-1(y) and the log of its derivative, -log g'(x).
 
     Reference: Durkan et al., 2019, eqs. 6 to 8 and 29, arXiv 1906.04032.
     """

@@ -1,4 +1,4 @@
-"""All measures of samples beside test images, and of training images beside the same, in fixed features."""
+"""All measures of sample quality: samples against test images, and training images against the same test images."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ancestral.evaluation.recogniser import Recognition
 
 
 class Seen(Protocol):
-    """What a network finds in images: features (N, F), and logits (N, classes) where it is a classifier of them."""
+    """Output of a network for images: features (N, F), and logits (N, classes) if it is a classifier for them."""
 
     @property
     def features(self) -> Tensor: ...
@@ -37,7 +37,7 @@ class Seen(Protocol):
 
 
 class FeatureNetwork(Protocol):
-    """A fixed map of grey values, shape (N, *in_shape), to features, with what a record says of it."""
+    """A fixed map from grey values, shape (N, *in_shape), to features, with its description for records."""
 
     @property
     def name(self) -> str: ...
@@ -69,16 +69,17 @@ def assess(
     drawn: Drawn = DRAWS,
     seed: int = 0,
 ) -> Quality:
-    """All there is to measure of samples.
+    """All measures of the quality of samples.
 
-    Args:      samples, test, training: what the network finds in equally many of each, in one pixel space.
-               distances, test_distances: of samples and of test images to their nearest training images.
+    Args:      samples, test, training: output of the network for equal numbers of images, in the same pixel space.
+               distances, test_distances: distances of samples and of test images to their nearest training images.
                network, space, drawn, seed: for the record.
-    Raises:    InputError: not equally many, too few for the number of features, or not finite.
+    Raises:    InputError: different numbers of images, too few for the number of features, or values that are not
+               finite.
     """
     counts = {len(part.features) for part in (samples, test, training)}
     if len(counts) != 1:
-        raise InputError(f"samples, test and training images must be equally many, not {sorted(counts)}")
+        raise InputError(f"give equal numbers of samples, test images and training images, not {sorted(counts)}")
     references = [(part.features, test.features) for part in (samples, training)]
     found, real = (_against(reference, features, seed) for features, reference in references)
     return Quality(
@@ -97,7 +98,7 @@ def assess(
 
 
 def _class_measures(*seen: Seen) -> dict[str, Any]:
-    """What needs the classes of samples, test and training images, each beside that of real images; None without."""
+    """Measures that need classes, each with its value for real images. None if there is no classifier."""
     parts = [Recognition(part.features, part.logits) for part in seen if part.logits is not None]
     if len(parts) < len(seen):
         return dict.fromkeys(CLASS_MEASURES)
@@ -112,7 +113,7 @@ def _class_measures(*seen: Seen) -> dict[str, Any]:
 
 
 def _against(reference: Tensor, samples: Tensor, seed: int) -> dict[str, float]:
-    """What compares two sets of features."""
+    """Measures that compare two sets of features."""
     precision, recall = precision_recall(reference, samples)
     density, coverage = density_coverage(reference, samples)
     return {

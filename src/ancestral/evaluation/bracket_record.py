@@ -1,4 +1,4 @@
-"""The record of a bracket around log p(x): its bounds, and how they were found; as it is stored."""
+"""The stored record of a bracket around log p(x): its bounds and how they were computed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from ancestral.evaluation.score import Score
 
 @dataclass(frozen=True)
 class Rung:
-    """A score, and how far it lies below the annealed lower bound of the same images.
+    """A score, and the annealed lower bound of the same images minus this score.
 
-    Args:      score: of these images. gap: mean over images, nats; negative for the upper bound.
-               gap_stderr: its standard error, image by image, so far below that of the scores.
+    Args:      score: of these images. gap: mean difference over images, nats; negative for the upper bound.
+               gap_stderr: its standard error, from differences per image, so it is much smaller than that of the
+               scores.
     """
 
     score: Score
@@ -29,10 +30,10 @@ class Rung:
 
 @dataclass(frozen=True)
 class Bracket:
-    """What was found of a run.
+    """The bracket of a run.
 
-    Args:      rungs: of simulated images, the upper bound first, then of test images, best first. plan: how.
-               acceptance: of the transitions, on simulated and on test images. seed: of all draws.
+    Args:      rungs: scores of simulated images, the upper bound first, then of test images, best first. plan: settings
+               of the annealing. acceptance: acceptance rates on simulated and on test images. seed: random seed.
     """
 
     rungs: tuple[Rung, ...]
@@ -43,13 +44,13 @@ class Bracket:
 
     @property
     def width(self) -> tuple[float, float]:
-        """Upper less lower bound on simulated images, mean and standard error, nats."""
+        """Upper minus lower bound on simulated images: mean and standard error, nats."""
         upper = next(rung for rung in self.rungs if rung.score.side == "upper")
         return -upper.gap, upper.gap_stderr
 
     @property
     def summary(self) -> str:
-        """The width of the bracket and how it was found, in a line."""
+        """The width of the bracket and the settings of the annealing, on one line."""
         plan = self.plan
         return (
             f"bracket on simulated images: {self.width[0]:.3f} ± {self.width[1]:.3f} nats wide; {plan.temperatures} "
@@ -58,7 +59,7 @@ class Bracket:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The record as `bracket.json` holds it."""
+        """The record as stored in `bracket.json`."""
         return {
             "rungs": [rung.to_json() for rung in self.rungs],
             "plan": asdict(self.plan),
@@ -68,9 +69,9 @@ class Bracket:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Bracket:
-        """Read a record back.
+        """Read a stored record.
 
-        Raises:    InputError: fields missing or unknown.
+        Raises:    InputError: fields are missing or unknown.
         """
         try:
             rungs = [dict(rung) for rung in record["rungs"]]
@@ -79,4 +80,4 @@ class Bracket:
             first, second = record["acceptance"]
             return cls(found, Annealing(**record["plan"]), (first, second), record["seed"])
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"not a bracket: {error}") from error
+            raise InputError(f"not the record of a bracket: {error}; run `ancestral bracket` again") from error

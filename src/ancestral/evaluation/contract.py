@@ -1,7 +1,7 @@
-"""What every model must keep to, checked on the model itself: usable on models of one's own.
+"""The contract of all models, as checks that run on any model, including the user's own.
 
-Small discrete models are checked by summing over every image there is. Statistical checks use fixed seeds
-and raise a false alarm less than once in 10,000 models.
+Small discrete models are checked by a sum over all possible images. Statistical checks have fixed seeds and a
+false-alarm rate below 1 in 10,000.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WORST_ERROR = 0.05
 
 
 class Check(NamedTuple):
-    """One clause of the contract: its name, whether the model keeps it, and the evidence."""
+    """Result of one check of the contract: its name, whether the model passed, and the evidence."""
 
     name: str
     passed: bool
@@ -44,11 +44,11 @@ Clause = Callable[[Model], tuple[bool, str]]
 
 
 def check_model(model: Model) -> list[Check]:
-    """Hold a model against the contract of its kind.
+    """Check a model against the contract of its kind.
 
-    Args:      model: any; clauses that need all images of a space are left out where there are over 4096.
-    Returns:   one `Check` per clause; nothing is raised for a broken one.
-    Raises:    InputError: it is no model.
+    Args:      model: any model. Checks that need all possible images are skipped if there are more than 4096.
+    Returns:   one `Check` for each clause of the contract. A failed check does not raise.
+    Raises:    InputError: `model` is not a model.
     """
     refuse_other_type("check_model: model", model, Model)
     was_training = model.training
@@ -62,15 +62,15 @@ def check_model(model: Model) -> list[Check]:
 def _kept(clause: Clause, model: Model) -> tuple[bool, str]:
     try:
         return clause(model)
-    except Exception as error:  # a stranger's model may fail in any way, and each is an answer
+    except Exception as error:  # the user's model may raise anything; this fails the check
         return False, f"{type(error).__name__}: {error}"
 
 
 def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
     yield "samples lie in its pixel space", samples_in_space
-    yield "saved and loaded it is the same to the bit", survives_saving
+    yield "saving and loading keeps all weights exactly", survives_saving
     if isinstance(model, ImplicitModel):
-        yield "asked for a likelihood it refuses", refuses_likelihood
+        yield "a likelihood raises NotComputable", refuses_likelihood
         return
     yield "every parameter gets a gradient", every_parameter_learns
     if isinstance(model, ExactModel):
@@ -83,19 +83,22 @@ def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
 
 
 def enumerable(model: Model) -> bool:
-    """Whether all images of the model's space can be listed."""
+    """Whether there are few enough possible images (at most 4096) to enumerate them."""
     return model.levels is not None and model.levels ** math.prod(model.event_shape) <= MAX_STATES
 
 
 def all_images(model: Model) -> Tensor:
-    """Every image of an enumerable model's space, shape (L^D, *event_shape), in the model's number format."""
+    """All possible images of an enumerable model, shape (L^D, *event_shape), in the model's number format."""
     assert model.levels is not None
     values = itertools.product(range(model.levels), repeat=math.prod(model.event_shape))
     return torch.tensor(list(values), dtype=model.dtype).unflatten(1, model.event_shape)
 
 
 def log_probs_of_all(model: Model) -> tuple[Tensor, Tensor]:
-    """log p(x) of all images and the relative standard error of each p(x); importance-sampled where not exact."""
+    """log p(x) of all images, nats, and the relative standard error of each p(x).
+
+    Exact, or an importance-sampled estimate for a latent model.
+    """
     x = all_images(model)
     with torch.no_grad():
         if isinstance(model, ExactModel):
@@ -116,10 +119,10 @@ def samples_in_space(model: Model) -> tuple[bool, str]:
 
 
 def _in_space(x: Tensor, space: str, model: Model) -> bool:
-    """Whether draws lie in a pixel space.
+    """Whether samples are in a pixel space.
 
-    A density of pixels in [0, 1] may reach beyond them; a model without a density is asked for pixels that can be
-    shown. One that reconstructs, and has no density, draws the means of pixels, which lie between the levels.
+    A density over pixels in [0, 1] may have samples outside [0, 1]. Samples of a model without a density must be in
+    [0, 1]. A model that reconstructs and has no density returns means of pixels, which may be between two levels.
     """
     means = isinstance(model, ImplicitModel) and isinstance(model, Reconstructs)
     if model.levels is not None:
@@ -141,7 +144,7 @@ def survives_saving(model: Model) -> tuple[bool, str]:
 
 @torch.no_grad()
 def _emptied(model: Model) -> Model:
-    """A copy whose weights are zeros: what a person makes again to get the weights of a model of one's own."""
+    """A copy with zero weights, like a model that the user constructs again to load the weights."""
     copied = copy.deepcopy(model)
     for tensor in copied.state_dict().values():
         tensor.zero_()
@@ -201,18 +204,18 @@ def sums_to_one(model: Model) -> tuple[bool, str]:
     tolerance = 1e-10 if model.dtype == torch.float64 else 1e-4
     gap = abs(total - 1)
     evidence = f"sum over {len(p)} images is 1 {total - 1:+.1e} (s.e. {error:.1e})"
-    # an estimate so poor that anything would pass shows nothing
+    # with a very inaccurate estimate, any model would pass
     return error < WORST_ERROR and gap <= max(tolerance, 5 * error), evidence
 
 
 def samples_fit(model: Model) -> tuple[bool, str]:
-    """Pearson's chi-square of the counts of all images against their probabilities, rare images together."""
+    """Pearson's chi-square test of the counts of all images against their probabilities; rare images share one cell."""
     from scipy import stats
 
     log_p, relative = log_probs_of_all(model)
     p = log_p.double().exp()
     expected = DRAWS * p / p.sum()
-    # an importance-sampled probability has an error of its own, which adds to the variance of its cell
+    # the error of an importance-sampled probability adds to the variance of its cell
     variance = expected + (expected * relative).square()
     weights = model.levels ** torch.arange(math.prod(model.event_shape) - 1, -1, -1)  # type: ignore[operator]
     index = (model.sample(DRAWS).flatten(1).round().long() * weights).sum(1)

@@ -1,8 +1,8 @@
-"""What does not belong to the data: scores of single images, and a test of whole batches that keeps its level.
+"""Out-of-distribution detection: scores of single images, and a test of whole batches with an exact level.
 
-Scores of images are turned so that higher is more anomalous. The batch test looks at the ranks of a batch's scores
-among those of held-out natural images: under its null hypothesis all ranks are equally likely whatever the model and
-the score, so that its level is exact and no constant is fitted.
+The sign of all scores is such that higher means more anomalous. The batch test uses the ranks of a batch's scores among
+the scores of held-out natural images. Under the null hypothesis all ranks are equally likely, for any model and any
+score. So the level is exact, and no constant is fitted.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ SCORES = {
     "complexity": "complexity-corrected",
     "ratio": "likelihood ratio",
 }
-PNG_FRAME = 57  # bytes of a PNG file that say nothing of its pixels: signature, header, frames of data and end
-NULL_DRAWS = 20_000  # the p-value of a batch is a multiple of 1 / (this + 1)
+PNG_FRAME = 57  # bytes of a PNG file without pixel data: signature, header, frames of data and end
+NULL_DRAWS = 20_000  # samples of the statistic; p-values are multiples of 1 / (this + 1)
 DRIFT_DRAWS = 1999  # for a batch of thousands
 ROUNDING = 1e-12
 
 
 def anomaly_scores(log_prob: Tensor, code_length: Tensor, background: Tensor, expected: float) -> dict[str, Tensor]:
-    """Four scores of the same images, each higher where an image is more anomalous.
+    """Four scores of the same images. Each is higher for more anomalous images.
 
         log_prob     -log p(x)
-        typicality   |log p(x) - E log p|, with E over held-out natural images, those of the calibration and others
+        typicality   |log p(x) - E log p|, with E over held-out natural images (those of the calibration and others)
         complexity   -log p(x) - L(x), where L is the length of a lossless code
-        ratio        -[log p(x) - log b(x)], where b is a background that knows every pixel alone
+        ratio        -[log p(x) - log b(x)], where b is a background model of independent pixels
 
     Args:      log_prob: log p(x) or its bound, shape (N,), nats. code_length: L, shape (N,), nats.
                background: log b(x), shape (N,), nats. expected: E log p, nats.
-    Returns:   name to shape (N,), nats.
-    Deviation: in the likelihood ratio the background is a model of independent pixels and not the same network
-               trained on perturbed images.
+    Returns:   for each name, scores of shape (N,), nats.
+    Deviation: the background of the likelihood ratio is a model of independent pixels; in the paper it is the same
+               network, trained on perturbed images.
     Reference: Nalisnick et al., 2019, arXiv 1906.02994 (typicality); Serra et al., 2020, arXiv 1909.11480, eq. 2
                (complexity); Ren et al., 2019, arXiv 1906.02845 (ratio).
     """
@@ -58,10 +58,10 @@ def anomaly_scores(log_prob: Tensor, code_length: Tensor, background: Tensor, ex
 
 
 def code_lengths(images: Tensor, levels: int) -> Tensor:
-    """How many nats a PNG file takes for the pixels of each image: its size without what every file has.
+    """Length of each image as a PNG file, without the constant parts of such a file.
 
-    Args:      images: grey values in [0, 1], shape (N, 1 or 3, H, W). levels: 2 makes files of one bit a pixel.
-    Returns:   shape (N,), float64 nats: an upper bound on the complexity of an image, and a loose one.
+    Args:      images: grey values in [0, 1], shape (N, 1 or 3, H, W). levels: 2 makes files with one bit per pixel.
+    Returns:   shape (N,), float64, nats: a loose upper bound on the complexity of an image.
     Reference: Serra et al., 2020, section 3, arXiv 1909.11480.
     """
     from PIL import Image
@@ -78,12 +78,12 @@ def code_lengths(images: Tensor, levels: int) -> Tensor:
 
 
 class PixelBackground:
-    """Each pixel alone, with the frequencies of its levels: what an image is made of, without what it shows.
+    """A model of independent pixels, with the frequencies of the levels at each pixel.
 
         b(x) = prod_d (1 + n_d(x_d)) / (levels + N)
 
     Args:      images: batches of training images as whole numbers 0..levels-1, shape (B, *event_shape).
-               levels: values a pixel may take.
+               levels: number of values of a pixel.
     Reference: Ren et al., 2019, section 3, arXiv 1906.02845.
     """
 
@@ -99,7 +99,7 @@ class PixelBackground:
         self.log_probs = (counts / (levels + count)).log()
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log b(x), shape (B,), float64 nats, exact. x: as the training images."""
+        """log b(x), shape (B,), float64, nats, exact. x: in the format of the training images."""
         return self.log_probs[self._places(x)].sum(1)
 
     def _places(self, x: Tensor) -> Tensor:
@@ -115,44 +115,44 @@ class Auroc(NamedTuple):
 
 
 def auroc(natural: Tensor, anomalous: Tensor) -> Auroc:
-    """The probability that an anomalous image scores higher than a natural one, ties counted half.
+    """The probability that an anomalous image has a higher score than a natural one. Ties count one half.
 
     Args:      natural, anomalous: scores, higher is more anomalous, shapes (N,) and (M,), of different images.
-    Returns:   the rank statistic U / (N M); 0.5 tells nothing, below it the score points the wrong way; and its
-               standard error (0 where the two do not overlap).
-    Raises:    InputError: fewer than two of either, or scores that are not a number.
+    Returns:   the rank statistic U / (N M) and its standard error (0 if the scores do not overlap). 0.5 means that the
+               score does not separate the images; below 0.5, natural images have the higher scores.
+    Raises:    InputError: fewer than two natural or anomalous images, or a score is NaN.
     Reference: DeLong et al., 1988, eqs. 4-6.
     Example:
         >>> auroc(torch.tensor([0.0, 1.0, 2.0]), torch.tensor([1.0, 3.0])).value
         0.75
     """
     if min(len(natural), len(anomalous)) < 2:
-        raise InputError("an AUROC needs two natural and two anomalous images at least")
+        raise InputError("an AUROC needs at least two natural and two anomalous images: give more images")
     above, below = placements(natural, anomalous) / len(natural), placements(anomalous, natural) / len(anomalous)
     variance = above.var() / len(anomalous) + below.var() / len(natural)
     return Auroc(above.mean().item(), variance.sqrt().item())
 
 
 def placements(reference: Tensor, values: Tensor) -> Tensor:
-    """How many of the reference lie below each value, ties counted half. Shapes (m,) and (...); returns (...).
+    """Number of reference values below each value. Ties count one half. Shapes (m,) and (...); returns (...).
 
-    Raises:    InputError: some are not a number, and so have no place (infinite ones have).
+    Raises:    InputError: a value is NaN. Infinite values are allowed.
     """
     below, upto = counts_below(reference, values)
     return (below + upto).double() / 2
 
 
 def broken_placements(reference: Tensor, values: Tensor, generator: torch.Generator) -> Tensor:
-    """How many of the reference lie below each value, equal ones in random order. Shapes (m,), (...); returns (...).
+    """Number of reference values below each value, with ties in random order. Shapes (m,), (...); returns (...).
 
-    Each of the reference and of the values gets a uniform number, which decides between equals. So values that tie
-    with each other too have one common order: exchangeable scores have the ranks of exchangeable scores without ties.
+    Each reference value and each value gets a uniform random number, which orders ties. So ties between values are also
+    ordered consistently, and the ranks have the same distribution as for exchangeable scores without ties.
 
-    Raises:    InputError: some are not a number.
+    Raises:    InputError: a value is NaN.
     """
     below, upto = counts_below(reference, values)
     group = reference.double().unique(return_inverse=True)[1]
-    # sorted by value, equal ones by their number: the group is the whole part of the key, the number its fraction
+    # sorted by value, then by random number: the key is the group (whole part) plus the random number (fraction)
     keys = (group + torch.rand(len(reference), dtype=torch.float64, generator=generator)).sort().values
     number = torch.rand(values.shape, dtype=torch.float64, generator=generator)
     group_of_value = keys[below.clamp(max=len(keys) - 1)].trunc()  # keys are not negative
@@ -161,52 +161,54 @@ def broken_placements(reference: Tensor, values: Tensor, generator: torch.Genera
 
 
 def counts_below(reference: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """How many of the reference lie below each value, and how many below or at it.
+    """Number of reference values below each value, and number below or equal to it.
 
-    Raises:    InputError: some are not a number.
+    Raises:    InputError: a value is NaN.
     """
     if bool(reference.isnan().any() | values.isnan().any()):
-        raise InputError("this model gives scores that are not a number (NaN): train it anew")
+        raise InputError("some scores of this model are NaN (not a number): train the model again")
     ordered, values = reference.double().sort().values, values.double().contiguous()
     below, upto = (torch.searchsorted(ordered, values, side=side) for side in ("left", "right"))
     return below, upto
 
 
 class BatchTest:
-    """Does a batch of n images come from the data? Decided by the ranks of their scores among natural ones.
+    """Tests whether a batch of n images is in-distribution, with the ranks of its scores among natural images.
 
         T = |(1/n) sum_i F((r_i + 1/2) / (m + 1))|,   F the standard normal's quantile function
 
-    with r_i the number of calibration scores below the i-th of the batch. Equal scores are put in a random order, by
-    the seed: ranks with ties counted half would have another distribution under H0. Two-sided, since images that are
-    too probable are out-of-distribution too. H0: the n scores of the batch and the m of the calibration are
-    exchangeable. Then T has a distribution that depends on n and m alone; it is drawn, and the p-value
-    (1 + draws at least as large) / (1 + draws) is exact: P(p <= alpha) <= alpha, over draws of batch, calibration and
-    order of ties together. Nothing
-    is fitted, and no score is too skewed or too coarse for it.
+    where r_i is the number of calibration scores below score i of the batch. Ties are in random order, by the seed:
+    with ties counted as one half, T would have another distribution under H0. The test is two-sided, because images
+    that are too probable are also out-of-distribution.
 
-    Of the tests tried on log p of Frankenstein digits this one has the power of the mean of log p itself, whose level
-    is only approximate; plain ranks (Mann and Whitney) lose what lies in the tails, and Kolmogorov and Smirnov's
-    distance spends itself on differences of every kind.
+    H0: the n scores of the batch and the m scores of the calibration are exchangeable. Then the distribution of T
+    depends on n and m only. It is sampled, and the p-value (1 + samples at least as large) / (1 + samples) is exact:
+    P(p <= alpha) <= alpha, jointly over random batches, calibrations and orders of ties. Nothing is fitted, and the
+    scores may have any distribution.
+
+    In trials on log p of Frankenstein digits, this test has the power of a test of mean log p, whose level is only
+    approximate. Plain ranks (Mann-Whitney) lose information in the tails, and the Kolmogorov-Smirnov test loses power
+    because it tests for all kinds of differences.
 
     Args:      calibration: scores of held-out natural images, shape (m,). size: n. alpha: false-positive rate.
-               seed: of the statistic and of the order of ties. draws: of the statistic under H0.
-    Raises:    InputError: alpha outside (0, 1), size below 1, or so few calibration images that not even the most
-               extreme batch of one could be found out.
-    Reference: van der Waerden, 1952 (normal scores); Dwass, 1957 (drawn p-values).
+               seed: random seed of the null distribution and of the order of ties. draws: number of samples of the
+               statistic under H0.
+    Raises:    InputError: alpha outside (0, 1), size below 1, or too few calibration images to reject any batch of one
+               image.
+    Reference: van der Waerden, 1952 (normal scores); Dwass, 1957 (sampled p-values).
     """
 
     def __init__(
         self, calibration: Tensor, size: int, alpha: float = 0.05, seed: int = 0, draws: int = NULL_DRAWS
     ) -> None:
         if not 0 < alpha < 1:
-            raise InputError(f"--alpha {alpha}: a false-positive rate lies between 0 and 1, both excluded")
+            raise InputError(f"--alpha {alpha}: give a false-positive rate above 0 and below 1")
         if size < 1:
-            raise InputError(f"a batch of {size} images cannot be tested: give at least 1")
+            raise InputError(f"a batch of {size} images cannot be tested: give a batch size of at least 1")
         if (len(calibration) + 1) * alpha < 2:
             raise InputError(
                 f"{len(calibration)} images are too few to calibrate a test of level {alpha:g}: "
-                f"it takes {math.ceil(2 / alpha) - 1}"
+                f"give at least {math.ceil(2 / alpha) - 1}"
             )
         self.calibration, self.size, self.alpha = calibration.double().sort().values, size, alpha
         self._ties = seed_for(seed, "ties", size)
@@ -214,15 +216,15 @@ class BatchTest:
         self._null = self._statistic(drawn).sort().values
 
     def p_values(self, batches: Tensor) -> Tensor:
-        """Of each batch. batches: scores, shape (T, n); returns (T,). Equal scores have the same order at each call."""
+        """The p-value of each batch. batches: scores, shape (T, n); returns (T,). The order of ties is fixed."""
         order = torch.Generator().manual_seed(self._ties)
         found = self._statistic(broken_placements(self.calibration, batches, order))
-        # sums of the same numbers in another order differ in their last digits, and are no less extreme for that
+        # the order of a sum changes its last digits; such values count as equally extreme
         below = torch.searchsorted(self._null, found - ROUNDING)
         return (1 + len(self._null) - below) / (1 + len(self._null))
 
     def rejects(self, batches: Tensor) -> Tensor:
-        """Which batches do not come from the data, at level alpha: boolean, shape (T,)."""
+        """Whether each batch is rejected as out-of-distribution at level alpha: boolean, shape (T,)."""
         return self.p_values(batches) <= self.alpha
 
     def _statistic(self, places: Tensor) -> Tensor:
@@ -230,10 +232,10 @@ class BatchTest:
 
 
 def null_placements(reference: int, size: int, draws: int, seed: int) -> Tensor:
-    """Where `size` values lie among `reference` others if all come from one distribution, shape (draws, size).
+    """Samples of the ranks of `size` values among `reference` others, if all have one distribution; (draws, size).
 
-    Drawn by Polya's urn: a value falls into each of the m + 1 gaps with probability proportional to 1 + the values
-    there already, which is the law of ranks without drawing any of the m.
+    By Polya's urn: a value falls into each of the m + 1 gaps with probability proportional to 1 + the number of values
+    that are already there. This is the distribution of the ranks; the m others need not be sampled.
     """
     generator = torch.Generator().manual_seed(seed)
     places = torch.empty(size, draws, dtype=torch.long)
@@ -248,8 +250,8 @@ def null_placements(reference: int, size: int, draws: int, seed: int) -> Tensor:
 def random_batches(scores: Tensor, size: int, trials: int, seed: int) -> Tensor:
     """`trials` batches of `size` different images each, shape (trials, size).
 
-    Without replacement, so that a batch of independent images is one again. Batches share images with each other:
-    while a batch is a small part of them all, that is next to nothing.
+    Images are chosen without replacement within a batch, so a batch consists of independent images. Two batches may
+    share images; this has little effect if a batch is a small part of all images.
     """
     generator = np.random.default_rng(seed)
     chosen = np.stack([generator.choice(len(scores), size, replace=False, shuffle=False) for _ in range(trials)])
@@ -257,13 +259,13 @@ def random_batches(scores: Tensor, size: int, trials: int, seed: int) -> Tensor:
 
 
 def largest_batch(natural: Tensor, anomalous: Tensor) -> int:
-    """The size up to which random batches of these images are still nearly independent of each other."""
+    """The largest size for which random batches of these images are nearly independent of each other."""
     return min(len(natural), len(anomalous)) // 10
 
 
 @dataclass(frozen=True)
 class Rate:
-    """How a test of batches of one size does: rejected natural batches and rejected anomalous ones."""
+    """Result of the batch test for one size: shares of rejected natural batches and of rejected anomalous batches."""
 
     size: int
     false_positives: Proportion
@@ -271,10 +273,12 @@ class Rate:
 
     @classmethod
     def counted(cls, size: int, rejected: tuple[int, int], trials: int, pools: tuple[int, int, int]) -> Rate:
-        """Of counts of rejected natural and anomalous batches. pools: images of calibration, natural and anomalous.
+        """The rates from numbers of rejected natural and anomalous batches.
 
-        The interval of false positives is of any such calibration, whose level is asked for; that of the power is of
-        this one, on other anomalous images.
+        The interval of false positives allows for other natural and calibration images. The interval of the power
+        allows for other anomalous images, with this calibration.
+
+        Args:      pools: numbers of calibration, natural and anomalous images.
         """
         calibration, natural, anomalous = pools
         return cls(
@@ -296,21 +300,21 @@ def rates(
     """False-positive rate and power of the batch test, measured on images that it was not calibrated on.
 
     Args:      calibration, natural, anomalous: scores, shapes (m,), (N,), (M,), of different images.
-               sizes: of the batches. alpha: level asked for. trials: batches of each kind and size.
-    Returns:   one a size. They are of these calibration and natural images: with others in their place the level is
-               alpha on average, and by luck of the draw as if batches were shifted by about
-               sqrt(n / m + n / N) of their standard deviation, which their intervals allow for.
+               sizes: sizes of the batches. alpha: required level. trials: number of batches of each kind and size.
+    Returns:   one `Rate` for each size, for these calibration and natural images. The level is alpha on average over
+               such images. For one choice of images, it is as if batches were shifted by about sqrt(n / m + n / N) of
+               their standard deviation; the intervals allow for this.
     Raises:    InputError: as `BatchTest`; no trials; or batches of more than a tenth of the natural or of the
-               anomalous images, which would be too much alike.
+               anomalous images, which would share too many images.
     """
     if trials < 1:
-        raise InputError(f"--trials {trials}: give a number of batches")
+        raise InputError(f"--trials {trials}: give a number of at least 1")
     found, pools = [], (len(calibration), len(natural), len(anomalous))
     for size in sizes:
         if size > largest_batch(natural, anomalous):
             raise InputError(
-                f"batches of {size} images cannot be drawn from {len(natural)} natural and {len(anomalous)} anomalous "
-                "ones: a batch may take a tenth of them"
+                f"batches of {size} images are too large for {len(natural)} natural and {len(anomalous)} anomalous "
+                f"images: a batch may have a tenth of them, {largest_batch(natural, anomalous)}"
             )
         test = BatchTest(calibration, size, alpha, seed)
         rejected = [
@@ -322,13 +326,13 @@ def rates(
 
 
 def drift(calibration: Tensor, natural: Tensor, seed: int = 0) -> float:
-    """The p-value of all natural images as one batch: small if calibration and natural images differ among themselves.
+    """The p-value of all natural images as one batch. It is small if calibration and natural images differ.
 
-    Then the level holds for small batches only, where the difference does not show.
+    Then the level is right for small batches only, in which the difference cannot be detected.
     """
     return BatchTest(calibration, len(natural), seed=seed, draws=DRIFT_DRAWS).p_values(natural[None]).item()
 
 
 def size_of_power(found: Iterable[Rate], power: float = 0.95) -> int | None:
-    """The smallest batch size tried that has this power, or None."""
+    """The smallest tested batch size with this power, or None."""
     return min((rate.size for rate in found if rate.power.value >= power), default=None)

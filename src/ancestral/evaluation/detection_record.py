@@ -1,4 +1,4 @@
-"""The record of a detection: what was told from what, how well, and what the numbers rest on; as it is stored."""
+"""The stored record of a detection: the images, the results, and the conditions of the test."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from ancestral.core.notebook import as_html
 from ancestral.evaluation.detection import Auroc, Rate, size_of_power
 
 POWER = 0.95
-DRIFTED = 0.01  # below this p-value a person is told
+DRIFTED = 0.01  # below this p-value there is a notice
 PLAIN = ("against", "method", "kind", "space", "pools", "alpha", "trials", "calibrated_on", "drift")
 
 
 @dataclass(frozen=True)
 class DetectionRecord:
-    """How well a model tells anomalous images from natural ones.
+    """How well a model separates anomalous images from natural ones.
 
-    Args:      against: the anomalies. method, kind, space: of log p, as in a `Score`. pools: which images were used.
-               alpha: the false-positive rate asked for. trials: batches of each kind and size. calibrated_on: valid
-               or test. drift: p-value of calibration and natural images being alike, by log p. calibration: images
-               calibrated on. counts, nats: natural and anomalous images, and the mean of log p(x) or its bound over
-               each.
-               auroc, rates: by score, keys of `SCORES`.
+    Args:      against: name of the anomalous images. method, kind, space: of log p, as in a `Score`. pools: the images
+               that were used. alpha: required false-positive rate. trials: number of batches of each kind and size.
+               calibrated_on: valid or test. drift: p-value of the hypothesis that calibration and natural images have
+               the same distribution, by log p. calibration: number of calibration images. counts: numbers of natural
+               and anomalous images. nats: mean of log p(x), or of its bound, over each. auroc, rates: by score, with
+               the keys of `SCORES`.
     """
 
     against: str
@@ -44,23 +44,23 @@ class DetectionRecord:
 
     @property
     def conditions(self) -> list[str]:
-        """What the numbers rest on, a line each; and whether the calibration fits the natural images."""
+        """Conditions of the test, one line each, and whether the calibration fits the natural images."""
         lines = [
             f"{self.method}, {self.kind}; {self.space}; {self.pools}",
-            f"{self.trials} random batches of each kind and size; level asked for: {self.alpha:.1%}; 95 % intervals, "
+            f"{self.trials} random batches of each kind and size; required level: {self.alpha:.1%}; 95 % intervals, "
             "which allow for other images",
-            f"calibration and natural images differ among themselves with p = {self.drift:.2g}",
+            f"test for a difference between calibration and natural images: p = {self.drift:.2g}",
         ]
         if self.drift < DRIFTED and self.calibrated_on == "valid":
-            lines.append("the level will not hold for large batches: --calibrate test takes both from the test images")
+            lines.append("they differ, so the level is wrong for large batches: use --calibrate test for both")
         return lines
 
     def size_of_power(self, score: str = "log_prob") -> int | None:
-        """The smallest batch tried that is found out 95 times in 100 by a score, or None."""
+        """The smallest tested batch size that a score detects with a power of 95 %, or None."""
         return size_of_power(self.rates[score], POWER)
 
     def to_json(self) -> dict[str, Any]:
-        """The record for `--json` and for the run: a score each with its batches."""
+        """The record for `--json` and for the run: each score with its batches."""
         return {
             **{name: getattr(self, name) for name in PLAIN},
             "calibration": self.calibration,
@@ -91,9 +91,9 @@ class DetectionRecord:
 
     @staticmethod
     def from_json(record: dict[str, Any]) -> DetectionRecord:
-        """A record read back.
+        """Read a stored record.
 
-        Raises:    InputError: it is none of ours.
+        Raises:    InputError: it is not the record of a detection.
         """
         try:
             trials, scores = int(record["trials"]), record["scores"]
@@ -118,4 +118,4 @@ class DetectionRecord:
                 },
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"the record of a detection cannot be read ({error!r}): detect anew") from error
+            raise InputError(f"not the record of a detection ({error!r}): run `ancestral detect` again") from error

@@ -15,10 +15,10 @@ from ancestral.evaluation.score import Score
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one mean lies above another, nats.
+    """The difference of two mean scores, nats.
 
-    Args:      nats: the difference. stderr: its standard error over images. paired: found image by image; else from the
-               standard errors of the two, as if of different images.
+    Args:      nats: the difference. stderr: its standard error over images. paired: whether it is computed from
+               differences per image; otherwise from the two standard errors, as for different images.
     """
 
     nats: float
@@ -27,14 +27,14 @@ class Difference:
 
     @property
     def certain(self) -> bool:
-        """Whether 0 lies outside the 95 % interval of the difference."""
-        if math.isinf(self.nats):  # one of them finds an image impossible
+        """Whether 0 is outside the 95 % confidence interval of the difference."""
+        if math.isinf(self.nats):  # one model gives an image probability 0
             return True
-        return abs(self.nats) > NORMAL_95 * self.stderr  # never so where either is not a number
+        return abs(self.nats) > NORMAL_95 * self.stderr  # False if a value is NaN
 
 
 def paired_difference(first: Tensor, second: Tensor) -> Difference:
-    """The mean difference of two values for each of the same images.
+    """The mean difference of two values per image.
 
     Args:      first, second: log p(x) or its bound, shape (N,), nats, of the same images in the same order.
     Example:
@@ -48,19 +48,20 @@ def paired_difference(first: Tensor, second: Tensor) -> Difference:
 
 
 def unpaired_difference(first: Score, second: Score) -> Difference:
-    """The difference of two stored scores, and the error it would have for two different sets of images.
+    """The difference of two stored scores, with the standard error for two different sets of images.
 
-    Of one set it is too large where an image that is hard for one model is hard for the other, as is usual.
+    For one set of images this error is usually too large, because images that are improbable under one model are often
+    improbable under the other.
     """
     return Difference(first.nats - second.nats, math.hypot(first.stderr, second.stderr), paired=False)
 
 
 def best_in_words(names: Sequence[str], scores: Sequence[Score], differences: Sequence[Difference]) -> list[str]:
-    """Which score is the best, in lines; none is where the differences are within their errors.
+    """The best score, as lines of text. If a difference is within its error, there is no best score.
 
-    Args:      names, scores: of the models, the highest score first. differences: of the first from each of the others,
-               one fewer.
-    Returns:   no line for a single score.
+    Args:      names, scores: of the models, the highest score first. differences: between the first and each of the
+               others, so one fewer.
+    Returns:   no lines for a single score.
     """
     others = list(zip(names[1:], scores[1:], differences, strict=True))
     if not others:
@@ -73,7 +74,7 @@ def best_in_words(names: Sequence[str], scores: Sequence[Score], differences: Se
         lines = [f"best score: {names[0]}, {_in_words(differences[0])} above {names[1]}"]
     bounds = [name for name, score, _ in others if score.side == "lower"]
     if bounds:
-        lines.append(f"lower bounds: {', '.join(bounds)}; log p(x) of these models may be higher than that")
+        lines.append(f"lower bounds: {', '.join(bounds)}; log p(x) of these models may be higher than the bound")
     return lines
 
 

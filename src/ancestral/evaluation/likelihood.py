@@ -1,8 +1,8 @@
-"""How probable a model finds images: exact values, bounds, and plain Monte Carlo, with their standard errors.
+"""Log-likelihoods of images: exact values, bounds, and plain Monte Carlo, with standard errors.
 
-Every function gives one value per image and works through images in blocks of a fixed size that depends on
-the number of latent draws alone, each block with its own seed. So a score is a pure function of
-(model, images, draws, seed), and memory does not grow with the number of images or of draws.
+Every function returns one value per image. Images are processed in blocks, each with its own seed. The size of a block
+depends on the number of latent samples only. So a score is a pure function of (model, images, samples, seed), and
+memory does not grow with the number of images or samples.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.score import Score
 from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
 
-ROWS = 2000  # latent rows decoded at once: large enough for matrix products, small enough for the cache
-BLOCK = 100  # images at once where there is one draw (or none) per image
-Progress = Callable[[int], None]  # told how many more images are done
+ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
+BLOCK = 100  # a block has at most 10 * BLOCK images
+Progress = Callable[[int], None]  # called with the number of images that were just done
 
 
 def counted(progress: Callable[[int, int], None] | None, total: int) -> Progress:
-    """What tells `progress` of (images done, images in all)."""
+    """A function that adds up counts and calls `progress(images done, all images)`."""
     done = 0
 
     def advance(more: int) -> None:
@@ -42,7 +42,7 @@ def counted(progress: Callable[[int, int], None] | None, total: int) -> Progress
 
 @contextmanager
 def _scoring(model: Model, device: torch.device) -> Iterator[None]:
-    """No gradients, no dropout, and the caller's generator and mode as they were afterwards."""
+    """Context in evaluation mode, without gradients. The mode of the model and the caller's generator are restored."""
     training = model.training
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), torch.no_grad():
@@ -61,7 +61,7 @@ def per_image(
     seed: int,
     progress: Progress | None,
 ) -> Tensor:
-    """What `value` makes of each image, shape (N, ...), float64, `block` images at a time, each with its own seed."""
+    """`value` of each image, shape (N, ...), float64, computed in blocks of images, each with its own seed."""
     values: list[Tensor] = []
     with _scoring(model, images.device):
         for number, x in enumerate(images.in_order(block)):
@@ -75,30 +75,34 @@ def per_image(
 
 
 def _refuse_other_rows(model: Model, found: object, images: int) -> None:
-    """Raises:    InputError: the model, one from outside this package, does not give one value an image."""
+    """Raises:    InputError: the model, from outside this package, does not return one value per image."""
     if not isinstance(found, Tensor) or found.shape[:1] != (images,):
         got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise InputError(f"a {type(model).__name__} returns {got} for {images} images: one value an image is needed")
+        raise InputError(
+            f"a {type(model).__name__} returns {got} for {images} images: it must return one value per image"
+        )
 
 
 def exact_log_prob(model: Model, images: PixelBatches, progress: Progress | None = None) -> Tensor:
-    """log p(x) of each image, shape (N,), float64 nats, exact.
+    """log p(x) of each image, shape (N,), float64, nats, exact.
 
-    Raises:    NotComputable: the model has no closed form; the message says what it has instead.
+    Raises:    NotComputable: the model has no closed form; the message names the alternatives.
     """
     return per_image(model, images, 10 * BLOCK, model.log_prob, 0, progress)  # type: ignore[attr-defined]
 
 
 def elbo(model: LatentModel, images: PixelBatches, seed: int = 0, progress: Progress | None = None) -> Tensor:
-    """One-draw unbiased estimate of each image's evidence lower bound, shape (N,), float64 nats."""
+    """Unbiased estimate of the evidence lower bound of each image from one sample, shape (N,), float64, nats."""
     return per_image(model, images, 10 * BLOCK, model.elbo, seed, progress)
 
 
 def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """The same estimate in two: log p(x | z) and KL(q || p) of each image, shapes (N,), float64 nats; and the
-    divergence of each of J independent parts of the latents (a latent each, or all in one), shape (N, J).
+    """The terms of the estimate of the ELBO: log p(x | z) and KL(q || p).
 
-    With the same seed the difference of the first two is `elbo`, draw for draw.
+    With the same seed, the first minus the second is exactly `elbo`, with the same samples.
+
+    Returns:   log p(x | z), shape (N,); KL(q || p), shape (N,); and the divergence of each of J independent parts of
+               the latents (each latent, or all in one part), shape (N, J). Float64, nats.
     """
 
     def value(x: Tensor) -> Tensor:
@@ -111,7 +115,7 @@ def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[
 
 
 def distortion(model: Reconstructs, images: PixelBatches, progress: Progress | None = None) -> Tensor:
-    """-log p(x | z = f(x)) of each image, shape (N,), float64 nats: how well a code keeps x. Not a likelihood."""
+    """Reconstruction loss -log p(x | z = f(x)) of each image, shape (N,), float64, nats. It is not a likelihood."""
     assert isinstance(model, Model)
     return per_image(model, images, 10 * BLOCK, model.reconstruction_loss, 0, progress)
 
@@ -119,11 +123,11 @@ def distortion(model: Reconstructs, images: PixelBatches, progress: Progress | N
 def importance_weighted(
     model: LatentModel, images: PixelBatches, samples: int, seed: int = 0, progress: Progress | None = None
 ) -> Tensor:
-    """log (1/K) sum_k w_k of each image, shape (N,), float64 nats: in expectation a lower bound on log p(x).
+    """log (1/K) sum_k w_k of each image, shape (N,), float64, nats: in expectation a lower bound on log p(x).
 
-    The running log-sum-exp keeps memory flat in K; log K is subtracted once, at the end.
+    The log-sum-exp is accumulated, so memory does not grow with K.
 
-    Args:      samples: K, draws from q per image.
+    Args:      samples: K, number of samples from q per image.
     Reference: Burda et al., 2016, eq. 8, arXiv 1509.00519.
     """
 
@@ -144,10 +148,10 @@ def _importance_weighted(
 def prior_monte_carlo(
     model: LatentModel, images: PixelBatches, samples: int, seed: int = 0, progress: Progress | None = None
 ) -> Tensor:
-    """log (1/K) sum_k p(x | z_k), z_k ~ p(z), of each image, shape (N,), float64 nats.
+    """log (1/K) sum_k p(x | z_k), z_k ~ p(z), of each image, shape (N,), float64, nats.
 
-    Plain Monte Carlo: unbiased for p(x), so below log p(x) in expectation, and poor beyond a few latents,
-    where hardly any z from the prior explains a given x.
+    Plain Monte Carlo: unbiased for p(x), so in expectation a lower bound on log p(x). It is very loose with more than a
+    few latents, because p(x | z) is tiny for most z from the prior.
     """
     return _prior_monte_carlo(model, images, samples, seed, progress)[:, 0]
 
@@ -173,10 +177,10 @@ def _block_for(samples: int) -> int:
 
 
 def _log_mean_weight(log_weights: Callable[[int], Tensor], images: int, samples: int) -> Tensor:
-    """Log-mean of K weights per image and its standard error, shape (images, 2), found `ROWS` rows at a time.
+    """Log-mean of K weights per image and its standard error, shape (images, 2), in batches of `ROWS` rows.
 
-    The error is that of the mean weight relative to it (the delta method), NaN of a single draw. With few effective
-    draws it is too small, as the largest weights have not been drawn.
+    The error is the relative standard error of the mean weight (delta method), NaN for one sample. With few effective
+    samples it is too small, because the largest weights were not sampled.
 
     Args:      log_weights: k to log-weights, shape (images, k).
     """
@@ -201,9 +205,9 @@ def log_probs(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Tensor, str]:
-    """log p(x) of each image or what can be computed in its place, shape (N,), float64 nats, and what it is.
+    """log p(x) of each image, or a bound or estimate of it, shape (N,), float64, nats; and the name of the method.
 
-    Args:      as for `score`.
+    Args:      as in `score`.
     Raises:    NotComputable: the model has no likelihood.
     """
     values, _, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
@@ -218,11 +222,11 @@ def log_probs_with_errors(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Tensor, Tensor | None, str]:
-    """As `log_probs`, with the standard error of each value where it is an average over several draws, else None."""
+    """As `log_probs`, with the standard error of each value if it is an average over several samples, else None."""
     if isinstance(model, ExactModel):
         return exact_log_prob(model, images, progress), None, "log p(x)"
     if not isinstance(model, LatentModel):
-        model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, saying why
+        model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, with the reason
         raise NotComputable(f"a {type(model).__name__} has no likelihood")
     if not samples:
         return elbo(model, images, seed, progress), None, "ELBO"
@@ -232,16 +236,16 @@ def log_probs_with_errors(
 
 
 class Request(NamedTuple):
-    """What is asked of `log_probs`: latent draws per image, 0 for the exact value or the ELBO, and where from."""
+    """Arguments of `log_probs`. samples: latent samples per image; 0: exact value or ELBO. from_prior: their source."""
 
     samples: int = 0
     from_prior: bool = False
 
 
 def request_of(method: str) -> Request:
-    """The request that gives the values of a method again, by its name in a `Score`.
+    """The request that computes the values of a method again. method: its name in a `Score`.
 
-    Raises:    InputError: no method of this module, so that its values cannot be computed again.
+    Raises:    InputError: not a method of this module, so its values cannot be computed again.
     Example:
         >>> request_of("IWAE_50"), request_of("ELBO").samples, request_of("prior MC_1").from_prior
         (Request(samples=50, from_prior=False), 0, True)
@@ -250,12 +254,12 @@ def request_of(method: str) -> Request:
         return Request()
     found = re.fullmatch(r"(IWAE|prior MC)_([1-9]\d*)", method)
     if found is None:
-        raise InputError(f"values of the method {method!r} cannot be computed again: score with `ancestral evaluate`")
+        raise InputError(f"values of the method {method!r} cannot be computed again: use `ancestral evaluate`")
     return Request(int(found[2]), found[1] == "prior MC")
 
 
 def score_again(model: Model, images: PixelBatches, stored: Score, dataset: str) -> Score:
-    """The score of these images by the method of a stored one, with the same draws.
+    """The score of these images by the method of a stored score, with the same random seed.
 
     Raises:    InputError: as `request_of`. NotComputable: as `score`.
     """
@@ -273,12 +277,11 @@ def score(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Score:
-    """The model's score on a split: exact where it can be, else the ELBO or an importance-weighted bound.
+    """The score of a model on a split: exact if possible, otherwise the ELBO or an importance-weighted bound.
 
-    Args:      images: in a pixel space the model is a distribution over. dataset, split: for the record.
-               samples: latent draws per image; 0 gives the ELBO of a latent model. from_prior: draw them from
-               the prior (plain Monte Carlo) instead of from q.
-    Returns:   a `Score`; a value that is not finite stays in the mean, and so shows.
+    Args:      images: in a pixel space of the model. dataset, split: for the record. samples: latent samples per image;
+               0: the ELBO of a latent model. from_prior: sample latents from the prior (plain Monte Carlo), not from q.
+    Returns:   a `Score`, nats per image. Values that are not finite are included in the mean, so that they are noticed.
     Raises:    NotComputable: the model has no likelihood. InputError: pixels outside the model's space.
     """
     return score_each(
@@ -304,7 +307,7 @@ def score_each(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> tuple[Score, Tensor, Tensor | None]:
-    """As `score`, with the value of each image and its standard error, where it has one, shapes (N,), float64 nats."""
+    """As `score`, with the value of each image and its standard error, if it has one, shapes (N,), float64, nats."""
     values, errors, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
     exact = isinstance(model, ExactModel)
     found = Score.of(

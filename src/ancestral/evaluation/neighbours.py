@@ -1,7 +1,7 @@
-"""Who lies near whom: precision and recall, density and coverage, the nearest training image.
+"""Nearest neighbours: precision and recall, density and coverage, the nearest training image.
 
-Distances come from matrix products in float64, a block of rows at a time, so that memory is flat. Rounding makes two
-equal distances differ in the last digits; a distance counts as within a radius if it is so but for that.
+Distances come from matrix products in float64, in blocks of rows, so that memory stays small. Because of rounding,
+equal distances may differ in the last digits, so comparisons with a radius allow for this error.
 """
 
 from __future__ import annotations
@@ -13,39 +13,41 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 
-BLOCK = 1024  # rows of distances at once
-ROUNDING = 1e-10  # of the mean squared length: far below any distance that means something
+BLOCK = 1024  # rows of distances per block
+ROUNDING = 1e-10  # relative to the mean squared length; meaningful distances are much larger
 
 
 def check_vectors(**named: Tensor) -> None:
-    """Refuse what cannot be sets of feature vectors in one space.
+    """Check that tensors are sets of feature vectors in one space.
 
-    Args:      named: tensors that should have shapes (N, F), (M, F), ...
-    Raises:    InputError: not a matrix, not finite, fewer vectors than features (swapped axes look so too), or
+    Args:      named: tensors with shapes (N, F), (M, F), ...
+    Raises:    InputError: not a matrix, not finite, fewer vectors than features (perhaps the axes are swapped), or
                different numbers of features.
     """
     for name, x in named.items():
         if x.dim() != 2:
-            raise InputError(f"{name} must be one vector per image, shape (N, F), not {tuple(x.shape)}")
+            raise InputError(f"{name} has shape {tuple(x.shape)}: give one vector per image, shape (N, F)")
         if not bool(x.isfinite().all()):
-            raise InputError(f"{name} hold values that are not finite (NaN or infinite)")
+            raise InputError(f"{name} has values that are not finite (NaN or infinite)")
         if len(x) <= x.shape[1]:
             raise InputError(
-                f"{name}: {len(x)} images of {x.shape[1]} features each are too few to compare (are the axes swapped?)"
+                f"{name}: {len(x)} images are too few for {x.shape[1]} features: give more images than features (are "
+                "the axes swapped?)"
             )
     if len({x.shape[1] for x in named.values()}) > 1:
         shapes = ", ".join(f"{name} {tuple(x.shape)}" for name, x in named.items())
-        raise InputError(f"features of different networks do not compare: {shapes}")
+        raise InputError(f"features must be of the same network, but their numbers differ: {shapes}")
 
 
 def precision_recall(reference: Tensor, samples: Tensor, k: int = 3) -> tuple[float, float]:
-    """How many samples lie among the data, and how much of the data lies among the samples.
+    """Precision: the share of samples in the region of the data. Recall: the share of data in the region of the
+    samples.
 
-    A point lies among a set if it is no farther from some member of it than that member's own k-th nearest other
-    member is.
+    The region of a set is the union of balls around its points. The radius of a ball is the distance to the k-th
+    nearest neighbour in the set.
 
-    Args:      reference, samples: features of real and of drawn images, shapes (N, F) and (M, F).
-    Returns:   precision, the share of samples among the data; recall, the share of the data among the samples.
+    Args:      reference, samples: features of real images and of samples, shapes (N, F) and (M, F).
+    Returns:   precision and recall, both in [0, 1].
     Raises:    InputError: as `check_vectors`, or k or fewer images.
     Reference: Kynkäänniemi et al., 2019, eqs. 1-2, arXiv 1904.06991; k = 3 as there.
     """
@@ -60,13 +62,14 @@ def precision_recall(reference: Tensor, samples: Tensor, k: int = 3) -> tuple[fl
 
 
 def density_coverage(reference: Tensor, samples: Tensor, k: int = 5) -> tuple[float, float]:
-    """How crowded the data are around the samples, and how much of the data has a sample near.
+    """Density: how densely the data surround the samples. Coverage: the share of data with a sample nearby.
 
-    Unlike precision and recall they do not trust the neighbourhoods of samples, where one stray sample has a large one.
+    Unlike precision and recall, they use neighbourhoods of real images only, so one outlier among the samples, which
+    has a large neighbourhood, has no effect.
 
-    Args:      reference, samples: features of real and of drawn images, shapes (N, F) and (M, F).
-    Returns:   density: in how many real neighbourhoods a sample lies, over k; near 1 for real images, and more where
-               samples keep to the crowded places. Coverage: the share of real neighbourhoods with a sample in them.
+    Args:      reference, samples: features of real images and of samples, shapes (N, F) and (M, F).
+    Returns:   density: mean number of real neighbourhoods that contain a sample, divided by k; near 1 for real images,
+               larger if samples are mostly in dense regions. Coverage: share of real neighbourhoods with a sample.
     Raises:    InputError: as `check_vectors`, or k or fewer images.
     Reference: Naeem et al., 2020, eqs. 2-3, arXiv 2002.09797; k = 5 as there.
     """
@@ -86,11 +89,13 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
     Args:      images: shape (N, C, H, W). pool: shape (M, C, H, W).
     Returns:   distances, shape (N,), and indices into the pool, shape (N,).
     Raises:    InputError: images of different shapes, or none.
-    Deviation: the search is in float32, which cannot tell images apart that differ by less than about a grey
-               level in one pixel; the distance to the one found is exact.
+    Deviation: the search uses float32, which does not resolve differences below about one grey level in one pixel. The
+               distance to the image that is found is exact.
     """
     if images.shape[1:] != pool.shape[1:] or not len(images) or not len(pool):
-        raise InputError(f"images {tuple(images.shape)} and pool {tuple(pool.shape)} must have one shape, and be some")
+        raise InputError(
+            f"images {tuple(images.shape)} and pool {tuple(pool.shape)}: give images of the same shape, at least one"
+        )
     rows, others = images.flatten(1).float(), pool.flatten(1).float()
     lengths = others.square().sum(1)
     found = torch.cat([(lengths - 2 * block @ others.T).argmin(1) for block in rows.split(BLOCK)])
@@ -104,8 +109,8 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """(number of the first row, squared distances (b, M) of a block of rows to all others)."""
-    centre = others.double().mean(0)  # lengths are taken from there: the products then lose fewest digits
+    """Blocks of squared distances: (number of the first row, distances of b rows to all others, shape (b, M))."""
+    centre = others.double().mean(0)  # subtracting the mean reduces rounding errors of the products
     rows, others = rows.double() - centre, others.double() - centre
     lengths = others.square().sum(1)
     for first in range(0, len(rows), BLOCK):
@@ -126,6 +131,6 @@ def _radii(x: Tensor, k: int) -> Tensor:
 
 
 def _margin(reference: Tensor, samples: Tensor) -> float:
-    """What rounding can do to squared distances between two sets that can be compared at all."""
+    """Bound of the rounding error of squared distances between two sets. Raises as `check_vectors`."""
     check_vectors(reference=reference, samples=samples)
     return ROUNDING * (reference.double() - reference.double().mean(0)).square().sum(1).mean().item()

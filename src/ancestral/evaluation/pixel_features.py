@@ -1,9 +1,9 @@
-"""Features without classes, for samples of data without labels: principal components of pixels, mostly.
+"""Features for data without labels: principal components of the pixels.
 
-The components are those of the training images alone. All are divided by one number, so that their mean variance over
-the training images is one: values then do not depend on the size of the images, and distances between features are
-proportional to distances between pixels. They are not whitened: whitening gives the 64th component, often noise of a
-few pixels, the same share in each measure as the first, and makes rare pixels outliers.
+The components are fitted to the training images only. All are divided by the same number, so that their mean variance
+over the training images is 1. So values do not depend on the size of the images, and distances between features are
+proportional to distances between pixels. The components are not whitened: after whitening, the 64th component, which is
+often noise of a few pixels, would count as much as the first, and rare pixels would be outliers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from ancestral.evaluation.recogniser import Recogniser, check_images
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
-COMPONENTS = 64  # as many as the classifier of MNIST has features
-RECIPE = 1  # components of another recipe are other features: raise it with any change below
-LARGEST_SIDE = 2048  # of the matrix whose eigenvectors are computed
-MOST_FITTED = 65_536  # images; with 16 bits each, sums of their products are exact in float64
-NEGLIGIBLE = 1e-9  # of the largest variance: a component with less is rounding
-BLOCK = 1024  # images or pixels multiplied together
+COMPONENTS = 64  # the number of features of the MNIST classifier
+RECIPE = 1  # version of the features: increase it with any change below
+LARGEST_SIDE = 2048  # largest size of the matrix whose eigenvectors are computed
+MOST_FITTED = 65_536  # images; up to this number, sums of products of 16-bit pixels are exact in float64
+NEGLIGIBLE = 1e-9  # relative to the largest variance; smaller components are rounding errors
+BLOCK = 1024  # images or pixels per matrix product
 
 
 class Projection(NamedTuple):
@@ -42,9 +42,9 @@ class Projection(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FeaturesOnly:
-    """The features of a recogniser for images whose classes are not those that it learned.
+    """The features of a classifier, for images with other classes than those it was trained on.
 
-    Args:      recogniser: of other images of the same shape.
+    Args:      recogniser: a classifier of other images of the same shape.
     """
 
     recogniser: Recogniser
@@ -77,9 +77,9 @@ class FeaturesOnly:
 class PixelFeatures:
     """Projection of grey values on the first principal components of training images.
 
-    Args:      name: what the features are. sha256: of the sums that were fitted, in hex. in_shape: (C, H, W) of an
-               image. mean: of the training images, shape (D,) with D = C H W. components: shape (D, F), orthogonal,
-               divided by the root mean square of the F standard deviations.
+    Args:      name: description of the features. sha256: hash of the fitted sums, in hexadecimal. in_shape: (C, H, W).
+               mean: of the training images, shape (D,) with D = C H W. components: shape (D, F), orthogonal, divided
+               by the root mean square of the F standard deviations.
     """
 
     name: str
@@ -87,14 +87,14 @@ class PixelFeatures:
     in_shape: tuple[int, ...]
     mean: Tensor
     components: Tensor
-    accuracy: dict[str, float] = field(default_factory=dict)  # a projection recognises nothing
+    accuracy: dict[str, float] = field(default_factory=dict)  # a projection is not a classifier
 
     @property
     def num_features(self) -> int:
         return self.components.shape[1]
 
     def __call__(self, images: Tensor) -> Projection:
-        """Features of images, shape (N, F), float64; each depends on its own image alone.
+        """Features of images, shape (N, F), float64. The features of an image do not depend on other images.
 
         Args:      images: grey values in [0, 1], shape (N, C, H, W).
         Raises:    InputError: another shape, no images, NaN, or values outside [0, 1].
@@ -107,11 +107,12 @@ class PixelFeatures:
 def fit_pixels(training: Split, levels: int, name: str) -> PixelFeatures:
     """The principal components of the grey values of training images.
 
-    The sums are of whole numbers and exact, so `sha256` does not depend on the machine or the number of threads.
+    The sums of whole numbers are exact, so `sha256` does not depend on the machine or the number of threads.
 
-    Args:      training: images 0..levels-1; of more than 65,536, or 2048 where an image has more than 2048 pixels, so
-               many are used, the same ones in each call. levels: of a stored pixel. name: of the data.
-    Returns:   up to 64 components, fewer where there are fewer pixels or images.
+    Args:      training: images with values 0..levels-1. At most 65,536 images are used, or 2048 if an image has more
+               than 2048 pixels; the same images in each call. levels: number of values of a stored pixel. name: of the
+               data.
+    Returns:   up to 64 components; fewer if there are fewer pixels or images.
     Raises:    InputError: fewer than two training images, or all are equal.
     Reference: Turk and Pentland, 1991, Eigenfaces for recognition, section 2, also for few images of many pixels.
     """
@@ -119,13 +120,13 @@ def fit_pixels(training: Split, levels: int, name: str) -> PixelFeatures:
     many_pixels = math.prod(shape) > LARGEST_SIDE
     count = min(len(training), LARGEST_SIDE if many_pixels else MOST_FITTED)
     if count < 2:
-        raise InputError(f"{name} has too few training images for principal components: {count}")
+        raise InputError(f"{name} has {count} training images: principal components need at least 2")
     blocks = (training.stored[rows].flatten(1) for rows in _places(training, count).split(BLOCK))
     total = hashlib.sha256(f"{RECIPE} {COMPONENTS} {levels} {shape} {count}".encode())
     mean, variances, vectors = (_of_images if many_pixels else _of_pixels)(blocks, count, total)
     kept = min(COMPONENTS, int((variances > NEGLIGIBLE * variances[0].clamp(min=NEGLIGIBLE)).sum()))
     if not kept:
-        raise InputError(f"all training images of {name} are equal: they have no principal components")
+        raise InputError(f"all training images of {name} are equal: principal components need different images")
     scale = variances[:kept].mean().sqrt() / (levels - 1)
     return PixelFeatures(
         f"{kept} principal components of the pixels of {name}'s training images",
@@ -137,7 +138,7 @@ def fit_pixels(training: Split, levels: int, name: str) -> PixelFeatures:
 
 
 def rows_of(split: Split, count: int) -> Tensor:
-    """`count` of the stored images of a split, the same ones in each call, shape (count, C, H, W)."""
+    """`count` stored images of a split, the same in each call, shape (count, C, H, W)."""
     return split.stored[_places(split, count)]
 
 
@@ -148,7 +149,7 @@ def _places(split: Split, count: int) -> Tensor:
 
 
 def _of_pixels(blocks: Iterator[Tensor], count: int, total: Hash) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (D,), variances (D,) from the largest, and vectors (D, D), from the sums of products of D pixels."""
+    """Mean (D,), variances (D,), largest first, and vectors (D, D), from the sums of products of D pixels."""
     summed, products = torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for block in blocks:
         x = block.double()

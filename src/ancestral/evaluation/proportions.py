@@ -1,4 +1,4 @@
-"""Shares of trials with their intervals, also where the trials are batches of common images and so not independent."""
+"""Proportions with confidence intervals, also for batches that share images and so are not independent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from statistics import NormalDist
 import numpy as np
 
 NORMAL_95 = 1.959964
-NODES = 200  # of the integral over angles
+NODES = 200  # number of nodes of the integral over angles
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """So many of so many trials, with an interval that holds the true probability with 95 % confidence.
+    """A proportion of trials, with a 95 % confidence interval.
 
-    Args:      alike: correlation between the outcomes of any two trials; 0 where they are independent.
+    Args:      count: number of successes. trials: number of trials. alike: correlation between the outcomes of any two
+               trials; 0 if they are independent.
     Reference: Wilson, 1927; Kish, 1965 (correlated trials count as fewer independent ones).
     Example:
         >>> Proportion(50, 1000).value, [round(side, 4) for side in Proportion(50, 1000).interval]
@@ -34,18 +35,18 @@ class Proportion:
 
     @property
     def independent(self) -> float:
-        """How many independent trials would say as much."""
+        """Effective number of independent trials."""
         return self.trials / (1 + (self.trials - 1) * self.alike)
 
     @property
     def band(self) -> tuple[float, float]:
-        """Where 95 % of measured shares fall, if this one is the true probability."""
+        """The range of 95 % of measured proportions, if this value is the true probability."""
         half = NORMAL_95 * math.sqrt(self.value * (1 - self.value) / self.independent)
         return max(0.0, self.value - half), min(1.0, self.value + half)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Lower and upper end."""
+        """Lower and upper end of the 95 % confidence interval."""
         n, p, z = self.independent, self.value, NORMAL_95
         centre = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
@@ -55,15 +56,16 @@ class Proportion:
 def proportion_of_batches(
     count: int, trials: int, size: int, pools: Sequence[int], two_sided: bool = False
 ) -> Proportion:
-    """So many of so many random batches, whose interval knows that they hold common images.
+    """A proportion of random batches, with an interval that allows for images that batches share.
 
-    Two batches of n out of N images have n^2 / N of them in common on average. With j in common the means of two
-    batches correlate by j / n, and their verdicts as two normal variables do that are cut at the same height. Natural
-    images that calibrate a test change its verdicts on others as much as those do: m of them are a second pool.
+    Two batches of n out of N images share n^2 / N images on average. With j shared images, the means of two batches
+    have correlation j / n, and their outcomes are correlated like two normal variables with the same threshold. The m
+    natural images that calibrate a test influence its outcomes in the same way: they are a second pool.
 
-    Args:      size: n. pools: N, and m where the interval is to hold for another calibration as well. two_sided:
-               batches are rejected on both sides alike, as natural ones are; else on one side, as anomalous ones are.
-    Returns:   the share; its interval is for batches of other images.
+    Args:      count: number of rejected batches. trials: number of batches. size: n. pools: N, and m if the interval
+               should hold for other calibration images. two_sided: batches are rejected on both sides equally, as
+               natural ones; otherwise on one side, as anomalous ones.
+    Returns:   the proportion; its interval holds for batches of other images.
     Example:
         >>> [round(side, 3) for side in proportion_of_batches(50, 1000, 100, (1000, 1000), two_sided=True).interval]
         [0.014, 0.163]
@@ -73,7 +75,7 @@ def proportion_of_batches(
     common = np.arange(size + 1)
     mean = size * size * sum(1 / pool for pool in pools)
     chance = np.exp(common * math.log(mean) - mean - np.array([math.lgamma(j + 1) for j in common]))
-    chance[-1] += 1 - chance.sum()  # more than all cannot be in common
+    chance[-1] += 1 - chance.sum()  # at most all images are shared
     overlap = common / size
     both = _above(height, overlap)
     if two_sided:
@@ -82,7 +84,7 @@ def proportion_of_batches(
 
 
 def _above(height: float, correlation: np.ndarray) -> np.ndarray:
-    """P(X > h, Y > h) - P(X > h) P(Y > h) of standard normal X and Y with a correlation, shape (n,).
+    """P(X > h, Y > h) - P(X > h) P(Y > h) for standard normal X and Y with correlation r, shape (n,).
 
         (1 / 2 pi) int_0^{arcsin r} exp(-h^2 / (1 + sin t)) dt
 

@@ -1,7 +1,7 @@
-"""Sample quality: samples compared with real images in fixed features, each value with the same value of real images.
+"""Sample quality: measures that compare samples with real images, each with its reference value for real images.
 
-All of it is relative to the features, the number of images and the pixel space, so a `Quality` carries them. No model
-can be expected to be better than real images are.
+The values depend on the features, the number of images and the pixel space, so a `Quality` records them. Do not expect
+a model to have better values than real images.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ancestral.evaluation.neighbours import check_vectors
 from ancestral.evaluation.recogniser import Recognition
 
 CONFIDENT = 0.9
-COVERED = 0.1  # of its share in the data: a class with fewer samples than that is missed
+COVERED = 0.1  # a class is covered if its share of samples is at least this part of its share of the data
 COPY_SHARE = 0.01
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 Drawn = Literal["draws", "E[x | z], not draws"]
@@ -31,11 +31,13 @@ MEANS: Drawn = "E[x | z], not draws"
 
 
 def inception_score(logits: Tensor) -> float:
-    """exp E KL(p(y | x) || p(y)): from 1 to the number of classes, larger where images are clear and classes even.
+    """Inception score, exp E KL(p(y | x) || p(y)): from 1 to the number of classes.
+
+    It is larger if the classifier is confident and the classes are equally frequent.
 
     Args:      logits: of N images, shape (N, classes).
     Raises:    InputError: as `check_vectors`.
-    Deviation: over all images at once, not the mean over ten parts, which is smaller the smaller the parts are.
+    Deviation: over all images at once, not the mean over ten parts, which would be smaller.
     Reference: Salimans et al., 2016, section 4, arXiv 1606.03498.
     Example:
         >>> round(inception_score(50 * torch.eye(4).repeat(5, 1)), 6)
@@ -44,7 +46,7 @@ def inception_score(logits: Tensor) -> float:
     from torchmetrics.image.inception import InceptionScore
 
     check_vectors(logits=logits)
-    with warnings.catch_warnings(), seeded_noise(0):  # it shuffles, which changes nothing, and warns of memory
+    with warnings.catch_warnings(), seeded_noise(0):  # torchmetrics shuffles (no effect) and warns about memory
         warnings.simplefilter("ignore", UserWarning)
         metric = InceptionScore(nn.Identity(), splits=1)
         metric.update(logits.double())
@@ -52,26 +54,26 @@ def inception_score(logits: Tensor) -> float:
 
 
 def frechet_distance(reference: Tensor, samples: Tensor) -> float:
-    """FID: the squared Fréchet distance between two Gaussians with the means and covariances of two sets.
+    """FID: the squared Fréchet distance between Gaussians with the means and covariances of two sets.
 
         |m - m'|^2 + tr(S + S' - 2 (S S')^(1/2))
 
     Args:      reference, samples: features, shapes (N, F) and (M, F).
-    Returns:   0 for equal Gaussians, larger is worse. Biased upwards: for two sets from one Gaussian whose covariance
-               has eigenvalues l, to first order in 1/N + 1/M, by
+    Returns:   0 for equal Gaussians; smaller is better. The estimate is biased upwards. For two sets from one Gaussian
+               whose covariance has eigenvalues l, the bias to first order in 1/N + 1/M is
 
                    (1/N + 1/M) [5/4 sum_i l_i + 1/2 sum_ij l_i l_j / (l_i + l_j)]
 
-               which is (1/N + 1/M) (F + F (F + 1) / 4) for variances of one: 11.0 with 64 features and 200 images each.
+               With unit variances, this is (1/N + 1/M) (F + F (F + 1) / 4): 11.0 for 64 features and 200 images each.
     Raises:    InputError: as `check_vectors`: a covariance needs more images than features.
-    Reference: Heusel et al., 2017, eq. 6, arXiv 1706.08500. The bias: with D the difference of the two covariances the
+    Reference: Heusel et al., 2017, eq. 6, arXiv 1706.08500. Bias: if D is the difference of the two covariances, the
                trace is sum_ij D_ij^2 / (2 (l_i + l_j)), and E D_ij^2 = (1/N + 1/M) l_i l_j (1 + [i = j]).
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     check_vectors(reference=reference, samples=samples)
     metric = FrechetInceptionDistance(_Given(reference.shape[1])).set_dtype(torch.float64)
-    centre = reference.double().mean(0)  # sums of squares lose fewest digits there, and the distance stays
+    centre = reference.double().mean(0)  # reduces rounding errors; the distance does not change
     metric.update(reference.double() - centre, real=True)
     metric.update(samples.double() - centre, real=False)
     return metric.compute().item()
@@ -80,11 +82,11 @@ def frechet_distance(reference: Tensor, samples: Tensor) -> float:
 def kernel_distance(
     reference: Tensor, samples: Tensor, subsets: int = KID_SUBSETS, subset_size: int | None = None, seed: int = 0
 ) -> float:
-    """KID: the squared maximum mean discrepancy under the kernel (x.y / F + 1)^3, mean over random subsets.
+    """KID: the squared maximum mean discrepancy with the kernel (x.y / F + 1)^3, mean over random subsets.
 
-    Args:      reference, samples: features, shapes (N, F) and (M, F). subset_size: images of each set in a subset;
-               1000, or half of the smaller set where that is less.
-    Returns:   unbiased, so around 0 for sets of one distribution, and then perhaps below.
+    Args:      reference, samples: features, shapes (N, F) and (M, F). subsets: number of subsets. subset_size: images
+               of each set in a subset; default 1000, or half of the smaller set if that is less. seed: of the subsets.
+    Returns:   an unbiased estimate: for two sets of one distribution it is near 0 and may be negative.
     Raises:    InputError: as `check_vectors`, or subsets larger than a set.
     Reference: Binkowski et al., 2018, section 4, arXiv 1801.01401.
     """
@@ -94,9 +96,9 @@ def kernel_distance(
     smaller = min(len(reference), len(samples))
     size = min(KID_SUBSET_SIZE, smaller // 2) if subset_size is None else subset_size
     if not 2 <= size <= smaller:
-        raise InputError(f"KID needs subsets of 2 to {smaller} images (all there are), not {size}")
+        raise InputError(f"KID with subsets of {size} images: give 2 to {smaller}, the size of the smaller set")
     with warnings.catch_warnings(), seeded_noise(seed_for(seed, "kid")):
-        warnings.simplefilter("ignore", UserWarning)  # that it keeps all features: they are few
+        warnings.simplefilter("ignore", UserWarning)  # the warning is about the memory of all features
         metric = KernelInceptionDistance(_Given(reference.shape[1]), subsets=subsets, subset_size=size)
         metric.update(reference.double(), real=True)
         metric.update(samples.double(), real=False)
@@ -104,7 +106,7 @@ def kernel_distance(
 
 
 class _Given(nn.Identity):
-    """Stands where torchmetrics expects a feature network: the features are there already."""
+    """The feature network for torchmetrics: the identity, because the features are already computed."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -112,43 +114,44 @@ class _Given(nn.Identity):
 
 
 def class_shares(logits: Tensor) -> Tensor:
-    """The share of images that is recognised as each class, shape (classes,)."""
+    """The share of images that are classified as each class, shape (classes,)."""
     check_vectors(logits=logits)
     return torch.bincount(logits.argmax(1), minlength=logits.shape[1]).double() / len(logits)
 
 
 def class_divergence(shares: Tensor, data_shares: Tensor, names: Sequence[str] | None = None) -> float:
-    """KL(shares || data_shares) in nats: 0 where samples have the classes in the data's proportions.
+    """KL(shares || data_shares) in nats. It is 0 if samples and data have the same proportions of classes.
 
-    Args:      shares, data_shares: of the classes, shape (classes,). names: of the classes.
-    Raises:    InputError: the data lack a class, so that the divergence could be infinite.
+    Args:      shares, data_shares: shares of the classes, shape (classes,). names: names of the classes.
+    Raises:    InputError: the data do not have a class, so the divergence could be infinite.
     """
     if not bool((data_shares > 0).all()):
         missing = (data_shares == 0).nonzero()[:, 0].tolist()
         which = f"class number {missing}" if names is None else " or ".join(names[int(i)] for i in missing)
-        raise InputError(f"among the real images none is recognised as {which}: compare more of them")
+        raise InputError(f"no real image is classified as {which}: compare more images")
     return torch.special.xlogy(shares, shares / data_shares).sum().item()
 
 
 def covered_classes(shares: Tensor, data_shares: Tensor) -> int:
-    """How many classes have at least a tenth of the share among samples that they have in the data."""
+    """Number of classes whose share of the samples is at least a tenth of their share of the data."""
     return int(((shares >= COVERED * data_shares) & (data_shares > 0)).sum())
 
 
 def near_copies(distances: Tensor, fresh_distances: Tensor) -> tuple[float, float]:
-    """The share of samples nearer to a training image than all but the nearest hundredth of fresh images is.
+    """The share of samples whose distance to a training image is within the smallest 1 % of the distances of test
+    images.
 
     Args:      distances: of samples to their nearest training images, shape (N,). fresh_distances: of test images
-               to theirs, shape (M,).
-    Returns:   that share, and the same for the fresh images themselves: about 0.01, more where distances tie. A
-               model that only remembers has 1. Smooth images (means, say) lie nearer to all others, and so have more.
+               to their nearest training images, shape (M,).
+    Returns:   this share, and the same for the test images: about 0.01, more if distances are equal. A model that
+               copies training images has 1. Smooth images, such as means, are closer to all images, so they have more.
     """
     closest = fresh_distances.sort().values[max(0, math.ceil(COPY_SHARE * len(fresh_distances)) - 1)]
     return (distances <= closest).double().mean().item(), (fresh_distances <= closest).double().mean().item()
 
 
 class Measured(NamedTuple):
-    """A value for samples, and the same for real images."""
+    """A value for samples. floor: the same value for real images, as a reference."""
 
     value: float
     floor: float
@@ -159,21 +162,21 @@ CLASS_MEASURES = ("inception_score", "recognised", "classes", "class_kl")
 
 @dataclass(frozen=True)
 class Quality:
-    """What is measured of the samples of a model.
+    """Measures of the samples of a model.
 
     Args:
-        fid, kid, precision, recall, density, coverage, class_kl: of samples against test images; the floor is
-            that of as many training images. Small is good for fid, kid and class_kl, large for the others.
-            inception_score, recognised, classes and class_kl are None where no classifier knows the classes (their type
-            `Any` saves a check where it does).
-        inception_score: of samples; the floor is that of the test images, as it is for the next three.
-        recognised: share with a confidence of at least 0.9.
-        classes: how many of the data's classes the samples cover.
-        near_copies: share closer to a training image than test images are but for one in a hundred.
-        nearest: mean distance of pixels to the nearest training image.
-        count: samples, and as many test and training images. seed: of the draws.
-        drawn: draws, or the means E[x | z]. space: what a pixel was.
-        network, network_sha256, network_accuracy: whose features; no accuracy where there are no classes.
+        fid, kid, precision, recall, density, coverage, class_kl: samples against test images. The reference value
+            (`floor`) is that of equally many training images. Smaller is better for fid, kid and class_kl, larger for
+            the others. inception_score, recognised, classes and class_kl are None without a classifier of the classes
+            (with the type `Any`, callers need no check if there is one).
+        inception_score: of samples. The reference value is that of the test images, also for the next five.
+        recognised: share of samples that are classified with a confidence of at least 0.9.
+        classes: number of the data's classes that the samples cover.
+        near_copies: share of samples that are as close to a training image as the closest 1 % of test images.
+        nearest: mean pixel distance to the nearest training image.
+        count: number of samples, of test images and of training images. seed: random seed of the samples.
+        drawn: samples, or the means E[x | z]. space: the pixel space.
+        network, network_sha256, network_accuracy: the features; no accuracy without classes.
     """
 
     fid: Measured
@@ -199,12 +202,12 @@ class Quality:
 
     @property
     def compared(self) -> tuple[object, ...]:
-        """What must be equal of two records for an order between them to mean something."""
+        """Properties that must be equal for two records to be comparable."""
         return self.space, self.drawn, self.count, self.network, self.network_sha256
 
     @property
     def conditions(self) -> str:
-        """One line: how many of what, of which pixels, in which features."""
+        """Number of images, kind of samples, pixel space and features, on one line."""
         accuracy = ", ".join(f"{share:.2%} {pixels}" for pixels, share in self.network_accuracy.items())
         known = f", test accuracy {accuracy}" if accuracy else ""
         return (
@@ -213,14 +216,14 @@ class Quality:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The record as it stands in `quality.json`."""
+        """The record as stored in `quality.json`."""
         return {name: value._asdict() if isinstance(value, Measured) else value for name, value in vars(self).items()}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Quality:
-        """Read a record back.
+        """Read a stored record.
 
-        Raises:    InputError: fields missing or unknown.
+        Raises:    InputError: fields are missing or unknown.
         """
         try:
             values = {
@@ -229,7 +232,7 @@ class Quality:
             }
             return cls(**{**record, **values})
         except (KeyError, TypeError) as error:
-            raise InputError(f"not a record of sample quality: {error}") from error
+            raise InputError(f"not a record of sample quality: {error}; run `ancestral quality` again") from error
 
 
 MEASURES = {
@@ -247,7 +250,7 @@ MEASURES = {
     "nearest": "nearest",
 }
 SMALLER_IS_BETTER = {"fid", "kid", "class_kl"}
-NOT_RANKED = {"near_copies", "nearest"}  # neither few nor many of them are good: as for fresh images they should be
+NOT_RANKED = {"near_copies", "nearest"}  # best if equal to the value of test images
 
 
 def recognised_share(images: Recognition) -> float:
@@ -257,8 +260,8 @@ def recognised_share(images: Recognition) -> float:
 def rank_quality(records: Sequence[Quality], measure: str = "fid") -> list[int]:
     """Indices of the records from best to worst by one measure.
 
-    Raises:    InputError: they differ in pixel space, network, number of images or in what was drawn, so that no order
-               between them means anything; or the measure has no better end.
+    Raises:    InputError: the records differ in pixel space, network, number of images or kind of samples, so they are
+               not comparable; or the measure cannot be ranked.
     """
     if measure not in MEASURES or measure in NOT_RANKED:
         ranked = ", ".join(name for name in MEASURES if name not in NOT_RANKED)
@@ -267,11 +270,11 @@ def rank_quality(records: Sequence[Quality], measure: str = "fid") -> list[int]:
         different = "; ".join(
             sorted({f"{r.space}, {r.count} {r.drawn}, {r.network} {r.network_sha256[:12]}" for r in records})
         )
-        raise InputError(f"these samples were measured differently and cannot be ranked: {different}")
+        raise InputError(f"these records are not comparable, so they cannot be ranked: {different}")
     values = [getattr(record, measure) for record in records]
     if None in values:
         raise InputError(
-            f"samples cannot be ranked by {MEASURES[measure]}: it needs a classifier, and was not measured"
+            f"samples cannot be ranked by {MEASURES[measure]}: it needs a classifier, so some runs do not have it"
         )
     sign = 1 if measure in SMALLER_IS_BETTER else -1
     return sorted(range(len(records)), key=lambda i: sign * values[i].value)

@@ -1,8 +1,8 @@
-"""The fixed classifier in whose features samples are judged: shipped for MNIST, trained once for other labelled data.
+"""The fixed classifier (recogniser) whose features measure sample quality. The package has one for MNIST.
 
-All numbers of `quality.py` are relative to it, so it travels with them: name, SHA-256 of the weights, and how
-well it recognises test images in each pixel space. It sees grey, thresholded and drawn pixels alike in training,
-so that models of any of them can be judged.
+For other labelled data, one is trained once. All measures in `quality.py` depend on it, so their records have its name,
+the SHA-256 of its weights, and its accuracy on test images in each pixel space. It is trained on grey, thresholded and
+sampled pixels, so it can be used for models of any of these.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from ancestral.data.datasets import Dataset, Split
 from ancestral.evaluation.recogniser_training import RECIPE, SPACES_SEEN, pixels_as, train_classifier
 from ancestral.networks.classifier import ImageClassifier
 
-ROWS = 1000  # images looked at together
-MAX_BYTES = 64 << 20  # of a weights file
+ROWS = 1000  # images per batch
+MAX_BYTES = 64 << 20  # largest weights file
 SHIPPED = "mnist"
-LEAST_OF_A_CLASS = 10  # labelled training images, on average over the classes
+LEAST_OF_A_CLASS = 10  # smallest mean number of labelled training images per class
 
 
 class Recognition(NamedTuple):
-    """What the network sees in images: features (N, F) and logits (N, classes), float64."""
+    """Output of the network for images: features (N, F) and logits (N, classes), float64."""
 
     features: Tensor
     logits: Tensor
@@ -53,12 +53,12 @@ class Recognition(NamedTuple):
 
 @dataclass(frozen=True)
 class RecogniserFacts:
-    """What is known of a recogniser, stored with its weights.
+    """Description of a recogniser, stored with its weights.
 
-    Args:      name: of the data. data_sha256: of all images and labels of the data set as read. trained_on: SHA-256
-               of the very images and labels it learned from and was tested on. recipe: version of the training.
-               classes: the labels that the network's outputs stand for. accuracy: share of test images recognised,
-               by what their pixels were. test_count: how many test images that was.
+    Args:      name: name of the data. data_sha256: hash of all images and labels of the data set as read. trained_on:
+               hash of the images and labels that it was trained and tested on. recipe: version of the training.
+               classes: the labels of the network's outputs. accuracy: share of test images that are classified
+               correctly, by kind of pixels. test_count: number of these test images.
     """
 
     name: str
@@ -72,9 +72,9 @@ class RecogniserFacts:
 
 @dataclass(frozen=True, eq=False)
 class Recogniser:
-    """A fixed classifier with what is known of it.
+    """A fixed classifier with its description.
 
-    Args:      network: in evaluation mode. facts: as stored. sha256: of its weights file, in hex.
+    Args:      network: in evaluation mode. facts: as stored. sha256: of its weights file, in hexadecimal.
     """
 
     network: ImageClassifier
@@ -99,9 +99,9 @@ class Recogniser:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Recognition:
-        """Look at images.
+        """Features and logits of images.
 
-        Args:      images: grey values in [0, 1], shape (N, C, H, W) with the size that the network was made for.
+        Args:      images: grey values in [0, 1], shape (N, C, H, W), with the size of the training images.
         Raises:    InputError: another shape, no images, NaN, or values outside [0, 1].
         """
         check_images(images, self.in_shape, self.name)
@@ -109,7 +109,7 @@ class Recogniser:
         return Recognition(features.double(), self.network.logits(features).double())
 
     def describe(self) -> str:
-        """One line: name, weights, size, and how well it recognises test images."""
+        """Name, weights, size and test accuracy, on one line."""
         accuracy = ", ".join(f"{self.facts.accuracy[space]:.2%} {space}" for space in SPACES_SEEN)
         parameters = sum(p.numel() for p in self.network.parameters())
         return (
@@ -123,12 +123,12 @@ def check_images(images: Tensor, in_shape: tuple[int, ...], name: str) -> None:
     if images.dim() != 4 or tuple(images.shape[1:]) != in_shape or not len(images):
         raise InputError(f"{name} needs images of shape (N, {in_shape}), not {tuple(images.shape)}")
     low, high = images.min().item(), images.max().item()
-    if not (low >= 0 and high <= 1):  # a NaN is neither
-        raise InputError(f"{name} needs grey values in [0, 1], got {low:.4g} to {high:.4g}")
+    if not (low >= 0 and high <= 1):  # also for NaN
+        raise InputError(f"{name} needs grey values in [0, 1], not {low:.4g} to {high:.4g}")
 
 
 def shipped_for(dataset: Dataset) -> Recogniser | None:
-    """The shipped recogniser if these are its data, unpadded; else none."""
+    """The recogniser of the package if these are its data, without padding; otherwise None."""
     if not is_shipped(dataset):
         return None
     shipped = shipped_recogniser()
@@ -136,15 +136,15 @@ def shipped_for(dataset: Dataset) -> Recogniser | None:
 
 
 def recogniser_for(dataset: Dataset) -> Recogniser:
-    """The recogniser of a data set: the shipped one, one trained before, or one trained now.
+    """The recogniser of a data set: that of the package, one from the cache, or a newly trained one.
 
-    Training takes seconds for digits and minutes for tens of thousands of larger images, once: the result is kept
-    in the user's cache, by what it learned from and by the version of the recipe. The weights do not depend on the
-    number of threads.
+    Training takes seconds for digits and minutes for tens of thousands of larger images. It is done once: the result is
+    stored in the user's cache, by the hash of its data and the version of the training. The weights do not depend on
+    the number of threads.
 
-    Args:      dataset: with labels; it learns from the labelled images of `train` alone and is tested on those of
-               `test`. What is shipped, or was trained before, is found by content, whatever the name.
-    Raises:    InputError: no labels, fewer than two classes, or too few images of each.
+    Args:      dataset: data with labels. It is trained on the labelled images of `train` and tested on those of `test`.
+               Existing recognisers are found by the content of the data, not by their name.
+    Raises:    InputError: no labels, fewer than two classes, or too few images per class.
     """
     if is_shipped(dataset):
         return shipped_recogniser()
@@ -153,7 +153,7 @@ def recogniser_for(dataset: Dataset) -> Recogniser:
     dataset = replace(dataset, train=_labelled(dataset.train), test=_labelled(dataset.test))
     key = _digest(dataset.train, dataset.test)
     path = _cache_folder() / f"{key[:32]}-{RECIPE}.safetensors"
-    with suppress(InputError, OSError):  # absent or damaged: it is trained anew
+    with suppress(InputError, OSError):  # missing or damaged: train it again
         found = read_recogniser(path)
         if (found.facts.trained_on, found.facts.recipe) == (key, RECIPE):
             return found
@@ -161,42 +161,42 @@ def recogniser_for(dataset: Dataset) -> Recogniser:
     try:
         write_atomically(path, content)
     except OSError as error:
-        warnings.warn(f"the recogniser cannot be kept in {path.parent}: {error.strerror}", stacklevel=2)
+        warnings.warn(f"the trained classifier cannot be stored in {path.parent}: {error.strerror}", stacklevel=2)
     return _from_bytes(content, path.name)
 
 
 def is_shipped(dataset: Dataset) -> bool:
-    """Whether these are the images and labels that the shipped recogniser learned from."""
+    """Whether these are the images and labels that the recogniser of the package was trained on."""
     return dataset.sha256 == _shipped_record()["data_sha256"]
 
 
 def shipped_recogniser() -> Recogniser:
-    """The recogniser of MNIST's digits that comes with the package.
+    """The recogniser for MNIST that is part of the package.
 
-    Raises:    InputError: its file is not the one whose SHA-256 is recorded beside it.
+    Raises:    InputError: its file does not have the recorded SHA-256.
     """
     content = _weights().joinpath(f"{SHIPPED}.safetensors").read_bytes()
     found = _from_bytes(content, f"{SHIPPED}.safetensors")
     if found.sha256 != _shipped_record()["sha256"]:
-        raise InputError("the recogniser's weights that came with this package are damaged: install it anew")
+        raise InputError("the classifier weights in this package are damaged: install the package again")
     return found
 
 
 def read_recogniser(path: Path) -> Recogniser:
     """A recogniser from its file.
 
-    Raises:    InputError: missing, damaged, or not one of ours.
+    Raises:    InputError: the file is missing, damaged, or not a recogniser.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB: not a recogniser of ours")
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB: it is not a recogniser")
         return _from_bytes(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def train_recogniser(dataset: Dataset) -> bytes:
-    """Train a recogniser on `dataset.train`, test it on `dataset.test`; returns its file."""
+    """Train a recogniser on `dataset.train` and test it on `dataset.test`. Returns the content of its file."""
     labels = dataset.train.labels
     assert labels is not None and dataset.test.labels is not None
     classes = labels.unique()
@@ -217,7 +217,7 @@ def train_recogniser(dataset: Dataset) -> bytes:
 
 
 def ship(dataset: Dataset, folder: Path) -> Recogniser:
-    """Train the recogniser that the package brings and write it with its record into `folder`."""
+    """Train the recogniser of the package and write it, with its record, into `folder`."""
     content = train_recogniser(dataset)
     found = _from_bytes(content, SHIPPED)
     record = {
@@ -236,10 +236,10 @@ def _from_bytes(content: bytes, name: str) -> Recogniser:
     """Raises:    InputError: not a recogniser, or weights that do not fit its description."""
     try:
         described = json.loads(_metadata(content)["recogniser"])
-        with torch.device("meta"):  # the description is held against the weights before it gets any memory
+        with torch.device("meta"):  # the description is checked against the weights before memory is allocated
             network = from_config(described["network"])
         if not isinstance(network, ImageClassifier):
-            raise ValueError("it describes no classifier")
+            raise ValueError("its description is not that of a classifier")
         facts = described["facts"]
         facts = RecogniserFacts(**{**facts, "classes": tuple(facts["classes"])})
         network.load_state_dict(safetensors.torch.load(content), assign=True)
@@ -249,10 +249,10 @@ def _from_bytes(content: bytes, name: str) -> Recogniser:
 
 
 def _metadata(content: bytes) -> dict[str, Any]:
-    """The text that a safetensors file carries: its library reads it from files only, not from bytes."""
+    """The metadata of a safetensors file. The library can read them from files, but not from bytes."""
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
-        raise ValueError("its header is cut off")
+        raise ValueError("its header is incomplete")
     return json.loads(content[8 : 8 + length])["__metadata__"]
 
 
@@ -267,23 +267,21 @@ def _accuracy(network: ImageClassifier, classes: Tensor, dataset: Dataset, space
 
 
 def why_not_learned(dataset: Dataset) -> str:
-    """Why these labels cannot be learned by a recogniser, in one line; empty where they can."""
+    """Why a recogniser cannot be trained on these labels, on one line; empty if it can."""
     train, test = dataset.train.labels, dataset.test.labels
     if train is None or test is None or not bool((train >= 0).any()):
-        return (
-            f"{dataset.name} has no labels: a recogniser learns classes, and needs labels of training and test images"
-        )
+        return f"{dataset.name} has no labels: a classifier needs labels of training images and of test images"
     classes, counts = train[train >= 0].unique(return_counts=True)
     labelled = int(counts.sum())
     if len(classes) < 2 or labelled < LEAST_OF_A_CLASS * len(classes):
         return (
             f"{dataset.name} has {len(classes)} classes in {labelled} labelled training images "
-            f"(at least {int(counts.min())} of each): a recogniser needs two classes or more, with ten images each"
+            f"(at least {int(counts.min())} of each): a classifier needs at least two classes, with ten images each"
         )
     return (
         ""
         if bool((test >= 0).any())
-        else f"no test image of {dataset.name} has a label: a recogniser is tested on some"
+        else f"no test image of {dataset.name} has a label: a classifier needs labelled test images"
     )
 
 

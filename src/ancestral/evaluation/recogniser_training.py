@@ -1,7 +1,8 @@
-"""How a recogniser learns: seeded, on one thread, from images whose pixels are grey, thresholded and drawn in turn.
+"""Training of a recogniser, with a fixed random seed and on one thread. Pixels are grey, thresholded or sampled.
 
-It also learns not to be sure of what shows nothing. A classifier that saw images of its classes only is sure of nearly
-everything: it takes a black image for a one and noise for an eight, and would praise a model that has collapsed.
+The training includes images without content, for which all classes get the same probability. A classifier that is
+trained on images of its classes only is confident for nearly every image: it classifies a black image as a one and
+noise as an eight, and would give a collapsed model good values.
 """
 
 from __future__ import annotations
@@ -18,24 +19,24 @@ from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.splits import Split
 from ancestral.networks.classifier import ImageClassifier, classifier_for
 
-RECIPE = 1  # a recogniser of another recipe is another network: raise it with any change below
+RECIPE = 1  # version of the training: increase it with any change below
 SPACES_SEEN = ("grey", "threshold", "drawn")
 BATCH = 128
-EPOCHS, MOST_EPOCHS, IMAGES_SEEN = 10, 60, 80_000  # few images are seen more often
+EPOCHS, MOST_EPOCHS, IMAGES_SEEN = 10, 60, 80_000  # with fewer images there are more epochs
 LEARNING_RATE, WEIGHT_DECAY = 5e-3, 1e-2
-NOTHING_SHARE, NOTHING_WEIGHT = 8, 0.5  # one image in so many more shows nothing
-ROTATION, SCALING, SHIFT = math.radians(12), 0.12, 0.12  # at most; the shift in half widths of the image
+NOTHING_SHARE, NOTHING_WEIGHT = 8, 0.5  # one image without content for each 8 images, and its weight in the loss
+ROTATION, SCALING, SHIFT = math.radians(12), 0.12, 0.12  # largest values; the shift is in half widths of the image
 
 
 def train_classifier(images: Split, labels: Tensor, classes: int, levels: int, seed: int = 0) -> ImageClassifier:
-    """A classifier that has learned these images, in evaluation mode.
+    """Train a classifier on images. It is returned in evaluation mode.
 
-    Each batch is turned, scaled and shifted a little; each image in it is then left grey, cut at one half, or
-    drawn, with equal chance. Images that show nothing are to get the same probability for every class.
+    Each image is rotated, scaled and shifted a little. Then its pixels are grey, thresholded at one half, or sampled,
+    with equal probability. The target for images without content is the same probability for all classes.
 
-    Reference: outlier exposure, Hendrycks et al., 2019, eq. 1, arXiv 1812.04606, here with outliers made from the
-               images themselves.
-    Args:      images: 0..levels-1, shape (N, C, H, W). labels: 0..classes-1, shape (N,). seed: of everything.
+    Args:      images: 0..levels-1, shape (N, C, H, W). labels: 0..classes-1, shape (N,). seed: random seed.
+    Reference: outlier exposure, Hendrycks et al., 2019, eq. 1, arXiv 1812.04606; here the outliers are made from the
+               images.
     """
     with _one_thread(), seeded_noise(seed_for(seed, "recogniser")):
         network = classifier_for(tuple(images.stored.shape[1:]), classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -67,9 +68,9 @@ def pixels_as(space: str, x: Tensor, generator: torch.Generator | None = None) -
 
 
 def showing_nothing(x: Tensor) -> Tensor:
-    """Images of one grey level, noise, and images with their pixels or their patches in disorder, in equal shares.
+    """Images without content: constant images, noise, and images with shuffled pixels or patches, in equal shares.
 
-    Args:      x: images to make them of, shape (B, C, H, W).
+    Args:      x: images that they are made from, shape (B, C, H, W).
     Returns:   shape (B // 8 or at least 1, C, H, W).
     """
     few = x[: max(1, len(x) // NOTHING_SHARE)]
@@ -86,13 +87,13 @@ def showing_nothing(x: Tensor) -> Tensor:
 
 
 def _disorder(side: int) -> Tensor:
-    """The rows of an image with its quarters in random order."""
+    """Indices of the rows of an image, with its quarters in random order."""
     quarters = torch.arange(side).tensor_split(4)
     return torch.cat([quarters[i] for i in torch.randperm(4).tolist()])
 
 
 def _varied(x: Tensor) -> Tensor:
-    """Grey images (B, C, H, W), each moved a little and its pixels made as one of `SPACES_SEEN`."""
+    """Grey images (B, C, H, W), each transformed a little and with one of the kinds of pixels in `SPACES_SEEN`."""
     moved = functional.grid_sample(
         x, functional.affine_grid(_movements(len(x)), list(x.shape), align_corners=False), align_corners=False
     ).clamp(0, 1)
@@ -103,7 +104,7 @@ def _varied(x: Tensor) -> Tensor:
 
 
 def _movements(count: int) -> Tensor:
-    """Random affine maps of the plane, shape (count, 2, 3)."""
+    """Random affine transformations of the plane, shape (count, 2, 3)."""
     angle, scale, across, down = (2 * torch.rand(4, count) - 1).unbind(0)
     angle, scale = ROTATION * angle, 1 + SCALING * scale
     cosine, sine = scale * angle.cos(), scale * angle.sin()
@@ -113,7 +114,7 @@ def _movements(count: int) -> Tensor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums on one thread have one order, so the weights do not depend on how many threads there are."""
+    """Context with one thread: sums then have a fixed order, so the weights do not depend on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

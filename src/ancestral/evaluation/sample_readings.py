@@ -1,4 +1,4 @@
-"""A look at draws after each epoch of a training without a likelihood: how varied they are, and what they show."""
+"""Measures of samples after each epoch, for trainings without a likelihood: their diversity and their classes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ancestral.evaluation.recogniser import shipped_for
 from ancestral.models.base import Model
 from ancestral.training.log import Reading
 
-ENOUGH = 100  # images; fewer say too little of a data set, and may lack a class of it
+ENOUGH = 100  # smallest number of images; with fewer, a class may be missing
 
 
 class SampleReadings:
-    """Readings on split `samples`: draws, always from the same noise, beside as many held-out images or points.
+    """Readings on split `samples`: samples, always from the same noise, against equally many held-out images or points.
 
-    diversity, coverage, dimension and, for images, brightness are those of `evaluation.diversity`. Where the network
-    that is shipped knows the images, and they are `ENOUGH` and of all classes: modes, the classes among the draws;
-    class_kl, of their histogram against the held-out one, nats; recognised, the share of draws it is sure of. A
-    network trained here and kept for the user alone has no say: a log must not depend on what was done before on a
-    machine.
+    The readings diversity, coverage, dimension and, for images, brightness are defined in `evaluation.diversity`. There
+    are three more if the classifier of the package is for these data, there are at least `ENOUGH` held-out images, and
+    they have all classes. modes: number of classes of the samples. class_kl: divergence of the class proportions, nats.
+    recognised: share of samples that are classified with high confidence. Classifiers in the user's cache are not used,
+    because a log must not depend on earlier work on the machine.
 
-    Args:      x: held-out images or points, shape (N, *event_shape), on the model's device. dataset: which they are
-               of. seed: of the run.
+    Args:      x: held-out images or points, shape (N, *event_shape), on the model's device. dataset: the data set of x.
+               seed: random seed of the run.
     """
 
     def __init__(self, x: Tensor, dataset: Dataset | PointDataset, seed: int) -> None:
@@ -34,7 +34,7 @@ class SampleReadings:
         self.recogniser = shipped_for(dataset) if isinstance(dataset, Dataset) and len(x) >= ENOUGH else None
         if self.recogniser is not None:
             self.shares = class_shares(self.recogniser(self.x.cpu()).logits)
-            if not bool((self.shares > 0).all()):  # no divergence from a histogram with a gap
+            if not bool((self.shares > 0).all()):  # the divergence would be infinite
                 self.recogniser = None
 
     def __call__(self, model: Model) -> list[Reading]:

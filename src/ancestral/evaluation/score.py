@@ -1,4 +1,4 @@
-"""A number never travels alone: what it is, of what, and how sure."""
+"""Labelled scores: a value with its method, its data and its standard error."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from ancestral.core.notebook import as_html
 class Score:
     """Mean log-probability of the images of a split, in nats per image (larger is better).
 
-    Args:      nats: the mean over images. stderr: its standard error over images. method: how it was found,
-               `log p(x)`, `ELBO`, `IWAE_5000`. kind: exact, bound or estimate. side: of a bound, `lower` means
-               that the true value is at least this. space: what a pixel was. samples: latent draws per image
-               (0 where none). split, count: the images. dimensions: numbers per image.
-               discrete: probabilities, not densities. weights_sha256, data_sha256: of the model and the data that it
-               was computed from; None where that is not known.
+    Args:      nats: mean over images. stderr: its standard error over images. method: `log p(x)`, `ELBO` or
+               `IWAE_5000`, for example. kind: exact, bound or estimate. side: of a bound; `lower`: the true value is at
+               least this. samples: latent samples per image; 0 if there are none. space: the pixel space. split, count:
+               split and number of the images. dimensions: numbers per image. discrete: a log-probability, not a
+               log-density. weights_sha256, data_sha256: of the model and of the data; None if not known.
     """
 
     nats: float
@@ -43,9 +42,9 @@ class Score:
 
     @classmethod
     def of(cls, log_probs: Tensor, **what: Any) -> Score:
-        """The score that these log-probabilities, one an image, come to.
+        """The score of log-probabilities of images.
 
-        Args:      log_probs: shape (N,), nats. what: the fields besides nats, stderr and count.
+        Args:      log_probs: one per image, shape (N,), nats. what: all fields except nats, stderr and count.
         """
         nats, stderr = mean_and_error(log_probs)
         return cls(nats=nats, stderr=stderr, count=len(log_probs), **what)
@@ -57,37 +56,37 @@ class Score:
 
     @property
     def kind_in_words(self) -> str:
-        """`exact`, `lower bound`, `estimate`; densities say so."""
+        """`exact`, `lower bound` or `estimate`, followed by `, density` for a density."""
         words = f"{self.side} bound" if self.kind == "bound" else self.kind
         return words if self.discrete else f"{words}, density"
 
     def to_json(self) -> dict[str, Any]:
-        """The record as it stands in `scores.json`."""
+        """The record as stored in `scores.json`."""
         return {**asdict(self), "bits_per_dim": self.bits_per_dim}
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Score:
-        """Read a record back.
+        """Read a stored record.
 
-        Raises:    InputError: fields missing or unknown.
+        Raises:    InputError: fields are missing or unknown.
         """
         try:
             return cls(**{name: value for name, value in record.items() if name != "bits_per_dim"})
         except TypeError as error:
-            raise InputError(f"not a score: {error}") from error
+            raise InputError(f"not the record of a score: {error}; run `ancestral evaluate` again") from error
 
 
 def rank(scores: Sequence[Score]) -> list[int]:
     """Indices of the scores from best to worst.
 
-    Raises:    InputError: they are of different spaces, splits or counts of images, so no order between them
-               means anything.
+    Raises:    InputError: the scores are of different pixel spaces, splits or numbers of images, so they are not
+               comparable.
     """
     compared = {(score.space, score.split, score.count) for score in scores}
     if len(compared) > 1:
         different = "; ".join(f"{space}, {split}, {count} images" for space, split, count in sorted(compared))
-        raise InputError(f"these scores are of different things and cannot be ranked: {different}")
-    # a score that is not a number says that something is infinitely improbable, or broken: it comes last
+        raise InputError(f"these scores are not comparable, so they cannot be ranked: {different}")
+    # NaN means that an image has probability 0, or that the model is damaged: it is ranked last
     return sorted(
         range(len(scores)),
         key=lambda i: -math.inf if math.isnan(scores[i].nats) else scores[i].nats,
@@ -96,14 +95,14 @@ def rank(scores: Sequence[Score]) -> list[int]:
 
 
 def best_of(scores: Sequence[Score], owner: str, split: str = "test") -> Score:
-    """The score that says most about a model: exact before bounds, tighter bounds before looser ones.
+    """The most informative score of a model: exact before bounds, tighter bounds before looser ones.
 
-    Args:      scores: of one model. owner: its name, for the message. split: the images asked about.
-    Raises:    InputError: there is none on that split.
+    Args:      scores: of one model. owner: its name, for the message. split: split of the images.
+    Raises:    InputError: there is no score on this split.
     """
     there = [score for score in scores if score.split == split]
     if not there:
         raise InputError(f"{owner} has no score on {split} images yet: run `ancestral evaluate {owner}`")
-    largest = max(score.count for score in there)  # all images before a part of them
+    largest = max(score.count for score in there)  # scores of all images are preferred
     whole = [score for score in there if score.count == largest]
     return max(whole, key=lambda score: (score.kind == "exact", score.nats))

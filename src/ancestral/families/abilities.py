@@ -1,4 +1,4 @@
-"""What each family can do, read off its record and its classes: the table of capabilities in the README.
+"""The capability table of the README, computed from the records and classes of the families.
 
 python -m ancestral.families.abilities
 """
@@ -20,19 +20,19 @@ COMMANDS = {"sample": "sample", "complete": "complete", "infer": "infer", "detec
 
 
 def classes() -> list[type[Model]]:
-    """The model classes of all built-in families, in their order."""
+    """The model classes of all built-in families, in the order of the catalogue."""
     return list(dict.fromkeys(cls for name in BUILT_IN for cls in model_classes(name)))
 
 
 def likelihood_of(cls: type[Model]) -> str:
-    """How log p(x) is computed: exactly, by a bound, or not at all."""
+    """How log p(x) is computed: exact, lower bound, or not available."""
     if issubclass(cls, ExactModel):
         return "exact"
     return "lower bound" if issubclass(cls, LatentModel) else "not available: raises"
 
 
 def abilities_of(cls: type[Model]) -> dict[str, str]:
-    """Every ability, and whether a class has it, how, or why not."""
+    """For every ability, whether and how a class has it, or why it does not."""
     latents = not issubclass(cls, AutoregressiveModel)
     scored = issubclass(cls, (ExactModel, LatentModel))
     return {
@@ -61,12 +61,12 @@ def _has(cls: type[Model], protocol: type) -> bool:
 
 
 def _kind(described: str) -> str:
-    """`exact` of `exact: by a sum over all states`."""
+    """The first part of a description: `exact` for `exact: by a sum over all states`."""
     return described.split(":")[0]
 
 
 def capability_table() -> str:
-    """A row a class, in Markdown; abilities that a command serves name it."""
+    """The table in Markdown: one row per class; the header names the command of an ability."""
     abilities = [abilities_of(cls) for cls in classes()]
     header = [f"{name}, `{COMMANDS[name]}`" if name in COMMANDS else name for name in abilities[0]]
     rows = [["model", *header], ["---"] * (1 + len(header))]

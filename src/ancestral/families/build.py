@@ -1,4 +1,4 @@
-"""From the settings of a family to an untrained model."""
+"""Construction of untrained models from settings, and loading of saved models."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ provide_classes(import_classes)
 def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
     """An untrained model of a family.
 
-    Args:      family: its name. settings: of its own class. spec: what the model is for.
-    Raises:    InputError: the settings do not fit the data or each other, or the family's builder fails.
+    Args:      family: its name. settings: an instance of its settings class. spec: the data that the model is for.
+    Raises:    InputError: the settings do not fit the data or each other, or the builder of the family fails.
     """
     record = find(family)
     build = record.code("build")
     refuse_other_networks(record, spec.networks)
     try:
-        # a plug-in's builder, and a network of a person's own, may not be run twice, or not without values
+        # the builder of a plug-in, or a user's own network, may not work when called twice or on the device "meta"
         if family in BUILT_IN and not spec.networks:
             refuse_beyond_memory(f"model of the family {family}", lambda: build(settings, spec))
         model = build(settings, spec)
     except InputError:
         raise
-    except (Exception, SystemExit) as error:  # a plug-in's builder may fail in any way
-        raise InputError(f"these settings make no model of the family {family}: {failure(error)}") from error
+    except (Exception, SystemExit) as error:  # the builder of a plug-in may raise anything
+        raise InputError(
+            f"no model of the family {family} can be built from these settings: {failure(error)}"
+        ) from error
     if not isinstance(model, Model):
         raise InputError(f"the builder of the family {family} returns a {type(model).__name__}, not an ancestral.Model")
     refuse_unfit(f"the {type(model).__name__} of the family {family}", model, spec)
@@ -48,32 +50,38 @@ def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
 
 
 def refuse_other_networks(family: Family, given: Iterable[str]) -> None:
-    """Raises:    InputError: networks that a family does not take."""
+    """Raises:    InputError: the user gives a network that the family does not accept."""
     for name in given:
         if name not in family.networks:
-            takes = close_matches(name, family.networks) if family.networks else "none"
-            raise InputError(f"a {family.name} takes no network {name!r} of one's own: {takes}")
+            takes = close_matches(name, family.networks) if family.networks else "this family accepts none"
+            raise InputError(f"the family {family.name} does not accept your own network {name!r}: {takes}")
 
 
 def refuse_unfit(called: str, model: Model, spec: DataSpec) -> None:
-    """Raises:    InputError: the model, which messages call so, is for other data or lacks an attribute."""
+    """Check that a model fits the data.
+
+    Args:      called: the model, for messages.
+    Raises:    InputError: it lacks an attribute, or is for data of another shape or pixel space.
+    """
     missing = [attribute for attribute in ("event_shape", "spaces", "levels") if not hasattr(model, attribute)]
     if missing:
         raise InputError(f"{called} has no {' and no '.join(missing)}")
     if tuple(model.event_shape) != tuple(spec.event_shape):
-        raise InputError(f"{called} is for {model.event_shape}, the data are {spec.event_shape}")
+        raise InputError(f"{called} needs data of the shape {model.event_shape}; these data have {spec.event_shape}")
     if spec.space not in model.spaces:
-        raise InputError(f"{called} is not for {spec.space} pixels: it needs --pixels {' or '.join(model.spaces)}")
+        raise InputError(f"{called} needs --pixels {' or '.join(model.spaces)}; these data have {spec.space} pixels")
 
 
 @plain_arguments()
 def load_model(
     folder: Path | str, sha256: Mapping[str, str] | None = None, given: Mapping[str, Any] | None = None
 ) -> Model:
-    """The model saved in a folder, in evaluation mode, on the CPU. Its family is looked for by the name of its classes.
+    """Load the model that is saved in a folder, in evaluation mode, on the CPU.
 
-    Args:      sha256: of its files, by name, where they are known. given: modules that a person gave when the model
-               was made, by name.
-    Raises:    InputError: files missing or damaged, an unknown class or family, weights that do not fit.
+    Its family is found by the names of its classes.
+
+    Args:      folder: with `config.json` and the weights. sha256: of the files, by name, if known. given: the user's
+               own modules in the model, by name.
+    Raises:    InputError: missing or damaged files, an unknown class or family, or weights that do not fit.
     """
     return load_saved(folder, sha256, given)

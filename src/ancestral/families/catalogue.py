@@ -1,10 +1,10 @@
-"""All families by name: the built-in ones, installed plug-ins, files, and those registered in a session.
+"""The catalogue of families: built-in, installed plug-ins, from files, and registered in a session.
 
-A plug-in's classes are named in a run with the name of their family before them, so it must be certain which family a
-class belongs to, whatever was loaded before. A family owns the modules that its record comes from. Where an installed
-package has several families, each owns the part of the package that its entry point alone is in, and the rest belongs
-to the family whose name sorts first. Where one module registers several families, the second owns the classes that only
-its own tiny models have; one without such classes is refused.
+A run stores the class names of a plug-in with the name of their family as a prefix. So every class must belong to one
+family, whatever was loaded before. A family owns the modules that define its record. If an installed package has
+several families, each owns the part of the package that contains only its entry point; the rest belongs to the family
+whose name sorts first. If one module registers several families, the second owns the classes that only its own tiny
+models have.
 """
 
 from __future__ import annotations
@@ -33,34 +33,35 @@ BUILT_IN = {
     "flow": "ancestral.families.flow.family:FAMILY",
     "gan": "ancestral.families.gan.family:FAMILY",
 }
-"""Where the record of each built-in family is."""
+"""The place of the record of each built-in family."""
 ENTRY_POINTS = "ancestral.families"
-"""Group of the entry points by which an installed package offers a family."""
+"""The group of entry points with which an installed package provides families."""
 VARIABLE = "ANCESTRAL_FAMILIES"
-"""Environment variable with family files, separated as in PATH."""
+"""The environment variable with paths of family files, separated as in PATH."""
 log = logging.getLogger("ancestral")
 
 _LOADED: dict[str, Family] = {}
-_SOURCES: dict[str, tuple[str, bytes]] = {}  # path and text of a family's file, by the family's name
-_MODULES: dict[str, tuple[str, ...]] = {}  # where the code of a plug-in is, by the family's name
+_SOURCES: dict[str, tuple[str, bytes]] = {}  # path and content of the file of a family, by the family's name
+_MODULES: dict[str, tuple[str, ...]] = {}  # modules or packages with the code of a plug-in, by the family's name
 
 
 @functools.cache
 def installed() -> dict[str, EntryPoint]:
-    """Entry points of installed plug-ins by name, not imported; looked up once. A built-in name cannot be taken."""
+    """The entry points of installed plug-ins by name, not imported. Built-in names cannot be overridden."""
     return {point.name: point for point in entry_points(group=ENTRY_POINTS) if point.name not in BUILT_IN}
 
 
 def names() -> list[str]:
-    """Names of all known families, the built-in ones first; no plug-in is imported for it."""
+    """The names of all known families, the built-in ones first; no plug-in is imported."""
     files = [name for name in _LOADED if name not in BUILT_IN]
     return list(dict.fromkeys([*BUILT_IN, *files, *sorted(installed())]))
 
 
 def find(name: str | None) -> Family:
-    """The family of a name; None is a model of a person's own, which has none.
+    """The record of a family.
 
-    Raises:    InputError: there is none; the message names the close matches, or the ways to give it.
+    Args:      name: of the family; None means a user's own model without a family.
+    Raises:    InputError: no such family; the message names similar ones, and how to give a file.
     """
     if name is None:
         return importlib.import_module("ancestral.families.own_model").RECORD
@@ -72,31 +73,31 @@ def find(name: str | None) -> Family:
             _load_plug_in(name)
     if name in _LOADED:
         return _LOADED[name]
-    raise InputError(f"unknown family {name!r}: {close_matches(name, names())} (or a file of your own, FILE.py)")
+    raise InputError(f"unknown family {name!r}: {close_matches(name, names())} (or your own file, FILE.py)")
 
 
 def _load_plug_in(name: str) -> None:
-    """Look for a family in installed packages, then in the files that the environment names."""
+    """Look for a family in installed packages, then in the files that the environment variable names."""
     point = installed().get(name)
     if point is not None:
         try:
             family = point.load()
-        except (Exception, SystemExit) as error:  # another's package may fail in any way
+        except (Exception, SystemExit) as error:  # an installed package may raise anything
             raise InputError(
                 f"the installed family {name} ({point.value}) cannot be loaded: {failure(error)}"
             ) from error
         if not isinstance(family, Family) or family.name != name:
-            raise InputError(f"the entry point {name} ({point.value}) is not the record of a family of that name")
+            raise InputError(f"the entry point {name} ({point.value}) is not an ancestral.Family with that name")
         _own_package(point)
         _add(family, (_package(point),))
         return
-    refusals = load_named_files()  # of other families, perhaps: they matter only if none of the files has this one
+    refusals = load_named_files()  # possibly of other families: they matter only if no file defines this one
     if refusals and name not in _LOADED:
         raise refusals[0]
 
 
 def load_named_files() -> list[InputError]:
-    """Load the family files that the environment names; returns what is wrong with those that cannot be loaded."""
+    """Load the family files that the environment variable names; returns the errors of those that fail."""
     refusals = []
     for path in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         try:
@@ -107,23 +108,23 @@ def load_named_files() -> list[InputError]:
 
 
 def load_file(path: Path | str) -> Family:
-    """Run a Python file and register the `FAMILY` that it defines.
+    """Execute a Python file and register the `FAMILY` that it defines.
 
-    Raises:    InputError: no such file, an error in it, no `FAMILY` in it, or a name that is taken.
+    Raises:    InputError: no such file, an error in it, no `FAMILY`, or a name that another family has.
     """
     path = Path(path).resolve()
     before = next((name for name, (source, _) in _SOURCES.items() if source == str(path)), None)
     if before is not None and path.is_file():
         if path.read_bytes() == _SOURCES[before][1]:
             return _LOADED[before]
-        log.warning("%s has changed since it was loaded: it is loaded again", path)
+        log.warning("%s has changed and is loaded again", path)
     module = load_module(path, "family")
     family = getattr(module, "FAMILY", None)
     if not isinstance(family, Family):
         found = "no FAMILY" if family is None else "a FAMILY that is not an ancestral.Family"
         raise InputError(f"{path} defines {found}: end it with FAMILY = ancestral.Family(...)")
     if family.name != before and (family.name in _LOADED or _comes_with_a_package(family.name)):
-        raise InputError(f"the name {family.name!r} of the family in {path} is taken: rename it")
+        raise InputError(f"the family in {path} has the name {family.name!r} of another family: rename it")
     if before is not None:
         del _LOADED[before], _SOURCES[before], _MODULES[before]
     _own(family, (module.__name__,))
@@ -133,22 +134,22 @@ def load_file(path: Path | str) -> Family:
 
 
 def register_family(family: Family) -> Family:
-    """Make a family known to this process: to `fit`, `load` and all that follows.
+    """Register a family in this process, for `fit`, `load` and all other functions.
 
-    A second family of the same name replaces the first in an interactive session, with a notice.
+    In an interactive session, a second family of the same name replaces the first, with a notice.
 
     Args:      family: the record.
     Returns:   the same record.
-    Raises:    InputError: not a record, or a name that is taken.
+    Raises:    InputError: not a record, or a name that another family has.
     """
     if not isinstance(family, Family):
-        raise InputError(f"register_family takes an ancestral.Family, not {type(family).__name__}")
+        raise InputError(f"register_family needs an ancestral.Family, not {type(family).__name__}")
     if _comes_with_a_package(family.name):
-        raise InputError(f"the name {family.name!r} is taken by a family that comes with {_provider(family.name)}")
+        raise InputError(f"the name {family.name!r} belongs to a family of {_provider(family.name)}: rename this one")
     if family.name in _LOADED and _LOADED[family.name] is not family:
         if not _interactive():
             raise InputError(f"a family {family.name!r} is registered already: rename this one")
-        log.warning("the family %r replaces the one registered before", family.name)
+        log.warning("the family %r replaces an earlier one of the same name", family.name)
     modules = _modules_of(family)
     _own(family, modules)
     _add(family, modules)
@@ -157,21 +158,21 @@ def register_family(family: Family) -> Family:
 
 def _add(family: Family, modules: tuple[str, ...]) -> None:
     _LOADED[family.name], _MODULES[family.name] = family, modules
-    model_classes.cache_clear()  # a record may replace another of its name
+    model_classes.cache_clear()  # the record may replace another one
 
 
 def _own_package(point: EntryPoint) -> None:
-    """Share the modules of an installed package among all its families, the loaded and the others."""
+    """Assign the modules of an installed package to its families, loaded or not."""
     from ancestral.core.serialization import set_owner
 
     beside = sorted((other for other in installed().values() if _package(other) == _package(point)), reverse=True)
     set_owner(_package(point), beside[-1].name)
-    for one in beside:  # of two in one module the name that sorts first is last, and stays
+    for one in beside:  # for two families in one module, the last assignment counts: the name that sorts first
         set_owner(_own_part(one, [other for other in beside if other is not one]), one.name)
 
 
 def _own_part(point: EntryPoint, others: list[EntryPoint]) -> str:
-    """The largest part of a package that the record of a family is in, and the records of others are not."""
+    """The largest part of a package that contains the record of this family and of no other."""
     parts = point.value.partition(":")[0].split(".")
     places = [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
     modules = [other.value.partition(":")[0] for other in others]
@@ -179,9 +180,10 @@ def _own_part(point: EntryPoint, others: list[EntryPoint]) -> str:
 
 
 def _own(family: Family, modules: tuple[str, ...]) -> None:
-    """Make a family the owner of modules, or of its classes in those that another family owns.
+    """Make a family the owner of modules, or, in modules of another family, of its own classes.
 
-    A family without a class of its own there uses those of the other: its models are described by that family's name.
+    A family without own classes in such a module uses those of the other family; its saved models have the prefix of
+    that family.
     """
     from ancestral.core.serialization import set_owner
 
@@ -196,13 +198,16 @@ def _own(family: Family, modules: tuple[str, ...]) -> None:
 
 
 def _classes_in(family: Family, module: str) -> list[type]:
-    """Classes of a module that the tiny models of a family consist of."""
+    """The classes of a module that occur in the tiny models of a family."""
     parts = [type(part) for model in _tiny_models(family) for part in model.modules()]
     return [cls for cls in dict.fromkeys(parts) if cls.__module__ == module]
 
 
 def _tiny_models(family: Family) -> list[Any]:
-    """Raises:    InputError: one of them cannot be made."""
+    """All tiny models of a family.
+
+    Raises:    InputError: one of them cannot be built.
+    """
     from ancestral.core.random import seeded_noise
 
     try:
@@ -210,12 +215,12 @@ def _tiny_models(family: Family) -> list[Any]:
             return [make() for make in family.code("tiny").values()]
     except InputError:
         raise
-    except (Exception, SystemExit) as error:  # a plug-in's code may fail in any way
-        raise InputError(f"a tiny model of the family {family.name} cannot be made: {failure(error)}") from error
+    except (Exception, SystemExit) as error:  # the code of a plug-in may raise anything
+        raise InputError(f"a tiny model of the family {family.name} cannot be built: {failure(error)}") from error
 
 
 def _modules_of(family: Family) -> tuple[str, ...]:
-    """Modules that the builder and the settings of a record are defined in, without those of this package."""
+    """The modules that define the builder and the settings of a record, except modules of this package."""
     build = family.build
     places = [build.partition(":")[0] if isinstance(build, str) else getattr(build, "__module__", "")]
     places.append(family.settings.__module__)
@@ -227,12 +232,12 @@ def _package(point: EntryPoint) -> str:
 
 
 def is_plug_in(name: str | None) -> bool:
-    """Whether a family, or a model of none, comes from outside this package."""
+    """Whether a family, or None for a user's own model, is not part of this package."""
     return name not in BUILT_IN
 
 
 def plug_in_of(module: str) -> str:
-    """Name of a loaded plug-in family whose code a module belongs to; empty where it belongs to none."""
+    """The name of the loaded plug-in family that a module belongs to, or ""."""
     return next((name for name, places in _MODULES.items() if _covers(places, module)), "")
 
 
@@ -253,23 +258,23 @@ def _interactive() -> bool:
 
 
 def import_classes(owner: str) -> None:
-    """Import the model classes of a family, of all built-in ones where `owner` is empty; unknown names do nothing."""
+    """Import the model classes of a family, or of all built-in ones if `owner` is empty; ignore unknown names."""
     for name in [owner] if owner else list(BUILT_IN):
         if name not in (*BUILT_IN, *_LOADED) and (name in names() or os.environ.get(VARIABLE)):
             _load_plug_in(name)
         if name in BUILT_IN or name in _LOADED:
             find(name).code("build")
-            find(name).code("tiny")  # a family may have classes that its builder imports only when it needs them
+            find(name).code("tiny")  # the builder may import some classes only when it needs them
 
 
 def family_of(model: Any) -> Family | None:
-    """The family whose record or folder a model's class belongs to; None for a bare model."""
+    """The family that the class of a model belongs to; None for a user's own model."""
     from ancestral.core.serialization import owner_of
 
     module = type(model).__module__
     if not module.startswith("ancestral."):
         found = [name for name, places in _MODULES.items() if _covers(places, module)]
-        if len(found) > 1:  # of one module or package: the family that shows the class among its tiny models
+        if len(found) > 1:  # several families in one module or package: the one whose tiny models have the class
             found = [name for name in found if type(model) in model_classes(name)] or [owner_of(type(model))]
         return _LOADED.get(found[0]) if found else None
     for name in BUILT_IN:
@@ -281,5 +286,5 @@ def family_of(model: Any) -> Family | None:
 
 @functools.cache
 def model_classes(name: str) -> tuple[type, ...]:
-    """Classes of the tiny models of a family, each once, in their order."""
+    """The distinct classes of the tiny models of a family, in their order."""
     return tuple(dict.fromkeys(map(type, _tiny_models(find(name)))))

@@ -1,4 +1,4 @@
-"""What models that code images into latents share: a pixel likelihood, and networks made from flags."""
+"""Shared by models with an encoder and a decoder: the pixel likelihood, and networks built from settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ancestral.networks.own import given_network
 
 
 class CodingModel(Model):
-    """A model whose last step is p(x | z): the likelihood says what an image is, and decodes."""
+    """A model with a decoder p(x | z): the likelihood determines event shape, pixel space and levels, and decodes."""
 
     likelihood: PixelLikelihood
 
@@ -47,13 +47,13 @@ class CodingModel(Model):
 
 
 def encoder_network(settings: CodingSettings, spec: DataSpec, outputs: int) -> nn.Module:
-    """Image to `outputs` numbers, by the encoder that was given or the network the settings name.
+    """The network from images to `outputs` numbers: the user's own encoder, or one that the settings describe.
 
-    Raises:    InputError: points of the plane, which are no images; as `given_network`.
+    Raises:    InputError: the data are points, not images; or as `given_network`.
     """
     event_shape = spec.event_shape
     if len(event_shape) != 3:
-        raise InputError("an autoencoder, variational or not, is for images; a flow is for points too")
+        raise InputError("autoencoders and VAEs need images; for points choose the family flow")
     if own := given_network(spec.networks, "encoder", event_shape, [outputs]):
         return own
     common = {"activation": settings.activation, "glorot": settings.glorot}
@@ -63,9 +63,11 @@ def encoder_network(settings: CodingSettings, spec: DataSpec, outputs: int) -> n
 
 
 def decoder_network(settings: CodingSettings, out_shape: tuple[int, ...], networks: Mapping[str, Any]) -> nn.Module:
-    """Latents to an array of `out_shape`; the hidden layers mirror the encoder's unless the settings say otherwise.
+    """The network from latents to an array of `out_shape`: the user's own decoder, or one that the settings describe.
 
-    Args:      networks: given by a person, perhaps the decoder.
+    Its hidden layers are the encoder's in reverse order, unless the settings describe others.
+
+    Args:      networks: the user's own networks, by name; it may contain a decoder.
     Raises:    InputError: as `given_network`.
     """
     if own := given_network(networks, "decoder", [settings.latents], out_shape):
@@ -79,9 +81,9 @@ def decoder_network(settings: CodingSettings, out_shape: tuple[int, ...], networ
 
 
 def pixel_likelihood(settings: CodingSettings, spec: DataSpec) -> PixelLikelihood:
-    """p(x | z) as the settings name it; `auto` takes the usual one for the pixel space.
+    """The likelihood p(x | z) that the settings name; `auto` selects the usual one for the pixel space.
 
-    Raises:    InputError: a likelihood that is none for these pixels (Bernoulli for grey ones, say).
+    Raises:    InputError: the likelihood does not fit the pixel space, for example Bernoulli for grey pixels.
     """
     event_shape, levels, space = spec.event_shape, spec.levels, spec.space
     usual = {**dict.fromkeys(BINARY_SPACES, "bernoulli"), "levels": "categorical", "unit": "gaussian"}
@@ -102,6 +104,6 @@ def pixel_likelihood(settings: CodingSettings, spec: DataSpec) -> PixelLikelihoo
         raise InputError(f"unknown likelihood {name!r}: choose bernoulli, categorical, logistic or gaussian")
     if space not in likelihood.spaces:
         raise InputError(
-            f"a {name} likelihood is none for {space} pixels; it needs --pixels {' or '.join(likelihood.spaces)}"
+            f"the {name} likelihood needs --pixels {' or '.join(likelihood.spaces)}; these data have {space} pixels"
         )
     return likelihood

@@ -1,4 +1,4 @@
-"""The record that defines a family: all that the rest of the package needs to know of it."""
+"""The record that defines a family for the rest of the package."""
 
 from __future__ import annotations
 
@@ -26,26 +26,28 @@ FLAGS = {
     *("family", "model", "data", "training", "out", "resume", "tolerate", "json", "seeds", "trials", "storage"),
     *("recipe", "config", "reporter", "report", "explorer", "progress", "checkpoint_seconds", "split"),
 }
-"""Flags of the commands and keywords of the functions that train."""
+"""Flags of the commands, and keyword arguments of the functions, that train."""
 GENERAL_DRAWINGS = {
     *("samples", "reconstructions", "interpolations", "walks", "manifold", "steps", "curves", "density", "deformation"),
     *("completions", "latents", "posterior", "traversals", "neighbours", "frankenstein", "surprise", "split"),
 }
-"""Names of the drawings of all families, see `reports.pictures.catalogue`."""
-OWN = "own"  # the prefix of classes of no family
-OWN_MODEL = "own-model"  # the name that the record of a person's own model has in place of a family's
+"""Names of the general drawings, see `reports.pictures.catalogue`."""
+OWN = "own"  # the prefix of classes that belong to no family
+OWN_MODEL = "own-model"  # the name in the record of a user's own model
 NONE_GIVEN: Mapping[str, Any] = MappingProxyType({})
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 class DataSpec(NamedTuple):
-    """What a model is built for.
+    """The data that a model is built for.
 
-    Args:      event_shape: shape of one x, (C, H, W) for images. levels: number of values of a stored pixel; 0 for
-               points. space: the pixel space, see `data.pixels.SPACES`. classes: number of classes of the training
-               data, None where they have no labels. standardise: the columns of the points have units of their own.
-               proportions: of the classes among the training data, where they have labels; their sum is 1.
-               networks: those that a person gives in place of the family's own, by name; see `Family.networks`.
+    Args:      event_shape: shape of one x, (C, H, W) for images.
+               levels: number of values of a stored pixel; 0 for points.
+               space: the pixel space, see `data.pixels.SPACES`.
+               classes: number of classes of the training data, None without labels.
+               standardise: whether the columns of the points have different units and must be standardised.
+               proportions: of the classes in the training data, with sum 1; None without labels.
+               networks: the user's own networks, by name; see `Family.networks`.
     """
 
     event_shape: tuple[int, ...]
@@ -58,11 +60,15 @@ class DataSpec(NamedTuple):
 
 
 class StepContext(NamedTuple):
-    """What a family's own step is made from.
+    """The arguments of a function that builds a family's own training step.
 
-    Args:      engine: device and precision. model: on that device. settings: the family's. training: optimiser,
-               schedule and so on. total_steps: updates of the whole run. train: the training data.
-               networks: those that a person gives, by name.
+    Args:      engine: device and precision.
+               model: on that device.
+               settings: the family's.
+               training: optimiser, schedule and so on.
+               total_steps: number of updates in the whole run.
+               train: the training data.
+               networks: the user's own networks, by name.
     """
 
     engine: Engine
@@ -75,10 +81,12 @@ class StepContext(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What a family's own drawing shows.
+    """The trained model and data that a family's own drawing shows.
 
-    Args:      model: trained, in evaluation mode. data: the run's data; see `runs.run_data.RunData`.
-               settings: the family's. training: how it was trained.
+    Args:      model: trained, in evaluation mode.
+               data: the run's data; see `runs.run_data.RunData`.
+               settings: the family's.
+               training: the settings of the training.
     """
 
     model: Any
@@ -89,13 +97,17 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture that can be drawn of a trained model.
+    """A figure of a trained model.
 
-    Args:      name: on the command line. caption: what it shows. draw: a function that returns a matplotlib figure.
-               Of a family's own drawing it is called as `draw(subject, count, seed)`, with a `Subject`; count is None
-               where the user gives none. Of a general drawing (in `reports.pictures.catalogue`) it is called as
-               `draw(run, count=..., seed=...)`, without what the user does not give. needs: classes or protocols that
-               the model must satisfy. on_request: it takes long, so a run's page does not draw it unasked.
+    Args:      name: name on the command line.
+               caption: one sentence on what the figure shows.
+               draw: a function that returns a matplotlib figure. For a family's own drawing, it is called as
+               `draw(subject, count, seed)`, with a `Subject`; count is None if the user does not set it. For a general
+               drawing (in `reports.pictures.catalogue`), it is called as `draw(run, count=..., seed=...)`, without the
+               arguments that the user does not set.
+               needs: classes or protocols that the model must satisfy.
+               on_request: if True, the page of a run does not include it; for figures that take long.
+    Raises:    InputError: a wrong name, or no caption or function.
     """
 
     name: str
@@ -106,35 +118,39 @@ class Drawing:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise InputError(f"the drawing name {self.name!r} is not lower-case words joined by hyphens")
+            raise InputError(f"the drawing name {self.name!r} is not valid: use lower-case words joined by hyphens")
         if not isinstance(self.caption, str) or not callable(self.draw):
             raise InputError(f"the drawing {self.name} needs a caption and a function that draws it")
 
 
 @dataclass(frozen=True)
 class Family:
-    """A family of models.
+    """A family of models: settings, builder, training and drawings.
 
-    Fields that are code may be strings, `"package.module:name"`, which are imported at their first use; built-in
-    records use them, so that `--help` needs no torch.
+    A field that holds code may be a string `"package.module:name"`, which is imported at its first use. Built-in
+    records use such strings, so that `--help` does not import torch.
 
-    Args:      name: on the command line and in `settings.json`: lower-case words joined by hyphens.
-               settings: a dataclass; its fields are the flags, the strings below them the help. The types of the
-               fields are bool, int, float, str, a Literal of these, a tuple of these, or one of these and None.
-               build: (settings, DataSpec) -> Model, untrained.
-               tiny: models small enough to sum over all their images, by name: the contract tests run on them.
-               initialise: (model, training data), once before training: a structure learned from data, say.
-               objective: (settings, model) -> Objective, or None for that of the model's kind.
-               step: (StepContext) -> Step, or None for a gradient step.
-               held_out: (model, images) -> {name: mean loss in nats}; the first of them selects the best weights.
-               drawings: the family's own. score_parts: (model, x) -> the terms of the score of each x.
-               explorer: (model) -> a description for the page that runs it in the browser: a dict with "kind" (see
-               `explorer/engine/models.js`), with tensors among its values. It raises NotComputable for a model that has
-               no such form.
-               networks: names of the networks that a person may give in place of the family's own, as in
-               `fit("vae", encoder=module)`, and from what to what they map. `build` finds them in the DataSpec, and
-               passes them through `networks.own.given_network`.
-    Raises:    InputError: a field is wrong.
+    Args:      name: name on the command line and in `settings.json`: lower-case words joined by hyphens.
+               settings: a dataclass; its fields become flags, and the docstrings below the fields become their help.
+               The types of the fields are bool, int, float, str, a Literal of these, a tuple of these, or one of these
+               and None.
+               build: (settings, DataSpec) -> untrained Model.
+               tiny: functions that make models small enough to sum over all images, by name; the contract is tested on
+               them.
+               initialise: (model, training data) -> None, called once before training, for example to learn a
+               structure.
+               objective: (settings, model) -> Objective, or None for the default objective of the kind of model.
+               step: (StepContext) -> Step, or None for the usual gradient step.
+               held_out: (model, images) -> {name: mean loss in nats}; the first loss selects the best weights.
+               drawings: drawings of this family.
+               score_parts: (model, x) -> the terms of the score of each x.
+               explorer: (model) -> a description with which a page runs the model in the browser: a dict with "kind"
+               (see `explorer/engine/models.js`) and tensors among its values. It raises NotComputable for a model
+               without such a form.
+               networks: names of the networks that a user may replace, as in `fit("vae", encoder=module)`, each with a
+               description of its inputs and outputs. `build` finds them in the DataSpec and passes them through
+               `networks.own.given_network`.
+    Raises:    InputError: a field has a wrong value.
     """
 
     name: str
@@ -152,17 +168,17 @@ class Family:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name) or self.name == OWN:
-            raise InputError(f"the family name {self.name!r} is not lower-case words joined by hyphens")
+            raise InputError(f"the family name {self.name!r} is not valid: use lower-case words joined by hyphens")
         taken = {one.name for part in (DataSettings, TrainingSettings) for one in fields(part)} | FLAGS
         check_settings(self.name, self.settings, taken | set(self.networks))
         for part in fields(self)[2:]:
             _check_code(self.name, part.name, getattr(self, part.name))
 
     def code(self, field: str) -> Any:
-        """The value of a field, imported where it is given as a string.
+        """The value of a field; a string is replaced by the object that it names.
 
-        Raises:    InputError: there is no such module or name, the module cannot be imported, or the value is none
-                   that the field may have.
+        Raises:    InputError: the module or name does not exist, the module cannot be imported, or the object is not
+                   valid for the field.
         """
         value = getattr(self, field)
         if not isinstance(value, str):
@@ -171,12 +187,14 @@ class Family:
         try:
             found = getattr(importlib.import_module(module), attribute)
         except (Exception, SystemExit) as error:  # a plug-in's module may fail in any way
-            raise InputError(f"the family {self.name} names {value!r} as its {field}: {failure(error)}") from error
+            raise InputError(
+                f"cannot import {value!r}, the {field} of the family {self.name}: {failure(error)}"
+            ) from error
         _check_code(self.name, field, found, text=False)
         return found
 
     def resolve(self) -> None:
-        """Import all that is given as strings.
+        """Import the objects of all fields that are strings.
 
         Raises:    InputError: as `code`.
         """
@@ -185,7 +203,7 @@ class Family:
 
     @property
     def title(self) -> str:
-        """What messages call it."""
+        """The name of the family in messages."""
         return titled(self.name)
 
     @property
@@ -195,15 +213,15 @@ class Family:
 
 
 def titled(name: str | None) -> str:
-    """A family as messages call it; None for a model of a person's own."""
+    """The name of a family in messages; None stands for a user's own model."""
     return "this model" if name in (None, OWN_MODEL) else f"the family {name}"
 
 
 def _check_code(name: str, field: str, value: Any, text: bool = True) -> None:
-    """Check one of the fields that are code.
+    """Check the value of a field that holds code.
 
-    Args:      text: a string that names the code is allowed.
-    Raises:    InputError: the field cannot be this value.
+    Args:      text: whether a string that names the code is allowed.
+    Raises:    InputError: the value is not valid for the field.
     """
     if isinstance(value, str):
         good = text and ":" in value
@@ -218,11 +236,11 @@ def _check_code(name: str, field: str, value: Any, text: bool = True) -> None:
     else:
         good = (value is None and field != "build") or callable(value)
     if not good:
-        raise InputError(f"the field {field!r} of the family {name} cannot be {value!r}")
+        raise InputError(f"the field {field!r} of the family {name} has the value {value!r}, which is not valid")
 
 
 def _refuse_taken(name: str, drawings: Sequence[str]) -> None:
-    """Raises:    InputError: two drawings have one name."""
+    """Raises:    InputError: two drawings have the same name."""
     for place, drawing in enumerate(drawings):
         if drawing in GENERAL_DRAWINGS or drawing in drawings[:place]:
-            raise InputError(f"the family {name} has a drawing {drawing!r}, a name that is taken: rename it")
+            raise InputError(f"the drawing {drawing!r} of the family {name} has a name that is already used: rename it")

@@ -1,4 +1,4 @@
-"""Calls into the code of plug-in families: whatever that raises becomes one line, with the exception as its cause."""
+"""Calls of the code of plug-in families: any exception becomes an error of one line, with the exception as cause."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ancestral.families.catalogue import is_plug_in, plug_in_of
 from ancestral.families.family import titled
 
 MEANT = (InputError, TrainingDiverged, TrainingUnhealthy, Interrupted, MemoryError)
-"""Exceptions that say what they mean; they are left as they are."""
+"""Exceptions with a clear message, which are not changed."""
 
 
 class FamilyError(InputError):
-    """The code of a plug-in family raised an exception, or returned something else than it must."""
+    """The code of a plug-in family raised an exception or returned a wrong value."""
 
 
 @contextmanager
 def calling(family: str | None, part: str) -> Iterator[None]:
-    """Turn what a plug-in's code raises into one line. Exceptions of a built-in family are faults of this package, and
-    are left as they are.
+    """Replace an exception of a plug-in's code by an error of one line.
 
-    Args:      family: its name, None for a model of a person's own. part: what is called, as the line names it:
-               `objective`, say.
+    Exceptions of a built-in family are errors of this package and are not changed.
+
+    Args:      family: its name, None for a user's own model. part: name of the called part, for example `objective`.
     Raises:    FamilyError: names the family, the part, the exception and the line of the plug-in's code.
     """
     try:
@@ -39,7 +39,7 @@ def calling(family: str | None, part: str) -> Iterator[None]:
 
 
 def fault_of_plug_in(error: BaseException) -> str:
-    """One line on an exception that went through the code of a plug-in family; empty where it did not."""
+    """A message of one line for an exception that came from the code of a plug-in family, else ""."""
     modules = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
     family = next(filter(None, map(plug_in_of, reversed(modules))), "")
     return f"the code of the family {family} failed: {failure(error)}" if family else ""

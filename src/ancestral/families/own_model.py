@@ -1,4 +1,4 @@
-"""The record of a model that a person gives in Python: it belongs to no family, and nothing is built from settings."""
+"""The record for a user's own model in Python, which belongs to no family and is not built from settings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ancestral.settings.family import FamilySettings
 
 @dataclass(frozen=True)
 class OwnModelSettings(FamilySettings):
-    """A model of one's own, which has no settings here."""
+    """A user's own model, without settings."""
 
 
 def _build(settings: Any, spec: DataSpec) -> Any:
-    raise InputError("a model of one's own is given in Python: ancestral.fit(model, RUN, data=...)")
+    raise InputError("your own model cannot be built from settings: use ancestral.fit(model, RUN, data=...) in Python")
 
 
 RECORD = Family(name=OWN_MODEL, settings=OwnModelSettings, build=_build, tiny={})

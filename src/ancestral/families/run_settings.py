@@ -1,4 +1,4 @@
-"""All that determines a run: the family's settings, the data and the training."""
+"""The settings of a run: those of its family, its data and its training."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ancestral.settings.training import TrainingSettings
 OF_GRADIENTS = (
     *("optimizer", "learning_rate", "beta1", "weight_decay", "momentum", "schedule", "warmup_steps", "clip_norm"),
 )
-FEW_LEVELS = 32  # up to here a categorical distribution for each pixel is small
+FEW_LEVELS = 32  # up to this number, a categorical distribution per pixel has few parameters
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that determines a run, besides the versions of the software."""
+    """All settings of a run. Together with the versions of the software they determine its result."""
 
-    family: str | None  # None for a model of a person's own
-    model: Any  # of the class that the family's record names
+    family: str | None  # None for a user's own model
+    model: Any  # an instance of the settings class of the family
     data: DataSettings = field(default_factory=DataSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
@@ -45,12 +45,13 @@ class Settings:
 
 
 def suited(settings: Settings, channels: int, levels: int) -> tuple[Settings, str]:
-    """The settings with the pixels that suit images of one's own, and a sentence on the choice, or an empty one.
+    """The settings with a pixel space that fits the user's own images, and a sentence that states the choice or "".
 
-    A named set has the family's usual pixels. Images with colour, or with more than 32 levels, keep their levels where
-    the family can model them, and `auto` is then the discretised logistic distribution.
+    A named data set has the default pixels of the family. The user's own images with colour, or with more than 32
+    levels, keep their levels if the family can model them; the output `auto` is then the discretised logistic
+    distribution.
 
-    Args:      channels, levels: of the images; 0 levels for points, which need no choice.
+    Args:      channels, levels: of the images; 0 levels for points, which have no pixel space to choose.
     """
     if settings.data.data in IMAGE_SETS or levels == 0:
         return settings, ""
@@ -60,7 +61,7 @@ def suited(settings: Settings, channels: int, levels: int) -> tuple[Settings, st
         of_rich = getattr(settings.model, "rich_pixels", None)
         pixels = of_rich if rich and of_rich is not None else default_of(settings.model, "pixels")
         if pixels in ("binary", "static", "threshold") and levels > 2:
-            said = f"pixels of {levels} levels are made binary, 1 above one half (--pixels states another choice)"
+            said = f"pixels of {levels} levels become binary: 1 above one half, else 0 (--pixels changes this)"
     model = settings.model
     if rich and pixels == "levels" and isinstance(model, FamilySettings):
         model = model.with_smooth_output()
@@ -68,18 +69,18 @@ def suited(settings: Settings, channels: int, levels: int) -> tuple[Settings, st
 
 
 def default_of(model: Any, name: str) -> Any:
-    """A default that depends on the family: its own class attribute `default_NAME`, or that of all families."""
+    """A family-dependent default: the class attribute `default_NAME` of the settings, or of `FamilySettings`."""
     return getattr(model, f"default_{name}", getattr(FamilySettings, f"default_{name}"))
 
 
 def setting_names(family: str | None) -> dict[str, type]:
-    """Every setting of a family's trainings, and the dataclass that it belongs to."""
+    """The name of every setting of a run of a family, with the dataclass that it belongs to."""
     parts = (find(family).settings, DataSettings, TrainingSettings)
     return {field.name: part for part in parts for field in fields(part)}
 
 
 def settings_for(family: str | None, **values: Any) -> Settings:
-    """Settings of a family from flags by name, with defaults for the rest.
+    """The settings of a run from values by name; all others have their defaults.
 
     Raises:    InputError: unknown family or setting.
     Example:
@@ -90,7 +91,7 @@ def settings_for(family: str | None, **values: Any) -> Settings:
 
 
 def parts_for(family: str | None, **values: Any) -> tuple[Any, DataSettings, TrainingSettings]:
-    """The three parts of `settings_for` as they are given, before defaults of the family are filled in.
+    """The three parts of `settings_for`, before family-dependent defaults are filled in.
 
     Raises:    InputError: unknown family or setting.
     """
@@ -108,28 +109,28 @@ def parts_for(family: str | None, **values: Any) -> tuple[Any, DataSettings, Tra
 
 
 def without_effect(model: Any, data: DataSettings, training: TrainingSettings) -> dict[str, str]:
-    """The settings that are not the default and have no effect beside the others, by name, and the reason in words.
+    """Settings that the user changed but that have no effect, by name, each with the reason.
 
-    Args:      model, data, training: as the user gives them, before defaults of the family are filled in.
+    Args:      model, data, training: as the user gives them, before family-dependent defaults are filled in.
     """
     reasons = dict(training.unused)
     if isinstance(model, FamilySettings):
         points = True if data.data in POINT_SETS else False if data.data in IMAGE_SETS else None
         reasons |= model.unused(points)
         if not model.has_learning_rate:
-            reasons |= dict.fromkeys(OF_GRADIENTS, "this training follows no gradient")
+            reasons |= dict.fromkeys(OF_GRADIENTS, "this training does not use gradients")
     given = {name for part in (model, training) for name in changed(part)}
     return {name: reason for name, reason in reasons.items() if name in given}
 
 
 def changed(part: Any) -> dict[str, Any]:
-    """The settings of a dataclass that are not its defaults, by name."""
+    """The settings of a dataclass that differ from their defaults, by name."""
     defaults = type(part)()
     return {name: value for name, value in vars(part).items() if value != getattr(defaults, name)}
 
 
 def flags_of(settings: Settings) -> dict[str, list[str]]:
-    """Every setting that is not the default, as the words of its flag."""
+    """Every setting that differs from its default, as its flag followed by its values."""
     flags = {}
     for name, value in not_default(settings).items():
         first = "--no-" + flag(name)[2:] if value is False else flag(name)
@@ -139,5 +140,5 @@ def flags_of(settings: Settings) -> dict[str, list[str]]:
 
 
 def not_default(settings: Settings) -> dict[str, Any]:
-    """Every setting that is not the default, by name."""
+    """Every setting that differs from its default, by name."""
     return {name: value for part in settings.parts for name, value in changed(part).items()}

@@ -1,4 +1,4 @@
-"""The terms that the score of an image is the sum of: by name, by latent, by pixel."""
+"""The terms of the score of an image: by name, by latent, by pixel."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ExactModel, HasConditionals, ImplicitModel, Model, SplitsElbo
 
 CHECKED = 8  # images whose terms are compared with log p(x)
-STRETCHES = 4  # of the order of an autoregressive model, as its terms
+STRETCHES = 4  # an autoregressive score is split into this number of consecutive stretches of pixels
 
 
 class ScoreParts(NamedTuple):
     """The terms of the score of each image.
 
-    Attributes: names: P of them. values: shape (B, P), nats; their sum over P is log p(x), or one draw of its lower
-                bound. divergences: of each latent by itself, shape (B, J), nats; J = 0 where there are none.
+    Attributes: names: of the P terms. values: shape (B, P), nats; their sum over P is log p(x), or a one-sample
+                estimate of its lower bound. divergences: KL divergence of each single latent, shape (B, J), nats; J = 0
+                if there is none.
     """
 
     names: list[str]
@@ -30,13 +31,13 @@ class ScoreParts(NamedTuple):
 
 
 def score_parts(model: Model, x: Tensor) -> ScoreParts:
-    """The terms of the score of each image: those that the model's family defines, or those of its kind.
+    """The terms of the score of each image, as the family of the model or its kind defines them.
 
-        bound that splits  log p(x | z) - KL(q(z | x) || p(z)) = ELBO
+        ELBO with parts    log p(x | z) - KL(q(z | x) || p(z)) = ELBO
         autoregressive     sums of log p(x_d | x_<d) over stretches of the order = log p(x), in the first ordering
 
     Args:      x: shape (B, *event_shape), in the model's pixel space.
-    Raises:    NotComputable: the model has no likelihood, or its terms are not known.
+    Raises:    NotComputable: the model has no likelihood, or no definition of terms.
     Reference: Kingma and Welling, 2014, eq. 3.
     """
     refuse_without_likelihood(model)
@@ -51,18 +52,18 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
     if isinstance(model, AutoregressiveModel):
         return _of_conditionals(model, x)
     name = type(model).__name__
-    raise NotComputable(f"the terms of the score of a {name} are not known: its family gives no score_parts")
+    raise NotComputable(f"the score of a {name} cannot be split into terms: its family defines no score_parts")
 
 
 def refuse_without_likelihood(model: Model) -> None:
     """Raises:    NotComputable: the model has no likelihood, and its family defines no terms."""
     family = family_of(model)
     if isinstance(model, ImplicitModel) and not (family and family.code("score_parts")):
-        raise NotComputable(f"a {type(model).__name__} has no likelihood, so there are no terms to show")
+        raise NotComputable(f"a {type(model).__name__} has no likelihood, so its score has no terms")
 
 
 def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
-    """Raises:    InputError: a family's own terms have another type or shape, or do not add up to an exact score."""
+    """Raises:    InputError: a family's own terms have a wrong type or shape, or do not add up to an exact score."""
     name = type(model).__name__
     tensors = isinstance(found, ScoreParts) and all(isinstance(part, Tensor) for part in found[1:])
     if not isinstance(found, ScoreParts) or not tensors or found.values.shape != (len(x), len(found.names)):
@@ -74,13 +75,13 @@ def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
         total, exact = found.values[:CHECKED].sum(1), model.log_prob(some)
         if not torch.allclose(total, exact, rtol=1e-3, atol=1e-2):
             raise InputError(
-                f"the score_parts of a {name} add up to {total[0]:.4f} nats where log p(x) is {exact[0]:.4f}"
+                f"the score_parts of a {name} add up to {total[0]:.4f} nats, but log p(x) is {exact[0]:.4f}"
             )
     return found
 
 
 def surprise_maps(model: Model, x: Tensor) -> Tensor:
-    """-log p(x_d | x_<d) of every pixel, shape of x, nats; in the first ordering where a model averages several.
+    """-log p(x_d | x_<d) of every pixel, shape of x, nats; in the first ordering if the model has several.
 
     Raises:    NotComputable: the model has no conditional distribution of each pixel.
     """
@@ -88,14 +89,14 @@ def surprise_maps(model: Model, x: Tensor) -> Tensor:
 
 
 def with_conditionals(model: Model) -> HasConditionals:
-    """The model, which must have a conditional distribution of each pixel.
+    """The model, checked for a conditional distribution of each pixel.
 
     Raises:    NotComputable: it has none.
     """
     if not isinstance(model, HasConditionals):
         raise NotComputable(
-            f"a {type(model).__name__} has no conditional distribution of each pixel, so no pixel has a surprise of "
-            "its own: that takes a MADE or a PixelCNN"
+            f"a {type(model).__name__} has no conditional distribution of each pixel, so it has no surprise per pixel: "
+            "use a MADE or a PixelCNN"
         )
     return model
 
@@ -103,7 +104,7 @@ def with_conditionals(model: Model) -> HasConditionals:
 def _of_split_bound(model: SplitsElbo, x: Tensor) -> ScoreParts:
     reconstruction, divergences = model.elbo_parts(x)
     values = torch.stack([reconstruction, -divergences.sum(1)], 1)
-    whole = divergences.shape[1] == 1  # all latents in one, by a draw
+    whole = divergences.shape[1] == 1  # one estimate for all latents together
     return ScoreParts(["log p(x | z)", "-KL(q(z | x) || p(z))"], values, divergences[:, :0] if whole else divergences)
 
 

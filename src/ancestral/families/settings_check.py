@@ -1,4 +1,4 @@
-"""What the settings of a family may be: values that the command line, JSON and Python all hold alike."""
+"""Checks of a settings class: its values must work on the command line, in JSON and in Python."""
 
 from __future__ import annotations
 
@@ -14,26 +14,30 @@ from ancestral.core.modules import failure
 from ancestral.settings.family import FamilySettings
 
 SCALARS = (bool, int, float, str)
-ALLOWED = "give it bool, int, float, str, a Literal of these, a tuple of these such as tuple[int, ...], or one | None"
+ALLOWED = (
+    "use bool, int, float, str, a Literal of these, a tuple of these such as tuple[int, ...], or one of these | None"
+)
 
 
 def check_settings(family: str, settings: Any, taken: set[str]) -> None:
-    """Refuse a settings class whose fields cannot be flags, or cannot be read back from `settings.json`.
+    """Check that all fields of a settings class can be flags and can be read back from `settings.json`.
 
-    Args:      family: its name, for the refusal. taken: names of flags that every training has.
-    Raises:    InputError: names the first field that is wrong, and what is allowed.
+    Args:      family: its name, for messages. taken: names of the flags that every training has.
+    Raises:    InputError: names the first wrong field, and what is allowed.
     """
     if not (isinstance(settings, type) and is_dataclass(settings)):
-        raise InputError(f"the settings of the family {family} must be a dataclass, not {settings!r}")
+        raise InputError(
+            f"the settings of the family {family} must be a dataclass (the class itself), not {settings!r}"
+        )
     _refuse_what_is_no_field(family, settings)
     for field in fields(settings):
         what = f"the setting {field.name!r} of the family {family}"
         if not field.init:
-            raise InputError(f"{what} has init=False, so it cannot be set: remove that")
+            raise InputError(f"{what} has init=False, so it cannot be set: remove init=False")
         if field.default is MISSING and field.default_factory is MISSING:
-            raise InputError(f"{what} has no default")
+            raise InputError(f"{what} has no default: give it one")
         if field.name in taken:
-            raise InputError(f"{what} is a flag of every training: rename it")
+            raise InputError(f"{what} has the name of a flag that every training has: rename it")
         hint = _resolved(what, settings, field)
         if not _holds(hint):
             raise InputError(f"{what} has the type {_name(field.type)}: {ALLOWED}")
@@ -41,7 +45,7 @@ def check_settings(family: str, settings: Any, taken: set[str]) -> None:
 
 
 def _refuse_what_is_no_field(family: str, settings: type) -> None:
-    """Raises:    InputError: a value without a type, which would be no flag, or an argument that is not stored."""
+    """Raises:    InputError: an attribute without a type annotation, or an argument that is not a field."""
     known = {field.name for field in fields(settings)}
     for base in settings.__mro__:
         if base is FamilySettings or base is object or not is_dataclass(base):
@@ -51,33 +55,33 @@ def _refuse_what_is_no_field(family: str, settings: type) -> None:
             constant = name.startswith("_") or name != name.lower() or hasattr(FamilySettings, name)
             if given and not constant and name not in inspect.get_annotations(base):
                 raise InputError(
-                    f"the setting {name!r} of the family {family} has no type, so it is no flag: write {name}: "
+                    f"the setting {name!r} of the family {family} has no type, so it is not a flag: write {name}: "
                     f"{type(value).__name__} = {value!r}"
                 )
     for name in inspect.signature(settings).parameters:
         if name not in known:
-            raise InputError(f"the argument {name!r} of the settings of the family {family} is no field: {ALLOWED}")
+            raise InputError(f"the argument {name!r} of the settings of the family {family} is not a field: {ALLOWED}")
 
 
 def _resolved(what: str, settings: type, field: Field[Any]) -> Any:
-    """The type of a field, also where it is written as text.
+    """The type of a field; an annotation that is a string is evaluated.
 
-    Raises:    InputError: a name in it is not defined where the class is.
+    Raises:    InputError: the annotation has a name that is not defined in the module of the class.
     """
     owner = next(base for base in settings.__mro__ if field.name in inspect.get_annotations(base))
     holder = types.SimpleNamespace(__annotations__={field.name: field.type})
     names = vars(sys.modules[owner.__module__]) if owner.__module__ in sys.modules else {}
     try:
         return get_type_hints(holder, names, dict(vars(owner)), include_extras=True)[field.name]
-    except Exception as error:  # any expression may stand there
+    except Exception as error:  # the annotation may be any expression
         problem = " ".join(str(error).split())
-        raise InputError(f"{what} has a type that cannot be read, {_name(field.type)}: {problem}") from error
+        raise InputError(f"{what} has the type {_name(field.type)}, which cannot be evaluated: {problem}") from error
 
 
 def _holds(hint: Any, inside: bool = False) -> bool:
-    """Whether the command line and JSON can hold values of a type.
+    """Whether the command line and JSON can represent values of a type.
 
-    Args:      inside: of the values of a tuple, where no further tuple may be.
+    Args:      inside: the type is that of the values of a tuple, which cannot be tuples themselves.
     """
     kind, arguments = get_origin(hint), get_args(hint)
     if kind is Annotated:
@@ -94,7 +98,7 @@ def _holds(hint: Any, inside: bool = False) -> bool:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type that `_holds`."""
+    """Whether a value is of a type that `_holds` accepts."""
     kind, arguments = get_origin(hint), get_args(hint)
     if kind is Annotated:
         return _fits(value, arguments[0])
@@ -114,18 +118,18 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _check_defaults(family: str, settings: type) -> None:
-    """Raises:    InputError: a default of another type than the field, not a number, or refused by the class itself."""
+    """Raises:    InputError: a default has a wrong type, is NaN, or is rejected by the class itself."""
     try:
         usual = settings()
     except Exception as error:  # the class may check its values in any way
-        raise InputError(f"the default settings of the family {family} are refused: {failure(error)}") from error
+        raise InputError(f"the settings of the family {family} reject their own defaults: {failure(error)}") from error
     for field in fields(settings):
         what, value = f"the setting {field.name!r} of the family {family}", getattr(usual, field.name)
         values = value if isinstance(value, tuple) else (value,)
         if any(isinstance(number, float) and math.isnan(number) for number in values):
-            raise InputError(f"{what} has the default {value}, which is not equal to itself: give a number, or None")
+            raise InputError(f"{what} has the default {value}: give a number, or None")
         if not _fits(value, _resolved(what, settings, field)):
-            raise InputError(f"{what} has the default {value!r}, which is no {_name(field.type)}")
+            raise InputError(f"{what} has the default {value!r}, which is not of the type {_name(field.type)}")
 
 
 def _name(hint: Any) -> str:

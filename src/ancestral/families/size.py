@@ -1,4 +1,4 @@
-"""How large a model would be, computed before any memory is taken."""
+"""The size of a model, computed before memory is allocated."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ancestral.core.errors import InputError
 from ancestral.core.free_memory import available_memory
 
 MOST_TENSORS = 5000
-"""Parameters in number, not in size: each is an object of its own, and thousands take seconds to construct."""
+"""Largest number of parameter tensors; constructing thousands of them takes seconds."""
 COPIES = 4
-"""A parameter in training has a gradient and two moments of the optimiser beside its value."""
+"""Memory of a parameter in training, in copies: value, gradient and two moments of the optimiser."""
 
 
 def refuse_beyond_memory(what: str, make: Callable[[], nn.Module]) -> None:
-    """Construct a module without values, and refuse it if its training exceeds the available memory.
+    """Check that the training of a module fits in the available memory, before it is constructed.
 
-    The caller's random numbers stay as they were.
+    The module is constructed on the device "meta". The state of the random numbers does not change.
 
-    Args:      what: the module, for the message. make: a constructor that reads no numbers out of tensors.
-    Raises:    InputError: too many parameters, or too large ones; or whatever `make` raises.
+    Args:      what: the module, for the message. make: a constructor that does not read values of tensors.
+    Raises:    InputError: too many parameter tensors, or too large ones; or any exception of `make`.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         module = _with_few_tensors(what, make)
@@ -32,8 +32,8 @@ def refuse_beyond_memory(what: str, make: Callable[[], nn.Module]) -> None:
     needed, free = COPIES * trained + sum(map(_bytes, module.buffers())), available_memory()
     if needed > free:
         raise InputError(
-            f"not enough memory: training the {what} takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
-            "available: lower its sizes"
+            f"not enough memory: training the {what} needs {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are "
+            "available: choose smaller sizes"
         )
 
 
@@ -42,12 +42,14 @@ def _bytes(tensor: Tensor) -> int:
 
 
 def _with_few_tensors(what: str, make: Callable[[], nn.Module]) -> nn.Module:
-    """Raises:    InputError: as soon as there are too many parameters; the constructors need not come to their end."""
-    counted, thread = iter(range(MOST_TENSORS)), threading.get_ident()  # the hook is that of the whole process
+    """Raises:    InputError: too many parameter tensors; raised during construction, as soon as the limit is
+    reached."""
+    # the hook is global, so other threads are excluded
+    counted, thread = iter(range(MOST_TENSORS)), threading.get_ident()
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
         if threading.get_ident() == thread and next(counted, None) is None:
-            raise InputError(f"the {what} has more than {MOST_TENSORS:,} weight tensors: lower its number of layers")
+            raise InputError(f"the {what} has more than {MOST_TENSORS:,} weight tensors: choose fewer layers")
 
     hook = register_module_parameter_registration_hook(count)
     try:

@@ -1,4 +1,4 @@
-"""Helpers for the tiny models of each family: weights away from where they start, so that every law can fail."""
+"""Helpers for the tiny models: weights that differ from their initial values, so that every test can fail."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ancestral.models.base import Model
 Kept = TypeVar("Kept", bound=nn.Module)
 
 
-def shaken(module: Kept, scale: float) -> Kept:
-    """The same module with noise of this scale added to its parameters."""
+def perturbed(module: Kept, scale: float) -> Kept:
+    """Add Gaussian noise of this standard deviation to the parameters of a module; returns the module."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(scale * torch.randn_like(parameter))
     return module
 
 
-def livelier(model: Model) -> Model:
-    """The same model with weights large enough that one pixel matters to another."""
+def with_larger_weights(model: Model) -> Model:
+    """Multiply all weights of a model, so that pixels depend clearly on each other; returns the model."""
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(2.5)
@@ -30,7 +30,7 @@ def livelier(model: Model) -> Model:
 
 
 def seeded(make: Callable[[], Model], seed: int = 0) -> Model:
-    """The model in double precision, the same every time, ready to be evaluated."""
+    """A model in double precision and evaluation mode, always with the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make().double().eval()

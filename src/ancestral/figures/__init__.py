@@ -1,4 +1,4 @@
-"""Pictures of arrays: matplotlib figures."""
+"""Figures made from arrays, with matplotlib."""
 
 from ancestral.core.public import exports
 

@@ -1,4 +1,4 @@
-"""Points of a latent plane by class: a colour and a mark each, named where they lie."""
+"""Scatter plots of codes in a latent plane, with a colour and a marker for each class."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-NAMED = len(MARKS) * len(PALETTE)  # classes; beyond the palette they have its colours again, with another mark
-INKED = 1500  # points beyond which each is drawn smaller
+NAMED = len(MARKS) * len(PALETTE)  # maximum number of classes; colours are reused with another marker
+INKED = 1500  # above this number, points are drawn smaller
 
 
 def code_scatter(
@@ -28,14 +28,14 @@ def code_scatter(
     title: str = "",
     note: str = "",
 ) -> Figure:
-    """Draw points of a plane in the colour and mark of their class, its name at the median of each.
+    """Draw points in a plane with the colour and marker of their class; the name is at the median of each class.
 
     Args:
         points: (N, 2), finite.
-        classes: (N,), whole numbers; None where there are none. More than `NAMED` classes are not told apart.
-        axes: what the first and second coordinates are.
-        names: the name of a class from its number.
-        title: above.
+        classes: (N,), integers; None if there are none. More than `NAMED` classes are drawn in one colour.
+        axes: labels of the first and second coordinate.
+        names: returns the name of a class, given its number.
+        title: above the plot.
         note: small print.
 
     Returns: the figure.
@@ -74,15 +74,15 @@ def _write_name(plot: Axes, name: str, places: np.ndarray, colour: str) -> None:
 def _as_places(points: np.ndarray | Tensor) -> np.ndarray:
     places = _as_array(points)
     if places.ndim != 2 or places.shape[1:] != (2,) or not len(places) or not np.isfinite(places).all():
-        raise InputError(f"codes in a plane are finite pairs of numbers, got an array of shape {places.shape}")
+        raise InputError(f"codes in a plane must be finite and of shape (N, 2), got shape {places.shape}")
     return places
 
 
 def _as_classes(classes: np.ndarray | Tensor | None, points: int) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each point and the numbers of all classes; none where classes are not told apart."""
+    """The class of each point and the numbers of all classes; no numbers if all points have one colour."""
     kinds = np.zeros(points) if classes is None else _as_array(classes)
     if kinds.shape != (points,):
-        raise InputError(f"{kinds.shape} classes for {points} points: give one each")
+        raise InputError(f"classes must have shape ({points},), one for each point, got {kinds.shape}")
     names = np.unique(kinds)
     if classes is None or len(names) > NAMED:
         return np.zeros(points), np.zeros(0)

@@ -1,4 +1,4 @@
-"""The limits, ticks and tick labels of plots of curves."""
+"""Limits, ticks and tick labels of plots of curves."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def limit_values(axes: Axes, series: list[Series], lines: list[float], ylim: str | None) -> float:
-    """Set the limits and ticks of the value axis; returns the largest value, which the limits may cut off."""
+    """Set the limits and ticks of the value axis; returns the largest value, which may be above the limits."""
     from matplotlib.ticker import MaxNLocator
 
     low, high, peak = _limits(series, lines, ylim)
@@ -43,7 +43,7 @@ def limit_steps(axes: Axes, steps: np.ndarray, log_x: bool, ticks: int) -> None:
 
 
 def _limits(series: list[Series], lines: list[float], ylim: str | None) -> tuple[float, float, float]:
-    """(lowest, highest, largest value): the ends of the value axis, and the largest value, which it may cut off."""
+    """(low, high, largest value): limits of the value axis, and the largest value, which may be above them."""
     heights = [h for h in (s.extremes() for s in series) if len(h)] or [np.array([0.0, 1.0])]
     low = min([float(h.min()) for h in heights] + lines)
     peak = max([float(h.max()) for h in heights] + lines)
@@ -53,10 +53,10 @@ def _limits(series: list[Series], lines: list[float], ylim: str | None) -> tuple
 
 
 def _robust_end(heights: list[np.ndarray], lines: list[float], low: float, peak: float) -> float:
-    """The highest value of an axis that shows the bulk of all curves.
+    """Upper limit of an axis that shows most values of all curves.
 
-    The bulk of a curve ends as far above its upper quartile as two and a half times the distance from the
-    minimum to that quartile; the axis is not cut for values that lie only slightly above the bulk.
+    For each curve, the limit is its upper quartile plus 2.5 times the distance from the minimum to that quartile. The
+    axis is not clipped if the largest value is only slightly above that limit.
     """
     quartiles = [float(np.quantile(h, 0.75)) for h in heights]
     bulk = [q + 2.5 * (q - float(h.min())) for q, h in zip(quartiles, heights, strict=True)]
@@ -65,7 +65,7 @@ def _robust_end(heights: list[np.ndarray], lines: list[float], low: float, peak:
 
 
 def _formatter(largest: float) -> Any:
-    """Short plain numbers: 0.05, 540, then 20k and 1M; never an offset in the corner of the plot."""
+    """Tick labels as short numbers: 0.05, 540, 20k, 1M; without an offset in the corner of the plot."""
     from matplotlib.ticker import EngFormatter, FormatStrFormatter, ScalarFormatter
 
     if largest >= 10_000:

@@ -1,4 +1,4 @@
-"""One plot of curves: lines with their bands and means, crosses where values are lost, and marked steps."""
+"""One plot of curves: lines with bands and running means, crosses at values that are not finite, and marked steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def draw_panel(
     axes: Axes, series: list[Series], colours: list[str], log_x: bool, ylim: str | None, lines: list[float]
 ) -> list[str]:
-    """Draw the curves of one plot and set its limits; returns notes for the reader."""
+    """Draw the curves of one plot and set its limits; returns notes for below the plot."""
     for value in lines:
         axes.axhline(value, color=MUTED, linewidth=1.0, linestyle=":")
     for one, colour in zip(series, colours, strict=True):
@@ -31,11 +31,11 @@ def draw_panel(
 
 
 def _notes(series: list[Series], peak: float, clipped: bool) -> list[str]:
-    """What a reader must know: where the axis cuts values off, and over how many points bold lines are means."""
+    """Notes on a clipped axis and on the windows of running means."""
     notes = [f"Axis clipped: values reach {peak:,.4g}."] if clipped else []
     windows = sorted({s.window for s in series if s.window})
     if windows:
-        notes.append(f"Bold: mean over {' or '.join(f'{w:,}' for w in windows)} points.")
+        notes.append(f"Bold: running mean over {' or '.join(f'{w:,}' for w in windows)} points.")
     return notes
 
 
@@ -57,7 +57,7 @@ def _draw_curve(axes: Axes, one: Series, colour: str, log_x: bool) -> None:
 
 
 def _cross_gaps(axes: Axes, one: Series, colour: str) -> None:
-    """A cross where values stop being finite, at the last height seen, and one word on the first of them."""
+    """Draw a cross where values stop being finite, at the last finite value, and label the first cross."""
     lost = ~np.isfinite(one.y)
     first = np.flatnonzero(lost & ~np.r_[False, lost[:-1]])
     if not len(first):
@@ -81,7 +81,7 @@ def _cross_gaps(axes: Axes, one: Series, colour: str) -> None:
 
 
 def mark_steps(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
-    """Draw a vertical line with its label at each marked step of a settled page's plot."""
+    """Draw a vertical line with its label at each marked step, after the layout of the page."""
     left, right = axes.get_xlim()
     axes.set_xlim(min([left, *(x for x, _ in marks)]), max([right, *(x for x, _ in marks)]))
     for i, (x, text) in enumerate(marks):
@@ -91,7 +91,7 @@ def mark_steps(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
             text,
             (where, 1.0),
             xycoords="axes fraction",
-            xytext=(3 if where < 0.6 else -3, -2 - 11 * (i % 4)),  # neighbours do not write over each other
+            xytext=(3 if where < 0.6 else -3, -2 - 11 * (i % 4)),  # so that neighbouring labels do not overlap
             textcoords="offset points",
             ha="left" if where < 0.6 else "right",
             va="top",
@@ -100,7 +100,7 @@ def mark_steps(axes: Axes, marks: Sequence[tuple[float, str]]) -> None:
 
 
 def _on_curves() -> dict[str, Any]:
-    """The style of words among curves: a thin white rim keeps them readable and hides little."""
+    """The style of texts on curves, with a thin white outline for readability."""
     from matplotlib.patheffects import withStroke
 
     return text_style(SMALL_SIZE, path_effects=[withStroke(linewidth=2, foreground="white")])

@@ -1,6 +1,6 @@
-"""Numbers over time as one picture: learning curves, alone or as panels side by side.
+"""Learning curves, in one plot or in panels.
 
-A value that is not finite breaks its line and leaves a cross; a clipped axis says so underneath.
+A value that is not finite interrupts its line and is marked by a cross; a note states that an axis is clipped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from ancestral.figures.style import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PANEL_RIGHT = 14.0  # points at the right of panels
+PANEL_RIGHT = 14.0  # space at the right of panels, points
 
 
 def learning_curves(
@@ -47,20 +47,20 @@ def learning_curves(
     log_x: bool = False,
     ylim: Literal["robust"] | None = "robust",
 ) -> Figure:
-    """Draw curves in one plot, each named at its right end.
+    """Draw curves in one plot, each with its name at the right end.
 
     Args:
         curves: at least one.
-        xlabel: what the steps count.
-        ylabel: what the values are, with their unit; stands above the axis.
+        xlabel: unit of the steps.
+        ylabel: name and unit of the values; written above the axis.
         title: above the plot.
         reference: (value, label) of horizontal lines.
         marks: (step, label) of vertical lines, such as the best epoch.
-        log_x: a logarithmic step axis.
-        ylim: "robust" cuts the axis above the bulk of the values, never below their minimum; None shows all.
+        log_x: whether the step axis is logarithmic.
+        ylim: "robust" clips the axis above most values; None shows all values.
 
     Returns: the figure; save it with `style.save_figure`.
-    Raises: InputError where a curve is malformed or a step does not fit on the axis.
+    Raises: InputError if a curve is malformed or a step cannot be shown on the axis.
     """
     series = [Series.of(curve, log_x) for curve in curves]
     lines, marked = list(reference or []), list(marks or [])
@@ -89,7 +89,7 @@ def _check_plot(
 
 
 def _page_with_names(texts: tuple[str, str, str], names: Sequence[str]) -> Page:
-    """A page of one plot with room for names at its right."""
+    """A page with one plot and space for names at its right."""
     needed = sum(text_height(name, TEXT_SIZE) + 2 for name in names)
     widest = max(text_width(name, TEXT_SIZE) for name in names)
     return Page(texts, plot_height=max(145.0, needed), right=widest + 30 if widest else 12)
@@ -105,20 +105,20 @@ def small_multiples(
     log_x: bool = False,
     ylim: Literal["robust"] | None = "robust",
 ) -> Figure:
-    """Draw panels side by side over the same steps, such as a bound and its parts.
+    """Draw several panels over the same steps, such as a bound and its terms.
 
     Args:
-        panels: (title, curves) of each; curves of one label have one colour throughout, and one legend stands above
-            all; where there are more labels than colours, each panel has its own legend and colours.
-        xlabel: what the steps count.
-        ylabel: what the values are, where it is the same in all panels.
+        panels: (title, curves) of each panel. A label has the same colour in all panels, with one legend above them;
+            if there are more labels than colours, each panel has its own legend and colours.
+        xlabel: unit of the steps.
+        ylabel: name of the values, if it is the same in all panels.
         title: above all panels.
-        columns: panels in a row; three, or two where that fills the rows better.
-        log_x: a logarithmic step axis.
-        ylim: as in `learning_curves`, for each panel apart.
+        columns: panels in a row; default: three, or two if that fills the rows better.
+        log_x: whether the step axis is logarithmic.
+        ylim: as in `learning_curves`, for each panel separately.
 
     Returns: the figure.
-    Raises: InputError as `learning_curves`.
+    Raises: InputError as in `learning_curves`.
     """
     content = panels_of((curves for _, curves in panels), log_x)
     columns = min(_usual_columns(len(content)) if columns is None else columns, len(content))
@@ -147,8 +147,8 @@ def small_multiples(
 class _Legends(NamedTuple):
     """The legends of several panels: a common one, or one for each panel.
 
-    Args:      looks: colour and dashes of each label, by panel. common: the keys above all panels; empty where each
-               panel has its own. rows: the rows of keys of each panel; empty where there is a common legend.
+    Args:      looks: colour and dashes of each label, by panel. common: the keys above all panels; empty if each
+               panel has its own. rows: the rows of keys of each panel; empty if there is a common legend.
     """
 
     looks: list[dict[str, Look]]
@@ -167,12 +167,12 @@ def _legends(content: Sequence[Sequence[Series]], wide: float) -> _Legends:
 
 
 def _usual_columns(panels: int) -> int:
-    """Three panels in a row, or two where that fills the rows better."""
+    """Three panels in a row, or two if that fills the rows better."""
     return 2 if panels in (2, 4) else 3
 
 
 def _summary(notes: Sequence[str]) -> list[str]:
-    """The notes of all panels; where several are cut at different values, one sentence says so for all."""
+    """The notes of all panels; notes on several clipped axes are combined into one sentence."""
     if len(notes) <= 1:
         return list(notes)
     return sorted({"Axes clipped at the top." if "clipped" in note else note for note in notes})

@@ -1,4 +1,4 @@
-"""The plane as a picture: densities in one colour scale, points, and grids of lines that a map has bent."""
+"""Plots of the plane: densities with a common colour scale, points, and grids of lines under a map."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-COLOURS = "Blues"  # nearly white where there is nothing, darker where there is more, in print too
-BAR_WIDTH = 6.0  # points
-BAR_ROOM = 40.0
+COLOURS = "Blues"  # almost white for 0, darker for larger values, also in print
+BAR_WIDTH, BAR_SPACE = 6.0, 40.0  # points
 
 
 @dataclass
 class Plane:
-    """One square panel around the origin, with any of a density, points and lines.
+    """One square panel around the origin, with a density, points or lines, or several of these.
 
     Args:
         title: above the panel.
         extent: half the side of the square.
-        density: (S, S), finite and not negative: entry [i, j] at the middle of the i-th row of cells from below
-            and the j-th column.
-        points: (n, 2); those outside are left out, and counted below.
-        lines: two families of lines, each (k, n, 2): k lines through n points, in a colour for each family.
+        density: (S, S), finite and not negative; entry [i, j] belongs to the centre of the cell in row i from below
+            and column j.
+        points: (n, 2); points outside the panel are omitted, and their number is stated below.
+        lines: two families of lines, each (k, n, 2): k lines through n points; each family has its own colour.
     """
 
     title: str
@@ -45,17 +44,17 @@ class Plane:
 def draw_planes(
     planes: Sequence[Plane], *, title: str = "", note: str = "", columns: int = 2, scale: float | None = None
 ) -> Figure:
-    """Draw panels side by side; all densities share one colour scale, with its bar at the right.
+    """Draw several panels; all densities have one colour scale, shown at the right.
 
     Args:
         planes: at least one.
         title: above all panels.
-        note: below them.
+        note: below the panels.
         columns: panels in a row.
-        scale: where the colours end, the largest density unless given; which panel goes beyond is said below.
+        scale: upper end of the colour scale; default: the largest density. A note names panels that exceed it.
 
     Returns: the figure; save it with `style.save_figure`.
-    Raises: InputError for arrays of other shapes, or densities that are negative or not finite.
+    Raises: InputError for arrays of wrong shape, or densities that are negative or not finite.
     """
     if not planes:
         raise InputError("there is no plane to draw")
@@ -66,7 +65,7 @@ def draw_planes(
     page = Page(
         (title, "", ""),
         plot_height=None,
-        right=BAR_ROOM if peaks else 12,
+        right=BAR_SPACE if peaks else 12,
         grid=(math.ceil(len(planes) / columns), columns),
         titles=[plane.title for plane in planes],
     )
@@ -79,13 +78,13 @@ def draw_planes(
 
 
 def _beyond(planes: Sequence[Plane], grids: Sequence[np.ndarray | None], top: float) -> str:
-    """Which densities exceed the end of the colour scale; empty where none does."""
+    """A note on densities that exceed the colour scale; empty if none does."""
     over = [
         f"{plane.title!r} reaches {grid.max():.3g}"
         for plane, grid in zip(planes, grids, strict=True)
         if grid is not None and grid.max() > 1.001 * top
     ]
-    return f"Colours end at {top:.3g}; {', '.join(over)}." if over else ""
+    return f"The colour scale ends at {top:.3g}; {', '.join(over)}." if over else ""
 
 
 def scatter(points: np.ndarray | Tensor, extent: float, *, title: str = "") -> Figure:
@@ -93,17 +92,17 @@ def scatter(points: np.ndarray | Tensor, extent: float, *, title: str = "") -> F
 
     Args:
         points: (n, 2).
-        extent: half the side of the square; points outside are counted below.
-        title: above it.
+        extent: half the side of the square; the number of points outside is stated below.
+        title: above the square.
 
     Returns: the figure.
-    Raises: InputError as `draw_planes`.
+    Raises: InputError as in `draw_planes`.
     """
     return draw_planes([Plane("", extent, points=points)], title=title)
 
 
 def _draw_plane(axes: Axes, plane: Plane, density: np.ndarray | None, top: float) -> str:
-    """Draw one panel; returns a note for the reader, empty where there is nothing to say."""
+    """Draw one panel; returns a note for below the figure, or an empty text."""
     from matplotlib.ticker import MaxNLocator
 
     side = plane.extent
@@ -126,12 +125,12 @@ def _draw_plane(axes: Axes, plane: Plane, density: np.ndarray | None, top: float
 def _draw_lines(axes: Axes, lines: np.ndarray, colour: str) -> None:
     """Draw a family of lines, shape (k, n, 2), the middle one bold."""
     for k, line in enumerate(lines):
-        middle = 2 * k + 1 == len(lines)  # the coordinate's own axis, if there is one
+        middle = 2 * k + 1 == len(lines)  # the axis of the coordinate, if k is odd
         axes.plot(line[:, 0], line[:, 1], color=colour, linewidth=1.4 if middle else 0.6)
 
 
 def _draw_points(axes: Axes, plane: Plane, points: np.ndarray) -> str:
-    """Draw the points inside the panel; returns how many lie outside, in words."""
+    """Draw the points inside the panel; returns a note on the number of points outside."""
     inside = (np.abs(points) <= plane.extent).all(1)
     size = float(np.clip(1500 / max(len(points), 1), 0.4, 6))
     colour = MUTED if len(plane.lines) else INK
@@ -139,11 +138,11 @@ def _draw_points(axes: Axes, plane: Plane, points: np.ndarray) -> str:
     if inside.all():
         return ""
     where = f" of {plane.title!r}" if plane.title else ""
-    return f"{(~inside).sum():,} of {len(points):,} points{where} lie outside."
+    return f"{(~inside).sum():,} of {len(points):,} points{where} are outside the plot."
 
 
 def _draw_bar(page: Page, top: float) -> None:
-    """The colour scale, beside the first row of panels."""
+    """Draw the colour scale at the right of the first row of panels."""
     from matplotlib.ticker import MaxNLocator
 
     figure, beside = page.figure, page.axes[page.columns - 1].get_position()
@@ -176,7 +175,7 @@ def _as_pairs(values: Any, dimensions: int) -> np.ndarray:
     """Points, shape (n, 2), or lines of points, shape (k, n, 2); float64."""
     array = _as_array(values)
     if array.ndim != dimensions or not array.size or array.shape[-1] != 2:
-        raise InputError(f"points of the plane are pairs of numbers, got an array of shape {array.shape}")
+        raise InputError(f"points of the plane must be pairs of numbers, got an array of shape {array.shape}")
     return array
 
 

@@ -1,4 +1,4 @@
-"""Images as one picture: contact sheets, pairs, latent manifolds.
+"""Figures of many images: grids, pairs, latent manifolds.
 
 images (N, C, H, W) in [0, 1]  ->  one array  ->  Figure, one array pixel = one PNG pixel
 """
@@ -6,13 +6,15 @@ images (N, C, H, W) in [0, 1]  ->  one array  ->  Figure, one array pixel = one 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ancestral.core.errors import InputError
+from ancestral.figures.enlarge import enlarge, is_small, smooth_note, smooth_scale
+from ancestral.figures.png import WHOLE, Box, mark_images
 from ancestral.figures.style import (
     DPI,
     LINE_HEIGHT,
@@ -48,17 +50,19 @@ def image_grid(
     title: str | None = None,
     gap_every: int | None = None,
     note: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
-    """Draw images as one contact sheet, row by row, pixel-exact.
+    """Draw images in a grid, row by row, pixel-exact.
 
     Args:
         images: (N, 1 or 3, H, W), values in [0, 1]; 1 is white.
-        columns: images in a row; ceil(sqrt(N)) unless given.
+        columns: images in a row; default: ceil(sqrt(N)).
         captions: N short texts, one under each image.
         row_titles: one text at the left of each row.
-        title: above the sheet.
-        gap_every: a wider gap after every so many rows.
-        note: small print below the sheet.
+        title: above the grid.
+        gap_every: a wider gap after this many rows.
+        note: small print below the grid.
+        smooth: enlarge images of at most 16 pixels a side by bicubic interpolation; the note then says so.
 
     Returns: the figure; save it with `save_figure`.
     Raises: InputError for a wrong shape, values that are not finite or outside [0, 1], or texts that do not
@@ -71,9 +75,9 @@ def image_grid(
     rows, cols = np.divmod(np.arange(count), columns)
     for name, texts, wanted in (("captions", captions, count), ("row titles", row_titles, rows[-1] + 1)):
         if texts is not None and len(texts) != wanted:
-            raise InputError(f"{len(texts)} {name} for {wanted}: give one each")
+            raise InputError(f"{len(texts)} {name} given, {wanted} needed")
     every = None if gap_every is None else _positive("gap_every", gap_every)
-    sheet = _Sheet(pixels, rows, cols, captions or (), row_titles or (), every)
+    sheet = _Sheet(pixels, rows, cols, captions or (), row_titles or (), every, smooth)
     return sheet.draw(title or "", note or "")
 
 
@@ -84,18 +88,20 @@ def pair_grid(
     columns: int,
     labels: tuple[str, str] = ("real", "reconstruction"),
     title: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
-    """Draw pairs of images, each pair one above the other: a row of originals, its reconstructions beneath.
+    """Draw pairs of images, one above the other, such as originals and reconstructions.
 
     Args:
         top: (N, 1 or 3, H, W), values in [0, 1].
-        bottom: the partners, of the same shape.
+        bottom: the second image of each pair, same shape.
         columns: pairs in a row.
-        labels: what the upper and the lower rows show.
-        title: above the sheet.
+        labels: names of the upper and the lower rows.
+        title: above the grid.
+        smooth: as in `image_grid`.
 
     Returns: the figure.
-    Raises: InputError as `image_grid`, or where the two shapes differ.
+    Raises: InputError as in `image_grid`, or if the two shapes differ.
     """
     upper, lower = _as_images(top), _as_images(bottom)
     if upper.shape != lower.shape:
@@ -108,6 +114,7 @@ def pair_grid(
         np.concatenate([cols, cols]),
         row_titles=list(labels) * int(rows[-1] + 1),
         every=2,
+        smooth=smooth,
     )
     return sheet.draw(title or "", "")
 
@@ -117,18 +124,20 @@ def manifold_grid(
     *,
     axis_values: Sequence[float] | np.ndarray | Tensor,
     title: str | None = None,
+    smooth: bool = False,
 ) -> Figure:
-    """Draw a plane of latent codes as one seamless picture, with a handful of coordinates on its sides.
+    """Draw images on a grid of a latent plane without gaps, with coordinates on two sides.
 
     Args:
         images: (S * S, 1 or 3, H, W), values in [0, 1]; image i * S + j is decoded from
-            z = (axis_values[j], axis_values[i]). As in any plot, the first coordinate grows to the right and
-            the second upwards: image 0 lies at the bottom left.
-        axis_values: the S coordinates, increasing, the same on both sides.
-        title: above the picture.
+            z = (axis_values[j], axis_values[i]). The first coordinate increases to the right and the second
+            upwards: image 0 is at the bottom left.
+        axis_values: the S coordinates, increasing, the same for both axes.
+        title: above the figure.
+        smooth: as in `image_grid`.
 
     Returns: the figure.
-    Raises: InputError as `image_grid`, or where there are not S * S images for S increasing coordinates.
+    Raises: InputError as in `image_grid`, or if there are not S * S images for S increasing coordinates.
     """
     pixels = _as_images(images)
     values = as_floats("axis_values", axis_values)
@@ -146,8 +155,12 @@ def manifold_grid(
     names = [f"{v:.3g}".replace("-", "\N{MINUS SIGN}") for v in ticks]
     below, left = 46, MARGIN + round((max(text_width(name, TEXT_SIZE) for name in names) + 4) * DPI / 72)
     scale = max(1, round((WIDTH_INCHES * DPI - left - MARGIN) / (side * width)))
-    array = tile(_enlarge(pixels, scale), side, 0)
-    figure, axes = _frame(array, title or "", "", left=left, below=below, dpi=DPI)
+    if smooth and is_small(pixels):
+        scale = min(scale, smooth_scale(pixels))
+    array = tile(enlarge(pixels, scale, smooth), side, 0)
+    note = smooth_note(pixels) if smooth else ""
+    figure, axes = _frame(array, title or "", note, left=left, below=below, dpi=DPI)
+    mark_images(axes, [WHOLE])
     places = np.interp(ticks, values, np.arange(side) + 0.5)
     for x, y, across, name in ((1.0, -0.022, "top", "z₁"), (-0.015, 1.0, "center", "z₂")):
         axes.text(x, y, name, transform=axes.transAxes, **text_style(TEXT_SIZE, MUTED, ha="right", va=across))
@@ -161,15 +174,15 @@ def manifold_grid(
 
 
 def tile(images: np.ndarray | Tensor, columns: int, gap: int) -> np.ndarray:
-    """Lay images side by side in one array, row by row, with white gaps between them.
+    """Put images into one array, row by row, with white gaps between them.
 
     Args:
         images: (N, 1 or 3, H, W), values in [0, 1].
-        columns: images in a row; places left over in the last row stay white.
+        columns: images in a row; unused places in the last row are white.
         gap: white pixels between neighbours.
 
     Returns: (rows * (H + gap) - gap, columns * (W + gap) - gap), with a last axis of 3 for colour.
-    Raises: InputError as `image_grid`.
+    Raises: InputError as in `image_grid`.
     """
     pixels = _as_images(images)
     rows, cols = np.divmod(np.arange(len(pixels)), _positive("columns", columns))
@@ -179,7 +192,7 @@ def tile(images: np.ndarray | Tensor, columns: int, gap: int) -> np.ndarray:
 
 @dataclass
 class _Sheet:
-    """Images with their places and texts, waiting to be measured and drawn."""
+    """Images with their positions and texts."""
 
     pixels: np.ndarray  # (N, C, H, W)
     rows: np.ndarray  # (N,)
@@ -187,18 +200,21 @@ class _Sheet:
     captions: Sequence[str] = ()
     row_titles: Sequence[str] = ()
     every: int | None = None
+    smooth: bool = False
 
     def draw(self, title: str, note: str) -> Figure:
         height, width = self.pixels.shape[2:]
         columns, rows = int(self.cols.max()) + 1, int(self.rows.max()) + 1
         natural = columns * (width + 2) + 2 * MARGIN
-        dpi = DPI * max(1.0, natural / (WIDTH_INCHES * DPI))  # large images: letters grow with them
+        dpi = DPI * max(1.0, natural / (WIDTH_INCHES * DPI))  # text is scaled up with large images
         unit = dpi / 72
         left = MARGIN
         if any(self.row_titles):
             left += round((max(text_width(t, SMALL_SIZE) for t in self.row_titles) + 6) * unit)
-        room = (WIDTH_INCHES * dpi - left - MARGIN) / columns
-        scale = max(1, int(min(room * 0.98, LARGEST_TILE * dpi / DPI) // width))
+        space = (WIDTH_INCHES * dpi - left - MARGIN) / columns
+        scale = max(1, int(min(space * 0.98, LARGEST_TILE * dpi / DPI) // width))
+        if self.smooth and is_small(self.pixels):
+            scale = min(scale, smooth_scale(self.pixels))
         height, width = height * scale, width * scale
         gap = max(2, width // 40)
         captions = [wrap(text, SMALL_SIZE, (width - 2) / unit) for text in self.captions]
@@ -213,10 +229,21 @@ class _Sheet:
             tops += np.arange(rows) // self.every * max(6 * gap, round(7 * unit))
         lefts = beyond // 2 + np.arange(columns) * (width + across)
         total = int(lefts[-1]) + width + beyond // 2
-        array = _place(_enlarge(self.pixels, scale), tops[self.rows], lefts[self.cols], total)
-        figure, _ = _frame(array, title, note, left=left, below=under, dpi=dpi)
+        array = _place(enlarge(self.pixels, scale, self.smooth), tops[self.rows], lefts[self.cols], total)
+        if self.smooth:
+            note = " ".join(filter(None, [note, smooth_note(self.pixels)]))
+        figure, axes = _frame(array, title, note, left=left, below=under, dpi=dpi)
+        mark_images(axes, [*self._places(tops, lefts, (height, width), array.shape[:2])])
         self._label(figure, captions, tops, lefts, (height, width), unit)
         return figure
+
+    def _places(
+        self, tops: np.ndarray, lefts: np.ndarray, size: tuple[int, int], whole: tuple[int, ...]
+    ) -> Iterator[Box]:
+        """Where each image is, in shares of the array."""
+        for row, col in zip(self.rows, self.cols, strict=True):
+            top, left = float(tops[row]), float(lefts[col])
+            yield left / whole[1], top / whole[0], (left + size[1]) / whole[1], (top + size[0]) / whole[0]
 
     def _label(
         self,
@@ -241,18 +268,18 @@ class _Sheet:
 
 
 def _frame(array: np.ndarray, title: str, note: str, *, left: int, below: int, dpi: float) -> tuple[Figure, Axes]:
-    """The array at whole pixel positions in a figure just large enough for it, its title and its note."""
+    """A figure with the array at whole pixel positions, and the smallest margins for title and note."""
     unit = dpi / 72
     width = max(left + array.shape[1] + MARGIN, round(WIDTH_INCHES * dpi / 2))
-    room = (width - 2 * MARGIN) / unit
-    title = wrap(title, TITLE_SIZE, room, "bold")
-    note = wrap(note, SMALL_SIZE, room)
+    space = (width - 2 * MARGIN) / unit
+    title = wrap(title, TITLE_SIZE, space, "bold")
+    note = wrap(note, SMALL_SIZE, space)
     above = MARGIN + (round((text_height(title, TITLE_SIZE) + 5) * unit) if title else 0)
     beneath = MARGIN + below + (round((text_height(note, SMALL_SIZE) + 5) * unit) if note else 0)
     height = above + array.shape[0] + beneath
     figure = new_figure(width, height, dpi)
     axes = figure.add_axes((left / width, beneath / height, array.shape[1] / width, array.shape[0] / height))
-    # Bytes, because matplotlib's way from floats to grey levels misses some by one.
+    # bytes, because matplotlib rounds some grey levels wrongly when it converts floats
     levels = np.rint(array * 255).astype(np.uint8)
     colours = levels if levels.ndim == 3 else levels[:, :, None].repeat(3, axis=2)
     axes.imshow(colours, interpolation="nearest", aspect="auto")
@@ -272,12 +299,8 @@ def _place(pixels: np.ndarray, tops: np.ndarray, lefts: np.ndarray, total: int) 
     return canvas[:, :, 0] if channels == 1 else canvas
 
 
-def _enlarge(pixels: np.ndarray, scale: int) -> np.ndarray:
-    return pixels.repeat(scale, axis=2).repeat(scale, axis=3)
-
-
 def _as_images(images: Any) -> np.ndarray:
-    """(N, C, H, W) float32 in [0, 1], or InputError saying why not."""
+    """Images as (N, C, H, W) float32 in [0, 1]; raises InputError otherwise."""
     array = images.detach().cpu().float().numpy() if hasattr(images, "detach") else np.asarray(images)
     if array.ndim != 4 or array.shape[1] not in (1, 3) or not array.size:
         raise InputError(f"images must have shape (N, 1 or 3, H, W), got {array.shape}")
@@ -285,10 +308,10 @@ def _as_images(images: Any) -> np.ndarray:
         raise InputError(f"images must be numbers in [0, 1], got {array.dtype}")
     array = array.astype(np.float32)
     if not np.isfinite(array).all():
-        raise InputError("images hold values that are not finite (NaN or infinite)")
+        raise InputError("images contain values that are not finite (NaN or infinite)")
     low, high = float(array.min()), float(array.max())
     if low < -1e-6 or high > 1 + 1e-6:
-        raise InputError(f"images must lie in [0, 1], got values from {low:.6g} to {high:.6g}")
+        raise InputError(f"images must be in [0, 1], got values from {low:.6g} to {high:.6g}")
     return array.clip(0, 1)
 
 

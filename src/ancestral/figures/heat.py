@@ -1,4 +1,4 @@
-"""Values as colours: maps beside the images they are of, and tables with their rows named or shown."""
+"""Heat maps: maps of values below images, and tables of values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid, tile
+from ancestral.figures.png import WHOLE, mark_images
 from ancestral.figures.style import EDGE, FONT, MUTED, SMALL_SIZE, TEXT_SIZE, UNIT, Page, text_style, text_width
 
 if TYPE_CHECKING:
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-COLOURS = "inferno"  # black for nothing, even steps to every eye
-NONE_AT_ALL = (0.8, 0.8, 0.8)  # grey is none of its colours
-BAR_HEIGHT, BAR_ROOM = 5.0, 30.0  # points
+COLOURS = "inferno"  # perceptually uniform; black is 0
+EXACT_ZERO = (0.8, 0.8, 0.8)  # grey, which is not in the colour map
+BAR_HEIGHT, BAR_SPACE = 5.0, 30.0  # points
 ROW_HEIGHT = 15.0  # of a table, points
 
 
@@ -29,10 +30,10 @@ class HeatTable:
     """A table of values in [0, 1].
 
     Args:
-        title: above it.
+        title: above the table.
         values: (R, C).
-        rows: R names, or images (R, 1 or 3, H, W) to be shown in their place.
-        top: where its colours end; another end than 1 is told below.
+        rows: R names, or images (R, 1 or 3, H, W) to show in place of names.
+        top: upper end of its colour scale; a value other than 1 is stated below the table.
     """
 
     title: str
@@ -53,27 +54,27 @@ def heat_grid(
     title: str = "",
     note: str = "",
 ) -> Figure:
-    """Draw images, each with a map of values in colour beneath it, in one colour scale with its bar.
+    """Draw images, each with a heat map below it, with a common colour scale.
 
     Args:
         images: (N, 1 or 3, H, W) in [0, 1].
         maps: (N, H, W), not negative.
-        top: where the colours end; larger values have the last colour.
-        quantity: what the values are, beside the bar.
+        top: upper end of the colour scale; larger values have the last colour.
+        quantity: label of the colour scale.
         columns: images in a row.
         captions: N texts, one under each pair.
         row_titles: one for each row.
-        title: above all.
+        title: above all images.
         note: small print.
 
     Returns: the figure.
-    Raises: InputError for values that are not finite or negative, or as `image_grid`.
+    Raises: InputError for values that are negative or not finite, or as in `image_grid`.
     """
     grey, values = _as_array(images), _as_array(maps)
     if values.ndim != 3 or values.shape != (len(grey), *grey.shape[2:]):
-        raise InputError(f"maps must be of the images' size, got {values.shape} for {grey.shape}")
+        raise InputError(f"maps must have the size of the images, got {values.shape} for {grey.shape}")
     if not np.isfinite(values).all() or values.min() < 0 or not top > 0:
-        raise InputError("a map of colours needs values that are finite and not negative, and a scale above 0")
+        raise InputError("a heat map needs values that are finite and not negative, and a scale above 0")
     colour = _colours(values / top).transpose(0, 3, 1, 2)  # (N, 3, H, W)
     line = np.ones_like(colour[:, :, :1])
     pairs = np.concatenate([np.broadcast_to(grey, colour.shape), line, colour], 2)
@@ -85,15 +86,15 @@ def heat_grid(
 def heat_tables(
     tables: Sequence[HeatTable], *, quantity: str, xlabel: str, title: str = "", note: str = "", zeros: str = ""
 ) -> Figure:
-    """Draw tables one above the other, their columns aligned, in one colour scale with its bar.
+    """Draw tables one above the other, with aligned columns and a common colour scale.
 
     Args:
-        tables: of the same number of columns, and of one height.
-        quantity: what the values are, beside the bar.
-        xlabel: what the columns are.
-        title: above all.
+        tables: tables with the same number of columns; all get the same height.
+        quantity: label of the colour scale.
+        xlabel: label of the columns.
+        title: above all tables.
         note: small print.
-        zeros: what is said of values that are exactly 0, which are then grey, apart from all colours.
+        zeros: note on values that are exactly 0; if given, they are grey.
 
     Returns: the figure.
     Raises: InputError for tables of different shapes or values outside [0, 1].
@@ -111,7 +112,7 @@ def heat_tables(
     for axes, table, array in zip(page.axes, tables, arrays, strict=True):
         _draw_cells(axes, _cells(array, table.top, grey_zeros=bool(zeros)))
         _label_rows(axes, table.rows, height / len(array))
-    ends = [f"Colours of {table.title!r} end at {table.top:.2g}." for table in tables if table.top != 1]
+    ends = [f"The colour scale of {table.title!r} ends at {table.top:.2g}." for table in tables if table.top != 1]
     page.settle([text for text in (note, zeros, *ends) if text])
     for axes, table in zip(page.axes, tables, strict=True):
         if not _are_names(table.rows):
@@ -122,16 +123,16 @@ def heat_tables(
 
 def _check_tables(arrays: Sequence[np.ndarray]) -> None:
     if any(array.ndim != 2 or not array.size for array in arrays) or len({a.shape[1] for a in arrays}) != 1:
-        raise InputError(f"tables drawn together need as many columns, got {[array.shape for array in arrays]}")
+        raise InputError(f"tables need the same number of columns, got shapes {[array.shape for array in arrays]}")
     if not all(np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1 + 1e-6 for array in arrays):
-        raise InputError("a table of colours needs values in [0, 1]")
+        raise InputError("a heat table needs values in [0, 1]")
 
 
 def _cells(values: np.ndarray, top: float, grey_zeros: bool) -> np.ndarray:
     """The colours of a table's cells, shape (R, C, 3)."""
     cells = _colours(values / top)
     if grey_zeros:
-        cells[values == 0] = NONE_AT_ALL
+        cells[values == 0] = EXACT_ZERO
     return cells
 
 
@@ -140,10 +141,11 @@ def _draw_cells(axes: Axes, cells: np.ndarray) -> None:
     axes.grid(False)
     axes.spines["bottom"].set_visible(False)
     axes.imshow(cells, interpolation="nearest", aspect="auto", extent=(0.5, columns + 0.5, rows, 0))
+    mark_images(axes, [WHOLE])
 
 
 def _label_rows(axes: Axes, rows: Sequence[str] | np.ndarray | Tensor, height: float) -> None:
-    """Name the rows of a table; invisible names reserve the space of images. height: of a row, points."""
+    """Name the rows of a table; for images, invisible names reserve the space. height: of a row, points."""
     if _are_names(rows):
         axes.set_yticks(np.arange(len(rows)) + 0.5, [str(name) for name in rows])
         return
@@ -153,7 +155,7 @@ def _label_rows(axes: Axes, rows: Sequence[str] | np.ndarray | Tensor, height: f
 
 
 def _show_rows(page: Page, axes: Any, images: np.ndarray, height: float) -> None:
-    """Small images at the left of the rows of a table, where their names would stand."""
+    """Small images at the left of the rows of a table, in place of names."""
     box, figure = axes.get_position(), page.figure
     side = height / len(images) * UNIT / figure.bbox.width * images.shape[3] / images.shape[2]
     beside = figure.add_axes((box.x0 - side - 3 * UNIT / figure.bbox.width, box.y0, side, box.height))
@@ -162,26 +164,28 @@ def _show_rows(page: Page, axes: Any, images: np.ndarray, height: float) -> None
         column if column.ndim == 3 else column[..., None].repeat(3, 2), aspect="auto", interpolation="nearest"
     )
     beside.set_axis_off()
+    mark_images(beside, [WHOLE])
 
 
 def _add_bar(figure: Figure, top: float, quantity: str) -> None:
-    """The colour scale beneath everything, in a strip that the figure grows by."""
+    """Add the colour scale at the bottom; the height of the figure is increased for it."""
     from matplotlib.ticker import MaxNLocator
 
     width, height = figure.bbox.width, figure.bbox.height
     unit = figure.dpi / 72
-    room = round(BAR_ROOM * unit)
+    space = round(BAR_SPACE * unit)
+    whole = height + space
     for axes in figure.axes:
         box = axes.get_position()
-        place = (box.x0, (box.y0 * height + room) / (height + room), box.width, box.height * height / (height + room))
-        axes.set_position(place)
+        axes.set_position((box.x0, (box.y0 * height + space) / whole, box.width, box.height * height / whole))
     for text in figure.texts:
-        text.set_y((text.get_position()[1] * height + room) / (height + room))
-    figure.set_size_inches((width + 1e-3) / figure.dpi, (height + room + 1e-3) / figure.dpi)
-    height += room
+        text.set_y((text.get_position()[1] * height + space) / whole)
+    figure.set_size_inches((width + 1e-3) / figure.dpi, (whole + 1e-3) / figure.dpi)
+    height = whole
     edge = 2 * EDGE * unit
     bar = figure.add_axes((edge / width, 18 * unit / height, 0.4 - edge / width, BAR_HEIGHT * unit / height))
     bar.imshow(_colours(np.linspace(0, 1, 256)[None]), extent=(0, top, 0, 1), aspect="auto")
+    mark_images(bar, [WHOLE])
     bar.set_yticks([])
     bar.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     bar.tick_params(length=0, pad=3, labelsize=SMALL_SIZE, labelcolor=MUTED, labelfontfamily=FONT)
@@ -192,7 +196,7 @@ def _add_bar(figure: Figure, top: float, quantity: str) -> None:
 
 
 def _colours(values: np.ndarray) -> np.ndarray:
-    """Values to red, green and blue, a last axis of 3; beyond [0, 1] the colours of the ends."""
+    """Colours of values, with a last axis of 3 for RGB; values outside [0, 1] have the colours of the ends."""
     from matplotlib import colormaps
 
     return colormaps[COLOURS](values.clip(0, 1))[..., :3]

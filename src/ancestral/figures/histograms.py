@@ -1,4 +1,4 @@
-"""Values of two kinds as histograms above the share of batches that a test tells apart."""
+"""Histograms of several kinds of values, above curves of shares such as the power of a test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 BINS = 60
-TAIL = 0.002  # of each kind of values that may lie beyond either end of the axis
+TAIL = 0.002  # share of the values of each kind that may be outside either end of the axis
 
 
 def histograms_and_shares(
@@ -30,18 +30,18 @@ def histograms_and_shares(
     levels: Sequence[float] = (),
     title: str = "",
 ) -> Figure:
-    """Draw histograms of several kinds of values, and beneath them shares over a logarithmic axis.
+    """Draw histograms of several kinds of values, and below them shares over a logarithmic axis.
 
     Args:
         values: (label, values) of each kind; drawn as densities over common bins.
-        shares: curves in [0, 1] over positive steps; one whose label is that of a kind has its colour.
+        shares: curves in [0, 1] over positive steps; a curve with the label of a kind has its colour.
         titles: of the two plots.
-        xlabel: what the steps of the shares count.
+        xlabel: label of the steps of the shares.
         levels: shares at which to draw a dotted line.
-        title: above all.
+        title: above both plots.
 
     Returns: the figure.
-    Raises: InputError where there is nothing to draw or values are not finite.
+    Raises: InputError if there is nothing to draw or values are not finite.
     """
     kinds = [(label, as_floats(label, one)) for label, one in values]
     series = [Series.of(curve, log_x=True) for curve in shares]
@@ -59,18 +59,18 @@ def histograms_and_shares(
     )
     beyond = draw_histograms(page.axes[0], kinds, looks)
     draw_shares(page.axes[1], series, looks, levels)
-    page.settle([f"{beyond:,} values lie beyond the upper plot."] if beyond else [])
+    page.settle([f"{beyond:,} values are outside the upper plot."] if beyond else [])
     return page.figure
 
 
 def check_finite(kinds: Sequence[tuple[str, np.ndarray]]) -> None:
-    """Refuse values that are not finite."""
+    """Raises:    InputError: some values are not finite."""
     if not all(np.isfinite(one).all() for _, one in kinds):
-        raise InputError("some values are not finite (NaN or infinite) and have no place in a histogram")
+        raise InputError("a histogram needs finite values; some are NaN or infinite")
 
 
 def draw_histograms(axes: Axes, kinds: Sequence[tuple[str, np.ndarray]], looks: dict[str, Look]) -> int:
-    """Densities over common bins; returns how many values lie beyond them."""
+    """Draw densities over common bins; returns the number of values outside the bins."""
     ends = np.concatenate([np.quantile(one, [TAIL, 1 - TAIL]) for _, one in kinds])
     low, high = float(ends.min()), float(ends.max())
     if low == high:  # all values are the same

@@ -1,4 +1,4 @@
-"""The legend of a single panel, where each has one of its own."""
+"""Legends of single panels, for figures where each panel has its own legend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Key = tuple[str, str, Any]  # label, colour, dashes
 
 
 def key_rows(looks: dict[str, tuple[str, Any]], wide: float) -> list[list[Key]]:
-    """The keys of one panel in rows that fit into so many points, as far as single keys do."""
+    """The keys of one panel, in rows that fit into `wide` points unless a single key is wider."""
     rows: list[list[Key]] = []
     left = 0.0
     for label, look in looks.items():
@@ -25,7 +25,7 @@ def key_rows(looks: dict[str, tuple[str, Any]], wide: float) -> list[list[Key]]:
 
 
 def draw_keys(page: Page, panel: int, rows: list[list[Key]], left: float) -> None:
-    """Draw rows of keys between the title of a settled page's panel and its plot. left: of the panel, points."""
+    """Draw rows of keys between the title and the plot of a panel, after the layout. left: of the panel, points."""
     figure = page.figure
     width, height = WIDTH / UNIT, figure.bbox.height / UNIT
     top = page.axes[panel].get_position().y1 * height

@@ -1,4 +1,4 @@
-"""The names of curves at the right ends of their lines."""
+"""Names of curves at the right ends of their lines."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ancestral.figures.style import TEXT_SIZE, UNIT, WIDTH, draw_key, text_heigh
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-OVERHANG = 6.0  # points by which the highest name may stand above its plot
+OVERHANG = 6.0  # points by which the highest name may exceed the top of its plot
 
 
 def name_ends(axes: Axes, ends: list[float], names: list[str], styles: Sequence[tuple[str, Any]]) -> None:
-    """Write each name at the right of its line's end, moved apart where they would overlap.
+    """Write each name at the right end of its line; names that would overlap are moved apart.
 
     Args:
-        axes: a plot of a settled page.
-        ends: the value at which each line ends; NaN where it has none.
-        names: of the lines; an empty one is left out.
+        axes: a plot of a page, after the layout.
+        ends: the last value of each line; NaN if it has none.
+        names: of the lines; empty names are left out.
         styles: colour and dashes of each line.
     """
     figure = axes.figure
@@ -43,13 +43,13 @@ def name_ends(axes: Axes, ends: list[float], names: list[str], styles: Sequence[
 
 
 def _apart(wanted: np.ndarray, heights: np.ndarray, order: Sequence[int], ceiling: float) -> np.ndarray:
-    """The middles of texts that do not overlap, near those wanted and below a ceiling; points.
+    """Centres of texts that do not overlap, close to the wanted ones and below an upper limit; points.
 
     Args:
-        wanted: the middle of each text, shape (n,).
+        wanted: the wanted centre of each text, shape (n,).
         heights: of the texts, shape (n,).
-        order: indices of the texts to be placed, from the lowest to the highest.
-        ceiling: what no text exceeds.
+        order: indices of the texts to place, from the lowest to the highest.
+        ceiling: upper limit of all texts.
     """
     places = wanted.copy()
     for below, i in itertools.pairwise(order):

@@ -11,13 +11,13 @@ from ancestral.core.notebook import in_notebook
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WIDTH = 720  # CSS pixels of the widest picture
+WIDTH = 720  # maximum width of a figure in CSS pixels
 
 
 def show_figures() -> None:
-    """Let the notebook show a figure as a picture, as it does once pyplot is imported; elsewhere nothing happens.
+    """Make a notebook display figures as pictures, as pyplot would; outside a notebook this does nothing.
 
-    Figures of this package are drawn without pyplot. A way of showing them that is set already is kept.
+    Figures of this package are drawn without pyplot. A display function that is already registered is kept.
     """
     if not in_notebook():
         return
@@ -31,7 +31,7 @@ def show_figures() -> None:
 
 
 def _png(figure: Figure) -> tuple[bytes, dict[str, int]]:
-    """The figure as PNG, and the size at which it is shown: at most `WIDTH`, so that sharp screens use all pixels."""
+    """The figure as PNG, and its display size: at most `WIDTH`, so that high-resolution screens use all pixels."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=figure.dpi)
     content = buffer.getvalue()

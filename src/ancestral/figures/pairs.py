@@ -1,4 +1,4 @@
-"""Points of several dimensions, pair by pair: data below the diagonal, draws above, each column on the diagonal."""
+"""Pair plots of points: data below the diagonal, samples above, and each column on the diagonal."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-MOST = 5  # columns; more are not drawn
-FEW = 20  # points
+MOST = 5  # maximum number of columns that are drawn
+FEW = 20  # with fewer data points, samples too determine the axes
 DPI = 150
-WIDTH, SINGLE = 760, 480  # pixels of the figure; of one column alone
+WIDTH, SINGLE = 760, 480  # width of the figure in pixels; for a single column
 BINS = 30
-TRIM = 0.5  # percent of the values on either side that may lie beyond an axis
+TRIM = 0.5  # percent of the values on either side that may be outside an axis
 DATA, DRAWS = PALETTE[0], PALETTE[1]
 
 
 class Curve(NamedTuple):
-    """A density along one column: places and values, shape (n,)."""
+    """A density along one column: positions and values, shape (n,)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -52,7 +52,7 @@ def pair_figure(
     draws: np.ndarray | Tensor | None = None,
     *,
     names: Sequence[str],
-    words: tuple[str, str] = ("data", "draws"),
+    words: tuple[str, str] = ("data", "samples"),
     curve: Curve | None = None,
     field: Field | None = None,
     title: str = "",
@@ -62,30 +62,30 @@ def pair_figure(
 
     Args:
         data: (n, D), finite; below the diagonal, and as filled histograms on it.
-        draws: (m, D); above the diagonal, and as outlines on it; None draws data there too.
+        draws: (m, D); samples, above the diagonal, and as outlines on it; None draws data there too.
         names: of the D columns.
-        words: what data and draws are.
-        curve: of one column: the density that was learned.
-        field: of two columns: the density that was learned, in place of samples above the diagonal.
-        title: above all.
-        note: below.
+        words: names of data and samples.
+        curve: for one column: the learned density.
+        field: for two columns: the learned density, in place of samples above the diagonal.
+        title: above all panels.
+        note: below all panels.
 
-    Raises: InputError for other shapes or values that are not finite.
+    Raises: InputError for wrong shapes or values that are not finite.
     """
     first = _as_points("data", data)
     second = None if draws is None else _as_points("draws", draws)
     if second is not None and second.shape[1] != first.shape[1]:
-        raise InputError(f"draws of {second.shape[1]} columns beside data of {first.shape[1]}")
+        raise InputError(f"draws have {second.shape[1]} columns, data have {first.shape[1]}: they must be equal")
     count = min(first.shape[1], MOST)
     if first.shape[1] > count:
-        note = " ".join(filter(None, [note, f"The first {count} of {first.shape[1]} columns."]))
+        note = " ".join(filter(None, [note, f"Only the first {count} of {first.shape[1]} columns are shown."]))
     width = WIDTH if count > 1 else SINGLE
     head, foot, left = 70, 56 if note else 34, 64
     side = (width - left - 14) / count
     height = head + count * side + foot
     figure = new_figure(width * DPI / 96, height * DPI / 96, DPI)
     limits = limits_of(first)
-    if second is not None and len(first) < FEW:  # few points show no range of their own: completed ones, say
+    if second is not None and len(first) < FEW:  # few points, such as completed ones, do not determine the axes
         others = limits_of(second)
         limits = np.stack([np.minimum(limits[:, 0], others[:, 0]), np.maximum(limits[:, 1], others[:, 1])], 1)
     for row in range(count):
@@ -100,7 +100,7 @@ def pair_figure(
                 axes.set_ylim(*limits[row])
                 above = column > row and second is not None
                 if above and field is not None:
-                    # above the diagonal the second column runs to the right
+                    # above the diagonal, the second column is on the horizontal axis
                     axes.pcolormesh(field.second, field.first, field.values, cmap="Oranges", rasterized=True)
                 else:
                     shown = second if above and second is not None else first
@@ -117,13 +117,13 @@ def _diagonal(axes: Axes, data: np.ndarray, draws: np.ndarray | None, curve: Cur
     axes.hist(data, bins=bins, density=True, color=DATA, alpha=0.45)
     if curve is not None:
         axes.plot(curve.x, curve.y, color=INK, linewidth=1.2)
-    if draws is not None and bool(((draws >= bins[0]) & (draws <= bins[-1])).any()):  # else there is no share to draw
+    if draws is not None and bool(((draws >= bins[0]) & (draws <= bins[-1])).any()):  # else nothing is in the plot
         axes.hist(draws, bins=bins, density=True, histtype="step", color=DRAWS, linewidth=1.4)
     axes.set_yticks([])
 
 
 def _label(axes: Axes, names: Sequence[str], row: int, column: int, count: int, reach: float) -> None:
-    """Ticks and names; `reach` is how far the names of rows are from their panels, in widths of a panel."""
+    """Ticks and names; `reach` is the distance of the names of rows from their panels, in widths of a panel."""
     across, up = (_ticks(*limits) for limits in (axes.get_xlim(), axes.get_ylim()))
     axes.set_xticks(list(across), list(across.values()))
     if row != column:
@@ -137,7 +137,7 @@ def _label(axes: Axes, names: Sequence[str], row: int, column: int, count: int, 
 
 
 def _ticks(low: float, high: float) -> dict[float, str]:
-    """Round numbers of an axis with their labels, but for those near its ends, where the next panel begins."""
+    """Ticks at round numbers with their labels, except near the ends of the axis, next to another panel."""
     from matplotlib.ticker import MaxNLocator
 
     inner = 0.1 * (high - low)
@@ -153,7 +153,7 @@ def _decade(value: float) -> int:
 
 
 def _compact(value: float, digit: int) -> str:
-    """A number in a few letters, rounded to the given power of ten.
+    """A number in few characters, rounded to the given power of ten.
 
     Example:
         >>> _compact(40_000.0, 4), _compact(-0.0015, -4), _compact(2.5, -1), _compact(1_700_000_012.0, 0)

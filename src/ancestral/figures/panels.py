@@ -1,4 +1,4 @@
-"""Curves in plots whose axes are their own: what they count, which values, linear or logarithmic."""
+"""Plots of curves with separate axes, linear or logarithmic."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-DOTTED = 12  # points of a curve up to which each has a dot
-WIDE = 100.0  # ratio of largest and smallest value from which powers of ten are ticks enough
+DOTTED = 12  # curves with at most this many points have a dot at each
+WIDE = 100.0  # above this ratio of largest to smallest value, ticks are powers of ten only
 
 
 @dataclass(frozen=True)
 class Panel:
     """One plot.
 
-    Args:      title: above it. curves: over its own steps. log_x, log_y: which axes are logarithmic.
-               ticks: the steps that are labelled; None leaves the choice to the plot.
-               cross: (step, value, words) of a point where something ends.
+    Args:      title: above it. curves: its curves. log_x, log_y: whether the axes are logarithmic.
+               ticks: steps with labels; None for automatic ticks.
+               cross: (step, value, label) of a point that is marked by a cross.
     """
 
     title: str
@@ -47,18 +47,18 @@ def panel_figure(
     title: str = "",
     note: str = "",
 ) -> Figure:
-    """Draw plots, each over steps of its own; curves of one label have one colour throughout.
+    """Draw plots with separate axes; a label has the same colour in all plots.
 
     Args:
         panels: at least one, each with a curve.
         columns: plots in a row.
         plot_height: of each, in points.
-        xlabel, ylabel: what steps and values are, where that is the same in all plots.
-        title: above all.
+        xlabel, ylabel: names of steps and values, if they are the same in all plots.
+        title: above all plots.
         note: small print.
 
     Returns: the figure.
-    Raises: InputError where a curve is malformed, or has values on a logarithmic axis that are not positive.
+    Raises: InputError if a curve is malformed, or has values on a logarithmic axis that are not positive.
     """
     content = [[Series.of(curve, panel.log_x) for curve in panel.curves] for panel in panels]
     check_panels(content)
@@ -105,7 +105,7 @@ def _draw_curve(axes: Axes, one: Series, colour: str) -> None:
 
 
 def _scale(axes: Axes, along: Literal["x", "y"], numbers: np.ndarray, log: bool, ticks: int) -> None:
-    """Set the scale, ticks and tick labels of one axis, along which the numbers lie."""
+    """Set the scale, ticks and tick labels of one axis, given the numbers on it."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
     axis = axes.xaxis if along == "x" else axes.yaxis
@@ -124,11 +124,11 @@ def _decades(numbers: np.ndarray, ticks: int) -> Any:
 
 
 def _cross(axes: Axes, x: float, y: float, words: str) -> None:
-    """A cross with its words on the side where there is more room."""
+    """A cross with its label on the side with more space."""
     from matplotlib.patheffects import withStroke
 
     axes.plot([x], [y], "x", color=PALETTE[1], markersize=8, markeredgewidth=2.2, zorder=5)
-    axes.autoscale_view()  # else the limits, and with them the transform, are settled later
+    axes.autoscale_view()  # sets the limits now, because the transform below needs them
     left = axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[0] > 0.6
     style = text_style(SMALL_SIZE, path_effects=[withStroke(linewidth=2, foreground="white")])
     axes.annotate(

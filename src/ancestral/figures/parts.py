@@ -1,4 +1,4 @@
-"""The parts of a score: bars of what each latent takes, and histograms of every part over images."""
+"""Terms of a score: bars of the contribution of each latent, and histograms of each term over images."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ def parts_figure(
     title: str = "",
     note: str = "",
 ) -> Figure:
-    """Draw a panel of histograms for each part, two in a row, and first, where there are, bars from large to small.
+    """Draw a panel of histograms for each term, two in a row, and before them a panel of bars if `bars` is given.
 
     Args:
-        parts: title of a panel to its kinds of values, (label, values) each; a label has one colour everywhere.
-        bars: (J,), sorted already.
-        filled: J truths: bars that are false are pale.
-        bars_title: above them.
-        title: above all.
+        parts: (label, values) of each kind of values, by the title of the panel; a label has one colour in all panels.
+        bars: (J,), sorted from large to small.
+        filled: J booleans; bars with False are pale.
+        bars_title: above the bars.
+        title: above all panels.
         note: small print.
 
     Returns: the figure.
-    Raises: InputError where there is nothing to draw or values are not finite.
+    Raises: InputError if there is nothing to draw or values are not finite.
     """
     kinds = {name: _as_kinds(of) for name, of in parts.items()}
     if not kinds:
@@ -60,7 +60,7 @@ def parts_figure(
     if bars is not None:
         _draw_bars(panels.pop(0), as_floats("bars", bars), filled)
     beyond = sum(draw_histograms(axes, of, looks) for axes, of in zip(panels, kinds.values(), strict=True))
-    page.settle([text for text in (note, f"{beyond:,} values lie beyond their panels." if beyond else "") if text])
+    page.settle([text for text in (note, f"{beyond:,} values are outside their panels." if beyond else "") if text])
     return page.figure
 
 

@@ -1,4 +1,4 @@
-"""Named values over time, checked and made ready to be drawn as curves."""
+"""Named series of values, checked and prepared for drawing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DASHES = {"line": "-", "dashed": (0, (4, 2)), "points": ""}
 Look = tuple[str, Any]  # colour and dashes
-MANY = 400  # from here on a line is noise: it is drawn thin under its running mean
+MANY = 400  # longer lines are drawn thin, with their running mean above
 
 
 @dataclass
@@ -25,10 +25,10 @@ class Curve:
 
     Args:
         label: its name in the legend; may be empty.
-        steps: where, shape (n,); finite.
-        values: what, shape (n,); may hold NaN or infinities, which are drawn as crosses.
+        steps: shape (n,); finite.
+        values: shape (n,); NaN and infinities are drawn as crosses.
         band: (low, high), each (n,): a shaded region such as plus and minus one standard error.
-        style: a line, a dashed line, or points alone.
+        style: a line, a dashed line, or points only.
     """
 
     label: str
@@ -68,13 +68,13 @@ class Series:
         return cls(curve.label, curve.style, x, y, band, smooth, window)
 
     def end(self) -> float:
-        """The height at which the curve leaves the plot; NaN where it has no finite value."""
+        """The last finite value of the drawn line; NaN if there is none."""
         line = self.y if self.smooth is None else self.smooth
         seen = line[np.isfinite(line)]
         return float(seen[-1]) if len(seen) else np.nan
 
     def extremes(self) -> np.ndarray:
-        """All finite heights, the band's among them."""
+        """All finite values, including those of the band."""
         heights = np.concatenate([self.y, *(self.band or ())])
         return heights[np.isfinite(heights)]
 
@@ -82,7 +82,7 @@ class Series:
 def panels_of(panels: Iterable[Iterable[Curve]], log_x: bool) -> list[list[Series]]:
     """The checked curves of each panel.
 
-    Raises: InputError where a curve is malformed, or a panel has none.
+    Raises: InputError if a curve is malformed, or a panel has none.
     """
     content = [[Series.of(curve, log_x) for curve in curves] for curves in panels]
     check_panels(content)
@@ -90,7 +90,7 @@ def panels_of(panels: Iterable[Iterable[Curve]], log_x: bool) -> list[list[Serie
 
 
 def check_panels(content: Sequence[Sequence[Series]]) -> None:
-    """Refuse panels without a curve."""
+    """Raises:    InputError: a panel has no curve."""
     if not content or not all(content):
         raise InputError("every panel needs at least one curve")
 
@@ -107,14 +107,14 @@ def _as_band(name: str, band: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _window(points: int, style: str) -> int:
-    """Over how many points a long line is smoothed; 0 for a short one and for single points."""
+    """Window of the running mean of a long line; 0 for a short line and for points."""
     return 0 if points <= MANY or style == "points" else 2 * max(points // 200, 5) + 1
 
 
 def running_mean(y: np.ndarray, window: int) -> np.ndarray:
-    """The mean of the finite values around each point; NaN where the value itself is.
+    """The mean of the finite values around each point; NaN where the value itself is NaN.
 
-    Near the start the window shrinks to both sides alike, so that a steep beginning stays steep.
+    Near the start, the window shrinks on both sides, so that a steep start stays steep.
     """
     finite = np.isfinite(y)
     totals = np.r_[0.0, np.cumsum(np.where(finite, y, 0.0))]
@@ -127,7 +127,7 @@ def running_mean(y: np.ndarray, window: int) -> np.ndarray:
 
 
 def outline(x: np.ndarray, y: np.ndarray, log_x: bool, bins: int = 1000) -> np.ndarray:
-    """Indices of the points that shape a long line on the page: ends, extremes and gaps per column."""
+    """Indices of the points that determine the shape of a long line: ends, extremes and gaps of each pixel column."""
     place = np.log(x) if log_x else x
     span = place.max() - place.min() or 1.0
     column = ((place - place.min()) / span * (bins - 1)).astype(int)

@@ -1,4 +1,4 @@
-"""Shares of trials over a logarithmic axis, several kinds in one plot: how often a test finds what it looks for."""
+"""Plots of shares of trials over a logarithmic axis, such as the power of a test by batch size."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class Shares(NamedTuple):
 
 
 def share_panels(panels: Sequence[Shares], *, xlabel: str, title: str = "", note: str = "") -> Figure:
-    """Draw shares in plots above each other, over the same steps; a label has one colour throughout.
+    """Draw plots of shares, one above the other, over the same steps; a label has one colour in all plots.
 
     Args:
-        panels: at least one; those whose shares all stay below one half show that half only.
-        xlabel: what the steps count.
-        title: above all.
+        panels: at least one; the axis of a plot with small shares ends earlier than 1.
+        xlabel: label of the steps.
+        title: above all plots.
         note: small print.
 
     Returns: the figure.
-    Raises: InputError where there is nothing to draw or a curve is malformed.
+    Raises: InputError if there is nothing to draw or a curve is malformed.
     """
     series = [[Series.of(curve, log_x=True) for curve in panel.curves] for panel in panels]
     if not series or not all(series):
@@ -56,7 +56,7 @@ def share_panels(panels: Sequence[Shares], *, xlabel: str, title: str = "", note
 
 
 def _dash_reused_colours(series: list[list[Series]]) -> None:
-    """Dash the curves whose labels come after as many others as there are colours: theirs are used before."""
+    """Dash the curves whose colour is used by an earlier label, if there are more labels than colours."""
     labels = list(dict.fromkeys(one.label for content in series for one in content))
     for one in (one for content in series for one in content):
         if labels.index(one.label) >= len(PALETTE):
@@ -64,7 +64,7 @@ def _dash_reused_colours(series: list[list[Series]]) -> None:
 
 
 def _top(panel: Shares, content: list[Series]) -> float:
-    """The end of the axis of a plot: all shares, or about as many as are reached where those are below one half."""
+    """Upper end of the axis of a plot: 1, or slightly more than the largest share if that is below one half."""
     peak = max(float(one.extremes().max()) for one in content)
     highest_of_band = max(panel.band[2]) if panel.band else 0.0
     return 1.03 if peak > 0.5 else 1.15 * max(peak, *panel.levels, highest_of_band)
@@ -77,7 +77,7 @@ def draw_shares(
     levels: Sequence[float],
     band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
 ) -> None:
-    """Curves of shares with their intervals in one plot, whose ticks are the steps that there are."""
+    """Draw curves of shares with their intervals in one plot, with ticks at their steps."""
     from matplotlib.ticker import NullLocator, PercentFormatter
 
     for level in levels:

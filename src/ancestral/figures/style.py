@@ -1,7 +1,7 @@
-"""The look all figures share: sizes, colours, texts that are measured before they are drawn, and how they are saved.
+"""The common style of all figures: sizes, colours, measured text, and saving.
 
-Every figure is drawn on its own Agg canvas with explicit styles: no pyplot, no rcParams, hence no
-global state, no display, and any number of threads.
+Each figure is drawn on its own Agg canvas with explicit styles, without pyplot and rcParams. So there is no global
+state, no display is needed, and figures can be drawn in several threads.
 """
 
 from __future__ import annotations
@@ -16,32 +16,33 @@ import numpy as np
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
+from ancestral.figures.png import png_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# 4.8 inches: at this width 9 point text is still 9 pixels high on a phone 360 pixels wide.
+# 4.8 inches: at this width, text of 9 points is still 9 pixels high on a phone with 360 pixels
 WIDTH_INCHES = 4.8
 DPI = 250
-FONT = "DejaVu Sans"  # travels with matplotlib, so figures look alike on every machine
+FONT = "DejaVu Sans"  # part of matplotlib, so figures are the same on every machine
 INK, MUTED, RULE = "#1f2328", "#5c6370", "#dfe2e6"
-# Okabe and Ito's palette, told apart by colour-blind readers; the darker ones first.
+# the palette of Okabe and Ito, which colour-blind readers can distinguish; darker colours first
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#1f2328")
 TITLE_SIZE, TEXT_SIZE, SMALL_SIZE = 11.0, 9.0, 8.0
 LINE_HEIGHT = 1.25
 UNIT = DPI / 72  # pixels in a point
 WIDTH = round(WIDTH_INCHES * DPI)
 EDGE, PANEL_GAP = 8.0, 10.0  # points
-MARKS = ("o", "^", "s")  # of points in the place of a line
+MARKS = ("o", "^", "s")  # markers of points
 FORMATS: dict[str, dict[str, Any]] = {
-    "png": {"metadata": {"Software": None}},
+    "png": {},
     "jpg": {"pil_kwargs": {"quality": 95, "subsampling": 0}},
     "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
     "svg": {"metadata": {"Date": None, "Creator": None}},
 }
-"""Files of pictures by their ending, and how matplotlib is to write them: without dates and versions."""
-_SAVING = threading.Lock()  # the salt of SVG is a setting of the whole process
+"""Formats of picture files, with options of matplotlib that leave out dates and versions."""
+_SAVING = threading.Lock()  # because the salt of SVG is a global setting
 
 
 def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
@@ -49,14 +50,14 @@ def new_figure(width: float, height: float, dpi: float = DPI) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    # Agg floors the size: the thousandth keeps 1200 from becoming 1199.
+    # Agg rounds the size down; the added 0.001 keeps 1200 from becoming 1199
     figure = Figure(figsize=((width + 1e-3) / dpi, (height + 1e-3) / dpi), dpi=dpi, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 
 
 def style_axes(axes: Axes) -> None:
-    """The one look of all plots: light grid, no box, small quiet ticks."""
+    """Apply the common style of plots: light grid, no box, small grey tick labels."""
     axes.set_facecolor("white")
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
@@ -67,7 +68,7 @@ def style_axes(axes: Axes) -> None:
 
 
 def text_style(size: float = TEXT_SIZE, color: str = INK, **more: Any) -> dict[str, Any]:
-    """Keyword arguments for every text; a dollar sign in a label is a dollar sign, not mathematics."""
+    """Keyword arguments for texts; dollar signs are shown as they are, not read as mathematics."""
     return {"fontfamily": FONT, "fontsize": size, "color": color, "parse_math": False, **more}
 
 
@@ -82,7 +83,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def wrap(text: str, size: float, width: float, weight: str = "normal") -> str:
-    """Break a text at spaces so that its lines fit into a width in points, where its words allow it."""
+    """Break a text at spaces so that lines fit into a width in points, unless a single word is wider."""
     lines: list[str] = []
     for paragraph in text.split("\n"):
         line = ""
@@ -97,24 +98,24 @@ def wrap(text: str, size: float, width: float, weight: str = "normal") -> str:
 
 
 def text_height(text: str, size: float) -> float:
-    """Height in points of a text of one or more lines; nothing for an empty one."""
+    """Height in points of a text of one or more lines; 0 for an empty one."""
     return size * LINE_HEIGHT * (text.count("\n") + 1) if text else 0.0
 
 
 def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -> None:
-    """Write a figure as a file, all of it or nothing; the same figure gives the same bytes.
+    """Write a figure to a file atomically; the same figure gives the same bytes.
 
     Args:
-        figure: what to write.
-        path: a file ending in .png, .jpg, .pdf or .svg; its folder is made where it is missing.
-        dpi: resolution; the figure's own unless given, at which the images of a .png file are pixel-exact.
+        figure: the figure.
+        path: a file ending in .png, .jpg, .pdf or .svg; a missing folder is created.
+        dpi: resolution; default: that of the figure, at which images in a .png file are pixel-exact.
 
-    Raises: InputError for another ending or a place that cannot be written.
+    Raises: InputError for another ending or a path that cannot be written.
     """
     path = Path(path)
     ending = path.suffix.lower().removeprefix(".")
     if ending not in FORMATS:
-        raise InputError(f"{path}: pictures are written as {', '.join(f'.{one}' for one in FORMATS)} files")
+        raise InputError(f"{path}: choose a file name that ends in {', '.join(f'.{one}' for one in FORMATS)}")
     buffer = BytesIO()
     with _SAVING:
         _write(figure, buffer, ending, dpi or figure.dpi)
@@ -125,9 +126,12 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -
 
 
 def _write(figure: Figure, buffer: BytesIO, ending: str, dpi: float) -> None:
-    """Write a figure without a date and without names drawn at random, which SVG has unless a salt is given."""
+    """Write a figure without a date and without random names; SVG has random names unless a salt is given."""
     import matplotlib
 
+    if ending == "png":
+        buffer.write(png_bytes(figure, dpi))
+        return
     salt = matplotlib.rcParams["svg.hashsalt"]
     matplotlib.rcParams["svg.hashsalt"] = "ancestral"
     try:
@@ -137,7 +141,7 @@ def _write(figure: Figure, buffer: BytesIO, ending: str, dpi: float) -> None:
 
 
 def as_floats(name: str, values: Any) -> np.ndarray:
-    """A sequence, array or tensor as a flat float64 array; InputError where it is none."""
+    """A sequence, array or tensor as a flat float64 array; raises InputError otherwise."""
     try:
         array = np.asarray(values.detach().cpu().double() if hasattr(values, "detach") else values, np.float64)
     except (TypeError, ValueError) as error:
@@ -148,14 +152,14 @@ def as_floats(name: str, values: Any) -> np.ndarray:
 
 
 class Page:
-    """Where title, legend, plots and notes stand; all lengths in points, from the top left.
+    """Layout of title, legend, plots and notes of a figure; lengths in points, from the top left.
 
     Args:
-        texts: title, what the y axis is, what the x axis is.
-        plot_height: of each plot; None makes them square.
-        right: room at the right of the plots.
+        texts: title, label of the y axis, label of the x axis.
+        plot_height: height of each plot; None for square plots.
+        right: space at the right of the plots.
         grid: rows and columns of plots.
-        titles: one above each plot.
+        titles: title of each plot.
         legend: (label, colour, dashes) of each key.
     """
 
@@ -182,7 +186,7 @@ class Page:
             style_axes(axes)
 
     def settle(self, notes: list[str]) -> None:
-        """Measure what was drawn, size the page for it and put everything in its place."""
+        """Measure the content, set the size of the figure, and place all parts."""
         width = WIDTH / UNIT
         gutter = self._gutter()
         across = (width - EDGE - self.right + PANEL_GAP) / self.columns
@@ -210,7 +214,7 @@ class Page:
             bottom = height - up - head - plot_height
             axes.set_position(((x + gutter) / width, bottom / height, plot_width / width, plot_height / height))
         for x, y, text, style in texts:
-            # Set line by line on its baseline: matplotlib aligns blocks by their ink, which differs.
+            # each line is placed by its baseline, because matplotlib aligns blocks by their bounding boxes
             for k, line in enumerate(text.split("\n")):
                 down = y + style["fontsize"] * (1 + k * LINE_HEIGHT)
                 self.figure.text(x / width, 1 - down / height, line, **style)
@@ -219,7 +223,7 @@ class Page:
             self.figure.text((x + 18) / width, 1 - (y + TEXT_SIZE) / height, label, **text_style())
 
     def _gutter(self) -> float:
-        """Room in points for the widest tick label of the y axes."""
+        """Space in points for the widest tick label of the y axes."""
         self.figure.draw_without_rendering()
         labels = [label for axes in self.axes for label in axes.get_yticklabels()]
         return max((label.get_window_extent().width for label in labels), default=0) / UNIT + 6
@@ -236,7 +240,7 @@ class Page:
 
 
 def draw_key(figure: Any, x: Sequence[float], y: Sequence[float] | np.ndarray, colour: str, dashes: Any) -> None:
-    """A sample of a curve's line in the margin; points from the bottom left."""
+    """Draw the legend key of a curve in the margin; coordinates in points from the bottom left."""
     from matplotlib.lines import Line2D
 
     width, height = WIDTH / UNIT, figure.bbox.height / UNIT

@@ -1,4 +1,4 @@
-"""Whether a model of pixels with levels is better than no model: the uniform distribution over all images."""
+"""Check whether a model of discrete pixels is better than the uniform distribution over all images."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from ancestral.health.curves import CRITERIA, MIN_STEPS, Case, Rule, Verdict, wo
 from ancestral.health.likelihood_rules import divergence, shows_divergence
 
 LIKELIHOODS = CRITERIA[:2]
-"""readings that are -log p(x) or a bound on it; a distortion given the code is none"""
+"""logged quantities that are -log p(x) or a bound on it; a distortion is neither"""
 
 
 def kept(case: Case) -> tuple[str, float, int] | None:
-    """In words, value and step of the reading of the weights that are kept, nats; None where no reading tells it.
+    """The name, value in nats, and step of the reading for the weights that are kept; None without such a reading.
 
-    The smallest of the validation, which selects the weights; else the last of the held-out images or the minibatches.
+    It is the smallest reading of the validation, which selects the weights, else the last one of the held-out images,
+    else the last one of the minibatches.
     """
     for split in ("valid", "test", "train"):
         for name in LIKELIHOODS:
@@ -25,12 +26,12 @@ def kept(case: Case) -> tuple[str, float, int] | None:
 
 
 def worse_than_uniform(case: Case) -> Verdict | None:
-    """Worse than uniform: with the weights that are kept
+    """Worse than uniform: the weights that are kept give images a lower probability than the uniform distribution:
 
         -log p(x) > D log L    nats,
 
-    the value of the distribution that gives each of the L^D images the same probability and needs no data. A failure
-    after `MIN_STEPS` updates; before, a warning, since the training has hardly begun. Not said where `divergence` is.
+    which assigns each of the L^D images the same probability. A failure after `MIN_STEPS` updates, a warning before.
+    Not reported together with `divergence`.
     """
     found, uniform = kept(case), case.facts.uniform
     if found is None or uniform is None or found[1] <= uniform:
@@ -41,8 +42,7 @@ def worse_than_uniform(case: Case) -> Verdict | None:
     return Verdict(
         "worse than uniform",
         "failure" if case.step >= MIN_STEPS else "warning",
-        f"{name} is {value:,.4g} nats at {case.at(step)}, and that of equal probabilities for all images is "
-        f"{uniform:,.4g}",
+        f"{name} is {value:,.4g} nats at {case.at(step)}; the uniform distribution over all images has {uniform:,.4g}",
         "Lower --learning-rate if the loss rose, else train for more --epochs",
         step,
     )

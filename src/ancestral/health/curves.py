@@ -1,8 +1,7 @@
-"""What a verdict on a training rests on: the readings of its log as curves, and statistics that one odd reading
-cannot bend.
+"""The data of the health checks: readings of the log as curves, and robust statistics of curves.
 
-Every measure here is a median or made of medians: a single spike moves none of them, and readings of minibatches
-need no assumption about their noise but that it is about as often too high as too low.
+Every statistic is a median or a function of medians, so a single spike does not change it. The only assumption about
+the noise of minibatches is that it is positive about as often as negative.
 """
 
 from __future__ import annotations
@@ -20,27 +19,27 @@ from ancestral.core.notebook import as_html
 from ancestral.training.objectives import SCHEDULED
 
 WINDOW = 3
-"""readings whose median stands for a moment of the training: the fewest among which one odd one is outvoted"""
+"""readings per median: the smallest number for which one outlier does not matter"""
 NORMAL = 1.4826
-"""a normal distribution's standard deviation in units of its median absolute deviation"""
+"""standard deviation of a normal distribution divided by its median absolute deviation"""
 MIN_STEPS = 300
-"""updates before a model may be said not to learn: VAEs of small images use no latent at all until about the 120th"""
+"""updates before a model can be reported as not learning: VAEs of small images use no latent until about update 120"""
 MIN_READINGS = 8
-"""readings of a curve before its shape is judged"""
+"""readings of a curve before its shape is checked"""
 MIN_HELD = 5
-"""held-out readings before their rise is judged"""
+"""held-out readings before their rise is checked"""
 MIN_SWINGS = 12
-"""held-out readings before their swings are judged: while the curve still bends, its bends look like swings"""
+"""held-out readings before oscillation is checked: the curvature of a short curve looks like oscillation"""
 CERTAIN = 5.0
-"""noise levels: of 10,000 readings with normal noise, not one is so far off"""
+"""noise levels: with normal noise, less than one reading in 10,000 deviates this far"""
 WORSE = 0.1
-"""a loss above its beginning by this share of the beginning's size is above it: that is known from one batch only"""
+"""a loss counts as above its initial value if it exceeds it by this share: the initial value is from one batch only"""
 CRITERIA = ("nll", "negative_elbo", "reconstruction")
-"""held-out readings that say how good a model is, the first that is there"""
+"""held-out quantities that measure the quality of a model; the first one in the log is used"""
 
 
 class Line(Protocol):
-    """A reading of a log and when it was taken; see `training.log.LogLine`."""
+    """A reading of a log with its step; see `training.log.LogLine`."""
 
     @property
     def step(self) -> int: ...
@@ -53,14 +52,13 @@ class Line(Protocol):
 
 
 class Facts(NamedTuple):
-    """What has to be known of a training besides its log.
+    """Facts about a training that the checks need besides its log.
 
-    Args:      train_images: how many. steps_per_epoch, total_steps: updates.
-               learning_rate: at its peak; None where there is none (expectation-maximisation).
-               cosine: the rate falls along half a cosine. latents: M, of a model with real ones.
-               classes: of labelled images. uniform: -log p of the uniform distribution over all images, nats; None
-               for densities and points, which have none.
-               finished: nothing more will come; before that no verdict is a failure yet.
+    Args:      train_images: number of training images. steps_per_epoch, total_steps: numbers of updates. learning_rate:
+               at its peak; None without one (expectation-maximisation). cosine: whether the rate follows half a cosine.
+               latents: M, for a model with real latents. classes: number of classes of labelled images. uniform: -log p
+               of the uniform distribution over all images, nats; None for densities. finished: whether the training has
+               ended; before that all verdicts are warnings.
     """
 
     train_images: int
@@ -74,24 +72,24 @@ class Facts(NamedTuple):
     finished: bool = True
 
     def epoch(self, step: int) -> float:
-        """Epochs done after `step` updates."""
+        """The number of epochs after `step` updates."""
         return step / self.steps_per_epoch
 
     def way(self, step: float) -> float:
-        """How far the learning rate has carried the weights by then: its sum over the updates so far.
+        """The sum of the learning rate over the updates so far.
 
-        t for a constant rate, t + sin(pi t) / pi for half a cosine, with t = step / total_steps; in units of
-        half of that of a whole run (constant: of a whole one).
+        t for a constant rate, t + sin(pi t) / pi for half a cosine, with t = step / total_steps; in units of half the
+        sum of a whole run (constant rate: of the whole sum).
         """
         t = step / max(1, self.total_steps)
         return t + math.sin(math.pi * min(t, 1.0)) / math.pi if self.cosine else t
 
 
 class Verdict(NamedTuple):
-    """One thing that is wrong with a training.
+    """One problem of a training.
 
-    Args:      name: of the trouble. severity: `failure` where the model is of no use, else `warning`.
-               evidence: the numbers. advice: what to do. step: the update by which it showed.
+    Args:      name: of the problem. severity: `failure` if the model is not usable, else `warning`. evidence: the
+               numbers. advice: what to do. step: the update at which the problem was visible.
     """
 
     name: str
@@ -103,7 +101,7 @@ class Verdict(NamedTuple):
 
     @property
     def line(self) -> str:
-        """All of it in one line."""
+        """The verdict in one line."""
         return f"{self.severity}: {self.name}: {self.evidence}. {self.advice}"
 
     def to_json(self) -> dict[str, Any]:
@@ -111,9 +109,9 @@ class Verdict(NamedTuple):
 
 
 class LogCurve:
-    """One quantity over the updates; readings that are not finite are counted and left out.
+    """One quantity over the updates, without readings that are not finite.
 
-    Args:      steps: updates done at each reading, ascending. values: the readings.
+    Args:      steps: number of updates at each reading, ascending. values: the readings.
     """
 
     def __init__(self, steps: Sequence[int] | NDArray[Any], values: Sequence[float] | NDArray[Any]) -> None:
@@ -127,7 +125,7 @@ class LogCurve:
 
     @cached_property
     def smooth(self) -> NDArray[Any]:
-        """The median of each reading and the `WINDOW` - 1 before it (of fewer at the beginning)."""
+        """The median of each reading and the `WINDOW` - 1 before it (fewer at the start)."""
         return trailing_medians(self.values)
 
     @property
@@ -137,24 +135,24 @@ class LogCurve:
 
     @cached_property
     def best(self) -> float:
-        """The smallest median of `WINDOW` readings in a row."""
+        """The smallest median of `WINDOW` consecutive readings."""
         return float(self.smooth[min(WINDOW, len(self)) - 1 :].min())
 
     @cached_property
     def best_step(self) -> int:
-        """The update at which that window closed."""
+        """The update at the end of the window of `best`."""
         first = min(WINDOW, len(self)) - 1
         return int(self.steps[first + int(self.smooth[first:].argmin())])
 
     @cached_property
     def noise(self) -> float:
-        """Standard deviation of a reading around the course of the curve, robustly.
+        """A robust estimate of the standard deviation of a reading around the trend of the curve.
 
             1.4826 median(|d|) / sqrt(3/2),   d_i = v_i - (v_{i-1} + v_{i+1}) / 2
 
-        A straight course leaves nothing in d, and independent noise of variance s^2 leaves 3/2 s^2. The first
-        quarter, where curves bend most, is left out. (Not centred: of a curve that swings up and down in turn the
-        median is one of two values.)
+        For a straight trend d has mean 0, and for independent noise of variance s^2 it has variance 3/2 s^2. The first
+        quarter, with the largest curvature, is omitted. (d is not centred at its median: if a curve alternates between
+        up and down, the median is one of two values.)
         """
         v = self.values[len(self) // 4 :]
         if len(v) < WINDOW:
@@ -163,20 +161,20 @@ class LogCurve:
         return float(NORMAL * np.median(np.abs(bends)) / math.sqrt(1.5))
 
     def level(self, step: float) -> float:
-        """The smoothed curve at an update, straight between readings."""
+        """The smoothed curve at an update, with linear interpolation."""
         return float(np.interp(step, self.steps, self.smooth))
 
     def recent(self, readings: int) -> float:
-        """Median of the last so many readings."""
+        """The median of the last `readings` readings."""
         return float(np.median(self.values[-readings:]))
 
 
 class Case:
-    """A training to be judged: its curves by split and name, and its facts.
+    """A training to be checked: its curves by split and name, and its facts.
 
-    Where the objective follows a schedule, the curves begin when it last changed: before, losses are of other things.
+    If the objective follows a schedule, the curves start at its last change, because earlier losses are not comparable.
 
-    Args:      log: readings in the order they were taken. facts: see there.
+    Args:      log: readings in the order of the training. facts: see `Facts`.
     """
 
     def __init__(self, log: Sequence[Line], facts: Facts) -> None:
@@ -200,63 +198,64 @@ class Case:
         return self._curves.get((split, name))
 
     def length(self, split: str, *names: str) -> int:
-        """Finite readings of the shortest of these curves."""
+        """The number of finite readings of the shortest of these curves."""
         curves = [self.curve(split, name) for name in names]
         return min(0 if curve is None else len(curve) for curve in curves)
 
     @cached_property
     def adversarial(self) -> bool:
-        """Two networks against each other: a loss then says nothing about how good the samples are."""
+        """Whether a generator is trained against a critic; the loss does not measure the quality of samples then."""
         return ("train", "critic_loss") in self._curves
 
     @cached_property
     def criterion(self) -> tuple[str, str] | None:
-        """Split and name of the held-out readings that say how good the model is, if there are any."""
+        """Split and name of the held-out curve that measures the quality of the model, if there is one."""
         keys = ((split, name) for split in ("valid", "test") for name in CRITERIA)
         return next((key for key in keys if key in self._curves), None)
 
     @cached_property
     def held(self) -> LogCurve | None:
-        """The held-out curve that says how good the model is."""
+        """The held-out curve that measures the quality of the model."""
         return None if self.criterion is None else self._curves[self.criterion]
 
     @cached_property
     def loss(self) -> LogCurve:
-        """What was minimised, on minibatches, without the first of them: that one is a single batch."""
+        """The minimised loss on minibatches, without the first reading, which is of a single batch."""
         return self.curve("train", "loss") or LogCurve([], [])
 
     @cached_property
     def beginning(self) -> float:
-        """What was minimised before anything was learned, on the first batch."""
+        """The minimised loss of the untrained model, on the first batch."""
         return self.first("train", "loss")
 
     @cached_property
     def held_beginning(self) -> float:
-        """The same of the held-out quantity, where the training logs it, else of what was minimised."""
+        """The value of the held-out quantity for the untrained model if it is logged, else of the minimised loss."""
         return math.nan if self.criterion is None else self.first("train", self.criterion[1], self.beginning)
 
     def courses(self) -> list[tuple[str, LogCurve, float]]:
-        """In words, curve and beginning of what was minimised and of what was held out, where it was read at all."""
+        """The name, curve and initial value of the minimised loss and of the held-out quantity, if they have
+        readings."""
         found = [("the training loss", self.loss, self.beginning)]
         if self.held is not None and self.criterion is not None:
             found.append((f"the held-out {words(self.criterion[1])}", self.held, self.held_beginning))
         return [course for course in found if len(course[1]) or course[1].first_infinite is not None]
 
     def at(self, step: int) -> str:
-        """A moment in words: `epoch 3.5`."""
+        """A step in words: `epoch 3.5`."""
         return f"epoch {self.facts.epoch(step):.3g}"
 
     def first(self, split: str, name: str, otherwise: float = math.nan) -> float:
-        """The very first reading."""
+        """The first reading of a quantity."""
         return self._first.get((split, name), otherwise)
 
 
 def _last_change(log: Sequence[Line]) -> int:
-    """The last step at which a scheduled part of the objective was not yet what it is at the end; -1 without one."""
+    """The last step at which a scheduled part of the objective differed from its final value; -1 without a schedule."""
     end = {line.name: line.value for line in log if line.name.startswith(SCHEDULED)}
     if not end:
         return -1
-    # readings are means over steps in single precision
+    # readings are means over steps in single precision, so values are compared with a tolerance
     others = (
         line.step
         for line in log
@@ -266,10 +265,10 @@ def _last_change(log: Sequence[Line]) -> int:
 
 
 class Rule(NamedTuple):
-    """One thing to look for.
+    """One health check.
 
-    Args:      name: of the trouble. applies: whether such a training can have it. ready: whether the log says
-               enough to judge. find: the verdict, if it has it.
+    Args:      name: of the problem. applies: whether the check applies to a training. ready: whether the log is long
+               enough. find: the verdict, or None if the check passes.
     """
 
     name: str
@@ -279,7 +278,7 @@ class Rule(NamedTuple):
 
 
 def trailing_medians(values: NDArray[Any]) -> NDArray[Any]:
-    """The median of each value and the `WINDOW` - 1 before it, of fewer at the beginning; shape of `values`."""
+    """The median of each value and the `WINDOW` - 1 before it (fewer at the start); shape of `values`."""
     short = [np.median(values[: i + 1]) for i in range(min(WINDOW - 1, len(values)))]
     if len(values) < WINDOW:
         return np.array(short)
@@ -287,13 +286,15 @@ def trailing_medians(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def words(name: str) -> str:
-    """A reading's name for a reader."""
+    """The name of a logged quantity in messages."""
     return {"nll": "negative log-likelihood", "negative_elbo": "negative ELBO"}.get(name, name)
 
 
 def _evenly_read(curve: LogCurve) -> LogCurve:
-    """Without the readings that stand for less than half as many updates as usual: the first step's, which is
-    logged alone, and the short ones at the ends of epochs. They are noisier than the others."""
+    """The curve without readings of less than half as many updates as usual, which are noisier.
+
+    These are the reading of the first step, which is logged alone, and short ones at the ends of epochs.
+    """
     behind = np.diff(curve.steps, prepend=0)
     kept = (2 * behind >= np.median(behind)) & (np.arange(len(curve)) > 0) if len(curve) else []
     even = LogCurve(curve.steps[kept], curve.values[kept])

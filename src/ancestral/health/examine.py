@@ -1,8 +1,8 @@
-"""The health of a training: named verdicts, from its log and a few facts.
+"""Health checks of a training: named verdicts, computed from its log and a few facts.
 
-Each rule documents what it looks for and how: `likelihood_rules` for trainings that minimise a meaningful loss,
-`settling_rules` for how they end, `baseline_rules` for models that are worse than none, `gan_rules` for trainings of
-two networks against each other.
+Each rule documents its criterion: `likelihood_rules` for trainings that minimise a likelihood, bound or distortion,
+`settling_rules` for the end of such trainings, `baseline_rules` for models that are worse than the uniform
+distribution, `gan_rules` for adversarial trainings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ RULES = (*gan_rules.RULES, *likelihood_rules.RULES, *settling_rules.RULES, *base
 
 @dataclass(frozen=True)
 class Examination:
-    """What was found, what was looked for in vain, and what the log says too little about, the latter by name."""
+    """The result of all checks.
+
+    Attributes: verdicts: problems that were found. healthy: names of checks that passed. unjudged: names of checks for
+                which the log is too short.
+    """
 
     verdicts: tuple[Verdict, ...]
     healthy: tuple[str, ...]
@@ -33,7 +37,7 @@ class Examination:
         return tuple(verdict for verdict in self.verdicts if verdict.severity == "failure")
 
     def to_json(self) -> dict[str, Any]:
-        """The record as it stands in `health.json`."""
+        """The record in the format of `health.json`."""
         return {
             "verdicts": [verdict.to_json() for verdict in self.verdicts],
             "healthy": list(self.healthy),
@@ -42,32 +46,33 @@ class Examination:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Examination:
-        """Read a record back.
+        """The examination of a stored record.
 
-        Raises:    InputError: it is none.
+        Raises:    InputError: the record has a wrong format.
         """
         try:
             verdicts = tuple(Verdict(**verdict) for verdict in record["verdicts"])
             return cls(verdicts, tuple(record["healthy"]), tuple(record["unjudged"]))
         except (KeyError, TypeError) as error:
-            raise InputError(f"not a record of a training's health: {error}") from error
+            raise InputError(f"not a valid health record: {error}") from error
 
     @property
     def summary(self) -> str:
-        """All of it in one sentence: `healthy: no divergence, ...`, or the names of what was found."""
+        """The result in one sentence: `healthy: all checks passed (divergence, ...)`, or the names of the problems."""
         found = ", ".join(f"{verdict.name} ({verdict.severity})" for verdict in self.verdicts)
-        unsaid = f"; too short a log to judge: {', '.join(self.unjudged)}" if self.unjudged else ""
+        unsaid = f"; log too short to check: {', '.join(self.unjudged)}" if self.unjudged else ""
         if found:
             return found + unsaid
-        return (f"healthy: no sign of {', '.join(self.healthy)}" if self.healthy else "not judged") + unsaid
+        return (f"healthy: all checks passed ({', '.join(self.healthy)})" if self.healthy else "not checked") + unsaid
 
 
 def examine(log: Sequence[Line], facts: Facts) -> Examination:
-    """Hold a training's log against every rule that applies to it.
+    """Apply every health check that fits a training.
 
-    Args:      log: its readings, in the order they were taken; also of a training under way. facts: see there.
-    Returns:   failures first. Of a training under way all are warnings: what looks wrong early (a VAE that uses no
-               latent yet, a generator whose draws are all alike) may still come right.
+    Args:      log: readings in the order of the training, which may still be running. facts: see `Facts`.
+    Returns:   the examination, failures first. While a training is running, all verdicts are warnings, because early
+               problems (a VAE that does not use its latents yet, a generator whose samples are all similar) may
+               disappear.
     """
     case = Case(log, facts)
     verdicts: list[Verdict] = []
@@ -86,7 +91,7 @@ def examine(log: Sequence[Line], facts: Facts) -> Examination:
 
 
 def diagnose(log: Sequence[Line], facts: Facts) -> list[Verdict]:
-    """The verdicts alone; see `examine`.
+    """The verdicts of `examine`, without the checks that passed.
 
     Example:
         >>> from ancestral.training.log import LogLine

@@ -1,9 +1,9 @@
-"""Troubles of trainings that minimise a meaningful loss: a negative log-likelihood, a bound, a distortion.
+"""Health checks of trainings that minimise a negative log-likelihood, a bound or a distortion.
 
-Notation: v_0 is the reading before anything was learned, `best` the smallest and `end` the last median of three
-readings, G = v_0 - best what the training gained, s the noise of a reading (`LogCurve.noise`). Thresholds are shares
-of G, so that they mean the same for any data and pixel space. Each stands well clear of the fifty-odd healthy runs
-of every family that they were set with; the largest share seen there is given beside it.
+Notation: v_0 is the reading of the untrained model, `best` the smallest and `end` the last median of three readings, G
+= v_0 - best the improvement of the training, s the noise of a reading (`LogCurve.noise`). Thresholds are shares of G,
+so that they apply to all data and pixel spaces. They were set with about fifty healthy runs of all families; "healthy"
+states the largest share in these runs.
 """
 
 from __future__ import annotations
@@ -28,34 +28,33 @@ from ancestral.health.curves import (
 from ancestral.health.learning_rate_rules import hardly_moved, too_low_a_rate
 
 LOST_WARNING, LOST_FAILURE = 0.1, 0.5
-"""divergence: share of the gain given back; healthy: 0.01"""
+"""divergence: share of the improvement that is lost again; healthy: 0.01"""
 RISE = 0.03
-"""over-fitting: rise of the held-out curve as a share of the gain; healthy: 0.015"""
+"""over-fitting: rise of the held-out curve as a share of the improvement; healthy: 0.015"""
 SPIKE = 0.05
-"""spikes: height as a share of the gain; healthy: 0.04"""
+"""spikes: height as a share of the improvement; healthy: 0.04"""
 SPIKE_NOISE = 6.0
 """spikes: height in noise levels"""
 SWING = 0.03
-"""oscillation: noise of the held-out curve as a share of the gain; healthy: 0.008. That curve is read on the same
-images with the same draws each time, so its noise is the weights' own wandering."""
+"""oscillation: noise of the held-out curve as a share of the improvement; healthy: 0.008. Every reading uses the same
+images and the same random numbers, so the noise comes from changes of the weights."""
 ACTIVE = 0.01
-"""nats: a latent whose divergence, averaged over images, is below this carries nothing"""
+"""nats: a latent is active if its mean KL divergence over images exceeds this"""
 CALMER = "Lower --learning-rate, warm it up (--warmup-steps) or clip the gradient (--clip-norm)"
 """advice against divergence and spikes"""
 FEW_ACTIVE = 0.1
-"""posterior collapse: share of active latents below which the others are worth a word"""
+"""posterior collapse: share of active latents below which there is a warning"""
 
 
 def divergence(case: Case) -> Verdict | None:
-    """Divergence, fast or slow, of what was minimised or of what was held out. A failure where a reading is not
-    finite, where
+    """Divergence of the training loss or of the held-out curve. A failure if a reading is not finite, or if
 
-        end - v_0 > WORSE |v_0|,  unless it hardly moved       (worse than untrained), or
-        end - best > LOST_FAILURE G  and  > CERTAIN s          (half of the gain is lost);
+        end - v_0 > WORSE |v_0|,  unless it hardly changed     (worse than untrained), or
+        end - best > LOST_FAILURE G  and  > CERTAIN s          (half of the improvement is lost);
 
-    a warning from LOST_WARNING G on. A held-out curve that rises while the training loss goes on falling is
-    `over_fitting` instead. Of a training that ended with fewer than `WINDOW` readings, only the held-out curve is held
-    against v_0: the loss is a mean over updates then, early ones too.
+    a warning from LOST_WARNING G on. A held-out curve that rises while the training loss decreases is `over_fitting`
+    instead. In a training with fewer than `WINDOW` readings, only the held-out curve is compared with v_0, because the
+    loss is then a mean that includes early updates.
     """
     verdicts = (_diverged(case, *course) for course in case.courses())
     return next((verdict for verdict in verdicts if verdict is not None), None)
@@ -71,7 +70,7 @@ def _diverged(case: Case, name: str, curve: LogCurve, start: float) -> Verdict |
     gain, rise = start - curve.best, curve.end - curve.best
     judged = len(curve) >= WINDOW or (curve is case.held and case.facts.finished)
     if judged and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
-        evidence = f"{name} ends at {curve.end:.4g} nats, above the untrained model's {start:.4g}"
+        evidence = f"{name} ends at {curve.end:.4g} nats, above {start:.4g} of the untrained model"
         return Verdict("divergence", "failure", evidence, CALMER, case.step)
     if len(curve) < MIN_HELD or rise <= max(LOST_WARNING * gain, CERTAIN * curve.noise):
         return None
@@ -79,24 +78,24 @@ def _diverged(case: Case, name: str, curve: LogCurve, start: float) -> Verdict |
         "divergence",
         "failure" if rise > LOST_FAILURE * gain else "warning",
         f"{name} rose from {curve.best:.4g} at {case.at(curve.best_step)} to {curve.end:.4g} nats, "
-        f"{rise / gain:.0%} of what it had gained",
+        f"{rise / gain:.0%} of its improvement",
         CALMER,
         curve.best_step,
     )
 
 
 def still_learning(case: Case, held: LogCurve) -> bool:
-    """Whether the training loss went on falling, below its beginning, after the held-out curve was at its best."""
+    """Whether the training loss decreased after the best held-out reading, to a value below its initial one."""
     loss = case.loss
     return len(loss) >= WINDOW and loss.end < loss.level(held.best_step) and loss.end < case.beginning
 
 
 def over_fitting(case: Case) -> Verdict | None:
-    """Over-fitting: the held-out curve rises while the training loss goes on falling.
+    """Over-fitting: the held-out curve rises while the training loss decreases.
 
-        end - best > RISE G  and  > CERTAIN s,  and the training loss ends below where it was at the best epoch.
+        end - best > RISE G  and  > CERTAIN s,  and the training loss ends below its value at the best epoch.
 
-    Always a warning: the weights kept are those of the best validation, where there is a validation split.
+    Always a warning: with a validation split, the weights of the best validation are kept.
     """
     held = case.held
     assert held is not None and case.criterion is not None
@@ -110,20 +109,20 @@ def over_fitting(case: Case) -> Verdict | None:
         f"the held-out {words(case.criterion[1])} is best at {case.at(held.best_step)} ({held.best:.4g} nats) and "
         f"then rises by {rise:.3g}, while the training loss falls from {case.loss.level(held.best_step):.4g} to "
         f"{case.loss.end:.4g} ({case.facts.train_images} training images)",
-        "The weights kept are those of the best validation; --patience would have stopped here"
+        "The weights of the best validation are kept; --patience stops the training earlier"
         if kept
-        else "No best weights are kept without a validation split: give --valid-size, or train for fewer --epochs",
+        else "Without a validation split the last weights are kept: give --valid-size, or train for fewer --epochs",
         held.best_step,
     )
 
 
 def spikes(case: Case) -> Verdict | None:
-    """Spikes: readings above both what came before and what came after.
+    """Spikes: single readings far above the readings before and after.
 
         h_i = v_i - max(median(v_{i-3..i-1}), median(v_{i+1..i+3})) > SPIKE G  and  > SPIKE_NOISE s
 
-    where v_0 is among the readings before it, the height must exceed WORSE |v_0| too: that one is of a single batch.
-    A fall, however steep, is no spike, and nor is a rise that stays: that is `divergence`.
+    If v_0 is among the readings before, the height must also exceed WORSE |v_0|, because v_0 is of a single batch. A
+    decrease is not a spike, and a rise that stays is `divergence`.
     """
     found: list[tuple[float, int, str, float]] = []
     for name, curve, start in case.courses():
@@ -142,14 +141,14 @@ def spikes(case: Case) -> Verdict | None:
         "spikes",
         "warning",
         f"{len(found)} in the curves; the highest, of {name} at {case.at(step)}, is {height:.3g} nats, "
-        f"{share:.0%} of all that was gained",
+        f"{share:.0%} of the total improvement",
         CALMER,
         step,
     )
 
 
 def oscillation(case: Case) -> Verdict | None:
-    """Oscillation: the held-out curve swings from one reading to the next, s > SWING G."""
+    """Oscillation: the noise of the held-out curve is large, s > SWING G."""
     held = case.held
     assert held is not None
     gain = case.held_beginning - held.best
@@ -158,21 +157,21 @@ def oscillation(case: Case) -> Verdict | None:
     return Verdict(
         "oscillation",
         "warning",
-        f"the held-out curve swings by ± {held.noise:.3g} nats from reading to reading, "
-        f"{held.noise / gain:.1%} of all that was gained",
-        "Lower --learning-rate, or let it fall: --schedule cosine; a larger --batch-size calms it too",
+        f"the held-out curve changes by ± {held.noise:.3g} nats from reading to reading, "
+        f"{held.noise / gain:.1%} of the total improvement",
+        "Lower --learning-rate, use --schedule cosine, or raise --batch-size",
         int(held.steps[-1]),
     )
 
 
 def posterior_collapse(case: Case) -> Verdict | None:
-    """Posterior collapse: q(z | x) tells nothing of x. A latent is active if its divergence, averaged over held-out
-    images, exceeds `ACTIVE`; in the median of the last three readings
+    """Posterior collapse: q(z | x) hardly depends on x. A latent is active if its mean KL divergence over held-out
+    images exceeds `ACTIVE`. In the median of the last three readings
 
-        none active (or, where the divergence does not split, KL < ACTIVE M)    failure
+        none active (or, if the divergence has no terms per latent, KL < ACTIVE M)    failure
         active / J < FEW_ACTIVE                                                 warning
 
-    A model that hardly moved from its beginning is not said to have collapsed: it has not begun.
+    Not reported for a training whose loss hardly changed.
 
     Reference: Burda et al., 2016, section 5.2, arXiv 1509.00519 (active units; there by the variance of the mean).
     """
@@ -187,15 +186,15 @@ def posterior_collapse(case: Case) -> Verdict | None:
         "posterior collapse",
         "failure" if none else "warning",
         f"{share}KL {kl.end:.2g} nats per image, {kl.end / latents:.2g} per latent",
-        "Lower --beta, give --free-bits, lower --learning-rate, or weaken the decoder with a narrower --hidden"
+        "Lower --beta, set --free-bits, lower --learning-rate, or make the decoder smaller (--hidden)"
         if none
-        else "Fewer --latents would do; to use more of them give --free-bits or lower --beta",
+        else "Use fewer --latents; to make the model use more of them, set --free-bits or lower --beta",
         int(kl.steps[-1]),
     )
 
 
 def _active_latents(case: Case) -> float | None:
-    """How many latents were active at the end; None where the training does not log it."""
+    """The number of active latents at the end; None if it is not logged."""
     units = case.curve("valid", "active_units")
     return units.recent(WINDOW) if units is not None and len(units) else None
 
@@ -205,7 +204,7 @@ def _minimises(case: Case) -> bool:
 
 
 def shows_divergence(case: Case) -> bool:
-    """Whether the log says enough to judge divergence; a short one may show that it did, never that it did not."""
+    """Whether divergence can be checked; a short log can show divergence, but not its absence."""
     return len(case.loss) >= WINDOW or (case.facts.finished and divergence(case) is not None)
 
 

@@ -1,4 +1,4 @@
-"""Watching over a training: verdicts on its health as they appear, and at its end."""
+"""Health checks while a training is running, and at its end."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ancestral.training.reporters import Reporter
 
 @runtime_checkable
 class Warns(Protocol):
-    """A reporter that can pass a line on to a person."""
+    """A reporter that can show a warning to the user."""
 
     def warn(self, line: str) -> None: ...
 
 
 class Monitor(Reporter):
-    """Passes progress on to another reporter, and looks at the training's health after each validation.
+    """A reporter that forwards progress to another reporter and checks the training after each validation.
 
-    It keeps the readings that go by and writes none, so a run's log is the same whether it is watched or not.
+    It stores the readings in memory and writes nothing, so the log of a run does not depend on it.
 
-    Args:      reporter: told of progress, and of each trouble once, when it first shows, if it `Warns`.
-               facts: of the training. log: the lines kept from before, where it is resumed; of the troubles that
-               show in them nothing is said again before the end.
+    Args:      reporter: receives progress and, if it `Warns`, each problem once, when it is first visible. facts: of
+               the training. log: the earlier lines of a resumed training; problems that are already visible in them are
+               not reported again before the end.
     """
 
     def __init__(self, reporter: Reporter, facts: Facts, log: Sequence[LogLine] = ()) -> None:
@@ -60,9 +60,9 @@ class Monitor(Reporter):
         return examine(self.log, self.facts._replace(finished=finished))
 
     def conclude(self, diverged: str = "") -> Examination:
-        """What there is to say at the end.
+        """The examination of the finished training.
 
-        Args:      diverged: why the training could not go on, if so; this is not in its log.
+        Args:      diverged: why the training stopped early, or ""; the log does not contain this.
         """
         found = self._examine(finished=True)
         if not diverged:
@@ -76,7 +76,7 @@ class Monitor(Reporter):
 
 
 def uniform_nats(spec: DataSpec) -> float | None:
-    """-log p(x) of the uniform distribution over all images, D log L; None where x is no image of whole levels.
+    """-log p(x) of the uniform distribution over all images, D log L, nats; None for data without integer levels.
 
     Example:
         >>> round(uniform_nats(DataSpec((1, 28, 28), 256, "threshold")), 1)
@@ -87,9 +87,9 @@ def uniform_nats(spec: DataSpec) -> float | None:
 
 
 def facts_for(settings: Settings, train: Split, spec: DataSpec) -> Facts:
-    """What the rules have to know of a training besides its log.
+    """The facts of a training that the checks need besides its log.
 
-    Args:      train: the images trained on. spec: what the model is built for.
+    Args:      train: the training images. spec: the data that the model is built for.
     """
     training = settings.training
     per_epoch = -(-len(train) // training.batch_size)

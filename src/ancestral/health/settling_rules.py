@@ -1,8 +1,8 @@
-"""Whether a training that minimises a meaningful loss has come to rest: the end of its held-out curve.
+"""Check of the end of a held-out curve: whether the training has settled.
 
-Shares of the whole gain, by which `likelihood_rules` judges, do not show the end: where nearly all is gained in the
-first epoch (by the mean image alone), a loss of several nats in the last is hardly a hundredth of it. What is lost here
-is compared with the noise of the readings and with what the second half of the training gained.
+`likelihood_rules` uses shares of the total improvement, which are too coarse for the end: most of the improvement may
+come in the first epoch (from the mean image alone), and several nats at the end are then less than a hundredth of it.
+The check here uses the noise of the readings and the improvement in the second half.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from ancestral.health.curves import CERTAIN, MIN_SWINGS, WINDOW, Case, Rule, Ver
 from ancestral.health.likelihood_rules import divergence, holds_out, over_fitting, still_learning
 
 UNDONE = 0.5
-"""share of what the second half gained, lost again. Some forty healthy runs, each broken off after every one of its
-readings, never lost so much by more than `CERTAIN` noise levels."""
+"""share of the improvement of the second half that is lost again. In about forty healthy runs, cut after each of their
+readings, a loss above `CERTAIN` noise levels was never this large."""
 
 
 def late_rise(case: Case) -> Verdict | None:
-    """Late rise, of a training that has not settled: the held-out curve ends above where it had been, be it in its
-    last reading alone or to stay.
+    """Late rise: the held-out curve ends above its earlier values, in the last reading alone or permanently.
 
         J = v_n - max(v_{n-3..n-1}) - max(0, median of the last three steps before)
-        L = end - best, unless the training loss goes on falling (that is `over_fitting`, or too little of it)
+        L = end - best, or 0 if the training loss still decreases (that is `over_fitting`, or a small amount of it)
         max(J, L) > CERTAIN s  and  > UNDONE (level(half of the updates) - best)
 
-    Judged once the training is over, for a reading that is up may come down; not said where `divergence` or
-    `over_fitting` is. Always a warning: the weights kept are those of the best validation, where there is one.
+    Checked after the training only, because a high reading may decrease again. Not reported together with `divergence`
+    or `over_fitting`. Always a warning: with a validation split, the weights of the best validation are kept.
     """
     held = case.held
     assert held is not None and case.criterion is not None
@@ -43,8 +42,8 @@ def late_rise(case: Case) -> Verdict | None:
         "late rise",
         "warning",
         f"the held-out {words(case.criterion[1])} ends at {v[-1]:.4g} nats, {max(jump, lasting):.3g} above {above}; "
-        f"its readings swing by ± {held.noise:.2g}, and all of the second half had gained {gained:.3g}",
-        "Lower --learning-rate, or let it fall: --schedule cosine",
+        f"the noise of its readings is ± {held.noise:.2g}, and the second half improved it by {gained:.3g}",
+        "Lower --learning-rate, or use --schedule cosine",
         int(held.steps[-1]),
     )
 

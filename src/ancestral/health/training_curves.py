@@ -1,4 +1,4 @@
-"""The course of a training as curves, read from its log."""
+"""Curves of a training, read from its log."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ IN_WORDS = {
 
 
 class TrainingCurves:
-    """The readings of a training's log as curves over epochs.
+    """The readings of a log as curves over epochs.
 
-    Args:      log: its lines. images: how many training images there are. batch_size: of the training.
-               of: the training's name, for the error.
-    Raises:    NotComputable: the log is empty, so nothing was trained.
+    Args:      log: its lines. images: number of training images. batch_size: of the training. of: name of the training,
+               for the error.
+    Raises:    NotComputable: the log is empty.
     """
 
     def __init__(self, log: Sequence[LogLine], images: int, batch_size: int, of: object = "this") -> None:
         if not log:
-            raise NotComputable(f"{of} has no log yet: nothing was trained")
+            raise NotComputable(f"{of} has no log, because nothing was trained yet: train it first")
         self.log, self.images, self.batch_size = log, images, batch_size
         self.per_epoch = -(-images // batch_size)
         self.known = {(line.split, line.name) for line in self.log}
@@ -37,20 +37,20 @@ class TrainingCurves:
         return Curve(label, [line.step / self.per_epoch for line in lines], [line.value for line in lines])
 
     def value(self, split: str, name: str, epoch: float = 0.0) -> float:
-        """The first reading of a quantity at or after so many epochs; the last one where the training ended before.
+        """The first reading of a quantity at or after an epoch, or the last reading if the training ended earlier.
 
-        Raises:    NotComputable: it was never read.
+        Raises:    NotComputable: the quantity is not in the log.
         """
         if (split, name) not in self.known:
-            raise NotComputable(f"the log holds no {name} of {split}")
+            raise NotComputable(f"the log has no {name} of the split {split}")
         curve = self.curve(split, name, "")
         later = (value for step, value in zip(curve.steps, curve.values, strict=True) if step >= epoch)
         return float(next(later, curve.values[-1]))
 
     def epoch_means(self, name: str) -> Curve:
-        """A quantity of the training minibatches, as they were used: its mean over all images of each epoch.
+        """The mean of a quantity of the training minibatches over all images of each epoch.
 
-        A reading is the mean over the images since the one before, which may be a single minibatch.
+        A reading is the mean over the images since the previous reading, which may be a single minibatch.
         """
         sums: dict[int, float] = {}
         counts: dict[int, int] = {}
@@ -65,9 +65,9 @@ class TrainingCurves:
         return Curve("train", list(sums), [sums[epoch] / counts[epoch] for epoch in sums])
 
     def both(self, name: str) -> list[Curve]:
-        """Training and held-out curves of one quantity; evaluated training images stand for minibatches."""
+        """Training and held-out curves of one quantity; evaluated training images are used instead of minibatches."""
         first = next(key for key in (("train-set", name), ("train", name), ("train", "loss")) if key in self.known)
-        # a loss that is not the bound (importance-weighted, say) must not pass for it
+        # a loss that is not the ELBO (an importance-weighted bound, for example) must not be labelled as the ELBO
         label = "training loss" if name == "negative_elbo" and first[1] == "loss" else "train"
         held_out = [self.curve(split, name, split) for split in ("valid", "test") if (split, name) in self.known]
         return [self.curve(*first, label), *held_out]

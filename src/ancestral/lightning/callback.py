@@ -1,4 +1,4 @@
-"""A callback that makes a run folder of a training by Lightning's Trainer."""
+"""A callback that writes a run folder for a training with Lightning's Trainer."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ log = logging.getLogger("ancestral")
 
 
 class RunFolder(pl.Callback):
-    """Writes the run folder of a training when it ends: weights, log, settings of the data, hashes.
+    """Write the run folder at the end of a training: weights, log, settings of the data, hashes.
 
-    The weights are those with the best validation loss, as in `ancestral.fit`, or the last ones where there is no
-    validation; the model keeps them.
+    The weights are those with the best validation loss, as in `ancestral.fit`, or the last ones without validation;
+    they are also loaded into the model.
 
-    Args:      path: the folder, new or empty. data: of the training: `GenerativeData`, a named set, a path or all
+    Args:      path: the folder, new or empty. data: of the training: `GenerativeData`, a named set, a path or
                `DataSettings`.
-    Raises:    InputError: the folder holds something.
+    Raises:    InputError: the folder is not empty.
     """
 
     def __init__(self, path: Path | str, data: GenerativeData | DataSettings | str) -> None:
@@ -47,7 +47,7 @@ class RunFolder(pl.Callback):
         self._best_value, self._best_step = math.inf, 0
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Keep the weights if they are the best, and log the losses."""
+        """Store the weights if they are the best so far, and log the losses."""
         if trainer.sanity_checking:
             return
         model = _generative(pl_module).model
@@ -58,7 +58,7 @@ class RunFolder(pl.Callback):
         self._log(trainer, "valid")
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        """Log the means of the epoch's batches."""
+        """Log the means over the batches of the epoch."""
         self._log(trainer, "train")
 
     def _log(self, trainer: Any, part: str) -> None:
@@ -69,7 +69,7 @@ class RunFolder(pl.Callback):
                 self._lines.append(json.dumps(line._asdict()) + "\n")
 
     def on_fit_end(self, trainer: Any, pl_module: Any) -> None:
-        """Write the folder; in a training by several processes the first one writes it."""
+        """Write the folder; with several processes, the first one writes it."""
         model = _generative(pl_module).model
         if self._best is not None:
             model.load_state_dict(self._best)
@@ -83,7 +83,7 @@ class RunFolder(pl.Callback):
 
 
 def _generative(module: Any) -> LightningGenerative:
-    """Raises:    InputError: the Trainer trains another kind of module."""
+    """Raises:    InputError: the Trainer trains another type of module."""
     if not isinstance(module, LightningGenerative):
-        raise InputError(f"RunFolder goes with a LightningGenerative, not with a {type(module).__name__}")
+        raise InputError(f"RunFolder needs a LightningGenerative module, not a {type(module).__name__}")
     return module

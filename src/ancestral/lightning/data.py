@@ -1,4 +1,4 @@
-"""The data of this package for Lightning's Trainer, in the order that `ancestral.fit` has."""
+"""The data of this package for Lightning's Trainer, in the same order as in `ancestral.fit`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ancestral.settings.data import DataSettings
 
 
 class _Epochs(IterableDataset[Any]):
-    """Whole batches; a method makes those of each pass."""
+    """A dataset of complete batches; a function makes the batches of each epoch."""
 
     def __init__(self, batches: Callable[[], Iterator[Any]], count: int) -> None:
         self.batches, self.count = batches, count
@@ -28,17 +28,17 @@ class _Epochs(IterableDataset[Any]):
 
 
 class GenerativeData(pl.LightningDataModule):
-    """Data in their pixel space, split and drawn as in a run.
+    """Data in their pixel space, with the splits and random numbers of a run.
 
-    Args:      data: a named set, a path, or all `DataSettings`. batch_size: images of a batch. seed: of the order and
-               of binary pixels that are drawn anew. settings: how the data are read, `pixels="levels"`, say.
+    Args:      data: a named set, a path, or `DataSettings`. batch_size: images per batch. seed: of the order, and of
+               binary pixels that are drawn in each epoch. settings: of the data, for example `pixels="levels"`.
     Raises:    InputError: the data cannot be read.
     """
 
     def __init__(self, data: str | DataSettings, batch_size: int = 128, seed: int = 0, **settings: Any) -> None:
         super().__init__()
         if isinstance(data, DataSettings) and settings:
-            raise InputError(f"give {', '.join(settings)} in the DataSettings")
+            raise InputError(f"set {', '.join(settings)} in the DataSettings, not beside them")
         self.settings = data if isinstance(data, DataSettings) else DataSettings(data, **settings)
         self.batch_size, self.seed = batch_size, seed
         self.data = RunData(self.settings)
@@ -52,7 +52,7 @@ class GenerativeData(pl.LightningDataModule):
         return DataLoader(_Epochs(batches, train.batches_per_epoch(self.batch_size)), batch_size=None)
 
     def val_dataloader(self) -> Any:
-        """All validation data at once, so that they are scored with the draws that a run has."""
+        """All validation data in one batch, so that scores use the same random numbers as in a run."""
         device = self.trainer.strategy.root_device if self.trainer else "cpu"
         held = self.data.held("valid", device=device)
         return DataLoader(_Epochs(lambda: iter([held]), 1), batch_size=None) if len(held) else []

@@ -1,4 +1,4 @@
-"""Lightning, under whichever of its two names the user's program has it."""
+"""Import of Lightning under either of its two package names."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ NAMES = ("lightning.pytorch", "pytorch_lightning")
 
 
 def _lightning() -> Any:
-    """The package that is imported already, else the first that is installed: a Trainer of one refuses modules of the
-    other.
+    """The package that is already imported, else the first that is installed.
+
+    A Trainer of one package does not accept modules of the other.
 
     Raises:    InputError: neither is installed.
     """

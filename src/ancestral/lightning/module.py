@@ -21,19 +21,19 @@ from ancestral.settings.training import TrainingSettings
 from ancestral.training.objectives import Objective, objective_of_kind
 from ancestral.training.steps import ObjectiveModule, build_optimizer, learning_rate_at
 
-AS_THEY_ARE = PixelSpace("points", 0)  # a batch is in its pixel space already
+AS_THEY_ARE = PixelSpace("points", 0)  # no conversion: a batch is already in its pixel space
 
 
 class LightningGenerative(pl.LightningModule):
-    """A model of this package, or of your own, for Lightning's Trainer.
+    """A model of this package, or your own, for Lightning's Trainer.
 
-    It logs the mean of each term of the objective as `train_NAME`, and on validation data what selects weights in
-    `ancestral.fit` as `valid_NAME`, nats per image; the first of these is also `valid_loss`.
+    It logs the mean of each term of the objective as `train_NAME`, and the validation losses of `ancestral.fit` as
+    `valid_NAME`, in nats per image; the first of these is also `valid_loss`.
 
-    Args:      model: trained in place. objective: (model, batch) -> {"loss": shape (B,), ...} in nats; None is that of
-               the model's kind. training: optimiser, rate, schedule, and the seed of all random numbers; the
-               number of epochs, clipping, devices and precision are the Trainer's.
-    Raises:    InputError: a model without an objective, a GAN say.
+    Args:      model: trained in place. objective: (model, batch) -> {"loss": shape (B,), ...} in nats; None is the
+               default of the kind of model. training: optimiser, learning rate, schedule and seed; the Trainer sets the
+               number of epochs, clipping, devices and precision.
+    Raises:    InputError: a model without a default objective, for example a GAN.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class LightningGenerative(pl.LightningModule):
     ) -> None:
         super().__init__()
         if not isinstance(model, Model):
-            raise InputError(f"LightningGenerative takes an ancestral.Model, not a {type(model).__name__}")
+            raise InputError(f"LightningGenerative needs an ancestral.Model, not a {type(model).__name__}")
         self.module = ObjectiveModule(model, objective or objective_of_kind(model))
         self.training_settings = training or TrainingSettings()
 
@@ -51,7 +51,7 @@ class LightningGenerative(pl.LightningModule):
         return self.module.model
 
     def on_fit_start(self) -> None:
-        """Refuse data in other pixels than those of the model, before anything is trained."""
+        """Check before the training that the pixel space of the data fits the model."""
         data = getattr(self.trainer, "datamodule", None)
         if isinstance(data, GenerativeData):
             refuse_unfit(f"the {type(self.model).__name__}", self.model, data.data.spec)
@@ -83,9 +83,9 @@ class LightningGenerative(pl.LightningModule):
 
 
 def as_batch(batch: Any) -> Batch:
-    """What a DataLoader gives, as a batch: images alone, images and labels, or a `Batch`.
+    """Convert the output of a DataLoader to a batch: images, images with labels, or a `Batch`.
 
-    Raises:    InputError: something else.
+    Raises:    InputError: another type.
     """
     if isinstance(batch, Batch):
         return batch
@@ -93,4 +93,4 @@ def as_batch(batch: Any) -> Batch:
         return Batch(batch)
     if isinstance(batch, (tuple, list)) and batch and all(isinstance(part, Tensor) for part in batch[:2]):
         return Batch(batch[0], batch[1] if len(batch) > 1 else None)
-    raise InputError(f"a batch is a tensor of images, or images and labels, not a {type(batch).__name__}")
+    raise InputError(f"a batch must be a tensor of images, or images and labels, not a {type(batch).__name__}")

@@ -1,4 +1,4 @@
-"""The three kinds of model and the abilities that a model may have."""
+"""The three kinds of model, and the optional abilities of models."""
 
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model
 

@@ -1,4 +1,4 @@
-"""What autoregressive models share: the chain rule over pixels, exact in both directions."""
+"""Base class of autoregressive models: the chain rule over pixels, for exact scores and exact samples."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ancestral.models.base import ExactModel
 from ancestral.models.completion import filled, given_only
 from ancestral.models.particles import Particles
 
-PARTICLES, ROWS = 50, 1000  # tries at an image around observed pixels, and how many there are at once
-MOST_FREE_LEVELS = 32  # beyond, a mixture of logistics learns faster than a categorical
+PARTICLES, ROWS = 50, 1000  # particles per image in a completion; particles in one batch
+MOST_FREE_LEVELS = 32  # with more levels, a mixture of logistics learns faster than a categorical
 
 
 class AutoregressiveModel(ExactModel):
-    """log p(x) = sum_d log p(x_d | x_<d): one network gives the parameters of every conditional at once.
+    """log p(x) = sum_d log p(x_d | x_<d): one network computes the parameters of all conditionals at once.
 
-    Attributes: output: what the parameters of a value mean.
+    Attributes: output: distribution of one value, given its parameters.
     """
 
     output: PixelOutput
-    completion: ClassVar[str] = "exact in its order, else approximate: particles weighed by the observed pixels"
+    completion: ClassVar[str] = "exact in its order, else approximate: particles weighted by the observed pixels"
 
     @property
     def levels(self) -> int:  # type: ignore[override]
@@ -38,12 +38,12 @@ class AutoregressiveModel(ExactModel):
 
     @property
     def order(self) -> Tensor:
-        """Index of the pixel that is drawn first, second, ..., shape (D,)."""
+        """Indices of the pixels in the order in which they are generated, shape (D,)."""
         raise NotImplementedError
 
     @property
     def orders(self) -> Tensor:
-        """The same for all orderings that the model averages, shape (J, D)."""
+        """The same for all J orderings that the model averages over, shape (J, D)."""
         return self.order[None]
 
     def predict(self, x: Tensor) -> Tensor:
@@ -51,22 +51,22 @@ class AutoregressiveModel(ExactModel):
         raise NotImplementedError
 
     def predict_under(self, x: Tensor, ordering: Tensor) -> Tensor:
-        """As `predict`, in one of the model's orderings: its index, shape (1,)."""
+        """As `predict`, for one ordering of the model. ordering: its index, shape (1,)."""
         return self.predict(x)
 
     def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
-        """The image that uniform `noise` of shape (n, *event_shape) stands for, by each conditional's inverse
-        distribution function in turn; with `particles`, around observed pixels."""
+        """Images from uniform `noise`, shape (n, *event_shape), by the inverse distribution function of each
+        conditional in turn. With `particles`, observed pixels keep their values."""
         raise NotImplementedError
 
     def draw_under(self, noise: Tensor, ordering: int, particles: Particles | None = None) -> Tensor:
-        """As `draw`, in one of the model's orderings."""
+        """As `draw`, for one ordering of the model."""
         return self.draw(noise, particles)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), exact. x: (B, *event_shape), whole levels; returns (B,), nats.
 
-        Raises:    InputError, while not training, for values that are no levels.
+        Raises:    InputError: in evaluation mode, a value is not a level.
         """
         if not self.training:
             self.output.check(x)
@@ -79,15 +79,15 @@ class AutoregressiveModel(ExactModel):
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(missing | observed), exact, shape (B,), nats.
 
-        Raises:    NotComputable: some missing pixel comes before an observed one in an ordering of the model.
-                   InputError: as `given_only`; values that are no levels.
+        Raises:    NotComputable: a missing pixel comes before an observed one in an ordering of the model.
+                   InputError: as `given_only`, or a value is not a level.
         """
         given_only(self, x, observed)
         self.output.check(x)
         if not bool(_come_first(observed, self.orders).all()):
             raise NotComputable(
-                f"a {type(self).__name__} gives a probability to missing pixels only where all observed ones come "
-                "before them in its order"
+                f"a {type(self).__name__} can compute the probability of missing pixels only if all observed pixels "
+                "come before them in its order"
             )
         both = []
         for ordering in torch.arange(len(self.orders), device=x.device).split(1):
@@ -98,25 +98,26 @@ class AutoregressiveModel(ExactModel):
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, particles: int = PARTICLES) -> Tensor:
-        """Missing pixels, drawn in the model's order around the observed ones.
+        """Sample the missing pixels given the observed ones, in the model's order.
 
-        Exact where all observed pixels of an image come before its missing ones, in every ordering the model
-        averages. Else approximate: of several tries those live on that make the observed pixels probable.
+        Exact if all observed pixels of an image come before its missing ones, in every ordering of the model. Otherwise
+        approximate, by a particle filter: particles that give the observed pixels a high probability are kept.
 
-        Args:      x, observed: shape (B, *event_shape), observed boolean. particles: tries at each image, shared
-                   by the orderings.
-        Raises:    InputError: as `given_only`; no particles.
+        Args:      x, observed: shape (B, *event_shape), observed boolean. particles: number of particles for each
+                   image, divided among the orderings.
+        Returns:   whole images, shape (B, *event_shape).
+        Raises:    InputError: as `given_only`, or `particles` is below 1.
         Reference: `Particles`.
         """
         if particles < 1:
-            raise InputError(f"completing takes at least 1 particle, not {particles}")
+            raise InputError(f"particles {particles}: give a whole number of at least 1")
         given, at_once = given_only(self, x, observed).flatten(1), max(1, ROWS // particles)
         parts = zip(given.split(at_once), observed.flatten(1).split(at_once), strict=True)
         drawn = [self._draw_around(some, seen, particles) for some, seen in parts]
         return filled(x, observed, torch.cat(drawn))
 
     def _draw_around(self, given: Tensor, observed: Tensor, particles: int) -> Tensor:
-        """One of the particles of each image in all orderings. given, observed: (B, D); returns (B, *event_shape)."""
+        """One particle of each image, from all orderings. given, observed: (B, D); returns (B, *event_shape)."""
         tries: list[Tensor] = []
         log_weights: list[Tensor] = []
         for ordering, order in enumerate(self.orders):
@@ -134,7 +135,7 @@ class AutoregressiveModel(ExactModel):
         return self.draw(torch.rand(n, *self.event_shape, dtype=like.dtype, device=like.device))
 
     def centred(self, x: Tensor) -> Tensor:
-        """Levels as the network sees them, in [-1, 1]."""
+        """Levels as input for the network, in [-1, 1]."""
         return 2 * x / (self.levels - 1) - 1
 
 
@@ -145,16 +146,16 @@ def _come_first(observed: Tensor, orders: Tensor) -> Tensor:
 
 
 def output_name(wanted: str, levels: int, space: str) -> tuple[str, int]:
-    """The output for a pixel space and the number of levels it works on; `auto` takes the usual one.
+    """Name and number of levels of the output for a pixel space. `auto` selects the default output.
 
-    Raises:    InputError: an output that is none for these pixels.
+    Raises:    InputError: the output cannot be used with these pixels.
     """
     if space in BINARY_SPACES:
         name, levels = "bernoulli", 2
     elif space == "levels":
         name = "categorical" if levels <= MOST_FREE_LEVELS else "logistic"
     else:
-        raise InputError(f"an autoregressive model needs binary pixels or whole levels, not {space}")
+        raise InputError(f"autoregressive models need binary pixels or whole levels: data have {space} pixels")
     if wanted not in ("auto", name) and "bernoulli" in (wanted, name):
-        raise InputError(f"a {wanted} output is none for {space} pixels: leave out --output")
+        raise InputError(f"--output {wanted} cannot be used with {space} pixels: remove --output")
     return name if wanted == "auto" else wanted, levels

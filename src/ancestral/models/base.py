@@ -1,4 +1,4 @@
-"""The three kinds of model, told apart by what can be computed of them, and the further abilities they may have."""
+"""The three kinds of model, by what can be computed, and protocols for optional abilities."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ancestral.models.saved import read_model
 class Model(nn.Module):
     """A distribution over images (or vectors) of shape `event_shape`.
 
-    Attributes: event_shape: shape of one x. spaces: pixel spaces it is a distribution over.
-               levels: values a pixel may take, 0..levels-1, or None for real pixels (then it is a density).
-               latent_kind: what a code holds: "real" numbers, "binary" units, or the number of a "component".
-               latent_layer: which of several layers of latents a code is of, in words that follow "each latent".
+    Attributes: event_shape: shape of one x. spaces: pixel spaces that it is a distribution over.
+               levels: number of values of a pixel, 0..levels-1; None for real pixels (then it is a density).
+               latent_kind: content of a code: "real" numbers, "binary" units, or the number of a "component".
+               latent_layer: the layer of latents in a code, if there are several, as text after "each latent".
                encodes_posterior_mean: `encode` returns the mean of the posterior over the latents.
-               encodes_by_search: `encode` is an optimisation for each image, so it takes few images at a time.
-               condition_width: entries of a code, after its latents, that hold a condition (a class, say).
+               encodes_by_search: `encode` runs an optimisation for each image, so it is called with few images.
+               condition_width: number of entries of a code, after its latents, for a condition, such as a class.
     """
 
     kind: ClassVar[str]
@@ -42,7 +42,7 @@ class Model(nn.Module):
 
     @property
     def discrete(self) -> bool:
-        """Probabilities (True) or densities (False)."""
+        """Whether `log_prob` is a log-probability (True) or a log-density (False)."""
         return self.levels is not None
 
     @property
@@ -51,24 +51,24 @@ class Model(nn.Module):
         return next((parameter.dtype for parameter in self.parameters()), torch.float32)
 
     def sample(self, n: int) -> Tensor:
-        """`n` independent draws, shape (n, *event_shape), in the model's own pixel space."""
+        """`n` independent samples, shape (n, *event_shape), in the model's pixel space."""
         raise NotImplementedError
 
     def sample_mean(self, n: int) -> Tensor:
-        """`n` draws without the last step's pixel noise, where the model has such a step; else plain draws.
+        """`n` mean images E[x | z] for z from the prior, if the model has latents; otherwise `n` samples.
 
-        What figures show: E[x | z] for z from the prior. Not a sample of the model.
+        Figures show these images. They are not samples of the model, because the pixel noise is missing.
         """
         return self.sample(n)
 
     def save(self, folder: Path | str, given: bool = False) -> None:
         """Write `config.json` and `model.safetensors` (no pickle) into `folder`.
 
-        Args:      given: whoever loads the weights gives the model again, so that its class need not be registered.
+        Args:      given: the user gives the model again to load the weights, so its class need not be registered.
         """
         folder = Path(folder)
         config = GivenModule(MODEL, self).described() if given else to_config(self)
-        # clone: safetensors refuses tensors that share memory, as tied weights do; each name gets its copy
+        # clone: safetensors does not accept tensors that share memory (tied weights), so each name gets a copy
         weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.state_dict().items()}
         write_atomically(folder / "model.safetensors", safetensors.torch.save(weights))
         write_json(folder / "config.json", config)
@@ -77,7 +77,7 @@ class Model(nn.Module):
     def load(cls, folder: Path | str) -> Self:
         """The model saved in `folder`, in evaluation mode.
 
-        Raises:    InputError: files missing or damaged, or a model of another class.
+        Raises:    InputError: files are missing or damaged, or the model is of another class.
         """
         model = load_saved(folder)
         if not isinstance(model, cls):
@@ -86,7 +86,7 @@ class Model(nn.Module):
 
 
 class ExactModel(Model):
-    """A model whose log-probability can be computed."""
+    """A model with an exact log-probability or log-density."""
 
     kind = "exact"
 
@@ -96,7 +96,7 @@ class ExactModel(Model):
 
 
 class ImportanceSample(NamedTuple):
-    """k latent draws per image with both log-probabilities: z (k, B, ...), log_joint and log_q (k, B)."""
+    """k latent samples per image with their log-probabilities: z (k, B, ...), log_joint and log_q (k, B), nats."""
 
     z: Tensor
     log_joint: Tensor
@@ -104,7 +104,7 @@ class ImportanceSample(NamedTuple):
 
 
 class LatentModel(Model):
-    """A model p(x, z) with an approximate posterior q(z | x): log p(x) is bounded, not known."""
+    """A model p(x, z) with an approximate posterior q(z | x). log p(x) has lower bounds, but no exact value."""
 
     kind = "latent"
 
@@ -117,11 +117,11 @@ class LatentModel(Model):
         raise NotImplementedError
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z). x: (B, *event_shape), z: (k, B, ...); returns (k, B), nats."""
+        """log p(x, z), exact. x: (B, *event_shape), z: (k, B, ...); returns (k, B), nats."""
         raise NotImplementedError
 
     def importance_sample(self, x: Tensor, k: int) -> ImportanceSample:
-        """Draw z_1..z_k ~ q(z | x) (reparameterised where q can be) and both log-probabilities of each."""
+        """Sample z_1..z_k ~ q(z | x), reparameterised if q allows it, and compute log p(x, z) and log q(z | x)."""
         q = self.posterior(x)
         z = q.rsample((k,)) if q.has_rsample else q.sample((k,))
         return ImportanceSample(z, self.log_joint(x, z), q.log_prob(z))
@@ -129,10 +129,10 @@ class LatentModel(Model):
     def log_weights(self, x: Tensor, k: int) -> Tensor:
         """log p(x, z_k) - log q(z_k | x) for z_k ~ q(z | x).
 
-        Their mean over k estimates the ELBO, their log-mean-exp is the importance-weighted bound.
-        One primitive serves training and evaluation.
+        Their mean over k is an estimate of the ELBO; their log-mean-exp is an estimate of the importance-weighted
+        bound. Training and evaluation both use this method.
 
-        Args:      x: shape (B, *event_shape). k: draws per image.
+        Args:      x: shape (B, *event_shape). k: number of samples per image.
         Returns:   shape (B, k), nats.
         Reference: Burda et al., 2016, eq. 8, arXiv 1509.00519.
         """
@@ -140,7 +140,7 @@ class LatentModel(Model):
         return (sample.log_joint - sample.log_q).T
 
     def elbo(self, x: Tensor) -> Tensor:
-        """One-draw unbiased estimate of the evidence lower bound, shape (B,), nats."""
+        """Unbiased estimate of the evidence lower bound from one sample, shape (B,), nats."""
         return self.log_weights(x, 1)[:, 0]
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -151,19 +151,19 @@ class LatentModel(Model):
 
 
 class ImplicitModel(Model):
-    """A model that can only be sampled: asking for a likelihood raises, it never returns a number."""
+    """A model that can only be sampled. Methods for a likelihood raise `NotComputable`."""
 
     kind = "implicit"
 
     def log_prob(self, x: Tensor) -> Tensor:
         raise NotComputable(
-            f"a {type(self).__name__} has no likelihood: it defines how to draw x, not how probable x is"
+            f"a {type(self).__name__} can only be sampled: it has no likelihood; use `ancestral quality` to evaluate it"
         )
 
 
 @runtime_checkable
 class Infers(Protocol):
-    """Can say which latents are behind an image; `inference` says which numbers these are, and how true."""
+    """Can infer latents of an image. `inference` describes them, and whether they are exact or approximate."""
 
     inference: ClassVar[str]
 
@@ -174,16 +174,16 @@ class Infers(Protocol):
 
 @runtime_checkable
 class Decodes(Protocol):
-    """Can turn latents into images."""
+    """Can decode latents to images."""
 
     def decode(self, z: Tensor) -> Tensor:
-        """Expected image E[x | z]. z: (B, M); returns (B, *event_shape) in the model's pixel space."""
+        """Mean image E[x | z]. z: (B, M); returns (B, *event_shape) in the model's pixel space."""
         ...
 
 
 @runtime_checkable
 class EncodesWithSpread(Protocol):
-    """Can return the standard deviation of the posterior over the latents beside its mean."""
+    """Can return the mean and the standard deviation of the posterior over the latents."""
 
     def encode_with_stddev(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the posterior of each latent, shapes (B, M)."""
@@ -192,7 +192,7 @@ class EncodesWithSpread(Protocol):
 
 @runtime_checkable
 class Reconstructs(Protocol):
-    """Can return the loss of coding an image and decoding it again."""
+    """Can return the reconstruction loss of an image."""
 
     def reconstruction_loss(self, x: Tensor) -> Tensor:
         """-log p(x | z) for the code z of x, shape (B,), nats."""
@@ -200,7 +200,7 @@ class Reconstructs(Protocol):
 
 
 class LatentScale(NamedTuple):
-    """Mean and standard deviation of each latent, shape (M,), and of which distribution they are, in words."""
+    """Mean and standard deviation of each latent, shape (M,). of: name of their distribution, in words."""
 
     mean: Tensor
     stddev: Tensor
@@ -209,16 +209,16 @@ class LatentScale(NamedTuple):
 
 @runtime_checkable
 class HasLatentScale(Protocol):
-    """Knows how far its latents spread, without data."""
+    """Knows the mean and the standard deviation of its latents without data."""
 
     def latent_scale(self) -> LatentScale:
-        """Mean and standard deviation of each latent under the prior, exact or from draws."""
+        """Mean and standard deviation of each latent under the prior, exact or estimated from samples."""
         ...
 
 
 @runtime_checkable
 class HasBase(Protocol):
-    """Is an invertible map of draws from a simple distribution."""
+    """Is an invertible map of a simple base distribution."""
 
     def base(self) -> Distribution:
         """The distribution of the latents, event shape = shape of one z."""
@@ -227,10 +227,10 @@ class HasBase(Protocol):
 
 @runtime_checkable
 class SamplesCodes(Protocol):
-    """Can draw codes: all that `decode` takes, the latents and, where there is one, the condition."""
+    """Can sample codes, the input of `decode`: the latents and the condition, if there is one."""
 
     def codes(self, n: int) -> Tensor:
-        """`n` draws, shape (n, M + condition_width)."""
+        """`n` samples, shape (n, M + condition_width)."""
         ...
 
 
@@ -244,27 +244,27 @@ class CodePairs(NamedTuple):
 
 @runtime_checkable
 class SamplesCodePairs(Protocol):
-    """Can draw pairs of latents with a path between them: both have the same condition, where there is one."""
+    """Can sample pairs of latents for interpolation. Both have the same condition, if there is one."""
 
     def sample_code_pairs(self, n: int) -> CodePairs:
-        """`n` pairs. `decode` takes latents with `held` after them; C is 0 where there is no condition."""
+        """`n` pairs. The input of `decode` is latents followed by `held`; C is 0 if there is no condition."""
         ...
 
 
 @runtime_checkable
 class SamplesClasses(Protocol):
-    """Can draw images of classes that are asked for. `classes`: how many it knows; 0 for none, and then it raises."""
+    """Can sample images of given classes. `classes`: number of classes; 0 if there are none: sampling then raises."""
 
     classes: int
 
     def sample_classes(self, labels: Tensor) -> Tensor:
-        """One draw of each class named. labels: (n,), whole numbers; returns (n, *event_shape)."""
+        """One sample for each label. labels: (n,), whole numbers; returns (n, *event_shape)."""
         ...
 
 
 @runtime_checkable
 class DrawsClasses(Protocol):
-    """Can draw classes as often as they occur in the training data."""
+    """Can sample classes with their frequencies in the training data."""
 
     def draw_classes(self, n: int) -> Tensor:
         """`n` classes, whole numbers, shape (n,)."""
@@ -273,36 +273,36 @@ class DrawsClasses(Protocol):
 
 @runtime_checkable
 class HasPresentClasses(Protocol):
-    """Knows which classes the training data had images of."""
+    """Knows which classes occur in the training data."""
 
     def present_classes(self) -> Tensor:
-        """Their numbers, in order, shape (K,)."""
+        """The classes in increasing order, shape (K,)."""
         ...
 
 
 @runtime_checkable
 class SamplesJointly(Protocol):
-    """Can draw images together with the latents behind them."""
+    """Can sample images together with their latents."""
 
     def sample_joint(self, n: int) -> tuple[Tensor, Tensor]:
-        """`n` joint draws of p(x, z): images (n, *event_shape) and their latents (n, M)."""
+        """`n` joint samples of p(x, z): images (n, *event_shape) and their latents (n, M)."""
         ...
 
 
 @runtime_checkable
 class Completes(Protocol):
-    """Can fill in missing pixels; `completion` says whether exactly, and if not, how."""
+    """Can complete missing pixels. `completion` describes the method, and whether it is exact."""
 
     completion: ClassVar[str]
 
     def complete(self, x: Tensor, observed: Tensor) -> Tensor:
-        """A draw of x given its pixels where `observed` (boolean, shape of x) is true; those stay as they are."""
+        """A sample of x given its pixels where `observed` (boolean, shape of x) is True; these are not changed."""
         ...
 
 
 @runtime_checkable
 class ScoresMissing(Protocol):
-    """Can say how probable the other pixels of an image are, given some."""
+    """Can compute the probability of the missing pixels of an image, given the observed ones."""
 
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(x where not observed | x where observed), exact, shape (B,), nats."""
@@ -311,7 +311,7 @@ class ScoresMissing(Protocol):
 
 @runtime_checkable
 class HasConditionals(Protocol):
-    """Can say how probable each pixel is given those before it."""
+    """Can compute the distribution of each pixel given those before it."""
 
     def conditionals(self, x: Tensor) -> Distribution:
         """p(x_d | x_<d) for every d, batch shape = shape of x."""
@@ -320,10 +320,10 @@ class HasConditionals(Protocol):
 
 @runtime_checkable
 class SplitsElbo(Protocol):
-    """Can split its lower bound into reconstruction and divergence."""
+    """Can split its lower bound into reconstruction term and divergence."""
 
     def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(x | z) for z ~ q, shape (B,), and KL(q || p), shape (B, J), one column per independent part."""
+        """log p(x | z) for z ~ q, shape (B,), and KL(q || p), shape (B, J), one column per independent part, nats."""
         ...
 
 
@@ -332,8 +332,8 @@ def load_saved(
 ) -> Model:
     """The model saved in `folder`, in evaluation mode, on the CPU.
 
-    Args:      sha256: of `config.json` and `model.safetensors`, by name, where they are known. given: modules that a
-               person gave when the model was made, by name.
+    Args:      sha256: expected hashes of `config.json` and `model.safetensors`, by name, if known. given: modules that
+               the user gave when the model was made, by name.
     Raises:    InputError: as `read_model`.
     """
     return read_model(folder, Model, sha256, given)

@@ -1,6 +1,6 @@
-"""Filling in missing pixels: what families share that have no exact conditional at hand.
+"""Completion of missing pixels, for families without an exact conditional distribution.
 
-A state is a whole image whose observed pixels never change, and the latents behind it.
+A state of a chain is a whole image, whose observed pixels never change, and its latents.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from ancestral.models.base import LatentModel, Model
 WARMING, SWEEPS = 50, 200
 PROPOSALS = 4
 CHAIN = "approximate: Metropolis within Gibbs, exact after enough sweeps"
-MISFIT = 0.1  # standard deviation that observed pixels in [0, 1] are allowed around the image of a latent
+MISFIT = 0.1  # standard deviation of observed pixels in [0, 1] around the image of a latent
 
 Likelihood = Callable[[Tensor], Distribution]
 
 
 def given_only(model: Model, x: Tensor, observed: Tensor) -> Tensor:
-    """The observed pixels in the model's number format, and zeros for the others, whatever those hold.
+    """The observed pixels in the model's number format, and zeros for the other pixels.
 
     Args:      x, observed: shape (B, *event_shape); observed is boolean, a mask for each image.
-    Raises:    InputError: shapes that are not those, a mask that is not boolean, observed pixels that the model
-               has no probability for.
+    Raises:    InputError: wrong shapes, a mask that is not boolean, or observed pixels outside the support of the
+               model.
     """
     if x.shape[1:] != torch.Size(model.event_shape) or observed.shape != x.shape:
         raise InputError(
@@ -46,16 +46,16 @@ def given_only(model: Model, x: Tensor, observed: Tensor) -> Tensor:
 
 
 def filled(x: Tensor, observed: Tensor, drawn: Tensor) -> Tensor:
-    """x where it was observed, to the bit, and what was drawn elsewhere."""
+    """The observed pixels of x, unchanged, and the sampled pixels elsewhere."""
     return torch.where(observed, x, drawn.to(x.dtype))
 
 
 def pseudo_gibbs(
     code: Callable[[Tensor], Tensor], likelihood: Likelihood, x: Tensor, observed: Tensor, sweeps: int
 ) -> tuple[Tensor, Tensor]:
-    """Code and decode in turn, missing pixels drawn from p(x | z): as right as the codes are, no more.
+    """Encode and decode in turn; the missing pixels are sampled from p(x | z). Approximate, because the codes are.
 
-    Args:      code: x to z, a draw or the one code there is. x: the start, whole images.
+    Args:      code: x to z: a sample of q(z | x), or a deterministic code. x: initial whole images.
     Returns:   x and z of the last sweep.
     Reference: Rezende et al., 2014, section F, arXiv 1401.4082.
     """
@@ -69,16 +69,19 @@ def pseudo_gibbs(
 def metropolis_within_gibbs(
     model: LatentModel, likelihood: Likelihood, x: Tensor, observed: Tensor, warming: int, sweeps: int
 ) -> Tensor:
-    """Images whose missing pixels are drawn by a chain for each image, whose limit is p(missing, z | observed) exactly.
+    """Complete images by a Markov chain for each image. Its limit is exactly p(missing, z | observed).
 
-    A sweep proposes latents from q(z | x) and keeps them or the present ones, each with probability proportional to
-    p(x, z) / q(z | x); then it draws the missing pixels from p(x | z). Both leave the target as it is.
+    A sweep proposes latents from q(z | x). It selects one of the proposals or the present latents, each with
+    probability proportional to p(x, z) / q(z | x). Then it samples the missing pixels from p(x | z). Both steps leave
+    the target distribution invariant.
 
-    Args:      x, observed: shape (B, *event_shape), observed boolean. warming: sweeps of `pseudo_gibbs` before,
-               which bring the start, a draw of the model around the observed pixels, near them. sweeps: of the chain.
+    Args:      x, observed: shape (B, *event_shape), observed boolean. warming: number of sweeps of `pseudo_gibbs`
+               before the chain; they start at a sample of the model with the observed pixels filled in. sweeps: number
+               of sweeps of the chain.
+    Returns:   whole images, shape (B, *event_shape).
     Raises:    InputError: as `given_only`.
-    Deviation: several proposals a sweep (iterated sampling importance resampling) where the paper has one that is
-               accepted or not: fewer sweeps are then in vain.
+    Deviation: several proposals per sweep (iterated sampling importance resampling); the paper has one, which is
+               accepted or rejected. So fewer sweeps leave the state unchanged.
     Reference: Mattei and Frellsen, 2018, algorithm 1, arXiv 1802.04826; Andrieu et al., 2010, section 2.
     """
     given = given_only(model, x, observed)
@@ -95,7 +98,7 @@ def metropolis_within_gibbs(
 
 
 def fit_latents(energy: Callable[[Tensor], Tensor], z: Tensor, steps: int, rate: float) -> Tensor:
-    """Latents of low energy near each start, by Adam. z: (..., M) to energies (...); returns the shape of z."""
+    """Minimise an energy by Adam from each initial z. energy: (..., M) to (...); returns latents, shape of z."""
     with torch.enable_grad():
         z = z.detach().clone().requires_grad_()
         optimiser = torch.optim.Adam([z], lr=rate)
@@ -108,8 +111,8 @@ def fit_latents(energy: Callable[[Tensor], Tensor], z: Tensor, steps: int, rate:
 def misfit_energy(images: Callable[[Tensor], Tensor], given: Tensor, observed: Tensor) -> Callable[[Tensor], Tensor]:
     """|images(z) - given|^2 / (2 s^2) + |z|^2 / 2 over the observed pixels, a function of z: (S, B, M) to (S, B).
 
-    Up to a constant it is -log p(z, given) for normal noise of standard deviation s around the images, which no model
-    here has: an aim of searches, and no likelihood.
+    Up to a constant it is -log p(z, given) for normal noise of standard deviation s around the images. No model here
+    has such noise: it is an objective for searches, not a likelihood.
 
     Args:      images: z (S, B, M) to images (S, B, *event_shape) in [0, 1]. given, observed: shape (B, *event_shape).
     """
@@ -124,12 +127,13 @@ def misfit_energy(images: Callable[[Tensor], Tensor], given: Tensor, observed: T
 def nearest_image(
     images: Callable[[Tensor], Tensor], z: Tensor, given: Tensor, observed: Tensor, steps: int, rate: float
 ) -> Tensor:
-    """For each image one that comes near its observed pixels, of latents that are not too improbable.
+    """For each given image, an image of the model that is close to the observed pixels.
 
-    Adam goes from several latents down `misfit_energy`, and one of the ends is taken, the more readily the lower it
-    lies. No distribution is drawn from.
+    Adam minimises `misfit_energy` from several initial latents. One of the results is selected at random, with
+    probability proportional to exp(-energy). The result is not a sample of a posterior distribution.
 
-    Args:      images, given, observed: as `misfit_energy`. z: the starts, shape (S, B, M).
+    Args:      images, given, observed: as `misfit_energy`. z: initial latents, shape (S, B, M).
+    Returns:   images in [0, 1], shape (B, *event_shape).
     Reference: Yeh et al., 2017, section 3, arXiv 1607.07539.
     """
     energy = misfit_energy(images, given, observed)

@@ -1,4 +1,4 @@
-"""Hamiltonian Monte Carlo: proposals that follow the slope of a log-density far, and are hardly ever refused."""
+"""Hamiltonian Monte Carlo: distant proposals from the gradient of a log-density, with a high acceptance rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-LEAPS, FIRST_STEP, ACCEPTED, HASTE = 5, 0.1, 0.75, 0.3  # of a chain: its step adapts to accept so often
+LEAPS, FIRST_STEP, ACCEPTED, HASTE = 5, 0.1, 0.75, 0.3  # steps, initial step size, target rate, speed of adaptation
 
 
 class _Place(Protocol):
@@ -27,13 +27,14 @@ def leapfrog(
     at: Callable[[Tensor], Place],
     slope: Callable[[Place], Tensor],
 ) -> tuple[Place, Tensor]:
-    """A trajectory of the system with energy -log f(z) + |momentum|^2 / 2, in units of `stride` a step.
+    """A leapfrog trajectory for the energy -log f(z) + |momentum|^2 / 2, with step size `stride`.
 
-    It can be run backward (with the momentum turned round) to where it began, and keeps volumes; so a Metropolis step
-    at its end makes a transition that leaves f as it is.
+    The trajectory is reversible (with the momentum negated) and preserves volume. So a Metropolis step at its end
+    leaves f invariant.
 
-    Args:      place: where it begins, whatever is known there beside z. momentum, stride: as z, or of a shape that
-               broadcasts with it. at: what is known at z. slope: the gradient of log f at a place.
+    Args:      place: start of the trajectory: z and the values computed there. momentum, stride: shape of z, or a shape
+               that broadcasts with it. at: computes the place for z. slope: the gradient of log f at a place.
+    Returns:   the last place and the last momentum.
     Reference: Neal, 2011, section 5.2, arXiv 1206.1901.
     """
     for _ in range(leaps):
@@ -54,13 +55,14 @@ class Point(NamedTuple):
 def hamiltonian_chains(
     log_density: Callable[[Tensor], Tensor], z: Tensor, warming: int, sweeps: int, leaps: int = LEAPS
 ) -> Tensor:
-    """A draw of a density by Hamiltonian Monte Carlo, a chain for each start: exact in the limit of many sweeps.
+    """Sample a density by Hamiltonian Monte Carlo, one chain for each start. Exact in the limit of many sweeps.
 
-    A sweep follows the slope for `leaps` steps of a fresh momentum and accepts or refuses where it arrives.
+    A sweep samples a new momentum, makes `leaps` leapfrog steps, and accepts or rejects the result.
 
-    Args:      log_density: z (B, *event) to (B,), nats, up to a constant. z: the starts. warming: sweeps in which each
-               chain finds its step size. sweeps: of the chain proper, in which it keeps that size (but for a tenth, at
-               random, so that no orbit closes).
+    Args:      log_density: z (B, *event) to (B,), nats, up to a constant. z: starts of the chains. warming: sweeps in
+               which each chain adapts its step size. sweeps: sweeps with the adapted step size, varied at random by up
+               to 10 %, so that trajectories are not periodic.
+    Returns:   the last state of each chain, shape of z.
     Reference: Neal, 2011, section 5.3, arXiv 1206.1901.
     """
 
@@ -79,7 +81,7 @@ def hamiltonian_chains(
         momentum = torch.randn_like(z)
         there, after = leapfrog(now, momentum, stride, leaps, at, lambda point: point.slope)
         gain = there.log_density - now.log_density + (_energy(momentum) - _energy(after))
-        chance = gain.clamp(max=0).exp().nan_to_num(0)  # a trajectory that ran away to NaN is refused
+        chance = gain.clamp(max=0).exp().nan_to_num(0)  # a trajectory that diverged to NaN is rejected
         accepted = torch.rand_like(chance) < chance
         now = Point(
             *(torch.where(accepted.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(there, now, strict=True))

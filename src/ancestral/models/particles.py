@@ -1,4 +1,4 @@
-"""Images drawn pixel by pixel around observed ones: several at a time, those that explain them best live on."""
+"""A particle filter over pixels: samples of an autoregressive model given some observed pixels."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from torch import Tensor
 
 from ancestral.distributions.outputs import PixelOutput
 
-FEWEST = 0.5  # share of an image's particles that its weights must be worth
+FEWEST = 0.5  # resample if the effective number of particles is below this share
 
 
 class Particles:
-    """K images on their way for each of B given ones, in one batch of B K rows (those of an image are neighbours).
+    """K partial images (particles) for each of B given images, in one batch of B K rows, grouped by given image.
 
-    When the turn of an observed pixel comes, each particle takes its value, and its weight is multiplied by the
-    probability the particle gave it. Where few particles hold most of the weight of an image, all are drawn anew
-    from among them. Observed pixels that come before all missing ones weigh all particles alike: then one is enough,
-    and it is an exact draw.
+    At an observed pixel, each particle takes the observed value, and its weight is multiplied by the probability of
+    that value. If few particles have most of the weight of an image, all its particles are resampled. If all observed
+    pixels come before the missing ones, all weights are equal: then one particle is enough, and it is an exact sample.
 
     Args:      given: observed values, shape (B, D). observed: boolean, shape (B, D). count: K.
     Reference: Gordon et al., 1993 (bootstrap filter); Naesseth et al., 2014, arXiv 1402.0330.
@@ -33,7 +32,7 @@ class Particles:
         self.first = count * torch.arange(len(given), device=given.device)[:, None]
 
     def clamp(self, d: int, output: PixelOutput, parameters: Tensor, drawn: Tensor) -> Tensor:
-        """Values of pixel d, shape (B K,): observed or drawn. parameters: of its conditional, (B K, size)."""
+        """Values of pixel d, shape (B K,): observed or sampled. parameters: of its conditional, (B K, size)."""
         if not self.anywhere[d]:
             return drawn
         seen, value = self.observed[:, d], self.given[:, d]
@@ -43,16 +42,16 @@ class Particles:
         return torch.where(seen, value, drawn)
 
     def heirs(self) -> Tensor | None:
-        """The row that each row goes on from, shape (B K,), or None where all go on as they are."""
+        """Resampling: the row that replaces each row, shape (B K,); None if no image needs it."""
         count = self.log_weights.shape[1]
         if count == 1 or not self.reweighted:
             return None
         self.reweighted = False
         weights = self.log_weights.softmax(1)
-        poor = weights.square().sum(1, keepdim=True) * count * FEWEST > 1  # their inverse: particles they are worth
+        poor = weights.square().sum(1, keepdim=True) * count * FEWEST > 1  # 1 / sum w^2 is the effective number
         if not bool(poor.any()):
             return None
-        # systematic: one random offset for the K evenly spaced marks on an image's cumulated weights
+        # systematic resampling: K evenly spaced marks on the cumulated weights, with one random offset per image
         marks = torch.arange(count, device=weights.device) + torch.rand_like(self.log_evidence)
         chosen = torch.searchsorted(weights.cumsum(1), marks / count).clamp_max(count - 1)
         own = torch.arange(count, device=weights.device)
@@ -61,9 +60,9 @@ class Particles:
         return (self.first + torch.where(poor, chosen, own)).flatten()
 
     def total(self) -> Tensor:
-        """Estimate of log p(observed so far), shape (B, 1), nats; its exponential is unbiased."""
+        """Estimate of log p(observed pixels so far), shape (B, 1), nats; its exponential is unbiased."""
         return self.final_weights().logsumexp(1, keepdim=True)
 
     def final_weights(self) -> Tensor:
-        """Log-weights of the particles, shape (B, K), nats; their sum estimates p(observed)."""
+        """Log-weights of the particles, shape (B, K), nats; the sum of the weights is an estimate of p(observed)."""
         return self.log_evidence + self.log_weights - math.log(self.log_weights.shape[1])

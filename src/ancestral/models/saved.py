@@ -1,4 +1,4 @@
-"""The model that a folder holds: its description, its weights, and whether they belong together."""
+"""Reading a model from a folder: its description, its weights, and the check that they fit."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ def read_model(
 ) -> M:
     """The model saved in `folder`, in evaluation mode, on the CPU.
 
-    The description is built without memory first and held against the weights file, so that a
-    description from a stranger cannot ask for more memory than the file has bytes.
+    The model is first constructed without memory and checked against the weights file, so that a description from an
+    unknown source cannot use more memory than the weights file has bytes.
 
-    Args:      kind: what it must be. sha256: of `config.json` and `model.safetensors`, by name, where they are known.
-    Raises:    InputError: files missing, damaged or changed, unknown classes, weights that do not fit or are not
+    Args:      kind: required class. sha256: expected hashes of `config.json` and `model.safetensors`, by name, if
+               known.
+    Raises:    InputError: files are missing, damaged or changed, a class is unknown, or weights do not fit or are not
                finite.
     """
     config, weights = _contents(folder, sha256)
-    with torch.random.fork_rng(devices=[]):  # the fresh weights are overwritten; the caller's draws go on as before
+    with torch.random.fork_rng(devices=[]):  # initial weights are overwritten; keep the caller's generator
         _refuse_misfit(_without_memory(config, weights, given), kind, weights, folder, bool(given))
         model: M = from_config(config, weights, given)
     _fill(model, weights, Path(folder) / WEIGHTS)
@@ -42,10 +43,10 @@ def read_model(
 
 
 def read_into(folder: Path | str, model: M, sha256: Mapping[str, str] | None = None) -> M:
-    """The weights saved in `folder`, in a model that a person made; it is put into evaluation mode.
+    """Load the weights in `folder` into the user's model, and set it to evaluation mode.
 
-    Args:      model: whatever the folder describes. sha256: as of `read_model`.
-    Raises:    InputError: as `read_model`; the model is left as it was.
+    Args:      model: a model that fits the weights. sha256: as in `read_model`.
+    Raises:    InputError: as `read_model`; the model is then unchanged.
     """
     _, weights = _contents(folder, sha256)
     _refuse_misfit(model, nn.Module, weights, folder, given=True)
@@ -56,13 +57,13 @@ def read_into(folder: Path | str, model: M, sha256: Mapping[str, str] | None = N
 def _contents(folder: Path | str, sha256: Mapping[str, str] | None) -> tuple[Any, dict[str, Tensor]]:
     """The description and the weights of a folder.
 
-    Raises:    InputError: files missing, damaged or changed, or weights that are not finite.
+    Raises:    InputError: files are missing, damaged or changed, or weights are not finite.
     """
     described, path = Path(folder) / CONFIG, Path(folder) / WEIGHTS
     contents = {file.name: read_bytes(file, most) for file, most in ((described, MAX_CONFIG_BYTES), (path, None))}
     for name, expected in (sha256 or {}).items():
         if sha256_of(contents[name]) != expected:
-            raise InputError(f"{Path(folder) / name} was changed or is damaged: its SHA-256 is not the recorded one")
+            raise InputError(f"{Path(folder) / name} was changed or is damaged (its SHA-256 differs): restore the file")
     config = json_from(contents[described.name], described)
     try:
         weights = safetensors.torch.load(contents[path.name])
@@ -73,14 +74,14 @@ def _contents(folder: Path | str, sha256: Mapping[str, str] | None) -> tuple[Any
 
 
 def _refuse_infinite(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Raises:    InputError: a weight is infinite or not a number."""
+    """Raises:    InputError: a weight is infinite or NaN."""
     for name, tensor in weights.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise InputError(f"{path} has weights that are not finite: {name}")
+            raise InputError(f"{path} has weights that are not finite, at {name}: train again or restore the file")
 
 
 def _without_memory(config: Any, weights: Mapping[str, Tensor], given: Mapping[str, Any] | None) -> Any:
-    """What a description is of, with tensors that have a shape and no values where its constructors allow that.
+    """The module of a description, with tensors without values (device "meta") if its constructors allow that.
 
     Raises:    InputError: as `from_config`.
     """
@@ -90,14 +91,14 @@ def _without_memory(config: Any, weights: Mapping[str, Tensor], given: Mapping[s
     except InputError as error:
         if "meta" not in str(error.__cause__).lower():
             raise
-    # a constructor reads numbers out of tensors, which then must have values
+    # a constructor reads values of tensors, so the tensors must have values
     return from_config(config, weights, given)
 
 
 def _refuse_misfit(
     described: Any, kind: type[nn.Module], weights: Mapping[str, Tensor], folder: Path | str, given: bool = False
 ) -> None:
-    """Raises:    InputError: no model, or one with other weights than these."""
+    """Raises:    InputError: not a model, or a model whose weights have other names or shapes."""
     if not isinstance(described, kind):
         raise InputError(f"{Path(folder) / CONFIG} does not describe a model")
     expected, stored = _signature(described.state_dict()), _signature(weights)
@@ -105,8 +106,8 @@ def _refuse_misfit(
         odd = sorted(set(expected.items()) ^ set(stored.items()))[0][0]
         against = "the modules that were given" if given else str(Path(folder) / CONFIG)
         raise InputError(
-            f"{Path(folder) / WEIGHTS} does not fit {against} at {odd!r}: {_shape(odd, stored)} stored, "
-            f"{_shape(odd, expected)} there"
+            f"{Path(folder) / WEIGHTS} does not fit {against} at {odd!r}: the file has {_shape(odd, stored)}, the "
+            f"model has {_shape(odd, expected)}"
         )
 
 
@@ -115,7 +116,7 @@ def _shape(name: str, signature: Mapping[str, tuple[str, ...]]) -> str:
 
 
 def _signature(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
-    """Shape of each tensor, and its type where that is none of real numbers, whose precision is the run's."""
+    """Shape of each tensor, and its type; all floating-point types are equal, because the run sets the precision."""
     return {
         name: ("float" if tensor.dtype in FLOATS else str(tensor.dtype), *map(str, tensor.shape))
         for name, tensor in tensors.items()
@@ -123,9 +124,9 @@ def _signature(tensors: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
 
 
 def _fill(model: nn.Module, weights: dict[str, Tensor], path: Path) -> None:
-    """Put the stored weights into a model that they fit.
+    """Load the stored weights into a model that they fit.
 
-    Raises:    InputError: weights that share memory in the model differ in the file.
+    Raises:    InputError: weights that are shared in the model differ in the file.
     """
     dtypes = {tensor.dtype for tensor in weights.values() if tensor.is_floating_point()}
     if len(dtypes) == 1:

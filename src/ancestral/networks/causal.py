@@ -1,4 +1,4 @@
-"""Convolutions that look up and to the left only, over whole images or one pixel at a time."""
+"""Causal convolutions: each output depends on pixels above and to the left only. For whole images or one pixel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from torch.nn import functional as F
 
 
 class CausalConv2d(nn.Module):
-    """A convolution whose output at (i, j) depends on inputs before (i, j) in raster order, and on (i, j) if asked.
+    """A convolution whose output at (i, j) depends on inputs before (i, j) in raster order, and optionally on (i, j).
 
-    The kernel covers `kernel // 2` rows above, `kernel // 2` columns to both sides there, and the columns to the
-    left in the row itself. Rows below are not masked but absent, so that they cost nothing.
+    The kernel covers `kernel // 2` rows above, with `kernel // 2` columns on both sides, and the columns to the left in
+    the same row. It has no rows below, so there is no computation for masked rows.
 
-    Args:      in_channels, out_channels: of the maps. kernel: its width, odd. current: whether (i, j) itself is seen.
+    Args:      in_channels, out_channels: number of channels. kernel: width of the kernel, odd. current: whether the
+               output depends on the input at (i, j).
+    Raises:    ValueError: the width is even or below 3.
     Reference: masks A and B of van den Oord et al., 2016, arXiv 1601.06759.
     """
 
@@ -22,9 +24,9 @@ class CausalConv2d(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel: int, current: bool) -> None:
         super().__init__()
         if kernel < 3 or kernel % 2 == 0:
-            raise ValueError(f"a causal kernel is of odd width, 3 or more, not {kernel}")
+            raise ValueError(f"kernel {kernel}: a causal kernel needs an odd width of at least 3")
         self.reach = kernel // 2
-        conv = nn.Conv2d(in_channels, out_channels, (self.reach + 1, kernel))  # for its initial weights
+        conv = nn.Conv2d(in_channels, out_channels, (self.reach + 1, kernel))  # only for its initial weights
         assert conv.bias is not None
         self.weight, self.bias = conv.weight, conv.bias
         mask = torch.ones(self.reach + 1, kernel)
@@ -37,21 +39,21 @@ class CausalConv2d(nn.Module):
         return F.conv2d(padded, self.weight * self.mask, self.bias)
 
     def rows(self) -> Tensor:
-        """The masked kernel as a matrix for the windows of a `PixelCache`, shape (window, out)."""
+        """The masked kernel as a matrix for windows of a `PixelCache`, shape (window, out)."""
         return (self.weight * self.mask).permute(2, 3, 1, 0).flatten(0, 2)
 
 
 class PixelCache:
-    """The inputs of one causal convolution, filled in pixel by pixel in raster order.
+    """Stored inputs of one causal convolution; they are added pixel by pixel in raster order.
 
-    Args:      images, height, width, channels: sizes. conv: the layer that reads the windows. like: its number
-               format and device.
+    Args:      images, height, width, channels: sizes. conv: the layer that reads the windows. like: a tensor with the
+               number format and device of the inputs.
     """
 
     def __init__(self, images: int, height: int, width: int, channels: int, conv: CausalConv2d, like: Tensor) -> None:
         reach = conv.reach
         self.reach, self.kernel = reach, 2 * reach + 1
-        # the border that the convolution pads with zeros is part of the array
+        # the array includes the border of zeros that the convolution pads
         self.values = like.new_zeros(images, height + reach, width + 2 * reach, channels)
 
     def put(self, i: int, j: int, value: Tensor) -> None:
@@ -59,19 +61,19 @@ class PixelCache:
         self.values[:, i + self.reach, j + self.reach] = value
 
     def reorder(self, i: int, rows: Tensor) -> None:
-        """Let each image go on from another one, shape (images,); from row i on, as rows above are seen no more."""
+        """Replace each image by another one. rows: (images,). Only from row i on: earlier rows are not read again."""
         last = i + self.reach + 1
         self.values[:, i:last] = self.values[rows, i:last]
 
     def window(self, i: int, j: int) -> Tensor:
-        """What the kernel sees from (i, j), shape (images, window)."""
+        """The inputs of the kernel at (i, j), shape (images, window)."""
         return self.values[:, i : i + self.reach + 1, j : j + self.kernel].flatten(1)
 
 
 class GatedBlock(nn.Module):
-    """x + U [tanh(a) * sigmoid(b)] with (a, b) = causal convolution of V relu(x): a gated residual block.
+    """A gated residual block: x + U [tanh(a) * sigmoid(b)] with (a, b) = causal convolution of V relu(x).
 
-    Narrow in the middle: the convolution works on `hidden` channels, the residual path has `channels`.
+    The convolution has `hidden` channels, fewer than the `channels` of the residual path (a bottleneck).
 
     Reference: gates: van den Oord et al., 2016, eq. 2, arXiv 1606.05328; the bottleneck: 1601.06759, figure 5.
     """
@@ -88,7 +90,7 @@ class GatedBlock(nn.Module):
         return x + self.expand(torch.tanh(a) * torch.sigmoid(b))
 
     def at_pixel(self, x: Tensor, i: int, j: int, cache: PixelCache, kernel: Tensor) -> Tensor:
-        """The same for one pixel, shape (B, channels), given the cache of what came before and `conv.rows()`."""
+        """The same for one pixel, shape (B, channels), given the cache of earlier pixels and `conv.rows()`."""
         cache.put(i, j, F.linear(F.relu(x), self.reduce.weight[:, :, 0, 0], self.reduce.bias))
         a, b = torch.addmm(self.conv.bias, cache.window(i, j), kernel).chunk(2, dim=1)
         return x + F.linear(torch.tanh(a) * torch.sigmoid(b), self.expand.weight[:, :, 0, 0], self.expand.bias)

@@ -1,4 +1,4 @@
-"""A small convolutional classifier whose last hidden layer serves as a space of features."""
+"""A small convolutional classifier. Its last hidden layer is used as feature vector."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch import Tensor, nn
 
 from ancestral.core.serialization import registered
 
-SMALL_SIDE = 16  # images up to this side cannot afford a first layer that halves them
+SMALL_SIDE = 16  # smaller images lose too much detail in a first layer with stride 2
 
 
 @registered
 class ImageClassifier(nn.Module):
-    """Convolutions with batch normalisation, averaged over places, then one linear layer: images to logits.
+    """Convolutions with batch normalisation, an average over all pixels, then one linear layer: images to logits.
 
-    What the average leaves is the feature vector; like the pooled layer of an Inception network it is not
-    negative and says what is in the image rather than where.
+    The averages are the feature vector. Like the pooled layer of an Inception network, it is non-negative and describes
+    the content of the image, not positions.
 
-    Args:      in_shape: (C, H, W). classes: how many there are. channels, strides, kernels: one per convolution;
-               stride s divides the sides by s, rounding up. The last of `channels` is F, the number of features.
+    Args:      in_shape: (C, H, W). classes: number of classes. channels, strides, kernels: one per convolution;
+               stride s divides the sides by s, rounded up. The last of `channels` is F, the number of features.
     Reference: features as in Heusel et al., 2017, arXiv 1706.08500.
     Example:
         >>> network = classifier_for((1, 8, 8), 10).eval()
@@ -64,9 +64,9 @@ class ImageClassifier(nn.Module):
 
 
 def classifier_for(in_shape: Sequence[int], classes: int) -> ImageClassifier:
-    """The classifier that fits images of a size: about 60,000 parameters, fewer and finer ones for small images.
+    """The classifier for images of a size: about 60,000 parameters; fewer and smaller kernels for small images.
 
-    Args:      in_shape: (C, H, W). classes: how many there are.
+    Args:      in_shape: (C, H, W). classes: number of classes.
     """
     if max(in_shape[1:]) <= SMALL_SIDE:
         return ImageClassifier(in_shape, classes, (16, 32, 32), (1, 2, 1), (3, 3, 3))

@@ -1,4 +1,4 @@
-"""Convolutional networks from an image to a vector and back, for any image size and channel count."""
+"""Convolutional encoder and decoder, for any image size and number of channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ancestral.settings.checks import shown
 
 
 def sizes_before(size: int, strides: Sequence[int]) -> list[int]:
-    """Side lengths through layers that divide by `strides`, rounding up: 28 with (2, 2, 2) is 28, 14, 7, 4."""
+    """Side lengths before and after each layer with these strides, rounded up: 28 with (2, 2, 2) is 28, 14, 7, 4."""
     sizes = [size]
     for stride in strides:
         sizes.append(math.ceil(sizes[-1] / stride))
@@ -26,10 +26,9 @@ class ConvEncoder(nn.Module):
     """3x3 convolutions, then one linear layer: (..., C, H, W) to (..., *out_shape).
 
     Args:      in_shape: (C, H, W). channels, strides: one per convolution; stride s divides the sides by s,
-               rounding up. out_shape: event shape of the result. dropout: share of the numbers after each
-               activation that is left out in training.
-    Reference: channels (32, 64, 128, 256), strides (1, 2, 2, 2) is the encoder of `csds600`;
-               (32, 32, 64, 64, 64) with (2, 1, 2, 1, 2) that of `uva2020`.
+               rounded up. out_shape: event shape of the result. dropout: dropout probability after each activation.
+    Reference: the encoder of `csds600` has channels (32, 64, 128, 256) and strides (1, 2, 2, 2); that of `uva2020` has
+               channels (32, 32, 64, 64, 64) and strides (2, 1, 2, 1, 2).
     """
 
     def __init__(
@@ -67,13 +66,13 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """One linear layer, then transposed 3x3 or 4x4 convolutions: (..., *in_shape) to (..., C, H, W).
 
-    Args:      channels: of the maps that enter each layer, from the smallest on. strides: 1 or 2 per layer;
-               stride 2 doubles the sides, or gives 2n - 1 where the output's size asks for it.
-               out_shape: (C, H, W), H and W of any size. batch_norm: standardise what enters each activation
-               over the batch, as the generators of GANs do; a density must not.
-    Raises:    InputError: another stride.
-    Reference: channels (128, 128, 64, 32), strides (2, 2, 2, 1) is the decoder of `csds600`;
-               (64, 64, 64, 32, 32) with (2, 1, 2, 1, 2) that of `uva2020`.
+    Args:      channels: number of input channels of each layer, from the smallest map on. strides: 1 or 2 per layer;
+               stride 2 doubles a side n, or makes it 2n - 1 if the size of the output requires it.
+               out_shape: (C, H, W), H and W of any size. batch_norm: batch normalisation before each activation, as in
+               the generators of GANs. Do not use it in a density.
+    Raises:    InputError: a stride that is not 1 or 2.
+    Reference: the decoder of `csds600` has channels (128, 128, 64, 32) and strides (2, 2, 2, 1); that of `uva2020` has
+               channels (64, 64, 64, 32, 32) and strides (2, 1, 2, 1, 2).
     """
 
     def __init__(

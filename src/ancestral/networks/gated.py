@@ -1,4 +1,4 @@
-"""A small residual convolutional network that keeps the sides of an image: what couplings of images ask."""
+"""A small residual convolutional network with output of the same height and width, for couplings of images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ class GatedConvNet(nn.Module):
 
         h <- h + a * sigmoid(b),   (a, b) = conv1x1(act(conv3x3(act(h))))
 
-    A learned map of features tells each place where in the image it is.
+    A learned map of features encodes the position in the image.
 
-    Args:      sides: (H, W). width: of h. blocks: how many.
-    Deviation: no layer normalisation, plain activations (the reference concatenates ELU(h) and ELU(-h)): half the time.
+    Args:      sides: (H, W). width: channels of h. blocks: number of blocks.
+    Deviation: no layer normalisation, and plain activations (the reference concatenates ELU(h) and ELU(-h)), which
+               takes half the time.
     Reference: Ho et al., 2019, section 3.3, arXiv 1902.00275.
     """
 

@@ -1,4 +1,4 @@
-"""Linear layers that see only inputs of lower degree: the building block of masked autoregressive networks."""
+"""Masked linear layers, the building block of masked autoregressive networks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch.nn import functional as F
 
 
 class MaskedLinear(nn.Linear):
-    """y_i = b_i + sum of w_ij x_j over the inputs j whose degree is at most (or, if strict, below) that of output i.
+    """y_i = b_i + sum_j w_ij x_j over inputs j with degree at most that of output i (if strict: below it).
 
-    The mask is made anew from the degrees, which may change from call to call; the weights themselves are
-    never touched, so masked ones keep their values and get no gradient.
+    Each call makes the mask from the degrees, which may change between calls. The weights are not changed: masked
+    weights keep their values and have zero gradient.
 
     Reference: Germain et al., 2015, eqs. 8 to 9, arXiv 1502.03509.
     Example:

@@ -1,4 +1,4 @@
-"""A masked network whose d-th outputs see only the inputs before d: what a masked autoregressive flow asks."""
+"""A masked network for masked autoregressive flows: output d depends on inputs before d only."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from ancestral.networks.mlp import ACTIVATIONS
 
 @registered
 class MaskedMLP(nn.Module):
-    """(B, D) to (B, copies * D): output d of every copy depends on x_1, ..., x_(d-1) alone.
+    """(B, D) to (B, copies * D): output d of each copy depends on x_1, ..., x_(d-1) only.
 
-    Args:      features: D. hidden: widths, at least one. copies: numbers per dimension, stored copy after copy.
-    Deviation: hidden degrees 1 to D - 1 are dealt out in turn, not drawn.
+    Args:      features: D. hidden: widths of the hidden layers, at least one. copies: outputs per dimension; all
+               outputs of the first copy come first.
+    Deviation: hidden degrees 1 to D - 1 are assigned in turn, not at random.
     Reference: Germain et al., 2015, eqs. 8 and 9, arXiv 1502.03509.
     """
 

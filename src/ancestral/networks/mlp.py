@@ -1,4 +1,4 @@
-"""Multilayer perceptron between events of any shape."""
+"""Multilayer perceptron with inputs and outputs of any shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ancestral.core.serialization import registered
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": nn.LeakyReLU,
-    "leaky-relu-0.2": partial(nn.LeakyReLU, 0.2),  # what the networks of GANs use
+    "leaky-relu-0.2": partial(nn.LeakyReLU, 0.2),  # common in GANs
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
@@ -37,10 +37,10 @@ def initialise_glorot(module: nn.Module) -> None:
 class MLP(nn.Module):
     """Fully connected layers with one activation between them: (..., *in_shape) to (..., *out_shape).
 
-    Args:      in_shape, out_shape: event shapes; several axes are flattened and restored.
-               hidden: widths of the hidden layers, perhaps none. activation: a name in `ACTIVATIONS`.
-               glorot: Glorot-uniform weights instead of torch's default. dropout: share of the hidden units that
-               is left out in training.
+    Args:      in_shape, out_shape: event shapes; inputs are flattened, outputs are reshaped.
+               hidden: widths of the hidden layers; may be empty. activation: a name in `ACTIVATIONS`.
+               glorot: Glorot-uniform initial weights instead of torch's default. dropout: dropout probability of the
+               hidden units.
     Example:
         >>> MLP([1, 8, 8], [32], [4])(__import__("torch").zeros(5, 1, 8, 8)).shape
         torch.Size([5, 4])

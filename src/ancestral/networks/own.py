@@ -1,4 +1,4 @@
-"""A network of a person's own in a model of a built-in family: its output is checked and brought into shape."""
+"""The user's own network in a model of a built-in family. Its output is checked and reshaped."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ancestral.core.given import GivenModule, made_from
 from ancestral.core.modules import failure
 from ancestral.core.serialization import registered
 
-TRIED = 2  # inputs that a network is called with before it is used
+TRIED = 2  # batch size of the test call of a network
 
 
 @registered
 class OwnNetwork(nn.Module):
-    """A given network from (..., *inputs) to (..., *outputs), whatever shape its own output has.
+    """A given network from (..., *inputs) to (..., *outputs). Its output is reshaped.
 
-    It is called with one batch axis. Its output may be flat, have other axes, or be a tuple of tensors, a mean and a
-    log-variance say, which are joined in their order: only the number of values counts.
+    The network is called with one batch axis. Its output may be flat, have other axes, or be a tuple of tensors (for
+    example mean and log-variance), which are concatenated. Only the number of values must be right.
 
     Args:      network: takes (B, *inputs). inputs, outputs: shapes of one input and of one output.
-    Raises:    InputError, when it is called: another number of values.
+    Raises:    InputError: when it is called and the network returns another number of values.
     """
 
     def __init__(self, network: GivenModule, inputs: Sequence[int], outputs: Sequence[int]) -> None:
         super().__init__()
         self.network, self.inputs, self.outputs = network, tuple(inputs), tuple(outputs)
         if any(map(is_lazy, network.parameters())):
-            try_out(self)  # lazy layers learn their sizes from a first input
+            try_out(self)  # lazy layers get their sizes from the first input
 
     def forward(self, x: Tensor) -> Tensor:
         leading = x.shape[: x.dim() - len(self.inputs)]
@@ -59,11 +59,11 @@ def given_network(
     outputs: Sequence[int],
     arguments: Sequence[int] = (),
 ) -> OwnNetwork | None:
-    """The network that a person gave by a name, tried on zeros; None where none was given.
+    """The network that the user gave for a name, after a test call with zeros; None if there is none.
 
     Args:      networks: modules by name, or functions that make them. inputs, outputs: shapes of one input and of one
-               output. arguments: whole numbers that a function makes it from; none where a module is asked for.
-    Raises:    InputError: no module, a failure inside it, or another number of values.
+               output. arguments: whole numbers for a function that makes the network; empty if a module is needed.
+    Raises:    InputError: not a module, an error inside it, or a wrong number of values.
     """
     if name not in networks:
         return None
@@ -71,7 +71,7 @@ def given_network(
     if arguments and isinstance(thing, nn.Module):
         raise InputError(f"this model has several networks of the kind {name}: give a function {name}(inputs, outputs)")
     if not arguments and not isinstance(thing, nn.Module):
-        raise InputError(f"the {name} is a torch.nn.Module, not {_article(thing)}")
+        raise InputError(f"the {name} must be a torch.nn.Module, not {_article(thing)}")
     own = OwnNetwork(made_from(name, thing, arguments), inputs, outputs)
     try_out(own)
     return own
@@ -83,23 +83,28 @@ def _article(thing: object) -> str:
 
 @torch.no_grad()
 def try_out(network: OwnNetwork) -> None:
-    """Call a network on zeros, in evaluation mode.
+    """Call a network with zeros of the type that data have, in evaluation mode, to check it.
 
-    Raises:    InputError: it fails, or returns another number of values.
+    Raises:    InputError: it fails, or returns a wrong number of values or values of another type.
     """
     like = next((tensor for tensor in network.parameters() if not is_lazy(tensor)), torch.zeros(()))
-    zeros = torch.zeros(TRIED, *network.inputs, dtype=like.dtype, device=like.device)
+    zeros = torch.zeros(TRIED, *network.inputs, device=like.device)
+    name = network.network.name
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with torch.random.fork_rng(devices=[]), like.device:  # not the device of a model without values
-            network(zeros)
+        with torch.random.fork_rng(devices=[]), like.device:  # the default device may be "meta" here
+            found = network(zeros)
     except InputError:
         raise
-    except Exception as error:  # a person's network may fail in any way
+    except Exception as error:  # the user's network may raise anything
+        odd = like.is_floating_point() and like.dtype != zeros.dtype
+        hint = f"; its weights are {like.dtype} and its inputs {zeros.dtype}: convert it, {name}.float()" if odd else ""
         raise InputError(
-            f"the {network.network.name} fails on an input of shape {tuple(zeros.shape)}: {failure(error)}"
+            f"the {name} fails on an input of shape {tuple(zeros.shape)}: {failure(error)}{hint}"
         ) from error
     finally:
         for module, training in modes.items():
             module.training = training
+    if found.dtype != zeros.dtype:
+        raise InputError(f"the {name} returns {found.dtype} for inputs of {zeros.dtype}: it must return the same type")

@@ -10,10 +10,10 @@ from ancestral.evaluation.proportions import Proportion
 from ancestral.reports.html import Table
 
 DETECTION_CAPTION = (
-    "AUROC: how often an anomalous image is less probable than a natural one; 0.5 is a coin. Batch: the smallest size "
-    "tried that is found out at least 95 times in 100. Then its power, and how often a batch of natural images of that "
-    "size, and of the largest, is taken for one that does not belong. In brackets 95 % intervals, which allow for "
-    "other images."
+    "AUROC: the probability that an anomalous image has a lower score than a natural one; 0.5 is chance. Batch: the "
+    "smallest tested batch size at which the test detects at least 95 % of the anomalous batches. Power: the share "
+    "of anomalous batches that is detected at this size. False positives: the share of natural batches that is "
+    "rejected, at this size and at the largest. In brackets: 95 % intervals for other images of the same kind."
 )
 
 

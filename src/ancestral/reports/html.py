@@ -1,23 +1,29 @@
-"""Scores and figures of a study as one self-contained HTML page, to be read anywhere and kept.
+"""Scores and figures as one self-contained HTML page.
 
-Images travel inside the page; it has no scripts, asks the network for nothing and says so to the browser
-(its Content-Security-Policy). What a caller hands in is text, never markup.
+Images are embedded. The page has no scripts and loads nothing; its Content-Security-Policy forbids both. What a caller
+passes is text, never markup.
 """
 
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
+from ancestral.figures.png import PLACES
 
 CONTENTS_FROM = 4  # sections; fewer are seen at a glance
+CARDS_FROM = 4  # columns; narrower tables stay tables on a phone
 # x_1, z_{i-1}, f_n^{-1}, 2^M, IWAE_100: marks behind one letter, capitals, a number or a bracket
 MARK = r"[_^](?:\{[^{}]+\}|-?[^\W_]+|\*)"
 MARKED = re.compile(rf"(?:(?<=\b[^\W\d_])|(?<=[A-Z]{{2}})|(?<=[\d)\]|]))((?:{MARK})+)")
@@ -48,17 +54,32 @@ class Table:
         rows: each as long as the header.
         caption: what it shows; may be empty.
         numeric: indices of the columns of numbers, which are aligned at the right.
+        row_links: rows whose first cell is a link, and the number of the section that it leads to.
     """
 
     header: list[str]
     rows: list[list[str]]
     caption: str = ""
     numeric: set[int] = field(default_factory=set)
+    row_links: dict[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence that must not be missed.
+
+    Args:
+        text: marks as in captions.
+        tone: its colour.
+    """
+
+    text: str
+    tone: Literal["good", "warning", "failure"]
 
 
 @dataclass
 class Section:
-    """A heading and what stands below it, in this order: what was asked, text, tables, figures, commands.
+    """A heading and what stands below it, in this order: what was asked, a notice, text, tables, figures, commands.
 
     Args:
         title: the heading.
@@ -68,6 +89,7 @@ class Section:
         links: (text, file) of pages beside this one, shown after the figures.
         commands: shell commands, shown last, in a block that one click selects.
         asked: the task that the section answers, where it answers one.
+        notice: a sentence that must not be missed.
     """
 
     title: str
@@ -77,6 +99,7 @@ class Section:
     commands: list[str] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
     asked: str = ""
+    notice: Notice | None = None
 
 
 @dataclass
@@ -87,9 +110,11 @@ class Report:
         title: the name of the study.
         subtitle: one line under it.
         lead: the result in a few sentences.
+        notice: a sentence after the lead that must not be missed.
         facts: (name, value) of the numbers to remember, such as ("Test bound", "-93.2 nats").
         sections: the body.
         footer: how the page came to be.
+        guide: whether the contents also say what each section was asked, with links to its tables and figures.
     """
 
     title: str
@@ -98,6 +123,8 @@ class Report:
     facts: list[tuple[str, str]] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     footer: str = ""
+    guide: bool = False
+    notice: Notice | None = None
 
 
 def render_report(report: Report) -> str:
@@ -124,9 +151,14 @@ def render_report(report: Report) -> str:
         "plain": _plain,
         "sentence": _sentence,
         "picture": _picture,
+        "csv": _csv,
     }
     environment.filters.update(filters)
-    return environment.from_string(template).render(report=report, contents_from=CONTENTS_FROM)
+    return environment.from_string(template).render(
+        report=report,
+        entries=_entries(report) if len(report.sections) >= CONTENTS_FROM else [],
+        cards_from=CARDS_FROM,
+    )
 
 
 def write_report(report: Report, path: str | Path) -> None:
@@ -146,10 +178,42 @@ def write_report(report: Report, path: str | Path) -> None:
 
 
 @dataclass
+class _Entry:
+    """A section in the list at the top: where it is, what was asked, and links to what answers it.
+
+    Args:      links: (target, what it says) of tables and figures. numbers: the same of rows of other tables.
+    """
+
+    target: str
+    title: str
+    asked: str
+    links: list[tuple[str, str]] = field(default_factory=list)
+    numbers: list[tuple[str, str]] = field(default_factory=list)
+
+
+def _entries(report: Report) -> list[_Entry]:
+    """The sections of a report in order, each with what it shows; numbering is that of the page."""
+    entries = [_Entry(f"section-{i}", one.title, one.asked) for i, one in enumerate(report.sections, 1)]
+    tables = figures = 0
+    for entry, section in zip(entries, report.sections, strict=True):
+        for table in section.tables:
+            tables += 1
+            entry.links.append((f"table-{tables}", f"Table {tables}"))
+            for row, to in sorted(table.row_links.items()):
+                entries[to - 1].numbers.append((f"table-{tables}-row-{row + 1}", table.rows[row][0]))
+        for _ in section.figures:
+            figures += 1
+            entry.links.append((f"figure-{figures}", f"Figure {figures}"))
+    return entries
+
+
+@dataclass
 class _Picture:
     source: str
     width: int
     height: int
+    name: str
+    around: str | None  # CSS: the part of the picture around its images; empty: it has none; None: not known
 
 
 def _picture(figure: Figure) -> _Picture:
@@ -161,11 +225,35 @@ def _picture(figure: Figure) -> _Picture:
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 33:
         raise InputError(f"the figure {figure.path} is not a PNG file")
     width, height = struct.unpack(">II", content[16:24])
-    density = re.search(rb"pHYs(.{8})\x01", content[:1024], re.DOTALL)
+    density = re.search(rb"pHYs(.{8})\x01", content[: content.find(b"IDAT")], re.DOTALL)
     per_metre = struct.unpack(">I", density[1][:4])[0] if density else 0
     scale = PIXELS_PER_INCH / (per_metre * 0.0254) if per_metre else 1.0
     source = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-    return _Picture(source, max(1, round(width * scale)), max(1, round(height * scale)))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return _Picture(source, *size, Path(figure.path).name, _around(content))
+
+
+def _around(content: bytes) -> str | None:
+    """All of a PNG file but its images, as a CSS polygon: there the page changes colours in dark mode."""
+    start = content.find(b"tEXt" + PLACES.encode() + b"\0", 0, content.find(b"IDAT"))
+    if start < 4:
+        return None
+    (length,) = struct.unpack(">I", content[start - 4 : start])  # what follows the text is its checksum, any bytes
+    places = content[start + 4 : start + 4 + length].partition(b"\0")[2].decode("ascii", "replace")
+    if not re.fullmatch(r"[\d.,;]+", places):
+        return ""
+    corners = ["0 0,100% 0,100% 100%,0 100%,0 0"]
+    for box in places.split(";"):
+        left, top, right, bottom = (f"{100 * float(side):.2f}%" for side in box.split(","))
+        corners.append(f"{left} {top},{right} {top},{right} {bottom},{left} {bottom},{left} {top},0 0")
+    return f"polygon(evenodd,{','.join(corners)})"
+
+
+def _csv(table: Table) -> str:
+    """The table as a data URI of comma-separated values."""
+    written = io.StringIO()
+    csv.writer(written).writerows([[_plain(cell) for cell in row] for row in (table.header, *table.rows)])
+    return "data:text/csv;charset=utf-8," + quote(written.getvalue())
 
 
 def _check_table(table: Table) -> None:

@@ -8,16 +8,17 @@ from ancestral.evaluation.quality import CONFIDENT, COPY_SHARE, MEASURES, Qualit
 from ancestral.reports.html import Table
 
 ABSENT = "-"
-MOST_COLUMNS = 5  # of runs; more stand in rows
+MOST_COLUMNS = 5  # with more runs, each run is a row
 QUALITY_CAPTION = (
-    "Small is good for FID, KID and class KL, large for the others; IS, recognised, classes and class KL need a "
-    "classifier, and are absent where the data have no labels. First, real images: what a perfect model would "
-    "have. IS, precision, density and recognised can exceed that: such draws are too alike, not better. Precision is "
-    "the share of draws that lie among test images, recall that of test images among draws; density and coverage say "
-    f"the same by counts of neighbours. Recognised: the share named with a confidence of at least {CONFIDENT:.0%}; "
-    "class KL: between the classes' shares, in nats. Near copies: the share nearer to a training image than all but "
-    f"{COPY_SHARE:.0%} of test images; nearest: the mean distance of pixels to the nearest training image. Both should "
-    "be as for test images, the value of real images here (in brackets where runs were trained on different images)."
+    "Smaller is better for FID, KID and class KL; larger is better for the other measures. The column of real images "
+    "shows the values of a perfect model. IS, precision, density and recognised can be larger than that; such samples "
+    "are less varied, not better. Precision: the share of samples that are close to test images. Recall: the share of "
+    "test images that are close to samples. Density and coverage measure the same by counting neighbours. Recognised: "
+    f"the share of samples that the classifier assigns to a class with a confidence of at least {CONFIDENT:.0%}. Class "
+    "KL: the divergence between the shares of the classes, in nats. Near copies: the share of samples that are closer "
+    f"to a training image than {1 - COPY_SHARE:.0%} of the test images are. Nearest: the mean pixel distance to the "
+    "nearest training image. For both, the value of real images is that of test images (in brackets if the runs were "
+    "trained on different images). IS, recognised, classes and class KL need labels."
 )
 OWN_REFERENCES = ("near_copies", "nearest")  # they depend on which images a run was trained on
 COMMON_REFERENCES = tuple(name for name in MEASURES if name not in OWN_REFERENCES)
@@ -30,12 +31,12 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     records = [record for _, record in named]
     real = _distinct_references(records)
     kinds = [f"real images, {_pixels(reference)}" if len(real) > 1 else "real images" for reference in real]
-    header = ["", *kinds, *(name for name, _ in named)]
+    header = ["measure", *kinds, *(name for name, _ in named)]
     measured = [name for name in MEASURES if any(getattr(record, name) is not None for record in records)]
     rows = _measure_rows(real, records, measured) + _condition_rows(real, records)
     if len(named) > MOST_COLUMNS:
         rows = [row for row in rows if len(set(row[1:])) > 1]
-        header, *rows = [list(line) for line in zip(header, *rows, strict=True)]
+        header, *rows = [list(line) for line in zip(["model", *header[1:]], *rows, strict=True)]
     return Table(header, rows, caption, numeric=set(range(1, len(header))))
 
 
@@ -74,8 +75,8 @@ def _condition_rows(real: Sequence[Quality], records: Sequence[Quality]) -> list
     if len({record.network for record in records}) > 1:
         rows.append(["features", *(record.network for record in [*real, *records])])
     if len({(record.count, record.drawn) for record in records}) > 1:
-        counts = [f"{record.count} {record.drawn}" for record in records]
-        rows.append(["images", *(str(reference.count) for reference in real), *counts])
+        counts = [f"{record.count:,} {record.drawn}" for record in records]
+        rows.append(["images", *(f"{reference.count:,}" for reference in real), *counts])
     return rows
 
 

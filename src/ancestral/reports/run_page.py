@@ -9,19 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ancestral.evaluation.quality import Quality
+from ancestral.core.text import duration, plural
 from ancestral.evaluation.score import Score
 from ancestral.families.family import GENERAL_DRAWINGS
 from ancestral.families.run_settings import flags_of, not_default
+from ancestral.health.examine import Examination
 from ancestral.models.base import ExactModel, LatentModel
-from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
-from ancestral.reports.html import Figure, Report, Section, Table, write_report
+from ancestral.reports.brevity import brief_in_words
+from ancestral.reports.html import Figure, Notice, Report, Section, Table, write_report
+from ancestral.reports.measurements import earlier_measurements, measurements
 from ancestral.reports.pictures.catalogue import caption_of, draw_all, drawings_of
-from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
-from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, decimals_for, score_table
-from ancestral.runs.bracket import CONDITIONS
-from ancestral.runs.evaluate import entropy_in_words, target_score
-from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY
+from ancestral.reports.score_tables import decimals_for
+from ancestral.runs.evaluate import entropy_in_words
 from ancestral.runs.run import ELSEWHERE, Run
 from ancestral.runs.thumbnails import SPLITS, thumbnails_of
 from ancestral.settings.data import MEMORY
@@ -42,14 +41,10 @@ def write_run_page(
                command which repeats the run is for; where the program is now, unless given. progress: called with
                (pictures done, pictures in all).
     """
-    record = run.record
-    scores = [("this run", score) for score in run.scores()]
+    record, scores = run.record, run.scores()
     sections = [
-        *_score_section(run, scores),
-        *_earlier_scores(run),
-        *_bracket_section(run),
-        *_quality_section([("this run", record) for record in QUALITY.of(run)]),
-        *_detection_section(run),
+        *measurements(run, scores),
+        *earlier_measurements(run),
         *explorer_section(run.explorer, "this model"),
         _pictures(run, redraw, progress),
         *_thumbnails(run),
@@ -60,7 +55,7 @@ def write_run_page(
         title=f"{run.settings.family or OWN_IN_WORDS}: {record['data']['name']}",
         subtitle=record["data"]["space"],
         lead=_lead(run),
-        facts=_facts(run, [score for _, score in scores]),
+        facts=_facts(run, scores),
         sections=sections,
         footer=f"ancestral {record['versions']['ancestral']}, torch {record['versions']['torch']}.",
     )
@@ -78,9 +73,23 @@ def _pictures(run: Run, redraw: bool, progress: Callable[[int, int], None] | Non
     early = sorted(run.figures.glob("samples-epoch-*.png"))
     figures = [
         *(Figure(path, caption_of(run, name)) for name, path in drawn.items()),
-        *(Figure(path, f"Samples after {int(path.stem.rsplit('-', 1)[1])} epochs.") for path in early),
+        *(Figure(path, early_caption(int(path.stem.rsplit("-", 1)[1]))) for path in early),
     ]
-    return Section("Pictures", "\n\n".join(f"Not drawn: {line}." for line in failed), figures=figures)
+    brief = brief_in_words(run)
+    return Section(
+        "Pictures",
+        "\n\n".join(f"Not drawn: {line}." for line in failed),
+        figures=figures,
+        notice=Notice(f"{brief} The pictures show that the program works, not what the model can learn.", "warning")
+        if brief
+        else None,
+    )
+
+
+def early_caption(epoch: int) -> str:
+    """What a picture shows that was drawn in the course of a training."""
+    when = f"after {plural(epoch, 'epoch')}" if epoch else "before training"
+    return f"Draws from the model {when}, each from the same random numbers as in the pictures of other epochs."
 
 
 def explorer_section(page: Path, what: str) -> list[Section]:
@@ -112,62 +121,11 @@ def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:
     outcome = run.outcome
     facts = [("test", _in_words(score)) for score in scores if score.split == "test"][:2]
     if entropy := entropy_in_words(run.data):
-        facts.append(("entropy of the target", entropy))
+        facts.append(("entropy of the true density", entropy))
     if outcome.get("seconds"):
-        facts.append(("trained in", f"{outcome['seconds']:.0f} s, {outcome['epochs']} epochs"))
-        facts.append(("speed", f"{outcome['images_per_second']:.0f} {run.data.space.noun}/s"))
+        facts.append(("trained in", f"{duration(outcome['seconds'])}, {plural(outcome['epochs'], 'epoch')}"))
+        facts.append(("speed", f"{outcome['images_per_second']:,.0f} {run.data.space.noun}/s"))
     return facts
-
-
-def _score_section(run: Run, scores: Sequence[tuple[str, Score]]) -> list[Section]:
-    """The scores, and what the target itself would score where that is known."""
-    if not scores:
-        return []
-    floor = target_score(run.data)
-    shown = [*scores, ("the target itself", floor)] if floor else scores
-    return [Section("Scores", tables=[score_table(shown, SCORE_CAPTION)])]
-
-
-def _earlier_scores(run: Run) -> list[Section]:
-    """Scores of the weights that the run had before it was extended, each with the hash of its weights."""
-    epochs = run.earlier_weights
-    named = [
-        (f"after {epochs[str(score.weights_sha256)]} epochs (weights {str(score.weights_sha256)[:8]})", score)
-        for score in run.earlier_scores()
-    ]
-    if not named:
-        return []
-    text = f"The run was extended. These are not scores of its present weights ({str(run.weights_sha256)[:8]})."
-    return [Section("Scores of earlier weights", text, tables=[score_table(named, SCORE_CAPTION)])]
-
-
-def _bracket_section(run: Run) -> list[Section]:
-    """The bracket around log p(x), where one was found."""
-    return [
-        Section(
-            "How tight the bounds are",
-            f"{CONDITIONS}\n\n{found.summary}.",
-            tables=[bracket_table(found, BRACKET_CAPTION)],
-        )
-        for found in BRACKET.of(run)
-    ]
-
-
-def _quality_section(measured: Sequence[tuple[str, Quality]]) -> list[Section]:
-    if not measured:
-        return []
-    conditions = "\n\n".join(dict.fromkeys(record.conditions for _, record in measured))
-    return [Section("Sample quality", conditions, tables=[quality_table(measured, QUALITY_CAPTION)])]
-
-
-def _detection_section(run: Run) -> list[Section]:
-    """How well anomalies were told from natural images, where that was measured."""
-    found = DETECTIONS.of(run)
-    if not found:
-        return []
-    conditions = "\n\n".join(f"{record.against}: {'; '.join(record.conditions)}." for record in found)
-    table = power_table([("this run", record) for record in found], DETECTION_CAPTION)
-    return [Section("What does not belong", conditions, tables=[table])]
 
 
 def _health(run: Run) -> list[Section]:
@@ -176,8 +134,22 @@ def _health(run: Run) -> list[Section]:
     if found is None:
         return []
     rows = [[v.name, v.severity, v.evidence, v.advice] for v in found.verdicts]
-    tables = [Table(["what", "how bad", "evidence", "what to do"], rows)] if rows else []
-    return [Section("Health of the training", found.summary, tables=tables)]
+    tables = [Table(["problem", "severity", "evidence", "what to do"], rows, "Problems found.")] if rows else []
+    passed = f"Checked, and no problem found: {', '.join(found.healthy)}." if found.healthy and rows else ""
+    unjudged = f"Not judged, because the log is too short: {', '.join(found.unjudged)}." if found.unjudged else ""
+    text = "\n\n".join(filter(None, [passed, unjudged]))
+    return [Section("Health of the training", text, tables=tables, notice=_health_notice(found))]
+
+
+def _health_notice(found: Examination) -> Notice | None:
+    """The outcome of the health checks in one sentence; none where none of them could judge."""
+    if found.verdicts:
+        tone = "failure" if found.failures else "warning"
+        return Notice(f"{plural(len(found.verdicts), 'problem')} found in the training: see the table.", tone)
+    if not found.healthy:
+        return None
+    checks = plural(len(found.healthy), "health check")
+    return Notice(f"Healthy. {checks} found no problem: {', '.join(found.healthy)}.", "good")
 
 
 def _in_words(score: Score) -> str:
@@ -186,10 +158,10 @@ def _in_words(score: Score) -> str:
 
 
 def _lead(run: Run) -> str:
-    reason = run.outcome.get("reason")
+    reason, epochs = run.outcome.get("reason"), run.outcome.get("epochs", 0)
     ends = {
-        "epochs": f"Trained for all of its {run.outcome.get('epochs')} epochs.",
-        "patience": f"Stopped early after {run.outcome.get('epochs')} epochs, when validation no longer improved.",
+        "epochs": f"Trained for {plural(epochs, 'epoch')}, as planned.",
+        "patience": f"Stopped early after {plural(epochs, 'epoch')}, when validation no longer improved.",
         ELSEWHERE: "Trained elsewhere, and stored as a run.",
         "diverged": f"The training diverged: {run.outcome.get('detail')}.",
     }
@@ -212,7 +184,7 @@ def _unscored(run: Run) -> str:
 
 def _provenance(run: Run) -> str:
     record = run.record
-    counts = ", ".join(f"{count} {split}" for split, count in record["data"]["counts"].items())
+    counts = ", ".join(f"{count:,} {split}" for split, count in record["data"]["counts"].items())
     return (
         f"Data: {record['data']['name']} ({counts} {run.data.space.noun}), "
         f"{_hash_in_words(record['data']['sha256'])}.{_where(run)}\n\n"

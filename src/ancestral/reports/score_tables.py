@@ -6,21 +6,21 @@ from collections.abc import Sequence
 
 from ancestral.data.pixels import SPACES
 from ancestral.evaluation.bracket_record import Bracket
-from ancestral.evaluation.score import Score
+from ancestral.evaluation.score import Score, rank
 from ancestral.reports.html import Table
 
 SCORE_CAPTION = (
     "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
-    "(smaller is better). Where it is a lower bound, the true nats are at least that, and the true bits at most."
+    "(smaller is better). For a lower bound, the true value in nats is at least as large, in bits at most as large."
 )
 BRACKET_CAPTION = (
-    "Mean log-probability in nats. The last columns say how far each bound lies below the lower bound of annealed "
-    "importance sampling on the same images, image by image; the upper bound lies above it."
+    "Mean log-probability in nats. The last columns show the difference between the lower bound of annealed importance "
+    "sampling (AIS) and each other bound, paired by image; the upper bound is above it."
 )
 
 
 def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
-    """Scores with everything that makes them comparable or not, one row each; what all share stands in the caption."""
+    """Scores with the facts that decide whether they can be compared, a row each; the caption has what all share."""
     header = ["model", "nats", "± s.e.", "bits/dim", "kind", "method", "scored on"]
     rows = [
         [
@@ -40,12 +40,17 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
     return Table(header, rows, caption, numeric={1, 2, 3})
 
 
+def best_first(named: Sequence[tuple[str, Score]]) -> list[tuple[str, Score]]:
+    """Scores of one space and the same images, in the order of their values: also those of one model."""
+    return [named[i] for i in rank([score for _, score in named])]
+
+
 def bracket_table(record: Bracket, caption: str = "") -> Table:
     """Bounds of a run on images of its own and on test images, and how far each lies below the annealed one."""
     header = ["scored on", "kind", "method", "nats", "± s.e.", "below AIS", "± s.e."]
     rows = [
         [
-            f"{score.count} {score.split} {noun_of(score)}",
+            f"{score.count:,} {score.split} {noun_of(score)}",
             score.kind_in_words,
             score.method,
             f"{score.nats:.3f}",

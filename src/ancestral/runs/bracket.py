@@ -1,4 +1,4 @@
-"""A bracket around log p(x) of a run, and how far its usual bounds lie below it; stored with the run."""
+"""Upper and lower bounds on log p(x) of a run (a bracket), and the gap of its usual bounds; stored with the run."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from ancestral.runs.run import Run
 
 SIMULATED = "simulated"
 CONDITIONS = (
-    "On images that the model drew itself the latents behind them are known, so annealed importance sampling bounds "
-    "log p(x) from both sides: the true mean lies in the bracket, in expectation. On real images nobody knows a draw "
-    "of the posterior, so there is no upper bound; that the bracket is narrow on simulated images is why the lower "
-    "bound is to be trusted there."
+    "For images that the model sampled itself, the latents are known, so annealed importance sampling gives an upper "
+    "and a lower bound on log p(x): in expectation, the true mean is between them. For real images no exact sample of "
+    "the posterior is known, so there is no upper bound. A narrow bracket on simulated images is evidence that the "
+    "lower bound on real images is tight too."
 )
 
 
@@ -40,10 +40,13 @@ def bracket_run(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bracket:
-    """Bracket log p(x) on images that a trained run draws, bound it on as many test images, and store the record.
+    """Compute a bracket of log p(x) on images that the model samples, and lower bounds on as many test images.
 
-    Args:      images: how many of each. plan: of the annealing. samples: K of the importance-weighted bound beside it.
-               seed: of all draws. progress: called with (moves done, moves in all).
+    The record is stored with the run.
+
+    Args:      run: the run or its folder. images: number of images of each kind. plan: settings of annealed importance
+               sampling. samples: K of the importance-weighted bound. seed: random seed. progress: called with (moves
+               done, total moves).
     Raises:    NotComputable: as `refuse_to_anneal`. InputError: numbers below one, or more images than there are.
     """
     keep_large_blocks()
@@ -52,14 +55,16 @@ def bracket_run(
     with torch.no_grad():
         model = refuse_to_anneal(whole, run.data.held("test").first(1).to(whole.dtype))
     if not isinstance(model, SamplesJointly):
-        raise NotComputable(f"a {type(model).__name__} draws no images together with the latents behind them")
+        raise NotComputable(
+            f"a {type(model).__name__} cannot sample images together with their latents, which a bracket needs"
+        )
     if not 1 <= images <= len(run.data.dataset.test):
         raise InputError(f"--images {images}: choose from 1 to {len(run.data.dataset.test)}, the number of test images")
     if samples < 1:
-        raise InputError(f"--samples {samples}: give a number of draws per image")
+        raise InputError(f"--samples {samples}: give at least 1 sample per image")
     with seeded_noise(seed_for(seed, "bracket")):
         x, z = model.sample_joint(images)
-    drawn = PixelBatches(x, PixelSpace("points", 0))  # as they are: pixels of the model's own space already
+    drawn = PixelBatches(x, PixelSpace("points", 0))  # no conversion: x is already in the pixel space of the model
     advance = counted(progress, images * (plan.moves(backward=True) + plan.moves()))
     above, lower, simulated_rate = _rungs(run, model, drawn, SIMULATED, z, plan, samples, seed, advance)
     _, held, test_rate = _rungs(run, model, run.data.held("test", images), "test", None, plan, samples, seed, advance)
@@ -79,7 +84,7 @@ def _rungs(
     seed: int,
     advance: Progress,
 ) -> tuple[list[Rung], list[Rung], float]:
-    """Of some images: the upper bound where latents are known, the lower bounds, and the rate of acceptance."""
+    """For some images: the upper bound if their latents are known, the lower bounds, and the acceptance rate."""
     found = ais(model, images, plan, latents, seed, advance)
     space = run.data.space.describe(run.data.name) + (", simulated by the model" if latents is not None else "")
     what: dict[str, Any] = {"kind": "bound", "space": space, "split": split, "discrete": model.discrete}

@@ -1,4 +1,4 @@
-"""Several runs in the order of their scores, and how certain that order is."""
+"""Rank several runs by their scores, with the uncertainty of the differences."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from ancestral.evaluation.score import Score, best_of, rank
 from ancestral.runs.run import Run
 
 ROWS = 1000  # images compared at once
-DEEPEST = 3  # folders between a folder and the runs in it
+DEEPEST = 3  # depth of the search for run folders
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs by their scores, the highest first.
+    """Runs ranked by their scores, the highest first.
 
-    Args:      names, scores: of the runs. differences: of the first from each of the others, one fewer.
+    Args:      names, scores: of the runs. differences: between the first and each of the others.
     """
 
     names: list[str]
@@ -36,38 +36,36 @@ class Comparison:
 
     @property
     def lines(self) -> list[str]:
-        """Which run has the best score, if one has, and what the errors rest on."""
+        """Sentences that state which run has the best score, and how the errors were computed."""
         lines = best_in_words(self.names, self.scores, self.differences)
         if self.differences and not self.differences[0].paired:
-            lines.append(
-                "stored scores are not paired: --paired takes the difference of each image, which has a smaller error"
-            )
+            lines.append("stored scores are not paired: --paired compares image by image, which gives a smaller error")
         return lines
 
 
 def runs_in(folder: Path) -> tuple[list[Run], list[str]]:
-    """The runs in a folder, and in folders of it that are no runs, in the order of their paths.
+    """The runs in a folder and its subfolders, in the order of their paths.
 
-    Returns:   those whose stored scores can be compared, and a line for each of the others.
-    Raises:    InputError: there is no run in it.
+    Returns:   the runs whose stored scores can be compared, and a line for each of the others.
+    Raises:    InputError: the folder has no run.
     """
     found = sorted(_run_folders(folder, DEEPEST))
     if not found:
-        raise InputError(f"{folder} is not a run folder, and holds none")
+        raise InputError(f"{folder} is not a run folder and contains none: check the path")
     kept, left = [], []
     for path in found:
         run = Run(path)
         if not run.finished:
-            left.append(f"{path} is left out: its training is not finished (--resume continues it)")
+            left.append(f"{path} is omitted: its training is not finished (continue it with --resume)")
         elif not any(score.split == "test" for score in run.scores()):
-            left.append(f"{path} is left out: it has no score of test images")
+            left.append(f"{path} is omitted: it has no score of test images (compute one with: ancestral evaluate)")
         else:
             kept.append(run)
     return kept, left
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders with settings, down to a depth; what is inside a run is not looked at."""
+    """Run folders down to a depth; the inside of a run is not searched."""
     if (folder / "settings.json").is_file():
         yield folder
     elif depth and folder.is_dir():
@@ -77,13 +75,12 @@ def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 
 def compare_runs(runs: Sequence[Run], paired: bool = False, progress: Progress | None = None) -> Comparison:
-    """Order runs by their stored scores on test images.
+    """Rank runs by their stored scores on test images.
 
-    Args:      paired: compute the value of each image again, by the method of the stored score, so that the error of a
-               difference is that of the differences of single images. Nothing is stored. progress: called with
-               (images done, images in all).
-    Raises:    InputError: a run has no such score; they are of different spaces or images; or, where `paired`, of
-               values that cannot be computed again.
+    Args:      paired: compute the score of each image again, with the method of the stored score, so that the error is
+               that of the differences per image. Nothing is stored. progress: called with (images done, total images).
+    Raises:    InputError: a run has no score; the scores are of different pixel spaces or images; or, with `paired`,
+               the values cannot be computed again.
     """
     scores = [best_of(run.scores(), str(run.path)) for run in runs]
     order = rank(scores)
@@ -98,12 +95,12 @@ def compare_runs(runs: Sequence[Run], paired: bool = False, progress: Progress |
 
 
 def compare_on(used: Sequence[tuple[Run, str]], samples: int = 0, progress: Progress | None = None) -> Comparison:
-    """Order runs by their scores on other data, which are computed here; nothing is stored.
+    """Compute the scores of runs on other data and rank the runs by them; nothing is stored.
 
-    Args:      used: runs with other data in place of their own, and the split, as `runs.new_data.on_data` gives them.
+    Args:      used: runs with their data replaced, and the split, as `runs.new_data.on_data` returns them.
                samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO. progress: called
-               with (images done, images in all).
-    Raises:    InputError: the data are of different spaces for the runs. NotComputable: a run has no likelihood.
+               with (images done, total images).
+               Raises:    InputError: the runs have different pixel spaces. NotComputable: a run has no likelihood.
     """
     keep_large_blocks()
     held = [run.data.held(split) for run, split in used]
@@ -120,7 +117,7 @@ def compare_on(used: Sequence[tuple[Run, str]], samples: int = 0, progress: Prog
 
 
 def _values(runs: Sequence[Run], scores: Sequence[Score], progress: Progress | None) -> list[Tensor]:
-    """log p(x) or its bound of each image by each run, shape (N,) each."""
+    """For each run, log p(x) or its bound of each image, shape (N,), nats."""
     keep_large_blocks()
     advance = counted(progress, sum(score.count for score in scores))
     return [
@@ -138,4 +135,4 @@ def _refuse_other_images(runs: Sequence[Run], scores: Sequence[Score]) -> None:
         alike = len(first) == len(other) and first.event_shape == other.event_shape
         pairs = zip(first.in_order(ROWS), other.in_order(ROWS), strict=True) if alike else ()
         if not alike or not all(torch.equal(*pair) for pair in pairs):
-            raise InputError(f"{runs[0].path} and {run.path} were not scored on the same images: they cannot be paired")
+            raise InputError(f"{runs[0].path} and {run.path} were scored on different images: leave --paired out")

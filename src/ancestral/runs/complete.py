@@ -1,4 +1,4 @@
-"""Completions of a run's images: pictures of them, and how probable the true hidden pixels are given the others."""
+"""Completion of partly hidden images of a run, and the log-probability of the true hidden pixels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ancestral.runs.run import Run
 from ancestral.runs.sample import save_table
 
 IMAGES, DRAWS = 8, 4
-MASKED, MISSING, COLUMNS = "mask", "missing", "columns"  # what is hidden, where no name says so
+MASKED, MISSING, COLUMNS = "mask", "missing", "columns"  # further values of `hide`
 ROWS = 200  # images completed together
 SCORED, BLOCK = 1000, 100  # images whose hidden pixels are scored, and how many at once
 Progress = Callable[[int, int], None]
@@ -30,12 +30,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Completion:
-    """Images of a run, what was given of them and how the rest was drawn.
+    """Images of a run with hidden pixels, and draws of the hidden pixels.
 
-    Attributes: x: images, shape (N, *event_shape). seen: boolean, the same shape. drawn: shape (K, N, *event_shape).
-                hide: what is hidden: as of `seen_pixels`, or `MASKED` or `MISSING`. how: whether the draws are exact,
-                and if not what they are. score: log p(hidden | seen) of the true hidden pixels of further images too,
-                where they are known and it can be computed.
+    Attributes: x: images, shape (N, *event_shape). seen: boolean, the same shape, True for observed pixels. drawn:
+                shape (K, N, *event_shape). hide: the hidden part, see `seen_pixels`, or `MASKED`, `MISSING` or
+                `COLUMNS`. how: "exact", or the approximation. score: log p(hidden | seen) of the true
+                hidden pixels, also of further images; None if it cannot be computed.
     """
 
     x: Tensor
@@ -57,22 +57,23 @@ def complete_run(
     masks: Path | None = None,
     columns: Sequence[str] = (),
 ) -> Completion:
-    """Hide part of the first images of a split and let the run's model draw it, several times for each image.
+    """Hide part of the first images of a split and sample it from the model, several times for each image.
 
-    Args:      hide: see `seen_pixels`; `MASKED` goes with `masks`, and `MISSING` with data that have missing pixels.
-               count: images. draws: completions of each. seed: of draws and random masks. scored: images whose true
-               hidden pixels are scored, where the model can. masks: file or folder, see `read_masks`.
-               columns: of points, by name, that are hidden; goes with `COLUMNS`.
-    Raises:    NotComputable: the model cannot complete, or the data are no images. InputError: an unknown part.
+    Args:      run: the run. hide: see `seen_pixels`; `MASKED` needs `masks`, `COLUMNS` needs `columns`, and `MISSING`
+               needs data with missing pixels. count: number of images. draws: completions of each image. seed: random
+               seed of draws and masks. split: of the data. scored: number of images whose true hidden pixels are
+               scored, if the model can. masks: file or folder, see `read_masks`. columns: names of the hidden columns
+               of points.
+    Raises:    NotComputable: the model cannot complete, or the data are not images. InputError: an unknown part.
     """
     model = run.load()
     points = run.data.space.noun == "points"
     if points and hide not in (COLUMNS, MISSING):
-        raise NotComputable(f"{run.data.name} holds points: name the columns to complete (--columns), not a part")
+        raise NotComputable(f"{run.data.name} has points, not images: name the columns to complete with --columns")
     if columns and not points:
-        raise NotComputable(f"columns are those of a table; {run.data.name} are images: choose a part with --hide")
+        raise NotComputable(f"--columns needs a table; {run.data.name} has images: choose the hidden part with --hide")
     if not isinstance(model, Completes):
-        raise NotComputable(f"this model, of the kind {type(model).__name__}, cannot complete images yet")
+        raise NotComputable(f"a {type(model).__name__} cannot complete images")
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} images")
@@ -106,11 +107,11 @@ def complete_runs(
     masks: Path | None = None,
     columns: Sequence[str] = (),
 ) -> list[Completion]:
-    """`complete_run` for each of several runs: the same images, the same parts of them hidden.
+    """`complete_run` for several runs, with the same images and hidden parts.
 
-    Args:      named: (name, run), their pixel spaces of any kind. progress: called with (runs done, runs in all).
-               masks: file or folder of masks. columns: of points.
-    Raises:    NotComputable, InputError: as `complete_run`; or the runs do not know the same images.
+    Args:      named: pairs (name, run); pixel spaces may differ. progress: called with (runs done, total runs). masks:
+               file or folder of masks. columns: names of the hidden columns of points.
+    Raises:    NotComputable, InputError: as `complete_run`; or the runs have different images.
     """
     _refuse_other_images(named, split, count)
     found = []
@@ -122,29 +123,30 @@ def complete_runs(
 
 
 class _Hiding:
-    """What is hidden of images, in their order: by name, by given masks, or what is missing in the data.
+    """The masks of images in order: from a named part, from given masks, or from missing data.
 
-    Args:      hide: as of `complete_run`. seed: of random masks. masks: given ones, true where a pixel is seen.
+    Args:      hide: see `complete_run`. seed: of random masks. masks: given masks, True for observed pixels.
     """
 
     def __init__(self, hide: str, seed: int, masks: Tensor | None) -> None:
         self.hide, self.masks = hide, masks
         self.generator = torch.Generator().manual_seed(seed_for(seed, "masks"))
-        self.same = masks is not None and bool((masks == masks[:1]).all())  # one mask serves any number of images
+        # one mask can be used for any number of images
+        self.same = masks is not None and bool((masks == masks[:1]).all())
         self.most = len(masks) if masks is not None and not self.same else None
         self.done = 0
 
     def seen(self, count: int, event_shape: Sequence[int], of_data: Tensor | None = None) -> Tensor:
-        """Masks of the next `count` images, boolean, true where a pixel is seen.
+        """The masks of the next `count` images, boolean, True for observed pixels.
 
-        Args:      of_data: what the data have of each image; None where they have all.
+        Args:      of_data: True for pixels that the data have; None if they have all.
         """
         first, self.done = self.done, self.done + count
         if self.masks is not None:
             given = self.masks[:1].expand(count, *event_shape) if self.same else self.masks[first : first + count]
         elif self.hide == MISSING:
             if of_data is None:
-                raise InputError("no pixel is missing in these images: choose what to hide with --hide or --mask")
+                raise InputError("these images have no missing pixels: choose a part to hide with --hide or --mask")
             given = torch.ones(count, *event_shape, dtype=torch.bool)
         else:
             given = seen_pixels(self.hide, count, event_shape, generator=self.generator)
@@ -158,7 +160,7 @@ def _refuse_other_images(named: Sequence[tuple[str, Run]], split: str, count: in
         if not torch.equal(*images):
             what = [f"{one.data.name}, {'x'.join(map(str, one.data.event_shape))}" for one in (reference, run)]
             raise InputError(
-                f"{first} ({what[0]}) and {name} ({what[1]}) do not have the same {split} images: complete them apart"
+                f"{first} ({what[0]}) and {name} ({what[1]}) have different {split} images: complete them separately"
             )
 
 
@@ -167,7 +169,7 @@ def _can_score(model: Model, x: Tensor, seen: Tensor) -> bool:
         return False
     try:
         model.log_prob_missing(x.to(model.dtype), seen)
-    except NotComputable:  # an autoregressive model out of its order
+    except NotComputable:  # an autoregressive model whose hidden pixels do not come last in its order
         return False
     return True
 
@@ -184,7 +186,7 @@ def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: in
     values: list[Tensor] = []
     hidden: list[Tensor] = []
     for x in images.in_order(BLOCK):
-        # random masks are shared within a block, because a belief net sums over its states for each mask there is
+        # random masks are shared within a block, because a belief net sums over its states for every different mask
         masks = 1 if hide == "random" else len(x)
         seen = hiding.seen(masks, model.event_shape).expand_as(x)
         values.append(model.log_prob_missing(x.to(model.dtype), seen).double())
@@ -215,20 +217,20 @@ def hidden_in_words(hide: str) -> str:
 
 
 def save_completions(found: Sequence[Completion], names: Sequence[str], path: Path) -> None:
-    """Write images `x`, masks `seen` and draws `drawn` into one .npz file; of several runs `drawn_NAME` of each."""
+    """Write images `x`, masks `seen` and draws `drawn` to one .npz file; for several runs, `drawn_NAME` of each."""
     arrays = {"x": found[0].x.numpy(), "seen": found[0].seen.numpy()}
     for name, one in zip(names, found, strict=True):
         arrays["drawn" if len(found) == 1 else f"drawn_{name}"] = one.drawn.numpy()
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numbers alone: nothing is pickled
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # numbers only, nothing is pickled
     write_atomically(path, buffer.getvalue())
 
 
 def save_completed_points(found: Sequence[Completion], columns: Sequence[str], path: Path) -> None:
-    """Write the draws of each point of one run, one row a draw, into a .csv file.
+    """Write the draws of each point of one run to a .csv file, one row per draw.
 
-    Raises:    InputError: images, or several runs.
+    Raises:    InputError: the data are images, or there are several runs.
     """
     if len(found) != 1 or not columns:
-        raise InputError(f"--out {path}: a .csv file is for the points of one run; choose .npz")
+        raise InputError(f"--out {path}: .csv works only for points of one run; use .npz")
     save_table(found[0].drawn.transpose(0, 1).flatten(0, 1), path, columns)

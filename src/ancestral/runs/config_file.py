@@ -1,4 +1,4 @@
-"""`config.toml`: the settings of a run as a file that trains it again."""
+"""`config.toml`: the settings of a run, as a file that can be used to train it again."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CONFIG_FILE = "config.toml"
 
 
 def config_text(settings: Settings) -> str:
-    """TOML with every setting of a run that has an effect, those with their default too: a default may change.
+    """TOML with every setting of a run that has an effect, defaults included, because defaults may change.
 
-    A setting without a value is left out where that is its default, and is "none" elsewhere.
+    A setting that is None is omitted if that is its default, else it is "none".
     """
     lines = [
         "# The settings of a run. To train it again, to the same weights:",
@@ -35,7 +35,7 @@ def config_text(settings: Settings) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML; texts are written as JSON has them, which TOML reads in the same way."""
+    """A value as TOML; strings are written as in JSON, which is valid TOML."""
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

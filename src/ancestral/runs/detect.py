@@ -1,4 +1,4 @@
-"""What does not belong to the data of a run: told per image and per batch, and how well it is told."""
+"""Detection of out-of-distribution images with a trained run, per image and per batch, and its error rates."""
 
 from __future__ import annotations
 
@@ -42,10 +42,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Pools:
-    """Images for three purposes, none of them in two, none of them trained on.
+    """Three disjoint sets of images that were not used for training.
 
-    Args:      calibration: what the tests are calibrated on. natural: what they should let pass. source: what
-               anomalies are made of. calibrated_on: split of the first. words: which images these are.
+    Args:      calibration: images that set the thresholds of the tests. natural: in-distribution images, which the
+               tests should accept. source: images that anomalies are made from. calibrated_on: split of the first.
+               words: a description of the sets.
     """
 
     calibration: Split
@@ -57,7 +58,7 @@ class Pools:
 
 @dataclass(frozen=True)
 class Detection(DetectionRecord):
-    """The record of a detection with what it was made of: log p(x) or its bound of each image.
+    """The record of a detection, with log p(x) or its bound of each image.
 
     Args:      natural, anomalous: shapes (N,) and (M,), nats.
     """
@@ -79,15 +80,19 @@ def detect_run(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Detection:
-    """Tell anomalies from natural images by a trained run, image by image and batch by batch; the run keeps the record.
+    """Test how well a trained run separates anomalies from natural images, per image and per batch.
+
+    The record is stored with the run.
 
     Args:      run: the run or its folder. against: a key of `ANOMALIES`, the name of another data set, or a file or
-               folder of images. samples: latent draws per image for the importance-weighted bound (0: exact value or
-               ELBO). sizes: of the batches; those of `SIZES` that the images suffice for. alpha: false-positive rate
-               of the batch test. trials: batches of each kind and size. calibrate: on which images. count: at most so
-               many images of each kind. seed: of anomalies and batches. progress: called with (images scored, in all).
-    Raises:    NotComputable: the model has no likelihood. InputError: points, no labels for Frankenstein images,
-               other images of another shape or trained on, too few images, alpha outside (0, 1).
+               folder of images. samples: latent samples per image for the importance-weighted bound (0: exact value or
+               ELBO). sizes: batch sizes; default: those of `SIZES` for which there are enough images. alpha:
+               false-positive rate of the batch test. trials: number of batches of each kind and size. calibrate: split
+               of the calibration images. count: largest number of images of each kind. seed: of anomalies and batches.
+               progress: called with (images scored, total images).
+    Raises:    NotComputable: the model has no likelihood, or the data are points. InputError: no labels for
+               Frankenstein images, other images of a wrong shape or from the training data, too few images, alpha
+               outside (0, 1).
     """
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
@@ -98,7 +103,7 @@ def detect_run(
     raw = (pools.calibration.images, pools.natural.images, anomalous)
     images = PixelBatches(torch.cat(raw), data.space)
     log_prob, method = log_probs(model, images, samples, progress=counted(progress, len(images)))
-    # of calibration and natural images alike: both must be scored by what treats them alike, or ranks are not even
+    # the mean uses calibration and natural images, so that both are treated equally and ranks are uniform
     expected = log_prob[: len(raw[0]) + len(raw[1])].mean().item()
     scores = anomaly_scores(log_prob, _code_lengths(images), _background(data, images), expected)
     split = {name: score.split([len(part) for part in raw]) for name, score in scores.items()}
@@ -127,11 +132,11 @@ def detect_run(
 
 
 def divided(data: RunData, calibrate: Calibration = "valid", count: int | None = None) -> Pools:
-    """Held-out images for three purposes: in a lasting random order, since the order of a file may mean something
-    (the second half of MNIST's test images is the harder one).
+    """Divide the held-out images into three sets, in a fixed random order.
 
-    Calibration takes the validation images; where there are none, or `calibrate` is test, half of the test images,
-    which are then not tested. The other test images are natural ones and what anomalies are made of, half and half.
+    The order of a file is not random in general: the second half of MNIST's test images is harder. Calibration uses the
+    validation images; without any, or if `calibrate` is "test", it uses half of the test images, which are then not
+    tested. One half of the other test images are the natural images, anomalies are made from the other half.
     """
     assert isinstance(data.dataset, Dataset)
     test, valid = (_in_lasting_order(part) for part in (data.dataset.test, data.dataset.valid))
@@ -156,19 +161,19 @@ def divided(data: RunData, calibrate: Calibration = "valid", count: int | None =
 def refuse_unable(model: Model, data: RunData) -> None:
     if not isinstance(model, (ExactModel, LatentModel)):
         raise NotComputable(
-            f"a {type(model).__name__} has no likelihood, so it cannot say what does not belong to its data"
+            f"a {type(model).__name__} has no likelihood, so it cannot detect out-of-distribution images"
         )
     if data.space.noun != "images":
-        raise NotComputable(f"what does not belong is told of images; {data.name} are {data.space.noun}")
+        raise NotComputable(f"detection needs images; {data.name} has {data.space.noun}")
 
 
 def _kind_of(model: Model) -> str:
-    """What log p(x) is, in words."""
+    """The kind of log p(x): exact or lower bound, and whether it is a density."""
     return ("exact" if isinstance(model, ExactModel) else "lower bound") + ("" if model.discrete else ", density")
 
 
 def _usual_sizes(natural: Tensor, anomalous: Tensor) -> Sequence[int]:
-    """Sizes of batches that there are images for."""
+    """The batch sizes for which there are enough images."""
     most = largest_batch(natural, anomalous)
     return [size for size in SIZES if size <= most] or SIZES[:1]
 
@@ -178,7 +183,7 @@ def _anomalies(data: RunData, source: Split, against: str, seed: int) -> Tensor:
     if against in ANOMALIES:
         return ANOMALIES[against](source, dataset.levels, seed)
     if against == data.settings.data:
-        raise InputError(f"--against {against}: these are the data that the model learned, choose others")
+        raise InputError(f"--against {against}: the model was trained on these data; choose other data")
     images = other_images(against, dataset.event_shape, dataset.levels, data.settings.pad_to)
     refuse_training_images(images, dataset.train.images, against)
     return images
@@ -190,19 +195,19 @@ def _code_lengths(images: PixelBatches) -> Tensor:
 
 
 def _background(data: RunData, images: PixelBatches) -> Tensor:
-    """log b(x) of each image, of a background fitted on the training images."""
+    """log b(x) of each image under a background model, which is fitted to the training images."""
     train = data.held("train")
     background = PixelBackground((_whole(train, x) for x in train.in_order(ROWS)), _levels(train))
     return torch.cat([background.log_prob(_whole(images, x)) for x in images.in_order(ROWS)])
 
 
 def _levels(images: PixelBatches) -> int:
-    """How many values a pixel takes in its space."""
+    """The number of values of a pixel in its space."""
     return 2 if images.space.name in BINARY_SPACES else images.space.levels
 
 
 def _whole(images: PixelBatches, x: Tensor) -> Tensor:
-    """Pixels as whole numbers 0..levels-1."""
+    """Pixels as integers 0..levels-1."""
     return (images.space.to_unit(x) * (_levels(images) - 1)).round()
 
 

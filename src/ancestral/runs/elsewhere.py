@@ -1,4 +1,4 @@
-"""A run folder of a model that was trained elsewhere."""
+"""A run folder for a model that was trained outside this package."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ancestral.training.loop import Outcome
 def store_trained(model: Model, settings: Settings, path: Path | str, log: bytes = b"", steps: int = 0) -> Run:
     """Write the run folder of a trained model.
 
-    Args:      settings: of the data; those of the training are not known. path: the folder, new or empty. log: lines of
-               `log.jsonl`, where the training was logged. steps: updates that it had, where they were counted.
-    Raises:    InputError: the model is not for these data, or the folder holds something.
+    Args:      model: trained. settings: of the data; those of the training are unknown. path: the folder, new or empty.
+               log: lines of `log.jsonl`, if there is a log. steps: number of updates, if known.
+    Raises:    InputError: the model does not fit the data, or the folder is not empty.
     """
     run = Run(path, Given(model))
     settings, data = read_data(settings)

@@ -1,4 +1,4 @@
-"""Scores of a run on its own data, stored with it."""
+"""Scores of a run on its own data, which are stored with the run."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 def entropy_in_words(data: RunData) -> str | None:
-    """The floor under the scores on these data, where it is known: `1.1231 nats = 0.8101 bits/dim, ...`."""
+    """The entropy of the data, the best possible score, in words; None if it is unknown."""
     if data.entropy is None:
         return None
     bits = bits_per_dimension(-data.entropy, math.prod(data.event_shape))
-    return f"{data.entropy:.4f} nats = {bits:.4f} bits/dim, the best any model can do"
+    return f"{data.entropy:.4f} nats = {bits:.4f} bits/dim, the entropy of the data: no model can be better"
 
 
 def target_score(data: RunData, split: str = "test") -> Score | None:
-    """What the density that points were drawn from scores on them itself, where it is known.
+    """The score of the true density of the points, exact; None if it is unknown.
 
-    Between it and a model's score on the same points there is no luck of the draw left.
+    The comparison with a model's score on the same points has no sampling error from the choice of points.
     """
     if data.density is None:
         return None
@@ -60,12 +60,13 @@ def score_run(
     progress: Callable[[int, int], None] | None = None,
     per_image: Path | None = None,
 ) -> Score:
-    """Score a trained run on a split of its data and add the score to the run.
+    """Score a trained run on a split of its data and store the score with the run.
 
-    Args:      run: the run or its folder. samples: latent draws per image (0: exact value or ELBO).
-               from_prior: draw them from the prior. count: only the first so many images.
-               progress: called with (images done, images in all). per_image: .csv file for the value of each image.
-    Raises:    NotComputable: the model has no likelihood. InputError: nothing to score.
+    Args:      run: the run or its folder. split: of its data. samples: latent samples per image (0: exact value or
+               ELBO). from_prior: sample the latents from the prior. count: use only the first `count` images. progress:
+               called with (images done, total images). per_image: .csv file for the score of each image.
+    Returns:   the score, in nats; exact, bound or estimate as it states.
+    Raises:    NotComputable: the model has no likelihood. InputError: the split is empty.
     """
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
@@ -90,7 +91,7 @@ def score_run(
 
 
 def _each(score: Score, values: Tensor, errors: Tensor | None) -> dict[str, Tensor]:
-    """What is written of each image: its value under the name of what it is, in bits per dimension, and its error."""
+    """The columns of the file for each image: log_prob or lower_bound in nats, bits per dimension, standard error."""
     name = "log_prob" if score.kind == "exact" else "lower_bound"
     columns = {f"{name}_nats": values, "bits_per_dim": -values / (score.dimensions * math.log(2))}
     return columns if errors is None else columns | {"standard_error_nats": errors}

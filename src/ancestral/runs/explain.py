@@ -1,4 +1,4 @@
-"""Why a score is what it is: the parts that log p(x) or its bound is a sum of, by name, by latent and by pixel."""
+"""The terms of a score: log p(x) or its bound as a sum of named terms, and terms per latent."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ExactModel, Infers, LatentModel, Model
 from ancestral.runs.run import Run
 
-ACTIVE_VARIANCE = 0.01  # of a posterior mean over images, from which on a latent counts as active
+ACTIVE_VARIANCE = 0.01  # a latent is active if its posterior mean has a larger variance over images
 SPLICED = 1000  # Frankenstein images at most
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The score of a run's test images in parts, beside that of Frankenstein images where there can be any.
+    """The terms of the score of a run's test images, and of Frankenstein images if the data have labels.
 
-    Attributes: names: P parts. natural, anomalous: shapes (N, P) and (F, P), nats; None for points and images
-                without labels. divergences: mean KL of each latent by itself, shape (J,), nats. active: of the latents
-                whose posterior mean has a variance over images above `ACTIVE_VARIANCE`, shape (M,); None where
-                no such mean is known. record: what every part is a `Score` of.
+    Attributes: names: of P terms. natural, anomalous: shapes (N, P) and (F, P), nats; without labels,
+                `anomalous` is None. divergences: mean KL of each single latent, shape (J,), nats. active:
+                whether the posterior mean of a latent has a variance over images above `ACTIVE_VARIANCE`, shape (M,);
+                None without posterior means. record: fields that the `Score` of every term has.
     Reference: active units: Burda et al., 2016, section 5.2, arXiv 1509.00519.
     """
 
@@ -51,21 +51,21 @@ class Explanation:
 
     @property
     def parts(self) -> list[Score]:
-        """Each part over the test images."""
+        """The score of each term over the test images."""
         return [self.score_of(values, name) for name, values in zip(self.names, self.natural.T, strict=True)]
 
     @property
     def total(self) -> Score:
-        """What the parts add up to."""
+        """The score, which is the sum of the terms."""
         return Score.of(self.natural.sum(1), **self.record)
 
     @property
     def ranking(self) -> list[int]:
-        """Latents from the largest divergence to the smallest."""
+        """Indices of the latents, from the largest divergence to the smallest."""
         return self.divergences.argsort(descending=True).tolist()
 
     def to_json(self) -> list[dict[str, Any]]:
-        """A record for each part of each kind of images, and for each latent."""
+        """One record for each term and kind of image, and one for each latent."""
         records = []
         for images, values in (("test", self.natural), ("frankenstein", self.anomalous)):
             if values is not None:
@@ -80,10 +80,13 @@ class Explanation:
 def explain_run(
     run: Run, count: int | None = None, split: str = "test", seed: int = 0, progress: Progress | None = None
 ) -> Explanation:
-    """Split the score of a run's images into its parts.
+    """Split the score of a run's images into its terms.
 
-    Args:      count: only the first so many images. seed: of Frankenstein images, made of the same ones.
-    Raises:    NotComputable: as `score_parts`. InputError: there are no such images.
+    Args:      run: the run. count: use only the first `count` images. split: of the data. seed: random
+               seed, also of the Frankenstein
+               images, which are made from the same images. progress: called with (images done, total
+               images).
+    Raises:    NotComputable: as `score_parts`. InputError: the split is empty.
     """
     model = run.load()
     refuse_without_likelihood(model)
@@ -123,7 +126,7 @@ def explain_run(
 
 
 def conditions(found: Explanation) -> str:
-    """What the numbers are of, and how many latents are active, in a line."""
+    """One line that states the method, data and number of images, and the number of active latents."""
     total = found.total
     line = f"{total.method}, {total.kind_in_words}; {total.space}; {total.split}, {total.count}"
     if found.active is not None:
@@ -133,7 +136,7 @@ def conditions(found: Explanation) -> str:
 
 
 def spliced_images(run: Run, split: str, count: int, seed: int) -> PixelBatches | None:
-    """Frankenstein images made of a split, where it has images of two classes."""
+    """Frankenstein images made from a split; None unless it has images of at least two classes."""
     source = run.data.stored(split)
     if source.labels is None or len(source.labels[source.labels >= 0].unique()) < 2:
         return None
@@ -141,14 +144,14 @@ def spliced_images(run: Run, split: str, count: int, seed: int) -> PixelBatches 
 
 
 def _posterior_means(model: Model, x: Tensor) -> Tensor:
-    """Of the latents, where `encode` returns them, shape (B, M); else (B, 0)."""
+    """The posterior means of the latents if `encode` returns them, shape (B, M); else shape (B, 0)."""
     if model.encodes_posterior_mean and isinstance(model, Infers):
         return model.encode(x)
     return x.new_zeros(len(x), 0)
 
 
 def _whole_name(model: Model) -> str:
-    """As the method of the score that the parts add up to."""
+    """The name of the score that is the sum of the terms."""
     if isinstance(model, LatentModel):
         return "ELBO"
     if isinstance(model, AutoregressiveModel) and len(model.orders) > 1:

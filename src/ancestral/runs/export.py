@@ -1,4 +1,4 @@
-"""A copy of a trained run to publish: without the places of this machine, and packed into one file."""
+"""A copy of a trained run for publication: without paths of this machine, and packed into one file."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ CARD, PAGE = "README.md", "report.html"
 FILES = tuple(name for name in (*DECIDING, *RECORDS) if name != STATE)
 FIGURE = re.compile(r"figures/[a-z0-9-]{1,64}\.png")
 THUMBNAIL = re.compile(rf"{FOLDER}/(train|test)\.png")
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip file can hold: the same run gives the same bytes
-PACKED = (".png", ".safetensors")  # compression makes these hardly smaller
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time in a zip file; a constant, so that equal runs give equal bytes
+PACKED = (".png", ".safetensors")  # stored without compression, which would hardly make them smaller
 
 
 def is_public(run: Run) -> bool:
-    """Whether a run was trained on a named set, which anyone can have."""
+    """Whether a run was trained on a named public data set."""
     return run.settings.data.data in (*IMAGE_SETS, *POINT_SETS)
 
 
 def copy_run(run: Run, folder: Path, with_images: bool) -> list[str]:
-    """Copy a finished run without the places of this machine, and without the checkpoint; its scores stay.
+    """Copy a finished run with its scores, but without paths of this machine and without the checkpoint.
 
-    Args:      folder: that does not exist yet. with_images: copy figures and thumbnails too, whatever the data.
-    Returns:   what was left out, a line each.
-    Raises:    InputError: the training is not over, or a file was changed.
+    Args:      run: the run. folder: the copy, new or empty. with_images: copy figures and thumbnails even if the data
+               are not public.
+    Returns:   one line for each thing that was omitted.
+    Raises:    InputError: the training is not finished, or a file was changed.
     """
-    _ = run.record  # refuses at once what is no run folder
+    _ = run.record  # raises at once if this is not a run folder
     if not run.finished:
-        raise InputError(f"the training of {run.path} is not over: finish it with --resume")
+        raise InputError(f"the training of {run.path} is not finished: continue it with --resume")
     run.load()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already, and is not an empty folder: choose another place")
+        raise InputError(f"{folder} exists and is not an empty folder: choose another path")
     for name in FILES:
         if (run.path / name).exists():
             write_atomically(folder / name, _content(run, name))
@@ -64,18 +65,18 @@ def pictures_of(run: Run) -> Iterator[Path]:
 
 def _left_out(run: Run, pictures: Sequence[Path], with_images: bool) -> Iterator[str]:
     if run.checkpoint.exists():
-        yield "left out: the checkpoint; the copy can be used, but not trained further"
+        yield "omitted: the checkpoint; the copy can be used but not trained further"
     if "absolute_path" in run.record["data"]:
-        yield "left out: the places of the data on this machine; --data says where they are"
+        yield "omitted: the path of the data on this machine; give it with --data when it is needed"
     if pictures and not is_public(run) and not with_images:
         figures = [path for path in pictures if path.parent == run.figures]
         parts = [(len(figures), "figures and the page"), (len(pictures) - len(figures), "sheets of thumbnails")]
         listed = ", ".join(f"{count} {what}" for count, what in parts if count)
-        yield f"left out: {listed}; {run.data.name} is no public named set (--with-images adds them)"
+        yield f"omitted: {listed}, because {run.data.name} is not a public data set (--with-images includes them)"
 
 
 def _content(run: Run, name: str) -> bytes:
-    """A file of the run as the copy has it, held against the manifest first.
+    """The content of a file for the copy; the file of the run is checked against the manifest first.
 
     Raises:    InputError: it was changed.
     """
@@ -93,7 +94,7 @@ def _content(run: Run, name: str) -> bytes:
 
 
 def _clean_record(record: dict[str, Any]) -> dict[str, Any]:
-    """The record of a run without the places of its data and of its parent: of a path its last part is left."""
+    """The record of a run with the paths of its data and of its parent replaced by their last part."""
     described, own = dict(record["data"]), record["settings"]["data"]
     place = described.pop("absolute_path", own["data"])
     described.pop("relative_path", None)
@@ -119,7 +120,7 @@ def _name_of(path: str) -> str:
 
 
 def _last_part(word: str) -> str:
-    """A word of a command; of a path its last part."""
+    """A word of a command, with a path replaced by its last part."""
     flag, equals, value = word.partition("=")
     if not (equals and flag.startswith("--")):
         flag, equals, value = "", "", word
@@ -127,7 +128,7 @@ def _last_part(word: str) -> str:
 
 
 def _places(run: Run) -> list[str]:
-    """Folders of this machine that no text of a copy may name, the longest first."""
+    """Folders of this machine that must not occur in a copy, the longest first."""
     data = run.record["data"].get("absolute_path")
     known = [run.path.absolute().parent, run.path.resolve().parent, Path.cwd(), Path.home()]
     known += [Path(data), Path(data).parent] if data else []
@@ -135,7 +136,7 @@ def _places(run: Run) -> list[str]:
 
 
 def _without_places(value: Any, places: Sequence[str]) -> Any:
-    """JSON values in which no text names one of these folders, and no text is an absolute path."""
+    """JSON values without these folders and without absolute paths."""
     if isinstance(value, dict):
         return {key: _without_places(part, places) for key, part in value.items()}
     if isinstance(value, list):
@@ -150,9 +151,9 @@ def _without_places(value: Any, places: Sequence[str]) -> Any:
 
 
 def write_zip(folder: Path, out: Path, name: str) -> None:
-    """Pack a folder into one file, the same bytes for the same files.
+    """Pack a folder into a zip file; equal files give equal bytes.
 
-    Args:      name: of the folder in the file.
+    Args:      folder: to pack. out: the zip file. name: of the folder in the zip file.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as packed:

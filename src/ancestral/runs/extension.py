@@ -1,9 +1,9 @@
-"""What may differ when a training is resumed: it may last longer, wait longer, and run on another device.
+"""Settings that may change when a training is resumed: more epochs, more patience, and another device.
 
-The new values take the place of the old ones in `settings.json`, and its list `extensions` holds each change with its
-date, the old value, and the SHA-256 of the weights that the run had until then. A kill between any two writes leaves a
-run that resumes: the manifest goes first and comes back last, and settings are replaced when nothing says any more that
-the training is over.
+The new values replace the old ones in `settings.json`. Its list `extensions` has each change with its date, the old
+value, and the SHA-256 of the weights before the change. If the process is killed between any two writes, the run can
+still be resumed: the manifest is removed first and written last, and the settings are replaced after the files that
+mark the training as finished are removed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ log = logging.getLogger("ancestral")
 def open_run(
     run: Run, settings: Settings, data: RunData, resume: bool, origin: Origin
 ) -> tuple[dict[str, Tensor], dict[str, Any], list[Entry]]:
-    """Make a folder ready to train in, see `Run.begin`, and plan what differs where a run goes on.
+    """Prepare a folder for training, see `Run.begin`, and plan the changes of a run that is resumed.
 
-    Returns:   tensors and facts of its checkpoint, both empty where there is none, and the changes for `keep_changes`.
-    Raises:    InputError: the run cannot be continued, or not with these settings.
+    Returns:   tensors and facts of the checkpoint, both empty without one, and the changes for `keep_changes`.
+    Raises:    InputError: the run cannot be resumed, or not with these settings.
     """
     begun = run.begun
     known = run.begin(settings, data, resume, origin)
@@ -47,11 +47,11 @@ def open_run(
 
 
 def planned_changes(run: Run, settings: Settings, facts: Mapping[str, Any], device: str) -> list[Entry]:
-    """What differs from the run's own settings, as entries of its list of extensions. Nothing is written.
+    """The changes of settings as entries of the list of extensions. Nothing is written.
 
-    Args:      run: begun before. settings: with which it is resumed. facts: of its checkpoint, empty where there is
-               none. device: on which it is continued.
-    Raises:    InputError: the training cannot be continued with these settings.
+    Args:      run: the run that is resumed. settings: the new ones. facts: of its checkpoint, empty without one.
+               device: the new one.
+    Raises:    InputError: the training cannot be resumed with these settings.
     """
     begun, wanted = run.settings.training, settings.training
     changed: dict[str, Any] = {
@@ -64,8 +64,8 @@ def planned_changes(run: Run, settings: Settings, facts: Mapping[str, Any], devi
         _refuse_less_patience(begun.patience, wanted.patience)
     if where.finished == "patience" and "epochs" in changed and "patience" not in changed:
         raise InputError(
-            f"this run ended after {where.epoch} epochs by --patience {begun.patience}, and would end there with "
-            f"{wanted.epochs} epochs too: give a larger --patience"
+            f"--patience {begun.patience} stopped this run after {where.epoch} epochs, and would stop it there with "
+            f"--epochs {wanted.epochs} too: give a larger --patience"
         )
     known = _device_of(run)
     if known != device and (changed or not where.finished) and (known or begun.device != wanted.device):
@@ -86,13 +86,13 @@ def planned_changes(run: Run, settings: Settings, facts: Mapping[str, Any], devi
 
 
 def keep_changes(run: Run, settings: Settings, entries: list[Entry]) -> None:
-    """Write down what `planned_changes` found, in a folder that is locked by the caller."""
+    """Write the changes of `planned_changes`; the caller must hold the lock of the folder."""
     if not entries:
         return
     for store in STORES:
-        store.label(run)  # from now on the run gets other weights
+        store.label(run)  # later scores are of other weights
     run.manifest.remove()
-    for name in ("training.json", "health.json"):  # the training is not over any more
+    for name in ("training.json", "health.json"):  # the training is no longer finished
         (run.path / name).unlink(missing_ok=True)
     begun = run.record["settings"]
     taken = {entry["setting"]: getattr(settings.training, entry["setting"]) for entry in entries}
@@ -112,23 +112,23 @@ def _say(entry: Entry) -> None:
     if entry["setting"] == "device":
         if entry["step"]:
             log.warning(
-                "the device changes from %s to %s: the result no longer equals that of one device to the bit",
+                "the device changes from %s to %s: the result is not bit-identical to that of a single device",
                 before,
                 after,
             )
         return
     weights = entry["weights_sha256"]
     log.info(
-        "%s of this run changes from %s to %s, with %d epochs done%s",
+        "%s of this run changes from %s to %s after %d epochs%s",
         flag(entry["setting"]),
         *("none" if value is None else value for value in (before, after)),
         entry["epoch"],
-        f"; scores so far are kept as those of the weights {weights[:8]}" if weights else "",
+        f"; earlier scores are kept and marked with the weights {weights[:8]}" if weights else "",
     )
 
 
 def _device_of(run: Run) -> str | None:
-    """The device that the run was trained on last; None where an earlier version did not record it."""
+    """The last device of the run; None if an earlier version did not record it."""
     last = [entry["after"] for entry in run.record.get("extensions", ()) if entry["setting"] == "device"]
     return str(last[-1]) if last else run.record.get("machine", {}).get("device")
 
@@ -138,22 +138,22 @@ def _refuse_stretched(settings: Settings, epochs: int) -> None:
     names = (*settings.training.stretched, *getattr(settings.model, "stretched", ()))
     if names:
         raise InputError(
-            f"{' and '.join(map(flag, names))} of this run follows a course over its {epochs} epochs, so their number "
+            f"{' and '.join(map(flag, names))} of this run depends on the number of epochs ({epochs}), so --epochs "
             "cannot change: start a new run from its weights with --init-from"
         )
 
 
 def _refuse_fewer(epochs: int, where: Position) -> None:
-    """Raises:    InputError: more epochs than these are done or begun."""
+    """Raises:    InputError: the run has already started a later epoch."""
     begun = where.epoch + (where.batch > 0)
     if epochs < begun:
-        raise InputError(f"--epochs {epochs}: this run has begun its epoch {begun} already, give at least {begun}")
+        raise InputError(f"--epochs {epochs}: this run has already started epoch {begun}: give at least {begun}")
 
 
 def _refuse_less_patience(before: int | None, after: int | None) -> None:
-    """Raises:    InputError: with this patience the training might have ended earlier than it did."""
+    """Raises:    InputError: with this patience the training might have stopped earlier."""
     if after is not None and (before is None or after < before):
         started = "without --patience" if before is None else f"with --patience {before}"
         raise InputError(
-            f"this run started {started}: with {after} it might have ended before, so patience can only become larger"
+            f"this run started {started}; with {after} it might have stopped earlier: give a larger --patience"
         )

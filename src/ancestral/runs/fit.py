@@ -1,4 +1,4 @@
-"""From settings to a trained run folder."""
+"""Train a model into a run folder."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.core.files import write_json
 from ancestral.core.random import seed_device, seed_for, seeded_noise
+from ancestral.core.text import plural
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation import likelihood
@@ -33,6 +34,7 @@ from ancestral.runs.parent import Parent, give_step, starting_point
 from ancestral.runs.provenance import Origin
 from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
+from ancestral.runs.sample import drawn_in_words
 from ancestral.runs.step_memory import refuse_steps_beyond_memory
 from ancestral.runs.stored_settings import same_settings
 from ancestral.runs.thumbnails import write_thumbnails
@@ -44,7 +46,7 @@ from ancestral.training.reporters import GuardedReporter, Reporter
 from ancestral.training.steps import GradientStep, Step
 from ancestral.training.trackers import LACKING
 
-LOOKED_AT = 512  # draws, and images or points beside them, after each epoch of a model without a likelihood
+LOOKED_AT = 512  # samples, and held-out images or points, that are compared at each validation without a likelihood
 
 
 def fit_settings(
@@ -57,12 +59,12 @@ def fit_settings(
 ) -> Run:
     """Train a model into a run folder.
 
-    Args:      settings: all that determines the run. out: the folder. resume: resume from its checkpoint.
-               reporter: is called with the progress. checkpoint_seconds: time between checkpoints. given: what a
-               person gives in Python; its modules are trained in place.
-    Returns:   the run, with its best weights by validation and the verdicts on its training.
-    Raises:    InputError: settings or data are wrong, or the folder holds another run. TrainingDiverged,
-               Interrupted: the state so far is kept.
+    Args:      settings: of the run. out: the folder. resume: resume from its checkpoint. reporter: receives the
+               progress. checkpoint_seconds: time between checkpoints. given: the user's own model or networks; the
+               modules are trained in place.
+    Returns:   the run, with the best weights of the validation and the health verdicts.
+    Raises:    InputError: settings or data are wrong, or the folder has another run. TrainingDiverged, Interrupted: the
+               last state is kept.
     """
     keep_large_blocks()
     run = Run(out, given)
@@ -72,7 +74,7 @@ def fit_settings(
     parent = starting_point(run, settings, model, resume)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given))
-    if not given.parts:  # a person's module may not run without values
+    if not given.parts:  # a user's own module may not work on the device "meta"
         refuse_steps_beyond_memory(settings, engine, model, train, partial(_step_with, settings, train))
     if "tensorboard" in settings.training.track and find_spec("tensorboard") is None:
         raise InputError(LACKING)
@@ -81,7 +83,7 @@ def fit_settings(
         _initialise(settings, model, train, step, parent)
     held = data.held("valid", settings.training.batch_size, engine.device)
     try_out(engine, model, step, train, held, settings.training.batch_size)
-    with run.locked():  # nothing is written before here: what can be refused has been
+    with run.locked():  # nothing is written before here; all checks are done
         origin = Origin(str(engine.device), parent and parent.record, given.facts(model))
         tensors, facts, changes = open_run(run, settings, data, resume, origin)
         if not facts and not fresh:
@@ -106,7 +108,7 @@ def fit_settings(
         )
         if facts:
             loop.restore(tensors, facts)
-        keep_changes(run, settings, changes)  # nothing was changed before, and what could be refused has been
+        keep_changes(run, settings, changes)  # the first change of the folder, after all checks
         run.manifest.remove()
         run.write_config(settings, origin)
         try:
@@ -132,29 +134,30 @@ def fit_or_reuse(
     out: Path | str,
     reporter_for: Callable[[], AbstractContextManager[Reporter]] = lambda: nullcontext(Reporter()),
 ) -> tuple[Run, bool]:
-    """The run of these settings, trained to its end, and whether any of that was done now.
+    """The finished run of these settings, and whether it was trained now.
 
-    What is finished is reused and its log examined again, what was interrupted goes on. A divergence is an end too:
-    the outcome tells.
+    A finished run is reused, and its health is checked again. An interrupted run is resumed. A run that diverged counts
+    as finished; its outcome states this.
 
-    Args:      reporter_for: makes what is told of progress, where something is to be trained.
-    Raises:    InputError: the folder holds a run with other settings.
+    Args:      settings: of the run. out: the folder. reporter_for: makes a reporter, called only if something is
+               trained.
+    Raises:    InputError: the folder has a run with other settings.
     """
     run = Run(out)
     if run.finished:
         if not same_settings(run.settings, _with_pixels_of(run, settings)):
-            raise InputError(f"{run.path} holds a run with other settings: choose another --out")
+            raise InputError(f"{run.path} contains a run with other settings: choose another --out")
         _examine_again(run)
         return run, False
     if run.begun and run.settings.training.epochs != settings.training.epochs:
-        raise InputError(f"{run.path} holds a run of {run.settings.training.epochs} epochs: choose another --out")
+        raise InputError(f"{run.path} contains a run of {run.settings.training.epochs} epochs: choose another --out")
     with suppress(TrainingDiverged), reporter_for() as reporter:
         fit_settings(settings, run.path, resume=True, reporter=reporter)
     return Run(run.path), True
 
 
 def _with_former_defaults(run: Run, settings: Settings) -> Settings:
-    """The settings with the defaults of the version that began the run, where they leave them at the present ones."""
+    """The settings with the defaults of the version that started the run, for settings that have today's defaults."""
     former = getattr(settings.model, "former_defaults", {})
     if not former or not (run.path / "settings.json").exists() or run.settings.family != settings.family:
         return settings
@@ -169,24 +172,24 @@ def _with_former_defaults(run: Run, settings: Settings) -> Settings:
 
 
 def _with_pixels_of(run: Run, settings: Settings) -> Settings:
-    """The settings with the pixels that the run chose for its own images, where they leave the choice open."""
+    """The settings with the pixel space of the run, if they do not name one."""
     if settings.data.pixels is not None:
         return settings
     return replace(settings, data=replace(settings.data, pixels=run.settings.data.pixels))
 
 
 def _examine_again(run: Run) -> None:
-    """Put today's verdict on a finished training in place of that of the day it ended: rules change, its log lasts."""
+    """Repeat the health checks of a finished training and replace the stored verdicts, because rules may change."""
     facts = facts_for(run.settings, run.data.train_split(labelled_only(run.settings)), run.data.spec)
     watch = Monitor(Reporter(), facts, run.log())
     run.keep_health(watch.conclude(run.outcome.get("detail", "")))
 
 
 def initial_model(settings: Settings, data: RunData, given: Given = NOTHING_GIVEN) -> Model:
-    """The untrained model, its weights drawn from the run's seed; the caller's generator stays as it was.
+    """The untrained model, whose weights depend on the seed of the run; global random numbers are not affected.
 
-    Args:      given: a model, which is taken as it is, or networks of one.
-    Raises:    InputError: the settings do not fit the pixels or each other, or exceed the memory.
+    Args:      given: the user's own model, which is returned, or own networks.
+    Raises:    InputError: the settings do not fit the pixels or each other, or need too much memory.
     """
     if given.model is not None:
         refuse_unfit(f"the {type(given.model).__name__}", given.model, data.spec)
@@ -197,7 +200,7 @@ def initial_model(settings: Settings, data: RunData, given: Given = NOTHING_GIVE
 
 
 def _keep(run: Run, model: Model, outcome: Outcome) -> None:
-    """Write the model and how its training went."""
+    """Write the model and the outcome of its training."""
     model.save(run.model_folder, given=run.given.model is not None)
     write_json(run.path / "training.json", asdict(outcome))
 
@@ -205,9 +208,9 @@ def _keep(run: Run, model: Model, outcome: Outcome) -> None:
 def build_step(
     settings: Settings, engine: Engine, model: Model, train: PixelBatches, given: Given = NOTHING_GIVEN
 ) -> Step:
-    """The step of the family, or a gradient step on its objective or on that of the model's kind.
+    """The training step of the family, else a gradient step on its objective or on the default objective.
 
-    Raises:    InputError: the family's settings do not fit the training data, or there is nothing to minimise.
+    Raises:    InputError: the settings of the family do not fit the training data, or there is no objective.
     """
     model.to(engine.device)
     family = given.record(settings.family)
@@ -234,9 +237,9 @@ def _step_with(settings: Settings, train: PixelBatches, engine: Engine, model: M
 
 
 def _initialise(settings: Settings, model: Model, train: PixelBatches, step: Step, parent: Parent | None) -> None:
-    """What the family does to a model once, before training, with draws of its own.
+    """Call the family's `initialise` once before training, with its own random seed.
 
-    It is not done to trained weights; the step then takes over what it had learned beside the model.
+    A run that starts from trained weights does not call it; the step then gets the trained critic, if there is one.
     """
     if parent is not None:
         give_step(parent, step)
@@ -250,12 +253,12 @@ def _initialise(settings: Settings, model: Model, train: PixelBatches, step: Ste
 def validation(
     settings: Settings, data: RunData, model: Model, device: torch.device
 ) -> Callable[[Model], Sequence[Reading]]:
-    """Readings on held-out images: the true log-likelihood or bound, whatever the training weighs differently.
+    """A function that reads the log-likelihood or bound of held-out images, without weights such as beta.
 
-    The split `valid` is read whenever it has images, and alone decides which weights are best.
+    The split `valid` is always read if it has images; it alone selects the best weights.
     """
     batches = {
-        # minibatch terms are logged under `train`: an evaluation of training images is another quantity
+        # terms of minibatches are logged as `train`; the score of the training images is another quantity
         ("train-set" if split == "train" else split): data.held(
             split, None if split == "valid" else settings.training.watch_size, device
         )
@@ -288,15 +291,15 @@ def validation(
 
 
 def _sample_readings(settings: Settings, data: RunData, device: torch.device) -> SampleReadings:
-    """What is read off draws of a model without a likelihood, beside held-out data."""
+    """Readings that compare samples of a model without a likelihood with held-out data."""
     beside = data.held("valid" if len(data.dataset.valid) >= ENOUGH else "train", LOOKED_AT, device)
     return SampleReadings(beside.first(LOOKED_AT), data.dataset, settings.training.seed)
 
 
 def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
-    """Means over images, in nats, of what is smaller for a better model; the first is what selects weights.
+    """Mean losses of images in nats, smaller is better; the first one selects the weights.
 
-    Beside them, where the divergence splits, `active_units`: how many latents have one above `ACTIVE` in the mean.
+    If the KL divergence has terms per latent, `active_units` is the number of latents with a mean above `ACTIVE`.
     """
     if isinstance(model, ExactModel):
         return {"nll": -likelihood.exact_log_prob(model, images).mean().item()}
@@ -316,12 +319,13 @@ def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
 
 
 def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:
-    """Samples after the chosen epochs, from the same noise each time, so that only the model differs."""
+    """Draw samples after the chosen epochs, always from the same noise, so that only the model differs."""
     if epoch in settings.training.samples_at:
         from ancestral.figures.style import save_figure
 
         seed_device(device, seed_for(settings.training.seed, "samples"))
         with calling(settings.family, f"sample of the {type(model).__name__}"):
             drawn = model.sample_mean(data.pictured).float().cpu()
-        picture = data.picture(drawn, title=f"samples after {epoch} epochs")
+        when = f"after {plural(epoch, 'epoch')}" if epoch else "before training"
+        picture = data.picture(drawn, title=f"{run.called}: {drawn_in_words(model)}, {when}")
         save_figure(picture, run.figures / f"samples-epoch-{epoch:04d}.png")

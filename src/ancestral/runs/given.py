@@ -1,4 +1,4 @@
-"""What a person gives a training in Python beside its settings: a whole model, networks of one, an objective."""
+"""The user's own model, networks or objective, which are given in Python in addition to the settings."""
 
 from __future__ import annotations
 
@@ -22,23 +22,28 @@ from ancestral.models.saved import read_into
 from ancestral.training.checkpoint import digest_of
 from ancestral.training.objectives import Objective
 
-MOST_TEXT = 4000  # characters of a network's own description
+MOST_TEXT = 4000  # characters of the text of a network
 
 
 @dataclass(frozen=True)
 class Given:
-    """A model, or networks by name, that no file can describe, and the objective of the model.
+    """A user's own model, or own networks by name, and the objective of an own model.
 
-    Args:      model: of no family. networks: modules of a family's model by the names of `Family.networks`, or
-               functions that make them. objective: (model, batch) -> terms; None for that of the model's kind.
+    Args:      model: that belongs to no family. networks: modules, or functions that make them, by the names of
+               `Family.networks`. objective: (model, batch) -> terms; None for the default of the kind of model.
     """
 
     model: Model | None = None
     networks: Mapping[str, Any] = field(default_factory=dict)
     objective: Objective | None = None
 
+    def __post_init__(self) -> None:
+        for part in self.parts.values():
+            if isinstance(part, nn.Module) and "_modules" not in vars(part):
+                raise InputError(f"the {type(part).__name__} is not initialised: call super().__init__() in __init__")
+
     def record(self, family: str | None) -> Family:
-        """The record of a family, or that of the model that was given, with its objective."""
+        """The record of the family, or of the user's own model with its objective."""
         found = find(family)
         if self.objective is None:
             return found
@@ -47,21 +52,21 @@ class Given:
 
     @property
     def parts(self) -> dict[str, Any]:
-        """All that was given, by the name that it is asked for."""
+        """The model or the networks, by name."""
         return {MODEL: self.model, **self.networks} if self.model is not None else dict(self.networks)
 
     @property
     def keywords(self) -> dict[str, Any]:
-        """The same as keywords of `ancestral.Run`."""
+        """The model or the networks, as keyword arguments of `ancestral.Run`."""
         return {"into": self.model} if self.model is not None else dict(self.networks)
 
     def facts(self, model: Model) -> dict[str, dict[str, Any]]:
-        """What the run's record holds of each part.
+        """The facts about each part that the record of a run stores.
 
-        Its class, whether it is needed to load the model (a critic is not), and of a module its size, text and first
-        weights.
+        These are its class, whether it is needed to load the model (a critic is not), and for a module its size, its
+        text and the SHA-256 of its initial weights.
 
-        Args:      model: that the parts belong to.
+        Args:      model: the model with the parts.
         """
         inside = set(model.modules())
         return {
@@ -72,8 +77,9 @@ class Given:
     def loaded(self, folder: Path, sha256: Mapping[str, str], in_place: bool = False) -> Model:
         """The model saved in a folder.
 
-        Args:      sha256: of its files, by name. in_place: fill the given modules themselves, not copies of them.
-        Raises:    InputError: the weights do not fit, or a module that is needed was not given.
+        Args:      folder: of the model. sha256: of its files, by name. in_place: load into the given modules, not into
+                   copies.
+        Raises:    InputError: the weights do not fit, or a needed module is missing.
         """
         parts = self.parts if in_place else {name: _copied(name, part) for name, part in self.parts.items()}
         if self.model is not None:
@@ -82,8 +88,8 @@ class Given:
 
 
 def refuse_missing(known: Mapping[str, Any], given: Given, path: Path) -> None:
-    """Raises:    InputError: a run's record names parts that are not given here, or does not name one that is; the
-    message has the call."""
+    """Raises:    InputError: the record of a run names parts that are missing here, or does not name one that is
+    given."""
     if given.model is not None:
         return
     needed = [name for name in known if known[name].get("needed", True)]
@@ -92,34 +98,38 @@ def refuse_missing(known: Mapping[str, Any], given: Given, path: Path) -> None:
         words = ", ".join("into=model" if name == MODEL else f"{name}=..." for name in needed)
         classes = " and ".join(f"its {name} ({str(known[name].get('class'))[:80]})" for name in missing)
         raise InputError(
-            f"{path} was trained in Python with {classes}, whose code it does not hold: open it there, "
+            f"{path} was trained in Python with {classes}, whose code it does not contain: open it in Python with "
             f"ancestral.Run({str(path)!r}, {words})"
         )
     for name in given.parts:
         if name not in known:
-            raise InputError(f"{path} has no {name} of one's own: {close_matches(name, known) if known else 'none'}")
+            raise InputError(
+                f"{path} has no {name} of your own: {close_matches(name, known) if known else 'leave it out'}"
+            )
 
 
 def refuse_other_parts(known: Mapping[str, Any], present: Mapping[str, Any], path: Path) -> None:
-    """Raises:    InputError: a run that goes on was started with other parts than are present."""
+    """Raises:    InputError: a resumed run was started with other parts than are given now."""
     for name in {**known, **present}:
         if name not in present or name not in known:
             word = "with" if name in known else "without"
-            raise InputError(f"{path} was started {word} a {name} of one's own: resume it in Python, {word} one")
+            raise InputError(f"{path} was started {word} your own {name}: resume it in Python, {word} it")
         for what in ("class", "parameters"):
             before, now = known[name].get(what), present[name].get(what)
             if before != now:
-                raise InputError(f"{path} was started with another {name}: its {what} was {before}, and is {now} here")
+                raise InputError(f"{path} was started with another {name}: its {what} was {before} and is now {now}")
 
 
 def _copied(name: str, part: Any) -> Any:
-    """A part that can be filled without a change to the one that was given."""
+    """A copy of a part, so that loading weights does not change the given one."""
     if not isinstance(part, nn.Module):
         return part
     try:
         return copy.deepcopy(part)
-    except Exception as error:  # it may hold anything
-        raise InputError(f"the {name} cannot be copied ({error}): fill it itself, ancestral.load(RUN, ...)") from error
+    except Exception as error:  # the module may have any attributes
+        raise InputError(
+            f"the {name} cannot be copied ({error}): load the weights into it with ancestral.load(RUN, ...)"
+        ) from error
 
 
 def _facts(part: Any) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The parts of a training that a family gives: they are tried before the run folder exists, and checked while it runs.
+"""Checks of the code of a plug-in family, before the run folder is written and during training.
 
-A plug-in's code may be wrong in any way. What one batch can show is refused before anything is written; what comes
-later ends the training in one line, and the state of the last checkpoint is kept.
+Errors that one batch can show are raised before anything is written. Later errors end the training with a message of
+one line, and the last checkpoint is kept.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ DRAWS = 2  # samples of the untrained model
 
 
 def refuse_no_step(family: Family, step: Any) -> None:
-    """Raises:    FamilyError: what the family's `step` returned cannot train."""
+    """Raises:    FamilyError: the object that the family's `step` returned lacks methods."""
     missing = [name for name in METHODS if not callable(getattr(step, name, None))]
     if missing:
         raise FamilyError(f"the step of {family.title} returns a {type(step).__name__} without {' and '.join(missing)}")
 
 
 def refuse_no_objective(family: Family, objective: Any) -> None:
-    """Raises:    FamilyError: what the family's `objective` returned cannot be called."""
+    """Raises:    FamilyError: the object that the family's `objective` returned is not a function."""
     if not callable(objective):
         raise FamilyError(
             f"the objective of {family.title} returns a {type(objective).__name__}, not a function "
@@ -46,11 +46,10 @@ def refuse_no_objective(family: Family, objective: Any) -> None:
 
 
 def check_terms(family: Family, part: str, terms: Any, images: int) -> Terms:
-    """The terms of a batch, as the loop takes them.
+    """Check the terms of a batch.
 
-    Args:      part: of the record, which made them. images: of the batch.
-
-    Raises:    FamilyError: they are no dict, have no `loss`, or one of them is no tensor of shape (images,).
+    Args:      part: the field of the record that computed them. images: number of images in the batch.
+    Raises:    FamilyError: they are not a dict, have no `loss`, or one of them is not a tensor of shape (images,).
     """
     wanted = f'it must return {{"loss": a tensor of shape (B,), ...}}, here B = {images}'
     who = f"the {part} of {family.title}"
@@ -65,9 +64,9 @@ def check_terms(family: Family, part: str, terms: Any, images: int) -> Terms:
 
 
 def check_losses(family: Family, losses: Any) -> dict[str, float]:
-    """What a family's own `held_out` returned: the first entry selects the best weights.
+    """Check the result of a family's `held_out`, whose first entry selects the best weights.
 
-    Raises:    FamilyError: it is no dict of names and numbers, or empty.
+    Raises:    FamilyError: it is empty, or not a dict of names and numbers.
     """
     good = isinstance(losses, Mapping) and bool(losses)
     good = good and all(type(name) is str and _is_number(value) for name, value in losses.items())
@@ -84,9 +83,9 @@ def _is_number(value: Any) -> bool:
 
 
 class CheckedStep:
-    """A step of a plug-in family: its exceptions name the family, and its terms are checked for their shapes.
+    """A training step of a plug-in family whose exceptions name the family and whose terms are checked.
 
-    Args:      family: its record. step: what it trains with.
+    Args:      family: its record. step: the step to check.
     """
 
     def __init__(self, family: Family, step: Step) -> None:
@@ -101,7 +100,7 @@ class CheckedStep:
         return check_terms(self.family, self.part, terms, len(batch.x))
 
     def try_objective(self, model: Model, batch: Batch) -> None:
-        """Check the terms of an objective before a gradient is taken of them."""
+        """Check the terms of an objective before a gradient is computed."""
         if isinstance(self.step, GradientStep):
             with calling(self.family.name, self.part):
                 terms = self.step.objective(model, self.step.at(batch._replace(x=batch.x.to(model.dtype)), 0))
@@ -116,7 +115,7 @@ class CheckedStep:
             tensors = self.step.state()
         good = isinstance(tensors, Mapping) and all(isinstance(tensor, Tensor) for tensor in tensors.values())
         if not good:
-            raise FamilyError(f"the state of the {self.part} of {self.family.title} is no dict of tensors")
+            raise FamilyError(f"the state of the {self.part} of {self.family.title} must be a dict of tensors")
         return dict(tensors)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
@@ -125,21 +124,21 @@ class CheckedStep:
 
 
 def checked_step(family: Family, step: Step) -> Step:
-    """The step, checked at every call where the family is a plug-in, or the model a person's own."""
+    """The step, wrapped in `CheckedStep` if the family is a plug-in or the model is the user's own."""
     return CheckedStep(family, step) if is_plug_in(family.name) else step
 
 
 def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held: PixelBatches, batch_size: int) -> None:
-    """Call every part of a plug-in that a training needs, once, on copies of the model and the step.
+    """Call every part of a plug-in that a training needs once, on copies of the model and the step.
 
-    The first batch is that of the training, so that nothing is refused that would train. The model, the step and the
-    state of the generators stay as they are.
+    It uses the first batch of the training, so that nothing is rejected that would train. The model, the step and the
+    random numbers do not change.
 
-    Args:      step: as `checked_step` returns it. held: held-out images, at most a batch; there may be none.
-    Raises:    InputError: names the family, the part and what is wrong with it.
+    Args:      step: from `checked_step`. held: held-out images, at most one batch, possibly none.
+    Raises:    InputError: names the family, the part and the problem.
     """
     if not isinstance(step, CheckedStep):
-        return  # of this package, and tested with it
+        return  # a built-in family
     step.family.resolve()
     copied = _copies(model, step, engine, train)
     if copied is None:
@@ -158,7 +157,7 @@ def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held:
         tried.train()
         if trying is not None:
             trying.try_objective(tried, batch)
-            with suppress(TrainingDiverged):  # the training itself reports it, and keeps its state
+            with suppress(TrainingDiverged):  # the training reports this itself and keeps its state
                 trying(batch, 0)
             trying.state()
 
@@ -166,15 +165,17 @@ def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held:
 def _copies(
     model: Model, step: CheckedStep, engine: Engine, train: PixelBatches
 ) -> tuple[Model, CheckedStep | None] | None:
-    """The model and the step, copied together; None where the model cannot be copied, or in place of a step that does
-    not hold the model as an attribute: a call of its copy would change the model itself.
+    """Copies of the model and the step, or None if they cannot be copied.
+
+    The copy of the step is None if the step does not have the model as an attribute: a call of the copy would change
+    the model itself.
     """
     memo: dict[int, Any] = {id(shared): shared for shared in (engine, train, step.family)}
     try:
         trying = copy.deepcopy(step, memo)
         holds = id(model) in memo
         return copy.deepcopy(model, memo), trying if holds else None
-    except Exception:  # they hold something that cannot be copied: their first call is in the training then
+    except Exception:  # something cannot be copied: the first call is then in the training
         return None
 
 
@@ -197,4 +198,4 @@ def _try_model(family: str, model: Model, x: Tensor) -> None:
 def _refuse_shape(family: str, what: str, found: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(found, Tensor) or found.shape != shape:
         got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
-        raise FamilyError(f"the {what} of {titled(family)} returns {got}, not one of shape {shape}")
+        raise FamilyError(f"the {what} of {titled(family)} returns {got}: it must return a tensor of shape {shape}")

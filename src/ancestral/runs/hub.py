@@ -1,7 +1,7 @@
-"""Runs on a model hub: a recorded revision of one as a local folder, and a folder put there.
+"""Runs on a model hub: download a revision into a local folder, and upload a folder.
 
-Of a repository only the files that a run has are fetched, each below a size, into a folder of the user's cache that is
-named by the revision. What everything else checks in a run folder from a stranger is checked here too.
+Only the files of a run are downloaded, each below a size limit, into a folder of the user's cache that has the name of
+the revision. A downloaded run is checked like any run folder from an unknown source.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOST_PICTURE_BYTES = 16 << 20
 
 
 class Place(NamedTuple):
-    """A run on a hub.
+    """The place of a run on a hub.
 
     Args:      name: of the repository. revision: a branch, a tag or a commit; None for the newest.
     """
@@ -57,16 +57,16 @@ class Place(NamedTuple):
 
 
 def is_on_hub(path: object) -> bool:
-    """Whether a run is named by its place on a hub."""
+    """Whether a path starts with `hub:`."""
     return isinstance(path, str | Path) and str(path).startswith(HUB)
 
 
 def fetch_run(text: str) -> Path:
-    """The folder of a run on a hub, fetched into the cache where its revision is not there yet.
+    """The local folder of a run on a hub; downloaded into the cache unless it is there.
 
     Args:      text: `hub:OWNER/NAME`, or `hub:OWNER/NAME@REVISION`.
-    Raises:    InputError: there is no such run, it lacks files or has too large ones, they do not match their SHA-256,
-               or the hub cannot be reached.
+    Raises:    InputError: no such run; files are missing, too large, or do not match their SHA-256; or the hub cannot
+               be reached.
     """
     place = Place.of(text)
     if place.revision and COMMIT.fullmatch(place.revision) and (known := _folder(place.name, place.revision)).exists():
@@ -77,23 +77,25 @@ def fetch_run(text: str) -> Path:
         commit = str(found.sha)
         sizes = {one.rfilename: one.size for one in found.siblings or []}
     if not COMMIT.fullmatch(commit):
-        raise InputError(f"{text}: the hub names no commit of it")
+        raise InputError(f"{text}: the hub does not state its commit, so it cannot be downloaded")
     folder = _folder(place.name, commit)
     if not folder.exists():
         _fetch(client, place.name, commit, _wanted(text, sizes), folder)
     if place.revision != commit:
-        log.warning("note: %s is at revision %s; %s%s@%s gives the same again", text, commit, HUB, place.name, commit)
+        log.warning(
+            "note: %s is at revision %s; use %s%s@%s for exactly this revision", text, commit, HUB, place.name, commit
+        )
     return folder
 
 
 def push_folder(folder: Path, name: str, private: bool) -> str:
-    """Put a folder on a hub as the newest revision of a repository, which is made where there is none.
+    """Upload a folder to a hub as the newest revision of a repository, which is created if needed.
 
     Returns:   the revision.
-    Raises:    InputError: the name is no name of a repository, or the hub refuses or cannot be reached.
+    Raises:    InputError: a wrong name, or the hub rejects the request or cannot be reached.
     """
     if not NAME.fullmatch(name) or ".." in name:
-        raise InputError(f"{name}: give OWNER/NAME")
+        raise InputError(f"{name} is not a repository name: give OWNER/NAME")
     client = _client()
     with _told(name):
         client.create_repo(name, private=private, exist_ok=True)
@@ -102,7 +104,7 @@ def push_folder(folder: Path, name: str, private: bool) -> str:
 
 
 def _client() -> Any:
-    """Raises:    InputError: the package that talks to a hub is not installed."""
+    """Raises:    InputError: the package for hubs is not installed."""
     if find_spec("huggingface_hub") is None:
         raise InputError("a model hub needs huggingface-hub: pip install 'ancestral[hub]'")
     from huggingface_hub import HfApi
@@ -114,18 +116,18 @@ def _client() -> Any:
 
 @contextmanager
 def _told(name: str) -> Iterator[None]:
-    """Raises:    InputError: in one line what the hub or the network refuses."""
+    """Raises:    InputError: one line for any error of the hub or the network."""
     try:
         yield
     except InputError:
         raise
-    except Exception as error:  # of several packages: the network, the protocol, the hub's own
+    except Exception as error:  # the exceptions come from several packages
         kind = type(error).__name__
         if kind in ("RepositoryNotFoundError", "RevisionNotFoundError"):
             what = "there is no such model" if kind.startswith("Repo") else "there is no such revision"
             raise InputError(f"{name}: {what} on the hub, or it is private and you are not logged in") from error
         reason = " ".join(str(error).split())[:200] or kind
-        raise InputError(f"{name}: the hub refuses or cannot be reached: {reason}") from error
+        raise InputError(f"{name}: the hub rejects the request or cannot be reached: {reason}") from error
 
 
 def _folder(name: str, commit: str) -> Path:
@@ -135,9 +137,9 @@ def _folder(name: str, commit: str) -> Path:
 
 
 def _wanted(text: str, sizes: dict[str, int | None]) -> dict[str, int]:
-    """Names of the files to fetch, and how many bytes each may have.
+    """The files to download, with their sizes in bytes.
 
-    Raises:    InputError: files are missing, or too large.
+    Raises:    InputError: files are missing or too large.
     """
     missing = [name for name in NEEDED if name not in sizes]
     if missing:
@@ -149,14 +151,14 @@ def _wanted(text: str, sizes: dict[str, int | None]) -> dict[str, int]:
     for name, bound in most.items():
         size = sizes[name]
         if size is None or not 0 <= size <= bound:
-            raise InputError(f"{text}: {name} has {size} bytes, more than the {bound:,} that it may have")
+            raise InputError(f"{text}: {name} has {size} bytes, and the limit is {bound:,}")
     return {name: int(sizes[name] or 0) for name in most}
 
 
 def _fetch(client: Any, name: str, commit: str, sizes: dict[str, int], folder: Path) -> None:
-    """Fetch the files of a revision, check them, and give the folder its name at the end.
+    """Download the files of a revision, check them, and rename the folder at the end.
 
-    Raises:    InputError: a file is not the one that the manifest lists, or has another size.
+    Raises:    InputError: a file has another content or size than listed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".", ignore_cleanup_errors=True) as temporary:
@@ -167,9 +169,9 @@ def _fetch(client: Any, name: str, commit: str, sizes: dict[str, int], folder: P
                 found = Path(get(name, file, revision=commit, local_dir=whole))
             if found.resolve() != (whole / file).resolve() or found.stat().st_size != size:
                 raise InputError(f"{HUB}{name}: {file} is not the file that the hub lists")
-        shutil.rmtree(whole / ".cache", ignore_errors=True)  # notes of the client
+        shutil.rmtree(whole / ".cache", ignore_errors=True)  # files of the client
         for file, problem in Manifest(whole).problems():
             raise InputError(f"{HUB}{name}: {file}: {problem}")
         _ = Run(whole).record
-        if not folder.exists():  # another process may have been quicker
+        if not folder.exists():  # another process may have done it already
             os.replace(whole, folder)

@@ -1,4 +1,4 @@
-"""What lies behind images: their latents as arrays, and pictures of the space these live in."""
+"""The latents of images or points, as arrays."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Progress = Callable[[int, int], None]
 class Inference:
     """Latents of images.
 
-    Attributes: z: shape (N, M). labels: shape (N,), where known. stddev: of the posterior, shape (N, M), where it has
-                one that says more than its mean. how: what z is, and how true.
+    Attributes: z: shape (N, M). labels: shape (N,), if known. stddev: standard deviations of the posterior, shape (N,
+                M), if the model has them. how: what z is, and whether it is exact.
     """
 
     z: Tensor
@@ -34,26 +34,27 @@ class Inference:
     how: str
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """By name, those there are."""
+        """The arrays that are not None, by name."""
         known = {"z": self.z, "labels": self.labels, "stddev": self.stddev}
         return {name: values.numpy() for name, values in known.items() if values is not None}
 
     def save(self, path: Path) -> None:
-        """Write the arrays into one .npz file, all of it or nothing."""
+        """Write the arrays to one .npz file, atomically."""
         buffer = io.BytesIO()
-        np.savez(buffer, **self.arrays())  # type: ignore[arg-type]  # numbers alone: nothing is pickled
+        np.savez(buffer, **self.arrays())  # type: ignore[arg-type]  # numbers only, nothing is pickled
         write_atomically(path, buffer.getvalue())
 
 
 def infer_run(run: Run, split: str = "test", count: int | None = None, progress: Progress | None = None) -> Inference:
-    """Latents of the images of a split, or of points, as the run's model finds them.
+    """The latents of the images or points of a split.
 
-    Args:      count: only the first so many.
-    Raises:    NotComputable: the model has no latents, or cannot infer them. InputError: there are no such images.
+    Args:      run: the run. split: of the data. count: use only the first `count` images. progress: called with (images
+               done, total images).
+    Raises:    NotComputable: the model has no latents, or cannot infer them. InputError: the split is empty.
     """
     model = run.load()
     if not isinstance(model, Infers):
-        raise NotComputable(f"a {type(model).__name__} has no latents that could be inferred")
+        raise NotComputable(f"a {type(model).__name__} has no latents that can be inferred")
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {run.data.space.noun}")

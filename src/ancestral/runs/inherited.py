@@ -1,53 +1,64 @@
-"""Settings that are not given: of a run that goes on, or of the run whose weights a new one starts from."""
+"""Settings that the user does not give: those of the resumed run, or of the run whose weights are used."""
 
 from __future__ import annotations
 
 import logging
 import os
 import shlex
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ancestral.core.errors import InputError
 from ancestral.families.run_settings import Settings, flags_of
 from ancestral.runs.provenance import place_of_data
 from ancestral.runs.run import Run
 from ancestral.settings.data import DataSettings
 
 OF_ONE_TRAINING = ("init_from", "freeze", "device", "track", "samples_at", "patience")
-"""Settings of a training that another one, which starts from its weights, does not take over."""
+"""Settings of a training that a run which starts from its weights does not inherit."""
 log = logging.getLogger("ancestral")
 
 
 class Source(NamedTuple):
-    """Settings of a run, and the names of those that hold where they are not given."""
+    """The settings of a run, and the names of those that are inherited."""
 
     settings: Settings
     names: Collection[str]
 
 
-def inherited(family: str | None, out: Path | str, resume: bool, given: dict[str, Any]) -> dict[str, Any]:
-    """Settings by name that hold where they are not given; none for a new run that starts from no weights.
+def with_inherited(
+    family: str | None, out: Path | str | None, resume: bool, given: Mapping[str, Any], varied: Collection[str] = ()
+) -> dict[str, Any]:
+    """The given settings by name, and the inherited ones where none are given.
 
-    A run that goes on has its own settings. A run that starts from trained weights has those of the run that they are
-    of, and that is logged; where other data are given, only the pixels of the data settings.
+    A resumed run inherits its own settings. A run that starts from trained weights inherits the settings of the run
+    with these weights, with a notice; with other data, `pixels` is the only inherited setting of the data.
 
-    Args:      family, out, resume: as for `fit`. given: the settings that are given, by name.
-    Raises:    InputError: the settings of that run cannot be read, or its data are gone.
+    Args:      family, out, resume: as for `fit`; without a folder nothing is inherited. given: the settings that the
+               user gives, by their present names; `init_from` may be a run. varied: names of settings that get their
+               values elsewhere.
+    Raises:    InputError: the settings of that run cannot be read, its data are missing, or `init_from` is no run.
     """
-    found = _source(family, out, resume, given)
+    given = dict(given)
+    parent = given.get("init_from")
+    if parent is not None:
+        if not isinstance(parent, Run | Path | str):
+            raise InputError(f"init_from is a run or its folder, not {type(parent).__name__}")
+        given["init_from"] = str(parent.path if isinstance(parent, Run) else parent)
+    found = None if out is None else _source(family, out, resume, {**dict.fromkeys(varied), **given})
     if found is None:
-        return {}
+        return given
     parts = found.settings.parts
-    return {name: value for part in parts for name, value in vars(part).items() if name in found.names}
+    return {name: value for part in parts for name, value in vars(part).items() if name in found.names} | given
 
 
 def inherited_words(family: str, words: Sequence[str], default_out: Callable[[str, str], Path]) -> list[str]:
-    """The same as flags of the command line, to be put in front of those that are given.
+    """The inherited settings as flags of the command line, which come before the given ones.
 
-    Args:      words: flags and their values as they are given. default_out: the folder by family and data, where
-               none is given.
+    Args:      family: its name. words: the given flags and values. default_out: the default folder for a family and
+               data.
     """
     given: dict[str, Any] = {}
     for place, word in enumerate(words):
@@ -71,11 +82,11 @@ def _source(family: str | None, out: Path | str, resume: bool, given: dict[str, 
     else:
         settings, names = _of_parent(Run(parent), given)
     if settings.family != family:
-        return None  # it is refused later
+        return None  # an error is raised later
     names -= given.keys()
     shown = shlex.join(word for name, words in flags_of(settings).items() if name in names for word in words)
     if shown and not (resume and run.begun):
-        log.info("settings that are not given are those of %s: %s", parent, shown)
+        log.info("settings taken from %s: %s", parent, shown)
     return Source(settings, names)
 
 
@@ -84,7 +95,7 @@ def _names(settings: Settings) -> set[str]:
 
 
 def _of_parent(parent: Run, given: dict[str, Any]) -> tuple[Settings, set[str]]:
-    """The settings of a parent, its data where they are now, and the names of those that a new run takes over."""
+    """The settings of a parent with the present path of its data, and the names of the inherited settings."""
     settings = parent.settings
     names = _names(settings) - {*OF_ONE_TRAINING, *getattr(settings.model, "of_beginnings", ())}
     own = settings.data.data

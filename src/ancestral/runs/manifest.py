@@ -1,8 +1,8 @@
-"""The manifest of a finished run: SHA-256 and size of every file that decides a number, checked before use.
+"""The manifest of a finished run: SHA-256 and size of every file that affects results, checked before use.
 
-It is removed when a training goes on and written last when it has ended, so that a run is never described by the
-manifest of another state. A record that is added later has its entry taken out, is written, and gets its entry back:
-a kill between these steps leaves a file without an entry, never one with a wrong entry.
+It is removed when a training is resumed and written last when the training ends, so it never describes another state of
+the run. To change a record later, its entry is removed, the file is written, and the new entry is added. If the process
+is killed in between, a file may lack an entry but never has a wrong one.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_BYTES = 1 << 20
 
 
 class Manifest:
-    """The manifest of a run's folder, which may not be there.
+    """The manifest of a run folder; the file may not exist.
 
     Args:      folder: of the run.
     """
@@ -35,26 +35,26 @@ class Manifest:
 
     @property
     def there(self) -> bool:
-        """Whether the run has a manifest: a finished one has, unless an earlier version made it."""
+        """Whether the file exists. Finished runs have one, except those of early versions."""
         return self.path.exists()
 
     def entries(self) -> dict[str, dict[str, Any]]:
-        """SHA-256 and size in bytes of each file, by its name in the folder; none where there is no manifest.
+        """SHA-256 and size in bytes of each file, by its name in the folder; empty without a manifest.
 
-        Raises:    InputError: it is damaged.
+        Raises:    InputError: the manifest is damaged.
         """
         if not self.there:
             return {}
         found = json_from(read_bytes(self.path, MAX_BYTES), self.path)
         files = found.get("files") if isinstance(found, dict) else None
         if not isinstance(files, dict) or not all(map(_is_entry, files.items())):
-            raise InputError(f"{self.path} is damaged: it is no list of files with their SHA-256 and sizes")
+            raise InputError(f"{self.path} is damaged: it is not a list of files with SHA-256 and size")
         return files
 
     def content(self, name: str) -> bytes:
-        """The bytes of a file, held against its entry where it has one.
+        """The bytes of a file, checked against its entry if it has one.
 
-        Raises:    InputError: the file is missing or is not the one that the manifest lists.
+        Raises:    InputError: the file is missing or does not match its entry.
         """
         for left in reversed(range(TRIES)):
             entry = self.entries().get(name)
@@ -69,7 +69,7 @@ class Manifest:
         return content
 
     def write(self) -> None:
-        """List the files of a training that has ended, and its records, as they are now."""
+        """Write entries for all present files and records of a finished training."""
         files = {name: self.folder / name for name in (*DECIDING, *RECORDS)}
         write_json(
             self.path,
@@ -77,11 +77,11 @@ class Manifest:
         )
 
     def remove(self) -> None:
-        """Take the manifest away, before the files that it lists change."""
+        """Delete the manifest, before its files change."""
         self.path.unlink(missing_ok=True)
 
     def replace(self, name: str, content: bytes) -> None:
-        """Write a file of the folder, and keep the manifest true."""
+        """Write a file of the folder and update its entry."""
         files = self.entries()
         if files.pop(name, None) is not None:
             write_json(self.path, {"files": files})
@@ -90,7 +90,7 @@ class Manifest:
             write_json(self.path, {"files": {**files, name: _entry(content)}})
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        """Each file that is not as it is listed, and what is wrong with it.
+        """Each file that does not match its entry, with the problem.
 
         Raises:    InputError: the manifest is damaged.
         """

@@ -1,4 +1,4 @@
-"""A trained model on data that are not its run's own: read as those were, and never stored among its records."""
+"""A trained model applied to new data, which are read like the data of its run; results are not stored with the run."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ from ancestral.runs.stored_data import StoredData
 from ancestral.settings.data import IMAGE_SETS, POINT_SETS, OtherData, ReadOptions, is_named
 
 log = logging.getLogger("ancestral")
-WHOLE = "all"  # the part of a source that is not divided
-GIVEN = "given"  # the name of the split that other data make
+WHOLE = "all"  # the name of the only part of a source without splits
+GIVEN = "given"  # the name of the split of new data
 
 
 class NewData(RunData):
-    """Images or points in place of a run's own, in its pixel space. The training and validation data stay the run's.
+    """New images or points in the pixel space of a run, which replace its test data.
 
-    Args:      run: the run. dataset: the data, as its split `test`. space: the run's.
+    Args:      run: the run; its training and validation data are used as before. dataset: the new data, as the split
+               `test`. space: the pixel space of the run.
     """
 
     def __init__(self, run: Run, dataset: Dataset, space: PixelSpace) -> None:
@@ -58,7 +59,7 @@ class NewData(RunData):
 
     @property
     def density(self) -> None:
-        """None: what other data were drawn from is not known."""
+        """None: the true density of new data is unknown."""
 
     @property
     def source(self) -> str:
@@ -66,13 +67,13 @@ class NewData(RunData):
 
 
 class RunOnNewData(Run):
-    """A run with other data in place of its own test data. It keeps no records: those of a run are of its own data.
+    """A run whose test data are replaced by new data; results are not stored with the run.
 
-    Data that are the run's own, at another place, are its own: they are divided as they were, and records are kept.
+    If the new data are the run's own data at another path, they are split as before and results are stored.
 
-    Args:      run: trained. other: which data, and how they are read where that differs from the run's own.
-               split: of the data, where they are divided.
-    Raises:    InputError: the data are missing, damaged, or of another shape than the model's.
+    Args:      run: trained. other: the new data, and options for reading them that differ from those of the run. split:
+               of the new data, if they have splits. missing: whether NaN and transparent pixels are missing values.
+    Raises:    InputError: the data are missing, damaged, or of another shape than the model needs.
     """
 
     def __init__(self, run: Run, other: OtherData, split: str = "test", missing: bool = False) -> None:
@@ -89,11 +90,12 @@ class RunOnNewData(Run):
 
 
 def on_data(run: Run, other: OtherData | None, split: str = "test", missing: bool = False) -> tuple[Run, str]:
-    """The run that a verb works on, and the split: the run itself, or the run with other data in place of its own.
+    """The run that a command uses, with new data if the user gives them, and the name of the split.
 
-    Data that are the run's own, at another place, are divided as they were for the training.
+    If the new data are the run's own data at another path, they are split as for the training.
 
-    Args:      missing: NaN and transparent pixels of the other data are missing, not refused or composited.
+    Args:      run: the run. other: the new data, or None. split: of the data. missing: treat NaN and transparent pixels
+               of the new data as missing values.
     """
     if other is None or other.data is None:
         return run, split
@@ -117,7 +119,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         options = _options(own.read_options, other)
         options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
-        if digest(chosen.parts) == record["sha256"]:  # the run's own data in another place: it knows their division
+        if digest(chosen.parts) == record["sha256"]:  # the run's own data at another path; the run knows the splits
             known = {key: value for key, value in record.items() if not key.endswith("_path")}
             return StoredData(replace(own, data=other.data), known, run.path, run.reading)
     part, used = _chosen(name, chosen, split)
@@ -130,7 +132,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         images = _padded(images, own.pad_to)
     if images.ndim == 4 and images.shape[1] == 1 and run.record["data"]["event_shape"][0] == 3:
         images = images.expand(-1, 3, -1, -1)
-        notes.append("grey images for a model of colour: three equal channels")
+        notes.append("the images are grey and the model needs colour: three equal channels are used")
     _refuse_shape(name, images, run)
     labels, more = _labels(part.labels, chosen.classes, record.get("classes"))
     seen = None if part.seen is None else torch.from_numpy(part.seen)
@@ -158,7 +160,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
 
 
 def _at_hand(data: RunData) -> bool:
-    """Whether the data of a run are where they were, and are the same."""
+    """Whether the data of a run are still at their path and unchanged."""
     try:
         return bool(data.dataset)
     except InputError:
@@ -170,7 +172,7 @@ def _part(split: Split) -> Part:
 
 
 def _options(own: ReadOptions, other: OtherData) -> ReadOptions:
-    """How the data are read: as the run's own, unless the request says otherwise."""
+    """The options for reading the new data: those of the run, unless the user gives others."""
     given = {name: getattr(other, name) for name in ReadOptions._fields if getattr(other, name, None)}
     return own._replace(**given)
 
@@ -178,7 +180,7 @@ def _options(own: ReadOptions, other: OtherData) -> ReadOptions:
 def _chosen(name: str, found: Imported, split: str) -> tuple[Part, str]:
     """The part to use, and its name.
 
-    Raises:    InputError: the source is divided, and has no such part.
+    Raises:    InputError: the source has splits, but not this one.
     """
     if WHOLE in found.parts:
         return found.parts[WHOLE], WHOLE
@@ -189,31 +191,32 @@ def _chosen(name: str, found: Imported, split: str) -> tuple[Part, str]:
 
 
 def _in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: bool) -> tuple[Tensor, list[str]]:
-    """Images with the levels of the model: those of fewer inferred levels as they are, others scaled.
+    """The images with the levels of the model: unchanged if they have fewer, inferred levels, else scaled.
 
     Raises:    InputError: points for a model of images, or images for a model of points.
     """
     if (found == 0) != (wanted == 0):
         what = ("points", "images") if found == 0 else ("images", "points")
-        raise refusal(name, f"holds {what[0]}", f"this model was trained on {what[1]}")
+        raise refusal(name, f"has {what[0]}", f"this model was trained on {what[1]}")
     as_stored = images.astype(np.int32) if images.dtype == np.uint16 else images
     x = as_tensor(compact(as_stored))
     if found in (wanted, 0):
         return x, []
     if found < wanted <= MOST_INFERRED and not stated:
-        return x, [f"values are 0..{found - 1}: taken as of the model's {wanted} levels"]
+        return x, [f"values are 0..{found - 1}: used as values of the {wanted} levels of the model"]
     scaled = (x.double() * ((wanted - 1) / (found - 1))).round()
     kept = scaled.to(torch.uint8 if wanted <= 256 else torch.int32)
-    return kept, [f"values of {found} levels are scaled to the {wanted} that the model knows"]
+    return kept, [f"values of {found} levels are scaled to the {wanted} levels of the model"]
 
 
 def _padded(images: Tensor, side: int) -> Tensor:
     height, width = images.shape[-2:]
-    return images if side < max(height, width) else padded(images, side)  # larger ones are refused by their shape
+    # larger images raise an error because of their shape
+    return images if side < max(height, width) else padded(images, side)
 
 
 def _padded_seen(seen: Tensor, side: int) -> Tensor:
-    """What is added around an image is known: it is black."""
+    """Padding is observed, not missing: it is black."""
     return ~_padded((~seen).to(torch.uint8), side).bool()
 
 
@@ -225,11 +228,11 @@ def _refuse_shape(name: str, images: Tensor, run: Run) -> None:
     if len(wanted) != 3:
         raise refusal(name, f"points of {sizes[0]} columns", f"this model was trained on {sizes[1]}")
     advice = "--grey makes one channel, --crop and --resize make another size"
-    raise refusal(name, f"images of {sizes[0]}", f"this model knows {sizes[1]} (channels x height x width); {advice}")
+    raise refusal(name, f"images of {sizes[0]}", f"this model needs {sizes[1]} (channels x height x width); {advice}")
 
 
 def _labels(labels: np.ndarray | None, names: Any, known: Any) -> tuple[Tensor | None, list[str]]:
-    """Labels as the run numbers its classes, by name where both have names; a class that it does not know is -1."""
+    """The labels in the numbering of the run, matched by class name if both have names; unknown classes become -1."""
     if labels is None:
         return None, []
     if not names or not known or list(names) == list(known):
@@ -237,5 +240,5 @@ def _labels(labels: np.ndarray | None, names: Any, known: Any) -> tuple[Tensor |
     number = {name: place for place, name in enumerate(known)}
     table = np.array([*(number.get(name, -1) for name in names), -1])  # the last for images without a label
     strange = [name for name in names if name not in number]
-    said = [f"classes that the model does not know, taken as unlabelled: {', '.join(strange[:8])}"] if strange else []
+    said = [f"images of unknown classes are used without a label: {', '.join(strange[:8])}"] if strange else []
     return torch.from_numpy(table[labels]), said

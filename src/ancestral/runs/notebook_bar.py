@@ -1,4 +1,4 @@
-"""Bars in a notebook: one output of the cell, which is replaced as the work goes on. No widgets are needed."""
+"""Progress bars in a notebook: one output of the cell, which is updated. No widgets are needed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ancestral.runs.watching import Counter, Progress
 from ancestral.training.log import Reading
 from ancestral.training.loop import Reporter
 
-SECONDS = 0.2  # between two pictures of a bar: each is a message to the browser
+SECONDS = 0.2  # between two updates, because each is a message to the browser
 
 
 class Output:
-    """A line of HTML in the output of a cell, and the plain text beside it for programs that show no HTML.
+    """One output of a cell, as HTML and as plain text for programs without HTML.
 
-    All bars of some work share one output, each in place of the one before; the line of the last training stays.
+    All bars of a command share the output and replace each other; the line of the last training stays.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Output:
         self._kept = ("", "")
 
     def keep(self, html: str, text: str) -> None:
-        """Show this now, and again after each bar that follows."""
+        """Show a line now, and again after each later bar."""
         self._kept = (html, text)
         self.restore()
 
@@ -37,7 +37,7 @@ class Output:
         self.show(*self._kept, now=True)
 
     def show(self, html: str, text: str, now: bool = False) -> None:
-        """Replace what is shown; left out where that was done a moment ago, unless `now`."""
+        """Update the output; skipped if the last update was less than `SECONDS` ago, unless `now`."""
         from IPython.display import display  # pyright: ignore[reportMissingImports]
 
         if not now and time.monotonic() - self._shown < SECONDS:
@@ -51,16 +51,16 @@ class Output:
 
 
 def bar_html(title: str, share: float, words: str) -> str:
-    """A bar and the words beside it."""
+    """A bar with a title and a text."""
     style = "font: 0.9em system-ui, sans-serif; display: flex; flex-wrap: wrap; gap: 0.3em 0.8em; align-items: center"
     bar = f'<progress max="1" value="{share:.3f}" style="width: 12em">{share:.0%}</progress>'
     return f'<div style="{style}"><b>{escape(title)}</b>{bar}<span>{escape(words)}</span></div>'
 
 
 class NotebookBar(Reporter):
-    """Shows epochs, speed, the time left and the newest values; at the end one line stays.
+    """A bar with epochs, speed, remaining time and the last values; one line stays at the end.
 
-    Args:      readout: what is shown. output: where.
+    Args:      readout: the values to show. output: of the cell.
     """
 
     def __init__(self, readout: Readout, output: Output) -> None:
@@ -76,12 +76,12 @@ class NotebookBar(Reporter):
         self._show()
 
     def warn(self, line: str) -> None:
-        """A trouble of the training, below the bar while it trains; what lasts is told at the end."""
+        """Show a health warning below the bar during training; lasting problems are reported at the end."""
         self._troubles.append(line)
         self._show(now=True)
 
     def conclude(self) -> None:
-        """The line that stays."""
+        """Show the final line."""
         shown = self.readout
         if not shown.total_steps:
             return

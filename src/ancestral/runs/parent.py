@@ -1,4 +1,4 @@
-"""A run that starts from the trained weights of another one, its parent."""
+"""Runs that start from the trained weights of another run, their parent."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from ancestral.training.checkpoint import under_prefix
 from ancestral.training.frozen import freeze
 from ancestral.training.steps import Step, TakesOver
 
-MOST_NAMED = 4  # differences in a line
+MOST_NAMED = 4  # differences in one message
 log = logging.getLogger("ancestral")
 
 
 class Parent(NamedTuple):
-    """The run that weights are taken from.
+    """The run whose weights are used.
 
-    Args:      record: what `settings.json` of the new run says of it. run: the parent; None where the new run has a
-               checkpoint of its own, so that its parent is not needed any more.
+    Args:      record: its entry in `settings.json` of the new run. run: the parent; None if the new run has its own
+               checkpoint, so that the parent is not needed.
     """
 
     record: dict[str, Any]
@@ -36,31 +36,49 @@ class Parent(NamedTuple):
 
 
 def starting_point(run: Run, settings: Settings, model: Model, resume: bool) -> Parent | None:
-    """Put the weights of its parent into an untrained model, if it has one, and freeze what is not to be trained.
+    """Load the weights of the parent into an untrained model, if there is a parent, and freeze the named parts.
 
-    Args:      run: the new run, or with `resume` one that goes on. model: on the CPU.
-    Returns:   the parent.
-    Raises:    InputError: there is no such run or part, or they do not fit. Nothing is written.
+    Args:      run: the new run, or with `resume` the resumed one. settings: of the run. model: on the CPU.
+    Returns:   the parent, or None.
+    Raises:    InputError: no such run or part, or the weights do not fit. Nothing is written.
     """
-    parent = parent_of(run, settings) if resume or not run.begun else None  # else the folder is refused
+    parent = parent_of(run, settings) if resume or not run.begun else None  # else an error is raised later
     if parent is not None:
         give_weights(parent, settings, model)
+    _freeze(settings, model)
     parts = settings.training.freeze
-    if parts and not getattr(settings.model, "has_learning_rate", True):
-        raise InputError(
-            f"--freeze {' '.join(parts)}: this training follows no gradient, so no part of it can be frozen"
-        )
-    freeze(model, parts)
     if parts and parent is None and not run.begun:
         log.warning("--freeze without --init-from: %s keeps its random initial weights", " ".join(parts))
     return parent
 
 
-def parent_of(run: Run, settings: Settings) -> Parent | None:
-    """The parent that the settings name, or that a run which goes on was started from; None where there is none.
+def refuse_start(run: Run, settings: Settings, model: Model) -> None:
+    """Refuse a start that `starting_point` refuses, of a run that has not begun; nothing is written or logged.
 
-    Args:      run: the new run, or the one that goes on.
-    Raises:    InputError: there is no such run, it has no weights, or others than those that the run was started from.
+    Args:      run: the new run. model: untrained, on the CPU; its parts are frozen.
+    Raises:    InputError: as `starting_point`.
+    """
+    if run.begun:
+        return
+    parent = parent_of(run, settings)
+    if parent is not None:
+        _fitting_model(parent, settings, model)
+    _freeze(settings, model)
+
+
+def _freeze(settings: Settings, model: Model) -> None:
+    """Raises:    InputError: parts that are named cannot be frozen."""
+    parts = settings.training.freeze
+    if parts and not getattr(settings.model, "has_learning_rate", True):
+        raise InputError(f"--freeze {' '.join(parts)}: this training does not use gradients, so no part can be frozen")
+    freeze(model, parts)
+
+
+def parent_of(run: Run, settings: Settings) -> Parent | None:
+    """The parent that the settings name, or that a resumed run was started from; None without a parent.
+
+    Args:      run: the new or resumed run. settings: of the run.
+    Raises:    InputError: no such run, it has no weights, or not the weights that the run was started from.
     """
     named = settings.training.init_from
     if not run.begun:
@@ -69,7 +87,7 @@ def parent_of(run: Run, settings: Settings) -> Parent | None:
     if recorded is None:
         if named is not None:
             raise InputError(
-                f"{run.path} was not started from the weights of another run: --init-from needs a new --out"
+                f"{run.path} was not started from the weights of another run: use --init-from with a new --out"
             )
         return None
     if named is not None and named != run.settings.training.init_from:
@@ -82,15 +100,15 @@ def parent_of(run: Run, settings: Settings) -> Parent | None:
 
 
 def _opened(path: Path, run: Run) -> Parent:
-    """A parent and what is recorded of it.
+    """A parent and its record.
 
-    Raises:    InputError: it is no run, or has no weights.
+    Raises:    InputError: it is not a run, or has no weights.
     """
-    parent = Run(path, run.given)  # networks of one's own are the same in both
+    parent = Run(path, run.given)  # the user's own networks are the same in both
     _ = parent.settings
     sha256 = parent.weights_sha256
     if sha256 is None:
-        raise InputError(f"--init-from {path}: this run has no trained weights yet, finish it with --resume")
+        raise InputError(f"--init-from {path}: this run has no trained weights yet: finish it with --resume")
     absolute = os.path.abspath(path)
     record = {
         "weights_sha256": sha256,
@@ -101,60 +119,74 @@ def _opened(path: Path, run: Run) -> Parent:
 
 
 def _place(record: dict[str, Any], run: Run) -> Path:
-    """Where the parent is now. Raises:    InputError: at neither of the recorded places."""
+    """The present path of the parent.
+
+    Raises:    InputError: it is at neither of the recorded paths.
+    """
     for place in (Path(record["absolute_path"]), run.path / record["relative_path"]):
         if place.exists():
             return place
     raise InputError(
-        f"{run.path} had not begun to train, and the run that it starts from is not at {record['absolute_path']} any "
-        "more: begin again in another --out"
+        f"{run.path} has no checkpoint yet, and the run with its initial weights is no longer at "
+        f"{record['absolute_path']}: start again with another --out"
     )
 
 
 def _refuse_others(found: Parent, recorded: dict[str, Any], run: Run) -> None:
-    """Raises:    InputError: the weights found are not those that the run was started from."""
+    """Raises:    InputError: the weights differ from those that the run was started from."""
     if found.record["weights_sha256"] != recorded["weights_sha256"]:
         place = "" if found.run is None else f" of {found.run.path}"
         raise InputError(
-            f"{run.path} was started from other weights than those{place} now: begin again in another --out"
+            f"{run.path} was started from other weights than the present ones{place}: start again with another --out"
         )
 
 
 def give_weights(parent: Parent, settings: Settings, model: Model) -> None:
-    """Put the weights of a parent into an untrained model, on the CPU.
+    """Load the weights of a parent into an untrained model, on the CPU.
 
-    Differences that the weights do not show, in an activation or the number of levels say, are logged.
+    Differences that do not show in the weights, for example in an activation or the number of levels, are logged.
 
     Raises:    InputError: the parent is of another family, damaged, or its weights do not fit.
     """
-    if parent.run is None:
+    trained = _fitting_model(parent, settings, model)
+    if trained is None or parent.run is None:
         return
-    path, family = parent.run.path, parent.run.settings.family
-    if family != settings.family:
-        raise InputError(f"--init-from {path}: this is a run of {titled(family)}, not of {titled(settings.family)}")
-    trained = parent.run.load()
-    if problem := _misfit(trained, model):
-        raise InputError(f"--init-from {path}: {problem}: give the settings of that run")
     odd = [] if holds_given(model) else list(_differences(to_config(trained), to_config(model)))
     if odd:
         more = f" and {len(odd) - MOST_NAMED} more" if len(odd) > MOST_NAMED else ""
-        log.warning("the model differs from that of %s in %s%s", path, "; ".join(odd[:MOST_NAMED]), more)
+        log.warning("the model differs from that of %s in %s%s", parent.run.path, "; ".join(odd[:MOST_NAMED]), more)
     model.load_state_dict(trained.state_dict())
 
 
+def _fitting_model(parent: Parent, settings: Settings, model: Model) -> Model | None:
+    """The trained model of a parent whose weights fit a model; None where the parent is not needed any more.
+
+    Raises:    InputError: as `give_weights`.
+    """
+    if parent.run is None:
+        return None
+    path, family = parent.run.path, parent.run.settings.family
+    if family != settings.family:
+        raise InputError(f"--init-from {path}: this run is of {titled(family)}, not of {titled(settings.family)}")
+    trained = parent.run.load()
+    if problem := _misfit(trained, model):
+        raise InputError(f"--init-from {path}: {problem}: use the settings of that run")
+    return trained
+
+
 def give_step(parent: Parent, step: Step) -> None:
-    """Let a step take over what the parent's training learned beside its model, a critic say."""
+    """Give a step the trained parts of the parent's step, for example a critic."""
     if parent.run is None or not isinstance(step, TakesOver):
         return
     tensors: dict[str, Tensor] = {}
     if parent.run.checkpoint.exists():
         tensors = under_prefix("step", parent.run.state()[0])
     if not step.take_over(tensors):
-        log.warning("%s holds no %s that fits: it is trained anew", parent.run.path, step.beside)
+        log.warning("%s has no %s that fits: a new one is trained", parent.run.path, step.beside)
 
 
 def _misfit(trained: Model, model: Model) -> str:
-    """In what the weights of a trained model do not fit a model; empty where they do."""
+    """Why the weights of a trained model do not fit a model, or ""."""
     if type(trained) is not type(model):
         return f"its model is a {type(trained).__name__}, not a {type(model).__name__}"
     there, here = ({n: tuple(t.shape) for n, t in each.state_dict().items()} for each in (trained, model))
@@ -163,12 +195,12 @@ def _misfit(trained: Model, model: Model) -> str:
             shapes = (
                 "x".join(map(str, each[name])) or "a number" if name in each else "absent" for each in (there, here)
             )
-            return "its weights do not fit this model, {} is {} there and {} here".format(name, *shapes)
+            return "its weights do not fit this model: {} is {} there and {} here".format(name, *shapes)
     return ""
 
 
 def _differences(there: Any, here: Any, place: str = "") -> Iterator[str]:
-    """Each place where two descriptions of models differ, with both values."""
+    """Each difference of two model descriptions, with both values."""
     if isinstance(there, dict) and isinstance(here, dict):
         for name in dict.fromkeys((*there, *here)):
             yield from _differences(there.get(name), here.get(name), f"{place}.{name}" if place else name)

@@ -1,4 +1,4 @@
-"""A table with one row for each image or point: its name, its label, and what was computed of it."""
+"""A table with one row for each image or point: its name, label and computed values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ancestral.runs.run_data import RunData
 
 
 def names_of(split: Split, count: int) -> list[str]:
-    """A name of each of the first images: its file, or its row in the source."""
+    """The names of the first images: the file, or the row in the source."""
     if split.names is not None:
         return list(split.names[:count])
     return [str(row) for row in (range(count) if split.rows is None else split.rows[:count].tolist())]
 
 
 def labels_of(data: RunData, split: Split, count: int) -> list[str] | None:
-    """The class of each of the first images, by name where there are names; empty for none. None without labels."""
+    """The classes of the first images, by name if known; "" for an image without a label; None without labels."""
     if split.labels is None:
         return None
     names = data.classes
@@ -32,14 +32,14 @@ def labels_of(data: RunData, split: Split, count: int) -> list[str] | None:
 def write_items(
     path: Path, data: RunData, split: str, columns: Mapping[str, Tensor], order: Tensor | None = None
 ) -> None:
-    """Write a .csv file: `file` or `index`, `label` where there are labels, and the columns.
+    """Write a .csv file with `file` or `index`, `label` if there are labels, and the columns.
 
-    Args:      split: that the values are of, from its first image on. columns: values by name, each of shape (N,).
-               order: of the rows in the file; as they are stored unless given.
-    Raises:    InputError: another ending than .csv.
+    Args:      path: of the file. data: of the run. split: of the values, which start at its first image. columns:
+               values by name, each of shape (N,). order: of the rows in the file; default: the order of the data.
+    Raises:    InputError: the name does not end in .csv.
     """
     if path.suffix.lower() != ".csv":
-        raise InputError(f"{path}: name a file that ends in .csv")
+        raise InputError(f"{path}: give a file name that ends in .csv")
     stored, count = data.stored(split), len(next(iter(columns.values())))
     names, labels = names_of(stored, count), labels_of(data, stored, count)
     header = ["file" if stored.names is not None else "index", *(["label"] if labels else []), *columns]

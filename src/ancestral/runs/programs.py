@@ -1,4 +1,4 @@
-"""Encoder, decoder and log-probability of a model as ONNX programs, checked against the model before they are kept."""
+"""Encoder, decoder and log-probability of a model as ONNX programs, which are checked against the model."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from ancestral.models.base import Decodes, ExactModel, Infers, Model, SamplesCod
 from ancestral.runs.run import Run
 
 NEEDED = ("onnx", "onnxruntime", "onnxscript")
-TRACED, CHECKED = 5, (1, 3, 17)  # images in the batch that is traced, and in those of the check
+TRACED, CHECKED = 5, (1, 3, 17)  # batch sizes for tracing and for the check
 TOLERANCE = 1e-4  # relative to the largest value of a batch
 METHODS = {"encoder": "encode", "decoder": "decode", "log_prob": "log_prob"}
 
 
 class Program(NamedTuple):
-    """A program of a model, or why there is none.
+    """An ONNX program of a model, or the reason why there is none.
 
-    Args:      name: `encoder`, `decoder` or `log_prob`. path: of the file; None where there is none. detail: in words,
-               the largest difference from the model, or the reason.
+    Args:      name: `encoder`, `decoder` or `log_prob`. path: of the file, or None. detail: the largest difference from
+               the model, or the reason, in words.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Program(NamedTuple):
 
 
 def write_programs(run: Run, folder: Path) -> list[Program]:
-    """Write the programs that a run's model allows as NAME.onnx; the size of the batch is free in each.
+    """Write the possible programs of a run's model as NAME.onnx, for any batch size.
 
-    Each is run by ONNX Runtime on random inputs, draws of the model and their codes, and compared with the model.
+    ONNX Runtime executes each program on samples of the model and their codes; the outputs are compared with the model.
 
-    Raises:    NotComputable: the model allows none. InputError: packages are missing.
+    Raises:    NotComputable: no program is possible. InputError: packages are missing.
     """
     lacking = [name for name in NEEDED if find_spec(name) is None]
     if lacking:
@@ -54,7 +54,7 @@ def write_programs(run: Run, folder: Path) -> list[Program]:
     found = [_written(run, model, name, folder) for name in METHODS]
     if not any(program.path for program in found):
         reasons = "; ".join(program.detail for program in found)
-        raise NotComputable(f"a {type(model).__name__} makes no program: {reasons}")
+        raise NotComputable(f"a {type(model).__name__} cannot be exported as a program: {reasons}")
     return found
 
 
@@ -70,28 +70,32 @@ def _written(run: Run, model: Model, name: str, folder: Path) -> Program:
             _finish(path, run, name)
         except InputError:
             raise
-        except Exception as error:  # what cannot be traced fails in many ways, each with a page of advice
-            return Program(name, None, f"the {name} cannot be written as a program ({type(error).__name__})")
+        except Exception as error:  # tracing fails with many types of exceptions and long messages
+            return Program(name, None, f"the {name} cannot be exported ({type(error).__name__})")
         difference, scale = _compare(model, name, path)
         if not difference <= TOLERANCE * scale:
-            return Program(name, None, f"the {name} as a program differs from the model by {difference:.2g}: not kept")
+            return Program(
+                name,
+                None,
+                f"the program of the {name} differs from the model by {difference:.2g}, so it is not written",
+            )
         write_atomically(folder / path.name, path.read_bytes())
     return Program(name, folder / path.name, f"differs from the model by at most {difference:.1e}")
 
 
 def _impossible(model: Model, name: str) -> str:
-    """Why a model has no such program; empty where it may have."""
+    """Why a model cannot have a program, or ""."""
     kind = type(model).__name__
     if name == "encoder" and not isinstance(model, Infers):
         return f"a {kind} has no encoder"
     if name == "encoder" and model.encodes_by_search:
-        return f"the codes of a {kind} are found by a search for each image, which is no program"
+        return f"a {kind} has no encoder network: it finds codes by optimisation"
     if name == "decoder" and not isinstance(model, Decodes):
         return f"a {kind} has no decoder"
     if name == "decoder" and not isinstance(model, SamplesCodes | Infers):
-        return f"a {kind} draws no codes that its decoder could be checked with"
+        return f"a {kind} cannot sample codes, so its decoder cannot be checked"
     if name == "log_prob" and not isinstance(model, ExactModel):
-        return f"log p(x) of a {kind} is not computed by one formula"
+        return f"a {kind} has no exact log p(x)"
     return ""
 
 
@@ -108,7 +112,7 @@ class _Method(nn.Module):
 
 @torch.no_grad()
 def _inputs(model: Model, name: str, count: int) -> Tensor:
-    """Random inputs of a program: draws of the model, or codes."""
+    """Random inputs of a program: samples of the model, or codes."""
     with seeded_noise(seed_for(count, "program", name)):
         if name == "decoder" and isinstance(model, SamplesCodes):
             return model.codes(count).to(model.dtype)
@@ -132,7 +136,7 @@ def _trace(module: nn.Module, example: Tensor, path: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter prints on its way, and without checks of arguments, which a program cannot have."""
+    """Suppress the output of the exporter and disable argument checks, which cannot be exported."""
     checks = Distribution._validate_args
     disabled = logging.root.manager.disable
     Distribution.set_default_validate_args(False)
@@ -147,7 +151,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _finish(path: Path, run: Run, name: str) -> None:
-    """Take the places of source files out of a program, and say in it what it is of."""
+    """Remove the paths of source files from a program, and add its name and the SHA-256 of the weights."""
     import onnx
 
     program: Any = onnx.load(path)
@@ -166,7 +170,7 @@ def _finish(path: Path, run: Run, name: str) -> None:
 
 
 def _compare(model: Model, name: str, path: Path) -> tuple[float, float]:
-    """The largest difference of a program from the model over batches of several sizes, and the scale of the values."""
+    """The largest difference between program and model over several batch sizes, and the scale of the values."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
@@ -177,11 +181,11 @@ def _compare(model: Model, name: str, path: Path) -> tuple[float, float]:
             expected = getattr(model, METHODS[name])(x)
         try:
             found = torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
-        except Exception:  # a size of batch that the program does not take
+        except Exception:  # the program does not accept this batch size
             return float("inf"), scale
         if found.shape != expected.shape:
             return float("inf"), scale
-        same = found == expected  # infinities too
+        same = found == expected  # including infinities
         worst = max(worst, torch.where(same, 0.0, (found - expected).abs()).nan_to_num(nan=float("inf")).max().item())
         scale = max(scale, expected[expected.isfinite()].abs().max().item() if expected.isfinite().any() else 1.0)
     return worst, scale

@@ -1,4 +1,4 @@
-"""Bars in a terminal, through rich; where the output is a file, a line from time to time and no bar."""
+"""Progress bars in a terminal, with rich; if the output is a file, a line from time to time instead."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ancestral.runs.watching import Counter, Progress
 from ancestral.training.log import Reading
 from ancestral.training.loop import Reporter
 
-PLAIN_SECONDS = 30.0  # between lines where the output is a file
+PLAIN_SECONDS = 30.0  # between lines if the output is a file
 WIDTH = 24
 
 
 class TerminalBar(Reporter):
-    """Shows epochs, speed, the time left and the newest training and validation values.
+    """A bar with epochs, speed, remaining time and the last training and validation values.
 
-    Args:      console: where. readout: what is shown.
+    Args:      console: the output. readout: the values to show.
     """
 
     def __init__(self, console: Console, readout: Readout) -> None:
@@ -53,7 +53,7 @@ class TerminalBar(Reporter):
             self._print(self.readout.line)
 
     def warn(self, line: str) -> None:
-        """A trouble of the training, above the bar."""
+        """Show a health warning above the bar."""
         self._print(line)
 
     def _show(self) -> None:
@@ -74,7 +74,7 @@ class TerminalBar(Reporter):
 
 @contextmanager
 def bar(console: Console, title: str, epochs: int, pace: Pace | None = None) -> Iterator[Reporter]:
-    """A progress bar over one training; the arguments beside the console are those of `watching.ReporterFor`."""
+    """A progress bar for a training; the other arguments are those of `watching.ReporterFor`."""
     reporter = TerminalBar(console, Readout(title, epochs, pace))
     with reporter.bar:
         yield reporter
@@ -82,7 +82,7 @@ def bar(console: Console, title: str, epochs: int, pace: Pace | None = None) -> 
 
 @contextmanager
 def counter(console: Console, title: str, pace: Pace | None = None) -> Iterator[Counter]:
-    """A progress bar over images: call it with (done, total). pace: as of `watching.CounterFor`."""
+    """A progress bar for images; call it with (done, total). pace: see `watching.CounterFor`."""
     count = Count(title, pace)
     columns = (
         TextColumn("{task.description}", markup=False),

@@ -1,4 +1,4 @@
-"""The record of a run beside its settings: what made it, on which data, by which versions; and its check when read."""
+"""The record of a run: command, data, versions and machine; and its checks when it is read."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ DATA_OPTIONAL: dict[str, Any] = {
 
 
 class Origin(NamedTuple):
-    """Where a training comes from, beside its settings and data.
+    """The origin of a training, apart from its settings and data.
 
-    Args:      device: on which it is trained. parent: the record of the run whose weights it starts from, if there is
-               one. given: facts on what was given in Python, by name.
+    Args:      device: of the training. parent: the record of the run with the initial weights, or None. given: facts
+               about the user's own modules, by name.
     """
 
     device: str = ""
@@ -64,9 +64,9 @@ class Origin(NamedTuple):
 
 
 def new_record(settings: dict[str, Any], data: RunData, folder: Path, origin: Origin) -> dict[str, Any]:
-    """What `settings.json` of a new run holds.
+    """The content of `settings.json` of a new run.
 
-    Args:      settings: as JSON values. folder: of the run.
+    Args:      settings: as JSON values. data: of the run. folder: of the run. origin: of the training.
     """
     words = [os.path.basename(sys.argv[0]), *map(_without_folders, sys.argv[1:])]
     return {
@@ -89,13 +89,13 @@ def new_record(settings: dict[str, Any], data: RunData, folder: Path, origin: Or
         "git_commit": _git_commit(),
         "begun": datetime.now(UTC).isoformat(timespec="seconds"),
         **({"given": dict(origin.given)} if origin.given else {}),
-        "manifest": True,  # it is finished when it has one; runs of earlier versions never do
+        "manifest": True,  # such a run is finished when it has a manifest; runs of early versions have none
         **({} if origin.parent is None else {"parent": origin.parent}),
     }
 
 
 def _places(source: str, folder: Path) -> dict[str, str]:
-    """Where a person's own file or folder of data is: its absolute path, and its path from the run's folder."""
+    """The absolute path of the user's own data, and the path relative to the run folder."""
     if is_named(source):
         return {}
     absolute = os.path.abspath(os.path.expanduser(source))
@@ -103,25 +103,23 @@ def _places(source: str, folder: Path) -> dict[str, str]:
 
 
 def place_of_data(source: str, record: Mapping[str, Any], folder: Path) -> str:
-    """Where the data of a run are now: at their absolute path, at their path from the run, or where they were named.
+    """The present path of the data of a run: the recorded absolute or relative path, or the path in the settings.
 
-    A named set is looked for, never downloaded.
+    Named data sets are not downloaded.
 
-    Args:      source: as the settings name the data. record: the run's record of its data. folder: of the run.
-    Raises:    DataNotHere: at none of these places.
+    Args:      source: the data in the settings. record: the run's record of its data. folder: of the run.
+    Raises:    DataNotHere: the data are at none of these paths.
     """
     if source.startswith(MEMORY) and not is_held(source):
         if record["sha256"] is None:
-            raise DataNotHere(
-                f"{folder} was trained on data that differ each time they are read: give data=... or --data"
-            )
+            raise DataNotHere(f"{folder} was trained on data that change with each reading: give data=... or --data")
         raise DataNotHere(
-            f"{folder} was trained on data given in memory: give them again, data=... or ancestral.Run(FOLDER, "
-            "data=...); on the command line --data FILE with the same contents"
+            f"{folder} was trained on data in memory: give them again with data=... or ancestral.Run(FOLDER, "
+            "data=...); on the command line, use --data FILE with the same contents"
         )
     if is_named(source):
         if missing := why_missing(source):
-            raise DataNotHere(f"the data that {folder} was trained on are not {missing}")
+            raise DataNotHere(f"the training data of {folder} are not {missing}")
         return source
     relative = record.get("relative_path")
     beside = None if relative is None else os.path.join(folder, relative)
@@ -129,18 +127,18 @@ def place_of_data(source: str, record: Mapping[str, Any], folder: Path) -> str:
     for candidate in candidates:
         if candidate and os.path.exists(candidate):
             return str(candidate)
-    raise DataNotHere(f"the data that {folder} was trained on are not at {candidates[0] or source}: give --data PATH")
+    raise DataNotHere(f"the training data of {folder} are not at {candidates[0] or source}: give --data PATH")
 
 
 def read_record(content: bytes, path: Path) -> dict[str, Any]:
-    """The record of a run that `settings.json` holds.
+    """The record of a run from the content of `settings.json`.
 
-    Args:      content: of the file. path: its name, for the refusal.
-    Raises:    InputError: it is no record of a run, or a value in it is of a wrong type.
+    Args:      content: of the file. path: its name, for messages.
+    Raises:    InputError: it is not the record of a run, or a value has a wrong type.
     """
     record = json_from(content, path)
     if not isinstance(record, dict) or not REQUIRED.keys() <= record.keys():
-        raise InputError(f"{path} is not the record of a run: choose another --out")
+        raise InputError(f"{path} is not the record of a run: choose another path")
     try:
         _check(record, REQUIRED, OPTIONAL)
         _check(record["data"], DATA_REQUIRED, DATA_OPTIONAL)
@@ -167,16 +165,16 @@ def _check(record: dict[str, Any], required: dict[str, Any], optional: dict[str,
 
 
 def _check_extension(entry: Any) -> None:
-    """Raises:    InputError: it is no entry of the list of extensions."""
+    """Raises:    InputError: it is not a valid entry of the list of extensions."""
     _check(typed("extensions", entry, dict), {**EXTENSION, "before": Any, "after": Any}, {})
 
 
 def made_by_newer(record: dict[str, Any]) -> str:
-    """A hint to update where a newer version made the run; else an empty text."""
+    """A hint to update if a newer version wrote the run, else ""."""
     made, present = str(record["versions"].get("ancestral")), version_of("ancestral")
     if present is None or _numbers(made) <= _numbers(present):
         return ""
-    return f"; the run was made by ancestral {made}, this is {present}: update it"
+    return f"; the run was made by ancestral {made}, and this is {present}: update ancestral"
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -184,7 +182,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _without_folders(word: str) -> str:
-    """A word of a command with every absolute path reduced to its last part: no record shows a person's folders."""
+    """A word of a command, with an absolute path replaced by its last part for privacy."""
     flag, equals, value = word.partition("=")
     if equals and flag.startswith("--"):
         return flag + equals + _without_folders(value)
@@ -192,7 +190,7 @@ def _without_folders(word: str) -> str:
 
 
 def version_of(package: str) -> str | None:
-    """The version of an installed package; None where it is not installed."""
+    """The version of an installed package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -200,7 +198,7 @@ def version_of(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """Commit of the source this program runs from, where it runs from a checkout."""
+    """The git commit of the source code, if the package runs from a checkout, else None."""
     try:
         answer = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],

@@ -1,4 +1,4 @@
-"""Sample quality of a run, stored with it: for every family, with a likelihood or without."""
+"""Sample quality of a run, which is stored with the run; for models with and without a likelihood."""
 
 from __future__ import annotations
 
@@ -36,17 +36,18 @@ from ancestral.runs.run_data import RunData
 
 MOST_SAMPLES = 10_000
 AT_ONCE = 500  # samples drawn together
-NEIGHBOURS = 5  # of density and coverage: an image needs more others than that
+NEIGHBOURS = 5  # of density and coverage; there must be more images than this
 Progress = Callable[[int, int], None]
 Features = Literal["auto", "pixels", "recogniser"]
 
 
 @dataclass(frozen=True)
 class View:
-    """How samples and real images of a run are looked at.
+    """How samples and real images of a run are converted before they are compared.
 
-    Args:      data: of the run. means: E[x | z] in place of draws. threshold: grey values are cut at one half.
-    Raises:    InputError: points have no image quality; drawn binary pixels have no half to be cut at.
+    Args:      data: of the run. means: use E[x | z] instead of samples. threshold: set grey values to 0 or 1, split at
+               one half.
+    Raises:    InputError: the data are points; or `threshold` for pixels that are drawn binary.
     """
 
     data: RunData
@@ -55,24 +56,24 @@ class View:
 
     def __post_init__(self) -> None:
         if self.data.space.noun != "images":
-            raise InputError(f"sample quality is of images; {self.data.name} are points: score them instead")
-        if self.threshold and self.data.space.name in ("binary", "static") and not self.means:
             raise InputError(
-                "--threshold cuts grey values at one half, and pixels drawn binary have none: leave it out"
+                f"sample quality needs images; {self.data.name} has points: use ancestral evaluate instead"
             )
+        if self.threshold and self.data.space.name in ("binary", "static") and not self.means:
+            raise InputError("--threshold needs grey values, and these pixels are binary: leave it out")
 
     @property
     def space(self) -> PixelSpace:
-        """What a pixel is in the end; of cut grey values the same as where the data were cut beforehand."""
+        """The pixel space after the conversion."""
         return PixelSpace("threshold", self.data.space.levels) if self.threshold else self.data.space
 
     def real(self, raw: Tensor, use: str) -> Tensor:
-        """Stored images, shape (N, C, H, W), as grey values in [0, 1]; `use` names the draw of binary pixels."""
+        """Stored images, shape (N, C, H, W), as grey values in [0, 1]; `use` seeds the draw of binary pixels."""
         generator = torch.Generator().manual_seed(seed_for(0, "quality", use))
         return self.space.to_unit(self.space.convert(raw, generator))
 
     def blocks(self, split: Split, use: str) -> Iterator[Tensor]:
-        """The images of a split in order as grey values, some at a time."""
+        """The images of a split as grey values, in order and in blocks."""
         generator = torch.Generator().manual_seed(seed_for(0, "quality", use))
         return (self.space.to_unit(self.space.convert(raw, generator)) for raw in split.blocks())
 
@@ -89,7 +90,7 @@ class View:
                     progress(first + n, count)
         x = torch.cat(parts)
         if not bool(x.isfinite().all()):
-            raise InputError("this model draws values that are not finite (NaN or infinite): train it anew")
+            raise InputError("the samples of this model are not finite (NaN or infinite): train it again")
         return (x > 0.5).float() if self.threshold else x
 
 
@@ -103,14 +104,14 @@ def measure_run(
     features: Features = "auto",
     progress: Progress | None = None,
 ) -> Quality:
-    """Measure samples of a trained run against real images of its pixel space, and add the record to the run.
+    """Compare samples of a trained run with real images, and store the record with the run.
 
-    Args:      run: the run or its folder; of a run on other data, these are compared with in place of its test images,
-               and no record is kept. count: how many samples, and test and training images to compare with; 10,000, or
-               as many as there are test images. means: take E[x | z] in place of draws, where the model has such a
-               mean. threshold: cut grey samples and real images at one half, so that families of grey and of
-               thresholded pixels are in one table. seed: of the samples. features: as `Comparison`. progress: called
-               with (samples drawn, samples in all).
+    Args:      run: the run or its folder; for a run on other data, these replace the test images, and nothing is
+               stored. count: number of samples, of test images and of training images; default: 10,000, or the number
+               of test images if that is smaller. means: use E[x | z] instead of samples, if the model has such a mean.
+               threshold: set grey samples and real images to 0 or 1, split at one half, so that models of grey and of
+               binary pixels can be compared. seed: of the samples. features: see `Comparison`. progress: called with
+               (samples drawn, total samples).
     Raises:    InputError: as `View` and `Comparison`, or samples are not finite.
     """
     keep_large_blocks()
@@ -123,10 +124,10 @@ def measure_run(
 
 
 def measure_images(view: View, images: Tensor, seed: int = 0, features: Features = "auto") -> Quality:
-    """Measure images that did not come from a run's own model, as if they were its samples. Nothing is stored.
+    """Compare any images with real images, as if they were samples. Nothing is stored.
 
-    Args:      view: of the data they are held against. images: grey values in [0, 1], shape (N, C, H, W), N as `count`
-               in `measure_run`. seed: for the record. features: as `Comparison`.
+    Args:      view: of the real images. images: grey values in [0, 1], shape (N, C, H, W), N as `count` in
+               `measure_run`. seed: for the record. features: see `Comparison`.
     Raises:    InputError: as `measure_run`.
     """
     keep_large_blocks()
@@ -134,15 +135,15 @@ def measure_images(view: View, images: Tensor, seed: int = 0, features: Features
 
 
 class Comparison:
-    """Real images that samples are compared with, and the features in which they are compared.
+    """The real images and the features for a comparison with samples.
 
-    Everything that can be refused is refused here, before there are samples.
+    All checks are made here, before samples are drawn.
 
-    Args:      view: of samples and real images. count: of samples, and of test and of training images; 10,000 or as
-               many as there are. features: recogniser, a classifier of the data's classes; pixels, the principal
-               components of the training images; auto, the classifier where the data have labels for one, else that
-               of MNIST's digits for grey images of 28 x 28, without its classes, else pixels.
-    Raises:    InputError: too few images, or no labels for a classifier that was asked for.
+    Args:      view: of samples and real images. count: number of samples, of test images and of training images;
+               default: 10,000, or fewer if there are fewer images. features: "recogniser", a classifier of the data's
+               classes; "pixels", the principal components of the training images; "auto", the classifier if the data
+               have labels, else the MNIST classifier for grey images of 28 x 28 (without its classes), else pixels.
+    Raises:    InputError: too few images, or no labels for the classifier.
     """
 
     def __init__(self, view: View, count: int | None = None, features: Features = "auto") -> None:
@@ -159,16 +160,16 @@ class Comparison:
         _refuse_missing_classes(self._seen, self.network, view.data.classes)
 
     def _refuse_few(self, num_features: int) -> None:
-        """Raises:    InputError: not more images than features or neighbours."""
+        """Raises:    InputError: the number of images does not exceed that of features or neighbours."""
         least = max(num_features, NEIGHBOURS) + 1
         if self.count < least:
             raise InputError(
-                f"{self.count} images of {self.view.data.name} are too few to compare samples with: {num_features} "
-                f"features need at least {least} samples, test images and training images each"
+                f"{self.count} images of {self.view.data.name} are too few for {num_features} features: "
+                f"at least {least} samples, test images and training images are needed"
             )
 
     def of(self, samples: Tensor, seed: int = 0) -> Quality:
-        """What is measured of `count` samples, grey values in [0, 1], shape (count, C, H, W); `seed` for the record."""
+        """The record of `count` samples, grey values in [0, 1], shape (count, C, H, W); `seed` is stored in it."""
         distances, test_distances = self._nearest(samples, self._real)
         return assess(
             _look(self.network, samples),
@@ -183,7 +184,8 @@ class Comparison:
         )
 
     def _nearest(self, *sets: Tensor) -> list[Tensor]:
-        """Distances of the images of each set to their nearest training images, some of which are read at a time."""
+        """For each set, the distance of each image to its nearest training image; training images are read in
+        blocks."""
         found = [torch.full((len(images),), torch.inf, dtype=torch.float64) for images in sets]
         for pool in self.view.blocks(self._pool, "training"):
             found = [torch.minimum(d, nearest(images, pool)[0]) for d, images in zip(found, sets, strict=True)]
@@ -191,7 +193,7 @@ class Comparison:
 
 
 def recognised(data: RunData, images: Tensor) -> Recognition:
-    """What the classifier of a run's data finds in images.
+    """The classes and features that the classifier of a run's data assigns to images.
 
     Args:      images: grey values in [0, 1], shape (N, *event_shape).
     Raises:    InputError: the data have no labels.
@@ -201,42 +203,42 @@ def recognised(data: RunData, images: Tensor) -> Recognition:
 
 
 def view_of(model: Model, data: RunData, means: bool, threshold: bool) -> View:
-    has_mean = type(model).sample_mean is not Model.sample_mean  # else it gives draws, and they are called so
+    has_mean = type(model).sample_mean is not Model.sample_mean  # else `sample_mean` returns samples
     return View(data, means and has_mean, threshold)
 
 
 def _whole(data: RunData) -> Dataset:
-    """The run's own data before any choice of training images or padding: the features are the same for all runs."""
+    """The run's own data, without a smaller training set or padding, so that all runs use the same features."""
     own = data.settings
     how: dict[str, Any] = {"split_seed": own.split_seed, "options": own.read_options, "version": data.version}
     return load_dataset(data.source, valid_size=0, **how, fetch=False, notes=False)
 
 
 def _checked(count: int | None, name: str, test: int, training: int) -> int:
-    """How many samples; there must be as many test and training images."""
+    """The number of samples; there must be at least as many test and training images."""
     most = min(test, training)
     count = min(MOST_SAMPLES, most) if count is None else count
     if not 1 <= count <= most:
         raise InputError(
-            f"{count} samples: there are {test} images of {name} to compare with and {training} training images, and "
-            f"as many of each are needed: choose up to {most}"
+            f"{count} samples need as many test and training images; {name} has {test} and {training}: choose at most "
+            f"{most}"
         )
     return count
 
 
 def _network(whole: Dataset, features: Features, refuse_few: Callable[[int], None]) -> FeatureNetwork:
-    """The features for these data, as `Comparison` explains; too few images are refused before a training."""
+    """The features for these data, see `Comparison`; the number of images is checked before a classifier is trained."""
     reason = "" if is_shipped(whole) else why_not_learned(whole)
     if features != "pixels":
         if not reason and (features == "recogniser" or _mostly_labelled(whole.train)):
-            with torch.device("meta"):  # only its number of features
+            with torch.device("meta"):  # only the number of features is needed
                 refuse_few(classifier_for(whole.event_shape, 2).num_features)
             return recogniser_for(whole)
         shipped = shipped_recogniser()
         if whole.event_shape == shipped.in_shape:
             return FeaturesOnly(shipped)
         if features == "recogniser":
-            raise InputError(f"{reason}; --features pixels needs no labels")
+            raise InputError(f"{reason}: use --features pixels, which needs no labels")
     return fit_pixels(whole.train, whole.levels, whole.name)
 
 
@@ -245,7 +247,7 @@ def _mostly_labelled(split: Split) -> bool:
 
 
 def _refuse_missing_classes(seen: Seen, network: FeatureNetwork, names: Sequence[str] | None) -> None:
-    """Raises:    InputError: a class is recognised in none of the real images, so that class KL could be infinite."""
+    """Raises:    InputError: the classifier finds no real image of a class, so that class KL could be infinite."""
     if seen.logits is None or not isinstance(network, Recogniser):
         return
     shares = class_shares(seen.logits)
@@ -258,7 +260,7 @@ def _look(network: FeatureNetwork, x: Tensor) -> Seen:
 
 
 def _middle(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """The middle of padded images, shape (N, *shape), where all images of the data set are."""
+    """The centre of padded images, shape (N, *shape), without the padding."""
     height, width = shape[1:]
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]

@@ -1,4 +1,4 @@
-"""What a bar shows of a training or a computation, in words."""
+"""The text of progress bars of trainings and computations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MINIMISED = ("loss", "nll", "negative_elbo")  # readings that a bar shows
 
 
 class Readout:
-    """What a bar shows of a training, in words: epochs, speed, the newest values and the time left.
+    """The text of the bar of a training: epochs, speed, last values and remaining time.
 
     Args:      title, epochs, pace: of the training; see `watching.ReporterFor`.
     """
@@ -35,23 +35,23 @@ class Readout:
 
     @property
     def share(self) -> float:
-        """Of the training that is done, from 0 to 1."""
+        """The completed share of the training, from 0 to 1."""
         return self.step / self.total_steps if self.total_steps else 0.0
 
     @property
     def epoch(self) -> str:
-        """`epoch 3/20`, the one under way."""
+        """The current epoch: `epoch 3/20`."""
         number = min(self.epochs, int(self.share * self.epochs) + 1)
         return f"epoch {number}/{self.epochs}"
 
     @property
     def metric(self) -> str:
-        """`train 25.10, valid 26.31 nats`; empty before the first reading."""
+        """The last values: `train 25.10, valid 26.31 nats`; "" before the first reading."""
         return f"{', '.join(self._values.values())} nats" if self._values else ""
 
     @property
     def seconds(self) -> float:
-        """Since the training began here."""
+        """Seconds since the start of this process's training."""
         return time.monotonic() - self._started
 
     @property
@@ -61,7 +61,7 @@ class Readout:
 
     @property
     def left(self) -> str:
-        """`12 s left` of all the work; empty before the first update."""
+        """The remaining time of all work: `12 s left`; "" before the first update."""
         done = self.step - self._first_step
         if not done:
             return ""
@@ -70,12 +70,12 @@ class Readout:
 
     @property
     def line(self) -> str:
-        """All of it in a line."""
+        """The whole text in one line."""
         return ", ".join(filter(None, [self.epoch, self.speed, self.left, self.metric]))
 
 
 class Count:
-    """What a bar shows of a computation, in words.
+    """The text of the bar of a computation.
 
     Args:      title, pace: of the computation; see `watching.CounterFor`.
     """
@@ -94,12 +94,12 @@ class Count:
 
     @property
     def words(self) -> str:
-        """`200/1797`; empty while the total is not known."""
+        """The completed items: `200/1797`; "" while the total is unknown."""
         return f"{self.done}/{self.total}" if self.total else ""
 
     @property
     def left(self) -> str:
-        """`12 s left` of all the work; empty where nothing is known of it."""
+        """The remaining time of all work: `12 s left`; "" if it is unknown."""
         if self.pace is not None:
             return f"{in_minutes(self.pace.seconds_left())} left"
         if not self.done:

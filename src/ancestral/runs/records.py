@@ -1,4 +1,4 @@
-"""What was measured of a run, stored with it: scores, sample quality, detections and the bracket around log p(x)."""
+"""Results that are stored with a run: scores, sample quality, detections and the bracket of log p(x)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ancestral.runs.manifest import Manifest
 
 log = logging.getLogger("ancestral")
 ORIGIN = ("weights_sha256", "data_sha256")
-SCORES_WAIT = 30.0  # seconds; another writer of records is done in far less
+SCORES_WAIT = 30.0  # seconds; other writers of records need much less
 
 
 class Record(Protocol):
-    """Can be written as JSON values."""
+    """A result that can be written as JSON values."""
 
     def to_json(self) -> dict[str, Any]: ...
 
 
 class Folder(Protocol):
-    """What is needed of a run: its folder, its manifest, its lock, and what a measurement of it is of."""
+    """The attributes of a run that a record store uses."""
 
     path: Path
     keeps_records: bool
@@ -55,14 +55,13 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class RecordStore(Generic[R]):
-    """Records of one kind in a file of the run's folder.
+    """Records of one kind in one file of the run folder.
 
-    Args:      file: its name. what: the records are, and remedy: what makes them, a verb, for the refusal.
-               from_json: reads one. same: what two records of the same measurement have in common; the later one
-               replaces the earlier, where it is of the same weights. alone: there is only one such record of the same
-               weights, and the file holds it alone; it is a list where the run had other weights before.
-               knows_origin: a record has fields of its own for the SHA-256 of its weights and data, which are in the
-               file with every record.
+    Args:      file: its name. what: name of the records in messages. remedy: the command that computes them, in
+               messages. from_json: reads one record. same: a key; a later record with the same key and the same weights
+               replaces the earlier one. alone: whether there is at most one record of the same weights; the file then
+               contains only this record, or a list if the run had other weights before. knows_origin: whether a record
+               itself has the SHA-256 of its weights and data, which the file stores for every record.
     """
 
     file: str
@@ -74,9 +73,9 @@ class RecordStore(Generic[R]):
     knows_origin: bool = False
 
     def of(self, run: Folder) -> list[R]:
-        """The records of a run's present weights, oldest first; none where there is no file.
+        """The records of a run's present weights, oldest first; empty without a file.
 
-        Raises:    InputError: the file is damaged, was changed, or holds something else.
+        Raises:    InputError: the file is damaged, was changed, or has other content.
         """
         stored = self._stored(run)
         weights = run.weights_sha256 if any(record.get("weights_sha256") for record in stored) else None
@@ -84,7 +83,7 @@ class RecordStore(Generic[R]):
         known = [record for record in stored if record.get("weights_sha256") in run.earlier_weights]
         if unknown := [record for record in stored if record not in kept and record not in known]:
             log.warning(
-                "%s: %d of %d %s are of other weights than the run has now and are ignored: %s anew",
+                "%s: %d of %d %s are of other weights than the run has now and are ignored: %s again",
                 run.path / self.file,
                 len(unknown),
                 len(stored),
@@ -94,7 +93,7 @@ class RecordStore(Generic[R]):
         return [self._read(record) for record in kept]
 
     def earlier(self, run: Folder) -> list[tuple[str, R]]:
-        """The records of weights that a run had before it was extended, oldest first, each with their SHA-256.
+        """The records of earlier weights of an extended run, oldest first, each with the SHA-256 of the weights.
 
         Raises:    InputError: as `of`.
         """
@@ -107,9 +106,9 @@ class RecordStore(Generic[R]):
         ]
 
     def label(self, run: Folder) -> None:
-        """Write the SHA-256 of the run's present weights to records of earlier versions, which lack it.
+        """Add the SHA-256 of the run's present weights to records of earlier versions, which lack it.
 
-        It is called before the run gets other weights, in a folder that is locked.
+        It must be called before the run gets other weights, with the lock of the folder.
         """
         stored, weights = self._stored(run), run.weights_sha256
         labelled = [{**record, "weights_sha256": record.get("weights_sha256") or weights} for record in stored]
@@ -120,20 +119,20 @@ class RecordStore(Generic[R]):
         return records[0] if self.alone and len(records) == 1 else records
 
     def _stored(self, run: Folder) -> list[dict[str, Any]]:
-        """Raises:    InputError: the file is damaged, was changed, or holds something else."""
+        """Raises:    InputError: the file is damaged, was changed, or has other content."""
         path = run.path / self.file
         if not path.exists():
             return []
         try:
             found = json_from(run.manifest.content(self.file), path)
         except InputError as error:
-            raise InputError(f"{error}: remove it and {self.remedy} anew") from error
+            raise InputError(f"{error}: remove it and {self.remedy} again") from error
         records = [found] if self.alone and isinstance(found, dict) else found
-        if self.alone and isinstance(found, list) and len(found) < 2:  # a list has those of earlier weights too
+        if self.alone and isinstance(found, list) and len(found) < 2:  # a list also has records of earlier weights
             records = None
         if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
             kind = f"the record of a {self.what}" if self.alone else f"a list of {self.what}"
-            raise InputError(f"{path} is not {kind}: remove it and {self.remedy} anew")
+            raise InputError(f"{path} is not {kind}: remove it and {self.remedy} again")
         return records
 
     def _read(self, stored: dict[str, Any]) -> R:
@@ -142,18 +141,18 @@ class RecordStore(Generic[R]):
         return self.from_json({name: value for name, value in stored.items() if name not in ORIGIN})
 
     def add(self, run: Folder, record: R) -> None:
-        """Store a record; one of the same measurement of the same weights on the same data is replaced.
+        """Store a record; an earlier one of the same measurement, weights and data is replaced.
 
-        A model without a folder keeps none.
+        Nothing is stored for a model without a folder.
         """
         if not run.keeps_records:
             return
-        with run.locked(wait=SCORES_WAIT):  # two writers at once must not lose each other's record
+        with run.locked(wait=SCORES_WAIT):  # two simultaneous writers must not overwrite each other's records
             origin, own = run.origin, record.to_json()
             added = {**own, **{name: own.get(name) or origin[name] for name in ORIGIN}}
 
             def replaced(stored: dict[str, Any]) -> bool:
-                # records of earlier versions do not say their weights and data: those are the run's own
+                # records of earlier versions do not state their weights and data; they are those of the run
                 own = (stored.get(name) or origin[name] for name in ORIGIN)
                 return all(map(eq, own, map(added.get, ORIGIN))) and self.same(self._read(stored)) == self.same(record)
 

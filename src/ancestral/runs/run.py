@@ -1,4 +1,4 @@
-"""The run folder: a training that explains itself."""
+"""The run folder: everything about a training in one folder."""
 
 from __future__ import annotations
 
@@ -34,17 +34,18 @@ from ancestral.training.log import LogLine, parse_log
 if TYPE_CHECKING:
     from torch import Tensor
 
-ELSEWHERE = "elsewhere"  # how a training ended that this package did not do
+ELSEWHERE = "elsewhere"  # the outcome of a training outside this package
 FINISHED = ("epochs", "patience", "diverged", ELSEWHERE)
 NOTHING_GIVEN = Given()
 log = logging.getLogger("ancestral")
-_NOTED: set[Path] = set()  # folders that a notice was given about
+_NOTED: set[Path] = set()  # folders for which a notice was shown
 
 
 class Run:
-    """A folder with settings, weights, log, scores and figures. All that reports show is read from it."""
+    """A folder with settings, weights, log, scores and figures. Reports read everything from it."""
 
     keeps_records = True
+    label = ""  # what a study calls the run
     _repr_html_ = as_html
 
     def __init__(self, path: Path | str, given: Given = NOTHING_GIVEN) -> None:
@@ -52,6 +53,11 @@ class Run:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def called(self) -> str:
+        """What titles of pictures call the model: the name that a study gives it, or that of its family."""
+        return self.label or self.settings.family or "own model"
 
     @property
     def model_folder(self) -> Path:
@@ -71,12 +77,12 @@ class Run:
 
     @property
     def begun(self) -> bool:
-        """Whether the folder holds a run, trained or not."""
+        """Whether the folder has a run, finished or not."""
         return (self.path / "settings.json").exists()
 
     @property
     def page(self) -> Path:
-        """The page, where it was written."""
+        """The path of the page; the file may not exist."""
         return self.path / "report.html"
 
     @property
@@ -86,9 +92,9 @@ class Run:
 
     @cached_property
     def record(self) -> dict[str, Any]:
-        """`settings.json`.
+        """The content of `settings.json`.
 
-        Raises:    InputError: this is no run folder.
+        Raises:    InputError: this is not a run folder.
         """
         if not (self.path / "settings.json").exists():
             raise InputError(f"{self.path} is not a run folder: it has no settings.json")
@@ -96,12 +102,12 @@ class Run:
 
     @property
     def manifest(self) -> Manifest:
-        """SHA-256 of the files of a finished run."""
+        """The manifest: SHA-256 of the files of a finished run."""
         return Manifest(self.path)
 
     @cached_property
     def settings(self) -> Settings:
-        """All that determines the run.
+        """The settings of the run.
 
         Raises:    InputError: they are damaged, or of a newer version.
         """
@@ -112,46 +118,45 @@ class Run:
 
     @cached_property
     def data(self) -> RunData:
-        """The data of the run: what is known of them at once, their images once something asks for one.
+        """The data of the run; the files are read at the first access to `dataset`.
 
-        Raises:    InputError: from `dataset` and what reads it: they are not at hand, not those of the run, or divided
-                   in another way.
+        Raises:    InputError: raised at that access: the data are missing, changed, or split in another way.
         """
         return StoredData(self.settings.data, self.record["data"], self.path, self.reading)
 
     @property
     def reading(self) -> int:
-        """Version of the reading of its data that it was started with; the present one for a run to be begun."""
+        """The version of the data reader that the run was started with; the present one for a new run."""
         if not (self.path / "settings.json").exists():
             return READING
         version = self.record["data"].get("version", 1)
         if version not in range(1, READING + 1):
-            raise InputError(f"{self.path} was made by a newer version of ancestral: update this one")
+            raise InputError(f"{self.path} was made by a newer version of ancestral: update ancestral")
         return version
 
     @cached_property
     def space(self) -> PixelSpace:
-        """What a pixel of the model is; known without the data, but for runs of earlier versions."""
+        """The pixel space of the model; the data are not read, except for runs of early versions."""
         return self.data.space
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """How the training ended, how long it took and how fast it was; empty while it is not over."""
+        """The outcome of the training, its duration and speed; empty while it is not finished."""
         return self._read("training.json") or {}
 
     def _read(self, name: str) -> Any:
-        """The JSON of a file of the folder; None where there is no such file."""
+        """The JSON content of a file of the folder; None if it does not exist."""
         path = self.path / name
         return json_from(self.manifest.content(name), path) if path.exists() else None
 
     @property
     def finished(self) -> bool:
-        """Whether the training is over, be it by divergence, and all its files are written."""
+        """Whether the training has ended (also by divergence) and all its files are written."""
         return self.outcome.get("reason") in FINISHED and (self.manifest.there or not self.record.get("manifest"))
 
     @property
     def health(self) -> Examination | None:
-        """What was found at the end of the training; None while it is not over.
+        """The health checks at the end of the training; None while it is not finished.
 
         Raises:    InputError: `health.json` is damaged.
         """
@@ -159,19 +164,18 @@ class Run:
         return None if found is None else Examination.from_json(found)
 
     def verdicts(self) -> list[Verdict]:
-        """What is wrong with the training, failures first; none where it is healthy or not over."""
+        """The problems of the training, failures first; empty if it is healthy or not finished."""
         return list(self.health.verdicts) if self.health else []
 
     def keep_health(self, found: Examination) -> None:
-        """Store what was found at the end of the training."""
+        """Store the health checks of the finished training."""
         self.manifest.replace("health.json", json_bytes(found.to_json()))
 
     def load(self, in_place: bool = False) -> Model:
         """The trained model, in evaluation mode. The data are not opened.
 
-        Args:      in_place: fill the modules that were given to this run themselves, not copies of them.
-        Raises:    InputError: not trained yet, damaged, or changed since it was trained; it was trained with modules
-                   that are not given here.
+        Args:      in_place: load the weights into the user's own modules, not into copies.
+        Raises:    InputError: not trained yet, damaged or changed; or the user's own modules are missing.
         """
         self.refuse_missing_parts()
         if not (self.model_folder / "config.json").exists():
@@ -179,32 +183,32 @@ class Run:
         entries = self.manifest.entries()
         if not entries and self.outcome.get("reason") in FINISHED and self.path.resolve() not in _NOTED:
             _NOTED.add(self.path.resolve())
-            remedy = "--resume completes it" if self.record.get("manifest") else "an earlier version made it"
-            log.warning("%s has no manifest.json (%s): its files are used unchecked", self.path, remedy)
+            remedy = "--resume writes it" if self.record.get("manifest") else "the run is of an early version"
+            log.warning("%s has no manifest.json (%s): its files are not checked", self.path, remedy)
         elif not self.outcome and self.earlier_weights and self.path.resolve() not in _NOTED:
             _NOTED.add(self.path.resolve())
-            log.warning("%s has not finished its extension: these are its weights of before", self.path)
+            log.warning("the extension of %s is not finished: the weights from before it are used", self.path)
         known = {Path(name).name: entries[name]["sha256"] for name in (CONFIG, WEIGHTS) if name in entries}
         return self.given.loaded(self.model_folder, known, in_place)
 
     def refuse_missing_parts(self) -> None:
-        """Raises:    InputError: this run was trained with modules that are not given here."""
+        """Raises:    InputError: the run was trained with the user's own modules, which are missing here."""
         refuse_missing(self.record.get("given", {}), self.given, self.path)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and facts of the checkpoint.
+        """The tensors and facts of the checkpoint.
 
         Raises:    InputError: it is missing, damaged or was changed.
         """
         try:
             self.manifest.content(STATE)
         except InputError as error:
-            raise InputError(f"the checkpoint {error}; train anew without --resume") from error
+            raise InputError(f"the checkpoint {error}; train again without --resume") from error
         return load_state(self.checkpoint)
 
     @property
     def weights_sha256(self) -> str | None:
-        """SHA-256 of the trained weights; None where there are none yet."""
+        """The SHA-256 of the trained weights; None without weights."""
         path = self.path / WEIGHTS
         entry = self.manifest.entries().get(WEIGHTS)
         if entry is not None:
@@ -213,7 +217,7 @@ class Run:
 
     @property
     def earlier_weights(self) -> dict[str, int]:
-        """SHA-256 of the weights that the run had before it was extended, and the epochs that it had then."""
+        """The SHA-256 of the weights before each extension, with the number of epochs at that time."""
         if not self.begun:
             return {}
         entries = reversed(self.record.get("extensions", []))
@@ -221,8 +225,8 @@ class Run:
 
     @property
     def origin(self) -> dict[str, str | None]:
-        """SHA-256 of the weights and of the data that a measurement of this run, made now, is of."""
-        data = self.__dict__.get("data")  # other data may be set in its place
+        """The SHA-256 of the present weights and data, for new records."""
+        data = self.__dict__.get("data")  # other data may replace the run's own
         sha256 = self.record["data"]["sha256"] if data is None else data.sha256
         return {"weights_sha256": self.weights_sha256, "data_sha256": sha256}
 
@@ -230,65 +234,67 @@ class Run:
         return parse_log(self.manifest.content(LOG), self.log_path)
 
     def scores(self) -> list[Score]:
-        """Its scores, of the weights that it has now."""
+        """The scores of the present weights."""
         return SCORES.of(self)
 
     def earlier_scores(self) -> list[Score]:
-        """The scores of weights that it had before it was extended; each holds their SHA-256."""
+        """The scores of the weights before extensions; each has the SHA-256 of its weights."""
         return [score for _, score in SCORES.earlier(self)]
 
     def add_score(self, score: Score) -> None:
-        """Store a score; one of the same method, of the same weights on the same images is replaced."""
+        """Store a score; an earlier one with the same method, weights and images is replaced."""
         SCORES.add(self, score)
 
     def forget(self) -> None:
-        """Read the record and the settings anew when they are next used: they were replaced."""
+        """Clear the cached record and settings after the file was replaced."""
         for name in ("record", "settings"):
             self.__dict__.pop(name, None)
 
     def begin(self, settings: Settings, data: RunData, resume: bool, origin: Origin) -> bool:
-        """Make the folder ready to train in; True if there is a state to go on from.
+        """Prepare the folder for training; returns whether there is a checkpoint to resume from.
 
-        Raises:    InputError: it holds another run, or was trained with other settings.
+        Raises:    InputError: it has another run, or a run with other settings.
         """
         described = settings_to_json(settings)
         for folder in (self.path, self.checkpoint.parent, self.model_folder):
             for leftover in filter(is_temporary, list(folder.glob(".*"))):
-                leftover.unlink()  # of a writer that was killed: the lock is ours
+                leftover.unlink()  # of a process that was killed: this process has the lock
         if (self.path / "settings.json").exists():
             if not resume:
-                raise InputError(f"{self.path} holds a run already: choose another --out, or go on with --resume")
+                raise InputError(
+                    f"{self.path} already contains a run: choose another --out, or continue it with --resume"
+                )
             if self.outcome.get("reason") == ELSEWHERE:
-                raise InputError(f"{self.path} was trained elsewhere: there is no training to resume")
+                raise InputError(f"{self.path} was trained outside ancestral: there is no training to resume")
             refuse_changes(self.record, described)
             refuse_other_parts(self.record.get("given", {}), origin.given, self.path)
             if self.manifest.there and not self.checkpoint.exists():
-                raise InputError(f"{self.path} has no checkpoint, as an exported run has none: it cannot be resumed")
+                raise InputError(f"{self.path} has no checkpoint (exported runs have none): it cannot be resumed")
             if different := difference(self.record["data"], data, self.path, self.settings.data.data):
-                raise InputError(f"{different}: train anew")
+                raise InputError(f"{different}: train a new run")
             return self.checkpoint.exists()
         self._refuse_strangers()
         write_json(self.path / "settings.json", new_record(described, data, self.path, origin))
         return False
 
     def write_config(self, settings: Settings, origin: Origin) -> None:
-        """The settings as a file that trains the run again, where no module was given in Python; nothing reads it."""
+        """Write `config.toml`, with which the run can be trained again; not for runs with the user's own modules."""
         if not origin.given:
             write_atomically(self.path / CONFIG_FILE, config_text(settings).encode())
 
     def _refuse_strangers(self) -> None:
-        """Raises:    InputError: the folder holds files that are not of a run."""
+        """Raises:    InputError: the folder has files that are not of a run."""
         if not self.path.is_dir() or (self.path / "settings.json").exists():
             return
         if any(p.name != ".lock" and not is_temporary(p) for p in self.path.iterdir()):
-            raise InputError(f"{self.path} is not empty and not a run: choose another --out")
+            raise InputError(f"{self.path} is not empty and not a run folder: choose another --out")
 
     @contextmanager
     def locked(self, wait: float = 0.0) -> Iterator[None]:
-        """Hold the folder against other writers; the system lets go of it when this process ends, in any way.
+        """Lock the folder against other writers; the system releases the lock when this process ends.
 
-        Args:      wait: seconds to wait for another writer to finish.
-        Raises:    InputError: another process is writing to it, or it is no run's folder, which is left alone.
+        Args:      wait: seconds to wait for another writer.
+        Raises:    InputError: another process writes to the folder, or it is not a run folder; nothing is changed.
         """
         self._refuse_strangers()
         self.path.mkdir(parents=True, exist_ok=True)
@@ -308,6 +314,6 @@ class Run:
 def load(path: Path | str) -> Model:
     """The trained model of a run folder, in evaluation mode.
 
-    Raises:    InputError: no run folder, not trained yet, or damaged.
+    Raises:    InputError: not a run folder, not trained yet, or damaged.
     """
     return Run(path).load()

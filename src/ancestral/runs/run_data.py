@@ -30,9 +30,9 @@ PICTURED_IMAGES, PICTURED_POINTS = 64, 2000
 class RunData:
     """The images or points of a run in its pixel space.
 
-    Args:      settings: which data and what a pixel is. version: of the reading, see `data.datasets.READING`; an older
-               run keeps the version that it was started with. again: for a run that has begun, so that nothing is
-               downloaded, and what was said of the data then is not said again.
+    Args:      settings: of the data and the pixel space. version: of the data reader, see `data.datasets.READING`; a
+               run keeps the version that it was started with. again: the run exists already: nothing is downloaded, and
+               notices about the data are not repeated.
     """
 
     def __init__(self, settings: DataSettings, version: int = READING, again: bool = False) -> None:
@@ -57,7 +57,7 @@ class RunData:
         self.space = space_of(settings, self.dataset.levels, self.dataset.event_shape)
 
     def in_space(self, settings: DataSettings) -> RunData:
-        """The same data, read once, in the pixel space of other settings."""
+        """The same data in the pixel space of other settings, without reading them again."""
         other = copy.copy(self)
         other.settings, other.space = settings, space_of(settings, self.dataset.levels, self.event_shape)
         return other
@@ -68,34 +68,34 @@ class RunData:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the classes, where they have names."""
+        """The names of the classes, or None."""
         return self.dataset.classes if isinstance(self.dataset, Dataset) else None
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns of points; x1, x2, ... where they have none."""
+        """The names of the columns of points; x1, x2, ... by default."""
         return self.column_names or tuple(f"x{place + 1}" for place in range(self.event_shape[0]))
 
     @property
     def column_names(self) -> tuple[str, ...] | None:
-        """Names of the columns of points, where they have names."""
+        """The names of the columns of points, or None."""
         return self.dataset.columns if isinstance(self.dataset, Dataset) else None
 
     @property
     def sha256(self) -> str | None:
-        """Of all images or points, in hex."""
+        """The SHA-256 of all images or points, in hex."""
         return self.dataset.sha256
 
     @property
     def spec(self) -> DataSpec:
-        """What a model of these data is built for."""
+        """The specification of a model for these data."""
         table = isinstance(self.dataset, Dataset) and self.dataset.kind == "points"
         classes = self.dataset.class_count if isinstance(self.dataset, Dataset) else None
         shares = self._proportions(classes)
         return DataSpec(self.event_shape, self.dataset.levels, self.space.name, classes, table, shares)
 
     def _proportions(self, classes: int | None) -> tuple[float, ...] | None:
-        """Of the classes among the training images that have a label."""
+        """The proportions of the classes among the labelled training images."""
         labels = self.dataset.train.labels
         if not classes or labels is None or not bool((labels >= 0).any()):
             return None
@@ -103,12 +103,12 @@ class RunData:
         return tuple((counts / counts.sum()).tolist())
 
     def summary(self) -> DataSummary:
-        """What was read and what was assumed."""
+        """A summary of the data and of the assumptions made when they were read."""
         return summarise(self.dataset)
 
     @property
     def name(self) -> str:
-        """The data set's name, with the side lengths where padding changed them."""
+        """The name of the data set, with the image size if it is padded."""
         if self.settings.pad_to is None:
             return self.dataset.name
         _, height, width = self.event_shape
@@ -116,28 +116,28 @@ class RunData:
 
     @property
     def density(self) -> Density | None:
-        """What the points were drawn from, where that is known."""
+        """The true density of the points, or None."""
         return DENSITIES.get(self.settings.data)
 
     @property
     def entropy(self) -> float | None:
-        """Of what the data were drawn from, nats, where that is known: no model's mean score can be above minus it."""
+        """The entropy of the true density in nats, or None; no expected log-likelihood can exceed its negative."""
         return None if self.density is None else self.density.entropy
 
     @property
     def source(self) -> str:
-        """The named set, or the place of the file or folder, that the data are read from."""
+        """The named data set, or the path of the file or folder."""
         return self.settings.data
 
     @property
     def pictured(self) -> int:
-        """How many draws make a picture."""
+        """The number of samples in a figure."""
         return PICTURED_POINTS if self.space.name == "points" else PICTURED_IMAGES
 
     def picture(self, x: Tensor, title: str = "") -> Figure:
-        """Draws or data as one picture: images on a sheet, points in the plane.
+        """A figure of samples or data: a grid of images, or a plot of points.
 
-        Args:      x: of this pixel space, shape (N, *event_shape).
+        Args:      x: in this pixel space, shape (N, *event_shape).
         """
         if self.density is not None:
             from ancestral.figures.densities import scatter
@@ -150,60 +150,62 @@ class RunData:
             return pair_figure(x, names=self.columns, words=("shown", ""), title=title)
         from ancestral.figures.grids import image_grid
 
-        return image_grid(self.space.to_unit(x.float()), title=title)
+        return image_grid(self.space.to_unit(x.float()), title=title, smooth=True)
 
     def train_split(self, labelled_only: bool = False) -> Split:
-        """The training images as they are stored; with `labelled_only` those that have a label.
+        """The stored training images; with `labelled_only`, those with a label.
 
-        Raises:    InputError: none has.
+        Raises:    InputError: no image has a label.
         """
         train = self.dataset.train
         if not labelled_only or train.labels is None or not bool((train.labels < 0).any()):
             return train
         rows = (train.labels >= 0).nonzero()[:, 0]
         if not len(rows):
-            raise InputError(f"no training image of {self.name} has a label")
+            raise InputError(f"no training image of {self.name} has a label, and this model needs labels")
         return Split(train.images[rows], train.labels[rows])
 
     def training(self, seed: int, device: Any = "cpu", labelled_only: bool = False) -> PixelBatches:
-        """The training images; dynamic pixels are drawn afresh in each epoch."""
+        """The training images; dynamically binarised pixels are drawn again in each epoch."""
         train = self.train_split(labelled_only)
         if len(train) < len(self.dataset.train):
             left = len(self.dataset.train) - len(train)
-            log.warning("note: %s training images without a label are left out: this model needs labels", f"{left:,}")
+            log.warning(
+                "note: %s training images without a label are not used, because this model needs labels", f"{left:,}"
+            )
         draw = self._draw("train")
         return PixelBatches(train, self.space, seed, device, fresh=True, labels=train.labels, draw=draw)
 
     def stored(self, split: str) -> Split:
-        """A split as it is stored, with its labels and the names of its files."""
+        """A stored split, with labels and file names."""
         return self.dataset.split(split)
 
     def held(self, split: str, count: int | None = None, device: Any = "cpu") -> PixelBatches:
-        """A split for evaluation: dynamic pixels are drawn once, the same for every run."""
+        """A split for evaluation; dynamically binarised pixels are drawn once, equally for all runs."""
         return PixelBatches(self.dataset.split(split).first(count), self.space, device=device, draw=self._draw(split))
 
     def _draw(self, split: str) -> str:
-        """Name of the one draw of a split's binary pixels; once all splits shared that of the test images."""
+        """The seed name of a split's binary pixels; early versions used that of the test images for all splits."""
         return split if self.version > 1 else "test"
 
 
 def space_of(settings: DataSettings, levels: int, event_shape: Sequence[int]) -> PixelSpace:
-    """What a pixel of a run is; `levels` is 0 for points."""
+    """The pixel space of a run; `levels` is 0 for points."""
     if levels:
         return PixelSpace(settings.pixels or "threshold", levels)
     return PixelSpace("points", 0, math.prod(event_shape))
 
 
 def labelled_only(settings: Settings) -> bool:
-    """Whether only images with a label can be trained on."""
+    """Whether the model can only be trained on labelled images."""
     return getattr(settings.model, "labelled_only", False)
 
 
 def read_data(settings: Settings, version: int = READING, known: RunData | None = None) -> tuple[Settings, RunData]:
-    """The data of a training, and its settings with the pixels that suit them; what is read of a file is logged.
+    """The data of a training, and its settings with the pixel space; facts about the user's own files are logged.
 
-    Args:      version: of the reading. known: the same data, read before, and logged.
-    Raises:    InputError: the data cannot be read, or no pixel would differ from another.
+    Args:      settings: of the run. version: of the data reader. known: the same data, if they were read before.
+    Raises:    InputError: the data cannot be read, or all binary pixels would be equal.
     """
     data = known or RunData(settings.data, version)
     channels = data.event_shape[0] if data.dataset.levels else 0
@@ -220,20 +222,20 @@ def read_data(settings: Settings, version: int = READING, known: RunData | None 
 
 
 def _refuse_one_value(data: RunData) -> None:
-    """Raises:    InputError: all pixels of all training images are equal once they are binary."""
+    """Raises:    InputError: all pixels of all training images are equal after the threshold."""
     if data.space.name != "threshold":
         return
     found: set[bool] = set()
     for block in data.dataset.train.blocks():
         above = block > (data.space.levels - 1) // 2
         found |= {bool(above.any()), bool(above.all())}
-        if len(found) > 1:  # most images hold both values
+        if len(found) > 1:  # most images have both values
             return
     if len(found) == 1:
         side = "above" if found.pop() else "below"
         raise InputError(
-            f"every pixel of {data.name} is {side} one half of its {data.space.levels} levels, so the threshold leaves "
-            "one value everywhere: state the number of levels with --levels N, or choose --pixels levels"
+            f"every pixel of {data.name} is {side} one half of its {data.space.levels} levels, so all binary pixels "
+            "would be equal: give the number of levels with --levels N, or choose --pixels levels"
         )
 
 
@@ -242,4 +244,4 @@ def _refuse_pixels(settings: DataSettings) -> None:
     given = [name for name in ("pixels", "protocol", "pad_to") if getattr(settings, name) is not None]
     if given:
         flags = " and ".join(map(flag, given))
-        raise InputError(f"--data {settings.data} holds points, which have no pixels: leave out {flags}")
+        raise InputError(f"--data {settings.data} has points, not images: leave out {flags}")

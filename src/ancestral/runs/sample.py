@@ -1,4 +1,4 @@
-"""Samples of a trained model, and the files they are written to."""
+"""Samples of a trained model, and the files for them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ AT_ONCE = 1000
 
 @torch.no_grad()
 def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, means: bool = False) -> Tensor:
-    """`n` draws, shape (n, *event_shape), in the model's pixel space, drawn `AT_ONCE` at a time.
+    """`n` samples, shape (n, *event_shape), in the model's pixel space; `AT_ONCE` are drawn at a time.
 
-    Args:      seed: random seed. label: only images of this class. means: E[x | z] in place of draws of x, where the
-               model has latents: no samples of it.
-    Raises:    InputError: less than one draw, or no such class. NotComputable: the model knows no classes, or has
-               no means.
+    Args:      model: to sample from. n: number of samples. seed: random seed. label: sample images of this class only.
+               means: return E[x | z] for random latents z; these are not samples of x.
+    Raises:    InputError: n < 1, or no such class. NotComputable: the model is not conditional, or has no E[x | z].
     """
     if n < 1:
-        raise InputError(f"--n {n}: draw at least one")
+        raise InputError(f"--n {n}: give at least 1")
     if means and type(model).sample_mean is Model.sample_mean:
         raise NotComputable(f"a {type(model).__name__} has no mean of x given a latent: leave --mean out")
     sizes = [min(AT_ONCE, n - first) for first in range(0, n, AT_ONCE)]
@@ -41,21 +40,29 @@ def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, 
         return torch.cat([_drawn(model, size, means) for size in sizes])
 
 
+def drawn_in_words(model: Model) -> str:
+    """What pictures of `sample_mean` show: samples, or mean images given samples of the latents."""
+    return "samples" if type(model).sample_mean is Model.sample_mean else "mean images E[x|z], z from the prior"
+
+
 def _drawn(model: Model, n: int, means: bool) -> Tensor:
-    """Raises:    InputError: the model is not of this package, and draws something else than `n` images."""
+    """Raises:    InputError: the samples of a user's own model have a wrong shape."""
     x = model.sample_mean(n) if means else model.sample(n)
     shape = (n, *model.event_shape)
     if not isinstance(x, Tensor) or x.shape != shape:
         found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
-        raise InputError(f"sample({n}) of the {type(model).__name__} returns {found}, not one of shape {shape}")
+        raise InputError(
+            f"sample({n}) of the {type(model).__name__} returns {found}: it must return a tensor of shape {shape}"
+        )
     return x
 
 
 @torch.no_grad()
 def sample_labelled(model: Model, n: int, seed: int = 0, label: int | None = None) -> tuple[Tensor, Tensor]:
-    """`n` draws of a conditional model with their classes, shapes (n, *event_shape) and (n,).
+    """`n` samples of a conditional model with their classes, shapes (n, *event_shape) and (n,).
 
-    Args:      label: of all; None draws the classes in the proportions of the training data.
+    Args:      model: to sample from. n: number of samples. seed: random seed. label: class of all samples; None draws
+               the classes in the proportions of the training data.
     Raises:    as `sample_model`.
     """
     conditional = _conditional(model)
@@ -71,23 +78,23 @@ def sample_labelled(model: Model, n: int, seed: int = 0, label: int | None = Non
 
 
 def is_conditional(model: Model) -> bool:
-    """Whether a model can draw images of a class that is asked for."""
+    """Whether a model can sample images of a given class."""
     return isinstance(model, SamplesClasses) and model.classes > 0
 
 
 def present_classes(model: SamplesClasses) -> list[int]:
-    """The classes that a conditional model has seen images of; all where it does not know."""
+    """The classes in the training data of a conditional model; all classes if this is unknown."""
     return model.present_classes().tolist() if isinstance(model, HasPresentClasses) else list(range(model.classes))
 
 
 def _conditional(model: Model) -> SamplesClasses:
     if not isinstance(model, SamplesClasses):
-        raise NotComputable(f"a {type(model).__name__} knows no classes to draw: leave --label out")
+        raise NotComputable(f"a {type(model).__name__} cannot sample a given class: leave --label out")
     return model
 
 
 def class_number(run: Run, label: str | int) -> int:
-    """The number of a class from its name, or from its number where the classes of the run have no names.
+    """The number of a class from its name, or from its number if the classes of the run have no names.
 
     Raises:    InputError: no such class.
     """
@@ -97,33 +104,34 @@ def class_number(run: Run, label: str | int) -> int:
             return names.index(str(label))
         raise InputError(f"--label {label}: no such class; {close_matches(str(label), names)}")
     if not str(label).lstrip("-").isdecimal():
-        raise InputError(f"--label {label}: the classes of this run have no names, give a number")
+        raise InputError(f"--label {label}: the classes of this run have no names: give a number")
     return int(label)
 
 
 def save_array(x: Tensor, path: Path) -> None:
-    """Write draws into one .npy file, all of it or nothing."""
+    """Write samples to one .npy file, atomically."""
     buffer = io.BytesIO()
     np.save(buffer, x.cpu().numpy(), allow_pickle=False)
     write_atomically(path, buffer.getvalue())
 
 
 def save_table(x: Tensor, path: Path, columns: Sequence[str] | None) -> None:
-    """Write points, shape (n, D), into a .csv file with a header."""
+    """Write points, shape (n, D), to a .csv file with a header."""
     names = list(columns) if columns else [f"x{place + 1}" for place in range(x.shape[1])]
     write_csv(path, names, [[repr(value) for value in row] for row in x.tolist()])
 
 
 def save_images(grey: Tensor, folder: Path, labels: Tensor | None = None, classes: Sequence[str] | None = None) -> None:
-    """Write one 8-bit PNG an image into a folder, and `labels.csv` where the classes are known.
+    """Write one 8-bit PNG file per image to a folder, and `labels.csv` if there are labels.
 
-    Args:      grey: values in [0, 1], shape (n, C, H, W) with 1 or 3 channels. labels: shape (n,). classes: names.
-    Raises:    InputError: the folder holds files already, or channels that PNG has not.
+    Args:      grey: values in [0, 1], shape (n, C, H, W) with 1 or 3 channels. folder: new or empty. labels: shape
+               (n,). classes: names.
+    Raises:    InputError: the folder is not empty, or the number of channels is not 1 or 3.
     """
     if grey.ndim != 4 or grey.shape[1] not in (1, 3):
-        raise InputError(f"{folder}: images of shape {tuple(grey.shape[1:])} are no PNG files: choose a .npy file")
+        raise InputError(f"{folder}: images of shape {tuple(grey.shape[1:])} cannot be written as PNG: use a .npy file")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} is there already, and is not an empty folder: choose another --out")
+        raise InputError(f"{folder} exists and is not an empty folder: choose another --out")
     from PIL import Image
 
     bytes_ = (grey * 255).round().to(torch.uint8).movedim(1, -1).cpu().numpy()

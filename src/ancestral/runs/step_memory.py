@@ -1,4 +1,4 @@
-"""A training whose steps exceed the memory is refused before it begins."""
+"""Check before a training that one step fits in memory."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from ancestral.training.steps import Step
 
 USUAL_LEVELS = 256
 MOST_BYTES = 16_000
-"""For each number of an image, at the default settings of every family and up to `USUAL_LEVELS` levels."""
+"""Upper bound of activations per pixel value, for the default settings of all families and `USUAL_LEVELS` levels."""
 SHARE = {"32-true": 1.0, "64-true": 2.0}
-"""Bytes of a number format against those of single precision; mixed ones halve at most all of them."""
+"""Bytes of a number format relative to single precision; mixed precision saves at most one half."""
 
 
 def refuse_steps_beyond_memory(
     settings: Settings, engine: Engine, model: Model, train: PixelBatches, build_step: Callable[[Engine, Model], Step]
 ) -> None:
-    """Refuse a batch whose activations alone exceed the memory that is free.
+    """Check that the activations of one batch fit in the available memory.
 
-    What is certain to fit is not measured. A plug-in's step is not run without values.
+    Nothing is measured if an upper bound fits, or for a plug-in family, whose step may not work on the device "meta".
 
-    Args:      model: on its device. train: the training data. build_step: makes the step that trains.
-    Raises:    InputError: names how many images can fit at most.
+    Args:      settings: of the run. engine: device and precision. model: on its device. train: the training data.
+               build_step: makes the training step.
+    Raises:    InputError: the batch is too large; the message states how many images fit.
     """
     free = free_memory(engine.device)
     images = min(settings.training.batch_size, len(train))
@@ -50,18 +51,18 @@ def refuse_steps_beyond_memory(
     if needed <= free:
         return
     fitting = int(images * free / needed)
-    advice = f"lower --batch-size (at most {fitting:,} can fit)" if fitting else "lower the sizes of the model"
+    advice = f"lower --batch-size (at most {fitting:,} fit)" if fitting else "choose a smaller model"
     raise InputError(
-        f"not enough memory: a step on {images:,} {train.space.noun} keeps at least {needed / 1e9:.1f} GB of "
+        f"not enough memory: a step with {images:,} {train.space.noun} needs at least {needed / 1e9:.1f} GB for "
         f"activations, and {free / 1e9:.1f} GB are available: {advice}"
     )
 
 
 def most_bytes(model_settings: Any, train: PixelBatches) -> float:
-    """An upper bound of the activations of one image, found from the settings alone.
+    """An upper bound of the bytes of activations of one image, computed from the settings.
 
-    At the default settings it is `MOST_BYTES` for each number of an image. No setting makes activations grow faster
-    than in proportion to it, so that their ratios to the defaults are factors.
+    With default settings it is `MOST_BYTES` per pixel value. Activations grow at most in proportion to each setting, so
+    the ratios of settings to their defaults are factors.
     """
     usual = type(model_settings)()
     factors = [
@@ -73,14 +74,14 @@ def most_bytes(model_settings: Any, train: PixelBatches) -> float:
 
 
 def _size(value: Any) -> int:
-    """What a setting adds to the size of a model: a whole number, or the sum of several; 0 for others."""
+    """The contribution of a setting to the size of a model: an integer, or a sum of integers; 0 for others."""
     if isinstance(value, tuple):
         return sum(map(_size, value))
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def free_memory(device: torch.device) -> int | None:
-    """Bytes that a training may still take on a device; None where that is not known."""
+    """The bytes that are available on a device; None if unknown."""
     if device.type == "cpu":
         return available_memory()
     if device.type == "cuda":

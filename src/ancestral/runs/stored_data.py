@@ -1,4 +1,4 @@
-"""The data of a run that was made before: described by its record, and opened once something asks for an image."""
+"""The data of an existing run: described by its record, and read when images are needed."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ancestral.settings.data import DataSettings
 
 
 class StoredData(RunData):
-    """The data of a run. Name, shape, pixel space, classes and columns are those of the record.
+    """The data of an existing run; name, shape, pixel space, classes and columns come from the record.
 
-    Args:      settings: as the run has them. record: what `settings.json` says of the data. folder: of the run.
-               version: of the reading.
+    Args:      settings: of the run. record: the entry of the data in `settings.json`. folder: of the run. version: of
+               the data reader.
     """
 
     def __init__(self, settings: DataSettings, record: Mapping[str, Any], folder: Path, version: int) -> None:
@@ -30,14 +30,13 @@ class StoredData(RunData):
 
     @cached_property
     def dataset(self) -> Dataset | PointDataset:  # type: ignore[override]
-        """The images or points, read again. Nothing is downloaded.
+        """The images or points, which are read at the first access. Nothing is downloaded.
 
-        Raises:    DataNotHere: they are not where they were. InputError: they are not those of the run, or are divided
-                   in another way.
+        Raises:    DataNotHere: they are not at their path. InputError: they were changed, or are split in another way.
         """
         opened = RunData(replace(self.settings, data=self.source), self.version, again=True)
         if different := difference(self.record, opened, self.folder, self.settings.data):
-            raise InputError(f"{different}: restore them, or state by --data that other data are meant")
+            raise InputError(f"{different}: restore them, or give other data with --data")
         return opened.dataset
 
     @property
@@ -46,7 +45,7 @@ class StoredData(RunData):
 
     @cached_property
     def space(self) -> PixelSpace:  # type: ignore[override]
-        """What a pixel of the model is; runs of earlier versions do not record the levels, so their data are opened."""
+        """The pixel space of the model. Runs of early versions do not record the levels, so their data are read."""
         levels = self.record.get("levels")
         return space_of(self.settings, self.dataset.levels if levels is None else int(levels), self.event_shape)
 
@@ -72,17 +71,17 @@ class StoredData(RunData):
 
 
 def difference(known: Mapping[str, Any], data: RunData, folder: Path, own: str) -> str:
-    """In what data differ from those of a run; empty where they do not.
+    """A description of how data differ from those of a run, or "".
 
-    Args:      known: the run's record of its data. folder: of the run. own: the run's own data, as its settings name
-               them.
+    Args:      known: the run's record of its data. data: the present data. folder: of the run. own: the data in the
+               settings of the run.
     """
     found = data.summary().to_json()
-    words = f"the data {known['name']} of {folder} have changed since this run began"
+    words = f"the data {known['name']} of {folder} have changed since this run was started"
     if found["sha256"] != known["sha256"]:
         return f"{words} (another SHA-256)"
     if known["sha256"] is None and data.settings.data != own:
-        return f"{words} (they differ each time they are read)"
+        return f"{words} (they change with each reading)"
     for split, count in known["counts"].items():
         if found["counts"].get(split) != count:
             return f"{words} ({count} {split} before, {found['counts'].get(split)} now)"

@@ -1,4 +1,4 @@
-"""The settings of a run as `settings.json` has them, and what must not differ when a training goes on."""
+"""The settings of a run in `settings.json`, and the check of settings when a training is resumed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def settings_to_json(settings: Settings) -> dict[str, Any]:
 
 
 def settings_from_json(record: dict[str, Any]) -> Settings:
-    """Settings read back.
+    """The settings from JSON values.
 
     Raises:    InputError: an unknown family or setting, or a value of a wrong type.
     """
     missing = [name for name in ("family", *PARTS) if name not in record]
     if missing:
-        raise InputError(f"the settings of this run cannot be read: they have no {missing[0]!r}")
+        raise InputError(f"the settings of this run cannot be read: {missing[0]!r} is missing")
     family = record["family"]
     if family is not None and not isinstance(family, str):
         raise InputError(f"the settings of this run cannot be read: its family is {str(family)[:40]!r}")
@@ -54,18 +54,18 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
 
 
 def same_settings(first: Settings, second: Settings) -> bool:
-    """Whether two trainings are the same: a number that is not a number is the same as itself."""
+    """Whether two settings are equal; NaN equals NaN."""
     return json_text(settings_to_json(first)) == json_text(settings_to_json(second))
 
 
 def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
-    """Resuming with other settings would be another run.
+    """Check that a run is resumed with its own settings.
 
     Raises:    InputError: names the first setting that differs.
     """
     begun = settings_to_json(settings_from_json(record["settings"]))
     if begun["family"] != described["family"]:
-        raise InputError(f"this run trains {_kind(begun['family'])}, not {_kind(described['family'])}")
+        raise InputError(f"this run is of {_kind(begun['family'])}, not of {_kind(described['family'])}")
     for part in PARTS:
         for name, value in described[part].items():
             if part == "training" and name in CHECKED_ELSEWHERE:
@@ -74,19 +74,21 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
             if before != value and json_text(before) != json_text(value):
                 if name == "data" and all(str(source).startswith(MEMORY) for source in (before, value)):
                     other = f"this run started with other data in memory ({before}, not {value})"
-                    raise InputError(f"{other}: give the same, in the same form, or train anew in another folder")
+                    raise InputError(
+                        f"{other}: give the same data in the same form, or train a new run in another folder"
+                    )
                 raise InputError(f"this run started with {name} = {before}, not {value}: resume with its own settings")
 
 
 def _kind(family: str | None) -> str:
-    return "a model of one's own" if family is None else f"a {family}"
+    return "your own model" if family is None else f"a {family}"
 
 
 def _family_of_run(name: str | None) -> Family:
-    """Raises:    InputError: this program does not know the family; the message names the ways to give it."""
+    """Raises:    InputError: the family is unknown; the message states how to give it."""
     try:
         return find(name)
     except InputError as error:
-        if name is None or name in names():  # known, but it cannot be loaded
+        if name is None or name in names():  # the family is known but cannot be loaded
             raise
         raise InputError(needs_family("run", name)) from error

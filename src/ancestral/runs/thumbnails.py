@@ -1,4 +1,4 @@
-"""Sheets of a run's first training and test images, stored with it: its page shows them where the data are not."""
+"""Sheets of the first training and test images, stored with a run for its page if the data are missing later."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from ancestral.runs.run_data import RunData
 FOLDER = "thumbnails"
 SPLITS = {"train": "training", "test": "test"}
 COUNT, COLUMNS, GAP = 64, 8, 2  # images, images in a row, and pixels between them
-SMALLEST, LARGEST = 32, 64  # pixels a side of one image in the sheet
+SMALLEST, LARGEST = 32, 64  # size of one image in the sheet, in pixels
 
 
 def thumbnails_of(folder: Path) -> dict[str, Path]:
-    """The sheets that a run has, by split."""
+    """The paths of the sheets of a run, by split."""
     paths = {split: folder / FOLDER / f"{split}.png" for split in SPLITS}
     return {split: path for split, path in paths.items() if path.is_file()}
 
 
 def write_thumbnails(folder: Path, data: RunData) -> None:
-    """Store the sheets of a run that has none yet; points, and images that are neither grey nor of colour, have none.
+    """Write the missing sheets of a run; only for images with 1 or 3 channels.
 
-    Args:      folder: of the run.
+    Args:      folder: of the run. data: of the run.
     """
     if data.space.noun != "images" or data.event_shape[0] not in (1, 3):
         return
@@ -39,7 +39,7 @@ def write_thumbnails(folder: Path, data: RunData) -> None:
 
 
 def sheet(images: Tensor) -> Tensor:
-    """Images in rows of `COLUMNS` on white, small ones enlarged by a whole factor, large ones reduced.
+    """Images in rows of `COLUMNS` on white; small ones are enlarged by an integer factor, large ones are reduced.
 
     Args:      images: values in [0, 1], shape (N, C, H, W).
     Returns:   uint8, shape (H', W', C).
@@ -61,9 +61,9 @@ def sheet(images: Tensor) -> Tensor:
 
 
 def _png(pixels: Tensor) -> bytes:
-    """Pixels, shape (H, W, 1 or 3), as a PNG file; a training does not import what else writes one."""
+    """Pixels, shape (H, W, 1 or 3), as a PNG file, without importing an image library."""
     height, width, channels = pixels.shape
-    rows = F.pad(pixels.flatten(1), (1, 0)).contiguous()  # a zero before each row: it is stored as it is
+    rows = F.pad(pixels.flatten(1), (1, 0)).contiguous()  # a zero before each row means "no filter"
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.numpy().tobytes(), 9)), (b"IEND", b""))
     packed = (

@@ -1,4 +1,4 @@
-"""How unusual new images or points are for a trained model, one by one, with p-values from its validation data."""
+"""Rank new images or points by how unusual they are for a trained model, with p-values from validation data."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.models.base import ExactModel, LatentModel
 from ancestral.runs.run import Run
 
-FEW = 20  # images to calibrate on: with fewer the smallest possible p-value is above 0.05
+FEW = 20  # calibration images; with fewer, the smallest possible p-value is above 0.05
 LEVEL = 0.05
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """New data, ranked from the most unusual to the least.
+    """New data, ranked from the most to the least unusual.
 
-    Args:      log_prob: log p(x) or its bound, shape (N,), nats. p_low: how often held-out data of the run have a
-               log-probability as low, shape (N,). p_value: as low or as high, two-sided. order: rows by p-value, the
-               smallest first, then by log-probability. method: what `log_prob` is. calibration: how many held-out
-               data the p-values are counted among. split: of which the data are.
+    Args:      log_prob: log p(x) or its bound, shape (N,), nats. p_low: one-sided p-value, the share of the run's
+               held-out data with a log-probability as low, shape (N,). p_value: two-sided p-value, shape (N,). order:
+               rows by p-value, the smallest first, then by log-probability. method: of `log_prob`. calibration: number
+               of held-out data behind the p-values. split: of the new data.
     """
 
     log_prob: Tensor
@@ -40,14 +40,14 @@ class Ranking:
 
     @property
     def columns(self) -> dict[str, Tensor]:
-        """For a table, in the order of the data."""
+        """The columns of a table, in the order of the data."""
         rank = torch.empty_like(self.order)
         rank[self.order] = torch.arange(1, len(self.order) + 1)
         return {"rank": rank, "log_prob": self.log_prob, "p_low": self.p_low, "p_value": self.p_value}
 
     @property
     def found(self) -> int:
-        """How many are unusual at a false discovery rate of `LEVEL`.
+        """The number of unusual data at a false discovery rate of `LEVEL`.
 
         Reference: Benjamini and Hochberg, 1995.
         """
@@ -58,22 +58,22 @@ class Ranking:
 
     @property
     def in_words(self) -> list[str]:
-        """What the numbers are, and how many data are unusual."""
+        """Sentences that explain the numbers and state how many data are unusual."""
         low = int((self.p_value <= LEVEL).sum())
         lines = [
-            f"{self.method}; p-values count {self.calibration:,} validation data of the run that the model was not "
-            f"trained on: at most {LEVEL:.0%} of data like them get a p-value of {LEVEL} or less",
+            f"{self.method}; p-values compare with {self.calibration:,} validation data of the run, not used "
+            f"for training: at most {LEVEL:.0%} of similar data have a p-value of {LEVEL} or less",
             f"{low:,} of {len(self.p_value):,} have a p-value of {LEVEL} or less ({LEVEL * len(self.p_value):,.1f} "
-            f"expected of data like the run's); {self.found:,} at a false discovery rate of {LEVEL:.0%}",
+            f"expected for data like the run's); {self.found:,} at a false discovery rate of {LEVEL:.0%}",
         ]
         smallest = 2 / (self.calibration + 1)
         if smallest > LEVEL / max(1, len(self.p_value)):
-            lines.append(f"the smallest possible p-value is {smallest:.2g}: more validation data would resolve more")
+            lines.append(f"the smallest possible p-value is {smallest:.2g}: more validation data allow smaller ones")
         return lines
 
 
 def p_values(natural: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-    """How often natural data have a log-probability as low as each new one, and as low or as high, shapes (M,).
+    """The one-sided and two-sided p-values of new data among natural data, shapes (M,).
 
         p_low = (1 + #{natural <= new}) / (N + 1),    p = min(1, 2 min(p_low, p_high))
 
@@ -94,28 +94,28 @@ def rank_run(
     count: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Ranking:
-    """Rank data by how unusual they are for a run's model.
+    """Rank data by how unusual they are for the model of a run.
 
-    Args:      run: with other data in place of its own, see `runs.new_data.on_data`. split: of the data.
-               samples: latent draws per image for the importance-weighted bound; 0 gives the ELBO.
-               count: only the first so many. progress: called with (images scored, in all).
+    Args:      run: with its data replaced, see `runs.new_data.on_data`. split: of the data. samples: latent samples per
+               image for the importance-weighted bound; 0 gives the ELBO. count: use only the first `count` data.
+               progress: called with (images scored, total images).
     Raises:    NotComputable: the model has no likelihood. InputError: too few validation data.
     """
     keep_large_blocks()
     model, data = run.load(), run.data
     if not isinstance(model, (ExactModel, LatentModel)):
-        raise NotComputable(f"a {type(model).__name__} has no likelihood, so it cannot say what is unusual")
+        raise NotComputable(f"a {type(model).__name__} has no likelihood, so it cannot rank unusual data")
     natural, new = data.held("valid"), data.held(split, count)
     if len(natural) < FEW:
         raise InputError(
-            f"{run.path} has {len(natural)} validation {data.space.noun}, and p-values need {FEW}: train with "
+            f"{run.path} has {len(natural)} validation {data.space.noun}, and p-values need at least {FEW}: train with "
             "--valid-size"
         )
     if not len(new):
         raise InputError(f"{data.name} has no {split} {data.space.noun}")
     advance = counted(progress, len(natural) + len(new))
     (known, method), (found, _) = (log_probs(model, x, samples, progress=advance) for x in (natural, new))
-    # no probability at all is as unusual as can be, of held-out data as well: only then are both ranked alike
+    # a probability of zero is the most unusual value, for new and for held-out data
     known, found = (values.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf) for values in (known, found))
     p_low, p_value = p_values(known, found)
     order = torch.from_numpy(np.lexsort((found.numpy(), p_value.numpy())))

@@ -1,4 +1,4 @@
-"""Checks that a run folder is whole and says the truth."""
+"""Checks that a run folder is complete and consistent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ancestral.families.family import Family
 from ancestral.models.base import Model
 from ancestral.runs.run import ELSEWHERE, Run
 
-TOLERANCE = 1e-4  # nats: the same sums on another machine or number of threads
+TOLERANCE = 1e-4  # nats; rounding differs between machines and numbers of threads
 
 
 def verify_run(run: Run | Path | str) -> Iterator[Check]:
     """Check files, weights, contract and stored scores of a run, one `Check` at a time.
 
-    Stored scores with up to one latent draw per image are computed again and must agree.
+    Stored scores with at most one latent sample per image are computed again and must agree.
 
-    Raises:    InputError: not a run folder, or one of modules that were given in Python and are not given here.
+    Raises:    InputError: not a run folder, or the user's own modules are missing.
     """
     run = run if isinstance(run, Run) else Run(run)
-    with suppress(InputError):  # what is damaged is a check of its own
+    with suppress(InputError):  # a damaged record is reported by a check below
         _ = run.record
     if "record" in vars(run):
         run.refuse_missing_parts()
@@ -56,7 +56,7 @@ def verify_run(run: Run | Path | str) -> Iterator[Check]:
 
 
 def _files(run: Run) -> Iterator[Check]:
-    """Every file of a finished run against its manifest. An unfinished run, or one of an earlier version, has none.
+    """Check every file of a finished run against its manifest. Unfinished runs and early versions have no manifest.
 
     Raises:    InputError: not a run folder.
     """
@@ -72,24 +72,24 @@ def _files(run: Run) -> Iterator[Check]:
         detail = "; ".join(problems) or f"{listed} files have the SHA-256 in the manifest"
         yield Check("the files are those that were written", not problems, detail)
     elif promised:
-        detail = "there is no manifest.json: the training is not finished; --resume continues it"
+        detail = "there is no manifest.json: the training is not finished; continue it with --resume"
         yield Check("the files are those that were written", False, detail)
 
 
 def _log(run: Run) -> Check:
-    """Whether the log can be read, has lines, and its steps are in order."""
+    """Check that the log can be read, is not empty, and has its steps in order."""
     name = "the log is whole and in order"
     try:
         lines = run.log()
     except InputError as error:
         return Check(name, False, str(error))
     if run.outcome.get("reason") == ELSEWHERE and not lines:
-        return Check(name, True, "trained elsewhere, without a log")
+        return Check(name, True, "trained outside ancestral, without a log")
     return Check(name, bool(lines) and all(a.step <= b.step for a, b in pairwise(lines)), f"{len(lines)} lines")
 
 
 def _scores(run: Run, model: Model) -> Iterator[Check]:
-    """Each stored score that is quick to compute, computed again."""
+    """Compute each stored score that is quick to compute again, and compare."""
     try:
         scores = run.scores()
     except InputError as error:
@@ -109,16 +109,16 @@ def _scores(run: Run, model: Model) -> Iterator[Check]:
 
 
 def verify_family(family: Family) -> Iterator[Check]:
-    """Hold the tiny models of a family against the contract of their kind, one `Check` at a time."""
+    """Check the contract on the tiny models of a family, one `Check` at a time."""
     tiny = family.code("tiny")
     if not tiny:
-        yield Check(family.name, False, "it has no tiny models: the contract cannot be tested")
+        yield Check(family.name, False, "it has no tiny models, so the contract cannot be tested")
     for name, make in tiny.items():
         try:
             with seeded_noise(0):
                 model = make().double().eval()
-        except Exception as error:  # a stranger's code may fail in any way, and each is an answer
-            yield Check(f"{name}: it can be made", False, f"{type(error).__name__}: {error}")
+        except Exception as error:  # the code of a plug-in may raise anything, which is a failed check
+            yield Check(f"{name}: it can be built", False, f"{type(error).__name__}: {error}")
             continue
         for check in check_model(model):
             yield check._replace(name=f"{name}: {check.name}")

@@ -1,4 +1,4 @@
-"""The progress of trainings and computations, for a person at a terminal or in a notebook, or for nobody."""
+"""Progress of trainings and computations: in a terminal, in a notebook, or not shown."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ Counter = Callable[[int, int], None]
 
 
 class ReporterFor(Protocol):
-    """Makes the reporter of a training.
+    """A function that makes the reporter of a training.
 
-    Args:      title: of the training. epochs: at most. pace: of the work that the training is a part of, if any.
+    Args:      title: of the training. epochs: largest number. pace: of the work that the training is a part of, or
+               None.
     """
 
     def __call__(self, title: str, epochs: int, pace: Pace | None = None) -> AbstractContextManager[Reporter]: ...
 
 
 class CounterFor(Protocol):
-    """Makes the counter of a computation, a function to call with (done, total). pace: as of `ReporterFor`."""
+    """A function that makes the counter of a computation, which is called with (done, total). See `ReporterFor`."""
 
     def __call__(self, title: str, pace: Pace | None = None) -> AbstractContextManager[Counter]: ...
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the progress of some work is shown.
+    """Functions that show progress.
 
-    Args:      reporter_for: of a training. counter_for: of a computation. say: shows a line.
+    Args:      reporter_for: for a training. counter_for: for a computation. say: shows a line.
     """
 
     reporter_for: ReporterFor = lambda title, epochs, pace=None: nullcontext(Reporter())
@@ -41,5 +42,5 @@ class Progress:
 
 
 def reported_to(reporter: Reporter) -> Progress:
-    """The progress of trainings goes to this reporter, and nothing is shown."""
+    """Progress of trainings goes to a reporter; nothing else is shown."""
     return Progress(lambda title, epochs, pace=None: nullcontext(reporter))

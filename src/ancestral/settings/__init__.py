@@ -1,6 +1,6 @@
-"""Settings that every family shares; the flags of the command line are made from these dataclasses.
+"""Settings that all families share. The command line makes its flags from these dataclasses.
 
-Nothing here imports torch, so that `--help` answers at once.
+Nothing here imports torch, so that `--help` is fast.
 """
 
 from ancestral.settings.data import DataSettings

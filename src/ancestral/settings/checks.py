@@ -1,4 +1,4 @@
-"""Checks that refuse a setting in one line that names its flag."""
+"""Checks of settings. The error is one line that names the flag."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 
 LARGEST_WHOLE = 1 << 16
-"""The largest size (a width, a number of latents) that a setting takes unless its dataclass says otherwise."""
+"""Default upper bound of a size, such as a width or a number of latents. A dataclass may set another bound."""
 LARGEST_REAL = 1e6
 LARGEST_COUNT = 10**9
-"""Of what takes time but no memory: epochs, steps, images of a file."""
+"""Upper bound of counts that cost time but no memory: epochs, steps, images of a file."""
 LARGEST_SEED = 2**63 - 1
 LONGEST_LIST = 1000
 SHOWN_LETTERS = 60
 
 
 def check_fields(settings: Any, largest: Mapping[str, float] = MappingProxyType({})) -> None:
-    """Refuse values of another type than their field, words that are none of its choices, and numbers beyond reason.
+    """Check the type, the choice and the upper bound of each setting.
 
-    The command line refuses some of that itself; recipes, stored runs and callers from Python do not. Every number has
-    an upper bound, so that a slip of the keyboard is refused before it takes all memory or never ends.
+    The command line checks some of this itself; recipes, stored runs and calls from Python do not. Every number has an
+    upper bound, so that a typing error fails at once instead of using all memory or running for ever.
 
-    Args:      largest: bounds of the absolute value by name, where the usual ones do not fit: 2^16 for whole
-               numbers, 10^6 for others.
-    Raises:    InputError: names the flag and what it takes.
+    Args:      largest: bounds of the absolute value, by name of the setting. Defaults: 2^16 for whole numbers, 10^6 for
+               others.
+    Raises:    InputError: a value is not allowed; the message names the flag and the allowed values.
     """
     hints = get_type_hints(type(settings))
     for name in (part.name for part in fields(settings)):
@@ -40,13 +40,16 @@ def check_fields(settings: Any, largest: Mapping[str, float] = MappingProxyType(
 
 
 def without_none(hint: Any) -> Any:
-    """X of `X | None`; any other type as it is."""
+    """The type X of `X | None`; any other type is returned unchanged."""
     kinds = [kind for kind in get_args(hint) if kind is not type(None)]
     return kinds[0] if len(kinds) == 1 and type(None) in get_args(hint) else hint
 
 
 def problem_with(value: Any, hint: Any, largest: float | None) -> str:
-    """What a value of a type must be, where it is not; empty where it is, and for types not known here."""
+    """What to give instead of a value that does not fit its type.
+
+    Returns:   an empty text if the value fits, or if this function does not know the type.
+    """
     if get_origin(hint) is tuple:
         if not isinstance(value, tuple):
             return "give a list of values"
@@ -73,11 +76,11 @@ def problem_with(value: Any, hint: Any, largest: float | None) -> str:
 
 
 def check_numbers(settings: Any, names: str, least: float, above: bool = False) -> None:
-    """Refuse numbers that are too small; `check_fields` refuses those that are too large or no numbers.
+    """Check the lower bound of numbers. `check_fields` checks the upper bound and the type.
 
-    Args:      names: of the settings, with spaces between; None is left alone, each of a tuple is looked at.
-               least: the smallest number allowed, or with `above` the largest that is too small.
-    Raises:    InputError: names the flag and what it takes.
+    Args:      names: of the settings, separated by spaces. None is accepted; each number of a tuple is checked.
+               least: the smallest allowed number; with `above`, the number itself is not allowed.
+    Raises:    InputError: a number is too small; the message names the flag and the bound.
     """
     kinds = {part.name: str(part.type) for part in fields(settings)}
     for name in names.split():
@@ -91,12 +94,12 @@ def check_numbers(settings: Any, names: str, least: float, above: bool = False) 
 
 
 def flag(name: str) -> str:
-    """A setting as a person types it."""
+    """The flag of a setting on the command line."""
     return "--" + name.replace("_", "-")
 
 
 def shown(value: object) -> str:
-    """A value as a person types it, cut where it is too long for a line.
+    """A value as it is typed on the command line, shortened if it is too long for a line.
 
     Example:
         >>> shown((64, 0)), shown(10**5000), shown("a" * 100)[-5:]

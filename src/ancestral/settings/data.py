@@ -1,4 +1,4 @@
-"""Which images or points, how they are split, and what a pixel is."""
+"""Settings of the data: source, split and kind of pixels."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields,
 
 PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
 IMAGE_SETS = ("digits", "mnist", "fashion", "kmnist")
-"""Sets of images that have names; the first comes with a package that is required, the others are downloaded."""
+"""Named sets of images. `digits` comes with scikit-learn, which is required; the others are downloaded."""
 POINT_SETS = ("two-gaussians", "moons", "rings", "pinwheel", "spirals", "checkerboard")
-"""Densities of the plane that are drawn from, not read: they have points instead of pixels."""
+"""Two-dimensional densities. Their data are sampled points, not images read from files."""
 ARRAY_FILES, TABLE_FILES = (".npz", ".npy", ".mat", ".pt", ".pth"), (".csv", ".tsv")
 FILE_TYPES = (*ARRAY_FILES, *TABLE_FILES)
 IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
-"""One image: it cannot be trained on, but a trained model can be used on it."""
+"""Types of a file with one image. Such a file cannot be trained on, but a trained model can be used on it."""
 MEMORY = "memory:"
-"""Beginning of the names of data in memory."""
+"""Prefix of the names of data in memory."""
 MAX_LEVELS = 65_536
 LARGEST = {
     **dict.fromkeys(("train_size", "valid_size"), LARGEST_COUNT),
@@ -33,15 +33,16 @@ LARGEST = {
 
 
 class ReadOptions(NamedTuple):
-    """How files of a person's own are read.
+    """How to read the user's own files.
 
-    Args:      levels: number of values of a stored pixel; None to infer it from the values. value_range: (low, high) of
-               the stored values, low becomes level 0 and high the last level; None for what the type means.
-               array: name of the array that holds the images or points. grey: make one channel of colour.
-               crop: cut the central square. resize: height and width after the cut. background: colour behind
-               transparent pixels. missing: NaN and transparent pixels are missing, and are reported as such, where they
-               would be refused or composited. infer: False reads levels as earlier versions did (bytes have 256).
-               columns: names of a table's dimensions, where a model knows them: none of them is taken for classes.
+    Args:      levels: number of values of a stored pixel; None: inferred from the values. value_range: (low, high) of
+               the stored values; low becomes level 0 and high the last level; None: the range of the array's type.
+               array: name of the array that holds the images or points. grey: convert colour images to one channel.
+               crop: cut out the central square. resize: height and width in pixels, after the crop. background: colour
+               behind transparent pixels. missing: treat NaN and transparent pixels as missing; by default NaN is an
+               error and transparent pixels are shown on the background. infer: False reads levels as earlier versions
+               did (bytes have 256). columns: names of a table's dimensions, if a model knows them; a column with one of
+               these names is never used as the class.
     """
 
     levels: int | None = None
@@ -58,26 +59,26 @@ class ReadOptions(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class FileSettings:
-    """How a file or folder of one's own is read."""
+    """How to read your own file or folder."""
 
     levels: int | None = None
-    """number of values of a stored pixel, 0 to N-1, where it is not to be inferred"""
+    """number N of values of a stored pixel, 0 to N-1 (default: inferred from the data)"""
     value_range: tuple[float, float] | None = None
-    """lowest and highest stored value, for floats outside [0, 1]: --value-range -1 1"""
+    """lowest and highest possible stored value; needed for floats outside [0, 1], for example --value-range -1 1"""
     array: str | None = None
-    """name of the array in the file that holds the images or points, where it has no usual name"""
+    """name of the array in the file that holds the images or points (default: found by common names)"""
     grey: bool = False
-    """make one channel of colour images"""
+    """convert colour images to one grey channel"""
     crop: bool = False
-    """cut the central square out of each image"""
+    """cut out the central square of each image"""
     resize: int | None = None
-    """scale each image to this many pixels a side"""
+    """scale each image to this height and width, in pixels"""
     background: str | None = None
-    """colour behind transparent pixels: a name or #rrggbb (default: white)"""
+    """colour behind transparent pixels: a colour name or #rrggbb (default: white)"""
 
     @property
     def read_options(self) -> ReadOptions:
-        """The same as the readers take it."""
+        """These settings as the options of the readers."""
         return ReadOptions(
             self.levels,
             self.value_range,
@@ -91,24 +92,25 @@ class FileSettings:
 
 @dataclass(frozen=True)
 class DataSettings(FileSettings):
-    """Which images, how they are split, and what a pixel is."""
+    """Source, split and kind of pixels of the data."""
 
     data: str = "digits"
-    """digits, mnist, fashion, kmnist; a .npz, .npy, .mat or .pt file, a .csv table, or a folder of images; or points
-    of the plane: two-gaussians, moons, rings, pinwheel, spirals, checkerboard"""
+    """images: digits, mnist, fashion, kmnist, an array file (.npz, .npy, .mat, .pt), a .csv table, or a folder of
+    images; points of the plane: two-gaussians, moons, rings, pinwheel, spirals, checkerboard"""
     pixels: PixelSpaceName | None = None
-    """binary: drawn afresh each epoch with probability = grey value; static: drawn once; threshold: above one
-    half; levels: whole numbers; unit: real numbers in [0, 1] (default: what suits the family)"""
+    """binary: 0 or 1, sampled again in each epoch with probability = grey value; static: the same, but sampled once;
+    threshold: 1 if the grey value is above 1/2; levels: whole numbers 0 to N-1; unit: real numbers in [0, 1];
+    default: depends on the family and the data"""
     protocol: Literal["uva2018", "uva2020", "tue2024", "csds600"] | None = None
-    """a coursework's own division of the MNIST training images"""
+    """how a coursework splits the MNIST training images (default: the usual split)"""
     train_size: int | None = None
-    """use only the first so many training images"""
+    """use only the first N training images (default: all)"""
     valid_size: int | None = None
-    """hold out so many training images for validation"""
+    """number of training images that are held out for validation (default: depends on the data)"""
     split_seed: int | None = None
-    """shuffle before splitting (default: the files' order)"""
+    """random seed of a shuffle before the data are split (default: no shuffle)"""
     pad_to: int | None = None
-    """pad images with black to this many pixels a side"""
+    """pad each image with black to this height and width, in pixels"""
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)
@@ -122,12 +124,12 @@ class DataSettings(FileSettings):
             raise InputError(f"--levels {self.levels}: give a whole number from 2 to {MAX_LEVELS}")
 
     def _check_named_set(self) -> None:
-        """Raises:    InputError: a setting that only files have, beside a set that has a name."""
+        """Raises:    InputError: a named set is combined with a setting that applies to files only."""
         if self.data in POINT_SETS and (self.pixels, self.protocol, self.pad_to) != (None, None, None):
-            raise InputError(f"--data {self.data} are points of the plane: leave out --pixels, --protocol and --pad-to")
+            raise InputError(f"--data {self.data} has points, not images: remove --pixels, --protocol and --pad-to")
         if self.data in (*IMAGE_SETS, *POINT_SETS) and self.read_options != ReadOptions():
             names = ", ".join(flag(name) for name in ReadOptions._fields if getattr(self, name, None))
-            raise InputError(f"--data {self.data} is a named set, read as it was published: leave out {names}")
+            raise InputError(f"--data {self.data} is a named set, which needs no reading options: remove {names}")
 
     def _check_range(self, bounds: tuple[float, float]) -> None:
         """Raises:    InputError: the bounds are not two finite numbers in order."""
@@ -138,28 +140,28 @@ class DataSettings(FileSettings):
 
 @dataclass(frozen=True)
 class OtherData(FileSettings):
-    """Data in place of the run's own, read as those were unless these flags say otherwise."""
+    """Other data than those of the run. They are read with the run's options unless these flags change them."""
 
     data: str | None = None
-    """a named set, a file or a folder in place of the run's own data"""
+    """use this named set, file or folder instead of the run's data"""
 
     def __post_init__(self) -> None:
         if self.data is None:
             given = [field.name for field in fields(self) if getattr(self, field.name)]
             if given:
-                raise InputError(f"{', '.join(map(flag, given))} say how --data is read: give --data PATH")
+                raise InputError(f"{', '.join(map(flag, given))}: only used with --data: add --data PATH")
             return
-        # the checks of a training's data: one rule for both
+        # the same checks as for the data of a training
         DataSettings(**{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 def is_named(source: str) -> bool:
-    """Whether data are known by a name, not by a path: a named set, a density, or data in memory."""
+    """Whether a source is a name (a named set, a density, or data in memory) and not a path."""
     return source in (*IMAGE_SETS, *POINT_SETS) or source.startswith(MEMORY)
 
 
 def check_source(source: str) -> None:
-    """Refuse a source of images that is neither a named set nor a file or folder here; nothing is read.
+    """Check that a source of images is a named set or an existing file or folder. Nothing is read.
 
     Raises:    InputError: there is no such source.
     """

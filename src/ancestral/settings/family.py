@@ -1,4 +1,4 @@
-"""Defaults that depend on the family."""
+"""Base class of the settings of a family."""
 
 from __future__ import annotations
 
@@ -12,68 +12,68 @@ from ancestral.settings.data import PixelSpaceName
 
 @dataclass(frozen=True)
 class FamilySettings:
-    """Base of every family's flags: defaults that depend on the family, for a family to override.
+    """Base class of the settings of a family. The class variables are defaults that a family can override.
 
-    Values are checked as they are constructed: types, choices, and upper bounds. A `__post_init__` of a family's own
-    calls that of this class first.
+    The constructor checks types, choices and upper bounds. A subclass with its own `__post_init__` calls this one
+    first.
     """
 
     default_pixels: ClassVar[PixelSpaceName] = "threshold"
     rich_pixels: ClassVar[PixelSpaceName | None] = None
-    """for images of one's own with colour or many levels; None where the family has binary pixels only"""
+    """pixels for the user's own images with colour or many levels; None if the family needs binary pixels"""
     former_defaults: ClassVar[dict[str, Any]] = {}
-    """defaults of earlier versions, by name: a run that was started with one is resumed with it"""
+    """defaults of earlier versions, by name; a run that was started with one is resumed with it"""
     network_settings: ClassVar[Mapping[str, str]] = {}
-    """settings that only describe networks, by the networks that replace them when a person gives all of them"""
+    """settings that describe networks. Key: the networks; if the user gives all of these, the settings are not used"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
     of_beginnings: ClassVar[tuple[str, ...]] = ()
-    """settings for untrained weights alone: a run that starts from trained ones does not take them over"""
+    """settings of the initial weights; a run that starts from trained weights does not copy them"""
     upper_bounds: ClassVar[Mapping[str, float]] = {}
-    """upper bounds of numbers by name, where the usual ones do not fit: 2^20 for whole numbers, 10^6 for others"""
+    """upper bounds of numbers, by name (defaults: 2^16 for whole numbers, 10^6 for others)"""
 
     def __post_init__(self) -> None:
         check_fields(self, self.upper_bounds)
 
     def with_smooth_output(self) -> Self:
-        """The same settings with the discretised logistic distribution where the distribution of a pixel is left open.
+        """The same settings with the discretised logistic distribution, if the distribution of a pixel was not chosen.
 
-        It is for images of many levels, where a probability for each level would be too much to learn.
+        It is for images with many levels, where a separate probability for each level is too much to learn.
         """
         return self
 
     def unused(self, points: bool | None) -> dict[str, str]:
-        """Settings that have no effect beside the others, by name, and the reason in words.
+        """Settings that have no effect given the others: the reason, by name of the setting.
 
-        Args:      points: whether the data are points (True) or images (False), None where that is not known.
+        Args:      points: True if the data are points, False if they are images, None if not known.
         """
         return {}
 
     def replaced(self, given: Collection[str]) -> dict[str, str]:
-        """Settings that are not the default and have no effect beside networks of a person's own, and the reason.
+        """Settings that were changed but have no effect because the user gives networks: the reason, by name.
 
-        Args:      given: names of the networks.
+        Args:      given: names of the networks that the user gives.
         """
         found = {}
         for networks, settings in self.network_settings.items():
             if set(networks.split()) <= set(given):
-                reason = f"{' and '.join(networks.split())} of one's own replace it"
+                reason = f"your own {' and '.join(networks.split())} replace it"
                 found |= {n: reason for n in settings.split() if getattr(self, n) != getattr(type(self)(), n)}
         return found
 
     @property
     def stretched(self) -> tuple[str, ...]:
-        """Names of the settings in use that follow a course over all epochs of a training, which more epochs would
-        change: such a training cannot be extended.
+        """Names of the settings in use that are schedules over all epochs. More epochs would change the schedule, so
+        such a training cannot be extended.
         """
         return ()
 
     @property
     def labelled_only(self) -> bool:
-        """Whether only images with a label can be trained on; the others are then left out, and that is said."""
+        """Whether training needs labels. Images without a label are then left out, with a notice."""
         return False
 
     @property
     def has_learning_rate(self) -> bool:
-        """Whether the training follows a gradient at a learning rate; false for expectation-maximisation, say."""
+        """Whether the training uses a learning rate; False for expectation-maximisation, for example."""
         return True

@@ -1,4 +1,4 @@
-"""Other names of settings: former ones, and names that people know from elsewhere."""
+"""Other names of settings: former names, and common names in other packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ancestral.core.errors import InputError
 from ancestral.settings.checks import flag
 
 FORMER_NAMES = {"split": "protocol"}
-"""Settings by names that they once had; files, commands, calls of `fit` and stored runs may still use them."""
+"""Present name of a setting by its former name. Files, commands, calls of `fit` and stored runs may use both."""
 ALIASES = {
     "lr": "learning_rate",
     "bs": "batch_size",
@@ -21,15 +21,15 @@ ALIASES = {
     "latent_dim": "latents",
     "num_epochs": "epochs",
 }
-"""Settings by names that are common elsewhere; they are read wherever the setting's own name is."""
+"""Name of a setting by a name that is common in other packages. Both are accepted everywhere."""
 FORMER_SWITCHES = {"tensorboard": ("track", "tensorboard")}
-"""Switches that are a value of another setting today: the setting, and its value where the switch was on."""
+"""Former switches that are now a value of another setting: the setting, and its value if the switch was on."""
 
 
 def present_name(name: str, known: Container[str]) -> str:
-    """The name of a setting that is given by a former name or an alias.
+    """The present name of a setting that is given by a former name or an alias.
 
-    Args:      known: names of settings; one of them is left as it is, and no other is returned.
+    Args:      known: present names. A known name is returned unchanged, and so is a name that stands for none of them.
     Example:
         >>> present_name("lr", {"learning_rate"}), present_name("lr", {"lr", "learning_rate"}), present_name("lr", ())
         ('learning_rate', 'lr', 'lr')
@@ -39,9 +39,9 @@ def present_name(name: str, known: Container[str]) -> str:
 
 
 def renamed(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
-    """Settings under their present names, former switches among them as the settings that they are today.
+    """Settings by their present names. Former switches are converted to the settings that replaced them.
 
-    Raises:    InputError: one is given by two names, or a former switch is neither on nor off.
+    Raises:    InputError: a setting is given by two names, or a former switch is neither true nor false.
     """
     given: dict[str, Any] = {}
     names: dict[str, str] = {}
@@ -50,7 +50,7 @@ def renamed(values: Mapping[str, Any], known: Container[str]) -> dict[str, Any]:
         if name in FORMER_SWITCHES and name not in known:
             present, switched = FORMER_SWITCHES[name]
             if not isinstance(value, bool):
-                raise InputError(f"{name} is {str(value)[:40]!r}, where true or false belongs")
+                raise InputError(f"{name} is {str(value)[:40]!r}: give true or false")
             value = (switched,) if value else ()
         if present in given:
             raise InputError(

@@ -1,4 +1,4 @@
-"""Settings read back from JSON: every value is held against the type that its dataclass states."""
+"""Settings read from JSON. The type of every value is checked against the dataclass."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NAMES: dict[Any, str] = {
 
 
 def dataclass_from(cls: type[T], values: Any, what: str) -> T:
-    """A settings dataclass from JSON values; what is missing has its default.
+    """A settings dataclass from JSON values. Missing settings have their defaults.
 
-    Args:      what: these settings are, for the refusal.
-    Raises:    InputError: no mapping, an unknown setting, a value of a wrong type, or one that the class refuses.
+    Args:      what: kind of settings, for the error message: `training`, for example.
+    Raises:    InputError: not a mapping, an unknown setting, a wrong type, or a value that the class does not allow.
     """
     if not isinstance(values, dict):
-        raise InputError(f"the {what} settings of this run are no mapping of names to values")
+        raise InputError(f"the {what} settings of this run are not a mapping of names to values: restore settings.json")
     try:
         hints = get_type_hints(cls)
     except (NameError, TypeError) as error:
@@ -39,9 +39,9 @@ def dataclass_from(cls: type[T], values: Any, what: str) -> T:
 
 
 def typed(name: str, value: Any, hint: Any) -> Any:
-    """A JSON value as Python has it: a list is a tuple, a whole number may stand for a real one.
+    """A JSON value converted to the type of a setting: a list becomes a tuple, a whole number may become a float.
 
-    Raises:    InputError: it is of another type than the hint.
+    Raises:    InputError: the value does not fit the type.
     """
     kind, arguments = get_origin(hint), get_args(hint)
     if kind in (Union, types.UnionType):
@@ -58,16 +58,16 @@ def typed(name: str, value: Any, hint: Any) -> Any:
     elif hint in NAMES:
         fits, wanted = type(value) is hint, NAMES[hint]
     else:
-        return value  # a type that the family itself has to check
+        return value  # a type that the family checks itself
     if not fits:
-        raise InputError(f"{name} is {str(value)[:40]!r}, where {wanted} belongs")
+        raise InputError(f"{name} is {str(value)[:40]!r}: it must be {wanted}")
     return value
 
 
 def _of_one(name: str, value: Any, hints: tuple[Any, ...]) -> Any:
-    """The value as the first of several types that it fits.
+    """The value, converted to the first of several types that it fits.
 
-    Raises:    InputError: it fits none; what is wrong with it as the first one.
+    Raises:    InputError: it fits none of the types; the message is that of the first type.
     """
     first: InputError | None = None
     for hint in hints:
@@ -84,7 +84,7 @@ def _tuple(name: str, values: Any, hints: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(hints) == 2 and hints[1] is ...:
         return tuple(typed(name, value, hints[0]) for value in values)
     if hints and len(values) != len(hints):
-        raise InputError(f"{name} has {len(values)} values, where {len(hints)} belong")
+        raise InputError(f"{name} has {len(values)} values: it must have {len(hints)}")
     return (
         tuple(typed(name, value, hint) for value, hint in zip(values, hints, strict=True)) if hints else tuple(values)
     )

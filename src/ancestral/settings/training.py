@@ -1,4 +1,4 @@
-"""How long, how fast, and when to stop."""
+"""Length, optimiser, validation and log of the training."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ LARGEST = {**dict.fromkeys(COUNTS.split(), LARGEST_COUNT), "seed": LARGEST_SEED,
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How long, how fast, and when to stop."""
+    """Length, optimiser, validation and log of the training."""
 
     epochs: int = 40
-    """passes over the training images"""
+    """number of passes over the training data"""
     batch_size: int = 128
-    """images per step"""
+    """number of images per step"""
     optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
-    """update rule"""
+    """optimiser"""
     learning_rate: float | None = None
-    """step size (at its peak, where a schedule is used; default: depends on the family)"""
+    """learning rate; with a schedule or warm-up, its highest value (default: depends on the family)"""
     beta1: float | None = None
-    """adam, adamw, adamax: decay of the running mean of the gradient (default: 0.9, for gan 0.5)"""
+    """adam, adamw, adamax: decay of the first moment (default: 0.9; gan: 0.5)"""
     weight_decay: float = 0.0
-    """decoupled for adamw, added to the gradient for the others"""
+    """weight decay; adamw: decoupled; other optimisers: an L2 penalty, added to the gradient"""
     momentum: float = 0.0
-    """for sgd and rmsprop"""
+    """sgd, rmsprop: momentum"""
     schedule: Literal["constant", "cosine"] = "constant"
-    """cosine: the rate decays to zero over the epochs"""
+    """learning-rate schedule; cosine: the rate decays to zero over the epochs"""
     warmup_steps: int = 0
-    """steps over which the rate first rises from zero"""
+    """number of steps at the start over which the learning rate rises from zero"""
     clip_norm: float | None = None
-    """clip the gradient's norm to this"""
+    """largest norm of the gradient; a longer gradient is scaled down (default: no clipping)"""
     patience: int | None = None
-    """stop after so many validations without improvement"""
+    """stop after N validations without improvement (default: never)"""
     validate_every: int | None = None
-    """validate every so many steps too (default: at the end of each epoch)"""
+    """validate also every N steps (default: only at the end of each epoch)"""
     watch: tuple[Literal["train", "valid", "test"], ...] = ("valid",)
-    """splits whose score is logged at each validation; only valid ever selects the best weights"""
+    """splits whose score is logged at each validation; the best weights are always selected on valid"""
     watch_size: int | None = None
-    """watch only the first so many images of train and test"""
+    """--watch train, test: use only the first N images (default: all)"""
     log_every: int = 20
-    """log means over so many steps (the first step is always logged alone)"""
+    """log the mean over every N steps; the first step is always logged separately"""
     samples_at: tuple[int, ...] = ()
-    """draw 64 samples after these epochs (0: before training)"""
+    """save 64 samples after these epochs (0: before training)"""
     thumbnails: bool = True
-    """store small sheets of 64 training and 64 test images in the run"""
+    """store 64 training and 64 test images in the run, for its report; --no-thumbnails: store none"""
     seed: int = 0
-    """everything random follows from it"""
+    """random seed of the run"""
     device: str = "auto"
-    """auto, cpu, cuda, mps or one of several, cuda:1 say"""
+    """auto, cpu, cuda, mps, or one of several devices, for example cuda:1"""
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
-    """number format"""
+    """number format of the computation; mixed: 16 bits where it is safe, 32 bits elsewhere"""
     init_from: str | None = None
-    """run folder whose trained weights a new run starts from"""
+    """folder of a run; the new run starts from its trained weights"""
     freeze: tuple[str, ...] = ()
-    """parts of the model that are not trained, by name: encoder, say"""
+    """names of parts of the model that are not trained, for example encoder"""
     track: tuple[Literal["tensorboard", "csv"], ...] = ()
-    """write the log in other forms too: events for TensorBoard, or a table with a column for each quantity"""
+    """write the log also as events for TensorBoard, or as a .csv table with one column for each quantity"""
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)
@@ -75,29 +75,29 @@ class TrainingSettings:
 
     @property
     def unused(self) -> dict[str, str]:
-        """Settings that have no effect beside the others, by name, and the reason in words."""
+        """Settings that have no effect given the others: the reason, by name of the setting."""
         found = {}
         if self.optimizer not in ("sgd", "rmsprop"):
-            found["momentum"] = "it goes with --optimizer sgd or rmsprop"
+            found["momentum"] = "only used with --optimizer sgd or rmsprop"
         if not self.optimizer.startswith("adam"):
-            found["beta1"] = "it goes with --optimizer adam, adamw or adamax"
+            found["beta1"] = "only used with --optimizer adam, adamw or adamax"
         if not {"train", "test"} & set(self.watch):
-            found["watch_size"] = "it goes with --watch train or test"
+            found["watch_size"] = "only used with --watch train or test"
         if self.samples_at and min(self.samples_at) > self.epochs:
-            found["samples_at"] = f"there are {self.epochs} epochs"
+            found["samples_at"] = f"there are only {self.epochs} epochs"
         return found
 
     @property
     def stretched(self) -> tuple[str, ...]:
-        """As of a family's settings: names of those in use that follow a course over all epochs."""
+        """Names of the settings in use that are schedules over all epochs (as `FamilySettings.stretched`)."""
         return ("schedule",) if self.schedule == "cosine" else ()
 
     @property
     def rate(self) -> float:
-        """The learning rate, and the usual one where none was chosen for a family."""
+        """The learning rate; 1e-3 if neither the user nor the family chose one."""
         return USUAL_RATE if self.learning_rate is None else self.learning_rate
 
     @property
     def betas(self) -> tuple[float, float]:
-        """Adam's, the first the usual one where none was chosen for a family."""
+        """Decay of Adam's two moments; the first is 0.9 if neither the user nor the family chose one."""
         return USUAL_BETA1 if self.beta1 is None else self.beta1, BETA2

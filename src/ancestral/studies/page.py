@@ -10,7 +10,7 @@ from pathlib import Path
 from ancestral.core.errors import InputError
 from ancestral.core.modules import load_module
 from ancestral.core.text import close_matches, duration
-from ancestral.reports.html import Report, Section, Table, write_report
+from ancestral.reports.html import Notice, Report, Section, Table, write_report
 from ancestral.reports.quality_tables import QUALITY_CAPTION
 from ancestral.reports.run_page import explorer_section, repeat_command
 from ancestral.reports.score_tables import SCORE_CAPTION
@@ -32,10 +32,10 @@ from ancestral.studies.recipe import (
 from ancestral.studies.workshop import Workshop
 
 BUDGET_IN_WORDS = {
-    "quick": "This is the quick version: everything is trained and measured too briefly to judge the models by.",
-    "default": "This is the default budget, from nothing about {} on two cores.",
-    "full": "This is the full budget, the source's own numbers of epochs where it names them: from nothing about {} on "
-    "two cores.",
+    "quick": "This is the quick version: training and measurements are too short to judge the models.",
+    "default": "This is the default budget: about {} on two cores if no run is finished yet.",
+    "full": "This is the full budget, with the numbers of epochs of the source: about {} on two cores if no run is "
+    "finished yet.",
 }
 
 
@@ -99,15 +99,17 @@ def _report(
     seconds = sum(run.outcome.get("total_seconds", 0) for run in runs.values())
     command = f"ancestral study {name}" + ("" if budget == "default" else f" --{budget}")
     takes = duration(60 * _minutes(study, budget, plan))
+    in_words = BUDGET_IN_WORDS[budget].format(takes)
     return Report(
         title=study.title,
         subtitle=study.subtitle,
-        lead=f"{study.lead(workshop)}\n\n{BUDGET_IN_WORDS[budget].format(takes)}",
+        lead=study.lead(workshop) if budget == "quick" else f"{study.lead(workshop)}\n\n{in_words}",
+        notice=Notice(in_words, "warning") if budget == "quick" else None,
         facts=[*study.facts(workshop), ("training time, all runs", duration(seconds))],
         sections=[
-            *_against_references([check for _, one in told for check in one.checks], budget == "quick"),
-            *explorer_section(workshop.out / NAME, "the study's models of images"),
+            *_against_references([one.checks for _, one in told], budget == "quick"),
             *_explained_once(_section(chapter, one) for chapter, one in told),
+            *explorer_section(workshop.out / NAME, "the study's models of images"),
             Section(
                 "How to repeat it",
                 "The first command makes this page. Each run is a command of its own too, given in the folder of this "
@@ -117,6 +119,7 @@ def _report(
             ),
         ],
         footer=f"Made by `{command}`.",
+        guide=True,
     )
 
 
@@ -136,10 +139,12 @@ def _explained_once(sections: Iterable[Section]) -> Iterator[Section]:
         yield section
 
 
-def _against_references(checks: Sequence[ReferenceCheck], quick: bool) -> list[Section]:
-    """Every number that has a reference, in one table."""
+def _against_references(by_chapter: Sequence[Sequence[ReferenceCheck]], quick: bool) -> list[Section]:
+    """Every number that has a reference, in one table, each with a link to its chapter; this section stands first."""
+    checks = [check for some in by_chapter for check in some]
     if not checks:
         return []
+    sections = [number for number, some in enumerate(by_chapter, 2) for _ in some]
     rows = [
         [
             check.what,
@@ -150,9 +155,10 @@ def _against_references(checks: Sequence[ReferenceCheck], quick: bool) -> list[S
         for check in checks
     ]
     missed = [] if quick else [f"Missed: {c.what}. {c.why}" for c in checks if not c.met]
-    first = "Trained too briefly to be judged." if quick else met_in_words(checks)
-    caption = "References are those of the coursework unless told. Our numbers stand again in their chapters."
-    table = Table(["what", "reference", "ours", ""], rows, caption)
+    first = "Not judged: the runs were trained too briefly." if quick else met_in_words(checks)
+    caption = "Each number with its reference, which is that of the coursework unless another source is named. The "
+    caption += "links lead to the section that reports the number."
+    table = Table(["number", "reference", "ours", "verdict"], rows, caption, row_links=dict(enumerate(sections)))
     return [Section("The numbers and their references", "\n\n".join([first, *missed]), tables=[table])]
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ancestral.core.maths import bits_per_dimension
+from ancestral.core.text import plural as plural
 from ancestral.figures.curves import learning_curves
 from ancestral.figures.series import Curve
 from ancestral.reports.pictures.training import training_curves
@@ -29,11 +30,6 @@ IMAGE_FLOW = {
     "log_every": 100,
 }
 """how flows of grey MNIST images are trained"""
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def loss_bits(run: Run, nats: float) -> float:

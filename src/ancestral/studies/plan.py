@@ -1,4 +1,4 @@
-"""The runs that a study needs, and what a user may ask of it."""
+"""The runs of a study, and the options that a user can set."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Budget = Literal["quick", "default", "full"]
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may ask of a study.
+    """Options of a study.
 
-    Args:      budget: quick trains everything too briefly to judge by, full as long as the source did.
-               learning_rates: of a study that compares some; none: its own.
+    Args:      budget: quick trains every model for a short time only; full trains as long as the source did.
+               learning_rates: rates to compare, in a study that compares rates; empty for the study's own.
     """
 
     budget: Budget = "default"
@@ -25,12 +25,13 @@ class Options:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that a study needs: trained once, then reused.
+    """A run of a study: trained once, then reused.
 
-    Args:      name: its folder. title: its name for a reader. family, settings: as for `fit`.
-               importance_samples: draws for the tighter bound, besides the ELBO or exact value; 0 for none.
-               scored: False for a model that has no likelihood. minutes: about how long it trains on two cores.
-               full, quick: settings that differ under those budgets.
+    Args:      name: its folder. title: its name on the page. family, settings: as for `fit`.
+               importance_samples: samples of z for the importance-weighted bound, in addition to the ELBO or exact
+               value; 0 for none. scored: False for a model without a likelihood.
+               minutes: approximate training time on two cores. full, quick: settings that replace others under
+               that budget.
     """
 
     name: str
@@ -44,7 +45,10 @@ class PlannedRun:
     quick: Mapping[str, Any] = field(default_factory=dict)
 
     def settings_under(self, budget: Budget, quick: Mapping[str, Any]) -> Settings:
-        """All settings of the run; `quick` are the study's for all of its runs, of which `epochs` is the most."""
+        """All settings of the run.
+
+        Args:      quick: settings that the study gives all its runs under `--quick`; its `epochs` is a maximum.
+        """
         known = setting_names(self.family)
         values = renamed(self.settings, known)
         if budget == "full":
@@ -55,11 +59,11 @@ class PlannedRun:
         return settings_for(self.family, **values)
 
     def minutes_under(self, budget: Budget, quick: Mapping[str, Any]) -> float:
-        """About how long the run trains on two cores under a budget."""
+        """Approximate training time on two cores under a budget."""
         return self.minutes * self.share_under(budget, quick)
 
     def share_under(self, budget: Budget, quick: Mapping[str, Any]) -> float:
-        """How many images the training sees under a budget, as a share of those by default."""
+        """Number of images that the training sees under a budget, relative to the default budget."""
         asked, usual = (self.settings_under(b, quick) for b in (budget, "default"))
         seen = [one.training.epochs * (one.data.train_size or 50_000) for one in (asked, usual)]
         return seen[0] / seen[1]

@@ -1,4 +1,4 @@
-"""What a study is made of: the runs it needs, and the chapters that tell what they show."""
+"""The parts of a study: its runs, and the chapters of its page."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ QUICK_MNIST: Mapping[str, Any] = {"epochs": 1, "protocol": None, "train_size": 1
 
 @dataclass(frozen=True)
 class ReferenceCheck:
-    """A number of ours beside the one it is held against.
+    """A measured number and its reference.
 
-    Args:      what: is measured. reference, ours: in words, with units. met: whether ours is as good.
-               why: what explains a miss. source: who set the reference: `COURSEWORK`, a tutorial or paper,
-               `AN_IDENTITY` of mathematics, or `OURS`, an aim or a comparison of our own.
+    Args:      what: the quantity. reference, ours: the two values as text, with units. met: whether ours meets the
+               reference. why: the likely reason of a miss. source: where the reference comes from: `COURSEWORK`, a
+               tutorial or paper, `AN_IDENTITY` of mathematics, or `OURS`, a target of this project.
     """
 
     what: str
@@ -51,7 +51,7 @@ class ReferenceCheck:
 
 @dataclass
 class ChapterContent:
-    """What a chapter says: paragraphs, tables, figures, in this order, and the numbers held against references."""
+    """Content of a chapter: paragraphs, tables and figures, in this order, and the checks against references."""
 
     text: str = ""
     tables: list[Table] = field(default_factory=list)
@@ -62,10 +62,10 @@ class ChapterContent:
 
 @dataclass(frozen=True)
 class Chapter:
-    """One deliverable.
+    """A chapter of a study's page.
 
-    Args:      title: its heading. tell: makes it from the workshop's runs. asked: what the source asks for, in our
-               words. minutes: about how long it takes by default, beyond drawing.
+    Args:      title: its heading. tell: returns its content, given the workshop with the runs. asked: the task that
+               the source sets, in our words. minutes: approximate time by default, without the drawing of figures.
     """
 
     title: str
@@ -76,11 +76,11 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Study:
-    """A recipe: a page of chapters about runs that are trained once.
+    """A recipe: runs that are trained once, and the chapters of a page about them.
 
-    Args:      title, subtitle: of the page. plan: the runs under some options. chapters: of the page, in order.
-               lead: the result in a few sentences, from the scores. facts: the numbers to remember.
-               quick: settings of every run under `--quick`. learning_rates: those compared, where some are.
+    Args:      title, subtitle: of the page. plan: returns the runs, given the options. chapters: of the page, in
+               order. lead: returns the main result in a few sentences. facts: returns the key numbers.
+               quick: settings of every run under `--quick`. learning_rates: the rates that are compared, if any.
     Example:
         >>> study = Study("Mine", "a mixture", lambda options: [PlannedRun("m", "mixture", "mixture", {})], [])
         >>> study.plan(Options())[0].settings_under("quick", study.quick).training.epochs

@@ -1,11 +1,12 @@
-"""The tour: every family on the embedded digits, and a flow of points, in a few minutes, ending in one report."""
+"""The tour: every family on the embedded digits, and a flow of points, in a few minutes and on one page."""
 
 from __future__ import annotations
 
 from ancestral.evaluation.quality import rank_quality
-from ancestral.evaluation.score import Score, best_of, rank
+from ancestral.evaluation.score import Score, best_of
+from ancestral.reports.pictures.samples import ROW, sample_rows
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
-from ancestral.reports.score_tables import SCORE_CAPTION, score_table
+from ancestral.reports.score_tables import SCORE_CAPTION, best_first, score_table
 from ancestral.runs.evaluate import entropy_in_words, target_score
 from ancestral.studies.recipe import Chapter, ChapterContent, PlannedRun, Study
 from ancestral.studies.workshop import Workshop
@@ -80,30 +81,30 @@ PLAN = (
 def _scores(workshop: Workshop) -> ChapterContent:
     runs, tables = workshop.runs, []
     for pixels, what in (("threshold", "Binary pixels"), ("levels", "17 grey levels"), (None, "Points of the plane")):
-        best = _best_scores(workshop, pixels)
-        here, order = list(best), rank(list(best.values()))
-        named = [(workshop.titles[here[i]], score) for i in order for score in runs[here[i]].scores()]
+        here = list(_best_scores(workshop, pixels))
+        named = [(workshop.titles[name], score) for name in here for score in runs[name].scores()]
         ceiling = target_score(runs[here[0]].data)  # of points, whose density is known
-        named = [("the target itself", ceiling), *named] if ceiling else named
-        tables.append(score_table(named, f"{what}, best first. {SCORE_CAPTION}"))
-    floor = entropy_in_words(runs["flow-points"].data)
+        named += [("true density", ceiling)] if ceiling else []
+        tables.append(score_table(best_first(named), f"{what}, best first. {SCORE_CAPTION}"))
+    entropy = entropy_in_words(runs["flow-points"].data)
     text = (
-        "One yardstick: the mean log-probability of the 447 test images, or of test points. Scores of different "
-        "spaces are different quantities, so they stand in different tables and are never ranked together. A bound is "
-        f"called a bound. The points come from a density whose entropy is {floor}."
+        "The tables show the mean log-probability of the 447 test images, or of the test points. Scores of different "
+        "pixel spaces cannot be compared, so each space has a table of its own. The column `kind` says which scores "
+        f"are exact and which are bounds. The entropy of the density of the points is {entropy}."
     )
     return ChapterContent(text, tables)
 
 
 def _quality(workshop: Workshop) -> ChapterContent:
-    """All models of images side by side, the best by FID first; grey ones are cut at one half."""
+    """Sample quality of all image models, the best FID first; grey pixels are thresholded at 0.5."""
     names = [name for name, run in workshop.runs.items() if run.data.space.noun == "images"]
     records = [workshop.quality(name, threshold=True) for name in names]
     named = [(workshop.titles[names[i]], records[i]) for i in rank_quality(records)]
     text = (
-        "What draws look like to a network that was trained to recognise these digits. It needs no likelihood, so "
-        "every family has its place; but it is no yardstick of probability: a model that repeats a part of the "
-        "training images would do well. Grey pixels are cut at one half, so that all are of one space.\n\n"
+        "The table compares samples with real images, in the features of a fixed classifier of these digits. These "
+        "measures need no likelihood, so every family has values. They do not measure probability: a model that "
+        "repeats some training images scores well. Grey pixels are thresholded at 0.5, so that all samples are "
+        "binary.\n\n"
     )
     return ChapterContent(text + records[0].conditions, [quality_table(named, QUALITY_CAPTION)])
 
@@ -113,11 +114,24 @@ def _best_scores(workshop: Workshop, pixels: str | None) -> dict[str, Score]:
     return {name: best_of(run.scores(), name) for name, run in scored.items()}
 
 
-def _pictures(title: str, text: str, wanted: list[tuple[str, str]]) -> Chapter:
+def _pictures(title: str, asked: str, text: str, wanted: list[tuple[str, str]]) -> Chapter:
     def tell(workshop: Workshop) -> ChapterContent:
         return ChapterContent(text, figures=[workshop.draw(name, what) for name, what in wanted])
 
-    return Chapter(title, tell)
+    return Chapter(title, tell, asked)
+
+
+def _samples(workshop: Workshop) -> ChapterContent:
+    """A row of samples for each model."""
+    drawn = sample_rows([workshop.runs[name] for name in DRAWN], titles=[workshop.titles[name] for name in DRAWN])
+    text = (
+        "A latent-variable model samples z from the prior, then x given z. For the plain autoencoder, z is sampled "
+        "from a standard normal and decoded; it was not trained on such z."
+    )
+    caption = (
+        f"The first {ROW} samples of each model, not cherry-picked. Every pixel is sampled: no row shows mean images."
+    )
+    return ChapterContent(text, figures=[workshop.figure("samples", drawn, caption)])
 
 
 def _lead(workshop: Workshop) -> str:
@@ -125,9 +139,9 @@ def _lead(workshop: Workshop) -> str:
     best = max(binary, key=lambda name: binary[name].nats)
     score = binary[best]
     return (
-        f"{len(workshop.runs)} models, of handwritten digits of 8 by 8 pixels and of points in the plane. The highest "
-        f"score on binary pixels is that of the {workshop.titles[best]}: {score.nats:.2f} ± {score.stderr:.2f} nats "
-        f"per image ({score.kind_in_words}, {score.method})."
+        f"{len(workshop.runs)} models were trained on handwritten digits of 8 by 8 pixels and on points in the plane. "
+        f"On binary pixels, the {workshop.titles[best]} has the highest score: {score.nats:.2f} ± {score.stderr:.2f} "
+        f"nats per image ({score.kind_in_words}, {score.method})."
     )
 
 
@@ -135,7 +149,7 @@ def _facts(workshop: Workshop) -> list[tuple[str, str]]:
     binary = _best_scores(workshop, "threshold")
     best, mixture = max(binary.values(), key=lambda score: score.nats), binary["mixture-em"]
     return [
-        ("highest on binary pixels", f"{best.nats:.2f} nats, {best.kind_in_words}"),
+        ("highest score, binary pixels", f"{best.nats:.2f} nats, {best.kind_in_words}"),
         ("mixture, EM", f"{mixture.nats:.2f} nats, {mixture.kind_in_words}"),
     ]
 
@@ -160,19 +174,15 @@ STUDY = Study(
     lead=_lead,
     facts=_facts,
     chapters=(
-        Chapter("Scores", _scores),
-        Chapter("Sample quality", _quality, minutes=0.5),
+        Chapter("Scores", _scores, "Which model assigns the highest probability to test data?"),
+        Chapter("Sample quality", _quality, "Which samples are most like real images?", minutes=0.5),
+        Chapter("Samples", _samples, "What do samples of each model look like?"),
         _pictures(
-            "Draws",
-            "What each model makes up by itself: z is drawn from the prior and x given z. Nothing was picked. The "
-            "plain autoencoder decodes draws of a standard normal too, but nothing in its training gave them a "
-            "meaning.",
-            [(name, "samples") for name in DRAWN],
-        ),
-        _pictures(
-            "What they learned",
-            "The mixture's components are soft prototypes. The plane of the two-latent VAE is covered by digits that "
-            "change into each other. Reconstructions show what eight numbers keep of an image.",
+            "Components, latent space and reconstructions",
+            "What do the latents of a mixture and of a VAE represent?",
+            "Shown are the mean images of the mixture's components, the latent plane of the VAE with two latents, and "
+            "reconstructions and interpolations of the VAE with eight latents. On the latent plane, neighbouring "
+            "digits change gradually into each other. A reconstruction shows what the latents keep of an image.",
             [
                 ("mixture-em", "components"),
                 ("vae-manifold", "manifold"),
@@ -181,15 +191,19 @@ STUDY = Study(
             ],
         ),
         _pictures(
-            "One way or another",
-            "An autoregressive model draws one pixel after the other, each given those before it. A flow bends the "
-            "plane until its own round density becomes that of the data; every point has one code, and back. A GAN's "
-            "generator turns each code into an image in one go; no code can be found for an image in the same way.",
+            "How three families generate",
+            "How do an autoregressive model, a flow and a GAN make a sample?",
+            "The first figure shows an autoregressive model: it samples one pixel after another, each given the pixels "
+            "before it. The next two show a flow: an invertible map turns a Gaussian into the density of the data, and "
+            "each point has exactly one code. The last shows a GAN: the generator maps a code to an image in one pass; "
+            "the model has no map from an image back to its code.",
             [("pixelcnn", "steps"), ("flow-points", "density"), ("flow-points", "deformation"), ("gan", "walks")],
         ),
         _pictures(
-            "How the training went",
-            "The curve to watch is the validation curve: the weights kept are those where it is lowest.",
+            "Training curves",
+            "How did the loss change during training?",
+            "The curves show training and validation loss by epoch. The weights with the lowest validation loss are "
+            "kept.",
             [(name, "curves") for name in CURVES],
         ),
     ),

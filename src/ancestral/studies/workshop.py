@@ -1,4 +1,4 @@
-"""Where a study works: it trains what is missing, and keeps what chapters compute, so that nothing is done twice."""
+"""The workshop of a study: it trains missing runs and stores results of chapters, so that nothing is computed twice."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from ancestral.core.pace import Pace
 from ancestral.evaluation.quality import MEANS, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
+from ancestral.reports.brevity import brief_in_words
 from ancestral.reports.html import Figure
 from ancestral.reports.pictures.catalogue import caption_of, draw
+from ancestral.reports.run_page import early_caption
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_or_reuse
 from ancestral.runs.provenance import version_of
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Workshop:
-    """A study's folder, its runs, and what has been computed of them.
+    """The folder of a study, its runs and their stored results.
 
-    Args:      quick_settings: of every run under `--quick`. out: folder for runs, pictures and the page.
-               options: what was asked for. progress: where it is shown. pace: of its trainings and chapters.
+    Args:      quick_settings: settings of every run under `--quick`. out: folder for runs, figures and the page.
+               options: options of the study. progress: shows the progress. pace: estimates the time that is left.
     """
 
     quick_settings: Mapping[str, Any]
@@ -50,13 +52,13 @@ class Workshop:
         return self.options.budget == "quick"
 
     def size(self, usual: int, quick: int) -> int:
-        """A number of images, trials or the like, by budget."""
+        """A number of images, trials and so on: `quick` under `--quick`, else `usual`."""
         return quick if self.quick else usual
 
     def carry_out(self, plan: Sequence[PlannedRun], later: Sequence[float] = ()) -> None:
-        """Train what is missing, resume what was interrupted, reuse what is finished; score each.
+        """Train missing runs, resume interrupted ones, reuse finished ones; then score each.
 
-        Args:      later: minutes that each part of the work after the trainings is expected to take.
+        Args:      later: expected minutes of each part of the work after the trainings.
         """
         self.pace = Pace([*map(self._minutes, plan), *later], trust=1.0)
         for number, planned in enumerate(plan, 1):
@@ -64,6 +66,7 @@ class Workshop:
             with self.pace.stage() as stage:
                 run, trained = self._train(planned, title)
                 stage.counts = trained
+                run.label = planned.title
                 self.runs[planned.name], self.titles[planned.name] = run, planned.title
                 if planned.scored and run.outcome["reason"] != "diverged":
                     self.score(planned.name)
@@ -75,13 +78,13 @@ class Workshop:
                 self.progress.say(f"{title}: {verdict.line}")
 
     def _minutes(self, planned: PlannedRun) -> float:
-        """How long a run is expected to take: nothing where it is finished."""
+        """Expected training time of a run; 0 if it is finished."""
         if Run(self.out / "runs" / planned.name).finished:
             return 0.0
         return planned.minutes_under(self.options.budget, self.quick_settings)
 
     def _train(self, planned: PlannedRun, title: str) -> tuple[Run, bool]:
-        """The run, finished, and whether any of it was trained now."""
+        """The finished run, and whether it was trained in this call."""
         settings = planned.settings_under(self.options.budget, self.quick_settings)
         reporter_for = partial(self.progress.reporter_for, title, settings.training.epochs, self.pace)
         run, trained = fit_or_reuse(settings, self.out / "runs" / planned.name, reporter_for)
@@ -90,7 +93,7 @@ class Workshop:
         return run, trained
 
     def score(self, name: str, samples: int = 0, count: int | None = None) -> Score:
-        """The score of a run on its test images by so many latent draws (0: exact, or ELBO); computed once."""
+        """The score of a run on test images, computed once. samples: latent samples per image (0: exact, or ELBO)."""
         run = self.runs[name]
         count = min(count or 10**9, self.size(10**9, 200), len(run.data.dataset.test))
         samples = min(samples, self.size(samples, 100))
@@ -114,7 +117,10 @@ class Workshop:
             return measure_run(run, count, threshold=threshold, means=means, progress=progress)
 
     def remember(self, name: str, compute: Callable[[], Any], **conditions: Any) -> Any:
-        """What `compute` gives, as JSON values; computed again where runs, conditions or the program have changed."""
+        """The stored result of `compute`, as JSON values.
+
+        It is computed again if the runs, the conditions, the budget or the version of the package have changed.
+        """
         path = self.out / "results" / f"{name}.json"
         weights = {key: _digest(run) for key, run in self.runs.items()}
         under = {
@@ -136,17 +142,21 @@ class Workshop:
         (self.out / "results" / f"{name}.json").unlink(missing_ok=True)
 
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
-        """One of the drawings of a run, with its caption."""
-        caption = caption or f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
+        """A drawing of a run, with its caption."""
+        brief = brief_in_words(self.runs[name])
+        if not caption:
+            caption = f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
+        elif brief:
+            caption = f"{caption} {brief}"
         return self.figure(f"{name}-{what}", draw(self.runs[name], what, **options), caption)
 
     def samples_at(self, name: str, epoch: int) -> list[Figure]:
-        """The samples that a training drew after an epoch; none where it never came there."""
+        """The figure of samples that the training saved after an epoch; empty if it did not reach that epoch."""
         path = self.runs[name].figures / f"samples-epoch-{epoch:04d}.png"
-        return [Figure(path, f"{self.titles[name]}: samples after {epoch} epochs.")] if path.exists() else []
+        return [Figure(path, f"{self.titles[name]}. {early_caption(epoch)}")] if path.exists() else []
 
     def figure(self, stem: str, drawn: Drawn, caption: str) -> Figure:
-        """A figure, saved in the study's folder."""
+        """Save a figure in the folder of the study."""
         path = self.out / "figures" / f"{stem}.png"
         save_figure(drawn, path)
         return Figure(path, caption)

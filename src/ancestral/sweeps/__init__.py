@@ -1,1 +1,1 @@
-"""Trainings that differ in some settings: all combinations or trials drawn, shared by any number of machines."""
+"""Trainings that differ in some settings: all combinations or random trials, on any number of machines."""

@@ -1,4 +1,4 @@
-"""The page of a sweep: which combination is best by validation, if one is, and how each training went."""
+"""The page of a sweep: the best combination by validation, and the result of each training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ancestral.sweeps.plan import Plan, is_number
 from ancestral.sweeps.ranking import Combination, criterion, gap_between
 from ancestral.sweeps.sweep_axes import Axis, Range, axis_words, in_text
 
-MOST_NAMED = 3  # combinations that are not distinguishable from the first; more are counted
+MOST_NAMED = 3  # named combinations that cannot be distinguished from the first; more are only counted
 AT_THE_END = 0.05  # of a range
 
 
@@ -45,10 +45,10 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
             *_curves(plan, rows),
             Section(
                 "How to repeat it",
-                "The first command makes this page: what is finished is reused, what was interrupted goes on, and "
-                "other machines that see the folder can take a share by the same command. "
-                + ("" if best.mean is None else "The second trains the first combination of the table on its own. ")
-                + "Every run is a folder with its settings, weights and log.",
+                "The first command makes this page. It reuses finished runs and resumes interrupted ones; other "
+                "machines with access to the folder can share the work with the same command. "
+                + ("" if best.mean is None else "The second command trains the first combination of the table alone. ")
+                + "Every run is a folder with settings, weights and log.",
                 commands=[sweep_command(plan), *([] if best.mean is None else [train_command(plan, best)])],
             ),
         ],
@@ -59,7 +59,7 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
 
 
 def sweep_cell(plan: Plan, rows: Sequence[Combination], page: Path) -> Cell:
-    """What a notebook shows of a sweep: its combinations, best first, and what the page says before its table."""
+    """The display of a sweep in a notebook: its combinations, best first, and the summary of the page."""
     missing = sum(len(row.runs) - len(row.finished) for row in rows)
     notes = [*map(Note, _lead(plan, rows, missing)), Note(str(page), "page")]
     return Cell(f"Sweep: {plan.family}", _varied(plan), [combination_table(plan, rows)], notes)
@@ -84,7 +84,7 @@ def _cells(plan: Plan, row: Combination) -> list[str]:
 
 
 def _kind(row: Combination) -> str:
-    """What the validation value of a combination is, in words."""
+    """The kind of validation value of a combination, in words."""
     return IN_WORDS.get(criterion(row.finished) or "", "")
 
 
@@ -93,7 +93,7 @@ def _has_numbers(axis: Axis) -> bool:
 
 
 def sweep_command(plan: Plan) -> str:
-    """The command that makes this sweep again; the address of its storage, which may be secret, is omitted."""
+    """The command that repeats this sweep, without the address of its storage, which may be secret."""
     settings = plan.settings(plan.combinations[0], plan.seed_numbers[0])
     shared = [words for name, words in flags_of(settings).items() if name not in plan.axes]
     varied = [axis_words(name, axis) for name, axis in plan.axes.items()]
@@ -104,16 +104,20 @@ def sweep_command(plan: Plan) -> str:
 
 
 def train_command(plan: Plan, row: Combination) -> str:
-    """The command that trains a combination by itself, with the first seed."""
+    """The command that trains one combination, with the first seed."""
     words = itertools.chain(*flags_of(plan.settings(row.values, plan.seed_numbers[0])).values())
     return shlex.join(["ancestral", "train", plan.family, *words, "--out", str(plan.out / "best")])
 
 
 def _lead(plan: Plan, rows: Sequence[Combination], missing: int) -> list[str]:
-    told = _best_in_words(plan, rows) if rows[0].mean is not None else [f"No combination is best: {_why_none(rows)}."]
+    told = (
+        _best_in_words(plan, rows)
+        if rows[0].mean is not None
+        else [f"There is no best combination: {_why_none(rows)}."]
+    )
     lost = [row.name for row in rows if row.diverged]
     if lost:
-        told.append(f"Diverged, in one run at least: {'; '.join(lost)}. Such combinations stand after all others.")
+        told.append(f"Diverged in at least one run: {'; '.join(lost)}. These combinations are ranked last.")
     if missing:
         told.append(f"{missing} of {sum(len(row.runs) for row in rows)} runs are not finished yet.")
     return told
@@ -122,14 +126,14 @@ def _lead(plan: Plan, rows: Sequence[Combination], missing: int) -> list[str]:
 def _why_none(rows: Sequence[Combination]) -> str:
     """Why there is no best combination."""
     if not rows[0].finished:
-        return "nothing is trained to its end yet"
+        return "no training is finished yet"
     if all(row.diverged for row in rows if row.finished):
         return "every training diverged"
-    return "this family has no validation value by which combinations could be ranked"
+    return "this family has no validation value for a ranking"
 
 
 def _best_in_words(plan: Plan, rows: Sequence[Combination]) -> list[str]:
-    """The first combination: the best one only where it lies beyond chance below all others."""
+    """Sentences on the first combination, which is called best only if its lead is significant."""
     first = rows[0]
     words = IN_WORDS[criterion(first.finished) or "loss"]
     over = f", mean and standard deviation over {len(first.bests)} seeds" if first.deviation is not None else ""
@@ -138,21 +142,21 @@ def _best_in_words(plan: Plan, rows: Sequence[Combination]) -> list[str]:
     told = [f"{title}: {first.name}, with a {words} of {_value(plan, first)} nats{over}.", *sureness]
     told += _ends(plan, rows)
     if first.verdicts:
-        told.append(f"Its trainings have a trouble all the same: {', '.join(first.verdicts)}.")
+        told.append(f"The health checks found problems in its trainings: {', '.join(first.verdicts)}.")
     return told
 
 
 def _sureness(plan: Plan, rows: Sequence[Combination]) -> tuple[bool, list[str]]:
-    """Whether the seeds distinguish the first combination from all others, and that in words."""
+    """Whether the first combination is significantly better than all others, and a sentence on this."""
     gaps = [(row, gap_between(rows[0], row)) for row in rows[1:] if row.mean is not None and not row.diverged]
     if not gaps:
         return True, []
     if not all(gap is not None for _, gap in gaps):
         second = gaps[0][0]
         assert second.mean is not None and rows[0].mean is not None
-        told = f"The next, {second.name}, is {_number(plan, second.mean - rows[0].mean)} nats behind."
+        told = f"The next combination, {second.name}, is {_number(plan, second.mean - rows[0].mean)} nats worse."
         one = len(rows[0].runs) == 1
-        return False, [told + (" One seed does not tell how much of that is chance: give --seeds 3." if one else "")]
+        return False, [told + (" With one seed the effect of chance is unknown: use --seeds 3." if one else "")]
     found = [(row.name, gap) for row, gap in gaps if gap is not None]
     behind = [
         (f"{name} ({_number(plan, gap.nats)} ± {_number(plan, gap.error)} nats, s.e.)", gap) for name, gap in found
@@ -160,12 +164,12 @@ def _sureness(plan: Plan, rows: Sequence[Combination]) -> tuple[bool, list[str]]
     close = [name for name, gap in behind if not gap.certain]
     if close:
         more = f" and {len(close) - MOST_NAMED} more" if len(close) > MOST_NAMED else ""
-        return False, [f"These seeds do not distinguish it from {', '.join(close[:MOST_NAMED])}{more}."]
-    return True, [f"The next is {behind[0][0]} behind: more than chance explains."]
+        return False, [f"With these seeds it is not significantly better than {', '.join(close[:MOST_NAMED])}{more}."]
+    return True, [f"The next combination is significantly worse: {behind[0][0]}."]
 
 
 def _ends(plan: Plan, rows: Sequence[Combination]) -> list[str]:
-    """Axes on whose end the best value lies, where others were tried: beyond may be better."""
+    """Sentences on settings whose best value is at an end of the tried values, where more values may be better."""
     told = []
     for name, axis in plan.axes.items():
         tried = sorted({row.values[name] for row in rows if is_number(row.values[name])})
@@ -176,7 +180,7 @@ def _ends(plan: Plan, rows: Sequence[Combination]) -> list[str]:
         if min(share, 1 - share) < AT_THE_END:
             end, beyond = ("smallest", "smaller") if share < AT_THE_END else ("largest", "larger")
             among = f"near the {end} of its range" if isinstance(axis, Range) else f"the {end} tried"
-            told.append(f"Its {name.replace('_', ' ')} is {among}: a {beyond} one may be better still.")
+            told.append(f"Its {name.replace('_', ' ')} is {among}; {beyond} values may be better.")
     return told
 
 
@@ -188,23 +192,23 @@ def _curves(plan: Plan, rows: Sequence[Combination]) -> list[Section]:
         figures.append(Figure(drawn, f"After each epoch{over}.{left}"))
     if drawn := panels(plan, rows):
         left = f" The best {MOST_PANELS} are shown." if len(rows) > MOST_PANELS else ""
-        figures.append(Figure(drawn, f"Each combination by itself, on a scale of its own{over}.{left}"))
+        figures.append(Figure(drawn, f"One panel per combination, each with its own scale{over}.{left}"))
     figures += [Figure(drawn, _along(name, plan)) for name, drawn in by_axis(plan, rows).items()]
     return [Section("Learning curves", figures=figures)] if figures else []
 
 
 def _along(name: str, plan: Plan) -> str:
-    line = "" if isinstance(plan.axes[name], Range) else " The line leads through the best combination of each value."
+    line = "" if isinstance(plan.axes[name], Range) else " The line connects the best combinations of the values."
     return f"Best validation value of each run by {name.replace('_', ' ')}; a cross marks a divergence.{line}"
 
 
 def _caption(plan: Plan, kinds: set[str]) -> str:
     if not kinds:
-        return "There is no validation value by which to rank them; health is what is found in each training."
+        return "There is no validation value for a ranking. Health states the problems that the checks found."
     words = " or ".join(IN_WORDS[kind] for kind in sorted(kinds))
     over = f", mean and standard deviation over {plan.seeds} seeds" if plan.seeds > 1 else ""
     mixed = (
-        " A bound and an exact value are not of one kind: a bound is the worse for its gap." if len(kinds) > 1 else ""
+        " Bounds and exact values are not directly comparable: a bound is worse by its gap." if len(kinds) > 1 else ""
     )
     return f"Best validation value of each run: {words}, smaller is better{over}. The test set is not used.{mixed}"
 
@@ -213,7 +217,7 @@ def _health(row: Combination) -> str:
     if not row.finished:
         return ""
     judged = any(run.health and run.health.healthy for run in row.finished)
-    return ", ".join(row.verdicts) or ("healthy" if judged else "not judged")
+    return ", ".join(row.verdicts) or ("healthy" if judged else "not checked")
 
 
 def _value(plan: Plan, row: Combination) -> str:
@@ -222,12 +226,12 @@ def _value(plan: Plan, row: Combination) -> str:
 
 
 def _number(plan: Plan, value: float) -> str:
-    """A thousandth of a nat matters to a point, not to an image."""
+    """A number with 4 digits for points and 2 for images, whose values are much larger."""
     return f"{value:.{4 if plan.base.get('data') in POINT_SETS else 2}f}"
 
 
 def _varied(plan: Plan) -> str:
-    """`learning rate: 0.01, 0.001`, of all axes."""
+    """The values of all axes in words: `learning rate: 0.01, 0.001`."""
     return ", ".join(f"{name.replace('_', ' ')}: {_tried(axis)}" for name, axis in plan.axes.items())
 
 

@@ -1,4 +1,4 @@
-"""Learning curves of a sweep side by side, and its results along each axis."""
+"""Figures of a sweep: learning curves, and results along each axis."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from ancestral.sweeps.sweep_axes import Range, in_text
 
 MOST_CURVES = len(PALETTE)
 MOST_PANELS = 12
-GAME = ("diversity", "coverage", "recognised")  # what the draws of a GAN are watched for
-FEWEST = 3  # values along an axis, from which on there is something to see
+GAME = ("diversity", "coverage", "recognised")  # quantities of the samples of a GAN
+FEWEST = 3  # smallest number of values along an axis for a figure
 
 
 def compared(plan: Plan, rows: Sequence[Combination]) -> Path | None:
-    """The held-out curves of the combinations in one plot; of a GAN the coverage of its draws."""
+    """The held-out curves of the combinations in one plot; for a GAN, the coverage of its samples."""
     name = _shown(rows)
     key = ("samples", "coverage") if name is None else ("valid", name)
     found = [mean_curve(_label(plan, row), row.finished, *key) for row in rows[:MOST_CURVES]]
     curves = [curve for curve in found if curve]
     if not curves:
         return None
-    title = "coverage of held-out data by the draws" if name is None else f"validation: {IN_WORDS[name]}, nats"
+    title = "coverage of held-out data by samples" if name is None else f"validation: {IN_WORDS[name]}, nats"
     if len(plan.axes) == 1:
         title += f", by {next(iter(plan.axes)).replace('_', ' ')}"
     return _saved(plan, "curves", learning_curves(curves, title=title))
 
 
 def panels(plan: Plan, rows: Sequence[Combination]) -> Path | None:
-    """A panel for each combination: training and held-out data, or what the draws of a GAN are watched for."""
+    """One panel per combination: training and held-out curves, or for a GAN quantities of its samples."""
     name = _shown(rows)
     if name is None:
         keys = [(quantity, "samples", quantity) for quantity in GAME]
@@ -50,15 +50,15 @@ def panels(plan: Plan, rows: Sequence[Combination]) -> Path | None:
     for row in rows[:MOST_PANELS]:
         found = {key[0]: curve for key in keys if (curve := mean_curve(key[0], row.finished, *key[1:]))}
         if "train" in found:
-            found["train"].band = None  # minibatches scatter more than seeds do
+            found["train"].band = None  # minibatches vary more than seeds
         if found:
             drawn.append((row.name, list(found.values())))
-    title = "the draws beside held-out data" if name is None else f"{IN_WORDS[name]}, nats"
+    title = "samples compared with held-out data" if name is None else f"{IN_WORDS[name]}, nats"
     return _saved(plan, "panels", small_multiples(drawn, title=title)) if len(drawn) > 1 else None
 
 
 def by_axis(plan: Plan, rows: Sequence[Combination]) -> dict[str, Path]:
-    """The best validation value of every run along each axis of numbers."""
+    """For each numeric axis, a figure of the best validation value of every run."""
     name = _shown(rows)
     if name is None:
         return {}
@@ -76,7 +76,7 @@ def by_axis(plan: Plan, rows: Sequence[Combination]) -> dict[str, Path]:
 
 
 def _along(plan: Plan, axis: str, rows: Sequence[Combination]) -> list[Curve]:
-    """The results along an axis: a point for each run, and a line through the best; none where there is little."""
+    """The results along an axis: a point per run and a line through the best; empty for too few values."""
     numbers = [row for row in rows if is_number(row.values[axis])]
     points = sorted((row.values[axis], _best_value(run)) for row in numbers for run in row.finished)
     places = sorted({x for x, _ in points})
@@ -92,7 +92,7 @@ def _best_value(run: Run) -> float:
 
 
 def _best_along(axis: str, places: Sequence[float], rows: Sequence[Combination]) -> Curve:
-    """The best mean over seeds at each value of an axis; where every combination diverged, none."""
+    """The best mean over seeds at each value of an axis; NaN if every combination diverged."""
     best = [next((row for row in rows if row.values[axis] == x and not row.diverged), None) for x in places]
     means = [math.nan if row is None or row.mean is None else row.mean for row in best]
     return Curve("best", places, means)
@@ -103,9 +103,9 @@ def _label(plan: Plan, row: Combination) -> str:
 
 
 def mean_curve(label: str, runs: Sequence[Run], split: str, name: str) -> Curve | None:
-    """The mean of one quantity over seeds, with a band of one standard deviation, for as long as all of them went on.
+    """The mean of one quantity over seeds with a band of one standard deviation, up to the end of the shortest run.
 
-    Runs that diverged are left out where others did not; where all did, the curve ends in a value that is none.
+    Diverged runs are omitted if others did not diverge; if all did, the curve ends with NaN.
     """
     sound = [run for run in runs if run.outcome["reason"] != "diverged"]
     found = [curve for run in sound or runs if (curve := _read(run, label, split, name))]
@@ -121,7 +121,7 @@ def mean_curve(label: str, runs: Sequence[Run], split: str, name: str) -> Curve 
 
 
 def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """One standard deviation over the seeds on both sides of the mean; values have shape (seeds, n)."""
+    """The mean minus and plus one standard deviation over seeds; values have shape (seeds, n)."""
     if len(values) < 2:
         return None
     mean, deviation = values.mean(0), values.std(0, ddof=1)
@@ -131,13 +131,13 @@ def _spread(values: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 def _read(run: Run, label: str, split: str, name: str) -> Curve | None:
     try:
         course = training_curves(run)
-    except NotComputable:  # it diverged in its first steps
+    except NotComputable:  # the run diverged in its first steps
         return None
     return course.curve(split, name, label) if (split, name) in course.known else None
 
 
 def _shown(rows: Sequence[Combination]) -> str | None:
-    """The validation value that the curves show: the best combination's."""
+    """The validation quantity of the curves: that of the best combination."""
     return next((name for row in rows if (name := criterion(row.finished))), None)
 
 

@@ -1,8 +1,8 @@
-"""What several workers of a sweep share: a folder with locks, of which every worker takes one trial at a time.
+"""The queue of a sweep: a shared folder with locks, from which every worker takes one trial at a time.
 
-A worker is a process with the sweep's folder, on this machine or another. Two locks keep workers apart, and the
-system lets go of both when a process ends, in any way. That of the folder is held for the moment in which a trial is
-taken. The claim, one for each trial, is held while it is trained.
+A worker is a process on this or another machine that uses the folder of the sweep. There are two kinds of locks; the
+system releases both when a process ends. The lock of the folder is held while a trial is taken. The lock of a trial
+(its claim) is held while it is trained.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RECORD = "sweep.json"
 class Claim:
     """A trial that this worker has taken.
 
-    Args:      number: of the trial. values: of the settings that vary. seeds: of the runs that it consists of.
+    Args:      number: of the trial. values: of the settings that vary. seeds: of its runs. lock: of the trial.
     """
 
     number: int
@@ -38,10 +38,10 @@ class Claim:
 
 
 class Queue(ABC):
-    """The waiting, running and finished trials of a plan, the same for all who open it.
+    """The waiting, running and finished trials of a plan, shared by all workers.
 
-    Args:      plan: checked already.
-    Raises:    InputError: the folder holds something else.
+    Args:      plan: already checked.
+    Raises:    InputError: the folder contains other files.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -57,39 +57,39 @@ class Queue(ABC):
 
     @abstractmethod
     def take(self) -> Claim | None:
-        """The next trial, which is then this worker's; None where all are finished, or under way elsewhere."""
+        """Take the next trial; None if all are finished or taken by other workers."""
 
     @abstractmethod
     def tell(self, claim: Claim, value: float | None) -> None:
-        """The trial is finished.
+        """Report that a trial is finished.
 
-        Args:      value: to be minimised; infinite where it diverged, None where there is none.
+        Args:      claim: the trial. value: to be minimised; infinite if the trial diverged, None without a value.
         """
 
     @abstractmethod
     def drawn(self) -> list[dict[str, Any]]:
-        """The combinations of the trials, in the order they were taken, each once."""
+        """The distinct combinations of the trials, in the order in which they were taken."""
 
     @property
     @abstractmethod
     def finished(self) -> int:
-        """How many trials are finished."""
+        """The number of finished trials."""
 
     @property
     @abstractmethod
     def total(self) -> int:
-        """How many trials there are."""
+        """The number of trials."""
 
     @contextmanager
     def working(self, claim: Claim) -> Iterator[None]:
-        """Lets go of the claim at the end, however it comes."""
+        """Release the claim at the end, also after an exception."""
         try:
             yield
         finally:
             claim.lock.release()
 
     def claim(self, number: int, values: dict[str, Any], seeds: tuple[int, ...]) -> Claim | None:
-        """Take a trial; None where another worker has it."""
+        """Take a trial; None if another worker has it."""
         folder = self.plan.out / "claims"
         folder.mkdir(exist_ok=True)
         lock = filelock.FileLock(folder / f"{folder_name({**values, 'seed': seeds[0]})}.lock")
@@ -101,7 +101,7 @@ class Queue(ABC):
 
 
 class Grid(Queue):
-    """All combinations of a plan's values, one run a trial. What is finished is read from the run folders alone."""
+    """All combinations of a plan, one run per trial. The run folders show which trials are finished."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
@@ -116,7 +116,7 @@ class Grid(Queue):
             claim = self.claim(number, values, (seed,))
             if claim is None:
                 continue
-            if not self._is_finished(number):  # another worker may have ended it before the claim
+            if not self._is_finished(number):  # another worker may have finished it before the claim
                 return claim
             claim.lock.release()
         return None
@@ -136,17 +136,17 @@ class Grid(Queue):
         return len(self._runs)
 
     def _is_finished(self, number: int) -> bool:
-        """Whether the run of a trial has ended; one that has does not wait any longer."""
+        """Whether the run of a trial is finished; a finished one is removed from the waiting trials."""
         if number in self._waiting and self.plan.run(*self._runs[number]).finished:
             del self._waiting[number]
         return number not in self._waiting
 
 
 def refuse_strangers(plan: Plan) -> None:
-    """Raises:    InputError: the folder has files and is no sweep's."""
+    """Raises:    InputError: the folder has files and is not the folder of a sweep."""
     if plan.out.exists() and not plan.out.is_dir():
         raise InputError(f"{plan.out} is a file: choose another --out")
     if not plan.out.is_dir() or (plan.out / RECORD).exists():
         return
     if any(not path.name.startswith(".") for path in plan.out.iterdir()):
-        raise InputError(f"{plan.out} is not empty and not a sweep: choose another --out")
+        raise InputError(f"{plan.out} is not empty and not a sweep folder: choose another --out")

@@ -1,4 +1,4 @@
-"""The runs of a sweep, gathered by combination and ranked by their validation, never by the test set."""
+"""The runs of a sweep, grouped by combination and ranked by validation values, never by the test set."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.sweeps.plan import Plan, in_words
 
-CONFIDENT = 0.975  # of a normal variable's or Student's distribution: two sides of 2.5 %
+CONFIDENT = 0.975  # quantile of Student's distribution for a 95 % interval
 
 
 @dataclass(frozen=True)
 class Combination:
-    """Runs that differ in their seed only.
+    """Runs that differ only in their seed.
 
-    Args:      values: of the settings that vary. runs: one for each seed, trained or not.
+    Args:      values: of the settings that vary. runs: one per seed, trained or not.
     """
 
     values: dict[str, Any]
@@ -52,17 +52,17 @@ class Combination:
 
     @property
     def deviation(self) -> float | None:
-        """The standard deviation over seeds; None of fewer than two."""
+        """The standard deviation over seeds; None for fewer than two."""
         return statistics.stdev(self.bests) if len(self.bests) > 1 else None
 
     @property
     def objective(self) -> float | None:
-        """What a search minimises: the mean, infinite where a seed diverged; None where there is no value."""
+        """The value that a search minimises: the mean, infinite if a seed diverged, None without a value."""
         return math.inf if self.diverged else self.mean
 
     @property
     def verdicts(self) -> list[str]:
-        """What is wrong with the trainings, by name, with how many of them where it is not all."""
+        """The names of the problems of the trainings, with the number of affected runs if it is not all."""
         names = [name for run in self.finished for name in dict.fromkeys(v.name for v in run.verdicts())]
         counts = {name: names.count(name) for name in dict.fromkeys(names)}
         runs = len(self.finished)
@@ -70,7 +70,7 @@ class Combination:
 
     @property
     def state(self) -> str:
-        """How many of its runs are finished, where that is not all; else empty."""
+        """The number of finished runs in words if some are missing, else ""."""
         missing = len(self.runs) - len(self.finished)
         return f"{len(self.finished)} of {len(self.runs)} trained" if missing else ""
 
@@ -88,15 +88,16 @@ class Combination:
 
 
 def ranked(plan: Plan, combinations: Sequence[dict[str, Any]]) -> list[Combination]:
-    """Best first: by their mean those of which no seed diverged, then the others, then those without a value."""
+    """Combinations, best first: without divergence by their mean, then with a diverged seed, then without a value."""
     rows = [Combination(values, tuple(plan.run(values, seed) for seed in plan.seed_numbers)) for values in combinations]
     return sorted(rows, key=lambda row: (row.mean is None, row.diverged > 0, row.mean or 0.0))
 
 
 class Gap(NamedTuple):
-    """How far the mean of a combination lies above that of the first, with its standard error over seeds, nats.
+    """The difference between the mean of a combination and that of the first, in nats.
 
-    Args:      certain: 0 lies outside the 95 % interval of the gap.
+    Args:      nats: the difference. error: its standard error over seeds. certain: whether the 95 % interval of the
+               difference excludes 0.
     """
 
     nats: float
@@ -105,9 +106,9 @@ class Gap(NamedTuple):
 
 
 def gap_between(first: Combination, other: Combination) -> Gap | None:
-    """The gap between two combinations, by Welch's test; None where one has fewer than two seeds.
+    """The difference between two combinations, by Welch's test; None if one has fewer than two seeds.
 
-    Few seeds tell little about their own spread, so the interval is wide: of two seeds each, 4.3 standard errors.
+    With few seeds the interval is wide: 4.3 standard errors for two seeds each.
 
     Reference: Welch, 1947.
     """
@@ -125,7 +126,7 @@ def gap_between(first: Combination, other: Combination) -> Gap | None:
 
 
 def criterion(runs: Sequence[Run]) -> str | None:
-    """The name in the log of the validation value that selects weights; None where there is none."""
+    """The name of the validation quantity that selects weights, as in the log; None without one."""
     for run in runs:
         try:
             known = training_curves(run).known

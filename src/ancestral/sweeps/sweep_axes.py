@@ -1,4 +1,4 @@
-"""What a sweep varies: settings with several values or a range of them, as a person writes them."""
+"""The axes of a sweep: settings with several values or a range, and their text form."""
 
 from __future__ import annotations
 
@@ -16,21 +16,23 @@ from ancestral.settings.data import DataSettings
 from ancestral.settings.names import present_name
 from ancestral.settings.training import TrainingSettings
 
-LARGEST_END = 1e300  # no double overflows on the way; the setting's own bound is smaller
-LONGEST_NAME = 160  # characters; a file's name may have 255 bytes
-SAME_DATA = "runs on other images or pixels do not compare: give each a sweep of its own"
-SAME_RESULT = "it changes nothing of what is learned, so there is nothing to compare"
+LARGEST_END = 1e300  # so that no computation overflows; the bounds of settings are smaller
+LONGEST_NAME = 160  # characters; file names can have 255 bytes
+SAME_DATA = "runs on different data or pixels are not comparable: use one sweep for each"
+OTHER_START = "the weights fit the settings of one run: use one sweep for each parent"
+SAME_RESULT = "it does not change the trained model, so there is nothing to compare"
 FIXED = {
     **dict.fromkeys(("data", "pixels", "protocol", "valid_size", "split_seed", "pad_to"), SAME_DATA),
     **dict.fromkeys(("watch", "watch_size", "log_every", "samples_at", "track", "device"), SAME_RESULT),
-    "seed": "say how many with --seeds; --seed is the first of them",
+    "init_from": OTHER_START,
+    "seed": "give the number of seeds with --seeds; --seed is the first of them",
 }
-"""Settings that are the same for all runs of a sweep, and why."""
+"""Settings that must be equal for all runs of a sweep, with the reason."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers between two ends, both included; whole ones where both ends are whole.
+    """A range of numbers, both ends included; integers if both ends are integers.
 
     Raises:    InputError: the ends are not finite or not in order.
     Example:
@@ -42,8 +44,8 @@ class Range:
     high: float
 
     def __post_init__(self) -> None:
-        if not -LARGEST_END <= self.low < self.high <= LARGEST_END:  # not of numbers that are not finite either
-            raise InputError(f"{self}: a range goes from a smaller to a larger number")
+        if not -LARGEST_END <= self.low < self.high <= LARGEST_END:  # this also excludes infinity and NaN
+            raise InputError(f"{self}: a range must go from a smaller to a larger number")
 
     @property
     def whole(self) -> bool:
@@ -51,11 +53,11 @@ class Range:
 
     @property
     def log(self) -> bool:
-        """Whether it is drawn from by ratio: where both ends are positive and ten times or more apart."""
+        """Whether values are drawn on a logarithmic scale: positive ends with a ratio of at least 10."""
         return self.low > 0 and self.high >= 10 * self.low
 
     def share(self, value: float) -> float:
-        """How far from the low end to the high one a number lies, by ratio where it is drawn so."""
+        """The position of a number between the ends, from 0 to 1; on a logarithmic scale if `log`."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
@@ -68,12 +70,11 @@ Axis = tuple[Any, ...] | Range
 
 
 def split_axes(words: Sequence[str], family: str) -> tuple[dict[str, Axis], list[str]]:
-    """The axes among the words of a command, and the words without them.
+    """The axes in the words of a command, and the words with each axis replaced by its first value.
 
-    A flag whose value has commas is an axis (`--learning-rate 1e-2,1e-3`), one whose value has two dots a range
-    (`--learning-rate 1e-5..1e-2`); several numbers that are one value are joined by x (`--hidden 256,512x512`), and
-    `none` stands for no value. In place of an axis the words hold its first value, so that the rest can be read as
-    for a single run.
+    A value with commas is an axis (`--learning-rate 1e-2,1e-3`), and a value with two dots is a range (`--learning-rate
+    1e-5..1e-2`). The numbers of one value are joined by x (`--hidden 256,512x512`), and `none` means no value. The
+    returned words can be read like those of a single run.
 
     Raises:    InputError: a value cannot be read, or the setting cannot be varied.
     """
@@ -86,11 +87,13 @@ def split_axes(words: Sequence[str], family: str) -> tuple[dict[str, Axis], list
         name = present_name(name.replace("-", "_"), hints)
         values = [attached, *values] if equals else values
         if not first.startswith("--") or name not in hints or not any(_varies(hints[name], v) for v in values):
-            axes.pop(name, None)  # of flags given twice the last one counts
+            axes.pop(name, None)  # if a flag is given twice, the last one counts
             kept += group
             continue
         if len(values) > 1:
-            raise InputError(f"{' '.join(group)}: join the numbers of one value by x, {flag(name)} 256,512x512 say")
+            raise InputError(
+                f"{' '.join(group)}: join the numbers of one value with x, for example {flag(name)} 256,512x512"
+            )
         axes[name] = axis_from(family, name, values[0])
         kept += _words(name, _first(axes[name]))
     return axes, kept
@@ -99,7 +102,7 @@ def split_axes(words: Sequence[str], family: str) -> tuple[dict[str, Axis], list
 def axis_from(family: str, name: str, given: str | Range | Iterable[Any]) -> Axis:
     """One axis from the text of a flag, a range, or values.
 
-    Raises:    InputError: no such setting, one that cannot be varied, a value that cannot be read or is given twice.
+    Raises:    InputError: no such setting, one that cannot be varied, or a value that cannot be read or is repeated.
     Example:
         >>> axis_from("vae", "hidden", "256,512x512")
         ((256,), (512, 512))
@@ -112,7 +115,7 @@ def axis_from(family: str, name: str, given: str | Range | Iterable[Any]) -> Axi
         raise InputError(f"{flag(name)} cannot be swept: {FIXED[name]}")
     ranged = isinstance(given, Range) or (isinstance(given, str) and _is_range(hints[name], given))
     if ranged and _bare(hints[name]) not in (int, float):
-        raise InputError(f"{flag(name)} {given}: only a number can have a range; list its values with commas")
+        raise InputError(f"{flag(name)} {given}: only numbers can have a range: list the values with commas")
     if isinstance(given, Range):
         return given
     if isinstance(given, str):
@@ -128,7 +131,10 @@ def _axis_from_text(hint: Any, name: str, text: str) -> Axis:
 
 
 def _distinct(name: str, given: Iterable[Any]) -> tuple[Any, ...]:
-    """Values of an axis, refused where one is given twice or none is given."""
+    """The values of an axis.
+
+    Raises:    InputError: no value, or a repeated one.
+    """
     values = tuple(tuple(value) if isinstance(value, list) else value for value in given)
     if not values or len(set(values)) < len(values):
         raise InputError(f"{flag(name)} {','.join(map(in_text, values))}: give different values, each once")
@@ -136,14 +142,14 @@ def _distinct(name: str, given: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def grid(axes: Mapping[str, Axis]) -> Iterator[dict[str, Any]]:
-    """Every combination of the values of the axes; of a range, its ends."""
+    """All combinations of the values of the axes; for a range, of its two ends."""
     choices = [(axis.low, axis.high) if isinstance(axis, Range) else axis for axis in axes.values()]
     for combination in itertools.product(*choices):
         yield dict(zip(axes, combination, strict=True))
 
 
 def in_text(value: Any) -> str:
-    """A value as it is written in an axis: shortly, but to the last digit."""
+    """The text of a value in an axis: short, but exact."""
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
@@ -153,12 +159,12 @@ def in_text(value: Any) -> str:
 
 
 def axis_words(name: str, axis: Axis) -> list[str]:
-    """The flag of an axis as a person types it."""
+    """The flag of an axis on the command line."""
     return [flag(name), str(axis) if isinstance(axis, Range) else ",".join(map(in_text, axis))]
 
 
 def folder_name(values: Mapping[str, Any]) -> str:
-    """A name for the run of a combination: `learning-rate=0.01_seed=0`; a long one is cut and told apart by a hash."""
+    """The folder name of a run: `learning-rate=0.01_seed=0`; a long name is cut and completed with a hash."""
     name = "_".join(f"{key.replace('_', '-')}={in_text(value)}" for key, value in values.items())
     if len(name) <= LONGEST_NAME:
         return name
@@ -172,7 +178,7 @@ def _hints(family: str) -> dict[str, Any]:
 
 
 def _bare(hint: Any) -> Any:
-    """The type without its None."""
+    """The type without None."""
     arguments = get_args(hint)
     return arguments[0] if type(None) in arguments else hint
 
@@ -236,7 +242,7 @@ def _first(axis: Axis) -> Any:
 
 
 def _words(name: str, value: Any) -> list[str]:
-    """A value as the words of a single run's flag; none where a flag has no words for it."""
+    """A value as the words of a flag; empty if a flag cannot express it."""
     if value is None or isinstance(value, bool):
         return []
     return [flag(name), *map(str, value if isinstance(value, tuple) else [value])]

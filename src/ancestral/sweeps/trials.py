@@ -1,7 +1,7 @@
-"""The trials of a search in Optuna's storage, of which every worker takes one at a time.
+"""The trials of a search in Optuna's storage; every worker takes one at a time.
 
-A trial that is under way but not claimed was abandoned, and the next worker continues it. What was trained is read
-from the run folders, never from the storage.
+A running trial without a claim was abandoned, and the next worker continues it. Results are read from the run folders,
+never from the storage.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from ancestral.sweeps.queue import Claim, Queue
 from ancestral.sweeps.sweep_axes import Axis, Range, folder_name, in_text
 
 JOURNAL = "optuna-journal.log"
-DIGITS = 4  # of a drawn number: enough to tell trials apart, short enough to be read and typed
+DIGITS = 4  # significant digits of a drawn number, so that it is easy to read and type
 
 
 def refuse_without_optuna() -> None:
     """Raises:    InputError: Optuna is not installed."""
     if find_spec("optuna") is None:
-        raise InputError("--trials needs Optuna: pip install 'ancestral[scale]'; without it all values are trained")
+        raise InputError(
+            "--trials needs Optuna: pip install 'ancestral[scale]', or leave --trials out to train all combinations"
+        )
 
 
 class Trials(Queue):
-    """The running and finished trials of a search, the same for all who open it.
+    """The running and finished trials of a search, shared by all workers.
 
-    Args:      plan: checked already. storage: an Optuna URL; None: a journal in the sweep's folder.
-    Raises:    InputError: the storage cannot be opened, or the folder holds something else.
+    Args:      plan: already checked. storage: an Optuna URL; None means a journal in the folder of the sweep.
+    Raises:    InputError: the storage cannot be opened, or the folder contains other files.
     """
 
     def __init__(self, plan: Plan, storage: str | None = None) -> None:
@@ -55,7 +57,7 @@ class Trials(Queue):
     def tell(self, claim: Claim, value: float | None) -> None:
         from optuna.trial import TrialState
 
-        # Optuna knows no trial that went well and has no value: one that was pruned comes nearest
+        # Optuna has no state for a successful trial without a value; "pruned" is the closest
         how: dict[str, Any] = {"state": TrialState.PRUNED} if value is None else {"values": value}
         self._study.tell(claim.number, **how, skip_if_finished=True)
 
@@ -73,13 +75,14 @@ class Trials(Queue):
         return self.plan.trials
 
     def _counted(self) -> list[Any]:
-        """All but those that came to nothing."""
+        """All trials that did not fail."""
         from optuna.trial import TrialState
 
         return [trial for trial in self._study.trials if trial.state != TrialState.FAIL]
 
     def _is_whole(self, trial: Any) -> bool:
-        """Whether all of its values were drawn; else its worker died in that moment, and it is given up."""
+        """Whether all values of a trial were drawn; if not, its worker was killed, and the trial is marked as
+        failed."""
         from optuna.trial import TrialState
 
         whole = set(self.plan.axes) <= set(trial.params)
@@ -91,7 +94,7 @@ class Trials(Queue):
         return self.claim(trial.number, self._read(trial), tuple(self.plan.seed_numbers))
 
     def _read(self, trial: Any) -> dict[str, Any]:
-        """Values of a trial as settings take them."""
+        """The values of a trial in the types of the settings."""
         given = trial.params
         return {name: _restored(axis, given[name]) for name, axis in self.plan.axes.items()}
 
@@ -99,24 +102,24 @@ class Trials(Queue):
         return {name: _distribution(axis) for name, axis in self.plan.axes.items()}
 
     def _sampler(self) -> Any:
-        """Seeded by how many trials there are: one worker draws the same again, several draw differently."""
+        """A sampler whose seed depends on the number of trials: one worker is reproducible, several differ."""
         from optuna.samplers import TPESampler
 
         seed = seed_for(self.plan.seed_numbers[0], "sweep", len(self._study.trials)) % 2**32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # some versions call the option experimental
-            return TPESampler(seed=seed, constant_liar=True)  # trials under way elsewhere are kept away from
+            return TPESampler(seed=seed, constant_liar=True)  # avoids the values of running trials
 
 
 def refuse_unreachable(storage: str | None) -> None:
-    """Raises:    InputError: there is no such database."""
+    """Raises:    InputError: the database cannot be opened."""
     if storage is None:
         return
     import sqlalchemy
 
     try:
         sqlalchemy.create_engine(storage).connect().close()
-    except Exception as error:  # each database has its own kinds
+    except Exception as error:  # each database has its own exceptions
         raise InputError(f"--storage cannot be opened ({_problem(error)})") from error
 
 
@@ -134,10 +137,10 @@ def _opened(plan: Plan, name: str, storage: str | None) -> Any:
     try:
         opened: Any = storage or JournalStorage(JournalFileBackend(path, JournalFileOpenLock(path)))
         return optuna.create_study(study_name=name, storage=opened, direction="minimize", load_if_exists=True)
-    except Exception as error:  # each storage raises its own kinds
+    except Exception as error:  # each storage has its own exceptions
         if storage:
             raise InputError(f"--storage cannot be read ({_problem(error)})") from error
-        raise InputError(f"{path} cannot be read ({_problem(error)}): remove it, what is trained is reused") from error
+        raise InputError(f"{path} cannot be read ({_problem(error)}): remove it; finished runs are reused") from error
 
 
 def _distribution(axis: Axis) -> Any:
@@ -151,7 +154,7 @@ def _distribution(axis: Axis) -> Any:
 
 
 def _stored(value: Any) -> Any:
-    """A value as Optuna takes it, which knows no tuples."""
+    """A value as Optuna stores it, without tuples."""
     return in_text(value) if isinstance(value, tuple) else value
 
 

@@ -1,4 +1,4 @@
-"""Trains what a plan asks for, as one of any number of workers, and writes the page."""
+"""Train the runs of a plan as one of several workers, and write the page."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError, Interrupted
 from ancestral.core.notebook import as_html, shows
 from ancestral.core.pace import Pace
+from ancestral.families.run_settings import renamed, setting_names
 from ancestral.reports.cells import render_cell
 from ancestral.runs.fit import fit_or_reuse
+from ancestral.runs.inherited import with_inherited
 from ancestral.runs.watching import Progress
 from ancestral.sweeps.page import sweep_cell, write_sweep_page
 from ancestral.sweeps.plan import Plan, in_words
@@ -26,7 +28,7 @@ from ancestral.sweeps.trials import Trials, refuse_unreachable, refuse_without_o
 
 @dataclass(frozen=True)
 class Sweep:
-    """What came of a sweep: its combinations, best first, and its page."""
+    """The result of a sweep: its combinations, best first, and its page."""
 
     plan: Plan
     combinations: list[Combination]
@@ -51,31 +53,34 @@ def sweep(
     progress: Wanted | Progress = "auto",
     **settings: Any,
 ) -> Sweep:
-    """Train every combination of some settings' values, or trials drawn from them, each with several seeds.
+    """Train all combinations of values of some settings, or random trials, each with several seeds.
 
-    What is finished is reused and what was interrupted goes on; several processes and machines that call this with
-    the same folder share the work. Combinations are ranked by their validation value, never by the test set. A
-    training that diverges or is judged unhealthy is a result, not an error.
+    Finished runs are reused and interrupted ones are resumed. Several processes and machines that call this with the
+    same folder share the work. Combinations are ranked by their validation value, never by the test set. A training
+    that diverges or fails the health checks is a result, not an error.
 
-    Args:      family: a key of `FAMILIES`. out: the folder. seeds: how many runs each combination has, from the
-               setting `seed` (default 0) on. axes: by setting, the values (`[1e-2, 1e-3]`), a `Range`, or either as the
-               command line has them (`"1e-2,1e-3"`, `"1e-5..1e-2"`). trials: draw so many combinations, by Optuna's
-               tree-structured Parzen estimator on the validation value, in place of training all.
-               It takes the extra `scale`. storage: an Optuna URL for the trials, in place of a file.
-               progress: as of `fit`; or where it is shown.
-               settings: as for `fit`, the same for all runs.
+    Args:      family: its name. out: the folder. axes: for each setting, the values (`[1e-2, 1e-3]`), a `Range`, or the
+               text of the command line (`"1e-2,1e-3"`, `"1e-5..1e-2"`). seeds: number of runs per combination, with
+               seeds from the setting `seed` (default 0) on. trials: number of combinations that Optuna's
+               tree-structured Parzen estimator draws, guided by the validation value; None trains all combinations. It
+               needs the extra `scale`. storage: an Optuna URL for the trials; default: a file in the folder. progress:
+               as in `fit`, or a `Progress`. settings: as for `fit`, equal for all runs. With `init_from=RUN` each run
+               starts from these trained weights and inherits the settings that are not given.
     Returns:   the combinations, best first, and the path of `report.html`.
-    Raises:    InputError: a combination cannot be trained, before anything is written; trials are to be drawn and
-               Optuna is missing; or the folder holds something else. Interrupted: the same call goes on.
+    Raises:    InputError: a combination cannot be trained (checked before anything is written), Optuna is missing, or
+               the folder contains other files. Interrupted: the same call resumes the sweep.
     """
     if trials is not None:
         refuse_without_optuna()
     elif storage is not None:
-        raise InputError("--storage goes with --trials: workers of a grid share its folder alone")
+        raise InputError("--storage needs --trials: workers of a grid share only its folder")
     read = {name: axis_from(family, name, given) for name, given in axes.items()}
-    base = {name: value for name, value in settings.items() if name not in read}
+    given = {name: value for name, value in renamed(settings, setting_names(family)).items() if name not in read}
+    base = with_inherited(family, out, False, given, read)
     if not isinstance(base.get("data", ""), str | Path):
-        raise InputError("sweep: several processes share the work, and data in memory are in one: save them to a file")
+        raise InputError(
+            "sweep: several processes share the work, so data in memory cannot be used: save them to a file"
+        )
     plan = Plan(family, Path(out), base, read, seeds, trials)
     refuse_strangers(plan)
     refuse_unreachable(storage)
@@ -84,21 +89,21 @@ def sweep(
     queue = Grid(plan) if trials is None else Trials(plan, storage)
     pace = Pace([1.0] * queue.total)
     if done := queue.finished:
-        shown.say(f"{done} of {queue.total} are finished already")
+        shown.say(f"{done} of {queue.total} are already finished")
     while claim := queue.take():
         with queue.working(claim):
-            pace.done = min(queue.finished, queue.total - 1)  # others may have finished some meanwhile
+            pace.done = min(queue.finished, queue.total - 1)  # other workers may have finished some
             _work(plan, queue, claim, pace, shown)
     rows = ranked(plan, queue.drawn())
     if others := queue.total - queue.finished:
         shown.say(
-            f"{others} of {queue.total} trials are still trained by other workers: the last of them completes the page"
+            f"other workers are still training {others} of {queue.total} trials; the last worker completes the page"
         )
     return Sweep(plan, rows, write_sweep_page(plan, rows))
 
 
 def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, progress: Progress) -> None:
-    """Train the runs of one trial, and tell the others what came of it."""
+    """Train the runs of one trial and report the result."""
     position, told = f"{pace.done + 1}/{queue.total}", []
     with pace.stage() as stage:
         stage.counts = False
@@ -110,7 +115,7 @@ def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, progress: Progress
                     settings, path, partial(progress.reporter_for, title, settings.training.epochs, pace)
                 )
             except Interrupted:
-                raise Interrupted("interrupted; the state is saved: give the same command again to go on") from None
+                raise Interrupted("interrupted; the state is saved: repeat the same command to resume") from None
             stage.counts |= trained
             how = f"trained in {run.outcome.get('total_seconds', 0):.0f} s" if trained else "reused"
             best = run.outcome.get("best_value")

@@ -1,8 +1,8 @@
-"""How much memory the activations of a step take, found without taking it.
+"""Memory of the activations of a training step, computed without allocating it.
 
-A step runs once on the device "meta", where tensors have shapes and no values. Autograd keeps tensors for the backward
-pass, all at once, from the forward pass on; their sizes are added up when the step asks for the backward pass. A step
-also needs memory for what is not kept, so the result is a lower bound.
+A step runs once on the device "meta", where tensors have shapes but no values. During the forward pass, autograd saves
+tensors for the backward pass. Their sizes are added up when the step calls the backward pass. A step also needs memory
+for tensors that are not saved, so the result is a lower bound.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ META = torch.device("meta")
 
 
 class _Kept:
-    """A tensor that autograd keeps; it goes when autograd lets it go."""
+    """A tensor that autograd saves; it exists as long as autograd refers to it."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
 
 class _Affirmed(TorchFunctionMode):
-    """Answers yes where a model asks a yes-or-no question of values that are not there: are all finite, in range?"""
+    """Makes `bool(tensor)` True for tensors without values, so that checks of a model (finite, in range) pass."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is Tensor.__bool__ and args[0].is_meta:
@@ -43,19 +43,19 @@ class _Affirmed(TorchFunctionMode):
 
 
 class CountingEngine:
-    """An engine without arithmetic: in place of each backward pass it adds up what autograd keeps for it.
+    """An engine without arithmetic. Instead of a backward pass, it adds up the sizes of the saved tensors.
 
-    Args:      device: where the step runs.
-    Attributes: most: bytes kept at once, the most of all backward passes; weights and buffers are not among them.
+    Args:      device: device of the step.
+    Attributes: most: largest number of bytes that are saved for one backward pass, without weights and buffers.
     """
 
     def __init__(self, device: torch.device = META) -> None:
         self.device, self.most = device, 0
         self._kept: weakref.WeakSet[_Kept] = weakref.WeakSet()
-        self._weights: dict[int, Any] = {}  # storages by address; held, so that no other gets the same address
+        self._weights: dict[int, Any] = {}  # storages by address; kept alive, so that addresses stay unique
 
     def pack(self, tensor: Tensor) -> _Kept:
-        """What autograd keeps in place of a tensor."""
+        """The object that autograd saves instead of a tensor."""
         kept = _Kept(tensor)
         self._kept.add(kept)
         return kept
@@ -77,12 +77,12 @@ class CountingEngine:
 
 
 def activation_bytes(model: Model, build_step: Callable[[Engine, Model], Step], batch: Batch) -> int | None:
-    """Bytes that a step on a batch keeps for its backward pass, at least; the model stays as it is.
+    """Bytes that a step saves for its backward pass, a lower bound. The model is not changed.
 
-    The first arithmetic on this device makes torch import its compiler, which takes about a second.
+    The first arithmetic on the device "meta" makes torch import its compiler, which takes about a second.
 
-    Args:      model: as it will be trained. build_step: makes the step. batch: on the device "meta".
-    Returns:   None where the step cannot run without values: it reads numbers, say.
+    Args:      model: the model to be trained. build_step: makes the step. batch: on the device "meta".
+    Returns:   None if the step cannot run without values, for example because it reads numbers.
     """
     engine = CountingEngine()
     try:
@@ -90,13 +90,13 @@ def activation_bytes(model: Model, build_step: Callable[[Engine, Model], Step], 
         with torch.random.fork_rng(devices=[]), META, _Affirmed(), hooks:
             step = build_step(engine, without_values(model).train())
             step(batch, 0)
-    except Exception:  # any operation may ask for values; then nothing is known
+    except Exception:  # any operation may need values; then the size is unknown
         return None
     return engine.most
 
 
 def without_values(model: Model) -> Model:
-    """A copy of a model on the device "meta", made without a copy of its weights."""
+    """A copy of a model on the device "meta". The weights are not copied."""
     copies: dict[int, Any] = {}
     for parameter in model.parameters():
         copies[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device=META), parameter.requires_grad)

@@ -1,4 +1,4 @@
-"""The state of a training in one file: tensors and JSON, written atomically, no pickle."""
+"""Checkpoints: the state of a training in one file of tensors and JSON, written atomically, without pickle."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ log = logging.getLogger("ancestral")
 
 
 def save_state(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-    """Write tensors and JSON facts into one file, with the SHA-256 of both, so that they cannot disagree."""
-    # clone: safetensors refuses tensors that share memory, as tied weights would
+    """Write tensors and JSON facts into one file, with a SHA-256 over both, so that damage is detected."""
+    # clone: safetensors does not accept tensors that share memory, such as tied weights
     own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(facts)
     write_atomically(path, safetensors.torch.save(own, {"facts": text, "sha256": digest_of(own, text)}))
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `save_state` wrote. A checkpoint of an earlier version has no hash; a notice says so.
+    """Read the tensors and facts that `save_state` wrote. Checkpoints of earlier versions have no hash: with a notice.
 
-    Raises:    InputError: missing, truncated, damaged or changed.
+    Raises:    InputError: the file is missing, truncated, damaged or changed.
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
@@ -39,24 +39,24 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         text = stored["facts"]
         facts = json.loads(text)
         if not isinstance(facts, dict) or type(facts.get("log_bytes")) is not int or facts["log_bytes"] < 0:
-            raise ValueError("its facts are not those of a training")
+            raise ValueError("it is not the checkpoint of a training")
         tensors = safetensors.torch.load_file(path)
-        # a new checkpoint whose hash was lost must not pass for an old one, which has no hash of the log either
+        # old checkpoints have no hash at all; a new one always has a hash of the log, so its own hash must be there
         if "log_sha256" in facts or set(stored) != {"facts"}:
             if stored.get("sha256") != digest_of(tensors, text):
-                raise ValueError("its contents do not match its SHA-256: the file was changed or is damaged")
+                raise ValueError("its SHA-256 differs: the file was changed or is damaged")
         else:
             log.warning(
-                "the checkpoint %s has no SHA-256 (it was made by an earlier version): it is used as it is", path
+                "the checkpoint %s has no SHA-256 (an earlier version wrote it): it is used without a check", path
             )
         return tensors, facts
     except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         problem = " ".join(str(error).split())
-        raise InputError(f"the checkpoint {path} cannot be read ({problem}); train anew without --resume") from error
+        raise InputError(f"the checkpoint {path} cannot be read ({problem}); train again without --resume") from error
 
 
 def digest_of(tensors: dict[str, Tensor], facts: str = "") -> str:
-    """SHA-256 of the facts and of each tensor's name, type, shape and bytes, whatever their order in the file.
+    """SHA-256 of the facts and of each tensor's name, type, shape and bytes, independent of their order in the file.
 
     Args:      tensors: contiguous, on the CPU.
     """
@@ -68,18 +68,18 @@ def digest_of(tensors: dict[str, Tensor], facts: str = "") -> str:
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors under names that begin with `prefix.`."""
+    """The same tensors, with `prefix.` before each name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def under_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix.`, without it."""
+    """The tensors whose names begin with `prefix.`, by their names without it."""
     start = f"{prefix}."
     return {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """All of an optimiser's moments, by `index.name`. Its settings are the run's, and are not stored again."""
+    """All moments of an optimiser, by `index.name`. Its settings are in the settings of the run."""
     state = optimizer.state_dict()["state"]
     return {
         f"{index}.{name}": torch.as_tensor(value)
@@ -90,7 +90,7 @@ def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back what `optimizer_tensors` took."""
+    """Restore the moments from `optimizer_tensors`."""
     described = optimizer.state_dict()
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():

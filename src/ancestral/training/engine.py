@@ -1,4 +1,4 @@
-"""What carries a step out: the device, the number format, the backward pass and clipping."""
+"""Engines run a training step: device, number format, backward pass and gradient clipping."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from ancestral.core.errors import InputError
 
 
 class Engine(Protocol):
-    """What a step asks of the device; Lightning's Fabric has it too."""
+    """Interface that a step needs from an engine. Lightning's Fabric has it too."""
 
     @property
     def device(self) -> torch.device:
-        """Where weights and batches lie."""
+        """Device of weights and batches."""
         ...
 
     def setup(self, module: nn.Module, optimizer: Optimizer, /) -> tuple[Any, Any]:
-        """The module on the device, and its optimiser, both possibly wrapped."""
+        """Move a module to the device. Returns the module and its optimiser, which may be wrapped."""
         ...
 
     def backward(self, loss: Tensor, /) -> None:
-        """Add the gradients of a loss to those of the weights."""
+        """Compute the gradients of a loss and add them to those of the weights."""
         ...
 
     def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float) -> Any:
-        """Scale the gradients of an optimiser's weights down to this norm; one that is not finite is an error."""
+        """Scale the gradients of an optimiser's weights down to this norm. A norm that is not finite is an error."""
         ...
 
 
 class PlainEngine:
-    """One process on the CPU at single precision. The arithmetic is that of Fabric, to the bit."""
+    """One process on the CPU in single precision. The results are bit-identical to those of Fabric."""
 
     device = torch.device("cpu")
 
@@ -51,10 +51,11 @@ class PlainEngine:
 
 
 def build_engine(device: str, precision: str) -> Engine:
-    """The engine for a device and a number format; Fabric, which takes long to import, only where it is needed.
+    """The engine for a device and a number format. Fabric takes long to import, so it is used only if needed.
 
-    Args:      device: auto, cpu, cuda, mps or one of several, cuda:1 say. precision: 32-true, bf16-mixed, ...
-    Raises:    InputError: no such device here, or it does not know the number format.
+    Args:      device: auto, cpu, cuda, mps, or one of several devices, such as cuda:1. precision: 32-true, bf16-mixed,
+               ...
+    Raises:    InputError: there is no such device, or it does not support the number format.
     """
     if precision == "32-true" and (device == "cpu" or (device == "auto" and not _has_accelerator())):
         return PlainEngine()
@@ -64,7 +65,7 @@ def build_engine(device: str, precision: str) -> Engine:
 
         devices: list[int] | int = [int(index)] if index else 1
         return Fabric(accelerator=name, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except Exception as error:  # Fabric raises its own kinds; each means that the request cannot be met
+    except Exception as error:  # Fabric has its own errors; each means that this cannot be used
         raise InputError(f"device {device!r} cannot be used: {str(error).splitlines()[0]}") from error
 
 

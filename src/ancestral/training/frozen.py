@@ -1,4 +1,4 @@
-"""Parts of a model that a training leaves as they are: their weights, and the statistics that layers keep."""
+"""Frozen parts of a model: their weights and the statistics of their layers do not change in training."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ancestral.core.text import close_matches
 
 
 def freeze(model: nn.Module, parts: Sequence[str]) -> None:
-    """Take the weights of some parts out of a training, before its optimisers are made.
+    """Freeze parts of a model. Call it before the optimisers are made.
 
-    A weight without a gradient is passed over by every optimiser, so neither a step nor weight decay changes it. A
-    frozen part is in evaluation mode, see `training_mode`.
+    Optimisers skip weights without a gradient, so neither a step nor weight decay changes frozen weights. Frozen parts
+    are in evaluation mode, see `training_mode`.
 
-    Args:      model: to be trained. parts: names of its sub-modules, `encoder` or `encoder.network`.
-    Raises:    InputError: there is no such part, it has no weights, or nothing is left to train.
+    Args:      model: the model to be trained. parts: names of its sub-modules, such as `encoder` or `encoder.network`.
+    Raises:    InputError: a part does not exist or has no weights, or no weights are left to train.
     """
     known = {name: module for name, module in model.named_modules() if name and list(module.parameters())}
     for part in parts:
@@ -33,19 +33,22 @@ def freeze(model: nn.Module, parts: Sequence[str]) -> None:
 
 
 def _choice(model: nn.Module, part: str, known: dict[str, nn.Module]) -> str:
-    """What to freeze in place of an unknown part: close names, or the largest parts."""
+    """Error text for an unknown part: similar names, or the largest parts."""
     largest = [name for name, _ in model.named_children() if name in known]
     close = close_matches(part, known)
     hint = f" ({close})" if close.startswith("did you mean") else ""
+    if not largest:
+        return f"the {type(model).__name__} has no parts: it cannot be frozen by part"
     return (
-        f"no part with weights of the {type(model).__name__}, which has {', '.join(largest)} and parts of these{hint}"
+        f"the {type(model).__name__} has no part of this name with weights: choose {', '.join(largest)} or a part of "
+        f"these{hint}"
     )
 
 
 def training_mode(model: nn.Module, parts: Sequence[str]) -> None:
-    """Put a model into training mode, but its frozen parts into evaluation mode.
+    """Set a model to training mode, and its frozen parts to evaluation mode.
 
-    There batch normalisation uses its stored statistics and does not change them, and dropout does nothing.
+    In evaluation mode, batch normalisation uses its stored statistics without changing them, and there is no dropout.
     """
     model.train()
     for part in parts:
@@ -53,11 +56,11 @@ def training_mode(model: nn.Module, parts: Sequence[str]) -> None:
 
 
 class FrozenWeights:
-    """The tensors of frozen parts as they were, to compare those of the model with.
+    """Copies of the tensors of frozen parts, to check that training does not change them.
 
-    The steps of this package follow gradients, which frozen weights do not have. A step of one's own can do anything.
+    The steps of this package use gradients, which frozen weights do not have. A step of the user may change any weight.
 
-    Args:      model: see `freeze`. parts: those that are frozen.
+    Args:      model: as in `freeze`. parts: names of the frozen parts.
     """
 
     def __init__(self, model: nn.Module, parts: Sequence[str]) -> None:
@@ -73,4 +76,4 @@ class FrozenWeights:
         """Raises:    InputError: a tensor of a frozen part has changed."""
         for name, tensor in self._tensors():
             if not torch.equal(tensor, self.before[name]):
-                raise InputError(f"--freeze: the step of this family changes {name}, which is frozen")
+                raise InputError(f"--freeze: the training step changed {name}, which is frozen: correct the step")

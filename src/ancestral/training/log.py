@@ -1,4 +1,4 @@
-"""The log of a training: one JSON object a line, nothing in it that a repeat would change."""
+"""The log of a training: one JSON object per line, identical if the training is repeated."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from ancestral.training.trackers import open_tracker
 
 
 class TrainingLog:
-    """Appends lines to `log.jsonl`, and passes their readings on to trackers where asked.
+    """Appends lines to `log.jsonl`, and passes their readings to trackers.
 
-    Args:      path: the file. keep: bytes of it to keep: the position stored in a checkpoint when resuming.
-               track: the setting of that name. keep_sha256: of the kept bytes; None where the checkpoint does not hold
-               it.
-    Raises:    InputError: the file is not the log that the checkpoint belongs to; it is left as it is.
+    Args:      path: the file. keep: number of bytes to keep: the position stored in the checkpoint of a resumed
+               training. track: the setting of that name. keep_sha256: SHA-256 of these bytes; None if the checkpoint
+               does not have it.
+    Raises:    InputError: the log does not match the checkpoint; the file is not changed.
     """
 
     def __init__(self, path: Path, keep: int = 0, track: Sequence[str] = (), keep_sha256: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         if keep and not path.exists():
-            raise InputError(f"{path} is missing; train anew without --resume")
+            raise InputError(f"{path} is missing; train again without --resume")
         with naming(path):
             self._file = path.open("r+b" if path.exists() else "w+b")
             kept = self._file.read(keep)
         self._sha256 = hashlib.sha256(kept)
         if len(kept) < keep:
             self._file.close()
-            raise InputError(f"{path} is shorter than its checkpoint says; train anew without --resume")
+            raise InputError(f"{path} is shorter than recorded in its checkpoint; train again without --resume")
         if keep_sha256 is not None and self._sha256.hexdigest() != keep_sha256:
             self._file.close()
             raise InputError(
-                f"{path} was changed or is damaged: it does not match the SHA-256 in its checkpoint; train anew "
+                f"{path} was changed or is damaged: its SHA-256 differs from that in its checkpoint; train again "
                 "without --resume"
             )
         with naming(path):
@@ -59,7 +59,9 @@ class TrainingLog:
             tracker.write(step, epoch, readings)
 
     def position(self) -> tuple[int, str]:
-        """Bytes written so far and their SHA-256. They are on the disk: no checkpoint may know of lines that are lost.
+        """Number of bytes written so far and their SHA-256. The bytes are flushed to disk first.
+
+        So a checkpoint never refers to lines that are lost in a crash.
 
         Raises:    InputError: as `refuse_if_gone`.
         """
@@ -70,16 +72,16 @@ class TrainingLog:
         return self._file.tell(), self._sha256.hexdigest()
 
     def refuse_if_gone(self) -> None:
-        """Raises:    InputError: the file is no longer in its place: its folder was deleted or moved, say."""
+        """Raises:    InputError: the file is no longer there, for example because its folder was deleted or moved."""
         try:
             in_place = os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except OSError:
             in_place = False
         if not in_place:
-            raise InputError(f"{self._path} was deleted, moved or replaced during the training, which therefore ends")
+            raise InputError(f"{self._path} was deleted, moved or replaced during the training: the training stops")
 
     def close(self) -> None:
-        """Raises:    OSError: names the file; the last lines cannot be written."""
+        """Raises:    OSError: the last lines cannot be written; the message names the file."""
         with naming(self._path):
             self._file.close()
         for tracker in self._trackers:
@@ -87,10 +89,10 @@ class TrainingLog:
 
 
 def columns_of(log: Sequence[LogLine]) -> dict[str, list[float]]:
-    """The readings of a log as a wide table: a row for each step of which anything was read, in order.
+    """The readings of a log as a wide table: one row for each step with readings, in order.
 
-    Returns:   columns of equal length: `step`, `epoch` (1 is the first), and `split/name` for each quantity, NaN where
-               a row has no such reading.
+    Returns:   columns of equal length: `step`, `epoch` (from 1), and `split/name` for each quantity; NaN if a row has
+               no reading of it.
     Example:
         >>> columns_of([LogLine(1, 1, "train", "loss", 5.0), LogLine(9, 1, "valid", "nll", 4.0)])
         {'step': [1, 9], 'epoch': [1, 1], 'train/loss': [5.0, nan], 'valid/nll': [nan, 4.0]}
@@ -105,18 +107,18 @@ def columns_of(log: Sequence[LogLine]) -> dict[str, list[float]]:
 
 
 def read_log(path: Path) -> list[LogLine]:
-    """The lines of a log; a last line cut short by a crash is left out.
+    """The lines of a log. An incomplete last line, left by a crash, is skipped.
 
-    Raises:    InputError: missing, or not a log.
+    Raises:    InputError: the file is missing or not a log.
     """
     return parse_log(read_bytes(path), path)
 
 
 def parse_log(content: bytes, path: Path) -> list[LogLine]:
-    """The lines of a log that has been read; see `read_log`.
+    """The lines of a log from its content; see `read_log`.
 
-    Args:      content: of the file. path: its name, for the refusal.
-    Raises:    InputError: not a log.
+    Args:      content: bytes of the file. path: its name, for the error message.
+    Raises:    InputError: the content is not a log.
     """
     try:
         lines = content.decode().splitlines(keepends=True)

@@ -1,4 +1,4 @@
-"""The only epoch loop."""
+"""The training loop. There is only one."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from ancestral.training.steps import Step
 
 Validate = Callable[[Model], Sequence[Reading]]
 CHECKPOINT_SECONDS = 20.0
-REPEATS = 1.0  # seconds in which further interrupts are the same request
+REPEATS = 1.0  # interrupts within so many seconds count as one request
 
 
 @dataclass
 class Position:
-    """Where a training stands; with the tensors, all that a resumed run needs."""
+    """The position of a training. A resumed run needs this and the tensors, nothing else."""
 
     step: int = 0
     epoch: int = 0
@@ -51,7 +51,7 @@ class Position:
 
 @dataclass
 class Clock:
-    """Seconds in training steps and images seen, and seconds in all up to when this process began."""
+    """Seconds in training steps, number of images, and total seconds of earlier processes."""
 
     steps: float = 0.0
     images: int = 0
@@ -70,8 +70,9 @@ class Clock:
 class Outcome:
     """How a training ended.
 
-    reason: `epochs` (all done) or `patience`. seconds: in training steps, `total_seconds` with validation,
-    pictures and checkpoints; both over all the processes that it took, but for what a crash threw away.
+    Attributes: reason: `epochs` (all done) or `patience`. seconds: time in training steps. total_seconds: the same
+               with validation, pictures and checkpoints. Both include all processes of a resumed training, but not
+               steps that were lost in a crash.
     """
 
     reason: str
@@ -87,15 +88,14 @@ class Outcome:
 class Loop:
     """Train a model batch by batch: order, logging, validation, best weights, checkpoints.
 
-    Every draw made in step t comes from a generator seeded by (seed, t), and the order of the data from
-    (seed, epoch). So validation, pictures and interruptions cannot change a run, and no generator's state
-    needs saving.
+    The random seed of step t is a function of (seed, t), and that of the order of the data is a function of
+    (seed, epoch). So validation, pictures and interruptions cannot change a run, and no state of a generator is saved.
 
-    Args:      model: on the device already. step: how to update it. train: the batches. settings: see there.
-               validate: readings of the model on held-out data, the first on split `valid` being what selects
-               the best weights (smaller is better). log: where readings go. checkpoint: file for the state,
-               or None. after_epoch: called with (epoch, model), at 0 before training too.
-               checkpoint_seconds: time between checkpoints.
+    Args:      model: already on the device. step: updates the model. train: the training batches. settings: of the
+               training. validate: returns readings of the model on held-out data; the first reading of split `valid`
+               selects the best weights (smaller is better). log: receives the readings. checkpoint: file for the state,
+               or None. after_epoch: called with (epoch, model) after each epoch, and with epoch 0 before training.
+               checkpoint_seconds: seconds between checkpoints.
     """
 
     def __init__(
@@ -126,10 +126,10 @@ class Loop:
         self._frozen: FrozenWeights | None = None
 
     def run(self) -> Outcome:
-        """Train to the end of the epochs or of the patience. The model ends with its best weights.
+        """Train until all epochs are done or the patience ends. The model then has its best weights.
 
-        Raises:    TrainingDiverged: loss or weights not finite; the model then has its best (or last saved)
-                   finite weights where there are any. Interrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
+        Raises:    TrainingDiverged: the loss or the weights are not finite; the model then has its best weights, or
+                   the last saved ones. Interrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
         """
         self._clock.begun = time.perf_counter()
         self._frozen = FrozenWeights(self.model, self.settings.freeze)
@@ -139,7 +139,7 @@ class Loop:
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
             if self.position.step == 0:
                 self.after_epoch(0, self.model.eval())
-                self._save()  # so that a divergence, however early, has weights to go back to
+                self._save()  # so that there are finite weights even after an early divergence
             try:
                 while self.position.epoch < self.settings.epochs and not self.position.finished:
                     self._epoch(stop)
@@ -196,19 +196,19 @@ class Loop:
         if self._frozen is not None:
             self._frozen.check()
         if self.log:
-            self.log.refuse_if_gone()  # what follows may draw pictures, and would make the folder again
+            self.log.refuse_if_gone()  # pictures may be drawn next, which would create the folder again
         self.after_epoch(where.epoch, self.model.eval())
         self._pause(stop)
 
     def _pause(self, stop: threading.Event) -> None:
-        """Between two steps: save when it is time, leave when asked to."""
+        """Between two steps: save a checkpoint if it is time, and stop if requested."""
         if stop.is_set() or time.monotonic() - self._saved_at > self.checkpoint_seconds:
             self._save()
         if stop.is_set():
-            raise Interrupted("interrupted; the state is saved: go on with --resume")
+            raise Interrupted("interrupted; the state is saved: continue with --resume")
 
     def _recover(self) -> None:
-        """After a divergence: the best weights, or those last saved, whichever there are."""
+        """After a divergence, restore the best weights, or else the last saved ones."""
         if self.best is None and self.checkpoint is not None and self.checkpoint.exists():
             self.best = under_prefix("model", load_state(self.checkpoint)[0])
         if self.best is not None:
@@ -222,12 +222,12 @@ class Loop:
             self._sums[name] = self._sums[name] + total if name in self._sums else total
 
     def _flush(self) -> None:
-        """Log the means over the images since the last time."""
+        """Log the means over the images since the last call."""
         where = self.position
         epoch = where.epoch + 1
         values = {name: float(total) / where.pending for name, total in self._sums.items()}
         if not math.isfinite(values["loss"]):
-            raise TrainingDiverged(f"the loss is {values['loss']} by step {where.step}")
+            raise TrainingDiverged(f"the loss is {values['loss']} at step {where.step} or shortly before")
         readings = [Reading("train", name, value) for name, value in values.items()]
         if self.log:
             self.log.write(where.step, epoch, readings)
@@ -235,7 +235,7 @@ class Loop:
         self.reporter.advance(where.step, readings)
 
     def _validate(self) -> None:
-        """Log the held-out readings, keep the weights if they are the best, count towards patience."""
+        """Log the held-out readings, keep the weights if they are the best, and update the patience."""
         if self.validate is None:
             return
         where = self.position
@@ -258,7 +258,10 @@ class Loop:
                 where.finished = "patience"
 
     def _save(self) -> None:
-        """Write the state, unless it is not finite: then the one before it is the last good one."""
+        """Write a checkpoint.
+
+        Raises:    TrainingDiverged: the weights are not finite. The earlier checkpoint is then kept.
+        """
         weights = self.model.state_dict()
         if not all(torch.isfinite(tensor).all() for tensor in weights.values() if tensor.is_floating_point()):
             raise TrainingDiverged(f"the weights are not finite at step {self.position.step}")
@@ -270,7 +273,7 @@ class Loop:
         log_bytes, log_sha256 = self.log.position() if self.log else (0, None)
         facts: dict[str, Any] = {
             "position": asdict(self.position),
-            "pending": list(self._sums),  # in the order of the log, which the file of tensors does not keep
+            "pending": list(self._sums),  # the order in the log; the file of tensors has no order
             "log_bytes": log_bytes,
             "log_sha256": log_sha256,
             "clock": self._clock.to_json(),
@@ -278,7 +281,10 @@ class Loop:
         save_state(self.checkpoint, tensors, facts)
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Continue from a saved state instead of from the beginning."""
+        """Resume from the state of a checkpoint.
+
+        Raises:    InputError: the state does not fit this model.
+        """
         try:
             self.position = dataclass_from(Position, facts["position"], "position")
             self.model.load_state_dict(under_prefix("model", tensors))
@@ -290,11 +296,11 @@ class Loop:
             problem = " ".join(str(error).split())
             raise InputError(f"the checkpoint does not fit this model: {problem}") from error
         self.best = under_prefix("best", tensors) or None
-        if self._may_go_on():
+        if self._can_continue():
             self.position.finished = ""
 
-    def _may_go_on(self) -> bool:
-        """Whether what ended the training no longer does: there are more epochs now, or more patience."""
+    def _can_continue(self) -> bool:
+        """Whether a finished training can continue, because there are now more epochs or more patience."""
         where, settings = self.position, self.settings
         if where.finished == "patience":
             return settings.patience is None or where.waited < settings.patience
@@ -303,10 +309,10 @@ class Loop:
 
 @contextmanager
 def _stop_requests() -> Iterator[threading.Event]:
-    """An event set by Ctrl-C, SIGTERM or SIGHUP, so that a step is never cut in half; a later Ctrl-C ends at once.
+    """An event that Ctrl-C, SIGTERM or SIGHUP set, so that the present step is completed. A later Ctrl-C ends at once.
 
-    A key held down and a terminal that closes send several signals: those within a second are one request. SIGHUP is
-    left alone where it is ignored, by `nohup` say.
+    A key that is held down or a terminal that closes may send several signals. Signals within one second count as one
+    request. If SIGHUP is ignored, for example by `nohup`, it stays ignored.
     """
     stop = threading.Event()
     asked = 0.0
@@ -320,7 +326,7 @@ def _stop_requests() -> Iterator[threading.Event]:
             before = previous[signal.SIGINT]
             if not callable(before):
                 raise KeyboardInterrupt
-            before(number, frame)  # the handler of the command line lets only the first one through
+            before(number, frame)  # the handler of the command line acts on the first signal only
             return
         asked = asked if stop.is_set() else time.monotonic()
         stop.set()

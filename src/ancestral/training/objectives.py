@@ -1,7 +1,7 @@
-"""What is minimised: functions (model, batch) -> terms, each of shape (B,), nats per image.
+"""Training objectives: functions (model, batch) -> terms, each of shape (B,), nats per image.
 
-The entry `loss` is minimised; the others are logged beside it. Everything is summed over the dimensions of
-an image and averaged only over images, so that no term is weighed against another by its size.
+The term `loss` is minimised; the other terms are logged. All terms are summed over the dimensions of an image and
+averaged over images only, so that their relative weights do not depend on the number of dimensions.
 """
 
 from __future__ import annotations
@@ -19,37 +19,38 @@ from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
 
 
 def with_gradient_of(surrogate: Tensor, value: Tensor) -> Tensor:
-    """`value`, whose gradient is that of `surrogate`."""
+    """The number `value` with the gradient of `surrogate`."""
     return value.detach() + (surrogate - surrogate.detach())
 
 
 SCHEDULED = "scheduled_"
-"""Beginning of the names of terms that are no losses: what an objective that follows a schedule has at a step."""
+"""Prefix of terms that are not losses but values of a schedule, such as the weight beta at a step."""
 Terms = dict[str, Tensor]
-# each objective asks for the kind of model it can be computed of, so the first argument is left open here
+# each objective needs another kind of model, so the type of the first argument is not specified here
 Objective = Callable[[Any, Batch], Terms]
 
 
 def nll(model: ExactModel, batch: Batch) -> Terms:
-    """Negative log-likelihood, -log p(x)."""
+    """Negative log-likelihood, -log p(x), exact, nats."""
     x = batch.x
     return {"loss": -model.log_prob(x)}
 
 
 def elbo(model: LatentModel, batch: Batch, beta: float = 1.0, free_bits: float = 0.0) -> Terms:
-    """Negative evidence lower bound, -E_q[log p(x | z)] + KL(q(z | x) || p(z)), one draw of z.
+    """Negative evidence lower bound, -E_q[log p(x | z)] + KL(q(z | x) || p(z)), estimated with one sample of z.
 
-    Args:      beta: weight of the divergence in the loss. free_bits: nats per latent below which the batch's
-               mean divergence is not pushed (per latent where the divergence splits, else M times that in all).
-    Returns:   loss; for models that can split it also reconstruction, kl and the bound itself
-               (`negative_elbo`), which beta and free bits never touch.
+    Args:      beta: weight of the divergence in the loss. free_bits: nats per latent that are not penalised, for the
+               mean divergence of the batch. If the divergence does not split by latent, M times that in total.
+    Returns:   `loss`. Models that can split the bound also return `reconstruction`, `kl` and `negative_elbo`, the bound
+               without beta and free bits.
+    Raises:    InputError: beta or free bits for a model that cannot split its bound.
     Reference: Kingma and Welling, 2014, eq. 10; beta: Higgins et al., 2017; free bits: Kingma et al., 2016,
                eq. 15, arXiv 1606.04934.
     """
     x = batch.x
     if not isinstance(model, SplitsElbo):
         if beta != 1.0 or free_bits:
-            raise InputError(f"beta and free bits need a bound that splits; {type(model).__name__} has none")
+            raise InputError(f"{type(model).__name__} cannot split its bound: use beta = 1 and free_bits = 0")
         return {"loss": -model.elbo(x)}
     log_likelihood, parts = model.elbo_parts(x)
     divergence = parts.sum(1)
@@ -68,7 +69,7 @@ def elbo(model: LatentModel, batch: Batch, beta: float = 1.0, free_bits: float =
 
 
 def iwae(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
-    """Negative importance-weighted bound, -log (1/k) sum_i w_i. It is not the ELBO, and is not logged as one.
+    """Negative importance-weighted bound, -log (1/k) sum_i w_i. It is not the ELBO and has another name in the log.
 
     Reference: Burda et al., 2016, eq. 8, arXiv 1509.00519.
     """
@@ -79,17 +80,18 @@ def iwae(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
 def dreg(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
     """The importance-weighted bound with the doubly reparameterised gradient for the encoder.
 
-    Value as `iwae`. Gradient: normalised weights w_i for p, and w_i^2 along the path z_i(phi) alone for q, whose
-    score term (a source of variance that grows with k) is gone: log q is taken at a copy of q that
-    passes no gradient.
+    The value is that of `iwae`. The gradient for p has the normalised weights w_i. The gradient for q has w_i^2 and
+    follows the path z_i(phi) only. The score term of q, whose variance grows with k, is removed: log q is evaluated
+    with a copy of q without gradient.
 
-    Deviation: q is computed twice, once with and once without gradient, so that any encoder will do.
+    Deviation: q is computed twice, with and without gradient, so that any encoder can be used.
+    Raises:    InputError: the posterior cannot be reparameterised.
     Reference: Tucker et al., 2019, eq. 8, arXiv 1810.04152.
     """
     x = batch.x
     q = model.posterior(x)
     if not q.has_rsample:
-        raise InputError("dreg needs a posterior that can be reparameterised; use iwae or vimco")
+        raise InputError("dreg needs a posterior that can be reparameterised: use iwae or vimco")
     z = q.rsample((k,))
     with torch.no_grad():
         fixed_q = model.posterior(x)
@@ -103,15 +105,16 @@ def dreg(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
 
 
 def objective_of_kind(model: Model) -> Objective:
-    """The objective of a kind of model: the log-likelihood where it is exact, else the ELBO.
+    """The default objective of a kind of model: the negative log-likelihood if it is exact, otherwise the negative
+    ELBO.
 
-    Raises:    InputError: a model that can only be sampled has none.
+    Raises:    InputError: the model can only be sampled.
     """
     if isinstance(model, ExactModel):
         return nll
     if isinstance(model, LatentModel):
         return elbo
     raise InputError(
-        f"a {type(model).__name__} can only be sampled, so its kind has no objective: its family must give an "
-        "objective or a step"
+        f"a {type(model).__name__} can only be sampled, so there is no default objective: set objective or step in the "
+        "family's record"
     )

@@ -1,4 +1,4 @@
-"""The records of which the log of a training consists."""
+"""The records in the log of a training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Reading(NamedTuple):
-    """One value of one quantity on one split, nats per image unless the name says otherwise."""
+    """One value of one quantity on one split. Nats per image, unless the name states another unit."""
 
     split: str
     name: str
@@ -14,7 +14,7 @@ class Reading(NamedTuple):
 
 
 class LogLine(NamedTuple):
-    """A reading and when it was taken: after `step` updates, in epoch `epoch` (1 is the first)."""
+    """A reading after `step` updates, in epoch `epoch` (from 1)."""
 
     step: int
     epoch: int

@@ -1,4 +1,4 @@
-"""What a training reports while it runs, to a bar, a tracker or any object of the user's."""
+"""Reports of a running training to a progress bar, a tracker or any object of the user."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ log = logging.getLogger("ancestral")
 
 
 class Reporter:
-    """What a training calls while it works; its methods do nothing, and a subclass overrides those that it needs.
+    """Base class for objects that follow a training. Its methods do nothing; a subclass overrides those that it needs.
 
-    Any object with some of these methods will do: a progress bar, or a tracker of experiments. They are called in the
-    process of the training, between steps; nothing that they do changes the training. One that raises an exception is
-    left out for the rest of the training, with a notice.
+    Any object with some of these methods can be used, such as a progress bar or an experiment tracker. The methods are
+    called in the process of the training, between steps, and do not change the training. After an exception in a
+    method, the reporter is not called again, and there is a notice.
 
     Example:
         >>> class Printer(Reporter):
@@ -27,28 +27,28 @@ class Reporter:
     """
 
     def begin(self, total_steps: int, step: int) -> None:
-        """The training starts at `step` of `total_steps`; `step` is above 0 where it is resumed."""
+        """The training starts at `step` of `total_steps`. `step` is above 0 if the training is resumed."""
 
     def advance(self, step: int, readings: Sequence[Reading]) -> None:
         """`step` updates are done, and there are new readings.
 
-        It is called after every `log_every` steps with means over the training images of these steps (split `train`),
-        and after each validation with values of held-out images; at one step both may come, one after the other.
+        It is called after every `log_every` steps, with means over the training images of these steps (split `train`),
+        and after each validation, with values of held-out images. Both calls may have the same step.
 
-        Args:      readings: of quantities, each with `split`, `name` and `value`, as in `log.jsonl`.
+        Args:      readings: values with `split`, `name` and `value`, as in `log.jsonl`.
         """
 
     def finish(self, reason: str) -> None:
         """The training has ended in this process.
 
-        Args:      reason: `epochs` (all are done), `patience`, `diverged`, or `interrupted`: it can be resumed.
+        Args:      reason: `epochs` (all are done), `patience`, `diverged`, or `interrupted` (can be resumed).
         """
 
 
 class GuardedReporter(Reporter):
-    """Passes calls on to a reporter until one raises an exception: then there is one notice, and no call any more.
+    """Passes calls to a reporter. After the first exception, it logs one notice and makes no more calls.
 
-    An interrupt by Ctrl-C is not such an exception, and ends the training as usual.
+    Ctrl-C is not such an exception: it ends the training as usual.
 
     Args:      reporter: any object; methods that it lacks are not called.
     """
@@ -66,7 +66,7 @@ class GuardedReporter(Reporter):
         self._call("finish", reason)
 
     def warn(self, line: str) -> None:
-        """A trouble of the training, for reporters that take such lines."""
+        """Report a problem of the training, if the reporter has a method `warn`."""
         self._call("warn", line)
 
     def _call(self, method: str, *arguments: Any) -> None:
@@ -75,7 +75,7 @@ class GuardedReporter(Reporter):
             return
         try:
             called(*arguments)
-        except Exception as error:  # another's code may fail in any way
+        except Exception as error:  # the user's code may raise anything
             self.failed = True
             problem = " ".join(f"{type(error).__name__}: {error}".split())
             name = type(self.reporter).__name__

@@ -1,4 +1,4 @@
-"""A step turns a batch into an update and into terms to log. All kinds of training share one loop."""
+"""Training steps: a step makes one update from a batch and returns terms for the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
 
-from ancestral.core.errors import TrainingDiverged
+from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.data.pixels import Batch, Moment
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
@@ -21,14 +21,14 @@ from ancestral.training.objectives import Objective, Terms
 
 O = TypeVar("O", bound=Optimizer)
 HOOKED = ("step", "zero_grad", "add_param_group", "state_dict", "load_state_dict")
-"""Methods of an optimiser that torch wraps for its compiler."""
+"""Methods of an optimiser that torch wraps for its compiler; see `eager`."""
 
 
 class Step(Protocol):
-    """What the loop asks of a way of training."""
+    """Interface of a training step for the loop."""
 
     def __call__(self, batch: Batch, step: int) -> Terms:
-        """Update on one batch, the `step`-th of the run (from 0); terms of shape (B,), `loss` among them."""
+        """Make one update. step: number of the batch in the run, from 0. Returns terms of shape (B,), with `loss`."""
         ...
 
     def end_epoch(self) -> None:
@@ -36,33 +36,34 @@ class Step(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Everything besides the model's weights that the next step depends on."""
+        """Everything that the next step depends on, except the model's weights."""
         ...
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Put back what `state` gave."""
+        """Restore the result of `state`."""
         ...
 
 
 @runtime_checkable
 class TakesOver(Protocol):
-    """A step that learns something beside the model, a critic say, which a run that starts from trained weights needs.
+    """A step that trains something in addition to the model, such as a critic. A run with `init_from` also needs it.
 
-    `beside` names it, for a message.
+    Attributes: beside: its name, for messages.
     """
 
     beside: str
 
     def take_over(self, tensors: dict[str, Tensor]) -> bool:
-        """Take what fits from the `state` of another training's step; returns whether there was anything."""
+        """Copy what fits from the `state` of another training's step. Returns whether anything fits."""
         ...
 
 
 def eager(kind: type[O]) -> type[O]:
-    """An optimiser without the hooks of torch's compiler, the import of which costs as much as that of torch.
+    """An optimiser class without the hooks for torch's compiler. Importing the compiler takes as long as importing
+    torch.
 
-    torch wraps these methods, and each wrapper imports `torch._dynamo` when it is first called, compiled or not.
-    What they wrap is used as it is, without gradients, so that updates are the same to the bit.
+    torch wraps these methods, and each wrapper imports `torch._dynamo` at the first call, even without compilation.
+    Here the original methods are used, without gradients, so updates are bit-identical.
     """
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in HOOKED}
     methods["step"] = torch.no_grad()(methods["step"])
@@ -70,7 +71,12 @@ def eager(kind: type[O]) -> type[O]:
 
 
 def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
-    """The optimiser named in the settings, fused into one kernel where torch has that."""
+    """The optimiser of the settings, in torch's fused version if there is one.
+
+    Raises:    InputError: the model has no weights to train.
+    """
+    if not any(weight.requires_grad for weight in model.parameters()):
+        raise InputError("the model has no weights to train: store them as torch.nn.Parameter, with requires_grad")
     rate, betas, decay = settings.rate, settings.betas, settings.weight_decay
     makers: dict[str, Callable[..., Optimizer]] = {
         "adam": lambda p: eager(Adam)(p, rate, betas, weight_decay=decay, fused=True),
@@ -83,9 +89,9 @@ def build_optimizer(model: nn.Module, settings: TrainingSettings) -> Optimizer:
 
 
 def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) -> float:
-    """Rate of the `step`-th update (from 0): linear warm-up, then constant or half a cosine down to nothing.
+    """Learning rate at a step (from 0): linear warm-up, then constant, or half a cosine that decays to zero.
 
-    A pure function of the step, so that nothing about it needs saving.
+    It is a pure function of the step, so a checkpoint need not store it.
 
     Example:
                >>> rates = TrainingSettings(learning_rate=1.0, schedule="cosine", warmup_steps=2)
@@ -101,16 +107,16 @@ def learning_rate_at(step: int, total_steps: int, settings: TrainingSettings) ->
 
 
 def set_learning_rate(optimizer: Optimizer, step: int, total_steps: int, settings: TrainingSettings) -> None:
-    """Put the rate of the `step`-th update into the optimiser."""
+    """Set the learning rate of a step in the optimiser."""
     rate = learning_rate_at(step, total_steps, settings)
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
 class ObjectiveModule(nn.Module):
-    """An objective as the forward pass of a module, which is what an engine wraps for precision and devices.
+    """An objective as the forward pass of a module, because engines wrap modules for precision and devices.
 
-    An objective that is a module itself, with a baseline to learn, say, thereby trains beside the model.
+    An objective can be a module itself, for example with a learned baseline. It is then trained with the model.
     """
 
     def __init__(self, model: Model, objective: Objective) -> None:
@@ -122,13 +128,13 @@ class ObjectiveModule(nn.Module):
 
 
 class GradientStep:
-    """One update by the gradient of the batch's mean loss.
+    """One update with the gradient of the mean loss of a batch.
 
-    A loss that is not finite raises before the optimiser moves. On an accelerator that look would stop the
-    queue at each step, so there the loop looks when it logs.
+    On a CPU, a loss that is not finite raises before the update. On an accelerator, this check would block the queue at
+    each step, so the loop checks when it logs.
 
     Args:      engine: device and precision. model: moved to the device in place. objective: see `objectives`.
-               settings: rate, schedule, clipping. total_steps: updates of the whole run, for the schedule.
+               settings: learning rate, schedule, clipping. total_steps: updates of the whole run, for the schedule.
     """
 
     def __init__(
@@ -155,7 +161,7 @@ class GradientStep:
         return {name: term.detach() for name, term in terms.items()}
 
     def at(self, batch: Batch, step: int) -> Batch:
-        """The batch with the moment that an objective may depend on."""
+        """The batch with its moment (step, steps per epoch, total steps), for objectives with a schedule."""
         return batch._replace(moment=Moment(step, self._steps_per_epoch, self.total_steps))
 
     def end_epoch(self) -> None:

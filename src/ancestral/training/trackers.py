@@ -1,4 +1,4 @@
-"""Other forms of the log of a training: a table in a CSV file, and events for TensorBoard."""
+"""Other formats of the log of a training: a CSV table, and events for TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from ancestral.training.readings import LogLine, Reading
 
 TABLE, EVENTS = "log.csv", "tensorboard"
 KEYS = ("step", "epoch")
-LACKING = "--track tensorboard needs TensorBoard: pip install 'ancestral[track]'"
+LACKING = "--track tensorboard needs the package TensorBoard: pip install 'ancestral[track]'"
 
 
 class Tracker(Protocol):
-    """What the log passes its readings on to."""
+    """Interface for trackers: the log passes its readings to them."""
 
     def write(self, step: int, epoch: int, readings: Sequence[Reading]) -> None: ...
     def close(self) -> None: ...
 
 
 def open_tracker(name: str, folder: Path, lines: Sequence[LogLine]) -> Tracker:
-    """The tracker of a value of the setting `track`.
+    """The tracker for a value of the setting `track`.
 
-    Args:      folder: of the run. lines: of the log that are kept from before, where the training is resumed.
+    Args:      folder: folder of the run. lines: lines of the log that are kept when a training is resumed.
     Raises:    InputError: TensorBoard is not installed.
     """
     return WideTable(folder / TABLE, lines) if name == "csv" else Events(folder / EVENTS, lines)
 
 
 class WideTable:
-    """`log.csv`: a row for each step with readings, a column for each quantity, `train/loss` say.
+    """`log.csv`: one row for each step with readings, one column for each quantity, such as `train/loss`.
 
-    The file is a function of the lines of the log: a resumed training makes it anew from the lines that are kept, so
-    that it has the bytes of one that was never interrupted. A cell is empty where a quantity was not read. A row is
-    written once its step is over, and a quantity that appears later gets a column at the right.
+    The file is a function of the lines of the log. A resumed training writes it again from the kept lines, so it is
+    identical to that of a training without interruption. A cell without a reading is empty. A row is written when its
+    step is over. A new quantity gets a new column at the right.
 
-    Args:      path: the file. lines: of the log that are kept.
+    Args:      path: the file. lines: kept lines of the log.
     """
 
     def __init__(self, path: Path, lines: Iterable[LogLine] = ()) -> None:
@@ -48,7 +48,7 @@ class WideTable:
         rows: dict[int, dict[str, float]] = {}
         for step, epoch, split, name, value in lines:
             rows.setdefault(step, {"step": step, "epoch": epoch})[f"{split}/{name}"] = value
-        self._row = rows.popitem()[1] if rows else {}  # its step may have more readings to come
+        self._row = rows.popitem()[1] if rows else {}  # its step may get more readings
         self._columns = list(dict.fromkeys([*KEYS, *(column for row in rows.values() for column in row)]))
         self._file = self._rewritten(b"".join(map(self._line, rows.values())))
 
@@ -98,7 +98,7 @@ def _csv(cells: Sequence[str]) -> bytes:
 class Events:
     """Events for TensorBoard, in a folder of the run.
 
-    Args:      folder: for the files. lines: of the log that are kept; events of later steps are hidden.
+    Args:      folder: folder for the files. lines: kept lines of the log; events of later steps are hidden.
     Raises:    InputError: TensorBoard is not installed.
     """
 

@@ -4,7 +4,7 @@ from ancestral.families.autoregressive.settings import MADESettings, PixelCNNSet
 from ancestral.families.family import Family
 
 NETWORK = {
-    "network": "images (B, C, H, W) in [-1, 1] to the parameters of each pixel given those before it in reading order"
+    "network": "images (B, C, H, W) in [-1, 1] to the parameters of each pixel given the earlier ones in reading order"
 }
 HERE = "ancestral.families.autoregressive"
 MADE = Family(

@@ -1,4 +1,4 @@
-"""MADE: masks turn an ordinary network into an exact autoregressive model."""
+"""MADE: a fully connected network with masks, which make it an exact autoregressive model."""
 
 from __future__ import annotations
 
@@ -26,23 +26,25 @@ from ancestral.models.particles import Particles
 from ancestral.networks.masked import MaskedLinear
 from ancestral.networks.mlp import ACTIVATIONS
 
-MAX_ORDERINGS = 4096  # each is drawn when the model is made, and computed for each probability
+MAX_ORDERINGS = 4096  # every one is drawn at construction and evaluated for each log-probability
 
 
 @registered
 class MADE(AutoregressiveModel):
-    """p(x) = (1/J) sum_j prod_d p_j(x_d | pixels before d in ordering j), all from one masked network.
+    """Masked autoencoder for distribution estimation, with one or more orderings of the pixels.
 
-    The pixel at position p of an ordering has degree p, 1 to D; hidden units have degrees 1 to D - 1. A unit
-    sees units of its degree or less; the parameters of the pixel at position p see units of degree below p.
-    Another ordering is the same weights under other masks. Orderings are averaged as probabilities, so that the
-    whole is a distribution; averaging their logits would let pixels see themselves.
+        p(x) = (1/J) sum_j prod_d p_j(x_d | pixels before d in ordering j)
 
-    Args:      event_shape: of an image, D pixels in all. output: bernoulli, categorical or logistic.
-               levels: of a pixel. hidden: widths, none for a fully visible belief net. orderings: J; the first
-               is the order of reading where J = 1, else all are random. direct: earlier pixels feed later
-               ones without hidden units too. seed: of orderings and degrees.
-    Deviation: hidden degrees are spread evenly, then shuffled for J > 1, where the paper draws them.
+    The pixel at position p of an ordering has degree p, 1 to D; hidden units have degrees 1 to D - 1. A unit has inputs
+    of its own degree or less; the parameters of the pixel at position p have inputs of a degree below p. All orderings
+    share the weights and differ in the masks. The model averages the probabilities of the orderings, so the average is
+    a distribution; an average of their logits would make the output of a pixel depend on the pixel itself.
+
+    Args:      event_shape: shape of an image with D pixels. output: bernoulli, categorical or logistic. levels: of a
+               pixel. hidden: widths of the hidden layers, () for a fully visible belief net. orderings: J; with J = 1
+               the ordering is the reading order, else all are random. direct: add connections from pixels to the
+               outputs of later pixels. seed: random seed of orderings and degrees.
+    Deviation: hidden degrees are spread evenly, then shuffled for J > 1; the paper draws them at random.
     Reference: Germain et al., 2015, arXiv 1502.03509; order-agnostic: Uria et al., 2014, arXiv 1310.1757.
     Example:
         >>> model = MADE([1, 8, 8], hidden=[32])
@@ -72,7 +74,7 @@ class MADE(AutoregressiveModel):
         self.event_shape = tuple(event_shape)
         self.output = pixel_output(output, levels, components)
         pixels, self.activation = math.prod(event_shape), ACTIVATIONS[activation]()
-        # a free probability per level wants each level seen apart
+        # a categorical output has a free probability per level, so its inputs are one-hot levels
         self.inputs = levels if isinstance(self.output, CategoricalOutput) else 1
         widths = [pixels * self.inputs, *hidden]
         self.layers = nn.ModuleList(MaskedLinear(a, b) for a, b in pairwise(widths))
@@ -85,7 +87,7 @@ class MADE(AutoregressiveModel):
 
     @property
     def order(self) -> Tensor:
-        """Of the first ordering."""
+        """The order of the pixels in the first ordering."""
         return self.positions[0].argsort()
 
     @property
@@ -93,15 +95,15 @@ class MADE(AutoregressiveModel):
         return self.positions.argsort(1)
 
     def seen(self, x: Tensor) -> Tensor:
-        """Levels as the network sees them, (B, D) to (B, D * inputs)."""
+        """The inputs of the network for some levels, (B, D) to (B, D * inputs)."""
         if self.inputs == 1:
             return self.centred(x)
         return F.one_hot(x.long(), self.inputs).to(self.dtype).flatten(1)
 
     def predict_under(self, x: Tensor, ordering: Tensor) -> Tensor:
-        """Parameters of each pixel given those before it in one ordering, shape (B, *event_shape, size).
+        """The parameters of each pixel given the earlier ones in one ordering, shape (B, *event_shape, size).
 
-        Args:      ordering: its index, shape (1,): a tensor, so that a drawn one need not visit the host.
+        Args:      ordering: index, shape (1,); a tensor, so that a random index is not copied from the device.
         """
         position = self.positions.index_select(0, ordering)[0]
         before = position.repeat_interleave(self.inputs)
@@ -122,9 +124,11 @@ class MADE(AutoregressiveModel):
         return self.output.log_prob(self.predict_under(x, ordering), x).flatten(1).sum(1)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact: the orderings averaged in probability. x: (B, *event_shape); returns (B,), nats.
+        """log p(x), exact: the log of the mean probability over all orderings.
 
-        Raises:    InputError, while not training, for values that are no levels.
+        Args:      x: shape (B, *event_shape).
+        Returns:   shape (B,), nats.
+        Raises:    InputError: in evaluation mode, values that are not levels.
         """
         if not self.training:
             self.output.check(x)
@@ -132,26 +136,26 @@ class MADE(AutoregressiveModel):
         return log_mean_exp(torch.stack([self.log_prob_under(x, ordering) for ordering in each]), 0)
 
     def predict(self, x: Tensor) -> Tensor:
-        """Of the first ordering, as are `conditionals` and `draw`."""
+        """The parameters in the first ordering, which `conditionals` and `draw` use too."""
         return self.predict_under(x, torch.zeros(1, dtype=torch.long, device=x.device))
 
     @torch.no_grad()
     def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
-        """See `AutoregressiveModel.draw`; in the first ordering."""
+        """See `AutoregressiveModel.draw`; the ordering is the first."""
         return self.draw_under(noise, 0, particles)
 
     def draw_under(self, noise: Tensor, ordering: int, particles: Particles | None = None) -> Tensor:
-        """The image that noise of shape (n, *event_shape) stands for in one ordering."""
+        """Images from uniform noise of shape (n, *event_shape), in one ordering."""
         return draw_in_order(self, ordering, noise.flatten(1), particles).reshape(noise.shape)
 
     def hidden_layers(self, ordering: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Weight, bias and degrees of each hidden layer in one ordering."""
+        """The weight, bias and degrees of each hidden layer in one ordering."""
         for layer in self.layers:
             yield layer.weight, layer.bias, layer.degrees[ordering]  # type: ignore[misc, index]
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """Each image in an ordering of its own, drawn at random."""
+        """`n` samples; the ordering of each is drawn at random."""
         like = self.positions
         noise = torch.rand(n, *self.event_shape, dtype=self.dtype, device=like.device)
         chosen = torch.randint(len(like), (n,), device=like.device)
@@ -177,16 +181,16 @@ def _orderings(pixels: int, hidden: Sequence[int], count: int, seed: int) -> tup
 
 
 def build_made(settings: MADESettings, spec: DataSpec) -> AutoregressiveModel:
-    """The MADE that the command line's flags describe, or the model of a network that was given.
+    """The MADE that the settings describe, or the model of the user's own network.
 
-    Raises:    InputError: orderings that a saved model could not hold; as `given_autoregressive`.
+    Raises:    InputError: too many orderings for a saved model; or as `given_autoregressive`.
     """
     output, levels = output_name(settings.output, spec.levels, spec.space)
     if own := given_autoregressive(spec, output, levels, settings.components):
         return own
     if settings.orderings * (math.prod(spec.event_shape) + sum(settings.hidden)) > MAX_CONSTANTS:
         raise InputError(
-            f"--orderings {settings.orderings}: their positions and degrees are more than {MAX_CONSTANTS:,} numbers: "
+            f"--orderings {settings.orderings} needs more than {MAX_CONSTANTS:,} positions and degrees: "
             "lower --orderings or --hidden"
         )
     return MADE(

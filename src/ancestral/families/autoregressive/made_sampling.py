@@ -1,7 +1,7 @@
-"""Drawing from a MADE with the work of one forward pass instead of D.
+"""Sampling from a MADE at the cost of one forward pass instead of D.
 
-A hidden unit of degree m depends on the first m pixels only. So once pixel m is drawn, all units of degree m are
-complete and are computed, once and for ever; nothing else changes.
+A hidden unit of degree m depends on the first m pixels only. After pixel m is drawn, the units of degree m are computed
+once and do not change again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ancestral.networks.masked import MaskedLinear
 
 
 class MaskedModel(Protocol):
-    """What drawing needs of a MADE; see there."""
+    """The attributes of a MADE that sampling uses; see `MADE`."""
 
     inputs: int
     output: PixelOutput
@@ -32,15 +32,15 @@ class MaskedModel(Protocol):
         ...
 
     def seen(self, x: Tensor) -> Tensor:
-        """Levels as the network sees them, (B, D) to (B, D * inputs)."""
+        """The inputs of the network for some levels, (B, D) to (B, D * inputs)."""
         ...
 
 
 class Stage:
-    """A hidden layer whose units stand in the order in which they become complete.
+    """A hidden layer whose units are sorted by degree, the order in which they are computed.
 
-    Args:      weight: (units, inputs) and bias: (units,) of the layer. degrees: of its units, (units,).
-               inputs: order of its inputs. pixels: D. n: images.
+    Args:      weight: of the layer, (units, inputs). bias: (units,). degrees: of its units, (units,). inputs: order of
+               its inputs. pixels: D. n: number of images.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, degrees: Tensor, inputs: Tensor, pixels: int, n: int) -> None:
@@ -58,21 +58,22 @@ class Stage:
             self.values[first:last] = activation(rows)
 
     def so_far(self, m: int) -> Tensor:
-        """Activations of the units of degree m or less."""
+        """The activations of the units of degree m or less."""
         return self.values[: self.ends[m]]
 
 
 def draw_in_order(model: MaskedModel, ordering: int, noise: Tensor, particles: Particles | None = None) -> Tensor:
-    """The images that uniform noise of shape (n, D) stands for in one of the model's orderings, shape (n, D).
+    """Images from uniform noise of shape (n, D), in one ordering of the model; shape (n, D).
 
-    Args:      particles: observed pixels, n rows, around which the others are drawn.
+    Args:      particles: n rows of observed pixels; the other pixels are drawn given these.
     """
     n, pixels = noise.shape
     inputs, size, output = model.inputs, model.output.size, model.output
     order = model.positions[ordering].argsort()
     turns, columns, rows = order.tolist(), _spread(order, inputs), _spread(order, size)
     noise = output.noise(noise)[:, order].T.contiguous()
-    x, seen = torch.empty_like(noise), noise.new_empty(pixels * inputs, n)  # a row per pixel: prefixes are whole
+    # one row per pixel, so that a prefix of pixels is contiguous
+    x, seen = torch.empty_like(noise), noise.new_empty(pixels * inputs, n)
 
     stages: list[Stage] = []
     feeding = columns
@@ -107,5 +108,5 @@ def draw_in_order(model: MaskedModel, ordering: int, noise: Tensor, particles: P
 
 
 def _spread(order: Tensor, each: int) -> Tensor:
-    """Indices of the `each` neighbouring entries of every pixel, pixels in `order`."""
+    """Indices of the `each` adjacent entries of every pixel, with the pixels in `order`."""
     return (order[:, None] * each + torch.arange(each, device=order.device)).flatten()

@@ -12,9 +12,9 @@ from ancestral.training.objectives import Objective, Terms
 
 
 def order_agnostic(model: MADE, batch: Batch) -> Terms:
-    """-log p_j(x) under one ordering j of the model's, drawn anew for each batch.
+    """-log p_j(x) in one ordering j of the model, which is drawn at random for each batch.
 
-    Its mean over j is an upper bound on the model's own -log p(x), which averages the orderings in probability.
+    Its mean over j is an upper bound on -log p(x) of the model, where p averages the probabilities of all orderings.
 
     Reference: Uria et al., 2014, eq. 8, arXiv 1310.1757; Germain et al., 2015, section 4.3, arXiv 1502.03509.
     """
@@ -23,5 +23,5 @@ def order_agnostic(model: MADE, batch: Batch) -> Terms:
 
 
 def objective_for(settings: MADESettings, model: AutoregressiveModel) -> Objective | None:
-    """One ordering at a time where there are several; else the usual log-likelihood."""
+    """`order_agnostic` if the model has several orderings, else None (the log-likelihood)."""
     return order_agnostic if len(model.orders) > 1 else None

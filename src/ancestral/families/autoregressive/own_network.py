@@ -1,4 +1,4 @@
-"""An exact autoregressive model of a network that a person gives, whose causality is tested before it is used."""
+"""An exact autoregressive model from a user's own network, which is tested for causality first."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from ancestral.networks.own import OwnNetwork, given_network
 
 BY_PIXEL, BY_CHANNEL = "pixel", "channel"
 TESTED_AT_ONCE = 64  # pairs of images
-ROUNDS = 2  # a unit that is off for one pair of images may hide a leak
-NOISE = 0.1  # added to the parameters of the copy that is tested: an untrained last layer of zeros would hide all
-TOLERANCE = 1e-4  # relative to the largest parameter; a convolution may sum in another order for another batch
+ROUNDS = 2  # an inactive unit may hide a dependence for one pair of images
+NOISE = 0.1  # added to the parameters of the tested copy: a last layer of zeros would hide every dependence
+TOLERANCE = 1e-4  # relative to the largest parameter; the summation order of a convolution may depend on the batch
 
 
 @registered
 class NetworkAutoregressive(AutoregressiveModel):
-    """log p(x) = sum_d log p(x_d | x_<d), the parameters of every conditional from one given network.
+    """Autoregressive model whose conditionals have their parameters from a user's own network.
 
-    Args:      network: pixels in [-1, 1], shape (B, C, H, W), to C S values for each place, shape (B, C S, H, W) or
-               flat, S parameters for each value: the first S channels are those of the first colour.
+        log p(x) = sum_d log p(x_d | x_<d)
+
+    Args:      network: pixels in [-1, 1], shape (B, C, H, W), to S parameters for each value, shape (B, C S, H, W) or
+               flat; the first S channels belong to the first colour.
                event_shape: (C, H, W). output: bernoulli, categorical or logistic. levels: of a pixel.
-               components: of a logistic output. order: `pixel`, the colours of a pixel one after the other, or
-               `channel`, the colours as whole images one after the other; pixels in reading order.
+               components: of a logistic output. order: `pixel`, all colours of a pixel before the next pixel, or
+               `channel`, all pixels of a colour before the next colour; pixels are in reading order.
     """
 
     def __init__(
@@ -47,7 +49,7 @@ class NetworkAutoregressive(AutoregressiveModel):
         self.network, self.event_shape = network, tuple(event_shape)
         self.output = pixel_output(output, levels, components)
         if order not in (BY_PIXEL, BY_CHANNEL):
-            raise ValueError(f"unknown order {order!r}: {BY_PIXEL} or {BY_CHANNEL}")
+            raise ValueError(f"unknown order {order!r}: choose {BY_PIXEL} or {BY_CHANNEL}")
         self.by_pixel = order == BY_PIXEL
 
     @property
@@ -61,7 +63,7 @@ class NetworkAutoregressive(AutoregressiveModel):
 
     @torch.no_grad()
     def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
-        """See `AutoregressiveModel.draw`. The network is called once for each pixel: its inside is not known."""
+        """See `AutoregressiveModel.draw`. The network is called once per value, because its structure is unknown."""
         noise = self.output.noise(noise).flatten(1)
         x = torch.zeros_like(noise)
         for d in self.order.tolist():
@@ -76,14 +78,16 @@ class NetworkAutoregressive(AutoregressiveModel):
 
 
 def given_autoregressive(spec: DataSpec, output: str, levels: int, components: int) -> NetworkAutoregressive | None:
-    """The model of the network that a person gave; None where none was given.
+    """The model of the user's own network; None if the user gave none.
 
-    Raises:    InputError: no images; the network is not causal in either order; as `given_network`.
+    Raises:    InputError: the data are not images; the network is not causal in either order; or as `given_network`.
     """
     if "network" not in spec.networks:
         return None
     if len(spec.event_shape) != 3:
-        raise InputError(f"a network of one's own needs images, not arrays of shape {spec.event_shape}")
+        raise InputError(
+            f"your own network for an autoregressive model needs images, not arrays of shape {spec.event_shape}"
+        )
     channels, *sides = spec.event_shape
     shape = [channels * pixel_output(output, levels, components).size, *sides]
     network = given_network(spec.networks, "network", spec.event_shape, shape)
@@ -98,9 +102,9 @@ def given_autoregressive(spec: DataSpec, output: str, levels: int, components: i
         leaks.append(leak)
     (pixel, changed), shape = leaks[0], spec.event_shape
     raise InputError(
-        f"the network is not autoregressive: its parameters of {_place(pixel, shape)} change with "
+        f"the network is not autoregressive: its parameters of {_place(pixel, shape)} depend on "
         f"{'that pixel itself' if pixel == changed else _place(changed, shape)} or later ones in reading order: mask "
-        "it, so that each pixel depends on those before it alone"
+        "the network, so that the parameters of a pixel depend on earlier pixels only"
     )
 
 
@@ -111,14 +115,14 @@ def _place(index: int, event_shape: Sequence[int]) -> str:
 
 @torch.no_grad()
 def find_leak(model: NetworkAutoregressive) -> tuple[int, int] | None:
-    """A pixel whose parameters depend on itself or on a later pixel, and that pixel, as places in the flat image.
+    """A pixel whose parameters depend on itself or on a later pixel, and that pixel, as indices of the flat image.
 
-    For each place d of the order, the pixels from d on are replaced by other values: the parameters up to d must stay.
-    The network is tested as a copy with noise added to its parameters, in evaluation mode.
+    For each place d of the order, the pixels from d on are replaced by other values: the parameters up to d must not
+    change. A copy of the network is tested, in evaluation mode, with noise added to its parameters.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        tried = _shaken(model)
+        tried = _perturbed_copy(model)
         for _ in range(ROUNDS):
             if leak := _leak_of(tried):
                 return leak
@@ -126,14 +130,14 @@ def find_leak(model: NetworkAutoregressive) -> tuple[int, int] | None:
 
 
 def _leak_of(tried: NetworkAutoregressive) -> tuple[int, int] | None:
-    """As `find_leak`, for one pair of images that differ in every pixel."""
+    """As `find_leak`, for one random pair of images that differ in every pixel."""
     order, levels = tried.order, tried.levels
     turn = order.argsort()
     first = torch.randint(levels, (1, len(order)))
     second = (first + torch.randint(1, levels, first.shape)) % levels
     for turns in torch.arange(len(order)).split(TESTED_AT_ONCE):
         before = first.expand(len(turns), -1)
-        after = torch.where(turn < turns[:, None], first, second)  # (T, D): what stands before each place is kept
+        after = torch.where(turn < turns[:, None], first, second)  # (T, D): earlier pixels are kept
         images = torch.cat([before, after]).to(tried.dtype).view(-1, *tried.event_shape)
         one, other = tried.predict(images).flatten(1, 3).chunk(2)  # (T, D, S)
         changed = (one - other).abs().amax(2) > TOLERANCE * one.abs().amax()
@@ -144,14 +148,14 @@ def _leak_of(tried: NetworkAutoregressive) -> tuple[int, int] | None:
     return None
 
 
-def _shaken(model: NetworkAutoregressive) -> NetworkAutoregressive:
+def _perturbed_copy(model: NetworkAutoregressive) -> NetworkAutoregressive:
     """A copy with noise added to its parameters, on the CPU, in evaluation mode.
 
     Raises:    InputError: the network cannot be copied.
     """
     try:
         tried = copy.deepcopy(model).cpu().eval()
-    except Exception as error:  # it may hold anything
+    except Exception as error:  # the network may have any attributes
         raise InputError(f"the network cannot be copied, so its causality cannot be tested: {error}") from error
     for parameter in tried.parameters():
         if parameter.is_floating_point():

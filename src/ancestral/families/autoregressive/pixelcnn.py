@@ -1,4 +1,4 @@
-"""PixelCNN: an exact autoregressive model of images made of causal convolutions."""
+"""PixelCNN: an exact autoregressive model of images with causal convolutions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ancestral.networks.causal import CausalConv2d, GatedBlock, PixelCache
 
 
 class ChannelHead(nn.Module):
-    """Parameters of each colour channel, given the pixels before and the channels before it in the same pixel.
+    """The parameters of each colour channel, given all earlier pixels and the earlier channels of the same pixel.
 
     Args:      features: channels of the last block. width: hidden channels per colour. colours: C.
                size: parameters per value.
@@ -33,7 +33,7 @@ class ChannelHead(nn.Module):
         self.colours = colours
         self.before = nn.Conv2d(features, width * colours, 1)
         self.out = nn.Conv2d(width * colours, colours * size, 1, groups=colours)
-        if colours > 1:  # the first channel has none before it
+        if colours > 1:  # the first channel has no earlier one
             self.beside = nn.Parameter(nn.Conv2d(colours, width * colours, 1).weight.detach())
             groups = [[float(other < colour) for other in range(colours)] for colour in range(colours)]
             mask = torch.tensor(groups).repeat_interleave(width, 0)[..., None, None]
@@ -49,17 +49,19 @@ class ChannelHead(nn.Module):
 
 @registered
 class PixelCNN(AutoregressiveModel):
-    """log p(x) = sum over pixels in raster order, and over the channels within a pixel, of log p(x_d | x_<d).
+    """Autoregressive model of images: pixels in reading order, and the channels within a pixel one after the other.
 
-    A wide causal convolution of the image, then gated residual blocks of causal convolutions, then the
-    parameters of every conditional. Nothing is normalised over a batch or an image, so that no pixel can see
-    a later one.
+        log p(x) = sum_d log p(x_d | x_<d)
 
-    Args:      event_shape: (C, H, W). output: bernoulli, categorical or logistic. levels: of a pixel.
-               channels: of the residual path. hidden: within a block. blocks: how many. kernel: of the
-               blocks. first_kernel: of the first convolution. components: of a logistic output.
-    Deviation: one stack instead of the paper's two (vertical and horizontal). It cannot see far to the right in
-               the rows just above; the wide first kernel covers most of that, at half the cost.
+    The network has a wide causal convolution, then gated residual blocks of causal convolutions, then a head for the
+    parameters of every conditional. It has no normalisation over a batch or an image, which would make a pixel depend
+    on later ones.
+
+    Args:      event_shape: (C, H, W). output: bernoulli, categorical or logistic. levels: of a pixel. channels: of the
+               residual path. hidden: channels within a block. blocks: number of blocks. kernel: size in the blocks.
+               first_kernel: size of the first convolution. components: of a logistic output.
+    Deviation: one stack instead of the paper's two (vertical and horizontal). Its receptive field lacks pixels far to
+               the right in the rows just above; the wide first kernel covers most of them, at half the cost.
     Reference: van den Oord et al., 2016, arXiv 1601.06759 and 1606.05328.
     Example:
         >>> model = PixelCNN([1, 8, 8], channels=8, hidden=4, blocks=1)
@@ -93,7 +95,7 @@ class PixelCNN(AutoregressiveModel):
         return torch.arange(colours * height * width).view(colours, -1).T.flatten()
 
     def predict(self, x: Tensor) -> Tensor:
-        # the layout that convolutions work fastest in; it changes no value
+        # the memory layout in which convolutions are fastest; it changes no value
         image = self.centred(x).contiguous(memory_format=torch.channels_last)
         features = self.first(image)
         for block in self.blocks:
@@ -102,8 +104,7 @@ class PixelCNN(AutoregressiveModel):
 
     @torch.no_grad()
     def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
-        """See `AutoregressiveModel.draw`. Each activation is computed once: when its pixel's turn comes, all it
-        depends on is there."""
+        """See `AutoregressiveModel.draw`. Each activation is computed once, after all its inputs are known."""
         n, (colours, height, width) = len(noise), self.event_shape
         noise = self.output.noise(noise)
         x = torch.zeros_like(noise)
@@ -130,7 +131,7 @@ class PixelCNN(AutoregressiveModel):
     def _draw_pixel(
         self, features: Tensor, noise: Tensor, x: Tensor, place: tuple[int, int], particles: Particles | None
     ) -> None:
-        """Fill in the channels of one pixel of x, shape (n, C, H, W), one after the other."""
+        """Draw the channels of one pixel of x, shape (n, C, H, W), one after the other."""
         colours, height, width = self.event_shape
         pixel, at = x[:, :, *place], place[0] * width + place[1]
         for colour in range(colours):
@@ -142,9 +143,9 @@ class PixelCNN(AutoregressiveModel):
 
 
 def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> AutoregressiveModel:
-    """The PixelCNN that the command line's flags describe, or the model of a network that was given.
+    """The PixelCNN that the settings describe, or the model of the user's own network.
 
-    Raises:    InputError: no images; as `given_autoregressive`.
+    Raises:    InputError: the data are not images; or as `given_autoregressive`.
     """
     if len(spec.event_shape) != 3:
         raise InputError(f"a PixelCNN needs images, not arrays of shape {spec.event_shape}")

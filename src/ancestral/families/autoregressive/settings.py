@@ -1,4 +1,4 @@
-"""Flags of the autoregressive models."""
+"""Settings of the autoregressive models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
 
 def _without_mixture(output: OutputName) -> dict[str, str]:
     """Unused settings of an output that is no mixture of logistic distributions; `auto` depends on the pixels."""
-    return {} if output in ("auto", "logistic") else {"components": "it goes with --output logistic"}
+    return {} if output in ("auto", "logistic") else {"components": "only used with --output logistic"}
 
 
 @dataclass(frozen=True)
@@ -26,54 +26,54 @@ class MADESettings(FamilySettings):
     rich_pixels: ClassVar[PixelSpaceName | None] = "levels"
 
     hidden: tuple[int, ...] = (500,)
-    """widths of the hidden layers; none: a fully visible belief net"""
+    """widths of the hidden layers; without any the model is a fully visible belief net"""
     orderings: int = 1
-    """orders of the pixels, each with masks of its own: one at random per step, their probabilities averaged
-    in scores; 1: the order of reading"""
+    """number of pixel orderings, each with its own masks: a training step uses a random one, a score averages the
+    probabilities of all; 1: reading order"""
     direct: bool = True
-    """connect earlier pixels to later ones directly too"""
+    """direct connections from pixels to the outputs of later pixels; --no-direct removes them"""
     activation: Literal["relu", "leaky-relu", "gelu", "silu", "tanh"] = "relu"
-    """nonlinearity"""
+    """activation function of the hidden layers"""
     output: OutputName = "auto"
-    """of a pixel; auto: bernoulli for binary pixels, for levels categorical up to 32 and logistic beyond"""
+    """distribution of a pixel; auto: bernoulli for binary pixels, categorical for up to 32 levels, logistic for more"""
     components: int = 10
-    """logistic: components of the mixture"""
+    """logistic: number of components of the mixture of logistic distributions"""
 
     network_settings: ClassVar[Mapping[str, str]] = {"network": "hidden orderings direct activation"}
     upper_bounds: ClassVar[Mapping[str, float]] = {"orderings": 10_000}
 
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = _without_mixture(self.output)
-        return found if self.hidden else found | {"activation": "there are no --hidden layers"}
+        return found if self.hidden else found | {"activation": "it needs --hidden layers"}
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_numbers(self, "hidden orderings components", 1)
         if not (self.hidden or self.direct):
-            raise InputError("--no-direct without --hidden: nothing would connect the pixels")
+            raise InputError("--no-direct needs --hidden: without both, the pixels are not connected")
 
 
 @dataclass(frozen=True)
 class PixelCNNSettings(FamilySettings):
-    """Gated causal convolutions: exact log-likelihood of images."""
+    """PixelCNN, gated causal convolutions: exact log-likelihood of images."""
 
     rich_pixels: ClassVar[PixelSpaceName | None] = "levels"
     default_learning_rate: ClassVar[float] = 2e-3
 
     channels: int = 64
-    """of the residual path"""
+    """channels of the residual path"""
     hidden_channels: int = 32
-    """within a block"""
+    """channels within a residual block"""
     blocks: int = 8
-    """gated residual blocks"""
+    """number of gated residual blocks"""
     kernel: int = 3
-    """width of the blocks' convolutions"""
+    """kernel size of the convolutions in the blocks, odd"""
     first_kernel: int = 13
-    """width of the first convolution"""
+    """kernel size of the first convolution, odd"""
     output: OutputName = "auto"
-    """of a pixel; auto: bernoulli for binary pixels, for levels categorical up to 32 and logistic beyond"""
+    """distribution of a pixel; auto: bernoulli for binary pixels, categorical for up to 32 levels, logistic for more"""
     components: int = 10
-    """logistic: components of the mixture"""
+    """logistic: number of components of the mixture of logistic distributions"""
 
     network_settings: ClassVar[Mapping[str, str]] = {"network": "channels hidden_channels blocks kernel first_kernel"}
     upper_bounds: ClassVar[Mapping[str, float]] = {"blocks": 1000}

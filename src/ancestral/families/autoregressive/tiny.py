@@ -1,4 +1,4 @@
-"""Autoregressive models small enough to sum over all their images."""
+"""Autoregressive models small enough to sum over all images."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
-from ancestral.families.tiny import livelier
+from ancestral.families.tiny import with_larger_weights
 from ancestral.models.base import Model
 
 
 def tiny_made(shape: tuple[int, ...] = (1, 3, 3), *output: object, **settings: object) -> Model:
-    """A MADE of smooth units."""
-    return livelier(MADE(shape, *output, **{"hidden": [8], "activation": "tanh", **settings}))  # type: ignore[arg-type]
+    """A MADE with smooth activation functions."""
+    return with_larger_weights(MADE(shape, *output, **{"hidden": [8], "activation": "tanh", **settings}))  # type: ignore[arg-type]
 
 
 def tiny_pixelcnn(shape: tuple[int, ...] = (1, 3, 3), *output: object) -> Model:
-    """A PixelCNN of one block."""
-    return livelier(PixelCNN(shape, *output, channels=8, hidden=4, blocks=1, first_kernel=3, components=2))  # type: ignore[arg-type]
+    """A PixelCNN with one block."""
+    return with_larger_weights(PixelCNN(shape, *output, channels=8, hidden=4, blocks=1, first_kernel=3, components=2))  # type: ignore[arg-type]
 
 
 MADES: dict[str, Callable[[], Model]] = {

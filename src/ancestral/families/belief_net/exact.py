@@ -1,4 +1,4 @@
-"""Sigmoid belief net with one layer of binary latents: exact, by a sum over all their states."""
+"""Sigmoid belief net with one layer of binary latents: exact likelihood by a sum over all states."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ from ancestral.families.belief_net.settings import refuse_beyond_exact
 from ancestral.models.base import ExactModel, as_images
 from ancestral.models.completion import filled, given_only
 
-BLOCK = 1 << 17  # numbers worked on at once: a few such arrays fit in a core's second cache
-HALVINGS = 3  # 2^3 pixels share a logarithm; from there on logarithms are not what costs
-TERMS = 1 << 17  # numbers at once in the sum over states, which are read once
+BLOCK = 1 << 17  # numbers computed at once: a few such arrays fit in the L2 cache of a core
+HALVINGS = 3  # 2^3 pixels share a logarithm; with more, the time hardly decreases
+TERMS = 1 << 17  # numbers at once in the sum over states, each of which is read once
 
 
 @registered
 class SigmoidBeliefNet(ExactModel):
-    """p(z) = prod_m Bernoulli(z_m; sigmoid(b_m)), p(x | z) = prod_d Bernoulli(x_d; sigmoid(c_d + z . w_d)).
+    """Sigmoid belief net with M binary latents in one layer.
 
+        p(z) = prod_m Bernoulli(z_m; sigmoid(b_m)),   p(x | z) = prod_d Bernoulli(x_d; sigmoid(c_d + z . w_d))
         log p(x) = x . c + log sum_z exp(log p(z) - A(z) + z . (w x)),   A(z) = sum_d softplus(c_d + z . w_d)
 
     A does not depend on the image, so a batch costs O(2^M (D + N)) after one matrix product, not O(N M D 2^M).
-    The state is split in two, z = (u, v): a logit is then a sum of one term of u and one of v, and its
-    exponential a product of two tabulated numbers (`sum_of_softplus`).
+    The state is split in two parts, z = (u, v). A logit is then the sum of a term of u and a term of v, and its
+    exponential is the product of two tabulated numbers (`sum_of_softplus`).
 
-    Args:      event_shape: shape of an image, D pixels in all. latents: M, at most 20.
-               weight_scale: standard deviation of the initial w.
+    Args:      event_shape: shape of an image with D pixels. latents: M, at most 20. weight_scale: standard deviation of
+               the initial w.
     Raises:    InputError: too many latents to sum over.
     Reference: `uva2018`; Neal, 1992, "Connectionist learning of belief networks".
     Example:
@@ -69,46 +70,48 @@ class SigmoidBeliefNet(ExactModel):
 
     @property
     def states(self) -> Tensor:
-        """Every z, shape (2^M, M): row i is i in binary, z_1 the highest bit."""
+        """All states z, shape (2^M, M); row i is the number i in binary, and z_1 is its highest bit."""
         return all_states(len(self.b)).to(self.b)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact. x: (B, *event_shape), zeros and ones; returns (B,), nats.
+        """log p(x), exact.
 
-        Raises:    InputError, while not training, for pixels that are neither 0 nor 1.
+        Args:      x: shape (B, *event_shape), zeros and ones.
+        Returns:   shape (B,), nats.
+        Raises:    InputError: in evaluation mode, pixels that are neither 0 nor 1.
         """
         if not self.training and not are_levels(x, 2):
-            raise InputError("a sigmoid belief net gives a probability to binary pixels only: found others than 0, 1")
+            raise InputError("a sigmoid belief net needs binary pixels: found values other than 0 and 1")
         return _LogSumOverPairs.apply(*self._joint(x))  # type: ignore[return-value]
 
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""
         given, log_p_observed = given_only(self, x, observed), []
-        rows, seen = _alike(observed)
+        rows, seen = _by_mask(observed)
         for images, pixels in zip(rows, seen, strict=True):
             log_p_observed.append(_LogSumOverPairs.apply(*self._joint(given[images], pixels)))
         return self.log_prob(x) - torch.cat(log_p_observed)[torch.cat(rows).argsort()]  # type: ignore[arg-type]
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor) -> Tensor:
-        """Missing pixels from p(missing | observed): z ~ p(z | observed) among all its states, then each pixel.
+        """Fill in missing pixels with exact draws from p(missing | observed): z ~ p(z | observed), then each pixel.
 
-        Costs a sum over pixels and states for every mask that differs, O(2^M D).
+        The cost is a sum over pixels and states, O(2^M D), for every different mask.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
         """
         given = given_only(self, x, observed)
         z = self.b.new_empty(x.shape[0], len(self.b))
-        for images, pixels in zip(*_alike(observed), strict=True):
-            for rows, p in _shares(*self._joint(given[images], pixels)):
+        for images, pixels in zip(*_by_mask(observed), strict=True):
+            for rows, p in _posteriors(*self._joint(given[images], pixels)):
                 state = torch.multinomial(p.flatten(1), 1)[:, 0]
                 u, v = state // p.shape[2], state % p.shape[2]
                 z[images[rows]] = torch.cat([self.u_states[u], self.v_states[v]], 1).to(z)
         return filled(x, observed, torch.bernoulli(self.decode(z)))
 
     def posterior(self, x: Tensor) -> Categorical:
-        """p(z | x) over all states in the order of `states`, exact, batch shape (B,)."""
+        """p(z | x) over all states, in the order of `states`; exact, batch shape (B,)."""
         of_u, of_v, of_both = self._joint(x)
         joint = of_u[:, :, None] + of_v[:, None, :] + of_both
         return Categorical(logits=joint.flatten(1), validate_args=False)
@@ -117,7 +120,7 @@ class SigmoidBeliefNet(ExactModel):
     def encode(self, x: Tensor) -> Tensor:
         """Posterior means E[z_m | x], exact, shape (B, M)."""
         means = [
-            torch.cat([p.sum(2) @ self.u_states, p.sum(1) @ self.v_states], 1) for _, p in _shares(*self._joint(x))
+            torch.cat([p.sum(2) @ self.u_states, p.sum(1) @ self.v_states], 1) for _, p in _posteriors(*self._joint(x))
         ]
         return torch.cat(means)
 
@@ -135,12 +138,12 @@ class SigmoidBeliefNet(ExactModel):
         return self.decode(torch.bernoulli(self.b.sigmoid().expand(n, -1)))
 
     def _joint(self, x: Tensor, pixels: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """log p(x, u, v) in three parts: of x and u (B, U), of x and v (B, V), and of u and v alone (U, V).
+        """log p(x, u, v) as the sum of three terms: of x and u (B, U), of x and v (B, V), of u and v (U, V).
 
-        Args:      pixels: indices of those that are looked at, the others summed out; None for all.
+        Args:      pixels: indices of the pixels in x; the others are summed out. None means all pixels.
         """
         split = self.u_states.shape[1]
-        with without_autocast(x.device):  # half precision would leave whole nats of error in A
+        with without_autocast(x.device):  # half precision would cause errors of several nats in A
             x, w, c = x.flatten(1).to(self.c), self.w, self.c
             if pixels is not None:
                 x, w, c = x[:, pixels], w[:, pixels], c[pixels]
@@ -153,31 +156,31 @@ class SigmoidBeliefNet(ExactModel):
             )
 
 
-def _alike(observed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Images with the same mask, and the pixels they show: indices of both, an entry for every mask there is."""
+def _by_mask(observed: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """For every different mask, the indices of its images and the indices of its observed pixels."""
     masks, which = observed.flatten(1).unique(dim=0, return_inverse=True)
     return [(which == i).nonzero()[:, 0] for i in range(len(masks))], [mask.nonzero()[:, 0] for mask in masks]
 
 
 def all_states(bits: int) -> Tensor:
-    """Every vector of zeros and ones, shape (2^bits, bits), counting up with the last the lowest."""
+    """All vectors of zeros and ones, shape (2^bits, bits); row i is the number i in binary, highest bit first."""
     states = torch.empty(1 << bits, bits)
-    if not states.is_meta:  # arithmetic there makes torch import its compiler
+    if not states.is_meta:  # arithmetic on this device makes torch import its compiler
         states.copy_(torch.arange(1 << bits)[:, None] >> torch.arange(bits - 1, -1, -1) & 1)
     return states
 
 
 def sum_of_softplus(a: Tensor, b: Tensor) -> Tensor:
-    """A_uv = sum_d softplus(a_ud + b_vd) for every pair, shape (U, V), without an array of shape (U, V, D).
+    """A_uv = sum_d softplus(a_ud + b_vd) for all pairs, shape (U, V), without an array of shape (U, V, D).
 
-    With e^(a + b) = e^a e^b tabulated, a pair costs one multiply-add per pixel, and one logarithm per group of
-    pixels: log(1 + s) + log(1 + t) = log((1 + s)(1 + t)), for groups as large as cannot overflow.
+    e^(a + b) = e^a e^b is computed from tables, so a pair needs one multiply-add per pixel and one logarithm per group
+    of pixels: log(1 + s) + log(1 + t) = log((1 + s)(1 + t)). Groups are small enough that products do not overflow.
 
     Args:      a: shape (U, D). b: shape (V, D); V D numbers should fit in the cache.
     """
     if not a.shape[1]:
         return a.new_zeros(len(a), len(b))
-    if torch.compiler.is_exporting():  # which way is quicker depends on values, and a program has none as it is traced
+    if torch.compiler.is_exporting():  # the fast way depends on values, which are unknown while a program is traced
         return torch.stack([F.softplus(row + b, threshold=40).sum(1) for row in a])
     return _SumOfSoftplus.apply(a, b)  # type: ignore[return-value]
 
@@ -186,13 +189,13 @@ class _SumOfSoftplus(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        tame = _tame(a, b)
-        ctx.all_tame = bool(tame.all())
-        table = _log_products(a[:, tame], b[:, tame])
-        if not ctx.all_tame:
-            wild_b = b[:, ~tame]
-            for row, wild_a in zip(table, a[:, ~tame], strict=True):
-                row += F.softplus(wild_b + wild_a, threshold=40).sum(1)
+        safe = _safe_pixels(a, b)
+        ctx.all_safe = bool(safe.all())
+        table = _log_products(a[:, safe], b[:, safe])
+        if not ctx.all_safe:
+            unsafe_b = b[:, ~safe]
+            for row, unsafe_a in zip(table, a[:, ~safe], strict=True):
+                row += F.softplus(unsafe_b + unsafe_a, threshold=40).sum(1)
         return table
 
     @staticmethod
@@ -204,7 +207,7 @@ class _SumOfSoftplus(torch.autograd.Function):
         exp_a, exp_b = _factors(-a, -b)
         sigma, one = torch.empty_like(b), a.new_ones(())
         for u, weights in enumerate(table_gradient):
-            if ctx.all_tame:
+            if ctx.all_safe:
                 torch.addcmul(one, exp_b, exp_a[u], out=sigma).reciprocal_()
             else:
                 torch.add(b, a[u], out=sigma).sigmoid_()
@@ -213,10 +216,10 @@ class _SumOfSoftplus(torch.autograd.Function):
         return a_gradient, b_gradient
 
 
-def _tame(a: Tensor, b: Tensor) -> Tensor:
-    """Pixels whose logits may be exponentiated factor by factor, boolean, shape (D,).
+def _safe_pixels(a: Tensor, b: Tensor) -> Tensor:
+    """Pixels for which e^a e^b is accurate, boolean, shape (D,).
 
-    No e^(a + b) overflows, and no factor of `_factors` vanishes unless the product is nothing beside 1.
+    For these, no e^(a + b) overflows, and a factor of `_factors` underflows only if the product is negligible beside 1.
     """
     largest = math.log(torch.finfo(a.dtype).max)
     swing = (a.amax(0) - a.amin(0)) / 2
@@ -225,16 +228,16 @@ def _tame(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _factors(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """e^(a - m) and e^(b + m), m chosen for each pixel so that the first lies around 1."""
+    """e^(a - m) and e^(b + m); m is chosen for each pixel so that the first is around 1."""
     middle = (a.amax(0) + a.amin(0)) / 2
     return (a - middle).exp_(), (b + middle).exp_()
 
 
 def _log_products(a: Tensor, b: Tensor) -> Tensor:
-    """As `sum_of_softplus`, for tame pixels."""
+    """As `sum_of_softplus`, for the pixels that `_safe_pixels` selects."""
     exp_a, exp_b = _factors(a, b)
     largest = math.log(torch.finfo(a.dtype).max) - 1
-    # what log(1 + s) may come to for each pixel, and for each group of pixels as groups double
+    # the largest log(1 + s) of each pixel, then of each group of pixels while the groups double
     heights = F.softplus(a.amax(0) + b.amax(0), threshold=40)
     widths = []
     while len(widths) < HALVINGS and (half := (len(heights) + 1) // 2) < len(heights):
@@ -255,7 +258,7 @@ def _log_products(a: Tensor, b: Tensor) -> Tensor:
 
 
 class _LogSumOverPairs(torch.autograd.Function):
-    """log sum_uv exp(r_nu + s_nv + t_uv), shape (B,); the (B, U, V) array exists for a few images at a time."""
+    """log sum_uv exp(r_nu + s_nv + t_uv), shape (B,), without an array of shape (B, U, V) for all images."""
 
     @staticmethod
     def forward(ctx: Any, of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Tensor:
@@ -269,7 +272,7 @@ class _LogSumOverPairs(torch.autograd.Function):
         (weights,) = gradients
         u_gradient, v_gradient = torch.empty_like(of_u), torch.empty_like(of_v)
         both_gradient = torch.zeros_like(of_both)
-        for rows, p in _shares(of_u, of_v, of_both):
+        for rows, p in _posteriors(of_u, of_v, of_both):
             torch.sum(p, 2, out=u_gradient[rows])
             torch.sum(p, 1, out=v_gradient[rows])
             both_gradient.view(-1).addmv_(p.flatten(1).T, weights[rows])
@@ -277,17 +280,17 @@ class _LogSumOverPairs(torch.autograd.Function):
 
 
 def _log_sum_exp(joint: Tensor) -> Tensor:
-    """As `logsumexp(1)`, which takes six times as long where exponentials are too small for the number format.
+    """As `logsumexp(1)`, which takes six times as long if exponentials are subnormal.
 
-    Each term counts for at least e^-80 of the largest: even 2^20 of them are then nothing in double precision.
+    Each term is at least e^-80 times the largest; 2^20 such terms are still negligible in double precision.
     """
     largest = joint.amax(1, keepdim=True)
     return joint.sub_(largest).clamp_min_(-80).exp_().sum(1).log_().add_(largest[:, 0])
 
 
 def _joints(of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Rows of a few images, and log p(x, u, v) of each, shape (rows, U, V)."""
-    if torch.compiler.is_exporting():  # the number of images is not known as a program is traced
+    """Slices of a few images, each with log p(x, u, v), shape (rows, U, V)."""
+    if torch.compiler.is_exporting():  # the number of images is unknown while a program is traced
         yield slice(None), of_u[:, :, None] + of_both + of_v[:, None, :]
         return
     at_once = max(1, TERMS // of_both.numel())
@@ -296,7 +299,7 @@ def _joints(of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Iterator[tuple[slice
         yield rows, (of_u[rows, :, None] + of_both).add_(of_v[rows, None, :])
 
 
-def _shares(of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    """Rows of a few images, and p(u, v | x) of each, shape (rows, U, V)."""
+def _posteriors(of_u: Tensor, of_v: Tensor, of_both: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Slices of a few images, each with p(u, v | x), shape (rows, U, V)."""
     for rows, joint in _joints(of_u, of_v, of_both):
         yield rows, joint.flatten(1).softmax(1).view_as(joint)

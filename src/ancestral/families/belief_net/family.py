@@ -1,4 +1,4 @@
-"""The record of the sigmoid belief nets: exact, or with a recognition network."""
+"""The record of the sigmoid belief nets, exact or with a recognition network."""
 
 from ancestral.families.belief_net.settings import BeliefNetSettings
 from ancestral.families.family import Family

@@ -1,4 +1,4 @@
-"""Deep sigmoid belief net with a recognition network: layers of binary latents, bounded by importance weights."""
+"""Deep sigmoid belief net with a recognition network: layers of binary latents, scored by a lower bound."""
 
 from __future__ import annotations
 
@@ -20,18 +20,20 @@ from ancestral.models.base import LatentModel
 from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
 from ancestral.networks.mlp import MLP
 
-DARK = -2.0  # initial logit of every pixel: most are black, and a net at 0 must first learn that
+DARK = -2.0  # initial logit of every pixel, because most pixels of digits are black
 
 
 class BernoulliChain(Distribution):
-    """Layers of binary units, each independent given the layer before it: p(h_1) p(h_2 | h_1) ... p(h_L | h_(L-1)).
+    """Layers of binary units that are independent given the previous layer: p(h_1) p(h_2 | h_1) ... p(h_L | h_(L-1)).
 
-    Args:      first_logits: of h_1, shape (*batch, width). maps: h_l to the logits of h_(l+1), any batch shape.
-               widths: of the layers, in the order of the event, which is all layers in one vector.
-               backwards: the event's last layer is h_1 (a generative chain, its latents nearest the image first).
+    An event is one vector of all layers.
+
+    Args:      first_logits: of h_1, shape (*batch, width). maps: functions from h_l to the logits of h_(l+1), any batch
+               shape. widths: of the layers, in the order of the event. backwards: whether h_1 is the last layer of the
+               event, as in a generative chain, where the layer nearest the image is first.
     """
 
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (the base class reads it as it stands)
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012 (as in the base class)
     has_rsample = False
 
     def __init__(
@@ -66,7 +68,7 @@ class BernoulliChain(Distribution):
 
 
 class Centred(nn.Module):
-    """A network that sees zeros and ones as -1 and 1, so that a change of weights hardly asks for one of biases."""
+    """A network with zeros and ones mapped to -1 and 1, so that the best biases depend little on the weights."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -78,16 +80,16 @@ class Centred(nn.Module):
 
 @registered
 class HelmholtzMachine(LatentModel):
-    """Deep sigmoid belief net with layers of binary latents, and a recognition network that runs the other way.
+    """Deep sigmoid belief net with layers of binary latents and a recognition network.
 
         p(x, z) = p(z_L) prod_l p(z_l | z_(l+1)) p(x | z_1),   q(z | x) = q(z_1 | x) prod_l q(z_(l+1) | z_l)
 
-    Every layer is binary, every conditional a product of Bernoullis whose logits are affine in the layer before, or
-    one small network of it. z is all layers in one vector, z_1 first: shape (..., M_1 + ... + M_L).
+    Every conditional is a product of Bernoullis. Their logits are an affine function, or a small network, of the layer
+    that is conditioned on. z has all layers in one vector, z_1 first: shape (..., M_1 + ... + M_L).
 
-    Args:      event_shape: shape of an image. latents: M_1, ..., M_L, nearest the image first.
-               hidden: widths of deterministic tanh layers within each conditional, usually none.
-    Deviation: units are seen as -1 and 1, which is the same family of distributions and learns faster.
+    Args:      event_shape: shape of an image. latents: M_1, ..., M_L, the layer nearest the image first. hidden: widths
+               of deterministic tanh layers within each conditional, usually ().
+    Deviation: networks get units as -1 and 1. The family of distributions is the same, and training is faster.
     Reference: Dayan et al., 1995, "The Helmholtz machine"; Neal, 1992; Mnih and Gregor, 2014, arXiv 1402.0030.
     Example:
         >>> model = HelmholtzMachine([1, 8, 8], latents=[10, 5])
@@ -132,11 +134,11 @@ class HelmholtzMachine(LatentModel):
         return self.prior().log_prob(z) + self._pixels(z).log_prob(x)
 
     def encode(self, x: Tensor) -> Tensor:
-        """q(z_1 = 1 | x) of the layer nearest the image, shape (B, M_1); further layers have no closed form."""
+        """q(z_1 = 1 | x) of the layer nearest the image, shape (B, M_1); the other layers have no closed form."""
         return self.recognition[0](x).sigmoid()
 
     def decode(self, z: Tensor) -> Tensor:
-        """E[x | z_1]. z: (B, M_1), or all layers, of which the further ones say no more of x once z_1 is known."""
+        """E[x | z_1]. z: (B, M_1), or all layers; given z_1, x does not depend on the others."""
         return self._pixels(z).mean
 
     def sample_joint(self, n: int) -> tuple[Tensor, Tensor]:
@@ -155,8 +157,9 @@ class HelmholtzMachine(LatentModel):
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:
-        """Missing pixels by a chain per image, see `metropolis_within_gibbs`: approximate, exact in the limit of
-        many sweeps.
+        """Fill in missing pixels with one Markov chain per image, see `metropolis_within_gibbs`.
+
+        The draws are approximate; they are exact in the limit of many sweeps.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
@@ -168,12 +171,14 @@ class HelmholtzMachine(LatentModel):
 
 
 def build_belief_net(settings: BeliefNetSettings, spec: DataSpec) -> SigmoidBeliefNet | HelmholtzMachine:
-    """The belief net that the command line's flags describe: exact, or with a recognition network.
+    """The belief net that the settings describe: exact, or with a recognition network.
 
-    Raises:    InputError: pixels that are not binary.
+    Raises:    InputError: the pixels are not binary.
     """
     if spec.space not in BINARY_SPACES:
-        advice = "; a flow is for points" if spec.space == "points" else ": --pixels threshold, say"
+        advice = (
+            "; for points choose the family flow" if spec.space == "points" else ": use --pixels threshold, for example"
+        )
         raise InputError(f"a sigmoid belief net needs binary pixels, not {spec.space}{advice}")
     if settings.method == "exact":
         return SigmoidBeliefNet(list(spec.event_shape), settings.latents[0])

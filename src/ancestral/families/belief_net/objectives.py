@@ -1,7 +1,7 @@
-"""Objectives for latents that cannot be reparameterised: they learn from log-probabilities of what was drawn.
+"""Objectives for latents that cannot be reparameterised; their gradients use log-probabilities of samples.
 
-As in `objectives`, each is (model, batch) -> terms of shape (B,), nats per image; `loss` has the value of the bound it
-names and the gradient of the estimator.
+As in `training.objectives`, each is (model, batch) -> terms of shape (B,), nats per image. `loss` has the value of the
+negative bound and the gradient of the estimator.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ancestral.training.objectives import Objective, with_gradient_of
 
 
 def importance_sample_fixed(model: LatentModel, x: Tensor, k: int) -> ImportanceSample:
-    """As `model.importance_sample`, with draws that pass no gradient: log q alone says how q should change."""
+    """As `model.importance_sample`, but z has no gradient, so gradients of q come from log q alone."""
     q = model.posterior(x)
     z = q.sample(torch.Size((k,)))
     return ImportanceSample(z, model.log_joint(x, z), q.log_prob(z))
@@ -34,11 +34,11 @@ def vimco(model: LatentModel, batch: Batch, k: int = 5) -> dict[str, Tensor]:
 
         grad E[L] = E[sum_i (L - L_i) grad log q(z_i | x) + sum_i w_i / (sum_j w_j) grad log w_i]
 
-    L_i is L with log w_i replaced by the mean of the other log-weights: it does not depend on z_i, so it takes
-    noise away and no truth.
+    L_i is L with log w_i replaced by the mean of the other log-weights. It does not depend on z_i, so it lowers the
+    variance and leaves the expectation unchanged.
 
-    Args:      k: draws per image, at least 2.
-    Returns:   loss: -L. It is not the ELBO, and is not logged as one.
+    Args:      k: samples per image, at least 2.
+    Returns:   loss: -L, shape (B,), nats; it is not the negative ELBO and is not logged as such.
     Reference: Mnih and Rezende, 2016, eqs. 10 to 12, arXiv 1602.06725.
     """
     x = batch.x
@@ -51,7 +51,7 @@ def vimco(model: LatentModel, batch: Batch, k: int = 5) -> dict[str, Tensor]:
 
 
 def bounds_without_each(log_w: Tensor) -> Tensor:
-    """The k-draw bound with each log-weight in turn replaced by the mean of the others.
+    """The k-sample bound with each log-weight in turn replaced by the mean of the others.
 
     Args:      log_w: shape (k, B), k at least 2.
     Returns:   shape (k, B), nats; row i does not depend on row i of `log_w`.
@@ -62,52 +62,53 @@ def bounds_without_each(log_w: Tensor) -> Tensor:
     """
     k = len(log_w)
     if k < 2:
-        raise InputError("vimco compares draws with each other: give at least 2 per image")
+        raise InputError("vimco needs at least 2 samples per image: increase --particles")
     others = (log_w.sum(0) - log_w) / (k - 1)
     itself = torch.eye(k, dtype=torch.bool, device=log_w.device)[:, :, None]
-    return log_mean_exp(torch.where(itself, others[:, None], log_w), 1)  # (k, k, B), row i in place i replaced
+    return log_mean_exp(torch.where(itself, others[:, None], log_w), 1)  # (k, k, B); row i has entry i replaced
 
 
 def wake_sleep(model: HelmholtzMachine, batch: Batch, k: int = 5, phase: str = "wake") -> dict[str, Tensor]:
-    """Reweighted wake-sleep: p climbs the k-draw bound, q nears the posterior from the other side, KL(p || q).
+    """Reweighted wake-sleep: p is trained on the k-sample bound, q on KL(p(z | x) || q(z | x)). Gradients:
 
         p:             sum_i w_i / (sum_j w_j) grad log p(x, z_i)
         q, wake:       sum_i w_i / (sum_j w_j) grad log q(z_i | x)
         q, sleep:      grad log q(z' | x'),  (x', z') ~ p
 
-    Self-normalised weights make the first two biased by O(1/k); the sleep gradient is unbiased, of images the
-    model draws. With k = 1 and sleep it is the wake-sleep algorithm itself.
+    Self-normalised weights make the first two biased by O(1/k). The sleep gradient is unbiased, for images that the
+    model samples. With k = 1 and sleep this is the wake-sleep algorithm.
 
-    Args:      k: draws per image. phase: what q learns from: wake, sleep, or both (their mean).
-    Returns:   loss: the negative k-draw bound; its gradient is the above, which is that of no single function.
+    Args:      k: samples per image. phase: wake, sleep, or both (the mean of the two gradients of q).
+    Returns:   loss: the negative k-sample bound, shape (B,), nats. Its gradient is as above; it is not the gradient of
+               a single function.
     Reference: Bornschein and Bengio, 2015, eqs. 6 to 9, arXiv 1406.2751; Hinton et al., 1995.
     """
     x = batch.x
     _, log_joint, log_q = importance_sample_fixed(model, x, k)
     log_w = (log_joint - log_q).detach()
     shares = log_w.softmax(0)
-    lessons = [(shares * log_q).sum(0)] if phase != "sleep" else []
+    q_terms = [(shares * log_q).sum(0)] if phase != "sleep" else []
     if phase != "wake":
-        dreamt, behind = model.sample_joint(len(x))
-        lessons.append(model.posterior(dreamt).log_prob(behind))
-    surrogate = -(shares * log_joint).sum(0) - torch.stack(lessons).mean(0)
+        sampled, latents = model.sample_joint(len(x))
+        q_terms.append(model.posterior(sampled).log_prob(latents))
+    surrogate = -(shares * log_joint).sum(0) - torch.stack(q_terms).mean(0)
     return {"loss": with_gradient_of(surrogate, -log_mean_exp(log_w, 0))}
 
 
 class ScoreFunction(nn.Module):
-    """Negative ELBO of one draw, with the score function's gradient for q and two baselines against its noise.
+    """Negative ELBO from one sample, with the score-function gradient for q and two baselines that lower its variance.
 
         p:   grad log p(x, z)
         q:   ((log w - c) / s - B(x)) grad log q(z | x)
 
-    c and s are the running mean and standard deviation (at least 1) of log w over earlier batches, B a small network
-    that learns to predict the rest by least squares. None depends on z, so what they take away is zero in
-    expectation: q's gradient is that of the ELBO divided by s.
+    c and s are the running mean and standard deviation (at least 1) of log w over earlier batches. B is a small network
+    that is fitted to the remaining signal by least squares. None of them depends on z, so they do not change the
+    expectation: the gradient of q is that of the ELBO divided by s.
 
-    Args:      model: says the shape and number format of x. hidden: width of the baseline's layer.
-               memory: share of the running mean and variance that each batch keeps.
-    Deviation: one signal for all layers of latents, not one per layer; c and s are of earlier batches only, so
-               that not even they depend on z; B predicts on the scale of s.
+    Args:      model: gives the shape and number format of x. hidden: width of the hidden layer of B. memory: decay of
+               the running mean and variance, in [0, 1).
+    Deviation: one signal for all layers of latents, not one per layer; c and s use earlier batches only, so that they
+               do not depend on z; B predicts on the scale of s.
     Reference: Mnih and Gregor, 2014, algorithm 1, arXiv 1402.0030.
     """
 
@@ -117,7 +118,7 @@ class ScoreFunction(nn.Module):
 
     def __init__(self, model: LatentModel, hidden: int = 100, memory: float = 0.8) -> None:
         super().__init__()
-        with seeded_noise(0):  # whatever else is drawn stays as it is
+        with seeded_noise(0):  # other random draws are not affected
             self.baseline = Centred(MLP(model.event_shape, [hidden], [1], "tanh"))
         self.memory = memory
         self.register_buffer("mean", torch.zeros(()))
@@ -130,7 +131,7 @@ class ScoreFunction(nn.Module):
         _, log_joint, log_q = (part[0] for part in importance_sample_fixed(model, x, 1))
         log_w = (log_joint - log_q).detach()
         signal = (log_w - self.mean) / self.variance.sqrt().clamp_min(1)
-        # the first batch only measures: without c its signal would be hundreds of nats
+        # the first batch only sets c and s: without c its signal would be hundreds of nats
         error = self.begun * (signal - self.baseline(x).squeeze(-1))
         surrogate = -log_joint - error.detach() * log_q + 0.5 * error.square()
         if self.training:
@@ -146,7 +147,7 @@ class ScoreFunction(nn.Module):
 
 
 def objective_for(settings: BeliefNetSettings, model: Model) -> Objective | None:
-    """The estimator that the settings name; of an exact net the usual log-likelihood."""
+    """The estimator that the settings name; None (the log-likelihood) for an exact net."""
     if not isinstance(model, HelmholtzMachine):
         return None
     if settings.method == "score":

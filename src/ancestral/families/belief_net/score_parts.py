@@ -9,11 +9,11 @@ from ancestral.families.belief_net.exact import SigmoidBeliefNet
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine
 from ancestral.families.score_parts import ScoreParts
 
-STATES = 1 << 22  # of a belief net times images, at once
+STATES = 1 << 22  # at once, number of states times number of images
 
 
 def score_parts(model: SigmoidBeliefNet | HelmholtzMachine, x: Tensor) -> ScoreParts:
-    """The terms of log p(x), or of one draw of its bound.
+    """The terms of log p(x), or of a one-sample estimate of its lower bound, nats.
 
         exact              E log p(x | z) - sum_m KL(p(z_m | x) || p(z_m)) - total correlation of p(z | x) = log p(x)
         Helmholtz machine  log p(x | z) + [log p(z) - log q(z | x)] = ELBO
@@ -42,5 +42,5 @@ def _belief_net(model: SigmoidBeliefNet, x: Tensor) -> ScoreParts:
         each = torch.distributions.kl_divergence(marginals, prior)
         rows.append(torch.cat([(model.log_prob(some) + whole)[:, None], (each.sum(1) - whole)[:, None], each], 1))
     given_z, shared, each = torch.cat(rows).tensor_split([1, 2], 1)
-    names = ["E log p(x | z)", "-KL of each latent by itself", "-what latents share (total correlation)"]
+    names = ["E log p(x | z)", "-KL of each latent by itself", "-total correlation of the latents"]
     return ScoreParts(names, torch.cat([given_z, -each.sum(1, keepdim=True), shared], 1), each)

@@ -1,4 +1,4 @@
-"""Flags of the sigmoid belief nets."""
+"""Settings of the sigmoid belief nets."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from ancestral.settings.checks import check_numbers, shown
 from ancestral.settings.family import FamilySettings
 
 MOST_EXACT = 20
-"""Latents whose 2^M states can still be summed in each step."""
+"""Largest number M of latents for which each step can sum over all 2^M states."""
 
 
 @dataclass(frozen=True)
 class BeliefNetSettings(FamilySettings):
-    """Sigmoid belief net: binary latents; exact log-likelihood of a small one, a lower bound for deep ones."""
+    """Sigmoid belief net with binary latents: exact log-likelihood for one small layer, else a lower bound."""
 
     default_learning_rate: ClassVar[float] = 1e-2
 
     latents: tuple[int, ...] = (8,)
-    """binary latents of each layer, nearest the image first"""
+    """number of binary latents of each layer, the layer nearest the image first"""
     method: Literal["exact", "vimco", "score", "wake-sleep"] = "exact"
-    """exact: sum over all states of one layer; the others learn a recognition network: vimco (bound of several
-    draws), score (score function with a learned baseline, one draw) or wake-sleep (reweighted)"""
+    """exact: sum over all states of one layer of at most 20 latents. The other methods learn a recognition network:
+    vimco (bound of several samples), score (score-function gradient with a learned baseline, one sample) or wake-sleep
+    (reweighted wake-sleep)"""
     particles: int = 5
-    """vimco, wake-sleep: draws of z per image"""
+    """vimco, wake-sleep: samples of z per image"""
     phase: Literal["wake", "sleep", "both"] = "wake"
-    """wake-sleep: the recognition network learns from images, from joint samples of the model, or from both"""
+    """wake-sleep: train the recognition network on images (wake), on samples of the model (sleep), or on both"""
     hidden: tuple[int, ...] = ()
-    """widths of tanh layers between any two layers of latents (all but exact)"""
+    """widths of tanh layers between two layers of latents; not with --method exact"""
 
     upper_bounds: ClassVar[Mapping[str, float]] = {"particles": 10_000}
 
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = {}
         if self.method not in ("vimco", "wake-sleep"):
-            found["particles"] = "it goes with --method vimco or wake-sleep"
+            found["particles"] = "only used with --method vimco or wake-sleep"
         if self.method != "wake-sleep":
-            found["phase"] = "it goes with --method wake-sleep"
+            found["phase"] = "only used with --method wake-sleep"
         return found
 
     def __post_init__(self) -> None:
@@ -48,22 +49,22 @@ class BeliefNetSettings(FamilySettings):
         super().__post_init__()
         check_numbers(self, "latents hidden particles", 1)
         if not self.latents:
-            raise InputError("--latents: name at least one layer")
+            raise InputError("--latents: give at least one layer")
         if self.method == "exact":
             refuse_beyond_exact(self.latents)
             if self.hidden:
-                raise InputError(f"--hidden {shown(self.hidden)}: an exact belief net has no hidden layers")
+                raise InputError(f"--hidden {shown(self.hidden)}: --method exact has no hidden layers; leave it out")
         if self.method == "vimco" and self.particles < 2:
-            raise InputError("--particles 1: vimco compares draws with each other; give at least 2")
+            raise InputError("--particles 1: --method vimco needs at least 2 samples per image")
 
 
 def refuse_beyond_exact(latents: tuple[int, ...]) -> None:
-    """Refuse a net whose states cannot be summed.
+    """Check that the sum over all states of a belief net is feasible.
 
-    Raises:    InputError: names the methods that need no such sum.
+    Raises:    InputError: too many latents or layers; the message names the methods without such a sum.
     """
     if len(latents) > 1 or max(latents) > MOST_EXACT:
         raise InputError(
-            f"--latents {shown(latents)}: an exact belief net sums over the states of one layer of at most "
-            f"{MOST_EXACT}; for more choose --method vimco, score or wake-sleep"
+            f"--latents {shown(latents)}: --method exact needs one layer of at most "
+            f"{MOST_EXACT} latents; for more choose --method vimco, score or wake-sleep"
         )

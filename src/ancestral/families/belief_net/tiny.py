@@ -1,4 +1,4 @@
-"""Belief nets small enough to sum over all their images."""
+"""Belief nets small enough to sum over all images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ancestral.models.base import Model
 
 
 def tiny_helmholtz(*latents: int, side: int = 3) -> HelmholtzMachine:
-    """A deep belief net whose latents matter, with a recognition network that is only roughly right."""
+    """A deep belief net with large weights, so that x depends on the latents; its recognition network is untrained."""
     model = HelmholtzMachine([1, side, side], latents)
     with torch.no_grad():
         model.prior_logits.copy_(0.7 * torch.randn(latents[-1]))

@@ -13,7 +13,7 @@ FAMILY = Family(
     score_parts=f"{HERE}.score_parts:score_parts",
     explorer=f"{HERE}.portable:flow",
     networks={
-        "conditioner": "a function (inputs, outputs) -> module, called for each coupling: (B, inputs) to (B, outputs); "
-        "of images (B, inputs, H, W) to (B, outputs, H, W)"
+        "conditioner": "a function (inputs, outputs) -> module, called once per coupling: (B, inputs) to (B, outputs), "
+        "for images (B, inputs, H, W) to (B, outputs, H, W)"
     },
 )

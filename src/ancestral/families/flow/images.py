@@ -1,4 +1,4 @@
-"""Normalizing flows of images of whole grey levels: the noise of dequantisation is the latent, so scores are bounds."""
+"""Normalizing flows of images with integer levels: the latent is the dequantisation noise, so scores are bounds."""
 
 from __future__ import annotations
 
@@ -29,20 +29,21 @@ from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.networks.gated import GatedConvNet
 from ancestral.networks.own import given_network
 
-ALPHA = 1e-5  # of the logits: far below a level, far above rounding in single precision
+ALPHA = 1e-5  # margin of the logits: much smaller than a level, much larger than rounding in single precision
 STARTS, STEPS, RATE = 2, 200, 0.05  # of the search for latents behind observed pixels
 WARMING, SWEEPS = 20, 30
-EDGE = 1e-3  # of a cell, between which and the other edge a chain starts
+EDGE = 1e-3  # a chain starts at least this share of a cell away from the edges of the cell
 
 
 @registered
 class ImageFlow(LatentModel):
-    """P(x) = integral of p_Y((x + u) / L) L^-D over the cell u in [0, 1)^D of each image x of whole levels.
+    """Normalizing flow of dequantised images: P(x) is the integral of a density over the cell of x.
 
+        P(x) = integral of p_Y((x + u) / L) L^-D over u in [0, 1)^D
         log w = log p_Y((x + u) / L) - D log L - log q(u | x),   E_q[log w] <= log P(x)
 
     Args:      bijection: f, from (0, 1)^D, shape (B, C, H, W), to a vector z of N(0, I), shape (B, D).
-               dequantisation: q(u | x). event_shape: (C, H, W). levels: L; two for binary pixels.
+               dequantisation: q(u | x). event_shape: (C, H, W). levels: L; 2 for binary pixels.
     Reference: Theis et al., 2016, eq. 8, arXiv 1511.01844; Ho et al., 2019, eq. 5, arXiv 1902.00275.
     Example:
         >>> model = build_image_flow(FlowSettings(width=8), DataSpec((1, 8, 8), 17, "levels"))
@@ -52,7 +53,7 @@ class ImageFlow(LatentModel):
 
     levels: int
     completion: ClassVar[str] = "approximate: a Hamiltonian chain, exact after enough sweeps"
-    inference: ClassVar[str] = "approximate: z = f(y) for y in the middle of the cell of x"
+    inference: ClassVar[str] = "approximate: z = f(y) for the centre y of the cell of x"
 
     def __init__(
         self, bijection: Bijection, dequantisation: Conditional, event_shape: Sequence[int], levels: int
@@ -77,21 +78,21 @@ class ImageFlow(LatentModel):
         return FlowDistribution(self.base(), self.bijection, event_shape=self.event_shape)
 
     def prior(self) -> Distribution:
-        raise NotComputable("the latent of an image flow is its dequantisation noise, which has no prior of its own")
+        raise NotComputable("an image flow has no prior: its latent is the dequantisation noise")
 
     def posterior(self, x: Tensor) -> Distribution:
         """q(u | x) over [0, 1)^D.
 
-        Raises:    InputError, while not training, for pixels that are no whole levels.
+        Raises:    InputError: in evaluation mode, pixels that are not integer levels.
         """
         if not self.training and not are_levels(x, self.levels):
             raise InputError(
-                f"a flow of {self.levels} levels gives a probability to whole levels 0 to {self.levels - 1}"
+                f"a flow of {self.levels} levels needs integer pixels from 0 to {self.levels - 1}: found others"
             )
         return self.dequantisation(x)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log of p_Y at x + u times the volume of its cell, minus infinity for noise u = z outside [0, 1)^D."""
+        """log p_Y((x + z) / L) - D log L; minus infinity for noise z outside [0, 1)^D."""
         dims = len(self.event_shape)
         inside = ((z >= 0) & (z < 1)).flatten(-dims).all(-1)
         density = self.distribution().log_prob((x + z) / self.levels)
@@ -105,11 +106,11 @@ class ImageFlow(LatentModel):
         return super().importance_sample(x, k)
 
     def encode(self, x: Tensor) -> Tensor:
-        """z = f((x + 1/2) / L), shape (B, D): the latent of the middle of the cell."""
+        """z = f((x + 1/2) / L), shape (B, D): the latent of the centre of the cell."""
         return self.bijection((x + 0.5) / self.levels)[0]
 
     def decode(self, z: Tensor) -> Tensor:
-        """The image whose cell f^-1(z) lies in, shape (B, C, H, W): `encode` undone."""
+        """The image whose cell contains f^-1(z), shape (B, C, H, W): the inverse of `encode`."""
         y = self.bijection.inverse(z)[0]
         return (self.levels * y).floor().clamp(0, self.levels - 1)
 
@@ -117,13 +118,15 @@ class ImageFlow(LatentModel):
     def complete(
         self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS, steps: int = STEPS
     ) -> Tensor:
-        """Missing pixels by a chain for each image, whose limit is p(missing | observed) exactly.
+        """Fill in missing pixels with one Markov chain per image; its limit is p(missing | observed), exactly.
 
-        Its state is y = (x + u) / L in coordinates without edges: the logit of u where a pixel is observed, so that y
-        stays in its cell, and of y itself elsewhere. Its density is that of the flow, and the missing levels of its
-        draws are those that y lies in. Each chain starts at the image of latents that come near the observed pixels,
-        and it is this start that makes a digit: on MNIST a chain of 200 sweeps changed the grey of one missing pixel
-        in ten, by less than a quarter of the scale in nearly all, and never the course of a stroke.
+        The state of a chain is y = (x + u) / L in unbounded coordinates: the logit of u for observed pixels, so that y
+        stays in its cell, and the logit of y for missing ones. The density is that of the flow; the missing pixels are
+        the levels that contain y. Each chain starts at the decoded image of latents that were fitted to the observed
+        pixels.
+
+        The result depends on this start: on MNIST, a chain of 200 sweeps changed the level of one missing pixel in ten,
+        nearly always by less than a quarter of the scale, and never the shape of a stroke.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean. warming, sweeps: of the chain, see
                    `hamiltonian_chains`. steps: of the search for its start.
@@ -144,7 +147,7 @@ class ImageFlow(LatentModel):
             return torch.where(observed, (given + v.sigmoid()) / self.levels, v.sigmoid())
 
         def log_density(v: Tensor) -> Tensor:
-            volume = (F.logsigmoid(v) + F.logsigmoid(-v)).flatten(1).sum(1)  # dy/dv, up to a constant
+            volume = (F.logsigmoid(v) + F.logsigmoid(-v)).flatten(1).sum(1)  # log dy/dv, up to a constant
             return self.distribution().log_prob(place(v)) + volume
 
         y = place(hamiltonian_chains(log_density, v, warming, sweeps))
@@ -160,11 +163,12 @@ class ImageFlow(LatentModel):
 def image_bijection(
     settings: FlowSettings, event_shape: tuple[int, ...], networks: Mapping[str, Any] = NONE_GIVEN
 ) -> Chain:
-    """From (0, 1)^D to N(0, I): logits, then at each scale a squeeze and couplings, half of the channels leaving.
+    """The bijection from (0, 1)^D to N(0, I): logits, then squeeze and couplings at each scale.
 
-    At the first scale pixels stay apart, so that the splines' bends can lie where the levels are, and couplings take
-    the two colours of a checkerboard in turn. Later ones mix channels by actnorm and a 1x1 convolution before each.
-    Before half of the channels leave, they are standardised given the half that stays: a learned prior.
+    After each scale but the last, half of the channels are factored out. At the first scale, pixels are not mixed, so
+    that the knots of the splines can fit the levels, and couplings alternate between the two parts of a checkerboard.
+    At later scales, an actnorm and a 1x1 convolution mix the channels before each coupling. The channels that are
+    factored out are standardised given the other half, which is a learned prior.
     """
     channels, *sides = event_shape
     scales: list[Bijection] = []
@@ -188,7 +192,7 @@ def image_bijection(
 def _network(
     settings: FlowSettings, sides: Sequence[int], networks: Mapping[str, Any]
 ) -> Callable[[int, int], nn.Module]:
-    """What makes the conditioner of a coupling, from its numbers of channels: given, or as the settings say."""
+    """A function that makes the network of a coupling from its numbers of channels: the user's own or a new one."""
 
     def conditioner(inputs: int, outputs: int) -> nn.Module:
         own = given_network(networks, "conditioner", [inputs, *sides], [outputs, *sides], (inputs, outputs))
@@ -200,7 +204,7 @@ def _network(
 def variational_dequantisation(
     settings: FlowSettings, event_shape: tuple[int, ...], levels: int
 ) -> VariationalDequantisation:
-    """Two affine couplings of the noise's logits on a checkerboard, given features of the image."""
+    """Variational dequantisation: two affine couplings of the logits of the noise, given features of the image."""
     channels, *sides = event_shape
     channels, sides, features = 4 * channels, [side // 2 for side in sides], settings.width // 2
     network = GatedConvNet(channels, features, sides, settings.width, 1, settings.activation)
@@ -212,17 +216,17 @@ def variational_dequantisation(
 
 
 def build_image_flow(settings: FlowSettings, spec: DataSpec) -> ImageFlow:
-    """The flow of images that the command line's flags describe.
+    """The flow of images that the settings describe.
 
-    Raises:    InputError: masked autoregressive layers, or sides that cannot be halved as often as asked.
+    Raises:    InputError: masked autoregressive layers, or sides that cannot be halved once per scale.
     """
     if settings.layers == "maf":
-        raise InputError("--layers maf is for points: images take affine or spline")
+        raise InputError("--layers maf applies to points only: for images choose affine or spline")
     factor = 2**settings.scales
     if len(spec.event_shape) != 3 or any(side % factor for side in spec.event_shape[1:]):
         shown = "x".join(map(str, spec.event_shape[1:]))
         raise InputError(
-            f"a flow of {settings.scales} scales halves the sides as often, and {shown} cannot be: use --pad-to or "
+            f"--scales {settings.scales} needs images with sides divisible by {factor}, not {shown}: use --pad-to or "
             "fewer --scales"
         )
     dequantisation = (

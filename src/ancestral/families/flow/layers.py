@@ -1,4 +1,4 @@
-"""Layers of a flow from its settings."""
+"""The coupling layers of a flow, from its settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ancestral.families.flow.settings import FlowSettings
 def build_coupling(
     settings: FlowSettings, features: int, flip: bool, network: Callable[[int, int], nn.Module]
 ) -> Coupling:
-    """The coupling that the settings name.
+    """The coupling layer that the settings name.
 
-    Args:      features: size of axis 1. network: makes the network from its numbers of inputs and of outputs.
+    Args:      features: size of axis 1. flip: whether the first part is transformed instead of the last. network: makes
+               a network from its numbers of inputs and outputs.
     """
     sizes = [features // 2, features - features // 2]
     kept, changed = sizes[::-1] if flip else sizes

@@ -1,4 +1,4 @@
-"""Normalizing flows of real vectors: exact densities of points."""
+"""Normalizing flows of real vectors, with exact densities."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 from ancestral.networks.own import given_network
 
-ROWS = 100_000  # points standardised together
-POOL, NEAR = 1000, 20  # draws among which a completion starts, and how many of the nearest ones it may start at
-STEP_SIZES = (-2.0, 0.5)  # of its steps, in spreads of the model, as powers of ten
+ROWS = 100_000  # points that are read at once
+POOL, NEAR = 1000, 20  # a completion starts at one of the NEAR nearest among POOL samples
+STEP_SIZES = (-2.0, 0.5)  # log10 of the proposal scales, in standard deviations of the model
 
 
 @registered
 class NormalizingFlow(ExactModel):
-    """p(x) = N(f(x); 0, scale^2 I) |det df/dx| over real vectors; with affine couplings it is RealNVP.
+    """Normalizing flow of real vectors; with affine couplings it is RealNVP.
+
+        p(x) = N(f(x); 0, scale^2 I) |det df/dx|
 
     Args:      bijection: f, from data to latent. event_shape: (D,). base_scale: standard deviation of the base.
     Reference: Rezende and Mohamed, 2015, arXiv 1505.05770; Dinh et al., 2017, arXiv 1605.08803.
@@ -61,7 +63,7 @@ class NormalizingFlow(ExactModel):
     def __init__(self, bijection: Bijection, event_shape: Sequence[int], base_scale: float = 1.0) -> None:
         super().__init__()
         self.bijection, self.event_shape = bijection, tuple(event_shape)
-        log_variance = (2 * torch.tensor(base_scale, device="cpu").log()).item()  # no arithmetic on "meta"
+        log_variance = (2 * torch.tensor(base_scale, device="cpu").log()).item()  # no arithmetic on the device "meta"
         self.register_buffer("log_variance", torch.tensor(log_variance).expand(self.event_shape), persistent=False)
 
     def base(self) -> Distribution:
@@ -78,27 +80,28 @@ class NormalizingFlow(ExactModel):
         return FlowDistribution(self.base(), self.bijection)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact, of a density. x: (B, D); returns (B,), nats."""
+        """The log-density log p(x), exact. x: (B, D); returns (B,), nats."""
         return self.distribution().log_prob(x)
 
     def encode(self, x: Tensor) -> Tensor:
-        """z = f(x), shape (B, D): the one latent that makes x."""
+        """z = f(x), shape (B, D): the only latent with decode(z) = x."""
         return self.bijection(x)[0]
 
     def decode(self, z: Tensor) -> Tensor:
-        """x = f^-1(z), shape (B, D): `encode` undone."""
+        """x = f^-1(z), shape (B, D): the inverse of `encode`."""
         return self.bijection.inverse(z)[0]
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, sweeps: int = 200, slides: int = 20) -> Tensor:
-        """Missing coordinates by a chain for each point, whose limit is p(missing | observed) exactly.
+        """Fill in missing coordinates with one Markov chain per point; its limit is p(missing | observed), exactly.
 
-        Each starts at one of the model's samples that come nearest the observed coordinates. Metropolis proposals of
-        all sizes cross gaps; Hamiltonian ones then follow the slope of log p(x), along all coordinates at once. Both
-        measure each coordinate by its standard deviation, so that units do not matter.
+        A chain starts at one of the samples of the model that are nearest to the observed coordinates. Metropolis
+        proposals of several scales can cross gaps between modes. Hamiltonian proposals then use the gradient of log
+        p(x) and change all coordinates at once. Both divide each coordinate by its standard deviation, so the result
+        does not depend on units.
 
-        Args:      x, observed: shape (B, D), observed boolean. sweeps: Metropolis proposals of a chain. slides:
-                   Hamiltonian ones, after as many that find their step size.
+        Args:      x, observed: shape (B, D), observed boolean. sweeps: number of Metropolis proposals. slides: number
+                   of Hamiltonian proposals, after as many that adapt the step size.
         Raises:    InputError: as `given_only`.
         """
         given, pool = given_only(self, x, observed), self.sample(POOL)
@@ -106,16 +109,16 @@ class NormalizingFlow(ExactModel):
         distance = torch.where(observed[:, None], (given[:, None] - pool) / spread, 0).square().sum(2)  # (B, POOL)
         near = distance.topk(NEAR, 1, largest=False).indices
         start = near.gather(1, torch.randint(NEAR, (len(x), 1), device=x.device))[:, 0]
-        now = self._wandered(filled(given, observed, pool[start]), observed, spread, sweeps)
+        now = self._after_metropolis(filled(given, observed, pool[start]), observed, spread, sweeps)
 
         def log_density(v: Tensor) -> Tensor:
-            return self.log_prob(filled(given, observed, v * spread))  # flat along the observed coordinates
+            return self.log_prob(filled(given, observed, v * spread))  # constant in the observed coordinates
 
         now = spread * hamiltonian_chains(log_density, now / spread, slides, slides)
         return filled(x, observed, now)
 
-    def _wandered(self, now: Tensor, observed: Tensor, spread: Tensor, sweeps: int) -> Tensor:
-        """Points after some Metropolis proposals for their missing coordinates.
+    def _after_metropolis(self, now: Tensor, observed: Tensor, spread: Tensor, sweeps: int) -> Tensor:
+        """The points after Metropolis proposals for their missing coordinates.
 
         Args:      now: the starts, shape (B, D). spread: of each coordinate, shape (D,).
         """
@@ -135,7 +138,7 @@ class NormalizingFlow(ExactModel):
 
 
 def standardise(model: Model, train: PixelBatches) -> None:
-    """Set the standardisation of a flow of a table from the training points; other flows have none.
+    """Fit the standardisation of a flow of a table to the training points; other flows are not changed.
 
     Raises:    InputError: a column of the training points is constant.
     """
@@ -146,19 +149,23 @@ def standardise(model: Model, train: PixelBatches) -> None:
     mean, scale = x.mean(0), x.std(0)
     if not bool((scale > 0).all()):
         constant = ", ".join(str(place + 1) for place in (scale <= 0).nonzero()[:, 0].tolist())
-        raise InputError(f"constant columns among the training points: number {constant}; leave them out")
+        raise InputError(
+            f"these columns of the training points are constant: {constant} (counted from 1); leave them out"
+        )
     for step in steps:
         step.fit(mean.to(step.mean), scale.to(step.scale))
 
 
 def vector_bijection(settings: FlowSettings, features: int, networks: Mapping[str, Any] = NONE_GIVEN) -> Chain:
-    """The layers the settings name, for vectors of so many dimensions; untrained couplings are the identity.
+    """The bijection that the settings describe, for vectors; untrained couplings are the identity.
 
-    Args:      networks: given by a person, perhaps the function that makes a coupling's conditioner.
-    Raises:    InputError: layers that are affine, of a single dimension, which has no other part to depend on.
+    Args:      features: dimension of the vectors. networks: the user's own networks; may have a "conditioner".
+    Raises:    InputError: layers other than splines for a single dimension.
     """
     if features < 2 and settings.layers != "spline":
-        raise InputError(f"--layers {settings.layers} of one dimension gives a normal density alone: choose spline")
+        raise InputError(
+            f"--layers {settings.layers} with one dimension can only give a normal density: choose --layers spline"
+        )
     steps: list[Bijection] = []
     for i in range(settings.depth):
         if settings.actnorm:
@@ -172,7 +179,9 @@ def vector_bijection(settings: FlowSettings, features: int, networks: Mapping[st
 def _layer(settings: FlowSettings, features: int, flip: bool, networks: Mapping[str, Any]) -> Bijection:
     hidden = list(settings.hidden)
     if networks and (features == 1 or settings.layers == "maf"):
-        raise InputError("a conditioner goes with --layers affine or spline, of two dimensions or more")
+        raise InputError(
+            "your own conditioner needs --layers affine or spline, and points with at least two dimensions"
+        )
     if features == 1:
         return ElementwiseSpline(features, settings.bins, settings.bound)
     if settings.layers == "maf":
@@ -194,9 +203,9 @@ def _mixing(settings: FlowSettings, features: int, seed: int) -> list[Bijection]
 
 
 def build_flow(settings: FlowSettings, spec: DataSpec) -> Model:
-    """The flow that the command line's flags describe.
+    """The flow that the settings describe.
 
-    Raises:    InputError: pixels that are neither points nor whole levels, or of a shape that cannot be.
+    Raises:    InputError: the data are neither points nor images with integer levels, or have a wrong shape.
     """
     if spec.space == "points":
         (features,) = spec.event_shape
@@ -205,4 +214,4 @@ def build_flow(settings: FlowSettings, spec: DataSpec) -> Model:
         return NormalizingFlow(bijection, list(spec.event_shape), settings.base_scale)
     if spec.space in ("levels", *BINARY_SPACES):
         return build_image_flow(settings, spec)
-    raise InputError(f"a flow is for points or for pixels of whole levels, not {spec.space}: --pixels levels, say")
+    raise InputError(f"a flow needs points or integer pixels, not {spec.space}: use --pixels levels, for example")

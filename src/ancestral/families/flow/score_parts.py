@@ -13,7 +13,7 @@ from ancestral.families.score_parts import ScoreParts
 
 
 def score_parts(model: NormalizingFlow | ImageFlow, x: Tensor) -> ScoreParts:
-    """The terms of log p(x), or of one draw of its bound.
+    """The terms of log p(x), or of a one-sample estimate of its lower bound, nats.
 
     points  log N(f(x)) + log |det df/dx| = log p(x)
     images  log N(f(y)) + log |det df/dy| - D log L - log q(u | x) = ELBO,   y = (x + u) / L

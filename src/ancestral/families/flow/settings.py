@@ -1,4 +1,4 @@
-"""Flags of the normalizing flows, of points and of images."""
+"""Settings of the normalizing flows of points and of images."""
 
 from __future__ import annotations
 
@@ -13,41 +13,45 @@ from ancestral.settings.family import FamilySettings
 
 @dataclass(frozen=True)
 class FlowSettings(FamilySettings):
-    """Normalizing flow: exact density of points; a lower bound for images of whole grey levels."""
+    """Normalizing flow: exact log-density of points; lower bound on the log-likelihood of images with integer
+    levels."""
 
     default_pixels: ClassVar[PixelSpaceName] = "levels"
     rich_pixels: ClassVar[PixelSpaceName | None] = "levels"
     default_learning_rate: ClassVar[float] = 2e-3
 
     layers: Literal["affine", "spline", "maf"] = "spline"
-    """affine couplings (RealNVP), rational-quadratic spline couplings, or (points only) masked autoregressive layers"""
+    """type of layer: affine couplings (RealNVP), rational-quadratic spline couplings, or, for points only, masked
+    autoregressive layers (maf)"""
     depth: int = 6
     """points: number of layers"""
     hidden: tuple[int, ...] = (64, 64)
-    """points: widths of each layer's network"""
+    """points: hidden widths of the network of each layer"""
     activation: Literal["relu", "leaky-relu", "gelu", "silu", "tanh"] = "gelu"
-    """nonlinearity"""
+    """activation function of the networks"""
     mixing: Literal["alternate", "permute", "linear"] = "alternate"
-    """points, between layers: the parts take turns (maf: the order is reversed), a random order, or a learned
+    """points, between layers: alternate the two parts (maf: reverse the order), a random permutation, or a learned
     invertible linear map"""
     actnorm: bool = True
-    """points: standardise before each layer, by the first batch (images always do)"""
+    """points: normalise activations before each layer, initialised from the first batch (ActNorm); --no-actnorm
+    switches it off; image flows always do"""
     bins: int = 8
-    """spline: pieces of each"""
+    """spline: number of bins of each spline"""
     bound: float = 4.0
-    """spline: it bends within [-bound, bound]"""
+    """spline: the splines act on [-bound, bound] and are the identity outside"""
     base_scale: float = 1.0
-    """points: standard deviation of the normal base"""
+    """points: standard deviation of the normal base distribution"""
     scales: int = 2
-    """images: how often the sides are halved"""
+    """images: number of scales; each halves the height and width"""
     couplings: int = 4
-    """images: couplings at each scale"""
+    """images: number of couplings at each scale"""
     width: int = 24
-    """images: channels of each coupling's network"""
+    """images: channels of the network of each coupling"""
     blocks: int = 1
-    """images: residual blocks of each coupling's network"""
+    """images: residual blocks of the network of each coupling"""
     dequantisation: Literal["uniform", "variational"] = "uniform"
-    """images: noise that makes whole levels real: uniform, or learned with the flow for a tighter bound"""
+    """images: noise that is added to integer levels: uniform, or variational (learned with the flow; tighter bound,
+    slower)"""
 
     network_settings: ClassVar[Mapping[str, str]] = {"conditioner": "hidden blocks"}
     upper_bounds: ClassVar[Mapping[str, float]] = {
@@ -60,14 +64,14 @@ class FlowSettings(FamilySettings):
 
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = (
-            {} if self.layers == "spline" else dict.fromkeys(("bins", "bound"), "it goes with --layers spline")
+            {} if self.layers == "spline" else dict.fromkeys(("bins", "bound"), "only used with --layers spline")
         )
         if points is False:
             names = ("depth", "hidden", "mixing", "actnorm", "base_scale")
-            return found | dict.fromkeys(names, "it is for points, and these data are images")
+            return found | dict.fromkeys(names, "it applies to points only, and these data are images")
         if points:
             names = ("scales", "couplings", "width", "blocks", "dequantisation")
-            return found | dict.fromkeys(names, "it is for images, and these data are points")
+            return found | dict.fromkeys(names, "it applies to images only, and these data are points")
         return found
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Flows small enough to sum or integrate over."""
+"""Flows small enough to sum or integrate over all x."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable
 from ancestral.families.family import DataSpec
 from ancestral.families.flow.points import build_flow
 from ancestral.families.flow.settings import FlowSettings
-from ancestral.families.tiny import shaken
+from ancestral.families.tiny import perturbed
 from ancestral.models.base import Model
 
 
 def tiny_flow(shape: tuple[int, ...], levels: int, space: str, shake: float = 0.3, **settings: object) -> Model:
-    """A flow far from the identity."""
+    """A small flow with perturbed weights, so that it is not the identity."""
     tiny: dict[str, object] = {"depth": 2, "hidden": (8,), "couplings": 2, "width": 4, "bins": 3, "scales": 1}
     flow = build_flow(FlowSettings(**{**tiny, "activation": "tanh", **settings}), DataSpec(shape, levels, space))  # type: ignore[arg-type]
-    return shaken(flow, shake)
+    return perturbed(flow, shake)
 
 
 TINY: dict[str, Callable[[], Model]] = {

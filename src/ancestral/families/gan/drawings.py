@@ -1,4 +1,4 @@
-"""The family's own picture: the generator's gradients while a critic learns alone."""
+"""The drawing of the family: gradients of the generator while only the critic is trained."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ CRITIC_STEPS = 300
 
 
 def vanishing_gradients(subject: Subject, count: int = CRITIC_STEPS, seed: int = 0) -> dict[str, VanishingGradient]:
-    """The gradients of both generator losses while a fresh critic learns for `count` steps and the generator, untrained
-    and as trained, does not: what the saturating loss leaves when the critic wins."""
+    """The gradients of both generator losses while a new critic is trained for `count` steps and the generator is
+    fixed.
+
+    Measured for an untrained and for the trained generator.
+    """
     settings, data, training = subject.settings, subject.data, subject.training
     with seeded_noise(seed_for(seed, "drawing")):
         generators = {"untrained": build_gan(settings, data.spec).eval(), "trained": subject.model}
@@ -38,7 +41,7 @@ def vanishing_gradients(subject: Subject, count: int = CRITIC_STEPS, seed: int =
 
 
 def vanishing_gradient_figure(found: dict[str, VanishingGradient]) -> Figure:
-    """D(G(z)) and the gradients of both losses, for each generator."""
+    """A figure of D(G(z)) and of the gradients of both losses, for each generator."""
     from ancestral.figures.series import Curve
 
     probabilities = [Curve(name, one.steps, one.fake_prob) for name, one in found.items()]
@@ -53,22 +56,22 @@ def vanishing_gradient_figure(found: dict[str, VanishingGradient]) -> Figure:
 
     ratios = " and ".join(f"{one.ratio:.2g} ({name})" for name, one in found.items())
     return small_multiples(
-        [("D(G(z)), draws", probabilities), *panels],
+        [("D(G(z)) of generated images", probabilities), *panels],
         xlabel="updates of the critic alone",
-        title=f"at the end the saturating loss leaves {ratios} of the other's gradient",
+        title=f"gradient of the saturating loss relative to the non-saturating loss at the end: {ratios}",
     )
 
 
 def vanishing_gradient(subject: Subject, count: int | None, seed: int) -> Figure:
-    """The gradients of both generator losses while a critic wins: see `vanishing_gradients`."""
+    """A figure of the gradients of both generator losses while only a critic is trained, see `vanishing_gradients`."""
     return vanishing_gradient_figure(vanishing_gradients(subject, count or CRITIC_STEPS, seed))
 
 
 DRAWINGS = (
     Drawing(
         "vanishing-gradient",
-        "A new critic learns while the generator does not change: the gradient of the saturating loss vanishes as the "
-        "critic wins, that of the other loss does not.",
+        "Gradients of the generator while a new critic is trained and the generator is fixed: the gradient of the "
+        "saturating loss vanishes as the critic improves; that of the non-saturating loss does not.",
         vanishing_gradient,
         needs=(GAN,),
         on_request=True,

@@ -13,7 +13,7 @@ FAMILY = Family(
     explorer=f"{HERE}.portable:gan",
     drawings=f"{HERE}.drawings:DRAWINGS",
     networks={
-        "generator": "codes (B, M + classes) to one value for each of x, which (1 + tanh) / 2 makes a pixel",
-        "critic": "images (B, C, H, W) in [-1, 1] to one score each, or one for each class",
+        "generator": "codes (B, M + classes) to one real number for each value of x; (1 + tanh) / 2 maps it to a pixel",
+        "critic": "images (B, C, H, W) in [-1, 1] to one score per image, or one per image and class",
     },
 )

@@ -1,4 +1,4 @@
-"""Generative adversarial network: a generator and its prior. Its critic belongs to the training."""
+"""Generative adversarial network: a generator and its prior. The critic is part of the training step."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from ancestral.networks.mlp import MLP
 from ancestral.networks.own import given_network
 
 ACTIVATION = "leaky-relu-0.2"
-STARTS, STEPS, RATE = 8, 200, 0.1  # of the search for latents behind observed pixels
-POOL, NEAR = 1000, 4  # draws among which the search for the code of a whole image starts, and at how many of them
-FIRST, LAST = 30, 100  # its steps from all starts, and from the best of their ends
+STARTS, STEPS, RATE = 8, 200, 0.1  # of the search for latents that fit the observed pixels
+POOL, NEAR = 1000, 4  # the search for the code of an image starts at the NEAR nearest of POOL samples
+FIRST, LAST = 30, 100  # its steps from each start, then from the best result
 
 
 @registered
 class GAN(ImplicitModel):
-    """x = G(z) for z ~ N(0, I): images can be drawn, but no formula says how probable one is.
+    """Generative adversarial network: x = G(z) for z ~ N(0, I); sampling only, no likelihood.
 
-    A conditional GAN draws x = G(z, y) for a class y; where none is asked for, classes are drawn in the proportions
-    of the training data. What enters the generator is called a code: z, and after it y as a one-hot vector.
+    A conditional GAN samples x = G(z, y) for a class y. If no class is given, classes are drawn in the proportions of
+    the training data. The input of the generator is called a code: z, followed by y as a one-hot vector.
 
-    Args:      generator: codes (B, M + classes) to (B, *event_shape): through (1 + tanh) / 2 these are images,
-               or they are points of the plane as they are. latents: M. event_shape: of one x. classes: of y,
-               or 0. proportions: of the classes, for draws; None draws all alike.
+    Args:      generator: codes (B, M + classes) to (B, *event_shape); for images, (1 + tanh) / 2 is applied to its
+               output. latents: M. event_shape: of one x. classes: number of classes of y, 0 for none. proportions: of
+               the classes when y is drawn; None means equal proportions.
     Reference: Goodfellow et al., 2014, arXiv 1406.2661; Mirza and Osindero, 2014, arXiv 1411.1784.
     Example:
         >>> model = build_gan(GANSettings(), DataSpec((1, 28, 28), 256, "unit"))
@@ -44,7 +44,7 @@ class GAN(ImplicitModel):
     """
 
     levels = None
-    completion: ClassVar[str] = "approximate: images from the latents that come nearest the observed pixels"
+    completion: ClassVar[str] = "approximate: images from latents that fit the observed pixels best"
     inference: ClassVar[str] = "approximate: found by optimisation, the best of several starts"
     encodes_by_search: ClassVar[bool] = True
     origin: Tensor
@@ -66,31 +66,33 @@ class GAN(ImplicitModel):
         self.register_buffer("origin", torch.zeros(latents), persistent=False)
         shares = [1.0] * classes if proportions is None else list(proportions)
         if len(shares) != classes or any(share < 0 for share in shares) or (classes and not sum(shares) > 0):
-            raise InputError(f"proportions {shares} are not those of {classes} classes")
+            raise InputError(
+                f"proportions {shares} are not valid for {classes} classes: give {classes} numbers >= 0, not all zero"
+            )
         self.even = proportions is None
         self.register_buffer("shares", torch.tensor(shares), persistent=False)
 
     def codes(self, n: int, labels: Tensor | None = None) -> Tensor:
-        """`n` draws of what enters the generator, shape (n, M + classes).
+        """`n` random inputs of the generator, shape (n, M + classes).
 
-        Args:      labels: classes of the conditional GAN, shape (n,); None draws them.
-        Raises:    InputError: classes asked of a GAN that knows none, or others than it knows.
+        Args:      labels: classes for a conditional GAN, shape (n,); None draws them at random.
+        Raises:    InputError: labels for a GAN without classes.
         """
         z = torch.randn(n, self.latents, dtype=self.origin.dtype, device=self.origin.device)
         if not self.classes:
             if labels is not None:
-                raise InputError("this GAN knows no classes: train one with --classes")
+                raise InputError("this GAN is not conditional, so it cannot sample a class: train one with --classes")
             return z
         return self._of_class(z, self.draw_classes(n) if labels is None else labels)
 
     def draw_classes(self, n: int) -> Tensor:
-        """Classes in the proportions of the training data, shape (n,)."""
-        if self.even:  # a model of an earlier version draws what it drew then
+        """`n` random classes in the proportions of the training data, shape (n,)."""
+        if self.even:  # the draws of models of earlier versions must not change
             return torch.randint(self.classes, (n,), device=self.shares.device)
         return torch.multinomial(self.shares, n, replacement=True) if n else self.shares[:0].long()
 
     def present_classes(self) -> Tensor:
-        """Classes that there were training images of, in order."""
+        """The classes that occur in the training data, in order."""
         return self.shares.nonzero()[:, 0]
 
     def _of_class(self, z: Tensor, labels: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ class GAN(ImplicitModel):
 
     @torch.no_grad()
     def sample_code_pairs(self, n: int) -> CodePairs:
-        """`n` pairs of draws of z. Both draws of a pair have one class, the classes in turn, where there are any."""
+        """`n` pairs of draws of z. Both draws of a pair have the same class; pairs use the classes in turn."""
         present = self.present_classes()
         labels = present[torch.arange(n).repeat_interleave(2) % len(present)] if self.classes else None
         z, classes = self.codes(2 * n, labels).split([self.latents, self.classes], 1)
@@ -106,11 +108,11 @@ class GAN(ImplicitModel):
         return CodePairs(first, last, classes[::2])
 
     def latent_scale(self) -> LatentScale:
-        """Mean 0 and standard deviation 1 of each latent, shape (M,): the prior's."""
+        """Mean 0 and standard deviation 1 of each latent under the prior, shape (M,)."""
         return LatentScale(torch.zeros_like(self.origin), torch.ones_like(self.origin), "the prior")
 
     def to_pixels(self, raw: Tensor) -> Tensor:
-        """What the generator's last layer gives, as pixels in [0, 1]; points stay what they are."""
+        """Map the output of the last layer to pixels in [0, 1]; points are not changed."""
         return (1 + raw.tanh()) / 2 if self.draws_images else raw
 
     def decode(self, z: Tensor) -> Tensor:
@@ -123,12 +125,13 @@ class GAN(ImplicitModel):
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, starts: int = STARTS, steps: int = STEPS) -> Tensor:
-        """Missing pixels of G(z) for a z whose image comes near the observed ones, see `nearest_image`: no
-        distribution is drawn from. Each start has its class.
+        """Fill in missing pixels from G(z) for a z that fits the observed pixels, see `nearest_image`.
 
-        Args:      x, observed: shape (B, *event_shape), observed boolean. starts: draws of z for each image.
+        The result is not a draw from a distribution. In a conditional GAN, each start keeps its class.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean. starts: number of initial z for each image.
         Raises:    InputError: as `given_only`.
-        Deviation: the prior on z in place of the critic, which is no part of the model.
+        Deviation: a prior on z instead of the critic, which is not part of the model.
         Reference: Yeh et al., 2017, section 3, arXiv 1607.07539.
         """
         given = given_only(self, x, observed)
@@ -138,10 +141,10 @@ class GAN(ImplicitModel):
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """Codes whose images come near x, shape (B, M + classes): the lowest `misfit_energy` of several searches.
+        """Codes whose images are near x, shape (B, M + classes): the lowest `misfit_energy` of several searches.
 
-        They start at those of many draws, always the same, that come nearest x, and keep their classes; all go some
-        steps, and the best goes on. An image that G cannot draw has a code as well: that of one it can.
+        The searches start at the nearest of many fixed samples and keep their classes. Each runs for a few steps; the
+        best one is continued. If G cannot generate x, the result is the code of a similar image.
 
         Reference: Creswell and Bharath, 2016, algorithm 1, arXiv 1611.05644; Lipton and Tripathi, 2017,
                    arXiv 1702.04782.
@@ -149,7 +152,7 @@ class GAN(ImplicitModel):
         x, whole = x.to(self.dtype), torch.ones((), dtype=torch.bool, device=x.device)
         noise = torch.Generator().manual_seed(seed_for("encode"))
         pool = torch.randn(POOL, self.latents, generator=noise).to(self.origin)
-        if self.classes:  # each as often as the others
+        if self.classes:  # each class equally often
             pool = self._of_class(pool, torch.arange(POOL, device=pool.device) % self.classes)
         distances = torch.cdist(x.flatten(1), self.decode(pool).flatten(1))  # (B, POOL)
         codes = pool[distances.topk(NEAR, 1, largest=False).indices.T]  # (NEAR, B, M + classes)
@@ -162,30 +165,30 @@ class GAN(ImplicitModel):
         return codes[0]
 
     def _images(self, classes: Tensor) -> Callable[[Tensor], Tensor]:
-        """G as a function of z alone, (S, B, M) to (S, B, *event_shape). classes: shape (S, B, classes)."""
+        """G as a function of z with fixed classes (S, B, classes): (S, B, M) to (S, B, *event_shape)."""
         return lambda z: self.decode(torch.cat([z, classes], -1).flatten(0, 1)).unflatten(0, z.shape[:2])
 
     @torch.no_grad()
     def sample_classes(self, labels: Tensor) -> Tensor:
-        """One draw of each class named. labels: (n,), whole numbers; returns (n, *event_shape).
+        """One sample for each label. labels: (n,), integers; returns (n, *event_shape).
 
-        Raises:    InputError: the GAN is not conditional, or knows no such class.
+        Raises:    InputError: the GAN is not conditional, or a label is out of range.
         """
         if self.classes and not bool(((labels >= 0) & (labels < self.classes)).all()):
-            raise InputError(f"this GAN knows the classes 0 to {self.classes - 1}")
+            raise InputError(f"this GAN has the classes 0 to {self.classes - 1}: give one of them")
         return self.decode(self.codes(len(labels), labels))
 
 
 def build_gan(settings: GANSettings, spec: DataSpec) -> GAN:
-    """The GAN that the command line's flags describe.
+    """The GAN that the settings describe.
 
-    Raises:    InputError: pixels of whole levels, whose draws would have no gradient; tables; convolutions of points.
+    Raises:    InputError: discrete pixels, which have no gradient; tables; convolutions for points.
     """
     if spec.standardise:
-        raise InputError("a GAN learns images and points of the plane, not the columns of a table: take flow")
+        raise InputError("a GAN cannot model tables, only images and points of the plane: choose the family flow")
     if spec.space not in ("unit", "points"):
         raise InputError(
-            f"a GAN draws real numbers, not {spec.space} pixels: leave --pixels out, or take --pixels unit"
+            f"a GAN generates real numbers, not {spec.space} pixels: leave --pixels out, or use --pixels unit"
         )
     shares = _shares(settings.classes, spec.proportions)
     generator = _generator(settings, spec)
@@ -193,20 +196,20 @@ def build_gan(settings: GANSettings, spec: DataSpec) -> GAN:
 
 
 def _generator(settings: GANSettings, spec: DataSpec) -> nn.Module:
-    """The generator that was given, or the one that the settings describe."""
+    """The user's own generator, or the one that the settings describe."""
     code, out_shape = [settings.latents + settings.classes], list(spec.event_shape)
     if own := given_network(spec.networks, "generator", code, out_shape):
         return own
     if settings.network == "mlp":
         return MLP(code, list(settings.hidden), out_shape, ACTIVATION, dropout=settings.dropout)
     if spec.space == "points":
-        raise InputError("points of the plane have no neighbours to convolve: leave --network cnn out")
+        raise InputError("--network cnn needs images; these data are points: leave --network cnn out")
     channels = list(settings.channels)
     return ConvDecoder(code, channels, [2] * len(channels), out_shape, ACTIVATION, batch_norm=settings.batch_norm)
 
 
 def _shares(classes: int, proportions: Sequence[float] | None) -> list[float] | None:
-    """Proportions of the classes of a conditional GAN; it may know more classes than the data have."""
+    """The proportions of the classes of a conditional GAN; classes that the data do not have get 0."""
     if not classes or proportions is None:
         return None
     known = list(proportions[:classes])

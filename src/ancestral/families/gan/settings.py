@@ -1,4 +1,4 @@
-"""Flags of the generative adversarial networks."""
+"""Settings of the generative adversarial networks."""
 
 from __future__ import annotations
 
@@ -14,44 +14,47 @@ from ancestral.settings.family import FamilySettings
 
 @dataclass(frozen=True)
 class GANSettings(FamilySettings):
-    """Generative adversarial network: sharp images, no likelihood."""
+    """Generative adversarial network (GAN): sharp images, no likelihood."""
 
     default_pixels: ClassVar[PixelSpaceName] = "unit"
     default_learning_rate: ClassVar[float] = 2e-4
     default_beta1: ClassVar[float] = 0.5
 
     latents: int = 32
-    """M, the dimension of z"""
+    """dimension M of the latent vector z"""
     network: Literal["mlp", "cnn"] = "mlp"
-    """kind of generator and critic"""
+    """type of generator and critic: mlp (fully connected) or cnn (convolutions)"""
     hidden: tuple[int, ...] = (128, 256, 512)
     """mlp: widths of the generator's hidden layers"""
     critic_hidden: tuple[int, ...] = (512, 256)
     """mlp: widths of the critic's hidden layers"""
     channels: tuple[int, ...] = (128, 64, 32)
-    """cnn: channels that enter each layer of the generator, each of which doubles the sides"""
+    """cnn: input channels of each generator layer; each layer doubles the sides of the image"""
     critic_channels: tuple[int, ...] = (32, 64, 128, 256)
-    """cnn: channels of the critic's convolutions, each of which halves the sides"""
+    """cnn: output channels of each critic convolution; each convolution halves the sides of the image"""
     batch_norm: bool = True
-    """cnn: batch normalisation in the generator"""
+    """cnn: batch normalisation in the generator; --no-batch-norm switches it off"""
     dropout: float = 0.1
-    """mlp: share of the generator's hidden units left out in training"""
+    """mlp: dropout probability of the generator's hidden units, in [0, 1)"""
     critic_dropout: float = 0.3
-    """share of the critic's hidden units left out in training"""
+    """dropout probability of the critic's hidden units, in [0, 1)"""
     loss: Literal["non-saturating", "saturating", "hinge", "wasserstein"] = "non-saturating"
-    """what critic and generator play for; saturating is the original minimax game, to show why not"""
+    """loss of critic and generator; saturating is the original minimax loss, whose gradient vanishes if the critic is
+    much better"""
     critic_steps: int = 1
-    """updates of the critic for each of the generator"""
+    """updates of the critic per update of the generator"""
     gradient_penalty: float = 10.0
-    """wasserstein: weight of the penalty on critic gradients whose norm is not 1"""
+    """wasserstein: weight of the penalty (norm - 1)^2 on the critic's gradient in x; 0: no penalty"""
     r1: float = 0.0
-    """weight of the penalty on the critic's squared gradient at real images"""
+    """weight of the R1 penalty, on the critic's squared gradient at real images; 0: no penalty. Try 1 to 10 if training
+    is unstable"""
     spectral_norm: bool = False
-    """divide each weight of the critic by its largest singular value"""
+    """divide each weight matrix of the critic by its largest singular value (spectral normalisation)"""
     average: float = 0.0
-    """keep an exponential moving average of the generator with this decay as the model (0.999, say)"""
+    """decay of an exponential moving average of the generator's weights, which becomes the model, for example 0.999; 0:
+    off"""
     classes: int = 0
-    """labelled data: generate and judge images of a given class, of so many; 0 takes no notice of labels"""
+    """number of classes of a conditional GAN, which needs labelled data; 0: labels are not used"""
 
     network_settings: ClassVar[Mapping[str, str]] = {
         "generator": "hidden channels batch_norm dropout",
@@ -63,9 +66,9 @@ class GANSettings(FamilySettings):
     def unused(self, points: bool | None) -> dict[str, str]:
         mlp, cnn = ("hidden", "critic_hidden", "dropout"), ("channels", "critic_channels", "batch_norm")
         other, names = ("cnn", cnn) if self.network == "mlp" else ("mlp", mlp)
-        found: dict[str, str] = dict.fromkeys(names, f"it goes with --network {other}")
+        found: dict[str, str] = dict.fromkeys(names, f"only used with --network {other}")
         if self.loss != "wasserstein":
-            found["gradient_penalty"] = "it goes with --loss wasserstein"
+            found["gradient_penalty"] = "only used with --loss wasserstein"
         return found
 
     @property
@@ -80,4 +83,6 @@ class GANSettings(FamilySettings):
             if getattr(self, name) >= 1:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: give a number below 1")
         if self.classes == 1:
-            raise InputError("--classes 1: a single class is no condition; leave it out")
+            raise InputError(
+                "--classes 1: a conditional GAN needs at least 2 classes; leave --classes out for an unconditional one"
+            )

@@ -1,4 +1,4 @@
-"""The adversarial step: a generator learns from a critic that learns to tell its images from real ones."""
+"""The adversarial step: the critic is trained to separate real from generated images, the generator against it."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from ancestral.training.engine import Engine
 from ancestral.training.objectives import Terms
 from ancestral.training.steps import build_optimizer, set_learning_rate
 
-R1_EVERY = 16  # updates; so seldom it costs little and does as well (Karras et al., 2020, section 3.1)
-AVERAGE_WARMUP = 10  # updates; the average must not remember the untrained generator for thousands
+R1_EVERY = 16  # updates; a lazy penalty costs less and works as well (Karras et al., 2020, section 3.1)
+AVERAGE_WARMUP = 10  # updates with a faster average, so that the weight of the untrained generator decays quickly
 
 
 class AdversarialLoss(NamedTuple):
-    """What the two players minimise, as functions of the critic's scores; each returns shape (B,).
+    """The losses of critic and generator, as functions of the critic's scores; each returns shape (B,).
 
-    critic: of scores of real and of generated images. generator: of scores of generated images.
-    judges: whether sigmoid(score) is the critic's probability that an image is real.
+    critic: (scores of real images, scores of generated images) -> loss. generator: scores of generated images -> loss.
+    has_probabilities: whether sigmoid(score) is the critic's probability that an image is real.
     """
 
     critic: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor], Tensor]
-    judges: bool
+    has_probabilities: bool
 
 
 def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))) for D = sigmoid(score): minus the value of the game, nats."""
+    """-log D(x) - log(1 - D(G(z))) for D = sigmoid(score), nats: the negative value of the minimax game."""
     return softplus(-real) + softplus(fake)
 
 
 LOSSES: dict[str, AdversarialLoss] = {
-    # Goodfellow et al., 2014, section 3: -log D(G(z)), whose gradient does not vanish where the critic wins
+    # Goodfellow et al., 2014, section 3: -log D(G(z)), whose gradient does not vanish if the critic is good
     "non-saturating": AdversarialLoss(cross_entropy, lambda fake: softplus(-fake), True),
     # the same paper, eq. 1: log(1 - D(G(z)))
     "saturating": AdversarialLoss(cross_entropy, lambda fake: -softplus(fake), True),
@@ -63,12 +63,12 @@ LOSSES: dict[str, AdversarialLoss] = {
 
 
 class Critic(nn.Module):
-    """The score of an image, higher for what looks real; of a conditional GAN, as an image of its class.
+    """The critic: a score for each image, higher for images that look real; in a conditional GAN, for its class.
 
-    Args:      network: pixels in [-1, 1], or points, to one score, or to one for each class.
-               of_images: pixels come in [0, 1].
-    Reference: the score of a class is that of Miyato and Koyama, 2018, eq. 3, arXiv 1802.05637, its
-               unconditional part absorbed by the weights of the classes.
+    Args:      network: pixels in [-1, 1], or points, to one score, or to one score per class. of_images: whether the
+               inputs are pixels in [0, 1], which are mapped to [-1, 1].
+    Reference: the score of a class is that of Miyato and Koyama, 2018, eq. 3, arXiv 1802.05637; its unconditional part
+               is absorbed by the weights of the classes.
     """
 
     def __init__(self, network: nn.Module, of_images: bool) -> None:
@@ -82,9 +82,9 @@ class Critic(nn.Module):
 
 
 def build_critic(settings: GANSettings, event_shape: Sequence[int], networks: Mapping[str, Any] = NONE_GIVEN) -> Critic:
-    """The critic that the command line's flags describe, or the one that was given.
+    """The user's own critic, or the one that the settings describe.
 
-    Raises:    InputError: it exceeds the memory; as `given_network`.
+    Raises:    InputError: it needs too much memory; or as `given_network`.
     """
     network: nn.Module | None = given_network(networks, "critic", event_shape, _scores(settings))
     if network is None:
@@ -107,12 +107,12 @@ def _critic_network(settings: GANSettings, event_shape: Sequence[int]) -> nn.Mod
 
 
 def _scores(settings: GANSettings) -> list[int]:
-    """Shape of what the critic returns for one image: a score, or one for each class."""
+    """The shape of the critic's output for one image: one score, or one per class."""
     return [max(1, settings.classes)]
 
 
 def gradient_norms(critic: Callable[..., Tensor], x: Tensor, labels: Tensor | None) -> Tensor:
-    """|| d score / dx || at each x, shape (B,), itself differentiable in the critic's weights."""
+    """|| d score / dx || at each x, shape (B,); differentiable in the critic's weights."""
     x = x.detach().requires_grad_(True)
     (gradient,) = torch.autograd.grad(critic(x, labels).sum(), x, create_graph=True)
     return gradient.flatten(1).norm(dim=1)
@@ -136,14 +136,14 @@ def gradient_penalty(critic: Callable[..., Tensor], real: Tensor, fake: Tensor, 
 
 
 class AdversarialStep:
-    """One update of the critic and, every `critic_steps`-th time, one of the generator.
+    """One update of the critic and, in every `critic_steps`-th call, one of the generator.
 
-    Terms:     loss: the generator's. critic_loss: without penalties. real_score, fake_score: the critic's.
-               For losses with probabilities: real_prob D(x), fake_prob D(G(z)), and value,
-               log D(x) + log(1 - D(G(z))), which is -2 log 2 where neither player wins.
+    Terms:     loss: of the generator. critic_loss: without penalties. real_score, fake_score: scores of the critic. For
+               losses with probabilities: real_prob D(x), fake_prob D(G(z)), and value, log D(x) + log(1 - D(G(z))),
+               which is -2 log 2 at equilibrium.
                generator_gradient, critic_gradient: norms of the gradients of the mean losses.
-    Args:      model: moved to the device in place; with `settings.average` it is the moving average of the
-               generator that trains. critic: as the model. total_steps: of the whole run.
+    Args:      model: moved to the device in place; with `settings.average` it holds the moving average of the trained
+               generator. critic: moved to the device in place. total_steps: number of updates in the whole run.
     Reference: Goodfellow et al., 2014, algorithm 1.
     """
 
@@ -166,7 +166,7 @@ class AdversarialStep:
         self.generator, self.generator_optimizer = engine.setup(generator, build_optimizer(generator, training))
         self.critic, self.critic_optimizer = engine.setup(critic, build_optimizer(critic, training))
         self.loss = LOSSES[settings.loss]
-        # of the generator's last update, which are logged again while only the critic moves
+        # of the last update of the generator; logged again in steps that update the critic only
         self.last = {name: torch.zeros((), device=engine.device) for name in ("loss", "generator_gradient")}
         self._look_at_once = engine.device.type == "cpu"
 
@@ -188,28 +188,28 @@ class AdversarialStep:
         real_score, fake_score = self.critic(torch.cat([real, fake]), both).chunk(2)
         critic_loss = self.loss.critic(real_score, fake_score)
         total = critic_loss
-        plain = self.critic_module  # gradients of gradients are taken in full precision
+        plain = self.critic_module  # second-order gradients use full precision
         if self.settings.r1 and step % R1_EVERY == 0:
             total = total + R1_EVERY * self.settings.r1 * r1_penalty(plain, real, labels)
         if self.settings.loss == "wasserstein" and self.settings.gradient_penalty:
             total = total + self.settings.gradient_penalty * gradient_penalty(plain, real, fake, labels)
         norm = self._descend(total.mean(), self.critic, self.critic_optimizer, step)
         terms = {"critic_loss": critic_loss, "real_score": real_score, "fake_score": fake_score}
-        if self.loss.judges:
+        if self.loss.has_probabilities:
             terms |= {"real_prob": real_score.sigmoid(), "fake_prob": fake_score.sigmoid(), "value": -critic_loss}
         return {name: term.detach() for name, term in terms.items()} | {"critic_gradient": norm.expand(len(real))}
 
     def _update_generator(self, fake: Tensor, labels: Tensor | None, step: int) -> None:
-        self.critic.requires_grad_(False)  # its weights' gradients are a third of the work, and not wanted here
+        self.critic.requires_grad_(False)  # their gradients are not needed here and would be a third of the work
         loss = self.loss.generator(self.critic(fake, labels)).mean()
         norm = self._descend(loss, self.generator, self.generator_optimizer, step)
         self.critic.requires_grad_(True)
         self.last = {"loss": loss.detach(), "generator_gradient": norm}
 
     def _descend(self, loss: Tensor, module: Any, optimizer: Any, step: int) -> Tensor:
-        """Move one player down its loss; returns the norm of the gradient, before clipping."""
+        """One gradient step of the critic or the generator; returns the norm of the gradient before clipping."""
         if self._look_at_once and not math.isfinite(loss.item()):
-            raise TrainingDiverged(f"a loss of the game is {loss.item()} at step {step + 1}")
+            raise TrainingDiverged(f"a loss of the GAN is {loss.item()} at step {step + 1}")
         optimizer.zero_grad()
         self.engine.backward(loss)
         norm = get_total_norm([weight.grad for weight in module.parameters() if weight.grad is not None])
@@ -220,7 +220,7 @@ class AdversarialStep:
 
     @torch.no_grad()
     def _average(self, step: int) -> None:
-        """Move the model a little towards the generator that trains; statistics of its batches are copied."""
+        """Update the moving average of the generator; batch statistics are copied."""
         weight = max(1 - self.settings.average, AVERAGE_WARMUP / (AVERAGE_WARMUP + step))
         for average, newest in zip(self.model.parameters(), self.trained.parameters(), strict=True):
             average.lerp_(newest, weight)
@@ -231,7 +231,7 @@ class AdversarialStep:
         pass
 
     def take_over(self, tensors: dict[str, Tensor]) -> bool:
-        """Take the critic of another training, where it is of the same shape."""
+        """Use the critic of another training if it has the same shapes; returns whether it has."""
         critic = under_prefix("critic", tensors)
         own = self.critic_module.state_dict()
         fits = {n: t.shape for n, t in critic.items()} == {n: t.shape for n, t in own.items()}
@@ -255,9 +255,9 @@ class AdversarialStep:
 
 
 def step_for(context: StepContext) -> AdversarialStep:
-    """The game of the generator against a fresh critic, whose weights are drawn from the run's seed.
+    """The adversarial step with a new critic, whose weights depend on the seed of the run.
 
-    Raises:    InputError: the settings ask for classes that the training data do not have.
+    Raises:    InputError: the classes of the settings do not fit the training data.
     """
     settings = context.settings
     assert isinstance(context.model, GAN)
@@ -271,8 +271,10 @@ def step_for(context: StepContext) -> AdversarialStep:
 def refuse_other_classes(train: PixelBatches, classes: int) -> None:
     """Raises:    InputError: the training data have no labels, or labels of more classes."""
     if train.labels is None:
-        raise InputError(f"--classes {classes}: these {train.space.noun} have no labels")
+        raise InputError(
+            f"--classes {classes} needs labels, and these {train.space.noun} have none: leave --classes out"
+        )
     if bool((train.labels < 0).any()):
-        raise InputError(f"--classes {classes}: images without a label (-1) cannot be trained on")
+        raise InputError(f"--classes {classes} needs a label for every image: some have none (-1)")
     if train.labels.max() >= classes:
-        raise InputError(f"--classes {classes}: the labels of these images go up to {int(train.labels.max())}")
+        raise InputError(f"--classes {classes} is too small: the largest label is {int(train.labels.max())}")

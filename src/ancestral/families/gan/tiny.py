@@ -7,14 +7,14 @@ from collections.abc import Callable
 from ancestral.families.family import DataSpec
 from ancestral.families.gan.model import GAN, build_gan
 from ancestral.families.gan.settings import GANSettings
-from ancestral.families.tiny import shaken
+from ancestral.families.tiny import perturbed
 from ancestral.models.base import Model
 
 
 def tiny_gan(shape: tuple[int, ...], **settings: object) -> GAN:
-    """A GAN whose codes matter."""
+    """A GAN with perturbed weights, so that its images depend clearly on the codes."""
     tiny = GANSettings(**{"latents": 2, "hidden": (8,), **settings})  # type: ignore[arg-type]
-    return shaken(build_gan(tiny, DataSpec(shape, 0, "unit" if len(shape) == 3 else "points")), 0.5)
+    return perturbed(build_gan(tiny, DataSpec(shape, 0, "unit" if len(shape) == 3 else "points")), 0.5)
 
 
 TINY: dict[str, Callable[[], Model]] = {

@@ -1,4 +1,4 @@
-"""What a generator would learn from a critic that learns alone: how each loss's gradient fares as the critic wins."""
+"""Gradients of two generator losses while only the critic is trained."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COMPARED = ("non-saturating", "saturating")
 
 @dataclass(frozen=True)
 class VanishingGradient:
-    """The course of a critic that trains against a generator that stands still; each list by step.
+    """Measurements while a critic is trained against a fixed generator; each list has one entry per step.
 
-    fake_prob: D(G(z)). gradients: of each loss, the norm of its gradient in the generator's weights.
+    fake_prob: D(G(z)). gradients: for each loss, the norm of its gradient in the generator's weights.
     """
 
     steps: list[int]
@@ -30,7 +30,7 @@ class VanishingGradient:
 
     @property
     def ratio(self) -> float:
-        """The saturating loss's gradient as a share of the other's, at the end (medians of the last tenth)."""
+        """Gradient norm of the saturating loss divided by that of the other, at the end (medians of the last tenth)."""
         last = max(1, len(self.steps) // 10)
         non_saturating, saturating = (torch.tensor(self.gradients[name][-last:]).median().item() for name in COMPARED)
         return saturating / non_saturating
@@ -39,9 +39,10 @@ class VanishingGradient:
 def measure_gradients(
     model: GAN, critic: Critic, train: PixelBatches, steps: int, rate: float, batch_size: int, seed: int = 0
 ) -> VanishingGradient:
-    """Train a fresh critic while the generator stands still, and take both losses' gradients in it at each step.
+    """Train a new critic while the generator is fixed, and measure the gradients of both losses at each step.
 
-    Args:      model: left as it is. critic: fresh; it is trained. train: the images. rate: of the critic's Adam.
+    Args:      model: not changed. critic: new; it is trained. train: the images. steps: updates of the critic. rate:
+               learning rate of its Adam optimiser.
     Reference: Arjovsky and Bottou, 2017, figures 2 and 3, arXiv 1701.04862.
     """
     optimizer = torch.optim.Adam(critic.parameters(), rate, betas=(0.5, 0.999))
@@ -52,7 +53,7 @@ def measure_gradients(
         seed_device(batch.x.device, seed_for(seed, "starvation", step))
         labels = batch.labels if model.classes else None
         fake = model.decode(model.codes(len(batch.x), labels))
-        critic.eval()  # what the critic has learned, without the noise of its dropout
+        critic.eval()  # without the noise of dropout
         score = critic(fake, labels)
         for name in COMPARED:
             loss = LOSSES[name].generator(score).mean()
@@ -68,6 +69,6 @@ def measure_gradients(
 
 
 def _norm(gradients: tuple[Tensor | None, ...]) -> float:
-    # float64: a vanishing gradient's squares are beyond float32
+    # float64: the squares of a vanishing gradient underflow in float32
     norm = get_total_norm([gradient.double() for gradient in gradients if gradient is not None]).item()
     return norm if math.isfinite(norm) else 0.0

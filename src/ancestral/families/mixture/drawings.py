@@ -1,4 +1,4 @@
-"""The family's own picture: its components."""
+"""The drawing of the family: the mixture components."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MOST_CAPTIONS = 60
 
 
 def components(subject: Subject, count: int | None = None, seed: int = 0) -> Figure:
-    """p(X = 1 | Z = k) of the most probable components, with p(Z = k)."""
+    """A figure of p(X = 1 | Z = k) for the most probable components, with p(Z = k)."""
     from ancestral.figures.grids import image_grid
 
     model = subject.model
     order = model.component_probs.argsort(descending=True)[: count or COMPONENTS]
     captions = [f"{model.component_probs[k]:.1%}" for k in order.tolist()] if len(order) <= MOST_CAPTIONS else None
     images = subject.data.space.to_unit(model.component_images[order].detach().float())
-    return image_grid(images, captions=captions, title="mixture components and their probabilities")
+    return image_grid(images, captions=captions, title="mixture: components and their probabilities", smooth=True)
 
 
 DRAWINGS = (

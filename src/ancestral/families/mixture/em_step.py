@@ -13,12 +13,12 @@ from ancestral.training.objectives import Terms
 
 
 class EMStep:
-    """Expectation-maximisation for the mixture: each batch adds to the counts, the epoch's end sets the parameters.
+    """Expectation-maximisation for the mixture: batches add to the counts; the end of an epoch sets the parameters.
 
         n_k = sum_n r_nk,   p_kd = (sum_n r_nk x_nd + a) / (n_k + 2 a),   p(Z = k) = (n_k + a) / (N + K a)
 
-    With a > 0 it climbs the posterior under a Beta(1 + a, 1 + a) prior on each p_kd, so that no pixel ever
-    becomes impossible; the log-likelihood plus that prior's log-density never falls from one epoch to the next.
+    a > 0 corresponds to a Beta(1 + a, 1 + a) prior on each p_kd, so no probability becomes 0. The log-likelihood plus
+    the log-density of this prior does not decrease from one epoch to the next.
 
     Args:      smoothing: a, in pseudo-counts.
     Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
@@ -57,7 +57,7 @@ class EMStep:
 
 
 def step_for(context: StepContext) -> EMStep | None:
-    """Expectation-maximisation where the settings ask for it; else the usual gradient step."""
+    """The EM step if the settings name it, else None (the gradient step)."""
     if context.settings.method != "em":
         return None
     assert isinstance(context.model, MixtureOfBernoullis)

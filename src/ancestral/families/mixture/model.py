@@ -24,12 +24,14 @@ from ancestral.models.completion import filled, given_only
 
 @registered
 class MixtureOfBernoullis(ExactModel):
-    """p(x) = sum_k p(Z = k) prod_d Bernoulli(x_d; sigmoid(w_kd + c_d)), with p(Z) = softmax(b).
+    """Mixture of Bernoullis with K components.
 
-    With l_kd = w_kd + c_d, log p(x | k) = x . l_k - sum_d softplus(l_kd): one matrix product for all
-    images and components.
+        p(x) = sum_k p(Z = k) prod_d Bernoulli(x_d; sigmoid(w_kd + c_d)),   p(Z) = softmax(b)
 
-    Args:      event_shape: shape of an image, D pixels in all. components: K.
+    With l_kd = w_kd + c_d, log p(x | k) = x . l_k - sum_d softplus(l_kd) is one matrix product for all images and
+    components.
+
+    Args:      event_shape: shape of an image with D pixels. components: K.
                weight_scale: standard deviation of the initial w.
     Reference: `uva2018`; Bishop, 2006, section 9.3.3.
     Example:
@@ -70,24 +72,24 @@ class MixtureOfBernoullis(ExactModel):
         return self.b.softmax(0)
 
     def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
-        """log p(x, Z = k), shape (B, K), nats; of the observed pixels alone where there is a mask of shape (B, D)."""
+        """log p(x, Z = k), shape (B, K), nats; with a mask of shape (B, D), of the observed pixels only."""
         logits = self.logits
         rows, off = x.flatten(1).to(logits), F.softplus(logits, threshold=40)
-        with without_autocast(x.device):  # in half precision the sums over pixels lose whole nats
+        with without_autocast(x.device):  # in half precision the sums over pixels have errors of several nats
             if observed is None:
                 return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
             seen = observed.to(rows)
             return self.b.log_softmax(0) + (seen * rows) @ logits.T - seen @ off.T
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact. x: (B, *event_shape), zeros and ones; returns (B,), nats.
+        """log p(x), exact.
 
-        Raises:    ValueError, while not training, for pixels that are neither 0 nor 1.
+        Args:      x: shape (B, *event_shape), zeros and ones.
+        Returns:   shape (B,), nats.
+        Raises:    InputError: in evaluation mode, pixels that are neither 0 nor 1.
         """
         if not self.training and not are_levels(x, 2):
-            raise InputError(
-                "a mixture of Bernoullis gives a probability to binary pixels only: found others than 0, 1"
-            )
+            raise InputError("a mixture of Bernoullis needs binary pixels: found values other than 0 and 1")
         return self.joint(x).logsumexp(1)
 
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
@@ -97,7 +99,7 @@ class MixtureOfBernoullis(ExactModel):
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor) -> Tensor:
-        """Missing pixels from p(missing | observed): k ~ p(Z | observed), then each pixel from its Bernoulli.
+        """Fill in missing pixels with exact draws from p(missing | observed): k ~ p(Z | observed), then each pixel.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
@@ -129,9 +131,9 @@ class MixtureOfBernoullis(ExactModel):
 
     @torch.no_grad()
     def set_probabilities(self, component_probs: Tensor, pixel_probs: Tensor) -> None:
-        """Make p(Z) and p(X = 1 | Z) what is given: shapes (K,) and (K, D), strictly between 0 and 1.
+        """Set p(Z), shape (K,), and p(X = 1 | Z), shape (K, D); all strictly between 0 and 1.
 
-        The shared c takes the mean logit, as in the gradient-trained parameters.
+        The shared c becomes the mean logit.
         """
         logits = pixel_probs.logit()
         self.b.copy_(component_probs.log())
@@ -140,13 +142,17 @@ class MixtureOfBernoullis(ExactModel):
 
 
 def build_mixture(settings: MixtureSettings, spec: DataSpec) -> MixtureOfBernoullis:
-    """The mixture that the command line's flags describe.
+    """The mixture that the settings describe.
 
-    The coursework's small initial weights let the gradient break the symmetry between components slowly;
-    expectation-maximisation needs components that differ from the start.
+    The initial weights for gradient ascent are small, as in the coursework `uva2018`. Expectation-maximisation needs
+    larger ones, because its components must differ at the start.
+
+    Raises:    InputError: the pixels are not binary.
     """
     if spec.space not in MixtureOfBernoullis.spaces:
-        advice = "; a flow is for points" if spec.space == "points" else ": --pixels threshold, say"
+        advice = (
+            "; for points choose the family flow" if spec.space == "points" else ": use --pixels threshold, for example"
+        )
         raise InputError(f"a mixture of Bernoullis needs binary pixels, not {spec.space}{advice}")
     scale = 0.01 if settings.method == "gradient" else 0.5
     return MixtureOfBernoullis(list(spec.event_shape), settings.components, scale)

@@ -1,4 +1,4 @@
-"""Flags of the mixture of Bernoullis."""
+"""Settings of the mixture of Bernoullis."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class MixtureSettings(FamilySettings):
     default_learning_rate: ClassVar[float] = 1e-2
 
     components: int = 20
-    """K, the number of values of the latent"""
+    """number K of mixture components"""
     method: Literal["gradient", "em"] = "gradient"
-    """gradient of the log-likelihood, or expectation-maximisation"""
+    """training method: gradient ascent on the log-likelihood, or expectation-maximisation (em)"""
     smoothing: float = 0.05
-    """em: pseudo-counts of black and of white per pixel and component, so that nothing is impossible"""
+    """em: pseudo-count of 0 and of 1 for each pixel and component; it keeps every probability above 0"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,7 +28,7 @@ class MixtureSettings(FamilySettings):
         check_numbers(self, "smoothing", 0, above=True)
 
     def unused(self, points: bool | None) -> dict[str, str]:
-        return {} if self.method == "em" else {"smoothing": "it goes with --method em"}
+        return {} if self.method == "em" else {"smoothing": "only used with --method em"}
 
     @property
     def has_learning_rate(self) -> bool:

@@ -1,4 +1,4 @@
-"""Mixtures small enough to sum over all their images."""
+"""Mixtures small enough to sum over all images."""
 
 from __future__ import annotations
 

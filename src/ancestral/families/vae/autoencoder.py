@@ -1,4 +1,4 @@
-"""Plain autoencoder: the baseline a VAE is compared with. It codes images; it is not a distribution."""
+"""Plain autoencoder, the baseline for a VAE: it encodes and decodes images, but is not a distribution."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ancestral.models.completion import WARMING, filled, given_only, pseudo_gibb
 
 @registered
 class Autoencoder(CodingModel, ImplicitModel):
-    """x to a code z = f(x) and back, trained on -log p(x | z = f(x)) alone.
+    """Encoder z = f(x) and decoder p(x | z), trained on -log p(x | z = f(x)) alone.
 
-    Nothing asks the codes to follow any distribution, so decoding draws of N(0, I) (which is what `sample`
-    does) mostly gives images unlike the data: that is the lesson.
+    The loss does not constrain the distribution of the codes. `sample` decodes draws of N(0, I), and most of these
+    images do not look like the data.
 
     Args:      encoder: pixels in [0, 1] to codes (B, M). likelihood: codes to p(x | z). latents: M.
     Reference: `uva2020`, question 1.9; Rumelhart et al., 1986.
     """
 
-    completion: ClassVar[str] = "approximate: coding and decoding in turn"
+    completion: ClassVar[str] = "approximate: encoding and decoding in turn"
     inference: ClassVar[str] = "a code: z = f(x)"
     origin: Tensor
 
@@ -41,13 +41,14 @@ class Autoencoder(CodingModel, ImplicitModel):
         return self.encoder(self.likelihood.to_unit(x))
 
     def reconstruction_loss(self, x: Tensor) -> Tensor:
-        """-log p(x | z = f(x)), shape (B,), nats: a distortion. No likelihood of x, whatever its unit."""
+        """-log p(x | z = f(x)), shape (B,), nats: a distortion, not a likelihood of x."""
         return -self.likelihood(self.encode(x)).log_prob(x)
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, sweeps: int = WARMING) -> Tensor:
-        """Missing pixels by coding and decoding in turn, from the decoded draw of a code: no distribution is
-        behind it, and so none is drawn from.
+        """Fill in missing pixels: encode and decode repeatedly, starting from the decoding of a random code.
+
+        The result is not a draw from a distribution, because the model does not define one.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
@@ -57,11 +58,11 @@ class Autoencoder(CodingModel, ImplicitModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """Decoded draws of N(0, I), which no part of the training prepared for."""
+        """Decoded draws of N(0, I). Training does not make the codes follow this distribution."""
         return self.decode(torch.randn(n, self.latents, dtype=self.origin.dtype, device=self.origin.device))
 
 
 def build_autoencoder(settings: AutoencoderSettings, spec: DataSpec) -> Autoencoder:
-    """The autoencoder that the command line's flags describe."""
+    """The autoencoder that the settings describe."""
     encoder = encoder_network(settings, spec, settings.latents)
     return Autoencoder(encoder, pixel_likelihood(settings, spec), settings.latents)

@@ -4,7 +4,7 @@ from ancestral.families.family import Family
 from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
 
 HERE = "ancestral.families.vae"
-DECODER = "latents (B, M) to the parameters of the pixels: one logit, one mean, L logits or 2 numbers for each value"
+DECODER = "latents (B, M) to the parameters of each pixel value: 1 logit, 1 mean, L logits or 2 numbers"
 VAE = Family(
     name="vae",
     settings=VAESettings,

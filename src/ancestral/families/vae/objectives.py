@@ -14,7 +14,7 @@ from ancestral.training.objectives import Objective, Terms, dreg, elbo, iwae
 
 
 def objective_for(settings: VAESettings, model: VAE) -> Objective:
-    """The bound that the settings name."""
+    """The objective that the settings name: ELBO, IWAE or DReG."""
     k = settings.importance_samples
     choices: dict[str, Objective] = {
         "elbo": scheduled_elbo(settings)
@@ -27,7 +27,7 @@ def objective_for(settings: VAESettings, model: VAE) -> Objective:
 
 
 def reconstruction(model: Autoencoder, batch: Batch) -> Terms:
-    """Distortion of a plain autoencoder, -log p(x | z = f(x)); not a bound on anything."""
+    """Distortion of a plain autoencoder, -log p(x | z = f(x)); not a bound on the likelihood."""
     return {"loss": model.reconstruction_loss(batch.x)}
 
 

@@ -1,6 +1,7 @@
-"""Schedules of the weight of the divergence and of free bits: functions of the step alone, so nothing is saved.
+"""Schedules of beta (the weight of the KL divergence) and of free bits.
 
-They change what is trained and never what is measured. Constant settings are not looked at here.
+They are functions of the step alone, so a checkpoint does not store them. They change the training objective, not the
+scores.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ log = logging.getLogger("ancestral")
 
 
 def beta_at(settings: VAESettings, moment: Moment) -> float:
-    """Weight of the divergence: from 0 up to `beta`, once or in cycles.
+    """Weight of the KL divergence at a step: it rises from 0 to `beta`, once or in cycles.
 
         warm-up of W epochs:  beta min(1, epoch / W)
         M cycles:             beta min(1, 2 tau),   tau = (step mod P) / P,   P = ceil(T / M)
 
-    Args:      moment: the step, of T in all.
+    Args:      moment: the step; T is the total number of steps.
     Reference: warm-up: Bowman et al., 2016, section 3.1, arXiv 1511.06349 (there a sigmoid), and Sonderby et al.,
                2016, section 2.3, arXiv 1602.02282; cycles: Fu et al., 2019, eqs. 6 and 7, R = 1/2, arXiv 1903.10145.
     Example:
@@ -45,7 +46,7 @@ def beta_at(settings: VAESettings, moment: Moment) -> float:
 
 
 def free_bits_at(settings: VAESettings, moment: Moment) -> float:
-    """Nats of divergence per latent that are not penalised: from `free_bits` down to 0 where they decay.
+    """Nats of KL divergence per latent that are not penalised at a step: `free_bits`, or a linear decay to 0.
 
     Example:
         >>> fading = VAESettings(free_bits=0.5, free_bits_decay=2)
@@ -58,17 +59,19 @@ def free_bits_at(settings: VAESettings, moment: Moment) -> float:
 
 
 def scheduled_elbo(settings: VAESettings) -> Objective:
-    """The negative ELBO with the weight and the free bits of the step, which are logged beside it.
+    """The negative ELBO with the beta and the free bits of the current step; both are logged.
 
-    Raises:    InputError: the objective, where a batch has no moment: a training loop of one's own has to give it.
+    Raises:    InputError: raised by the objective if a batch has no moment; your own training loop must set it.
     """
 
     def annealed(model: LatentModel, batch: Batch) -> Terms:
         moment = batch.moment
         if moment is None:
-            raise InputError("beta or free bits follow a schedule here: give the batch its moment, batch.moment")
+            raise InputError(
+                "beta or free bits follow a schedule, which needs the step: set batch.moment in your training loop"
+            )
         if moment.step == 0:
-            _say_unreached(settings, moment)
+            _warn_if_too_long(settings, moment)
         beta, free_bits = beta_at(settings, moment), free_bits_at(settings, moment)
         terms = elbo(model, batch, beta, free_bits)
         own = {"beta": beta} if settings.beta_warmup or settings.beta_cycles else {}
@@ -82,9 +85,11 @@ def _everywhere(value: float, like: Tensor) -> Tensor:
     return like.new_full(like.shape, value)
 
 
-def _say_unreached(settings: VAESettings, moment: Moment) -> None:
-    """Log that a training is shorter than its schedule."""
+def _warn_if_too_long(settings: VAESettings, moment: Moment) -> None:
+    """Log a warning if the training is shorter than a schedule."""
     epochs = moment.total_steps / moment.steps_per_epoch
     for flag, length in (("--beta-warmup", settings.beta_warmup), ("--free-bits-decay", settings.free_bits_decay)):
         if length > epochs:
-            log.warning("%s %d is longer than the training of %g epochs, which ends before it", flag, length, epochs)
+            log.warning(
+                "%s %d is longer than the training (%g epochs), so the schedule does not finish", flag, length, epochs
+            )

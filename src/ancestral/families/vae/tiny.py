@@ -1,4 +1,4 @@
-"""Autoencoders small enough to sum over all their images."""
+"""Variational and plain autoencoders small enough to sum over all images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ancestral.distributions.priors import FlowPrior
 from ancestral.families.family import DataSpec
 from ancestral.families.flow.points import vector_bijection
 from ancestral.families.flow.settings import FlowSettings
-from ancestral.families.tiny import shaken
+from ancestral.families.tiny import perturbed
 from ancestral.families.vae.autoencoder import build_autoencoder
 from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
@@ -18,22 +18,22 @@ from ancestral.models.base import Model
 
 
 def tiny_vae(space: str = "threshold", levels: int = 2, side: int = 3, **settings: object) -> VAE:
-    """A VAE with 2 latents whose weights are large enough that z matters."""
+    """A VAE with 2 latents. Its weights are large enough that p(x | z) depends clearly on z."""
     defaults: dict[str, object] = {"latents": 2, "hidden": (8,), "activation": "tanh", "components": 3}
     model = build_vae(VAESettings(**{**defaults, **settings}), DataSpec((1, side, side), levels, space))  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in model.likelihood.parameters():
             parameter.mul_(3.0)
-        shaken(model.latent_prior, 0.7)  # components that differ in place, width and weight
-        # a posterior wider than the prior: importance weights stay moderate, so every law bites
+        perturbed(model.latent_prior, 0.7)  # components with different means, widths and weights
+        # a posterior wider than the prior keeps the importance weights moderate, so that every test can fail
         list(model.encoder.parameters())[-1][2:] += 1.0
     return model
 
 
 def flow_vae() -> VAE:
-    """The tiny VAE with a prior of two small couplings in place of its own."""
+    """The tiny VAE with a flow prior of two small couplings."""
     model, layers = tiny_vae(), FlowSettings(layers="affine", depth=2, hidden=(8,), activation="tanh", actnorm=False)
-    return VAE(model.encoder, model.likelihood, shaken(FlowPrior(2, vector_bijection(layers, 2)), 0.4))
+    return VAE(model.encoder, model.likelihood, perturbed(FlowPrior(2, vector_bijection(layers, 2)), 0.4))
 
 
 CONV = {"network": "cnn", "channels": (4, 4), "strides": (1, 2)}

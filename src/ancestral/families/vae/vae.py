@@ -1,4 +1,4 @@
-"""Variational autoencoder: encoder x pixel likelihood x prior, in every combination."""
+"""Variational autoencoder: any combination of encoder, pixel likelihood and prior."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from ancestral.families.vae.settings import VAESettings
 from ancestral.models.base import CodePairs, LatentModel, LatentScale
 from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
 
-PRIOR_DRAWS = 10_000  # that give the mean and spread of a prior without a closed form of them
+PRIOR_DRAWS = 10_000  # for the mean and standard deviation of a prior that has no closed form
 
 
 @registered
 class VAE(CodingModel, LatentModel):
-    """p(x, z) = p(z) p(x | z) with q(z | x), trained on log p(x) >= E_q[log p(x | z)] - KL(q(z | x) || p(z)).
+    """Variational autoencoder: p(x, z) = p(z) p(x | z) with an approximate posterior q(z | x).
+
+        log p(x) >= ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z))
 
     Args:      encoder: pixels in [0, 1] to q(z | x). likelihood: z to p(x | z). prior: p(z).
     Reference: Kingma and Welling, 2014, arXiv 1312.6114; Rezende et al., 2014, arXiv 1401.4082.
@@ -58,7 +60,8 @@ class VAE(CodingModel, LatentModel):
     def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x | z) for one z ~ q(z | x), shape (B,), and KL(q || p), shape (B, M) or (B, 1); nats.
 
-        Both are summed over what they sum over, pixels or latents, and averaged over nothing.
+        The first is summed over pixels. Nothing is averaged. The shape is (B, 1) if the KL divergence has no closed
+        form; it is then an estimate from z.
         """
         q = self.posterior(x)
         z = q.rsample()
@@ -79,7 +82,8 @@ class VAE(CodingModel, LatentModel):
 
     @torch.no_grad()
     def latent_scale(self) -> LatentScale:
-        """Mean and standard deviation of each latent under the prior, shape (M,): exact, or of `PRIOR_DRAWS` draws."""
+        """Mean and standard deviation of each latent under the prior, shape (M,): exact, or estimated from
+        `PRIOR_DRAWS` draws."""
         p = self.prior()
         if isinstance(p, Independent):
             return LatentScale(p.mean, p.stddev, "the prior")
@@ -88,15 +92,16 @@ class VAE(CodingModel, LatentModel):
 
     @torch.no_grad()
     def sample_code_pairs(self, n: int) -> CodePairs:
-        """`n` pairs of draws from the prior, without a condition."""
+        """`n` pairs of independent draws from the prior; the condition is empty."""
         z = self.prior().sample((2 * n,))
         first, last = z.unflatten(0, (n, 2)).unbind(1)
         return CodePairs(first, last, z.new_zeros(n, 0))
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:
-        """Missing pixels by a chain per image, see `metropolis_within_gibbs`: approximate, exact in the limit of
-        many sweeps.
+        """Fill in missing pixels with one Markov chain per image, see `metropolis_within_gibbs`.
+
+        The draws are approximate; they are exact in the limit of many sweeps.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
@@ -119,7 +124,7 @@ class VAE(CodingModel, LatentModel):
 
 
 def build_vae(settings: VAESettings, spec: DataSpec) -> VAE:
-    """The VAE that the command line's flags describe, for images of `event_shape` in a pixel space."""
+    """The VAE that the settings describe, for images of a shape and pixel space."""
     encoder = DiagonalGaussian(encoder_network(settings, spec, 2 * settings.latents))
     likelihood = pixel_likelihood(settings, spec)
     return VAE(encoder, likelihood, build_prior(settings, spec.event_shape))

@@ -15,6 +15,7 @@ from ancestral.families.family import Drawing, Subject, titled
 from ancestral.families.hooks import FamilyError, calling
 from ancestral.figures.style import save_figure
 from ancestral.models.base import Model
+from ancestral.reports.brevity import brief_in_words
 from ancestral.reports.pictures.completion import completions
 from ancestral.reports.pictures.density import deformation, density
 from ancestral.reports.pictures.detection import frankenstein_sheet
@@ -41,33 +42,33 @@ TRIED = 3  # images, rows or lines that suffice to see whether a drawing can be 
 DRAWINGS = (
     Drawing(
         "samples",
-        "Draws from the model: the first ones, not cherry-picked.",
+        "Samples of the model: the first ones, not cherry-picked.",
         samples,
     ),
     Drawing(
         "reconstructions",
-        "Test images above, their reconstructions from the latents beneath.",
+        "Test images, each above its reconstruction from the latents.",
         reconstructions,
     ),
     Drawing(
         "interpolations",
-        "Straight lines in the latent space between the codes of two test images (the ends of each row).",
+        "Each row: images decoded along a straight line in the latent space, between the codes of two test images.",
         interpolations,
     ),
     Drawing(
         "walks",
-        "From one draw of the latents to another, in straight lines and, beneath each, along the great arc "
-        "between the same ends, which keeps to latents as long as those the model was trained on.",
+        "Images decoded between two samples of the latents: along a straight line, and below it along the great arc "
+        "between the same ends. On the arc the latents have the length that occurs in training.",
         walks,
     ),
     Drawing(
         "manifold",
-        "The decoder's mean over the plane of the two latents, at percentiles of the standard normal.",
+        "Mean images E[x|z] on a grid of the two latents, at percentiles of the standard normal distribution.",
         manifold,
     ),
     Drawing(
         "steps",
-        "Images generated step by step: each pixel given those before it. Grey pixels are not drawn yet.",
+        "Images generated step by step: each pixel is sampled given those before it. Grey pixels are not sampled yet.",
         steps,
     ),
     Drawing(
@@ -77,63 +78,63 @@ DRAWINGS = (
     ),
     Drawing(
         "density",
-        "The density the points were drawn from, the one learned, and where the model starts from, in one "
-        "colour scale; and draws from the model.",
+        "The true density, the learned density and the base density of the model, in one colour scale, and samples "
+        "of the model.",
         density,
     ),
     Drawing(
         "deformation",
-        "Above, lines of equal coordinates in the latent plane and where they lie among the data: where they "
-        "crowd, density is raised. Beneath, lines among the data and where they lie in the latent plane: "
-        "where they crowd, the data's density is low.",
+        "Above: lines of equal coordinates in the latent plane, and their images in the plane of the data. Where lines "
+        "are close together, the model raises the density. Below: lines in the plane of the data, and their images in "
+        "the latent plane. Where lines are close together, the density of the data is low.",
         deformation,
     ),
     Drawing(
         "completions",
-        "Test images with one half hidden, and draws of it from the model given the other half. The true half "
-        "is one of many that fit.",
+        "Test images with one half hidden, and samples of that half from the model given the other half. Many "
+        "different halves are possible; the true half is one of them.",
         completions,
     ),
     Drawing(
         "latents",
-        "Codes of test images in the latent space, by class. More than two latents are shown along the two "
-        "directions in which codes vary most, with the share of the variance there.",
+        "Codes of test images in the latent space, coloured by class. With more than two latents, the axes are the two "
+        "principal components, with their share of the variance.",
         latents,
     ),
     Drawing(
         "posterior",
-        "Test images beside the exact probability of each component or latent given them, and the mean of "
-        "that over the images of each class.",
+        "Test images with the exact posterior probability of each component or latent, and the mean of these "
+        "probabilities over the images of each class.",
         posterior,
     ),
     Drawing(
         "traversals",
-        "What each latent does: it moves, the others stay where they are.",
+        "Images decoded while one latent changes and the others are constant, a row for each latent.",
         traversals,
     ),
     Drawing(
         "neighbours",
-        "Draws from the model above, the training image nearest to each (by distance of pixels) beneath: a "
-        "model that memorises would show the same image twice.",
+        "Samples of the model, each above the nearest training image (by pixel distance). For a model that memorises "
+        "training images, both would be the same.",
         neighbours,
     ),
     Drawing(
         "frankenstein",
-        "Test images, not cherry-picked, and images made of the left half of one and the right half of "
-        "another of a different class, with the log-probability of each: a good model finds these less "
-        "probable.",
+        "Test images, not cherry-picked, and images made of the left half of one test image and the right half of "
+        "another of a different class, with the log-probability of each. A good model assigns the latter a lower "
+        "probability.",
         frankenstein_sheet,
     ),
     Drawing(
         "surprise",
-        "How surprising each pixel of an image is given those before it. At the seam of a Frankenstein image "
-        "the right half comes as a surprise.",
+        "-log p(pixel | pixels before it) for each pixel of an image. In images made of two halves, it is high where "
+        "the right half begins.",
         surprise,
     ),
     Drawing(
         "split",
-        "The terms of the score of test images, beside that of images made of halves of different classes; "
-        "where latents have a divergence each, how much each takes.",
+        "The terms of the score of test images, next to those of images made of halves of different classes. If each "
+        "latent has a KL divergence of its own, these are shown, too.",
         split,
     ),
 )
@@ -261,11 +262,11 @@ def drawable(run: Run, progress: Callable[[int, int], None] | None = None) -> tu
 
 def caption_of(run: Run, name: str) -> str:
     """What one of the drawings of a run shows, and what has to be known of its numbers or pixels."""
-    caption = drawings_of(run)[name].caption
+    caption = " ".join(filter(None, [drawings_of(run)[name].caption, brief_in_words(run)]))
     if name == "samples":
         model = run.load()
         whole = type(model).sample_mean is Model.sample_mean
-        noise = "Whole draws, pixels included." if whole else "The pixels are not drawn: each shows its mean."
+        noise = "Pixels are sampled." if whole else "Mean images: pixels are not sampled, each shows its mean."
         of_class = run.data.space.noun == "images" and is_conditional(model)
         return f"{caption} {noise}" + (" Each row is of one class." if of_class else "")
     return f"{caption} {_read_on(run)}" if name == "curves" else caption
@@ -275,7 +276,7 @@ def _read_on(run: Run) -> str:
     """Which images the values of learning curves are of."""
     training, noun = run.settings.training, run.data.space.noun
     some = f"the first {training.watch_size:,}" if training.watch_size else "all"
-    minibatches = "Training values are means over the minibatches as they were used"
+    minibatches = "Training values are means over minibatches during training"
     read = [f"Training values are of {some} training {noun}" if "train" in training.watch else minibatches]
     read += [f"test values of {some} test {noun}"] if "test" in training.watch else []
     return ", ".join(read) + "."

@@ -39,7 +39,7 @@ def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completi
         torch.cat(rows),
         columns=len(first.x),
         row_titles=titles,
-        title=f"{hidden_in_words(first.hide)} hidden, and drawn given the rest",
+        title=f"{_whose(named)}{hidden_in_words(first.hide)} hidden, and drawn given the rest",
         note=" ".join(drawn_in_words(named, found)),
     )
 
@@ -56,9 +56,14 @@ def _of_points(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) ->
         found[0].drawn.flatten(0, 1),
         names=named[0][1].data.columns,
         words=("points", "completed"),
-        title=f"{hidden_in_words(found[0].hide)} hidden, and drawn given the others",
+        title=f"{_whose(named)}{hidden_in_words(found[0].hide)} hidden, and drawn given the others",
         note=" ".join(drawn_in_words(named, found)),
     )
+
+
+def _whose(named: Sequence[tuple[str, Run]]) -> str:
+    """The model, for a title; of several models each row has the name of its own."""
+    return f"{named[0][1].called}: " if len(named) == 1 else ""
 
 
 def drawn_in_words(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> list[str]:

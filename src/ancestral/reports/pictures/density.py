@@ -52,7 +52,7 @@ def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
     mass = learned.sum().item() * (2 * side / count) ** 2
     return draw_planes(
         planes,
-        title=f"{run.data.name}: target and learned density",
+        title=f"{run.called}, {run.data.name}: target and learned density",
         note=f"The learned density integrates to {mass:.4f} over this square.",
         scale=target.max().item(),
     )
@@ -79,7 +79,7 @@ def _table(run: Run, model: ExactModel, count: int, seed: int) -> Figure:
         words=("test points", "draws"),
         curve=curve,
         field=field,
-        title=f"{run.data.name}: test points and the learned density",
+        title=f"{run.called}, {run.data.name}: test points and the learned density",
         note={1: "Line: the learned density.", 2: "Above the diagonal: the learned density."}.get(x.shape[1], ""),
     )
 
@@ -109,7 +109,7 @@ def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
         Plane("a grid in x, with data", data.extent, points=x, lines=lines["x"]),
         Plane("where it lies in z, with codes", code, points=z, lines=back),
     ]
-    return draw_planes(planes, title=f"{run.data.name}: the plane before and after the flow")
+    return draw_planes(planes, title=f"{run.called}, {run.data.name}: the plane before and after the flow")
 
 
 def _points(run: Run, what: str) -> PointDataset:

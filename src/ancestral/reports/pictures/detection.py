@@ -46,7 +46,7 @@ def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
         columns=columns,
         captions=[f"{value:.1f}" for value in values.tolist()],
         row_titles=["natural"] * (count // columns) + ["Frankenstein"] * (count // columns),
-        title=f"{method}, nats ({kind})",
+        title=f"{run.called}: {method}, nats ({kind})",
     )
 
 
@@ -60,7 +60,7 @@ def detection_figure(found: Detection) -> Figure:
     return histograms_and_shares(
         [("natural", found.natural), (against, found.anomalous)],
         [_curve("natural", found, "false_positives"), _curve(against, found, "power"), *others],
-        titles=(f"{found.method} of single images, nats ({found.kind})", "batches found out (dashed: by other scores)"),
+        titles=(f"{found.method} of single images, nats ({found.kind})", "detected batches (dashed: by other scores)"),
         xlabel="images in a batch",
         levels=(found.alpha, POWER),
         title=f"{against} against {found.space}",
@@ -105,7 +105,7 @@ def power_figure(named: Named, noted: bool = True) -> Figure:
     alarms = [_curve(name, found, "false_positives", band=False) for name, found in named]
     return share_panels(
         [
-            Shares("batches found out", power, (POWER,)),
+            Shares("detected batches", power, (POWER,)),
             Shares("natural batches rejected", alarms, (found.alpha,), (steps, low, high)),
         ],
         xlabel="images in a batch",

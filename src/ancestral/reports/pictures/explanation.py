@@ -24,7 +24,7 @@ SHOWN = 8  # images in a picture of surprise
 VIVID = 0.999  # share of pixels that the colours of a map reach
 
 
-def split_figure(found: Explanation) -> Figure:
+def split_figure(run: Run, found: Explanation) -> Figure:
     """Bars of the divergence of each latent, and each part over natural and Frankenstein images."""
     points = found.record["dimensions"] <= 2
     kinds = {"test points" if points else "natural": found.natural}
@@ -47,7 +47,7 @@ def split_figure(found: Explanation) -> Figure:
         bars=found.divergences[ranked] if ranked else None,
         filled=active,
         bars_title="KL of each latent, sorted",
-        title=f"{found.total.method} in parts, nats ({found.total.kind_in_words})",
+        title=f"{run.called}: terms of the {found.total.method}, nats ({found.total.kind_in_words})",
         note=" ".join(notes),
     )
 
@@ -56,7 +56,7 @@ def split(run: Run, count: int = PICTURED, seed: int = 0) -> Figure:
     """The parts that the score of test images is a sum of; of a model of pixels one by one, `surprise` shows them."""
     if isinstance(model := run.load(), HasConditionals):
         raise NotComputable(f"the parts of the score of a {type(model).__name__} are its pixels: draw surprise instead")
-    return split_figure(explain_run(run, count, seed=seed))
+    return split_figure(run, explain_run(run, count, seed=seed))
 
 
 def surprise(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
@@ -82,7 +82,7 @@ def surprise(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
         columns=columns,
         captions=[f"{total:.1f}" for total in maps.flatten(1).sum(1).tolist()],
         row_titles=[name for name, some in kinds.items() for _ in range(len(some) // columns)],
-        title=f"where the surprise of an image lies{among}",
+        title=f"{run.called}: -log p of each pixel given those before it{among}",
         note=f"Beneath each image its pixels' surprise, and the sum in nats. {int((maps > top).sum())} of "
         f"{maps.numel():,} pixels go beyond the scale.",
     )
@@ -92,7 +92,7 @@ def explanation_figure(run: Run, found: Explanation, count: int | None = None, s
     """What fits the family: surprise pixel by pixel, or the parts."""
     if isinstance(run.load(), HasConditionals):
         return surprise(run, SHOWN if count is None else min(count, SHOWN), seed)
-    return split_figure(found)
+    return split_figure(run, found)
 
 
 def _fixed(values: Tensor) -> bool:

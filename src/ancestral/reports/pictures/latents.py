@@ -51,7 +51,11 @@ def reconstructions(run: Run, count: int = PAIRS, seed: int = 0) -> Figure:
     with torch.no_grad():
         back = decode(encode(x))
     return pair_grid(
-        grey_values(run, x), grey_values(run, back), columns=10, title="test images and their reconstructions"
+        grey_values(run, x),
+        grey_values(run, back),
+        columns=10,
+        title=f"{run.called}: test images and their reconstructions",
+        smooth=True,
     )
 
 
@@ -70,7 +74,8 @@ def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     return image_grid(
         grey_values(run, images),
         columns=INTERPOLATION_STEPS,
-        title="from one test image to another, through the latent space",
+        title=f"{run.called}: images decoded between the codes of two test images",
+        smooth=True,
     )
 
 
@@ -93,7 +98,8 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
         grey_values(run, images),
         columns=WALK_STEPS,
         row_titles=[title for name in conditions_in_words(run, condition) for title in (name, "")],
-        title="between draws of the latents: each line above its arc",
+        title=f"{run.called}: images between draws of the latents, each line above its arc",
+        smooth=True,
     )
 
 
@@ -120,7 +126,12 @@ def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0, cells: int | N
     axis, z = percentile_grid(count, cells)
     with torch.no_grad():
         images = model.decode(z.to(model.dtype))
-    return manifold_grid(grey_values(run, images), axis_values=axis.tolist(), title="the latent manifold")
+    return manifold_grid(
+        grey_values(run, images),
+        axis_values=axis.tolist(),
+        title=f"{run.called}: mean images over the plane of the latents",
+        smooth=True,
+    )
 
 
 def coder_of(run: Run, what: str, of: str = "images") -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -170,7 +181,7 @@ def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
         found.labels,
         axes=(axes[0], axes[1]),
         names=partial(class_in_words, run),
-        title=f"{len(z)} test {run.data.space.noun} in the space of {z.shape[1]} latents{known}",
+        title=f"{run.called}: {len(z):,} test {run.data.space.noun} in the space of {z.shape[1]} latents{known}",
         note=f"Latents: {found.how}.",
     )
 
@@ -226,7 +237,7 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
         tables,
         quantity="p(component | image)" if mixture else "p(latent = 1 | image)",
         xlabel="components, those of a class side by side" if mixture else "latents",
-        title="the posterior of images, exact",
+        title=f"{run.called}: exact posterior of test images",
     )
 
 
@@ -268,7 +279,8 @@ def _flips(run: Run, model: Model, count: int) -> Figure:
         run.data.space.to_unit(torch.cat([x, plain, flipped[ranked].flatten(0, 1)]).float()),
         columns=len(x),
         row_titles=["test image", "E[x | z]", *(f"z{m + 1} flipped" for m in ranked.tolist())],
-        title=f"each latent{model.latent_layer} flipped",
+        title=f"{run.called}: each latent{model.latent_layer} flipped",
+        smooth=True,
         note=f"z: the likelier state of each latent given the image. {_shown(len(ranked), z.shape[1])} that change the "
         "images most, in this order.",
     )
@@ -292,7 +304,7 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     divergences = _divergences(run, model)
     everyone = list(range(len(centre)))
     if divergences is not None:
-        weights, first = divergences, "the largest KL, which stands beside them"
+        weights, first = divergences, "the largest KL, which is shown next to them"
     else:
         ends = torch.cat([model.decode(z) for z in traversed(start, everyone, at[:, [0, -1]]).flatten(0, 1).split(256)])
         ends = ends.flatten(1).unflatten(0, (-1, 2))
@@ -304,7 +316,8 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
         run.data.space.to_unit(images.float()),
         columns=STEPS,
         row_titles=titles,
-        title=f"each latent from -{REACH:.0f} to {REACH:.0f} standard deviations",
+        title=f"{run.called}: each latent from -{REACH:.0f} to {REACH:.0f} standard deviations",
+        smooth=True,
         note=f"Standard deviations of {of}, around its mean; the other latents are held at {held}. "
         f"{_shown(len(ranked), len(everyone))} with {first}.",
     )

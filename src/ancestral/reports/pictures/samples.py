@@ -17,7 +17,7 @@ from ancestral.models.base import SamplesClasses
 from ancestral.reports.pictures.class_names import learned_class_in_words
 from ancestral.runs.quality import view_of
 from ancestral.runs.run import Run
-from ancestral.runs.sample import is_conditional, present_classes
+from ancestral.runs.sample import drawn_in_words, is_conditional, present_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +39,7 @@ def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     count = run.data.pictured if count is None else count
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = model.sample_mean(count)
-    return run.data.picture(drawn, title=f"{count} samples")
+    return run.data.picture(drawn, title=f"{run.called}: {count:,} {drawn_in_words(model)}")
 
 
 def _samples_by_class(run: Run, model: SamplesClasses, count: int | None, seed: int) -> Figure:
@@ -55,7 +55,8 @@ def _samples_by_class(run: Run, model: SamplesClasses, count: int | None, seed: 
         grey_values(run, drawn),
         columns=columns,
         row_titles=[learned_class_in_words(run, label) for label in shown],
-        title=f"{len(labels)} samples by class{more}",
+        title=f"{run.called}: {len(labels)} samples by class{more}",
+        smooth=True,
     )
 
 
@@ -74,7 +75,7 @@ def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
     return image_grid(
         images.flatten(0, 1),
         columns=STEPS_SHOWN,
-        title=f"from nothing to all {pixels} pixels, in their order",
+        title=f"{run.called}: pixels drawn in order, from none to all {pixels:,}",
     )
 
 
@@ -87,7 +88,12 @@ def neighbours(run: Run, count: int = NEIGHBOURS_SHOWN, seed: int = 0) -> Figure
     pool = torch.cat([grey_values(run, x) for x in run.data.held("train").in_order(ROWS)])
     _, found = nearest(drawn, pool)
     return pair_grid(
-        drawn, pool[found], columns=10, labels=("drawn", "nearest"), title="samples and their nearest training images"
+        drawn,
+        pool[found],
+        columns=10,
+        labels=("drawn", "nearest"),
+        title=f"{run.called}: samples and their nearest training images",
+        smooth=True,
     )
 
 
@@ -120,5 +126,9 @@ def sample_rows(
     if len(shapes) > 1:
         raise InputError(f"images of different sizes make no common picture: {sorted(shapes)}")
     return image_grid(
-        torch.cat(rows), columns=count, row_titles=titles or [run.path.name for run in runs], title="samples"
+        torch.cat(rows),
+        columns=count,
+        row_titles=titles or [run.path.name for run in runs],
+        title="mean images of each model" if means else "samples of each model",
+        smooth=True,
     )

@@ -48,21 +48,21 @@ def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
     losses bound nothing, the course of the game."""
     course = training_curves(run)
     if ("train", "critic_loss") in course.known:
-        return _game(course)
+        return _game(course, f"{run.called}: course of the training")
     names = {name for _, name in course.known}
     main = next((name for name in ("nll", "negative_elbo", "reconstruction") if name in names), "loss")
-    title = f"{IN_WORDS[main]}, nats per {run.data.space.noun.removesuffix('s')}"
+    of = f"{IN_WORDS[main]}, nats per {run.data.space.noun.removesuffix('s')}"
     parts = [name for name in ("reconstruction", "kl") if ("train", name) in course.known and name != main]
     if parts:
         panels = [(f"{IN_WORDS[name]}, nats", course.both(name)) for name in parts]
-        return small_multiples([(title, course.both(main)), *panels])
+        return small_multiples([(of, course.both(main)), *panels], title=f"{run.called}: learning curves")
     best = run.outcome.get("best_step")
     marks = [(best / course.per_epoch, "best")] if best else None
-    floor = None if run.data.entropy is None else [(run.data.entropy, "entropy of the target")]
-    return learning_curves(course.both(main), title=title, marks=marks, reference=floor)
+    entropy = None if run.data.entropy is None else [(run.data.entropy, "entropy of the true density")]
+    return learning_curves(course.both(main), title=f"{run.called}: {of}", marks=marks, reference=entropy)
 
 
-def _game(course: TrainingCurves) -> Figure:
+def _game(course: TrainingCurves, heading: str) -> Figure:
     judged = ("train", "real_prob") in course.known  # else there are scores only
     panels = []
     for title, shown in GAME.items():
@@ -74,4 +74,4 @@ def _game(course: TrainingCurves) -> Figure:
             panel.append(Curve("-2 log 2, the equilibrium", ends, [-2 * math.log(2)] * 2, style="dashed"))
         if panel:
             panels.append((title, panel))
-    return small_multiples(panels, columns=2)
+    return small_multiples(panels, columns=2, title=heading)

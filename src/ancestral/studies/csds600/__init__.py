@@ -1,4 +1,4 @@
-"""CSDS 600, homework 1: MADE, divergences, pushforward densities, a convolutional Gaussian VAE."""
+"""CSDS 600, homework 1: MADE, KL divergences, pushforward densities, a convolutional Gaussian VAE."""
 
 from ancestral.studies.csds600.recipe import STUDY
 

@@ -1,4 +1,4 @@
-"""Chapter of `csds600` on what its VAE is made of: layers and settings, beside those that the coursework lists."""
+"""Chapter of `csds600` on the layers and settings of its VAE, compared with those that the coursework lists."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ ASKED_LAYERS = (
 )
 """side, kind, and (channels in, out, kernel, stride, padding) or (features in, out)"""
 ASKED_SETTINGS = {
-    "sides of an image": "32 by 32",
+    "image size": "32 by 32",
     "latents": "16",
     "variance of a pixel": "1",
-    "between layers": "ReLU",
+    "activation": "ReLU",
     "batch size": "128",
     "optimizer": "Adam",
     "learning rate": "0.001",
@@ -51,17 +51,17 @@ def layers(workshop: Workshop) -> ChapterContent:
     beside = list(zip_longest(ASKED_LAYERS, ours))
     equal = sum(asked is not None and one is not None and asked == one[:3] for asked, one in beside)
     same = {name: settings[name] == value for name, value in ASKED_SETTINGS.items()}
-    verdict = "all are equal" if equal == len(beside) and all(same.values()) else "NOT all are equal"
+    verdict = "all are equal" if equal == len(beside) and all(same.values()) else "some differ"
     return ChapterContent(
-        f"The trained model's own layers and settings beside those asked for: {verdict}. The decoder gives the mean of "
-        f"p(x | z). Images of {unpadded} by {unpadded} pixels are padded with "
-        f"{plural((side - unpadded) // 2, 'black pixel')} on each side. Losses are summed over the {pixels:,} pixels "
-        f"and the {settings['latents']} latents, and averaged over the batch.",
+        "The tables show the layers and settings that the coursework asks for, and those of the trained model: "
+        f"{verdict}. The decoder outputs the mean of p(x | z). Images of {unpadded} by {unpadded} pixels are padded "
+        f"with {plural((side - unpadded) // 2, 'black pixel')} on each side. Losses are summed over the {pixels:,} "
+        f"pixels and the {settings['latents']} latents, and averaged over the batch.",
         [
             Table(
-                ["side", "asked", "trained", "parameters"],
+                ["network", "asked", "trained", "parameters"],
                 [_row(asked, one) for asked, one in beside],
-                "Convolutions: channels in and out, kernel, stride, padding. Linear layers: numbers in and out.",
+                "Convolutions: channels in and out, kernel, stride, padding. Linear layers: features in and out.",
                 {3},
             ),
             Table(
@@ -76,30 +76,30 @@ def layers(workshop: Workshop) -> ChapterContent:
                 f"{len(ASKED_LAYERS)} as listed",
                 f"{equal} equal, {len(ours)} in all",
                 equal == len(beside),
-                "The table shows which differs.",
+                "The table shows which layers differ.",
             ),
             ReferenceCheck(
                 "settings of the convolutional VAE",
                 ", ".join(ASKED_SETTINGS.values()),
                 ", ".join(settings[name] for name in ASKED_SETTINGS),
                 all(same.values()),
-                "Trained with other settings.",
+                "The model was trained with other settings.",
             ),
         ],
     )
 
 
 def settings_of(run: Run) -> dict[str, str]:
-    """What the run was trained with, under the names of `ASKED_SETTINGS`."""
+    """The settings of a run, under the names of `ASKED_SETTINGS`."""
     model, training = run.settings.model, run.settings.training
     assert isinstance(model, VAESettings)
     start, learned = model.gaussian_variance
     variance = "learned" if learned else f"{start:g}"
     return {
-        "sides of an image": " by ".join(map(str, run.data.event_shape[1:])),
+        "image size": " by ".join(map(str, run.data.event_shape[1:])),
         "latents": str(model.latents),
         "variance of a pixel": variance,
-        "between layers": ACTIVATIONS[model.activation].__name__,
+        "activation": ACTIVATIONS[model.activation].__name__,
         "batch size": str(training.batch_size),
         "optimizer": training.optimizer.capitalize(),
         "learning rate": f"{training.rate:g}",
@@ -113,10 +113,10 @@ def _row(asked: tuple[str, str, tuple[int, ...]] | None, ours: Layer | None) -> 
 
 
 def described(side: str, module: nn.Module) -> list[Layer]:
-    """Side, kind, sizes and number of parameters of each layer that has some, in their order."""
+    """Network, kind, sizes and number of parameters of each layer with parameters, in the order of the forward pass."""
     found = []
     layers = [one for one in module.modules() if isinstance(one, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
-    # a module lists its members as they were made; images pass the convolutions first on their way in
+    # a module lists its layers in the order of their creation, but the encoder applies convolutions first
     first = nn.Linear if side == "decoder" else (nn.Conv2d, nn.ConvTranspose2d)
     for layer in sorted(layers, key=lambda one: not isinstance(one, first)):
         sizes = (

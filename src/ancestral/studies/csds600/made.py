@@ -1,4 +1,4 @@
-"""Chapters of `csds600` on MADE: why it is a proper probability model, and one trained."""
+"""Chapters of `csds600` on MADE: why its probabilities sum to 1, and a trained model."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LAST_DIGIT = 2.0**-52  # of numbers near 1, in 64 bits
 def chain_rule(workshop: Workshop) -> ChapterContent:
     found = chain_rule_holds()
     caption = (
-        "Above, the pixels that each hidden unit sees; in the middle, those that each output sees directly; below, how "
-        f"much each output changes with each pixel by both ways together, the largest derivative over all "
-        f"{found.states} images: zero, exactly, on the diagonal and to its right."
+        "Top: which pixels are inputs of each hidden unit. Middle: which pixels are direct inputs of each output. "
+        f"Bottom: the largest derivative of each output with respect to each pixel, over all {found.states} images and "
+        "along both paths. It is exactly zero on the diagonal and to its right."
     )
     return ChapterContent(
         f"{_MASKS}\n\n{_sums(found)}",
@@ -34,7 +34,7 @@ def chain_rule(workshop: Workshop) -> ChapterContent:
                 "sum to 1",
                 within_of_one(found.total - 1),
                 abs(found.total - 1) < 1e-10,
-                "A mask lets a pixel see what it must not.",
+                "A mask has a connection that the order of the pixels does not allow.",
                 AN_IDENTITY,
             )
         ],
@@ -42,28 +42,30 @@ def chain_rule(workshop: Workshop) -> ChapterContent:
 
 
 _MASKS = (
-    "log p(x) = Σ_d log p(x_d | x_1, ..., x_{d-1}): the chain rule holds for every distribution, whatever the order of "
-    "the pixels. One network gives all conditionals at once if output d depends on pixels before d only. Masks see to "
-    "that: the pixel at place d has degree d, hidden units have degrees from 1 to D − 1; a hidden unit sees pixels of "
-    "its degree or less, an output only hidden units of a lower degree. Direct connections lead from pixels to outputs "
-    "past the hidden units, under the same rule: an output sees directly only pixels of a lower degree than its own."
+    "log p(x) = Σ_d log p(x_d | x_1, ..., x_{d-1}). This chain rule holds for every distribution and every order of "
+    "the pixels. One network computes all conditionals in one pass if output d depends only on the pixels before d. "
+    "Masks on the weights ensure this. The pixel at position d has degree d; hidden units have degrees from 1 to "
+    "D − 1. A hidden unit is connected to pixels of its own degree or a lower one. An output is connected only to "
+    "hidden units of a lower degree. Direct connections from pixels to outputs follow the same rule: an output is "
+    "connected only to pixels of a lower degree."
 )
 
 
 def _sums(found: Chain) -> str:
-    """What the sum over all images of a small MADE shows."""
+    """The sum of p(x) over all images of a small MADE, with and without masks, as sentences."""
     return (
-        "Each conditional is a Bernoulli and sums to one over its pixel, whatever came before. So the sum over the "
-        "last pixel gives 1, then the sum over the one before it, and so on: the whole is a probability distribution, "
-        f"without a normalising constant. A MADE of 3 by 3 pixels with random weights, summed over all {found.states} "
-        f"images, gives {within_of_one(found.total - 1)}. Its conditionals differ from those of the table of all p(x) "
-        f"by at most {scientific(found.gap)}. The same weights without masks, every pixel seeing itself and all "
-        f"others, sum to {found.unmasked_total:.3f}: a number for every image, and no distribution."
+        "Each conditional is a Bernoulli distribution: it sums to 1 over its pixel, for all values of the pixels "
+        "before. So the sum over the last pixel gives 1, then the sum over the pixel before it, and so on. The product "
+        "is a probability distribution and needs no normalising constant. As a check, p(x) of a MADE of 3 by 3 pixels "
+        f"with random weights was summed over all {found.states} images: the sum is {within_of_one(found.total - 1)}. "
+        "The conditionals of the network differ from those computed from the table of all p(x) by at most "
+        f"{scientific(found.gap)}. With the same weights but without masks, so that each output depends on all pixels, "
+        f"the sum is {found.unmasked_total:.3f}: this is not a distribution."
     )
 
 
 def within_of_one(gap: float) -> str:
-    """A number that should be 1 and is 1 + `gap`, in words."""
+    """The number 1 + `gap`, which should be 1, as text."""
     return "1 to the last digit of 64 bits" if abs(gap) < LAST_DIGIT else f"1 within {scientific(abs(gap))}"
 
 
@@ -71,12 +73,13 @@ def trained(workshop: Workshop) -> ChapterContent:
     run, score = workshop.runs["made"], workshop.score("made")
     nats = f"{score.nats:.2f} ± {score.stderr:.2f} nats"
     text = (
-        f"{_network(run)}, {plural(run.outcome['epochs'], 'epoch')} on pixels drawn with their grey value as "
-        f"probability. log p(x) is exact, one pass of the network: {nats} on {score.count:,} test images. Drawing "
-        f"takes a step for each pixel: {score.dimensions} in their order, each given those before.\n\n"
-        f"The coursework names no number to reach. With {KNOWN_UNITS} hidden units and one order A. Karpathy's "
-        f"pytorch-made repeats a point of figure 2 of Germain et al. (2015), about {KNOWN} nats; there the pixels of "
-        "the images are one fixed draw, another than ours.\n\n"
+        f"The network is {_network(run)}. It was trained for {plural(run.outcome['epochs'], 'epoch')} on binary "
+        "pixels, sampled with the grey value as probability. log p(x) is exact and takes one pass of the network: "
+        f"{nats} on {score.count:,} test images. Sampling takes one step for each of the {score.dimensions} pixels, in "
+        "their order.\n\n"
+        f"The coursework sets no target. A. Karpathy's pytorch-made, with {KNOWN_UNITS} hidden units and one order, "
+        f"reproduces a point of figure 2 of Germain et al. (2015): about {KNOWN} nats. There the binary pixels were "
+        "sampled once and kept fixed, so the images differ from ours.\n\n"
         f"{health_in_words(run)}"
     )
     return ChapterContent(
@@ -86,10 +89,10 @@ def trained(workshop: Workshop) -> ChapterContent:
         [
             ReferenceCheck(
                 f"MADE of {KNOWN_UNITS} hidden units, test log p(x)",
-                f"about {KNOWN} nats, on another draw of the pixels",
+                f"about {KNOWN} nats, other pixel samples",
                 nats,
                 score.nats >= KNOWN,
-                "It was trained too briefly: the curve shows whether it still falls.",
+                "Training may have been too short: see whether the curve still falls.",
                 KNOWN_SOURCE,
             )
         ],
@@ -97,11 +100,11 @@ def trained(workshop: Workshop) -> ChapterContent:
 
 
 def _network(run: Run) -> str:
-    """Its widths, what leads past them, and how many numbers were trained."""
+    """The widths of its layers, its direct connections, and its number of parameters."""
     model = run.load()
     assert isinstance(model, MADE)
     pixels = math.prod(model.event_shape)
     widths = "-".join(str(width) for width in (pixels, *run.settings.model.hidden, pixels))  # type: ignore[attr-defined]
     direct = " with direct connections from every pixel to the outputs of all later ones" if model.direct else ""
     count = sum(parameter.numel() for parameter in model.parameters())
-    return f"{widths}{direct}: {count:,} parameters (biases, and weights behind a mask, among them)"
+    return f"{widths}{direct}: {count:,} parameters (including biases and masked weights)"

@@ -1,4 +1,4 @@
-"""CSDS 600, homework 1: MADE, divergences and pushed densities, and a convolutional VAE of Gaussian pixels."""
+"""CSDS 600, homework 1: MADE, KL divergences, pushforward densities, and a convolutional VAE with Gaussian pixels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MASKED = {
 
 
 def plan(options: Options) -> Sequence[PlannedRun]:
-    """A MADE, and the convolutional VAE; the coursework names no number of epochs for the latter."""
+    """A MADE and the convolutional VAE; the coursework gives no number of epochs for the VAE."""
     return (
         PlannedRun("made", "MADE", "made", MASKED, minutes=20),
         PlannedRun(
@@ -57,9 +57,10 @@ def plan(options: Options) -> Sequence[PlannedRun]:
 def _lead(workshop: Workshop) -> str:
     made, vae = workshop.score("made"), workshop.score("vae")
     return (
-        f"A MADE gives the test digits an exact log-probability of {made.nats:.2f} ± {made.stderr:.2f} nats. A "
-        f"convolutional VAE with Gaussian pixels reaches a negative ELBO of {-vae.nats:.2f} ± {vae.stderr:.2f} nats, a "
-        f"density of {vae.dimensions:,} real pixels that compares with nothing but its own kind."
+        f"The mean log-probability of the test digits under a MADE is {made.nats:.2f} ± {made.stderr:.2f} nats "
+        f"(exact). A convolutional VAE with Gaussian pixels has a negative ELBO of {-vae.nats:.2f} ± {vae.stderr:.2f} "
+        f"nats. This is a bound on a density of {vae.dimensions:,} real-valued pixels; it cannot be compared with "
+        "probabilities of discrete pixels."
     )
 
 
@@ -67,12 +68,12 @@ def _facts(workshop: Workshop) -> list[tuple[str, str]]:
     made, vae = workshop.score("made"), workshop.score("vae")
     return [
         ("MADE, log p(x), exact", f"{made.nats:.2f} ± {made.stderr:.2f} nats"),
-        ("VAE, negative ELBO, density", f"{-vae.nats:.2f} ± {vae.stderr:.2f} nats"),
+        ("VAE, negative ELBO (density)", f"{-vae.nats:.2f} ± {vae.stderr:.2f} nats"),
     ]
 
 
 STUDY = Study(
-    title="Masks, maps and a Gaussian VAE",
+    title="MADE, pushforward densities and a Gaussian VAE",
     subtitle="CSDS 600, homework 1 (csds600), on MNIST",
     plan=plan,
     lead=_lead,
@@ -82,27 +83,31 @@ STUDY = Study(
         Chapter(
             "MADE: the chain rule and its masks",
             chain_rule,
-            "Explain MADE: the chain rule, the masks, and why it is a proper probability model.",
+            "Explain MADE: the chain rule, the masks, and why its probabilities sum to 1.",
         ),
-        Chapter("MADE, trained", trained, "Train it, compute its exact log-probability, and draw from it."),
         Chapter(
-            "The divergence of a Gaussian from the standard normal",
+            "MADE: training and score",
+            trained,
+            "Train it, compute its exact log-probability, and sample from it.",
+        ),
+        Chapter(
+            "KL divergence of a Gaussian from the standard normal",
             divergence,
             "Derive KL(q(z | x) || N(0, I)) in closed form.",
         ),
         Chapter(
-            "The density after several maps",
+            "Density after several invertible maps",
             pushed,
             "Derive the pushforward density of a composition of invertible maps.",
         ),
         Chapter(
-            "The convolutional VAE, layer by layer",
+            "Convolutional VAE: layers and settings",
             layers,
-            "Encoder, Gaussian decoder with unit variance and 16 latents, of the layers listed, for 32 by 32 images; "
-            "batches of 128, Adam at 0.001; losses summed over features and averaged over the batch.",
+            "Encoder and Gaussian decoder with the listed layers, for 32 by 32 images, with unit variance and 16 "
+            "latents; batches of 128, Adam at 0.001; losses summed over features and averaged over the batch.",
         ),
         Chapter(
-            "Its losses",
+            "Convolutional VAE: losses",
             losses,
             "Record negative ELBO, reconstruction and KL of every training minibatch and of the whole test set; plot "
             "them, and give the final test values.",

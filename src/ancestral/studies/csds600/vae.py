@@ -1,4 +1,4 @@
-"""Chapters of `csds600` on the convolutional VAE of Gaussian pixels: losses and pictures."""
+"""Chapters of `csds600` on the convolutional VAE with Gaussian pixels: losses and figures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ancestral.studies.parts import health_in_words, plural
 from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
-IMPORTANCE, SCORED = 100, 500  # latent draws of the tighter bound, and on how many images: they are dear here
+IMPORTANCE, SCORED = 100, 500  # samples of z for the tighter bound, and its number of images: each is expensive here
 SAMPLES, PAIRS, LINES = 100, 50, 10
 
 
@@ -32,16 +32,17 @@ def losses(workshop: Workshop) -> ChapterContent:
     first = course.value("train", "negative_elbo")
     epochs = plural(run.outcome["epochs"], "epoch")
     text = (
-        f"After {epochs} the {final['count']:,} test images have a negative ELBO of "
+        f"After {epochs}, the mean negative ELBO of the {final['count']:,} test images is "
         f"{_pm(final['negative_elbo'])} nats = {_pm(final['reconstruction'])} reconstruction + {_pm(final['kl'])} KL, "
-        f"each ± its standard error (the first minibatch had {first:.1f}).\n\n{price_in_words(final, constant)}\n\n"
-        "This is a density of real pixels, padded ones among them: it compares with no probability of binary or whole "
-        f"grey values, and can be made any size by scaling the pixels.\n\n{gain_in_words(tighter)}\n\n"
+        f"each ± its standard error. The first minibatch had {first:.1f}.\n\n{price_in_words(final, constant)}\n\n"
+        "This score bounds a density of real-valued pixels, including the padded ones. It cannot be compared with "
+        "probabilities of binary pixels or grey levels, and its value changes when the pixels are rescaled.\n\n"
+        f"{gain_in_words(tighter)}\n\n"
         f"{health_in_words(run)}"
     )
     caption = (
-        f"Final values of {final['count']:,} test images, means ± standard error: the reconstruction is summed over "
-        "pixels, the divergence over latents."
+        f"Final losses on {final['count']:,} test images, mean ± standard error. The reconstruction is summed over "
+        "pixels, the KL divergence over latents."
     )
     rows = [[name, *_pm(final[key]).split(" ± ")] for key, name in NAMED.items()]
     return ChapterContent(
@@ -54,7 +55,7 @@ def losses(workshop: Workshop) -> ChapterContent:
                 "equal",
                 f"{_pm(final['negative_elbo'])} = {_pm(final['reconstruction'])} + {_pm(final['kl'])} nats",
                 abs(final["negative_elbo"][0] - final["reconstruction"][0] - final["kl"][0]) < 1e-3,
-                "The parts are of other draws than the whole.",
+                "The terms were computed with other samples of z than their sum.",
                 AN_IDENTITY,
             ),
             ReferenceCheck(
@@ -62,7 +63,7 @@ def losses(workshop: Workshop) -> ChapterContent:
                 f"not below the ELBO of the same images, {_pm(tighter.elbo)} nats",
                 f"{_pm(tighter.tighter)} nats, higher by {_pm(tighter.gain)}",
                 tighter.gain[0] > -3 * tighter.gain[1],
-                "More draws cannot make the bound looser: one of the two is wrong.",
+                "In expectation, more samples never loosen the bound: one of the two values is wrong.",
                 AN_IDENTITY,
             ),
         ],
@@ -73,7 +74,7 @@ NAMED = {"negative_elbo": "negative ELBO", "reconstruction": "reconstruction, �
 
 
 def final_losses(workshop: Workshop) -> dict[str, Any]:
-    """The three losses of the test images, and the error of the best image without a code: means and errors, nats."""
+    """Losses of the test images and error of the mean training image: means and standard errors, nats."""
     return workshop.remember("test-losses", lambda: _final_losses(workshop))
 
 
@@ -96,21 +97,21 @@ def _pm(mean: Sequence[float]) -> str:
 
 
 def price_in_words(final: dict[str, Any], constant: float) -> str:
-    """What the reconstruction is made of, and whether the code is worth its nats."""
+    """The terms of the reconstruction, and whether the latents lower it by more than their KL, as sentences."""
     squares, spent, without = final["reconstruction"][0] - constant, final["kl"][0], final["mean_image"][0]
     saved = without - squares
     if saved > spent:
-        worth = f"the code costs {spent:.2f} nats and saves {saved:.2f}"
+        gain = f"the latents cost {spent:.2f} nats of KL and lower the reconstruction by {saved:.2f}"
     elif saved > 0:
-        worth = f"the code costs {spent:.2f} nats and saves {saved:.2f}: so far it does not pay"
+        gain = f"the latents cost {spent:.2f} nats of KL but lower the reconstruction by only {saved:.2f} so far"
     else:
-        worth = f"the code costs {spent:.2f} nats and saves nothing so far"
+        gain = f"the latents cost {spent:.2f} nats of KL and do not lower the reconstruction so far"
     return (
-        f"{constant:.2f} nats of the reconstruction are the constant (D / 2) log 2π of D unit Gaussians, which no "
-        f"training changes; the other {squares:.2f} are half the squared error of an image. A standard deviation of 1 "
-        "is wide for pixels between 0 and 1: a nat of the code pays only where it lowers the squared error of an image "
-        "by more than 2. The mean of the training images in place of the decoder's, which needs no code, would leave "
-        f"{without:.2f}: {worth}."
+        f"The reconstruction has two terms: {constant:.2f} nats are the constant (D / 2) log 2π of D unit Gaussians, "
+        f"which training cannot change; the other {squares:.2f} are half the squared error of an image. A standard "
+        "deviation of 1 is large for pixels between 0 and 1: one more nat of KL lowers the loss only if it lowers the "
+        "squared error of an image by more than 2. If the mean of the training images replaced the output of the "
+        f"decoder, the second term would be {without:.2f} and no latents would be needed. Compared with that, {gain}."
     )
 
 
@@ -125,36 +126,38 @@ def _tightening(workshop: Workshop) -> Tightening:
 
 
 def gain_in_words(found: Tightening) -> str:
+    """Both bounds and their difference, as sentences."""
     bounds = (
-        f"As bounds on log p(x), larger is better: of the first {found.count} test images the ELBO is "
-        f"{_pm(found.elbo)} nats, the bound of {found.samples} draws of z, IWAE_{found.samples}, {_pm(found.tighter)}."
+        f"Both bounds on log p(x) were computed for the first {found.count} test images (larger is better): the ELBO "
+        f"is {_pm(found.elbo)} nats; IWAE_{found.samples}, with {found.samples} samples of z, is {_pm(found.tighter)}."
     )
     if not found.clear:
-        return f"{bounds} The difference, image by image, is {_pm(found.gain)} nats: not told from none."
+        return f"{bounds} The mean difference per image is {_pm(found.gain)} nats, which is not clearly above zero."
     return (
-        f"{bounds} The gain, image by image, is {_pm(found.gain)} nats: q(z | x) is at least that far, "
-        "in KL divergence, from the posterior of the model."
+        f"{bounds} The mean difference per image is {_pm(found.gain)} nats. The KL divergence of q(z | x) from the "
+        "true posterior is at least that large."
     )
 
 
 def _bounds(workshop: Workshop, found: Tightening) -> Table:
-    """Both bounds as scores: the ELBO of all test images, and both of the images that have both."""
+    """Both bounds as scores: the ELBO of all test images; ELBO and IWAE of the first of them."""
     title, whole = workshop.titles["vae"], workshop.score("vae")
     part = replace(whole, nats=found.elbo[0], stderr=found.elbo[1], count=found.count)
     method = f"IWAE_{found.samples}"
     better = replace(part, nats=found.tighter[0], stderr=found.tighter[1], method=method, samples=found.samples)
-    of_density = "Bits per dimension of a density change with the unit of a pixel, and compare with no others."
+    of_density = "Bits per dimension of a density depend on the scale of the pixels; do not compare them with others."
     return score_table([(title, one) for one in (whole, part, better)], f"{SCORE_CAPTION} {of_density}")
 
 
-# ---- pictures
+# ---- figures
 
 
 def samples(workshop: Workshop) -> ChapterContent:
-    caption = f"{SAMPLES} draws, none picked: means of p(x | z) at z from the standard normal."
+    caption = f"{SAMPLES} mean images E[x | z] for z sampled from the standard normal, not cherry-picked."
     return ChapterContent(
-        "z is drawn from the standard normal and decoded. The mean of p(x | z) is shown: a draw would add noise of "
-        "standard deviation 1 to pixels between 0 and 1, and show nothing else.",
+        "The figure shows mean images: z is sampled from the standard normal, and the mean of p(x | z) is shown. A "
+        "sample of x would add noise of standard deviation 1 to pixels between 0 and 1, and the noise would hide the "
+        "digit.",
         figures=[workshop.draw("vae", "samples", caption, count=SAMPLES)],
     )
 
@@ -164,14 +167,15 @@ def pairs(workshop: Workshop) -> ChapterContent:
     kept = workshop.remember("classes-kept", lambda: _classes_kept(workshop))
     spent = final["kl"][0]
     of_shown = f"all but {kept['lost_shown']}" if kept["lost_shown"] else "all"
-    caption = f"The first {PAIRS} test images, and beneath each its reconstruction."
+    caption = f"The first {PAIRS} test images, each with its reconstruction below."
     return ChapterContent(
-        f"The first test images, coded as the mean of q(z | x) and decoded. {latents} real numbers could hold much, "
-        f"but q(z | x) is wide: the code costs {spent:.1f} nats, or {spent / math.log(2):.1f} bits, an image, and on "
-        "average z tells no more than that about it. The unit variance of p(x | z) is why: to tell more, each further "
-        "nat would have to lower the squared error of an image by more than 2. The frozen recogniser reads "
-        f"{kept['share']:.1%} ± {kept['stderr']:.1%} of {kept['count']:,} reconstructions as the digit that it reads "
-        f"the originals as, and {of_shown} of the {PAIRS} shown.",
+        "The figure shows the first test images and their reconstructions: the mean of q(z | x), decoded. There are "
+        f"{latents} latents, but q(z | x) is wide: its KL divergence from the prior is {spent:.1f} nats per image, or "
+        f"{spent / math.log(2):.1f} bits. On average, z carries at most that much information about the image. The "
+        "unit variance of p(x | z) is the reason: one more nat of information lowers the loss only if it lowers the "
+        "squared error of an image by more than 2. A fixed classifier assigns the same digit to the original and its "
+        f"reconstruction for {kept['share']:.1%} ± {kept['stderr']:.1%} of {kept['count']:,} test images, and for "
+        f"{of_shown} of the {PAIRS} shown.",
         figures=[workshop.draw("vae", "reconstructions", caption, count=PAIRS)],
     )
 
@@ -185,11 +189,11 @@ def _classes_kept(workshop: Workshop) -> dict[str, Any]:
 def interpolations(workshop: Workshop) -> ChapterContent:
     caption = (
         f"{LINES} interpolations of length {INTERPOLATION_STEPS}: row i goes from test image 2i − 1 to test image 2i, "
-        "both ends included."
+        "including both ends."
     )
     return ChapterContent(
-        f"Straight lines between the codes of two test images, the first and the second, the third and the fourth and "
-        f"so on: {INTERPOLATION_STEPS} points of each, the ends among them, decoded. The ends of the rows are "
-        f"reconstructions; the images themselves are the first {2 * LINES} of the chapter before.",
+        "Each row shows decoded points on the straight line between the codes of two test images: the first and the "
+        f"second, the third and the fourth, and so on. There are {INTERPOLATION_STEPS} points in a row, including both "
+        f"ends. The ends are reconstructions; the original images are the first {2 * LINES} of the previous chapter.",
         figures=[workshop.draw("vae", "interpolations", caption, count=LINES)],
     )

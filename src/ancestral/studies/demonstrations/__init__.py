@@ -1,3 +1,3 @@
-"""Small computations that show one fact each: what a formula claims, measured, and its picture."""
+"""Small computations that show one fact each: the value of a formula, a measurement, and a figure."""
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
-"""What a training step of the sigmoid belief net costs, beside the naive sum over states and the mixture.
+"""The cost of a training step of the sigmoid belief net, compared with the naive sum over states and the mixture.
 
-A step is the value and the gradient of the mean log-likelihood of N binary images of D pixels, exact each time:
+A step computes the value and the gradient of the mean log-likelihood of N binary images of D pixels, exactly:
 
     mixture    MixtureOfBernoullis, 20 components: the coursework counts O(N K D)
-    naive      logits and Bernoulli log-probabilities for each state and image: O(N M D 2^M). Fed a few images at a
-               time, since it would otherwise need gigabytes; its memory is that of a few images
-    ours       SigmoidBeliefNet, the sum over pixels shared by the batch: one matrix product, O(N M D), and
+    naive      logits and Bernoulli log-probabilities for each state and image: O(N M D 2^M). It gets a few images at a
+               time, because it would need gigabytes otherwise; its memory is that for a few images
+    ours       SigmoidBeliefNet, with the sum over pixels shared by the batch: one matrix product, O(N M D), and
                O(2^M (D + N))
 
-They take turns at every size. Times are the process's own, which other work on the machine hardly changes (with one
-thread on an idle machine it is the time by the clock); growth is fitted in the logarithms (a power of N and of D; a
-factor per latent, from `FROM` latents on, where the fixed cost of a step no longer matters); memory is the peak of
-what torch's allocator had handed out during a step beyond what was there before, read from torch's profiler.
+At each size, the methods are timed in turn. Times are processor times of the process, which other work on the machine
+hardly changes; with one thread on an idle machine they equal the elapsed time. Growth is a least-squares fit in the
+logarithms: a power of N and of D, and a factor per latent from `FROM` latents on, where the fixed cost of a step is
+small. Memory is the peak allocation of torch during a step, beyond that before the step, from torch's profiler.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler, silent; it reads this when torch is loaded
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # no messages of the profiler; read when torch is imported
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = {"M": 12, "N": 128, "D": 784}
-NAIVE_NUMBERS = 1 << 25  # of the naive sum's largest array
+NAIVE_NUMBERS = 1 << 25  # maximum size of the largest array of the naive sum
 FROM = 10
 GRIDS = {"M": (4, 6, 8, 10, 12, 14, 16), "N": (32, 64, 128, 256), "D": (196, 392, 784, 1568)}
 COMPONENTS = 20  # of the mixture
@@ -50,7 +50,7 @@ Step = Callable[[], Tensor]
 
 
 def naive_log_prob(model: SigmoidBeliefNet, x: Tensor) -> Tensor:
-    """log p(x) as the definition says it, with logits for every image and state, as the coursework counts them."""
+    """log p(x) by its definition, with logits for every image and state, as the coursework counts operations."""
     z = model.states.expand(len(x), -1, -1)
     log_p_x = Bernoulli(logits=torch.bmm(z, model.w.expand(len(x), -1, -1)) + model.c, validate_args=False)
     log_p_z = Bernoulli(logits=model.b, validate_args=False).log_prob(model.states).sum(1)
@@ -58,7 +58,7 @@ def naive_log_prob(model: SigmoidBeliefNet, x: Tensor) -> Tensor:
 
 
 def steps_at(latents: int, images: int, pixels: int) -> dict[str, Step]:
-    """One step of each way at one size; each returns log p of the images."""
+    """One step of each method at one size; each returns log p of the images."""
     with seeded_noise(0):
         x = (torch.rand(images, pixels) < 0.2).float()
         net, mixture = SigmoidBeliefNet([pixels], latents), MixtureOfBernoullis([pixels], COMPONENTS)
@@ -80,7 +80,7 @@ def steps_at(latents: int, images: int, pixels: int) -> dict[str, Step]:
 
 
 def milliseconds(step: Step) -> float:
-    """Processor time of one step, the median of as many as half a second holds."""
+    """Processor time of one step: the median over half a second of steps."""
     times: list[float] = []
     while not times or (sum(times) < 0.5 and len(times) < 50):
         begin = time.process_time()
@@ -90,7 +90,7 @@ def milliseconds(step: Step) -> float:
 
 
 def peak_megabytes(step: Step) -> float:
-    """Most bytes that torch's allocator had handed out at once during a step, beyond those from before it."""
+    """Peak allocation of torch during a step, beyond that before the step, in MB."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         step()
     assert profile.profiler is not None and profile.profiler.kineto_results is not None
@@ -100,7 +100,7 @@ def peak_megabytes(step: Step) -> float:
 
 
 def measure(latents: int, images: int, pixels: int, rounds: int, naive: bool) -> dict[str, Any]:
-    """Times and memory of every way at one size, taken in turns."""
+    """Times and memory of each method at one size, measured in turn."""
     steps = steps_at(latents, images, pixels)
     ways = [way for way in WAYS if naive or way != "naive"]
     values = {way: steps[way]() for way in ways}  # the first step is not timed: it allocates
@@ -124,12 +124,12 @@ def measure_all(
     most_naive: int = 10,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Every way at every size: M, N and D each vary over their grid while the others are as in `SIZE`.
+    """Each method at each size: one of M, N and D varies over its grid, the others are as in `SIZE`.
 
-    A size that lies on several grids is measured once.
+    A size that is in several grids is measured once.
 
-    Args:      at: M where N and D vary. most_naive: M up to which the naive sum takes part.
-               progress: called with (sizes done, in all).
+    Args:      at: M while N or D varies. most_naive: largest M at which the naive sum is measured.
+               progress: called with (sizes done, total).
     """
     sizes = {along: [{**SIZE, "M": at, along: size} for size in grid] for along, grid in grids.items()}
     measured = {tuple(size.values()): {} for along in sizes.values() for size in along}
@@ -142,12 +142,12 @@ def measure_all(
 
 
 def times_faster(row: dict[str, Any]) -> list[float]:
-    """How many times faster the shared sum was than the naive one, in each round."""
+    """Ratio of the times of the naive and the shared sum, in each round."""
     return [naive / ours for naive, ours in zip(row["naive"]["all_ms"], row["ours"]["all_ms"], strict=True)]
 
 
 def counted_operations(way: str, latents: int, images: int, pixels: int) -> int:
-    """Multiplications of a step by the count on paper, without constant factors; the mixture has K = 20."""
+    """Number of multiplications of a step in theory, without constant factors; the mixture has K = 20."""
     product, states = images * latents * pixels, 1 << latents
     return {
         "mixture": images * COMPONENTS * pixels,
@@ -157,13 +157,13 @@ def counted_operations(way: str, latents: int, images: int, pixels: int) -> int:
 
 
 def growth(rows: list[dict[str, Any]], along: str, way: str, quantity: str) -> float | None:
-    """Power of N or D, or factor per latent, by least squares in the logarithms; None with fewer than two sizes."""
+    """Power of N or D, or factor per latent, by least squares in the logarithms; None for fewer than two sizes."""
     there = [row for row in rows if way in row and (along != "M" or row[along] >= FROM)]
     return _slope(along, [row[along] for row in there], [row[way][quantity] for row in there])
 
 
 def counted_growth(rows: list[dict[str, Any]], along: str, way: str) -> float | None:
-    """The same fit, at the same sizes, to the operations counted on paper."""
+    """The same fit to the theoretical numbers of operations at the same sizes."""
     there = [row for row in rows if way in row and (along != "M" or row[along] >= FROM)]
     counts = [counted_operations(way, row["M"], row["N"], row["D"]) for row in there]
     return _slope(along, [row[along] for row in there], counts)
@@ -178,7 +178,7 @@ def _slope(along: str, sizes: Sequence[int], values: Sequence[float]) -> float |
 
 
 def cost_figure(series: dict[str, list[dict[str, Any]]]) -> Figure:
-    """Time against each size, on axes where a factor per latent and a power of N or D are straight lines."""
+    """Time against M, N and D; the axes make a factor per latent, and a power of N or D, straight lines."""
 
     def curve(way: str, along: str) -> Curve:
         rows = [row for row in series[along] if way in row]
@@ -195,30 +195,28 @@ def cost_figure(series: dict[str, list[dict[str, Any]]]) -> Figure:
         )
         for along, title in titles.items()
     ]
-    return panel_figure(panels, plot_height=95.0, ylabel="milliseconds a step", title="cost of a training step")
+    return panel_figure(panels, plot_height=95.0, ylabel="milliseconds per step", title="cost of a training step")
 
 
 def cost_table(series: dict[str, list[dict[str, Any]]]) -> Table:
-    """Times of every way at every size, each size once."""
+    """Times of each method at each size; each size once."""
     sizes = {(row["M"], row["N"], row["D"]): row for rows in series.values() for row in rows}
     rows = [
         [*map(str, size), *(f"{row[way]['ms']:.2f}" if way in row else "–" for way in WAYS)]
         for size, row in sizes.items()
     ]
     rounds = len(next(iter(sizes.values()))["mixture"]["all_ms"])
-    caption = f"A step: value and gradient, processor time, median of {rounds} round{'s' * (rounds > 1)} in turn."
+    caption = f"Processor time of a step (value and gradient), median of {rounds} round{'s' * (rounds > 1)}."
     timed = {row["M"]: "naive" in row for row in sizes.values()}
     if not all(timed.values()):
         most = max((latents for latents, there in timed.items() if there), default=0)
-        caption += (
-            f" The naive sum is left out (–) beyond M = {most}: two more latents cost it over four times the time."
-        )
+        caption += f" The naive sum was not timed (–) beyond M = {most}: two more latents take over four times as long."
     header = ["M", "N", "D", *(f"{NAMES[way]}, ms" for way in WAYS)]
     return Table(header, rows, caption, numeric=set(range(6)))
 
 
 def growth_table(series: dict[str, list[dict[str, Any]]]) -> Table:
-    """How the time of every way grows along M, N and D, beside what the count on paper gives at the same sizes."""
+    """Growth of the time of each method with M, N and D, and that of the theoretical number of operations."""
     forms = {"M": "× {:.2f}", "N": "N^{{{:.2f}}}", "D": "D^{{{:.2f}}}"}
 
     def cell(way: str, along: str) -> str:
@@ -227,8 +225,9 @@ def growth_table(series: dict[str, list[dict[str, Any]]]) -> Table:
 
     rows = [[NAMES[way], *(cell(way, along) for along in forms)] for way in WAYS]
     return Table(
-        ["way", f"per latent, from {FROM} on", "with N", "with D"],
+        ["method", f"per latent, from {FROM} on", "with N", "with D"],
         rows,
-        "How time grows with each size, and in brackets how operations counted on paper grow at the same sizes: N K D "
-        "of the mixture, N M D 2^M of the naive sum, N M D + 2^M (D + N) of the shared one (–: fewer than two sizes).",
+        "Growth of the time with each size. In brackets: growth of the number of operations at the same sizes, N K D "
+        "for the mixture, N M D 2^M for the naive sum, N M D + 2^M (D + N) for the shared sum (–: fewer than two "
+        "sizes).",
     )

@@ -1,4 +1,4 @@
-"""Why a MADE is a proper probability model: a tiny one summed over all of its images, and what its pixels can see."""
+"""MADE defines a probability distribution: p(x) of a tiny model summed over all images, and its connections."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ SIDE, HIDDEN = 3, 12
 
 @dataclass(frozen=True)
 class Chain:
-    """What the sum over all D-pixel binary images shows; D = 9.
+    """Results of the sum over all binary images of D = 9 pixels.
 
-    Attributes: states: images summed over. total: sum of p(x). gap: the largest difference between a conditional that
-                the network gives and the one that follows from the table of all p(x). unmasked_total: the sum for
-                the same weights without masks. sees: which hidden unit sees which pixel, shape (H, D). direct: which
-                output sees which pixel past the hidden units, shape (D, D). reach: the largest
-                |d output of pixel i / d pixel j| over all images, by either way, shape (D, D).
+    Attributes: states: number of images. total: sum of p(x). gap: the largest difference between a conditional of the
+                network and that computed from the table of all p(x). unmasked_total: the sum for the same weights
+                without masks. sees: mask from pixels to hidden units, shape (H, D). direct: mask from pixels directly
+                to outputs, shape (D, D). reach: the largest |d output of pixel i / d pixel j| over all images, along
+                both paths, shape (D, D).
     """
 
     states: int
@@ -73,23 +73,23 @@ def chain_rule_holds(seed: int = 0) -> Chain:
 
 
 def masks_figure(found: Chain) -> Figure:
-    """What the hidden units and the outputs see, and what a change of each pixel does to each output."""
+    """The masks of hidden units and outputs, and the derivative of each output with respect to each pixel."""
     outputs = [f"p(x{d + 1} | ...)" for d in range(len(found.reach))]
     units = [f"unit {h + 1}" for h in range(len(found.sees))]
     return heat_tables(
         [
-            HeatTable("mask: which pixels a hidden unit sees", found.sees, units),
-            HeatTable("mask: which pixels an output sees directly", found.direct, outputs),
-            HeatTable("derivative of each output by each pixel", found.reach / found.reach.max(), outputs),
+            HeatTable("mask: input pixels of each hidden unit", found.sees, units),
+            HeatTable("mask: direct input pixels of each output", found.direct, outputs),
+            HeatTable("derivative of each output with respect to each pixel", found.reach / found.reach.max(), outputs),
         ],
-        quantity="size, the largest being 1",
+        quantity="absolute value, divided by the maximum",
         xlabel="pixel",
         zeros="Grey: exactly 0.",
     )
 
 
 def _unmasked_logits(model: MADE, x: Tensor) -> Tensor:
-    """The same weights as an ordinary network, in which every pixel sees itself and all others. (B, D) to (B, D)."""
+    """Logits of the same weights without masks, so that each output depends on all pixels. (B, D) to (B, D)."""
     (hidden,), seen = model.layers, model.seen(x)
     assert isinstance(hidden, MaskedLinear) and model.last is not None and model.direct is not None
     h = model.activation(F.linear(seen, hidden.weight, hidden.bias))
@@ -97,7 +97,7 @@ def _unmasked_logits(model: MADE, x: Tensor) -> Tensor:
 
 
 def _largest_gap(p: Tensor, on: Tensor) -> float:
-    """Conditionals from the table of all p(x), whose rows run like binary numbers, beside the network's."""
+    """The largest difference between conditionals from the table of all p(x), in binary order, and the network's."""
     pixels, gaps = int(math.log2(len(p))), []
     for d in range(pixels):
         joint = p.view(2**d, 2, -1).sum(2)  # p(x_<d, x_d)

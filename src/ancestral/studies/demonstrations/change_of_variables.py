@@ -1,4 +1,4 @@
-"""Change of variables in one dimension, z = x^3 with z uniform: the density of x, its integral, and draws of it."""
+"""Change of variables in one dimension, z = x^3 with z uniform: the density of x, its integral, and samples."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-LOW, HIGH = -1.0, 8.0  # of z: x then runs from -1 to 2, across the point where the cube is flat
+LOW, HIGH = -1.0, 8.0  # range of z; x goes from -1 to 2 and includes 0, where the slope of the cube is 0
 BINS, CELLS, POINTS = 30, 20_000, 200
 DRAWS = 20_000
 
 
 class Cube(Bijection):
-    """z = x^3 in one dimension, log|dz/dx| = log 3x^2: minus infinity at 0, where the way back has no derivative."""
+    """z = x^3 in one dimension, log|dz/dx| = log 3x^2: minus infinity at 0, where the inverse has no derivative."""
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return x**3, (3 * x**2).log().sum(1)
@@ -36,11 +36,11 @@ class Cube(Bijection):
 
 @dataclass(frozen=True)
 class ChangedVariable:
-    """The density of x = z^(1/3) for z uniform on (low, high), and a histogram of draws beside it.
+    """The density of x = z^(1/3) for z uniform on (low, high), and a histogram of samples.
 
-    Args:      x, density: places and the density there. mass: its integral. mass_without: the integral of
-               p_z(f(x)), the stretching |dz/dx| forgotten. edges, heights: of the histogram. p_value: of a chi-square
-               test of the draws against the density. draws: how many.
+    Args:      x, density: points and the density there. mass: its integral. mass_without: the integral of p_z(f(x))
+               without the factor |dz/dx|. edges, heights: of the histogram. p_value: of a chi-square test of the
+               samples against the density. draws: number of samples.
     """
 
     low: float
@@ -56,9 +56,9 @@ class ChangedVariable:
 
 
 def change_of_variables(low: float = LOW, high: float = HIGH, draws: int = DRAWS, seed: int = 0) -> ChangedVariable:
-    """p_x(x) = p_z(x^3) |3 x^2|, by the package's own words for such maps, integrated and drawn from.
+    """p_x(x) = p_z(x^3) |3 x^2|, computed with the package's bijections, integrated and sampled.
 
-    Args:      low, high: ends of z. draws: of the histogram.
+    Args:      low, high: range of z. draws: number of samples in the histogram.
     Reference: `uva2020`, question 3.1.
     """
     ends = torch.tensor([[low], [high]], dtype=torch.float64)
@@ -93,11 +93,11 @@ def change_of_variables(low: float = LOW, high: float = HIGH, draws: int = DRAWS
 
 
 def change_of_variables_figure(found: ChangedVariable) -> Figure:
-    """The density over a histogram of the draws."""
+    """The density and a histogram of the samples."""
     stairs = torch.tensor(found.edges).repeat_interleave(2)
     heights = torch.tensor([0.0, *(height for height in found.heights for _ in range(2)), 0.0])
     return learning_curves(
-        [Curve("draws", stairs, heights), Curve("density", found.x, found.density, style="dashed")],
+        [Curve("samples", stairs, heights), Curve("density", found.x, found.density, style="dashed")],
         xlabel="x",
         title=f"density of x, z = x³ uniform on ({found.low:g}, {found.high:g})",
         ylim=None,
@@ -105,14 +105,14 @@ def change_of_variables_figure(found: ChangedVariable) -> Figure:
 
 
 class Agreement(NamedTuple):
-    """Of a bijection at some points: the largest error of going there and back, and of its log-determinant, nats."""
+    """The largest error of a bijection followed by its inverse, and of its log-determinant (nats), at some points."""
 
     round_trip: float
     log_determinant: float
 
 
 def against_autograd(bijection: Bijection, x: Tensor) -> Agreement:
-    """Hold a bijection against what autograd makes of its outputs alone. x: shape (B, D)."""
+    """Compare the log-determinant of a bijection with that of its Jacobian by autograd. x: shape (B, D)."""
     columns = torch.autograd.functional.jacobian(lambda x: bijection(x)[0].sum(0), x)  # (D, B, D)
     by_autograd = torch.linalg.slogdet(columns.transpose(0, 1)).logabsdet
     with torch.no_grad():
@@ -122,5 +122,5 @@ def against_autograd(bijection: Bijection, x: Tensor) -> Agreement:
 
 
 def _middles(first: float, last: float, cells: int) -> Tensor:
-    """The middles of so many cells."""
+    """The centres of `cells` equal cells."""
     return first + (last - first) * (torch.arange(cells, dtype=torch.float64) + 0.5) / cells

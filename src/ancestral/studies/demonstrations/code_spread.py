@@ -1,4 +1,4 @@
-"""Where the codes of images lie, beside the standard normal: a VAE's, which pulls them there, and an autoencoder's."""
+"""The distribution of codes of a VAE and of an autoencoder, compared with the standard normal."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-MOST = 0.95  # of the standard normal's draws lie within the circle
-SHOWN = 2000  # codes
+MOST = 0.95  # share of the standard normal inside the circle
+SHOWN = 2000  # number of codes in the figure
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Codes of test images, and images decoded from draws.
+    """Statistics of codes of test images, and of images decoded from samples.
 
-    Args:      loss: mean -log p(x | z), nats. least, most: standard deviations of the coordinates. length: mean |z|.
-               from_normal, from_fitted: shares of mean images recognised for sure, with z from the standard normal and
-               from the normal with the mean and covariance of the codes of as many training images.
+    Args:      loss: mean -log p(x | z), nats. least, most: smallest and largest standard deviation of a coordinate.
+               length: mean |z|. from_normal, from_fitted: shares of mean images that are recognised, with z from the
+               standard normal, and from a normal with the mean and covariance of codes of training images.
     """
 
     loss: float
@@ -48,17 +48,17 @@ class Spread:
 
 @torch.no_grad()
 def codes(run: Run, split: str, count: int) -> Tensor:
-    """Codes of the first images of a split, shape (N, M), float64: an autoencoder's, or draws of a VAE's posterior."""
+    """Codes of the first images of a split, shape (N, M), float64; for a VAE, samples of q(z | x)."""
     model = run.load()
     if not isinstance(model, (Autoencoder, VAE)):
-        raise NotComputable(f"the codes of a {type(model).__name__} are not looked at here")
+        raise NotComputable(f"codes are compared for autoencoders and VAEs only, not for a {type(model).__name__}")
     x = run.data.held(split, count).first(count).to(model.dtype)
     with seeded_noise(seed_for("codes", split)):
         return (model.posterior(x).sample() if isinstance(model, VAE) else model.encode(x)).double()
 
 
 def code_spread(run: Run, count: int) -> Spread:
-    """How the codes of the first test images spread, and what decoded draws show. count: of images, and of draws."""
+    """Statistics of the codes of the first test images and of decoded samples. count: of images and of samples."""
     model, z, images = run.load(), codes(run, "test", count), run.data.held("test", count)
     assert isinstance(model, (Autoencoder, VAE))
     loss = distortion(model, images) if isinstance(model, Autoencoder) else -elbo_parts(model, images)[0]
@@ -82,8 +82,10 @@ def normal_length(dimensions: int) -> float:
 
 
 def codes_figure(named: Mapping[str, Tensor]) -> Figure:
-    """Codes of each kind, shape (N, M), along the two directions in which they vary most, all on the same axes; and
-    the circle that holds `MOST` of the standard normal's draws in any such plane."""
+    """Codes of each kind, shape (N, M), along their two directions of largest variance, on the same axes.
+
+    The circle contains the share `MOST` of the standard normal, in any such plane.
+    """
     planes = {title: _two_main(z[:SHOWN]) for title, z in named.items()}
     extent = 1.05 * max(points.abs().max().item() for points in planes.values())
     angle = torch.linspace(0, 2 * math.pi, 200)

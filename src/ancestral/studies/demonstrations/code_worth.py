@@ -1,4 +1,4 @@
-"""What a code keeps of images: whether a digit is still read as the same, and the error that needs no code at all."""
+"""Information in codes: whether reconstructions keep the class of an image, and the error without any code."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ ROWS = 1000  # images coded together
 
 @torch.no_grad()
 def class_kept(run: Run, count: int) -> Tensor:
-    """Whether the frozen recogniser reads E[x | z = encode(x)] as what it reads x as, of the first test images.
+    """Whether a fixed classifier assigns the same class to x and to E[x | z = encode(x)], for the first test images.
 
-    Returns:   boolean, shape (count,), or as many as there are test images.
-    Raises:    NotComputable: the run's model does not encode and decode. InputError: the data have no labels.
+    Returns:   boolean, shape (count,), or shorter if there are fewer test images.
+    Raises:    NotComputable: the model does not encode and decode. InputError: the data have no labels.
     """
     model = run.load()
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
-        raise NotComputable(f"a {type(model).__name__} makes no reconstructions")
+        raise NotComputable(f"a {type(model).__name__} has no reconstructions: it does not encode and decode")
     x = run.data.held("test").first(count).to(model.dtype)  # type: ignore[attr-defined]
     back = torch.cat([model.decode(model.encode(part)) for part in x.split(ROWS)])
     before, after = (recognised(run.data, run.data.space.to_unit(images.float())).classes for images in (x, back))
@@ -30,9 +30,9 @@ def class_kept(run: Run, count: int) -> Tensor:
 
 
 def error_of_mean_image(run: Run, count: int) -> Tensor:
-    """|x - m|^2 / 2 of the first test images, m the mean of the training images, shape (N,), float64.
+    """|x - m|^2 / 2 of the first test images, where m is the mean of the training images; shape (N,), float64.
 
-    A unit Gaussian around m, which needs no code, has this many nats beyond its constant.
+    This is -log p(x) of a unit Gaussian around m, without its constant; such a model needs no code.
     """
     train = run.data.held("train")
     mean = torch.stack([x.double().sum(0) for x in train.in_order(ROWS)]).sum(0) / len(train)

@@ -1,4 +1,4 @@
-"""Every likelihood with every prior: untrained VAEs of small images, each asked for its bound, a gradient and draws."""
+"""All combinations of likelihood and prior: bound, gradient and samples of untrained VAEs of small images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import build_vae
 
 LIKELIHOODS = {"bernoulli": "threshold", "categorical": "levels", "logistic": "levels", "gaussian": "unit"}
-"""and the pixels that each is a probability of"""
+"""each likelihood, with its pixels"""
 PRIORS = ("normal", "mixture", "vamp", "flow")
 IMAGES, LATENTS = 64, 4
 
@@ -35,7 +35,7 @@ class Composition:
 
 
 def compositions(seed: int = 0) -> list[Composition]:
-    """All sixteen, on scikit-learn's digits."""
+    """All 16 combinations, on scikit-learn's digits."""
     return [_composed(likelihood, prior, seed) for likelihood in LIKELIHOODS for prior in PRIORS]
 
 

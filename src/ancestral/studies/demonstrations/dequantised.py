@@ -1,4 +1,4 @@
-"""A density fitted to discrete values in one dimension: on the values themselves, and on values with noise added."""
+"""A density fitted to discrete values in one dimension, with and without added noise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-SHARES = (0.6, 0.08, 0.06, 0.08, 0.18)  # of five grey levels: mostly black, some white, as images of digits have
+SHARES = (0.6, 0.08, 0.06, 0.08, 0.18)  # of five grey levels; mostly black and some white, as in images of digits
 UPDATES, RATE = 400, 0.05
 NODES = 64  # of the quadrature over the noise
 POINTS = 380
@@ -25,12 +25,12 @@ POINTS = 380
 
 @dataclass(frozen=True)
 class Dequantised:
-    """How the fits went; each list by update, in nats.
+    """Results of the fits; lists by update, in nats.
 
     Args:      shares: P(k) of the levels. ceiling: sum_k P(k) log P(k), the best discrete log-likelihood.
-               points: mean log-density of the fit to the values. noisy: the same of the fit to values with noise.
-               cells: mean log-probability that the latter gives to the cell of each value.
-               x, density: the latter, in the end.
+               points: mean log-density of the fit without noise. noisy: the same for the fit with noise.
+               cells: mean log-probability of the cells of the values, for the fit with noise.
+               x, density: the density of the fit with noise, at the end.
     """
 
     shares: list[float]
@@ -43,7 +43,7 @@ class Dequantised:
 
 
 class Bells(nn.Module):
-    """p(x) = sum_k w_k N(x; k, s_k^2): a normal at each level, its weight and width learned. levels: how many."""
+    """p(x) = sum_k w_k N(x; k, s_k^2): a normal at each level, with learned weight and width. levels: number."""
 
     def __init__(self, levels: int) -> None:
         super().__init__()
@@ -56,14 +56,14 @@ class Bells(nn.Module):
 
 
 def dequantised(updates: int = UPDATES) -> Dequantised:
-    """Fit the same density by the same gradient steps twice, all expectations by quadrature.
+    """Fit the same density twice by the same gradient steps; all expectations are computed by quadrature.
 
-        on values:      sum_k P(k) log p(k)                          has no upper bound: ever narrower bells
+        without noise:  sum_k P(k) log p(k)                          no upper bound, because the widths go to 0
         with noise:     sum_k P(k) E_u log p(k + u),  u in a cell    <= sum_k P(k) log P_model(k) <= sum_k P(k) log P(k)
 
-    The first step of the bound is Jensen's inequality in each cell, the second Gibbs' inequality over the cells.
+    The first inequality is Jensen's inequality in each cell, the second Gibbs' inequality over the cells.
 
-    Args:      updates: of each fit.
+    Args:      updates: number of updates of each fit.
     Reference: Theis et al., 2016, section 3.1, arXiv 1511.01844.
     """
     shares = torch.tensor(SHARES, dtype=torch.float64)
@@ -94,7 +94,7 @@ def _fit(
     mean: Callable[[MixtureSameFamily], Tensor],
     *watched: Callable[[MixtureSameFamily], Tensor],
 ) -> tuple[Bells, list[list[float]]]:
-    """Bells that climb `mean`, and the course of it and of what else is watched."""
+    """A density that maximises `mean`, and the values of `mean` and of the `watched` quantities by update."""
     model = Bells(levels)
     optimizer = torch.optim.Adam(model.parameters(), RATE)
     courses: list[list[float]] = [[] for _ in (mean, *watched)]
@@ -109,16 +109,16 @@ def _fit(
 
 
 def dequantised_figure(found: Dequantised) -> Figure:
-    """Both mean log-densities over the updates, under the best discrete log-likelihood; then closer, without the one
-    that grows for ever."""
+    """Mean log-densities of both fits by update, and the best discrete log-likelihood; then only the fit with noise."""
     updates = range(1, len(found.points) + 1)
     with_noise = [
         Curve("best discrete model", [1, len(updates)], [found.ceiling] * 2, style="dashed"),
-        Curve("with noise, probability of the cells", updates, found.cells),
+        Curve("with noise, probability of cells", updates, found.cells),
         Curve("with noise, density", updates, found.noisy),
     ]
+    every = [*with_noise, Curve("without noise, density", updates, found.points)]
     return small_multiples(
-        [("all", [*with_noise, Curve("values as they are, density", updates, found.points)]), ("closer", with_noise)],
+        [("both fits", every), ("fit with noise", with_noise)],
         xlabel="updates",
         ylabel="mean logarithm, nats",
         title=f"a density fitted to {len(found.shares)} grey levels",
@@ -127,11 +127,11 @@ def dequantised_figure(found: Dequantised) -> Figure:
 
 
 def learned_density_figure(found: Dequantised) -> Figure:
-    """What was learned with noise, over the shares of the levels as cells of width one."""
+    """The density fitted with noise, and the shares of the levels as cells of width 1."""
     edges = torch.arange(len(found.shares) + 1).repeat_interleave(2) - 0.5
     heights = [0.0, *(share for share in found.shares for _ in range(2)), 0.0]
     return learning_curves(
-        [Curve("shares", edges, heights), Curve("learned with noise", found.x, found.density, style="dashed")],
+        [Curve("shares", edges, heights), Curve("fit with noise", found.x, found.density, style="dashed")],
         xlabel="grey level",
         ylabel="probability of a level; density",
         title="a density fitted to grey levels with uniform noise",

@@ -1,4 +1,4 @@
-"""KL(q || N(0, I)) of a Gaussian q over several latents: the closed form, an integral, and means over draws."""
+"""KL(q || N(0, I)) of a Gaussian q over several latents: closed form, numerical integral, and Monte Carlo means."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ DRAWS = (10, 100, 1000, 10_000, 100_000)
 
 @dataclass(frozen=True)
 class Estimates:
-    """One divergence found in three ways, nats.
+    """One divergence computed in three ways, nats.
 
-    Attributes: closed: sum_d (s_d^2 + m_d^2 - 1 - log s_d^2) / 2. quadrature: the integrals of the latents, added.
-                draws, nats, stderr: means of log q(z) - log p(z) over so many z ~ q, and their standard errors; each
-                has draws of its own.
+    Attributes: closed: sum_d (s_d^2 + m_d^2 - 1 - log s_d^2) / 2. quadrature: sum of the integrals of the latents.
+                draws, nats, stderr: numbers of samples z ~ q, means of log q(z) - log p(z) over them, and standard
+                errors; each mean uses its own samples.
     """
 
     closed: float
@@ -39,9 +39,9 @@ class Estimates:
 
 
 def divergence_by_draws(mean: Tensor, scale: Tensor, draws: Sequence[int] = DRAWS, seed: int = 0) -> Estimates:
-    """Three ways to KL(N(mean, diag scale^2) || N(0, I)).
+    """KL(N(mean, diag scale^2) || N(0, I)) in three ways.
 
-    Args:      mean, scale: m and s, shape (M,). draws: sizes of the Monte Carlo estimates.
+    Args:      mean, scale: m and s, shape (M,). draws: sample sizes of the Monte Carlo estimates.
     Reference: Kingma and Welling, 2014, appendix B, arXiv 1312.6114.
     """
     m, s = mean.double(), scale.double()
@@ -61,12 +61,12 @@ def divergence_by_draws(mean: Tensor, scale: Tensor, draws: Sequence[int] = DRAW
 
 
 def divergence_figure(found: Estimates) -> Figure:
-    """The estimates with their standard errors over the number of draws, and the closed form."""
+    """The estimates with their standard errors against the number of samples, and the closed form."""
     low = [n - s for n, s in zip(found.nats, found.stderr, strict=True)]
     high = [n + s for n, s in zip(found.nats, found.stderr, strict=True)]
     return learning_curves(
-        [Curve("mean over draws, ± s.e.", found.draws, found.nats, (low, high))],
-        xlabel="draws of z from q",
+        [Curve("mean ± s.e.", found.draws, found.nats, (low, high))],
+        xlabel="samples of z from q",
         ylabel="KL divergence, nats",
         log_x=True,
         ylim=None,

@@ -1,4 +1,4 @@
-"""A GAN's game in one dimension, where the best critic is known: its value, and what each loss leaves to learn from."""
+"""The GAN game in one dimension with the optimal critic: its value, and the gradients of the generator losses."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 
 DISTANCES = tuple(0.25 * i for i in range(41))
-TAIL, SPACING = 12.0, 0.01  # of the quadrature, in standard deviations: its error is far below rounding
+TAIL, SPACING = 12.0, 0.01  # of the quadrature, in standard deviations; its error is below rounding errors
 
 
 @dataclass(frozen=True)
 class Game:
-    """The game between data N(0, 1) and draws N(m, 1) under the best critic; each list by distance m.
+    """The game between data N(0, 1) and samples N(m, 1) with the optimal critic; lists by distance m.
 
     Args:      values: E log D(x) + E log(1 - D(G(z))), nats. divergences: Jensen-Shannon, nats.
-               real_prob, fake_prob: mean D on data and on draws. gradients: of each generator loss in m.
+               real_prob, fake_prob: mean of D on data and on samples. gradients: derivative of each generator loss
+               with respect to m.
     """
 
     distances: list[float]
@@ -42,13 +43,13 @@ class Game:
 
 
 def equilibrium(distances: Sequence[float] = DISTANCES, scale: float = 1.0, shift: float = 0.0) -> Game:
-    """What the critic with scores scale (log p - log q) + shift makes of the game; the best one has 1 and 0.
+    """The game with a critic whose score is scale (log p - log q) + shift; scale 1 and shift 0 are optimal.
 
         max_D E_p log D + E_q log(1 - D)   is reached at   D = p / (p + q),   where it is -2 log 2 + 2 JS(p, q)
 
-    So where draws are like data, D = 1/2 everywhere and the value is -2 log 2 = -1.386, and nowhere less.
+    So if samples are distributed as the data, D = 1/2 everywhere and the value is -2 log 2 = -1.386, its minimum.
 
-    Args:      distances: m. scale, shift: of the critic's score.
+    Args:      distances: values of m. scale, shift: of the critic's score.
     Reference: Goodfellow et al., 2014, proposition 1 and theorem 1, arXiv 1406.2661.
     """
     game = Game(list(map(float, distances)), [], [], [], [], {name: [] for name in COMPARED})
@@ -68,14 +69,14 @@ def equilibrium(distances: Sequence[float] = DISTANCES, scale: float = 1.0, shif
         game.real_prob.append((on_data @ s.sigmoid()).item())
         game.fake_prob.append((on_draws @ s.sigmoid()).item())
         for name in COMPARED:
-            moved = x.clone().requires_grad_()  # each draw moves with m, the critic stands still
+            moved = x.clone().requires_grad_()  # samples move with m; the critic is fixed
             (gradient,) = torch.autograd.grad(on_draws @ LOSSES[name].generator(score(moved)), moved)
             game.gradients[name].append(gradient.sum().item())
     return game
 
 
 def equilibrium_figure(game: Game) -> Figure:
-    """Value, what the critic makes of both, and both gradients, over the distance of the draws from the data."""
+    """Value of the game and gradients of both losses, against the distance of the samples from the data."""
     away = [i for i, distance in enumerate(game.distances) if distance > 0]  # at 0 both gradients vanish
     ends = [game.distances[0], game.distances[-1]]
     far = [game.distances[i] for i in away]
@@ -93,6 +94,6 @@ def equilibrium_figure(game: Game) -> Figure:
                 [Curve(name, far, [math.log10(game.gradients[name][i]) for i in away]) for name in COMPARED],
             ),
         ],
-        xlabel="distance of draws from data, standard deviations",
+        xlabel="distance of samples from data, standard deviations",
         ylim=None,
     )

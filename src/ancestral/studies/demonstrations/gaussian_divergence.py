@@ -1,4 +1,4 @@
-"""KL between Gaussians of one dimension: the closed form beside the integral it stands for."""
+"""KL between Gaussians in one dimension: the closed form and the integral."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ancestral.core.text import scientific
 from ancestral.distributions.conditional import diagonal_gaussian, kl_parts
 from ancestral.reports.html import Table
 
-NODES, REACH = 20_001, 12.0  # of the integral: points, and standard deviations to either side of q's mean
+NODES, REACH = 20_001, 12.0  # of the integral: points, and standard deviations on each side of the mean of q
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """KL(q || p) of q = N(mean, scale^2) and p = N(0, 1), and the other way round; nats.
+    """KL(q || p) of q = N(mean, scale^2) and p = N(0, 1), and KL(p || q); nats.
 
     Attributes: closed, integral: KL(q || p). reverse: KL(p || q), closed form.
     """
@@ -30,7 +30,7 @@ class Divergence:
 
 
 def divergence_from_standard(mean: float, scale: float) -> Divergence:
-    """Closed form as training uses it, and the integral of q (log q - log p) by the trapezoidal rule.
+    """The closed form that training uses, and the integral of q (log q - log p) by the trapezoidal rule.
 
     Reference: Kingma and Welling, 2014, appendix B, arXiv 1312.6114.
     """
@@ -54,11 +54,11 @@ def divergence_table(found: Sequence[Divergence]) -> Table:
     return Table(
         ["q", "KL(q || p)", "by quadrature", "KL(p || q)"],
         rows,
-        "Divergences from p = N(0, 1) and back, in nats: in closed form, and the first as an integral too.",
+        "KL divergence of q from p = N(0, 1), in closed form and by quadrature, and of p from q in closed form; nats.",
         numeric={1, 2, 3},
     )
 
 
 def nats_in_words(value: float) -> str:
-    """A divergence, from the tiny to the huge, to four or five digits."""
+    """A divergence of any size, with four or five digits, as text."""
     return f"{value:.5g}" if value == 0 or 1e-2 <= abs(value) < 1e5 else scientific(value, 3)

@@ -1,4 +1,4 @@
-"""How ragged strokes are: the share of ink that no other ink touches."""
+"""The share of isolated ink pixels, a measure of pixel noise."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 
 def isolated_pixels(images: Tensor) -> float:
-    """The share of ink pixels none of whose eight neighbours is ink, among all ink pixels of the images.
+    """The share of ink pixels that have no ink among their eight neighbours.
 
-    Strokes leave next to none; pixels that are drawn independently of each other leave some wherever ink is rare.
+    Strokes have almost no such pixels; pixels that are sampled independently have them where ink is rare.
 
     Args:      images: zeros and ones, shape (N, 1, H, W), 1 is ink.
     Raises:    ValueError: there is no ink.
@@ -23,6 +23,6 @@ def isolated_pixels(images: Tensor) -> float:
     ring[0, 0, 1, 1] = 0
     ink = images.float()
     if not bool(ink.any()):
-        raise ValueError("images without ink have no strokes")
+        raise ValueError("the images have no ink pixels")
     touched = F.conv2d(ink, ring, padding=1) > 0
     return (ink[~touched].sum() / ink.sum()).item()

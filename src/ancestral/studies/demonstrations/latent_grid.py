@@ -1,4 +1,4 @@
-"""log p(x) of a model with two latents by quadrature over their plane: what bounds and draws are held against."""
+"""log p(x) of a model with two latents by quadrature over the latent plane: a reference for bounds and estimates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ancestral.distributions.pixels import BernoulliImage
 from ancestral.families.vae.vae import VAE
 
-REACH, STEP = 6.0, 0.01  # of the grid: how far from the origin it goes, and the distance of its points
+REACH, STEP = 6.0, 0.01  # of the grid: distance of its ends from the origin, and spacing
 ROWS = 4000  # points of the plane decoded together
 
 
@@ -20,8 +20,8 @@ ROWS = 4000  # points of the plane decoded together
 class Quadrature:
     """log p(x) of each image, shape (N,), float64 nats.
 
-    Attributes: fine: on the grid. change: most that a value changes when every other point along each axis is left
-                out; where it is tiny, so is the error of `fine`, up to the prior's mass beyond the grid.
+    Attributes: fine: on the full grid. change: the largest change of a value on a grid with every second point along
+                each axis; if it is small, so is the error of `fine`, except for the prior's mass beyond the grid.
     """
 
     fine: Tensor
@@ -32,11 +32,10 @@ class Quadrature:
 def grid_log_prob(model: VAE, x: Tensor, reach: float = REACH, step: float = STEP) -> Quadrature:
     """log of the integral of p(x | z) p(z) over [-reach, reach]^2, by the sum over a grid of equal cells.
 
-    Once `step` is below the posterior's width the error falls at least with its square: the kinks of ReLU units leave
-    no more than that.
+    If `step` is smaller than the width of the posterior, the error is at most of order step^2, also with ReLU units.
 
     Args:      model: two latents, binary pixels. x: images, shape (N, *event_shape).
-    Raises:    ValueError: pixels of another kind.
+    Raises:    ValueError: the pixels are not binary.
     """
     half = round(reach / step)
     whole = torch.arange(-half, half + 1)

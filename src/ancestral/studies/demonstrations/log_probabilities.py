@@ -1,4 +1,4 @@
-"""Four log-probabilities written out a second time, as products of probabilities, beside those that training uses."""
+"""Four log-probabilities, implemented a second time as products of probabilities, to check those of training."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ REACH, SPACING = 30.0, 0.1  # of the integrals over the plane
 
 @dataclass(frozen=True)
 class Agreement:
-    """A log-probability computed twice.
+    """A log-probability computed by two implementations.
 
-    Attributes: name, formula: what of. difference: the largest of all points, nats. total: the probabilities of all
-                states summed, or the density integrated over the plane, as the package has it.
+    Attributes: name, formula: the distribution. difference: the largest over all points, nats. total: the sum of the
+                package's probabilities over all states, or the integral of its density over the plane.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Half-way between two draws of a GAN's latents: on the straight line, whose middle is short, and on the arc."""
+"""Images half-way between two codes of a GAN, on a straight line and on an arc."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ancestral.runs.run import Run
 
 @dataclass(frozen=True)
 class Midway:
-    """Mean lengths of z, and shares of images recognised for sure: at the ends of walks, and in the middle of both.
+    """Mean norms of z and shares of recognised images, at the ends and in the middle of walks.
 
-    Args:      lengths, shares: by place, `ends`, `line`, `arc`. count: walks.
+    Args:      lengths, shares: by position: `ends`, `line`, `arc`. count: number of walks.
     """
 
     lengths: dict[str, float]
@@ -29,15 +29,13 @@ class Midway:
 
 @torch.no_grad()
 def midway(run: Run, count: int, seed: int = 0) -> Midway:
-    """Look at the middles of `count` walks between draws of z.
+    """Compare the middles of `count` walks between samples of z.
 
-    Raises:    NotComputable: the run's model is no GAN without classes.
+    Raises:    NotComputable: the model is not a GAN, or has classes.
     """
     model = run.load()
     if not isinstance(model, GAN) or model.classes:
-        raise NotComputable(
-            f"the middles of walks are looked at in a GAN without classes, not a {type(model).__name__}"
-        )
+        raise NotComputable(f"the middles of walks need a GAN without classes, not a {type(model).__name__}")
     with seeded_noise(seed_for(seed, "midway")):
         first, last = model.codes(2 * count).chunk(2)
     middle = torch.tensor([0.5], dtype=first.dtype)

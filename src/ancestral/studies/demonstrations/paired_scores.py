@@ -1,4 +1,4 @@
-"""Two models on the same images: the mean of the differences is far surer than the difference of the means."""
+"""Paired differences of scores on the same images, which have a smaller standard error than differences of means."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether it is more than three standard errors from nothing."""
+        """Whether it is more than three standard errors from 0."""
         return abs(self.nats) > 3 * self.stderr
 
     @classmethod
     def of(cls, gaps: Tensor, method: str) -> Difference:
-        """Of differences image by image, shape (N,), nats."""
+        """The mean and its standard error, from differences per image, shape (N,), nats."""
         return cls(*mean_and_error(gaps), method, len(gaps))
 
 
@@ -42,12 +42,12 @@ def paired_difference(
 ) -> Difference:
     """Compare two runs image by image on the first test images.
 
-    Args:      samples: latent draws per image, 0 for the ELBO. count: of images. progress: (images scored, in all).
-    Raises:    InputError: runs of different pixels or data, whose scores do not compare.
+    Args:      samples: samples of z per image, 0 for the ELBO. count: of images. progress: (images scored, total).
+    Raises:    InputError: the runs have different pixels or data, so their scores cannot be compared.
     """
     sides = [(run.data.space.describe(run.data.name), run.data.dataset.sha256) for run in (first, second)]
     if sides[0] != sides[1]:
-        raise InputError(f"scores of different spaces do not compare: {sides[0][0]}; {sides[1][0]}")
+        raise InputError(f"scores of different spaces cannot be compared: {sides[0][0]}; {sides[1][0]}")
     images = first.data.held("test", count)
     advance = counted(progress, 2 * len(images))
     (a, method), (b, _) = (log_probs(run.load(), images, samples, progress=advance) for run in (first, second))
@@ -55,15 +55,15 @@ def paired_difference(
 
 
 def target_difference(run: Run) -> Difference:
-    """Score of a run on its test points minus that of the density they were drawn from, point by point.
+    """Paired difference on test points: score of a run minus that of the true density.
 
-    The luck of the draw is in both, and leaves no trace in the difference, whose expectation is minus the divergence
-    of the model from the density.
+    Random variation of the test points is in both scores and cancels. The expectation of the difference is minus the
+    KL divergence of the model from the true density.
 
-    Raises:    InputError: the run is one of images, whose density nobody knows.
+    Raises:    InputError: the data are images, whose true density is unknown.
     """
     if not isinstance(run.data.dataset, PointDataset):
-        raise InputError(f"{run.path}: only points are drawn from a density that is known")
+        raise InputError(f"{run.path}: the true density is known for data sets of points only")
     points = run.data.held("test")
     found, method = log_probs(run.load(), points)
     return Difference.of(found - run.data.dataset.density.log_prob(run.data.dataset.test.images), method)

@@ -1,7 +1,7 @@
-"""Two mistakes in a mixture prior, made on purpose: what they would do to the bound of a trained VAE, and to its draws.
+"""Effect of two mistakes in a mixture prior on the bound and the samples of a trained VAE.
 
-Both mistaken priors are densities that integrate to one, so no check of a density finds them: what is wrong is that
-they are not the prior of the model.
+Both wrong priors are densities that integrate to 1, so a check of the integral does not detect them. They are wrong
+because they differ from the prior of the model.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ancestral.evaluation.likelihood import BLOCK, Progress, per_image
 from ancestral.families.vae.vae import VAE
 
 DRAWS = 10
-AT_ONCE = 500  # images drawn together
+AT_ONCE = 500  # batch size of sampling
 
 
 @dataclass(frozen=True)
 class Cost:
-    """How far a mistake moves the mean lower bound of the images.
+    """Effect of a mistake on the mean lower bound.
 
-    Attributes: name: of the mistake. nats: mistaken bound minus the right one, mean over images. stderr: of that mean.
+    Attributes: name: of the mistake. nats: wrong bound minus correct bound, mean over images. stderr: of that mean.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Cost:
 
 
 def mixed_per_dimension(prior: GaussianMixture) -> Distribution:
-    """prod_d sum_k w_k N(z_d; m_kd, v_kd): each latent chooses its component for itself.
+    """prod_d sum_k w_k N(z_d; m_kd, v_kd): each latent chooses its component independently.
 
-    The right one is sum_k w_k prod_d N(z_d; m_kd, v_kd). The two agree where there is one component, or one latent.
+    The correct prior is sum_k w_k prod_d N(z_d; m_kd, v_kd). The two agree if there is one component or one latent.
     """
     choice = Categorical(logits=prior.log_weights.expand(prior.means.shape[1], -1))  # (M, K)
     parts = Normal(prior.means.T, (0.5 * prior.log_variances.T).exp())
@@ -48,23 +48,23 @@ def mixed_per_dimension(prior: GaussianMixture) -> Distribution:
 
 
 def variance_as_scale(prior: GaussianMixture) -> GaussianMixture:
-    """exp(log-variance) taken for the standard deviation of each component: right only where every variance is one."""
+    """exp(log-variance) used as the standard deviation of each component: correct only if every variance is 1."""
     return GaussianMixture(prior.log_weights, prior.means, 2 * prior.log_variances)
 
 
 MISTAKES: dict[str, Callable[[GaussianMixture], Distribution]] = {
     "mixed per dimension": mixed_per_dimension,
-    "variance taken for the deviation": variance_as_scale,
+    "variance used as standard deviation": variance_as_scale,
 }
 
 
 def mistake_costs(
     model: VAE, images: PixelBatches, draws: int = DRAWS, seed: int = 0, progress: Progress | None = None
 ) -> list[Cost]:
-    """E_q[log p'(z) - log p(z)], z ~ q(z | x), for each mistaken prior p': all that changes in the bound.
+    """E_q[log p'(z) - log p(z)], z ~ q(z | x), for each wrong prior p': the change of the bound.
 
-    Args:      model: with a mixture prior. draws: of z for each image.
-    Raises:    NotComputable: another prior.
+    Args:      model: with a mixture prior. draws: samples of z per image.
+    Raises:    NotComputable: the model has another prior.
     """
     prior = mixture_prior(model)
     wrong = [mistake(prior) for mistake in MISTAKES.values()]
@@ -80,19 +80,19 @@ def mistake_costs(
 
 @torch.no_grad()
 def draw_with(model: VAE, prior: Distribution, count: int, seed: int = 0) -> Tensor:
-    """Images x ~ p(x | z), z ~ `prior` in place of the model's own; shape (count, *event_shape)."""
+    """Images x ~ p(x | z) with z ~ `prior` in place of the model's prior; shape (count, *event_shape)."""
     with seeded_noise(seed_for(seed, "another prior")):
         parts = [min(AT_ONCE, count - first) for first in range(0, count, AT_ONCE)]
         return torch.cat([model.likelihood(prior.sample((n,))).sample() for n in parts])
 
 
 def mixture_prior(model: VAE) -> GaussianMixture:
-    """The prior of a VAE that has a mixture for one.
+    """The mixture prior of a VAE.
 
-    Raises:    NotComputable: it has another.
+    Raises:    NotComputable: the VAE has another prior.
     """
     with torch.no_grad():
         prior = model.prior()
     if not isinstance(prior, GaussianMixture):
-        raise NotComputable(f"these mistakes are of a mixture prior; this one is a {type(prior).__name__}")
+        raise NotComputable(f"these mistakes need a mixture prior, not a {type(prior).__name__}")
     return prior

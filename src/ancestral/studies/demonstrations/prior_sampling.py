@@ -1,4 +1,4 @@
-"""Plain Monte Carlo with z from the prior: how far its estimate of log p(x) falls short, and how few draws count."""
+"""Plain Monte Carlo with z from the prior: the shortfall of its estimate of log p(x), and its effective sample size."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 DRAWS = (1, 10, 100, 1000, 10_000)
 IMAGES, TIGHT, EXPLAINED = 100, 5000, 1000
 CLEAR = 3.0  # standard errors
-TOGETHER = 20  # images at once
+TOGETHER = 20  # images per batch
 
 
 @dataclass(frozen=True)
 class Shortfall:
-    """How far the prior's estimate of log p(x) lies below what it estimates, in nats, means over images.
+    """Shortfall of the Monte Carlo estimate of log p(x) with z from the prior, in nats, means over images.
 
     Attributes: latents, epochs: of the model. active: latents whose posterior mean varies over images. kl: of q from
-                the prior, mean over images. images: scored. draws: S of each estimate. nats, stderr: the shortfall.
-                bound, reference: (mean, standard error) of the importance-weighted bound of `tight` draws, and of what
-                is fallen short of: log p(x) by quadrature where there are two latents, else that bound.
-                change: of the quadrature on a grid half as fine, None where there is none.
-                effective: median over images of the effective sample size, of the most draws from the prior and of
-                the `tight` draws from q.
+                the prior, mean over images. images: number of images. draws: sample size S of each estimate.
+                nats, stderr: the shortfall. bound: (mean, standard error) of the importance-weighted bound with
+                `tight` samples. reference: the same for log p(x) by quadrature if there are two latents, else for
+                that bound. change: of the quadrature on a grid half as fine; None without quadrature.
+                effective: median over images of the effective sample size, for the most samples from the prior and
+                for the `tight` samples from q.
     """
 
     latents: int
@@ -68,13 +68,13 @@ def shortfall(
     explained: int = EXPLAINED,
     step: float = STEP,
 ) -> Shortfall:
-    """Compare log (1/S) sum_s p(x | z_s), z_s ~ p(z), with log p(x) or with the bound of many draws from q(z | x).
+    """Compare log (1/S) sum_s p(x | z_s), z_s ~ p(z), with log p(x) or with the bound with many samples from q(z | x).
 
-    The estimates of fewer draws use the first of the most. Both sides are logarithms of unbiased estimates of p(x), so
-    each lies below log p(x) in the mean.
+    Estimates with fewer samples use the first of the largest set. Both sides are logarithms of unbiased estimates of
+    p(x), so their expectations are below log p(x).
 
-    Args:      run: of a VAE, whose first test images are scored. tight: draws of the bound. explained: test images
-               over which the divergence is averaged. step: of the grid.
+    Args:      run: of a VAE. draws: sample sizes S. images: number of test images. tight: samples of the bound.
+               explained: test images over which the KL divergence is averaged. step: spacing of the grid.
     """
     model, x = run.load(), run.data.held("test", images)
     assert isinstance(model, VAE)
@@ -104,7 +104,7 @@ def shortfall(
 
 
 def prior_weights(model: VAE, images: PixelBatches, samples: int) -> Tensor:
-    """log p(x | z_s) of z_s ~ p(z), other draws for each image; shape (N, samples), float64 nats."""
+    """log p(x | z_s) of z_s ~ p(z), with different samples for each image; shape (N, samples), float64 nats."""
 
     def draw(x: Tensor, k: int) -> Tensor:
         z = model.prior().sample(torch.Size((k, len(x))))
@@ -114,7 +114,7 @@ def prior_weights(model: VAE, images: PixelBatches, samples: int) -> Tensor:
 
 
 def effective_size(log_weights: Tensor) -> Tensor:
-    """(sum_s w_s)^2 / sum_s w_s^2 of each row, shape (N,): how many of the draws count, 1 to S.
+    """Effective sample size (sum_s w_s)^2 / sum_s w_s^2 of each row, shape (N,), from 1 to S.
 
     Reference: Kong, 1992, "A note on importance sampling using standardized weights".
     Example:
@@ -125,13 +125,13 @@ def effective_size(log_weights: Tensor) -> Tensor:
 
 
 def clear_growth(found: Sequence[Shortfall]) -> list[bool]:
-    """Whether the shortfall at the most draws grows clearly from each model to the next."""
+    """Whether the shortfall at the largest sample size grows clearly from each model to the next."""
     ends = [(one.nats[-1], one.stderr[-1]) for one in found]
     return [b - a > CLEAR * math.hypot(s, t) for (a, s), (b, t) in pairwise(ends)]
 
 
 def shortfall_figure(found: Mapping[str, Shortfall]) -> Figure:
-    """A curve for each model over the number of draws, as far as it lies clearly above nothing, on log axes."""
+    """The shortfall of each model against the number of samples, on log axes; values near 0 are left out."""
     curves = []
     for name, one in found.items():
         kept = [i for i, (n, s) in enumerate(zip(one.nats, one.stderr, strict=True)) if n > 2 * s]
@@ -142,13 +142,13 @@ def shortfall_figure(found: Mapping[str, Shortfall]) -> Figure:
     return panel_figure(
         [Panel("", curves, log_x=True, log_y=True, ticks=most)],
         plot_height=150.0,
-        xlabel="draws of z from the prior",
-        ylabel="nats that the estimate falls short",
+        xlabel="samples of z from the prior",
+        ylabel="shortfall of the estimate, nats",
     )
 
 
 def model_table(found: Sequence[Shortfall]) -> Table:
-    """A row for each model: what it uses of its latents, what it falls short of, and how many draws count."""
+    """A row for each model: use of its latents, reference values, and effective sample sizes."""
     rows = [
         [
             str(f.latents),
@@ -163,26 +163,26 @@ def model_table(found: Sequence[Shortfall]) -> Table:
         for f in found
     ]
     first = found[0]
-    header = ["latents", "epochs", "active", "KL", f"IWAE_{first.tight}", "log p(x)", "count, prior", "count, q"]
+    header = ["latents", "epochs", "active", "KL", f"IWAE_{first.tight}", "log p(x)", "ESS, prior", "ESS, q"]
     caption = (
-        "Active latents are those whose posterior mean varies over test images (variance above 0.01); KL is that of "
-        f"q(z | x) from the prior, nats. Then over {first.images} test images, in nats: the importance-weighted bound, "
-        "and log p(x) by quadrature where there are two latents. Last, how many draws count (effective sample size, "
-        f"median over images) of {first.draws[-1]:,} from the prior and of {first.tight:,} from q."
+        "Active: latents whose posterior mean varies over test images (variance above 0.01). KL: divergence of "
+        f"q(z | x) from the prior, nats. Over {first.images} test images, in nats: the importance-weighted bound, and "
+        "log p(x) by quadrature (two latents only). ESS: effective sample size, median over images, of "
+        f"{first.draws[-1]:,} samples from the prior and of {first.tight:,} samples from q."
     )
     return Table(header, rows, caption, numeric=set(range(len(header))))
 
 
 def shortfall_table(found: Sequence[Shortfall]) -> Table:
-    """A row for each model; all of the same draws and images."""
-    header = ["latents", *(f"{s:,} draw{'s' * (s > 1)}" for s in found[0].draws)]
+    """A row for each model; all use the same numbers of samples and images."""
+    header = ["latents", *(f"{s:,} sample{'s' * (s > 1)}" for s in found[0].draws)]
     rows = [[str(f.latents), *(_with_error(*pair) for pair in zip(f.nats, f.stderr, strict=True))] for f in found]
-    caption = f"Nats by which plain Monte Carlo falls short, mean over {found[0].images} test images ± standard error."
+    caption = f"Shortfall of plain Monte Carlo in nats, mean over {found[0].images} test images ± standard error."
     return Table(header, rows, caption, numeric=set(range(len(header))))
 
 
 def _weights(draw: Callable[[Tensor, int], Tensor], model: VAE, images: PixelBatches, samples: int) -> Tensor:
-    """Log-weights of so many draws for each image, shape (N, samples), float64; `draw(x, k)` gives (B, k) of them."""
+    """Log-weights for each image, shape (N, samples), float64; `draw(x, k)` returns (B, k) of them."""
 
     def value(x: Tensor) -> Tensor:
         at_once = max(1, ROWS // len(x))

@@ -1,4 +1,4 @@
-"""The density of x = f_3(f_2(f_1(z))): by the change of variables, beside a histogram of draws pushed through."""
+"""The density of x = f_3(f_2(f_1(z))) by the change of variables, and a histogram of transformed samples."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DRAWS, BINS = 100_000, 40
 GRID = 4000  # cells of a density; a multiple of the bins
-DRAWN = 10  # every tenth of them makes a smooth line
-REACH = 5.0  # of z, standard deviations
+DRAWN = 10  # every tenth cell is drawn
+REACH = 5.0  # range of z, standard deviations
 
 
 class Map(NamedTuple):
@@ -54,9 +54,9 @@ MAPS = (
 class Stage:
     """The density after some of the maps.
 
-    Attributes: name: the last map. x, density: on a grid, shapes (G,). centres, shares: of the bins of a histogram of
-                pushed draws, shapes (b,), as a density. integral: of the density. fit: the p-value of the chi-square
-                statistic of the draws against the density, bin by bin.
+    Attributes: name: the last map. x, density: on a grid, shapes (G,). centres, shares: bins of a histogram of
+                transformed samples, as a density, shapes (b,). integral: of the density. fit: p-value of a chi-square
+                test of the samples against the density.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Stage:
 
 
 def pushforward(draws: int = DRAWS, seed: int = 0) -> list[Stage]:
-    """Push N(0, 1) through `MAPS`, one after the other; the first stage is before any.
+    """Push N(0, 1) through `MAPS`, one after the other; the first stage is before the first map.
 
     log p(x) = log N(z; 0, 1) - sum_i log f_i'(z_i-1),   z = f_1^-1(... f_n^-1(x))
     """
@@ -92,13 +92,13 @@ def pushed_log_prob(x: Tensor, maps: Sequence[Map]) -> Tensor:
 
 
 def pushforward_figure(stages: Sequence[Stage]) -> Figure:
-    """The density of each stage as a line, the histogram of draws as points."""
+    """The density of each stage as a line, the histogram of samples as points."""
     panels = [
         (
             one.name,
             [
                 Curve("density", one.x[::DRAWN], one.density[::DRAWN]),
-                Curve("draws", one.centres, one.shares, style="points"),
+                Curve("samples", one.centres, one.shares, style="points"),
             ],
         )
         for one in stages
@@ -116,7 +116,7 @@ def _stage(name: str, draws: Tensor, maps: Sequence[Map]) -> Stage:
     x = (edges[1:] + edges[:-1]) / 2
     density = pushed_log_prob(x, maps).exp()
     masses = (density * cell).unflatten(0, (BINS, -1)).sum(1)
-    counts = torch.histc(draws, BINS, low, high)  # which leaves out what lies beyond
+    counts = torch.histc(draws, BINS, low, high)  # ignores values outside
     return Stage(
         name,
         x,
@@ -129,7 +129,7 @@ def _stage(name: str, draws: Tensor, maps: Sequence[Map]) -> Stage:
 
 
 def _fit(counts: Tensor, expected: Tensor) -> float:
-    """p-value of Pearson's statistic; bins where fewer than five draws are expected count as one."""
+    """p-value of Pearson's statistic; bins with fewer than five expected samples are merged into one."""
     rare = expected < 5
     seen = torch.cat([counts[~rare], counts[rare].sum()[None]])
     wanted = torch.cat([expected[~rare], expected[rare].sum()[None]]).clamp_min(1e-9)

@@ -1,4 +1,4 @@
-"""How fast a model draws: what a sample costs, whatever its likelihood, and on which machine."""
+"""Sampling speed of a model, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DRAWS, ROUNDS = 256, 3
 
 
 def draws_per_second(model: Model, count: int = DRAWS, rounds: int = ROUNDS, seed: int = 0) -> float:
-    """Draws a second, the median of some rounds after one that is not timed. count: drawn together."""
+    """Samples per second: the median of some rounds, after one that is not timed. count: batch size."""
     seconds = []
     with seeded_noise(seed_for(seed, "pace")):
         for _ in range(rounds + 1):
@@ -27,7 +27,7 @@ def draws_per_second(model: Model, count: int = DRAWS, rounds: int = ROUNDS, see
 
 
 def machine_in_words() -> str:
-    """What a pace was measured on, as far as every system can tell."""
+    """The machine on which a speed was measured, as text; only facts that every system reports."""
     cores, threads = os.cpu_count() or 1, torch.get_num_threads()
     name = platform.machine().replace("_", "-")
     return f"{name}, {cores} processor{'s' * (cores > 1)}, {threads} thread{'s' * (threads > 1)} in use"

@@ -1,4 +1,4 @@
-"""What more draws of the latents gain: the ELBO and an importance-weighted bound of the same images."""
+"""The gain from more samples of the latents: the ELBO and an importance-weighted bound on the same images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.paired_scores import Difference
 
 Mean = tuple[float, float]
-"""over images, and its standard error"""
+"""mean over images, and its standard error"""
 
 
 @dataclass(frozen=True)
 class Tightening:
     """Two lower bounds on log p(x) of the same images, nats.
 
-    Attributes: elbo, tighter: of one draw of z for each image, and of more. gain: of the tighter on the ELBO, image
-                by image; its mean is also the least that KL(q(z | x) || p(z | x)) can be. count: images.
-                samples: draws of the tighter bound.
+    Attributes: elbo, tighter: with one sample of z per image, and with more. gain: mean paired difference; it is a
+                lower bound on the mean of KL(q(z | x) || p(z | x)). count: number of images. samples: samples of z
+                per image in the tighter bound.
     """
 
     elbo: Mean
@@ -33,25 +33,25 @@ class Tightening:
 
     @property
     def clear(self) -> bool:
-        """Whether the gain is more than three standard errors."""
+        """Whether the gain is more than three standard errors above 0."""
         return self.gain[0] > 3 * self.gain[1]
 
     @property
     def difference(self) -> Difference:
-        """The gain as that of any two scores of the same images."""
+        """The gain as a difference of two scores on the same images."""
         return Difference(*self.gain, f"IWAE_{self.samples}", self.count)
 
 
 def tightening(run: Run, samples: int, count: int, progress: Callable[[int, int], None] | None = None) -> Tightening:
     """Both bounds on the first test images.
 
-    Args:      samples: K of the importance-weighted bound. count: images. progress: (images scored, in all).
-    Raises:    NotComputable: the run's model has no latents to draw more of.
+    Args:      samples: K of the importance-weighted bound. count: of images. progress: (images scored, total).
+    Raises:    NotComputable: the model has no latents.
     Reference: Burda et al., 2016, theorem 1, arXiv 1509.00519.
     """
     model, images = run.load(), run.data.held("test", count)
     if not isinstance(model, LatentModel):
-        raise NotComputable(f"a bound grows tighter with draws of latents; a {type(model).__name__} has none")
+        raise NotComputable(f"a tighter bound needs samples of latents; a {type(model).__name__} has no latents")
     advance = counted(progress, 2 * len(images))
     low = elbo(model, images, progress=advance)
     high = importance_weighted(model, images, samples, progress=advance)

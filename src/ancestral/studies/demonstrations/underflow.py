@@ -1,4 +1,4 @@
-"""The logarithm of a product beside the sum of logarithms: the same number on paper, not in a computer."""
+"""The logarithm of a product and the sum of logarithms: equal in exact arithmetic, not in floating point."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 FACTORS = 2200
 FORMATS = {torch.float32: "32 bits", torch.float64: "64 bits"}
-POINTS = 300  # of a curve in the picture
+POINTS = 300  # points of a curve in the figure
 
 
 @dataclass(frozen=True)
 class Underflow:
-    """What became of log (p ... p) as the number of factors n grew from 1 to N, by number format.
+    """log (p ... p) for numbers of factors n from 1 to N, by number format.
 
     Attributes: sums: log p + ... + log p, shape (N,), nats. products: log of the product, shape (N,).
                 first: the smallest n whose product is zero, or None.
-                errors: how far the sum of all N logarithms lies from N log p, nats.
+                errors: absolute difference of the sum of all N logarithms from N log p, nats.
     """
 
     sums: dict[str, Tensor]
@@ -36,9 +36,10 @@ class Underflow:
 
 
 def underflow(factors: int = FACTORS, probability: float = 0.5) -> Underflow:
-    """Multiply the probability of one pixel with itself, and add its logarithms.
+    """Multiply a probability with itself, and add its logarithms.
 
-    The smallest positive numbers are 2^-149 in 32 bits and 2^-1074 in 64: of fair coins that many factors survive.
+    The smallest positive numbers are 2^-149 in 32 bits and 2^-1074 in 64 bits; with factors of 1/2, products underflow
+    after 149 and 1074 factors.
     """
     p = torch.full((factors,), probability, dtype=torch.float64)
     sums = {words: p.to(dtype).log().cumsum(0).double() for dtype, words in FORMATS.items()}
@@ -53,7 +54,7 @@ def underflow(factors: int = FACTORS, probability: float = 0.5) -> Underflow:
 
 
 def underflow_figure(found: Underflow) -> Figure:
-    """The running sum and, dashed above it, the running product of each format, with a cross where it becomes zero."""
+    """The running sum and the logarithm of the running product (dashed), with a cross where the product is zero."""
     panels = []
     for words, values in found.products.items():
         lost = found.first[words]

@@ -1,4 +1,4 @@
-"""A training from its first minibatch to its end: a steep beginning and a slow end in one picture."""
+"""Curves of a whole training, from the first minibatch to the end."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WholeTraining:
-    """What the log of a run says of its log-probability (or bound), nats, larger is better.
+    """Log-probability (or bound) during a training, from its log; nats, larger is better; by epoch.
 
-    Attributes: minibatches: of the training, as they were used. train, test: of the watched images. All over epochs.
+    Attributes: minibatches: training minibatches, before their update. train, test: of the watched images.
     """
 
     minibatches: Curve
@@ -28,27 +28,27 @@ class WholeTraining:
 
     @property
     def start(self) -> float:
-        """The epoch, a small part of the first, of the very first minibatch."""
+        """The epoch of the first minibatch, a small fraction."""
         return float(self.minibatches.steps[0])
 
     @property
     def first(self) -> float:
-        """Of the very first minibatch."""
+        """Value of the first minibatch."""
         return float(self.minibatches.values[0])
 
     @property
     def later(self) -> float:
-        """Of the watched training images after one epoch."""
+        """Value of the watched training images after one epoch."""
         return next(float(v) for e, v in zip(self.train.steps, self.train.values, strict=True) if e >= 1)
 
     @property
     def last(self) -> tuple[float, float]:
-        """Of the watched training and test images at the end."""
+        """Values of the watched training and test images at the end."""
         return float(self.train.values[-1]), float(self.test.values[-1])
 
 
 def whole_course(run: Run, name: str) -> WholeTraining:
-    """Read the course of a run that watches training and test images.
+    """Read the curves of a run that watches training and test images.
 
     Args:      name: of the loss in the log, `nll` or `negative_elbo`.
     """
@@ -59,14 +59,14 @@ def whole_course(run: Run, name: str) -> WholeTraining:
 
 
 def course_figure(found: WholeTraining, references: Sequence[tuple[str, float, float, float]]) -> Figure:
-    """Above all of it, over epochs on a logarithmic axis; beneath what comes after the first epoch.
+    """Top: the whole training, on a logarithmic axis of epochs. Bottom: the part after the first epoch.
 
-    Args:      references: (label, value, first and last epoch it is asked for) of dashed lines.
+    Args:      references: (label, value, first epoch, last epoch) of dashed lines.
     """
     lines = [Curve(label, [start, end], [value] * 2, style="dashed") for label, value, start, end in references]
     later = [_from_one(found.train), _from_one(found.test)]
     panels = [
-        Panel("from the first minibatch on", [found.minibatches, found.train, found.test, *lines], log_x=True),
+        Panel("whole training", [found.minibatches, found.train, found.test, *lines], log_x=True),
         Panel("after the first epoch", later),
     ]
     return panel_figure(panels, xlabel="epochs", ylabel="nats per image, larger is better")
@@ -77,6 +77,6 @@ def _turned(curve: Curve) -> Curve:
 
 
 def _from_one(curve: Curve) -> Curve:
-    """What comes after the first epoch."""
+    """The part of a curve after the first epoch."""
     kept = [(float(e), float(v)) for e, v in zip(curve.steps, curve.values, strict=True) if e >= 1]
     return Curve(curve.label, [epoch for epoch, _ in kept], [value for _, value in kept])

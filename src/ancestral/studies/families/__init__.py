@@ -1,4 +1,4 @@
-"""All families side by side on MNIST."""
+"""A comparison of all families on MNIST."""
 
 from ancestral.studies.families.recipe import STUDY
 

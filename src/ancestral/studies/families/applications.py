@@ -1,4 +1,4 @@
-"""Applications of the families: sampling and its cost, completion, and detection of foreign images."""
+"""Applications of the families: cost of sampling, completion, and detection of out-of-distribution images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ancestral.evaluation.detection_record import POWER, DetectionRecord
 from ancestral.evaluation.score import Score
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ImplicitModel, ScoresMissing
+from ancestral.reports.brevity import any_brief_in_words
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.completion import completion_figure
@@ -24,20 +25,20 @@ from ancestral.studies.parts import listed, plural
 from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
 
-TOGETHER = {"pixelcnn": 16, "made": 64}  # images drawn at once by those that draw slowly
+TOGETHER = {"pixelcnn": 16, "made": 64}  # batch sizes of the families that sample slowly
 USUAL = 256
 HIDDEN = {"bottom": "the bottom half", "halves": "each half in turn"}
-FRANKENSTEINS = 5  # of the picture
+FRANKENSTEINS = 5  # spliced images in the figure
 Found = list[tuple[str, DetectionRecord]]
 
 
 def pace(workshop: Workshop) -> dict[str, Any]:
-    """Images drawn a second, how many at once, and on which machine."""
+    """Images sampled per second, the batch sizes, and the machine."""
     together = {name: workshop.size(TOGETHER.get(name, USUAL), 8) for name in workshop.runs}
 
     def compute() -> dict[str, Any]:
         found: dict[str, float] = {}
-        with workshop.progress.counter_for("speed of drawing") as progress:
+        with workshop.progress.counter_for("speed of sampling") as progress:
             for done, (name, run) in enumerate(workshop.runs.items(), 1):
                 found[name] = draws_per_second(run.load(), together[name], rounds=workshop.size(3, 1))
                 progress(done, len(workshop.runs))
@@ -65,16 +66,14 @@ def speed(workshop: Workshop) -> ChapterContent:
     at_once = min(paces[name] for name in paces if name not in stepwise)
     stepped = max(paces[name] for name in stepwise)
     text = (
-        f"The {titles[fastest]} draws {paces[fastest]:,.0f} images a second, the {titles[slowest]} "
-        f"{paces[slowest]:,.0f}. {listed([titles[name] for name in stepwise])} draw one pixel after another, {steps} "
-        f"steps for each image; the others need one pass, "
-        + ("and even the slowest of these is faster than both" if at_once > stepped else "but not all of it is cheap")
-        + f": {at_once:,.0f} against {stepped:,.0f}. Times depend on the machine and on what else it did."
+        "The table shows how long each model was trained and how fast it samples. The "
+        f"{titles[fastest]} samples {paces[fastest]:,.0f} images per second, the {titles[slowest]} "
+        f"{paces[slowest]:,.0f}. {listed([titles[name] for name in stepwise])} sample one pixel after another: {steps} "
+        f"steps per image, at most {stepped:,.0f} images per second. The other families need one pass, at least "
+        f"{at_once:,.0f} images per second. Times depend on the machine and on its other load."
     )
-    header = ["family", "trained in, min", "trained on, images/s", "draws, images/s", "drawn at once"]
-    return ChapterContent(
-        text, [Table(header, rows, f"Drawn on this machine: {found['machine']}.", numeric={1, 2, 3, 4})]
-    )
+    header = ["family", "training time, min", "training, images/s", "sampling, images/s", "batch size of sampling"]
+    return ChapterContent(text, [Table(header, rows, f"Measured on {found['machine']}.", numeric={1, 2, 3, 4})])
 
 
 def completed(workshop: Workshop) -> ChapterContent:
@@ -82,22 +81,23 @@ def completed(workshop: Workshop) -> ChapterContent:
     drawn = completion_figure(named, complete_runs(named, "halves", count=workshop.size(8, 4)))
     grey = [workshop.titles[name] for name, run in workshop.runs.items() if run.data.space.name != "binary"]
     caption = (
-        "Test images with one half hidden, each of the four in turn, and one completion by each family. The true half "
-        f"is one of many that fit. The {listed(grey)} complete grey images, the others drawn binary ones."
+        "Test images with one half hidden (bottom, top, right, left), and one completion by each family. The true half "
+        f"is only one of many possible halves. {listed(grey)}: grey images; the other families: sampled binary images."
     )
+    brief = any_brief_in_words(workshop.runs.values())
     found = _hidden_scores(workshop)
     ordered = [workshop.titles[name] for name in found["bottom"] if name not in found["halves"]]
     if ordered:
-        caption += f" {listed(ordered)} draw a bottom half exactly, the other halves approximately."
+        caption += f" {listed(ordered)} sample a bottom half exactly and the other halves approximately."
     return ChapterContent(
         _probable_halves(workshop, found["bottom"]),
         [_hidden_table(workshop, found)],
-        [workshop.figure("completions", drawn, caption)],
+        [workshop.figure("completions", drawn, " ".join(filter(None, [caption, brief])))],
     )
 
 
 def _hidden_table(workshop: Workshop, found: Mapping[str, Mapping[str, Score]]) -> Table:
-    """The scores of hidden pixels by family, for each way to hide."""
+    """The scores of hidden pixels by family, for each kind of mask."""
     rows = [
         [workshop.titles[name], *(_nats(found[hide].get(name)) for hide in HIDDEN)]
         for name in workshop.runs
@@ -107,14 +107,14 @@ def _hidden_table(workshop: Workshop, found: Mapping[str, Mapping[str, Score]]) 
     return Table(
         ["family", *(f"log p({what} | the rest)" for what in HIDDEN.values())],
         rows,
-        f"How probable the true hidden pixels of {count:,} test images are, nats an image; a dash where the model "
-        "cannot say it, because hidden pixels come before seen ones in its order.",
+        f"Mean log-probability of the true hidden pixels of {count:,} test images, in nats per image (larger is "
+        "better). –: the model cannot compute it, because some hidden pixels come before visible ones in its order.",
         numeric={1, 2},
     )
 
 
 def _hidden_scores(workshop: Workshop) -> dict[str, dict[str, Score]]:
-    """log p(hidden | seen) by each family that can say it, for each way to hide."""
+    """log p(hidden | visible) of each family that can compute it, for each kind of mask."""
     count = workshop.size(1000, 50)
     able = [name for name, run in workshop.runs.items() if isinstance(run.load(), ScoresMissing)]
 
@@ -139,18 +139,21 @@ def _probable_halves(workshop: Workshop, found: Mapping[str, Score]) -> str:
     top = found[best]
     close = [n for n in others if top.nats - found[n].nats < CLEAR * math.hypot(top.stderr, found[n].stderr)]
     text = (
-        f"All families fill in what is hidden; {listed(unable)} cannot say how probable the true half was. Of the "
-        f"others the {titles[best]} finds the true bottom half most probable, {top.nats:.1f} ± {top.stderr:.1f} nats "
-        "given the top"
+        "The table shows the log-probability of the true hidden half given the visible half; the figure shows "
+        f"completions. All families complete images; {listed(unable)} cannot compute the probability of the true "
+        f"half. The {titles[best]} assigns the highest probability to the true bottom half: {top.nats:.1f} ± "
+        f"{top.stderr:.1f} nats given the top half"
     )
-    text += f", {listed([titles[name] for name in close])} about as much" if close else ""
+    text += f" (not clearly higher than {listed([titles[name] for name in close])})" if close else ""
     last = others[-1]
     behind = top.nats - found[last].nats
-    return f"{text}; the {titles[last]} {behind:.1f} nats less, a factor of exp({behind:.1f}) for an image."
+    return (
+        f"{text}. The {titles[last]} has the lowest: {behind:.1f} nats less, a factor of exp({behind:.1f}) per image."
+    )
 
 
 def detected(workshop: Workshop) -> ChapterContent:
-    """The batch test of each family with a likelihood; images are few enough for the slow ones."""
+    """The batch test of each family with a likelihood; few images, because some families score slowly."""
     named: dict[str, DetectionRecord] = {}
     for name, run in workshop.runs.items():
         if not isinstance(run.load(), ImplicitModel):
@@ -170,22 +173,23 @@ def detected(workshop: Workshop) -> ChapterContent:
     )
     sheet = workshop.draw(shown, "frankenstein", count=FRANKENSTEINS)
     text = (
-        "Left halves of digits spliced to right halves of other classes. A test of a batch by the ranks of its "
-        "log-probabilities is calibrated on held-out natural images and then tried on others. The families saw pixels "
-        "of different kinds, which are different tasks: each kind has a table of its own."
+        "The anomalous images are Frankenstein digits: left halves of digits joined with right halves of other "
+        "classes. The test decides by the ranks of the log-probabilities of a batch. It is calibrated on held-out "
+        "natural images and evaluated on other images. The families were trained on different kinds of pixels, so "
+        "each kind has its own table."
     )
     return ChapterContent(
-        "\n\n".join([text, _reached(every), _told_apart(workshop, named), _level(every)]), tables, [sheet, picture]
+        "\n\n".join([text, _reached(every), _separation(workshop, named), _level(every)]), tables, [sheet, picture]
     )
 
 
 def _sizes_in_words(every: Found) -> str:
     tried = listed([str(rate.size) for rate in every[0][1].rates["log_prob"]])
-    return f"Above the power, beneath the false positives, against the size of a batch ({tried})."
+    return f"Top: power; bottom: false positives; both against the batch size ({tried})."
 
 
 def _reached(every: Found) -> str:
-    """The sizes of batches at which the power suffices."""
+    """The smallest batch sizes that reach the wanted power, as sentences."""
     tried = every[0][1].rates["log_prob"]
     sizes = listed([str(rate.size) for rate in tried])
     by_size: dict[int, list[str]] = {}
@@ -193,31 +197,31 @@ def _reached(every: Found) -> str:
         by_size.setdefault(found.size_of_power() or 0, []).append(title)
     never = by_size.pop(0, [])
     told = [f"{plural(size, 'image')} for the {listed(by_size[size])}" for size in sorted(by_size)]
-    text = f"Of the sizes tried, {sizes}, the smallest batch found out with at least {POWER:.0%} power has "
+    text = f"Batch sizes {sizes} were tried. The smallest size with a power of at least {POWER:.0%} is "
     text = f"{text}{'; '.join(told)}." if told else f"No family reaches {POWER:.0%} power with batches of {sizes}."
-    return text + (f" {listed(never)} never reach{'es' * (len(never) == 1)} it." if told and never else "")
+    return text + (f" {listed(never)} do{'es' * (len(never) == 1)} not reach it." if told and never else "")
 
 
-def _told_apart(workshop: Workshop, named: Mapping[str, DetectionRecord]) -> str:
-    """The best and the worst AUROC, beside how far the two kinds lie apart and how much natural images scatter."""
+def _separation(workshop: Workshop, named: Mapping[str, DetectionRecord]) -> str:
+    """The best and the worst AUROC, with the gap between the two kinds and the spread of natural images."""
     order = sorted(named, key=lambda name: -named[name].auroc["log_prob"].value)
     told = []
     for name in (order[0], order[-1]):
         found, value = named[name], named[name].auroc["log_prob"]
         scored = next(s for s in workshop.runs[name].scores() if s.method == found.method and s.split == "test")
         told.append(
-            f"the {workshop.titles[name]} {value.value:.3f} ± {value.stderr:.3f}: Frankenstein images lie "
-            f"{found.nats[0] - found.nats[1]:.0f} nats below natural ones on average, which themselves scatter by "
-            f"{scored.stderr * math.sqrt(scored.count):.0f} (standard deviation)"
+            f"the {workshop.titles[name]} with {value.value:.3f} ± {value.stderr:.3f} (mean gap of log p(x) between "
+            f"natural and Frankenstein images: {found.nats[0] - found.nats[1]:.0f} nats; standard deviation over "
+            f"natural images: {scored.stderr * math.sqrt(scored.count):.0f} nats)"
         )
     return (
-        f"AUROC of single images, where 0.5 is a coin: best {told[0]}; worst {told[1]}. What counts is the gap beside "
-        "the scatter."
+        f"For single images (AUROC; 0.5 is chance), the best family is {told[0]} and the worst is {told[1]}. The "
+        "AUROC depends on the gap relative to the standard deviation."
     )
 
 
 def _level(every: Found) -> str:
-    """Whether the level holds, where measurements are as many as they are uncertain."""
+    """Whether the level of the test holds, given the uncertainty of the measured shares."""
     alpha = every[0][1].alpha
     pairs = [
         (rate.false_positives.value, band)
@@ -226,10 +230,10 @@ def _level(every: Found) -> str:
     ]
     inside = sum(low <= value <= high for value, (low, high) in pairs)
     return (
-        f"The level asked for is {alpha:.0%}. Over all families and sizes the shares of natural batches called "
-        f"Frankenstein go from {min(value for value, _ in pairs):.1%} to {max(value for value, _ in pairs):.1%}; "
-        f"{inside} of {len(pairs)} lie where 95 % of them fall if it holds (all are of the same images, so that they "
-        "are not independent of each other)."
+        f"The level of the test is set to {alpha:.0%}. Over all families and sizes, the test classifies "
+        f"{min(value for value, _ in pairs):.1%} to {max(value for value, _ in pairs):.1%} of natural batches as "
+        f"Frankenstein; {inside} of {len(pairs)} of these shares are within the 95 % band that is expected if the "
+        "level holds. All use the same images, so they are not independent."
     )
 
 

@@ -1,4 +1,4 @@
-"""What the families are: their draws, how each uses z, what it was trained with, and what it can do."""
+"""An overview of the families: samples, use of z, training conditions and abilities."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ancestral.families.abilities import abilities_of
+from ancestral.reports.brevity import any_brief_in_words
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.samples import sample_rows
 from ancestral.runs.run import Run
@@ -14,53 +15,53 @@ from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
 
 DRAWS = 8
-PIXELS = {"binary": "drawn binary", "levels": "256 levels", "unit": "grey, 0 to 1"}
-LATENTS = {  # what z is, where it comes from, how x comes from z, how z is found
+PIXELS = {"binary": "binary, sampled", "levels": "256 levels", "unit": "grey, 0 to 1"}
+LATENTS = {  # z, its prior, from z to x, from x to z
     "mixture": (
         "one of {components} components",
-        "a learned share each",
-        "the pixels' probabilities",
+        "categorical, learned weights",
+        "Bernoulli pixels of the component",
         "exact posterior",
     ),
     "belief-net": (
-        "{latents} bits",
-        "a learned coin each",
-        "a logistic layer",
+        "{latents} binary numbers",
+        "independent Bernoullis, learned",
+        "a linear layer and Bernoulli pixels",
         "exact posterior, by a sum over all {states} states",
     ),
     "vae": (
         "{latents} real numbers",
         "standard normal",
-        "decoder, then pixel noise",
+        "decoder, then Bernoulli pixels",
         "q(z | x), one pass: approximate",
     ),
-    "made": ("none", "none", "pixel after pixel", "nothing to find"),
-    "pixelcnn": ("none", "none", "pixel after pixel", "nothing to find"),
+    "made": ("none", "–", "pixel after pixel", "–"),
+    "pixelcnn": ("none", "–", "pixel after pixel", "–"),
     "flow": (
-        "{pixels} real numbers, one a pixel",
+        "{pixels} real numbers, one per pixel",
         "standard normal",
         "an invertible map, then rounding",
-        "z = f(y), one pass: exact for y, which is x with noise added, approximate for x",
+        "z = f(y), one pass: exact for y = x + noise, approximate for x",
     ),
-    "gan": ("{latents} real numbers", "standard normal", "generator, no noise after it", "by search: approximate"),
+    "gan": ("{latents} real numbers", "standard normal", "generator, no pixel noise", "by optimisation: approximate"),
 }
 VERDICTS = {  # strengths, weaknesses
-    "mixture": ("exact, every question answered exactly", "independent pixels given z: dotted"),
-    "belief-net": ("exact, parts combine", "cost doubles with each latent"),
-    "vae": ("fast both ways, smooth latent space", "a bound only; noise of its own on every pixel"),
-    "made": ("exact, one pass to score", "as many steps as pixels to draw; no latents"),
-    "pixelcnn": ("exact, learns local patterns with few weights", "as many steps as pixels to draw; no latents"),
-    "flow": ("exact on real numbers, one code for each x", "as wide as the data; a bound on pixels"),
-    "gan": ("sharp draws in one pass", "no likelihood; may drop parts of the data"),
+    "mixture": ("likelihood, posterior and conditionals are exact", "pixels independent given z: noisy samples"),
+    "belief-net": ("exact likelihood; latents combine", "cost doubles with each latent"),
+    "vae": ("fast encoding and sampling, smooth latent space", "only a bound; independent noise on every pixel"),
+    "made": ("exact likelihood in one pass", "sampling takes one step per pixel; no latents"),
+    "pixelcnn": ("exact likelihood; few weights for local patterns", "sampling takes one step per pixel; no latents"),
+    "flow": ("exact density of real numbers; one z for each x", "z as large as the data; only a bound on grey levels"),
+    "gan": ("sharp samples in one pass", "no likelihood; may miss parts of the data"),
 }
 OF_PROBABILITIES = ("log p(x)", "pixel by pixel", "detect", "bracket")
 MEANINGS = (
-    "What each can do with probabilities. Pixel by pixel: how probable each pixel is given those before it. Detect: "
-    "tell images that do not belong. Bracket: bounds on log p(x) from both sides, by annealing; a model with the exact "
-    "value needs none. `none, and says so`: to ask for it is an error that says why.",
-    "What each can do with latents and pixels. Infer: latents behind an image; for the flow they are exact once noise "
-    "has been added to it. Decode: an image from latents. Complete: draw hidden pixels given the others; MADE and "
-    "PixelCNN do so exactly where the hidden ones come last in their order.",
+    "Abilities that use probabilities. Pixel by pixel: log p of each pixel given the pixels before it. Detect: detect "
+    "out-of-distribution images. Bracket: a lower and an upper bound on log p(x) by annealing; not needed where "
+    "log p(x) is exact. `not available: raises` means that the request raises an error with the reason.",
+    "Abilities that use latents and pixels. Infer: the latents of an image; for the flow they are exact for the image "
+    "with noise added. Decode: an image from latents. Complete: sample hidden pixels given the others; MADE and "
+    "PixelCNN do this exactly if the hidden pixels come last in their order.",
 )
 
 
@@ -71,14 +72,19 @@ def side_by_side(workshop: Workshop) -> ChapterContent:
     drawn = sample_rows(list(runs.values()), titles=[workshop.titles[name] for name in runs], count=DRAWS)
     grey = listed([workshop.titles[name] for name, run in runs.items() if run.data.space.name != "binary"])
     caption = (
-        f"{DRAWS} draws of each, the first of them, none picked. Pixels of the {grey} are grey, those of the others "
-        "drawn black or white."
+        f"The first {DRAWS} samples of each family, not cherry-picked. {grey}: grey pixels; the other families: binary "
+        "pixels."
     )
-    return ChapterContent("", [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption)])
+    caption = " ".join(filter(None, [caption, any_brief_in_words(runs.values())]))
+    text = (
+        "The figure shows samples of each family. The tables show what z is in each family, how x follows from z and z "
+        "from x, and how each model was trained."
+    )
+    return ChapterContent(text, [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption)])
 
 
 def numbers(run: Run) -> dict[str, str]:
-    """How many latents, their states, components and pixels a run has, for sentences."""
+    """Numbers of latents, their states, components and pixels of a run, as text."""
     model = run.settings.model
     latents = getattr(model, "latents", 0)
     latents = sum(latents) if isinstance(latents, Sequence) else latents
@@ -102,11 +108,11 @@ def _conditions(workshop: Workshop) -> Table:
         for name, run in workshop.runs.items()
     ]
     header = ["family", "pixels", "training images", "epochs", "weights"]
-    return Table(header, rows, "What each was trained with.", numeric={2, 3, 4})
+    return Table(header, rows, "Training conditions.", numeric={2, 3, 4})
 
 
 def abilities(workshop: Workshop) -> ChapterContent:
-    """A table of questions about probabilities and one of the others; what is the same for all is said beforehand."""
+    """A table of abilities that use probabilities, and one of the others; abilities of all families are in the text."""
     can = {workshop.titles[name]: abilities_of(type(run.load())) for name, run in workshop.runs.items()}
     names = list(next(iter(can.values())))
     same = [name for name in names if {one[name] for one in can.values()} == {"yes"}]
@@ -115,19 +121,19 @@ def abilities(workshop: Workshop) -> ChapterContent:
     first = sum(name in OF_PROBABILITIES for name in differing)
     words = [[workshop.titles[name], *VERDICTS[name]] for name in workshop.runs]
     return ChapterContent(
-        "What a family offers is read off its class. Where mathematics does not allow something, the program says so."
+        "The tables show the abilities of each family, as its class defines them."
         + "".join(f" Every family can {name}." for name in same),
         [
             *(
                 _abilities_table(can, part, meaning)
                 for part, meaning in zip((split[:first], split[first:]), MEANINGS, strict=True)
             ),
-            Table(["family", "strength", "weakness"], words, "In a few words."),
+            Table(["family", "strength", "weakness"], words, "Strengths and weaknesses."),
         ],
     )
 
 
 def _abilities_table(can: Mapping[str, Mapping[str, str]], names: Sequence[str], meaning: str) -> Table:
-    """What each family can do of the named things; `can` by family and ability."""
+    """A table of the named abilities; `can` by family and ability."""
     rows = [[title, *(one[name] for name in names)] for title, one in can.items()]
     return Table(["family", *names], rows, meaning)

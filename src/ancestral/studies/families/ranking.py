@@ -1,4 +1,4 @@
-"""The ranking of the families of binary pixels by score: the best one, those level with it, and the others."""
+"""The ranking of the families with binary pixels by score: the best, those not clearly behind it, and the others."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from ancestral.studies.parts import listed
 from ancestral.studies.workshop import Workshop
 
 CLEAR = 3.0  # standard errors
-NEAR = 10.0  # standard errors: what lies further off need not be looked at image by image
+NEAR = 10.0  # standard errors: families further behind are not compared image by image
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """Attributes: scores: of the families of drawn pixels, best first. close: how far the best lies above each that is
-    near it, with the standard error of the differences image by image. looked_at: images these errors were found on."""
+    """Scores of the families with sampled binary pixels.
+
+    Attributes: scores: best first. close: difference between the best and each family near it, with the standard error
+                of the paired differences. looked_at: number of images from which these errors were computed.
+    """
 
     scores: dict[str, Score]
     close: dict[str, Difference]
@@ -31,16 +34,16 @@ class Ranking:
 
     @property
     def level(self) -> list[str]:
-        """Families that the best is not clearly better than."""
+        """Families that are not clearly behind the best."""
         return [name for name, found in self.close.items() if not found.clear]
 
     def behind(self, name: str) -> float:
-        """Nats below the best, by all test images."""
+        """Nats below the best, on all test images."""
         return self.scores[self.best].nats - self.scores[name].nats
 
 
 def ranking_of(workshop: Workshop) -> Ranking:
-    """The ranking by all test images; standard errors of differences are computed from a subset of them."""
+    """The ranking on all test images; standard errors of differences are computed from a subset of them."""
     drawn = [name for name, run in workshop.runs.items() if run.data.space.name == "binary"]
     found = [best_of(workshop.runs[name].scores(), name) for name in drawn]
     scores = {drawn[i]: found[i] for i in rank(found)}
@@ -55,7 +58,7 @@ def ranking_of(workshop: Workshop) -> Ranking:
     def compute() -> dict[str, dict[str, object]]:
         close = {}
         for name in near:
-            with workshop.progress.counter_for(f"{workshop.titles[best]} beside {workshop.titles[name]}") as progress:
+            with workshop.progress.counter_for(f"{workshop.titles[best]} minus {workshop.titles[name]}") as progress:
                 pair = workshop.runs[best], workshop.runs[name]
                 close[name] = asdict(paired_difference(*pair, samples, count, progress))
         return close
@@ -70,33 +73,34 @@ def ranking_of(workshop: Workshop) -> Ranking:
 
 
 def in_words(workshop: Workshop) -> str:
-    """The best score, and which families are level with it."""
+    """The best score, and the families that are not clearly behind it, as sentences."""
     found, titles = ranking_of(workshop), workshop.titles
     score = found.scores[found.best]
     text = (
-        f"Among the {len(found.scores)} of drawn binary pixels the {titles[found.best]} has the highest score, "
-        f"{score.nats:.2f} ± {score.stderr:.2f} nats an image ({score.kind_in_words})"
+        f"Among the {len(found.scores)} families with sampled binary pixels, the {titles[found.best]} has the highest "
+        f"score: {score.nats:.2f} ± {score.stderr:.2f} nats per image ({score.kind_in_words})"
     )
     if not found.level:
         return f"{text}, clearly above the others."
     gaps = listed([f"{found.close[name].nats:.2f} ± {found.close[name].stderr:.2f}" for name in found.level])
     return (
-        f"{text}; but {listed([titles[name] for name in found.level])} {_are(found.level)} level with it: on the same "
-        f"{score.count:,} test images the difference is {gaps} nats, which is not clear of zero (standard errors from "
-        f"the differences of {found.looked_at:,} of them)."
+        f"{text}. {listed([titles[name] for name in found.level])} {_are(found.level)} not clearly behind: on the same "
+        f"{score.count:,} test images the difference is {gaps} nats (standard error from the paired differences of "
+        f"{found.looked_at:,} of them)."
     )
 
 
 def spans(workshop: Workshop) -> str:
-    """How unequal the conditions were."""
+    """The ranges of training images and epochs, as a sentence."""
     runs: Iterable[Run] = workshop.runs.values()
     images = _span([len(run.data.dataset.train) for run in runs])
     epochs = _span([run.outcome["epochs"] for run in runs])
+    noun = "epoch" if epochs == "1" else "epochs"
     unequal = "to" in images + epochs
     return (
-        f"The families were trained on {images} images for {epochs} epochs"
-        + (", not all on equal terms" if unequal else "")
-        + ": every order among them is one of this budget, and more training could change it."
+        f"The families were trained on {images} images for {epochs} {noun}"
+        + (", so the conditions were not equal" if unequal else "")
+        + ". The ranking holds for this budget; more training could change it."
     )
 
 

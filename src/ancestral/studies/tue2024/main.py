@@ -1,4 +1,4 @@
-"""The chapter of `tue2024` on its main run: scores beside those of others, and where the second run departs."""
+"""The chapter of `tue2024` on its main run: scores, references, and the settings of the second run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 PATIENCE = 20  # epochs
-PIXELS = {"vae": "pixels cut at one half", "vae-dynamic": "pixels drawn"}
+PIXELS = {"vae": "thresholded pixels", "vae-dynamic": "sampled pixels"}
 STUDENT, SECOND_PASS = 92.07, 91.7  # nats, the latter after more training at 1e-5; the binarisation is not stated
 BARE_LOOP = {"vae": (78.8, 40), "vae-dynamic": (92.9, 60)}  # nats and epochs of a plain PyTorch loop
-LONGER = (90.79, 80)  # nats and epochs of the longer run on drawn pixels in RESULTS.md
-"""what ours is held against, negative ELBO of the test images"""
-ALIKE = 2.0  # standard errors within which two values are not told apart
-ROOMS = ("model", "data", "training")  # of the settings of a run
+LONGER = (90.79, 80)  # nats and epochs of the longer run on sampled pixels in RESULTS.md
+"""reference values: negative ELBO of the test images"""
+ALIKE = 2.0  # standard errors within which two values do not clearly differ
+GROUPS = ("model", "data", "training")  # of the settings of a run
 
 
 def main_run(workshop: Workshop) -> ChapterContent:
@@ -31,16 +31,17 @@ def main_run(workshop: Workshop) -> ChapterContent:
     text = "\n\n".join(
         [
             _stopping(run),
-            f"On cut pixels the negative ELBO of the test images is {loss_in_words(bounds['vae'])}, on drawn ones "
-            f"{loss_in_words(bounds['vae-dynamic'])}; ± is the standard error of a mean over images. The two do not "
-            "rank: a pixel cut at one half is settled by the grey image, a pixel drawn with its grey value as "
-            "probability is not. What is drawn costs its entropy, on average "
-            f"{_pixel_noise(run):.1f} nats for a test image, which no model can save. IWAE is the tighter bound on the "
-            "same models.",
+            "The table shows two models: one trained on pixels thresholded at 0.5, one on pixels sampled with their "
+            f"grey value as probability. The negative ELBO of the test images is {loss_in_words(bounds['vae'])} with "
+            f"thresholded pixels and {loss_in_words(bounds['vae-dynamic'])} with sampled pixels; ± is the standard "
+            "error of the mean over images. The two values cannot be compared: sampled pixels have an entropy given "
+            f"the grey image, on average {_pixel_noise(run):.1f} nats per test image, and no model can avoid this "
+            "cost. IWAE is a tighter bound for the same models.",
             _beside_the_student(bounds),
-            f"The run on drawn pixels departs from the main one in {listed(departures(drawn, run))}. {_longer(drawn)}",
-            "For comparison, a plain PyTorch loop that trains the same network, and is no part of this package, came "
-            f"to {_bare('vae')}, and to {_bare('vae-dynamic')}.",
+            f"The run on sampled pixels differs from the main run in {listed(departures(drawn, run))}. "
+            f"{_longer(drawn)}",
+            "For comparison, a plain PyTorch loop that is not part of this package trained the same network. It "
+            f"reached {_bare('vae')}, and {_bare('vae-dynamic')}.",
         ]
     )
     named = [(workshop.titles[name], score) for name in PIXELS for score in scores[name]]
@@ -57,13 +58,13 @@ def loss_in_words(score: Score) -> str:
 
 
 def departures(run: Run, protocol: Run) -> list[str]:
-    """Every setting of a run that is another than in the protocol's run, in words."""
-    rooms = [(vars(getattr(run.settings, room)), vars(getattr(protocol.settings, room))) for room in ROOMS]
+    """Every setting in which a run differs from the protocol's run, as text."""
+    groups = [(vars(getattr(run.settings, group)), vars(getattr(protocol.settings, group))) for group in GROUPS]
     return [
         f"no `--{name.replace('_', '-')}`"
         if ours[name] is None
         else f"`--{name.replace('_', '-')}` {ours[name]} in place of {theirs[name]}"
-        for ours, theirs in rooms
+        for ours, theirs in groups
         for name in ours
         if ours[name] != theirs[name]
     ]
@@ -73,27 +74,28 @@ def _stopping(run: Run) -> str:
     training, outcome = run.settings.training, run.outcome
     best, done = outcome["best_step"] / training_curves(run).per_epoch, outcome["epochs"]
     began = (
-        f"Epochs allowed: {training.epochs}, with a patience of {training.patience} on the validation negative ELBO. "
+        f"The limit was {plural(training.epochs, 'epoch')}, with a patience of {training.patience} epochs on the "
+        "validation negative ELBO. "
     )
-    kept = f"the best epoch was {best:.0f} ({outcome['best_value']:.2f} nats), and its weights are kept."
+    kept = f"The best epoch was {best:.0f} ({outcome['best_value']:.2f} nats), and its weights are kept."
     if outcome["reason"] == "patience":
-        return f"{began}Training stopped after epoch {done}: {kept}"
-    return f"{began}Training ended after all of them, before patience ran out: {kept}"
+        return f"{began}Training stopped after epoch {done}. {kept}"
+    return f"{began}Training used all epochs; early stopping did not end it. {kept}"
 
 
 def _pixel_noise(run: Run) -> float:
-    """Mean entropy of the pixels of a test image drawn with their grey values as probabilities, nats."""
+    """Mean entropy, in nats per test image, of pixels sampled with their grey values as probabilities."""
     p = run.data.dataset.test.images.double() / (run.data.dataset.levels - 1)
     entropy = -torch.special.xlogy(p, p) - torch.special.xlog1py(1 - p, -p)
     return entropy.flatten(1).sum(1).mean().item()
 
 
-# ---- beside others
+# ---- comparison with references
 
 
 def _beside_the_student(bounds: Mapping[str, Score]) -> str:
     each = "; ".join(
-        f"with {pixels}, {_gap(bounds[name], STUDENT)} the first and {_gap(bounds[name], SECOND_PASS)} the second"
+        f"with {pixels} it is {_gap(bounds[name], STUDENT)} the first and {_gap(bounds[name], SECOND_PASS)} the second"
         for name, pixels in PIXELS.items()
     )
     near = [
@@ -102,16 +104,16 @@ def _beside_the_student(bounds: Mapping[str, Score]) -> str:
         for name, score in bounds.items()
         if abs(-score.nats - reference) < ALIKE * score.stderr
     ]
-    alike = f" Ours is within {ALIKE:g} standard errors of {listed(near)}: these are not told apart." if near else ""
+    alike = f" Within {ALIKE:g} standard errors, ours does not differ from {listed(near)}." if near else ""
     return (
-        f"The coursework's student reports {STUDENT} nats, and {SECOND_PASS} after a second pass at a rate of "
-        "0.00001, without saying for which pixels, so ours is held against both values on both kinds. Ours lies, "
-        f"{each}.{alike}"
+        f"The coursework's student reports {STUDENT} nats, and {SECOND_PASS} nats after a second training with a "
+        "learning rate of 0.00001, but does not state the kind of pixels. So our value is compared with both, for "
+        f"both kinds: {each}.{alike}"
     )
 
 
 def _gap(score: Score, reference: float) -> str:
-    """How far a negative ELBO lies from a reference: `0.36 nats (1.4 standard errors) below`."""
+    """Distance of a negative ELBO from a reference, as text: `0.36 nats (1.4 standard errors) below`."""
     gap = -score.nats - reference
     errors = f"{abs(gap) / score.stderr:.1f} standard errors"
     return f"{abs(gap):.2f} nats ({errors}) {'below' if gap < 0 else 'above'}"
@@ -122,8 +124,8 @@ def _longer(run: Run) -> str:
     done = run.outcome["epochs"]
     if done >= epochs:
         return f"It was trained for {plural(done, 'epoch')}."
-    share = f"{done / epochs:.0%} of the {epochs} of the run in `RESULTS.md`"
-    return f"It was trained for {plural(done, 'epoch')}, {share}, which came to {nats} nats."
+    share = f"{done / epochs:.0%} of the {epochs} epochs of the run in `RESULTS.md`"
+    return f"It was trained for {plural(done, 'epoch')}, {share}, which reached {nats} nats."
 
 
 def _bare(name: str) -> str:
@@ -132,15 +134,18 @@ def _bare(name: str) -> str:
 
 
 def _against_student(bounds: Mapping[str, Score]) -> list[ReferenceCheck]:
-    """Below the student's values? By how many standard errors is said in `why`, and in the chapter."""
-    passes = {STUDENT: "the student's; pixels not stated", SECOND_PASS: "the student's second pass; pixels not stated"}
+    """Checks against the student's values; `why` and the chapter state the distance in standard errors."""
+    passes = {
+        STUDENT: "student's value; pixels not stated",
+        SECOND_PASS: "student's second training; pixels not stated",
+    }
     return [
         ReferenceCheck(
             f"negative ELBO of the test images, {pixels}",
             f"below {reference:.2f} nats ({whose})",
             loss_in_words(bounds[name]),
             -bounds[name].nats < reference,
-            f"Ours lies {_gap(bounds[name], reference)}; more epochs lower it.",
+            f"Ours is {_gap(bounds[name], reference)} it; more epochs lower it.",
         )
         for reference, whose in passes.items()
         for name, pixels in PIXELS.items()
@@ -154,7 +159,7 @@ def _against_bare_loop(bounds: Mapping[str, Score]) -> list[ReferenceCheck]:
             f"at most {BARE_LOOP[name][0]} nats (a plain PyTorch loop, {BARE_LOOP[name][1]} epochs)",
             loss_in_words(bounds[name]),
             -bounds[name].nats <= BARE_LOOP[name][0],
-            "The same model trained by another loop came lower: look at the curves for what went otherwise.",
+            "Another loop reached a lower value with the same model: compare the curves.",
             OURS,
         )
         for name, pixels in PIXELS.items()
@@ -168,5 +173,5 @@ def _patience_at_work(run: Run) -> ReferenceCheck:
         f"{PATIENCE}",
         f"{waited:.0f}",
         run.outcome["reason"] == "patience" and round(waited) == PATIENCE,
-        "All allowed epochs were used before patience ran out.",
+        "Training used all epochs before early stopping could end it.",
     )

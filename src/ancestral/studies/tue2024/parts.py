@@ -1,4 +1,4 @@
-"""Chapters of `tue2024` on what a VAE is made of: its four parts, their log-probabilities, and its prior."""
+"""Chapters of `tue2024` on the parts of a VAE: the four parts, their log-probabilities, and the learned prior."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, Referenc
 from ancestral.studies.tue2024.main import loss_in_words
 from ancestral.studies.workshop import Workshop
 
-ROUNDING = 1e-9  # nats: far more than double precision loses, far less than a mistake makes
+ROUNDING = 1e-9  # nats: much larger than rounding errors in double precision, much smaller than an effect of a mistake
 SAME = ("vae-normal", "rate-0.001")
-"""runs that differ in the prior alone"""
-DRAWS = (0, 100)  # of the latents for each image, by which they are compared; 0: the ELBO
+"""runs that differ only in the prior"""
+DRAWS = (0, 100)  # samples of z per image in the bounds that are compared; 0: the ELBO
 
 
 def vae_of(run: Run) -> VAE:
@@ -39,7 +39,7 @@ def vae_of(run: Run) -> VAE:
     """
     model = run.load()
     if not isinstance(model, VAE):
-        raise InputError(f"{run.path} is no VAE but a {type(model).__name__}")
+        raise InputError(f"{run.path}: this study needs a VAE, and the run has a {type(model).__name__}")
     return model
 
 
@@ -68,14 +68,15 @@ def four_parts(workshop: Workshop) -> ChapterContent:
     ]
     sound = sum(one.learns and one.draws_in_space for one in composed)
     text = (
-        "Each part is a module whose `forward` gives a distribution; the VAE adds up their log-probabilities. "
-        "`elbo(x)` gives one number per image, so the reduction is the caller's: for the first "
-        f"{len(x)} test images `-model.elbo(x).mean()` is {loss.mean():.2f} nats and `-model.elbo(x).sum()` is "
-        f"{loss.sum():.1f}. `model.sample(n)` draws z from the prior and x from the decoder.\n\n"
-        f"Any likelihood goes with any prior. Each of the {len(composed)} combinations was built for scikit-learn's "
-        f"small digits and left untrained: in {sound} of them every parameter has a finite gradient, and what is drawn "
-        "are pixels of the likelihood's own kind. The standard normal is there to compare with; the other priors have "
-        "parameters. On MNIST all runs of this study have Bernoulli pixels; the other likelihoods are not trained here."
+        "The first table shows the parts of the trained VAE. Each part is a module whose `forward` returns a "
+        "distribution; the VAE adds their log-probabilities. `elbo(x)` returns one number per image, so the caller "
+        f"chooses the reduction: for the first {len(x)} test images, `-model.elbo(x).mean()` is {loss.mean():.2f} nats "
+        f"and `-model.elbo(x).sum()` is {loss.sum():,.1f}. `model.sample(n)` samples z from the prior and x from the "
+        "decoder.\n\n"
+        f"Any likelihood can be combined with any prior. Each of the {len(composed)} combinations was built for "
+        f"scikit-learn's small digits and left untrained. In {sound} of them, every parameter has a finite gradient "
+        "and samples are valid pixels of the likelihood. The standard normal prior is included for comparison; the "
+        "other priors have learned parameters. On MNIST, all runs of this study use Bernoulli pixels."
     )
     return ChapterContent(
         text,
@@ -89,7 +90,7 @@ def four_parts(workshop: Workshop) -> ChapterContent:
                 f"{len(LIKELIHOODS) * len(PRIORS)} of {len(LIKELIHOODS) * len(PRIORS)}",
                 f"{sound} of {len(composed)}",
                 sound == len(LIKELIHOODS) * len(PRIORS),
-                "Some parameter had no finite gradient, or some draw was no pixel of its kind.",
+                "A parameter has no finite gradient, or a sample is not a valid pixel.",
                 OURS,
             )
         ],
@@ -108,8 +109,8 @@ def _composed_table(composed: Sequence[Composition]) -> Table:
         for name in LIKELIHOODS
     ]
     caption = (
-        f"Negative ELBO of untrained models on {IMAGES} of scikit-learn's digits, nats. Values compare within a row; "
-        "rows of other pixels are of other data, and that of unit pixels is of a density, not a probability."
+        f"Negative ELBO of untrained models on {IMAGES} of scikit-learn's digits, in nats. Compare values within a row "
+        "only: the rows have different pixels, and the row of unit pixels bounds a density, not a probability."
     )
     return Table(["`--likelihood`", "pixels", *(f"`--prior {p}`" for p in PRIORS)], rows, caption, {2, 3, 4, 5})
 
@@ -128,27 +129,27 @@ def log_probabilities(workshop: Workshop) -> ChapterContent:
     largest, off = max(one.difference for one in found), max(abs(one.total - 1) for one in found)
     rows = [[one.name, one.formula, scientific(one.difference), scientific(abs(one.total - 1))] for one in found]
     text = (
-        "Training uses these sums of logarithms. Each is written out a second time as a plain product of "
-        f"probabilities, with the logarithm taken at the end, and the two are compared at {POINTS} random points: "
-        f"they differ by at most {scientific(largest)} nats. A log-probability must also belong to something that sums "
-        "to one: all states of a small case are summed, or the plane is integrated over, and the total is off by at "
-        f"most {scientific(off)}."
+        "The table shows the log-probabilities that training uses. Each was implemented a second time, as a plain "
+        f"product of probabilities whose logarithm is taken at the end. At {POINTS:,} random points, the two "
+        f"implementations differ by at most {scientific(largest)} nats. The probabilities must also sum to 1: they "
+        "were summed over all states of a small case, or integrated over the plane, and the total differs from 1 by "
+        f"at most {scientific(off)}."
     )
-    header = ["distribution", "log-probability", "largest difference, nats", "total, off one by"]
+    header = ["distribution", "log-probability", "largest difference, nats", "|total − 1|"]
     caption = (
-        "Of a Gaussian m is the mean and v the variance, exp(log-variance), whose root is the deviation; l are logits; "
-        "w are weights that sum to one; d counts dimensions, j levels and k components."
+        "m: mean; v: variance, exp(log-variance), the square of the standard deviation; l: logits; w: weights that "
+        "sum to 1; d: index of dimensions; j: of levels; k: of components."
     )
     return ChapterContent(
         text,
         [Table(header, rows, caption, {2, 3})],
         checks=[
             ReferenceCheck(
-                "log-probabilities beside their formulas",
-                f"equal but for rounding (below {scientific(ROUNDING, 0)} nats)",
-                f"{scientific(largest)} nats at most",
+                "log-probabilities: two implementations",
+                f"equal up to rounding (below {scientific(ROUNDING, 0)} nats)",
+                f"difference at most {scientific(largest)} nats",
                 largest < ROUNDING,
-                "A formula and its code differ.",
+                "The two implementations differ.",
                 AN_IDENTITY,
             )
         ],
@@ -171,34 +172,36 @@ def mistakes(workshop: Workshop) -> ChapterContent:
     ]  # fmt: skip
     text = "\n\n".join(
         [
-            "The same trained model, with the wrong prior in the place of its own. Mixed per dimension, each of the "
-            "20 latents chooses a component for itself, Π_d Σ_k in place of Σ_k Π_d. The other takes "
-            "exp(log-variance) for the standard deviation.",
+            "The table shows the scores and sample quality of the trained model of the main run when its prior is "
+            "replaced by a wrong one. In the first mistake, each of the 20 latents chooses its component "
+            "independently: Π_d Σ_k in place of Σ_k Π_d. In the second, exp(log-variance) is used as the standard "
+            "deviation.",
             *(_cost_in_words(cost, right, drawn[cost.name]) for cost in costs),
-            "Both are densities that integrate to one, so sums do not find them. Mixed per dimension agrees with the "
-            "right prior for one component or one latent; the variance taken for the deviation agrees only where "
-            "every variance is one. What finds both is the formula written out, with several components and latents "
-            "and with other variances, as in the chapter on log-probabilities. A model trained with either mistake "
-            "would learn to live with it; these numbers are those of a right model measured wrongly.",
+            "Both wrong priors are densities that integrate to 1, so a check of the integral does not detect them. The "
+            "first agrees with the correct prior if there is one component or one latent; the second agrees if every "
+            "variance is 1. A comparison with the formula written out detects both, if there are several components "
+            "and latents and variances other than 1 (see the chapter on log-probabilities). A model trained with "
+            "either mistake would adapt to it; the numbers here are for a correct model that is evaluated wrongly.",
         ]
     )
     header = ["mistake", "negative ELBO, nats", "difference, ± s.e.", "FID, digit network", "recognised"]
-    return ChapterContent(text, [Table(header, rows, "What each mistake would make of the main run.", {1, 2, 3, 4})])
+    caption = "The main run, evaluated with its own prior (none) and with each wrong prior."
+    return ChapterContent(text, [Table(header, rows, caption, {1, 2, 3, 4})])
 
 
 def _cost_in_words(cost: Cost, right: Quality, wrong: Quality) -> str:
     better = "better" if cost.nats > 0 else "worse"
     score = (
-        f"would make the bound look {abs(cost.nats):.2f} nats {better} than it is"
+        f"makes the bound appear {abs(cost.nats):.2f} nats {better} than it is"
         if abs(cost.nats) > 3 * cost.stderr
-        else f"moves the bound by {cost.nats:+.2f} ± {cost.stderr:.2f} nats, which may be nothing"
+        else f"changes the bound by {cost.nats:+.2f} ± {cost.stderr:.2f} nats, which is not clearly different from 0"
     )
     worse, better_draws = wrong.fid.value > right.fid.value * 1.02, wrong.fid.value < right.fid.value / 1.02
-    change = "worse" if worse else "better" if better_draws else "hardly different"
+    change = "worse" if worse else "better" if better_draws else "about the same"
     return (
-        f"“{cost.name.capitalize()}” {score}. Draws through it are {change}: FID {wrong.fid.value:.2f} instead of "
-        f"{right.fid.value:.2f}, and {wrong.recognised.value:.1%} of them recognised instead of "
-        f"{right.recognised.value:.1%}."
+        f"The mistake “{cost.name}” {score}. The sample quality with this prior is {change}: the FID is "
+        f"{wrong.fid.value:.2f} instead of {right.fid.value:.2f}, and {wrong.recognised.value:.1%} of the samples are "
+        f"recognised instead of {right.recognised.value:.1%}."
     )
 
 
@@ -209,7 +212,7 @@ def _costs(workshop: Workshop, run: Run) -> list[dict[str, object]]:
 
 
 def _drawn_wrong(workshop: Workshop, run: Run, name: str, count: int) -> Quality:
-    """Sample quality of draws whose z come from a mistaken prior."""
+    """Sample quality with z from a wrong prior."""
 
     def measured() -> dict[str, object]:
         model = vae_of(run)
@@ -218,7 +221,7 @@ def _drawn_wrong(workshop: Workshop, run: Run, name: str, count: int) -> Quality
     return Quality.from_json(workshop.remember(f"quality-{name.replace(' ', '-')}", measured))
 
 
-# ---- what the prior is worth
+# ---- effect of the learned prior
 
 
 def learned_prior(workshop: Workshop) -> ChapterContent:
@@ -233,59 +236,59 @@ def learned_prior(workshop: Workshop) -> ChapterContent:
     gains = _gains(workshop)
     text = (
         f"{_gain_in_words(workshop, gains)}\n\n"
-        f"The main run's prior has {len(weights)} components, and uses them as {in_use:.1f} equal ones would be used "
-        f"(the exponential of the entropy of their weights); {int((weights < 0.01).sum())} have less than 1 %. Their "
-        "means, decoded, stand below, the most used first. A standard normal stays where it is and draws the codes to "
-        "itself; this prior goes to meet them."
+        f"The figure shows the decoded means of the {len(weights)} components of the main run's prior, the largest "
+        f"weight first. The effective number of components is {in_use:.1f} (the exponential of the entropy of the "
+        f"weights); {int((weights < 0.01).sum())} components have a weight below 1 %. A standard normal prior is "
+        "fixed, so the KL term pulls the codes towards it; a learned prior can adapt to the codes."
     )
     return ChapterContent(
         text,
         [_gain_table(workshop, gains)] if gains else [],
-        [workshop.figure("prior-components", sheet, "Decoded means of the prior's components, and weights.")],
+        [workshop.figure("prior-components", sheet, "Decoded means of the prior's components, with their weights.")],
     )
 
 
 def _gain_in_words(workshop: Workshop, found: Sequence[Difference]) -> str:
     if not found:
         return (
-            "Without a run at rate 0.001 (`--learning-rates`) there is none that differs from the standard normal's in "
-            "the prior alone, so nothing is said of what the learned prior is worth."
+            "The effect of the learned prior cannot be measured here: no run differs from the run with the standard "
+            "normal prior in the prior only. Include 0.001 in `--learning-rates` to get one."
         )
     runs = [workshop.runs[name] for name in SAME]
     epochs = {run.outcome["epochs"] for run in runs}
     told = " and ".join(f"{one.nats:+.2f} ± {one.stderr:.2f} nats ({one.method})" for one in found)
     clear = [one.nats > 0 for one in found if one.clear]
     verdict = (
-        "The learned prior is better by both"
+        "The learned prior is better by both scores"
         if clear == [True, True]
-        else "The learned prior is worse by both"
+        else "The learned prior is worse by both scores"
         if clear == [False, False]
-        else "The two do not say the same beyond their errors, so neither prior is clearly ahead"
+        else "The scores do not agree clearly, so neither prior is clearly better"
     )
-    same = "after equally many epochs" if len(epochs) == 1 else "though not after equally many epochs"
+    same = "the same number of epochs" if len(epochs) == 1 else "different numbers of epochs"
     return (
-        f"Two runs differ in nothing but the prior. {same.capitalize()} ({', '.join(map(str, sorted(epochs)))}), image "
-        f"by image on {found[0].count:,} test images, the score with the mixture minus that with the standard normal "
-        f"is {told}. {verdict}. Each prior was trained once, from one seed: the errors are those of the test images, "
-        "and what another seed would change is not in them."
+        f"The table compares two runs that differ only in the prior, after {same} "
+        f"({', '.join(map(str, sorted(epochs)))}). The mean paired difference on {found[0].count:,} test images, "
+        f"mixture minus standard normal, is {told}. {verdict}. Each prior was trained once, with one random seed: the "
+        "standard errors cover the choice of test images, not the choice of the seed."
     )
 
 
 def _gain_table(workshop: Workshop, found: Sequence[Difference]) -> Table:
-    """Both priors by each score, and their difference."""
+    """Scores of both priors, and their difference."""
     rows = []
     for one, samples in zip(found, DRAWS, strict=True):
         sides = (workshop.score(name, samples) for name in SAME)
         rows.append([f"negative {one.method}", *map(loss_in_words, sides), f"{-one.nats:+.2f} ± {one.stderr:.2f} nats"])
     caption = (
-        "Both priors on the test images, one training each; smaller is better. ± is a standard error; that of the "
-        "difference, taken image by image, is the smaller one, for both find the same images hard."
+        "Both priors on the test images, one training each; smaller is better. ± is the standard error. That of the "
+        "paired difference is smaller, because the same images are difficult for both models."
     )
     return Table(["", "standard normal", "mixture", "mixture minus normal"], rows, caption, {1, 2, 3})
 
 
 def _gains(workshop: Workshop) -> list[Difference]:
-    """By ELBO and by the tighter bound; none where there is no run to compare with."""
+    """Differences in the ELBO and the tighter bound; empty if there is no run to compare with."""
     normal, mixture = (workshop.runs.get(name) for name in SAME)
     if normal is None or mixture is None or not mixture.model_folder.exists():
         return []

@@ -1,4 +1,4 @@
-"""The chapter of `tue2024` on learning rates: their curves side by side, and what the examination names in each."""
+"""The chapter of `tue2024` on learning rates: their curves, and the findings of the health checks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ancestral.studies.workshop import Workshop
 
 PREFIX = "rate-"
 PANELS = {"validation, nats per image": ("valid", "negative_elbo"), "training minibatches": ("train", "loss")}
-OVERSHOOTS = " (steps of that size overshoot)"
+OVERSHOOTS = " (steps of this size overshoot)"
 MEANING = {
     **dict.fromkeys(("divergence", "spikes", "oscillation", "late rise"), OVERSHOOTS),
-    "learning rate too low": " (the curve is still on its way down when the epochs end)",
+    "learning rate too low": " (the loss is still falling when training ends)",
 }
-"""what a verdict means where only the rates differ"""
+"""the meaning of a finding where only the rates differ"""
 
 
 def rate_name(rate: float) -> str:
@@ -42,12 +42,12 @@ def learning_rates(workshop: Workshop) -> ChapterContent:
 
 
 def plain(rate: str) -> str:
-    """A small rate without an exponent, which lines would break in two: `0.00001`."""
+    """A small rate without an exponent, so that it is not broken across lines: `0.00001`."""
     return f"{Decimal(rate):f}" if float(rate) < 1 else rate
 
 
 def _curves(runs: Mapping[str, Run], split: str, name: str) -> list[Curve]:
-    """A curve for each rate that has readings; one that diverged ends in the reading that was not finite."""
+    """A curve for each rate with readings; the curve of a diverged run ends with the value that is not finite."""
     curves = []
     for rate, run in runs.items():
         readings = _readings(run, split, name, rate)
@@ -61,7 +61,7 @@ def _curves(runs: Mapping[str, Run], split: str, name: str) -> list[Curve]:
 
 
 def _readings(run: Run, split: str, name: str, label: str = "") -> Curve | None:
-    """One quantity of a training over epochs; None where it was never read."""
+    """One quantity of a training over epochs; None if it was never logged."""
     try:
         course = training_curves(run)
     except NotComputable:  # it diverged before its first reading
@@ -83,14 +83,14 @@ def _table(runs: Mapping[str, Run]) -> Table:
                 f"{len(values)}" + (", then diverged" if diverged(run) else ""),
                 f"{min(values):.2f}" if values else "none",
                 f"{values[-1]:.2f}" if values else "none",
-                ", ".join(verdict.name for verdict in run.verdicts()) or "nothing",
+                ", ".join(verdict.name for verdict in run.verdicts()) or "none",
             ]
         )
     caption = (
-        "Negative ELBO of the validation images, nats, and what the examination of each training found; its evidence "
-        "stands above."
+        "Negative ELBO of the validation images, in nats, and the findings of the health checks; their evidence is in "
+        "the text above."
     )
-    return Table(["rate", "epochs", "best", "last", "found"], rows, caption, {1, 2, 3})
+    return Table(["rate", "epochs", "best", "last", "findings"], rows, caption, {1, 2, 3})
 
 
 def _validation(run: Run) -> list[float]:
@@ -99,21 +99,24 @@ def _validation(run: Run) -> list[float]:
 
 
 def _in_words(runs: Mapping[str, Run]) -> str:
-    """The comparison, a line for each rate, and what was looked for."""
+    """The comparison, a sentence for each rate, and the health checks that were made."""
     best = {rate: run.outcome["best_value"] for rate, run in runs.items() if run.outcome.get("best_value") is not None}
-    told = ["Each run sees the same images in the same order from the same weights; only the rate differs."]
+    told = [
+        "The figure and the table compare learning rates. All runs start from the same weights and use the same images "
+        "in the same order; only the rate differs."
+    ]
     if best:
         ranked = ", ".join(f"{rate} ({best[rate]:.2f} nats)" for rate in sorted(best, key=lambda rate: best[rate]))
-        told[0] += f" From best to worst by their best validation value: {ranked}."
+        told[0] += f" Best validation values, best first: {ranked}."
     told += [f"Rate {rate}. {_rate_in_words(rate, run, best)}" for rate, run in runs.items()]
     looked = [set(run.health.healthy) | {v.name for v in run.verdicts()} for run in runs.values() if run.health]
     if judged := sorted(set.intersection(*looked)) if looked else []:
-        told.append(f"Each training was examined for {listed(judged)}: what is not named above did not show.")
+        told.append(f"Each training was checked for {listed(judged)}. Only the findings named above were made.")
     return "\n\n".join(told)
 
 
 def _rate_in_words(rate: str, run: Run, best: Mapping[str, float]) -> str:
-    """How a rate did beside the best one, and what became of its training, as the examination has it."""
+    """A rate compared with the best one, and the findings of the health checks, as sentences."""
     if diverged(run):
         return f"The training diverged: {run.outcome['detail']}."
     told = [_beside(rate, best)] if rate in best else []
@@ -121,14 +124,14 @@ def _rate_in_words(rate: str, run: Run, best: Mapping[str, float]) -> str:
         told.append(f"{verdict.name.capitalize()}{MEANING.get(verdict.name, '')}: {verdict.evidence}.")
     if not run.verdicts():
         judged = run.health is not None and run.health.healthy
-        told.append("The examination found nothing." if judged else "The log is too short to be examined.")
+        told.append("Health checks: no problem found." if judged else "The log is too short for the health checks.")
     return " ".join(told)
 
 
 def _beside(rate: str, best: Mapping[str, float]) -> str:
-    """What a rate is, beside the best of them."""
+    """A rate compared with the best one, as a sentence."""
     first = min(best, key=lambda name: best[name])
     if rate == first:
-        return "The best of those tried."
+        return "The best of the rates tried."
     size = "too large" if float(rate) > float(first) else "too small"
-    return f"Its best value lies {best[rate] - best[first]:.2f} nats above that of {first}: beside it, it is {size}."
+    return f"Its best value is {best[rate] - best[first]:.2f} nats above that of rate {first}: the rate is {size}."

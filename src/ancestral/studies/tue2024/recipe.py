@@ -1,4 +1,4 @@
-"""TU Eindhoven, 2AMU20, 2024, assignment 2: a VAE of composable parts, its learning rate, and sample quality."""
+"""TU Eindhoven, 2AMU20, 2024, assignment 2: a VAE made of composable parts, its learning rate, and sample quality."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ SHOWN = 16
 
 
 def plan(options: Options) -> Sequence[PlannedRun]:
-    """The main run on cut and on drawn pixels, one with a standard normal prior, and one for each learning rate."""
+    """Runs on thresholded and on sampled pixels, one with a standard normal prior, and one for each learning rate."""
     drawn = {"pixels": "binary", "learning_rate": 2e-3, "schedule": "cosine", "epochs": 40}
     return (
         PlannedRun(
             "vae", "VAE, mixture prior", "vae", {**MIXTURE, "epochs": 1000, "patience": PATIENCE}, 1000, minutes=20
         ),
-        PlannedRun("vae-dynamic", "VAE, mixture prior, pixels drawn", "vae", {**MIXTURE, **drawn}, 1000, minutes=12),
+        PlannedRun("vae-dynamic", "VAE, mixture prior, sampled pixels", "vae", {**MIXTURE, **drawn}, 1000, minutes=12),
         PlannedRun("vae-normal", "VAE, standard normal prior", "vae", {**VAE, "epochs": SHORT}, 1000, minutes=4),
         *(
             PlannedRun(
@@ -63,16 +63,15 @@ def _sheet(workshop: Workshop) -> ChapterContent:
     figure = image_grid(
         run.data.space.to_unit(torch.cat([real, drawn, means])),
         columns=8,
-        row_titles=[name for name in ("real", "drawn", "means") for _ in range(2)],
+        row_titles=[name for name in ("real", "samples", "means") for _ in range(2)],
     )
     text = (
-        "The first 16 test images; the first 16 draws of the model, none picked; and the means E[x | z] at the same "
-        "z. A draw settles each pixel by itself, so it is speckled; the mean, which is what one usually sees in "
-        "papers, is smooth, but it is no sample of the model and has no place in a score."
+        "The figure shows the first 16 test images; the first 16 samples of the model, not cherry-picked; and the mean "
+        "images E[x | z] at the same z. In a sample, each pixel is drawn independently given z, so samples are "
+        "speckled. The means, which papers often show, are smooth, but they are not samples of the model."
     )
-    return ChapterContent(
-        text, figures=[workshop.figure("real-and-generated", figure, "16 real and 16 generated images.")]
-    )
+    caption = "16 real images, 16 samples, and the 16 mean images E[x | z] of these samples."
+    return ChapterContent(text, figures=[workshop.figure("real-and-generated", figure, caption)])
 
 
 # ---- the page
@@ -81,24 +80,24 @@ def _sheet(workshop: Workshop) -> ChapterContent:
 def _lead(workshop: Workshop) -> str:
     cut, drawn = (loss_in_words(workshop.score(name)) for name in ("vae", "vae-dynamic"))
     return (
-        "A variational autoencoder of parts that compose, with a learned mixture of 16 Gaussians as its prior, "
-        f"reaches a negative ELBO of {cut} on MNIST cut at one half and {drawn} on MNIST with pixels drawn; the "
-        f"coursework's student reported {STUDENT}, without saying for which pixels."
+        "A variational autoencoder with a learned mixture of 16 Gaussians as its prior has a negative ELBO of "
+        f"{cut} on MNIST with pixels thresholded at 0.5, and of {drawn} with sampled pixels. The coursework's student "
+        f"reported {STUDENT} nats, without stating the kind of pixels."
     )
 
 
 def _facts(workshop: Workshop) -> list[tuple[str, str]]:
     tighter = workshop.score("vae", 1000)
     return [
-        ("negative ELBO, cut at one half", loss_in_words(workshop.score("vae"))),
-        (f"negative {tighter.method}, the same", loss_in_words(tighter)),
-        ("negative ELBO, pixels drawn", loss_in_words(workshop.score("vae-dynamic"))),
-        ("FID, digit network", f"{workshop.quality('vae').fid.value:.2f}"),
+        ("negative ELBO, thresholded pixels", loss_in_words(workshop.score("vae"))),
+        (f"negative {tighter.method}, thresholded pixels", loss_in_words(tighter)),
+        ("negative ELBO, sampled pixels", loss_in_words(workshop.score("vae-dynamic"))),
+        ("FID, digit classifier", f"{workshop.quality('vae').fid.value:.2f}"),
     ]
 
 
 STUDY = Study(
-    title="A VAE of parts that compose",
+    title="A VAE made of composable parts",
     subtitle="TU Eindhoven, 2AMU20 Generative Models, 2024, assignment 2 (tue2024), on MNIST",
     plan=plan,
     lead=_lead,
@@ -109,8 +108,8 @@ STUDY = Study(
         Chapter(
             "Four parts",
             four_parts,
-            "Write an encoder, a decoder, a prior and a VAE that put together give the negative ELBO, reduced by its "
-            "mean or its sum, and samples.",
+            "Write an encoder, a decoder, a prior and a VAE that together compute the negative ELBO, as mean or sum, "
+            "and samples.",
         ),
         Chapter(
             "Log-probabilities, written out",
@@ -120,34 +119,34 @@ STUDY = Study(
         Chapter(
             "The main run",
             main_run,
-            "784-512-512-(20+20) and back, leaky ReLU, Bernoulli pixels, a mixture of 16 Gaussians as the prior, "
-            "Adamax at 0.001, batches of 32, 50,000 images to train and 10,000 to validate, at most 1000 epochs, "
-            "early stopping with patience 20.",
+            "784-512-512-(20+20) and 20-512-512-784, leaky ReLU, Bernoulli pixels, a mixture of 16 Gaussians as the "
+            "prior, Adamax at 0.001, batches of 32, 50,000 images to train and 10,000 to validate, at most 1,000 "
+            "epochs, early stopping with patience 20.",
         ),
         Chapter(
-            "Two mistakes of the source, made on purpose",
+            "Effect of two mistakes in the prior",
             mistakes,
-            "Ours: the student's code mixes the prior per dimension and takes a wrong standard deviation when "
-            "drawing from it. How far off would that be?",
+            "Our addition: the student's code mixes the prior per dimension, and uses a wrong standard deviation to "
+            "sample from it. How large are the errors?",
             minutes=4,
         ),
         Chapter(
-            "What the learned prior is worth",
+            "Effect of the learned prior",
             learned_prior,
-            "A prior other than the standard normal, with parameters of its own. Ours: what is it worth?",
+            "Use a prior with learned parameters in place of the standard normal. Our addition: how much does it help?",
             minutes=2,
         ),
-        Chapter("Sixteen real, sixteen generated", _sheet, "Show 16 real images beside 16 generated ones."),
+        Chapter("16 real and 16 generated images", _sheet, "Show 16 real images and 16 generated ones."),
         Chapter("Validation curve and stability", stability, "Show the validation curve. Is the training stable?"),
         Chapter(
             "The learning rate",
             learning_rates,
-            "Train with learning rates 0.01, 0.001 and 0.00001, and say how each shows in the curves.",
+            "Train with learning rates 0.01, 0.001 and 0.00001, and describe the effect on the curves.",
         ),
         Chapter(
             "Sample quality",
             sample_quality,
-            "Judge the samples by more than looking: Inception Score and Fréchet Inception Distance.",
+            "Evaluate the samples with numbers: Inception Score and Fréchet Inception Distance.",
             minutes=5,
         ),
     ),

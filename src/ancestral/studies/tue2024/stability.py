@@ -1,4 +1,4 @@
-"""The chapter of `tue2024` on the validation curve: where it ended, and what the examination finds in it."""
+"""The chapter of `tue2024` on the validation curve: its final value, and the findings of the health checks."""
 
 from __future__ import annotations
 
@@ -28,21 +28,28 @@ def stability(workshop: Workshop) -> ChapterContent:
     each = [f"{workshop.titles[name]}. {_ending(workshop.runs[name])} {health_in_words(workshop.runs[name])}"
             for name in NAMES]  # fmt: skip
     return ChapterContent(
-        "\n\n".join([*each, "`ancestral train` examines each training at its end, by the rules below."]),
+        "\n\n".join(
+            [
+                "The figures show training and validation loss of the main run, the two terms of the bound, and the "
+                "curves of the run on sampled pixels.",
+                *each,
+                "`ancestral train` checks each finished training by the rules in the table.",
+            ]
+        ),
         [thresholds()],
         [
             workshop.figure(
-                "vae-course", whole, f"{title}. Its validation curve, the best epoch marked; training values are means "
-                "over the minibatches as they were used."
+                "vae-course", whole, f"{title}. Negative ELBO during training; the best epoch is marked. Training "
+                "values are means over minibatches at the time of their update."
             ),
-            workshop.figure("vae-parts", parts, f"{title}. The two parts of the bound, of which the sum is above."),
+            workshop.figure("vae-parts", parts, f"{title}. The two terms of the bound; their sum is the curve above."),
             workshop.draw("vae-dynamic", "curves"),
         ],
     )  # fmt: skip
 
 
 def _ending(run: Run) -> str:
-    """Where training and validation ended, how far apart, and how both moved since the best epoch."""
+    """Final training and validation values, their gap, and the change since the best epoch, as sentences."""
     course = training_curves(run)
     train, valid = (np.array(curve.values) for curve in course.both("negative_elbo"))
     moments = np.array(course.both("negative_elbo")[0].steps)
@@ -51,39 +58,39 @@ def _ending(run: Run) -> str:
     last, then = (float(train[(moments > e - 1) & (moments <= e)].mean()) for e in (done, best))
     gap = float(valid[-1]) - last
     told = (
-        f"In the last epoch ({done}) the minibatches average {last:.2f} nats and the validation images "
-        f"{valid[-1]:.2f}, {abs(gap):.2f} {'more' if gap >= 0 else 'less'}."
+        f"In the last epoch ({done}) the mean training loss is {last:.2f} nats and the validation loss is "
+        f"{valid[-1]:.2f}, which is {abs(gap):.2f} {'more' if gap >= 0 else 'less'}."
     )
     if best == done:
         return f"{told} That epoch is also the best."
-    moved = "fell on" if last < then else "rose"
-    ended = "; early stopping ended the run" if run.outcome["reason"] == "patience" else ""
+    moved = "fell" if last < then else "rose"
+    ended = " Early stopping ended the run." if run.outcome["reason"] == "patience" else ""
     return (
-        f"{told} Since the best epoch ({best}, {run.outcome['best_value']:.2f} nats) validation has fallen no further, "
-        f"while training {moved} by {abs(then - last):.2f}{ended}."
+        f"{told} Since the best epoch ({best}, {run.outcome['best_value']:.2f} nats), the validation loss has not "
+        f"fallen further, while the training loss {moved} by {abs(then - last):.2f}.{ended}"
     )
 
 
 def thresholds() -> Table:
-    """What the examination calls by each name, with the numbers it uses."""
+    """The rules of the health checks, with their thresholds."""
     s, rate = likelihood_rules, learning_rate_rules
     rows = [
-        ["divergence", f"ends above its best by more than {s.LOST_WARNING:.0%} of the gain (a failure: "
+        ["divergence", f"the curve ends above its best value by more than {s.LOST_WARNING:.0%} of the gain (failure: "
          f"{s.LOST_FAILURE:.0%}), or above the untrained model by {curves.WORSE:.0%} of its value, or is not finite"],
-        ["spikes", f"one reading above those on both sides by more than {s.SPIKE:.0%} of the gain and "
+        ["spikes", f"one reading is above those on both sides by more than {s.SPIKE:.0%} of the gain and "
          f"{s.SPIKE_NOISE:g} noise levels"],
-        ["oscillation", f"held-out readings swing by more than ± {s.SWING:.0%} of the gain"],
-        ["late rise", f"ends above where it was by more than {curves.CERTAIN:g} noise levels and "
-         f"{settling_rules.UNDONE:.0%} of what the second half gained"],
-        ["learning rate too low", f"the last quarter still brings {rate.STRAIGHT:.0%} of what a straight line would, "
-         f"or {rate.AS_BEFORE:.0%} of the quarter before and {rate.UNDIMINISHED:.1%} of the gain"],
+        ["oscillation", f"held-out readings oscillate by more than ± {s.SWING:.0%} of the gain"],
+        ["late rise", f"the curve ends above an earlier level by more than {curves.CERTAIN:g} noise levels and "
+         f"{settling_rules.UNDONE:.0%} of the improvement in the second half"],
+        ["learning rate too low", f"the last quarter still improves by {rate.STRAIGHT:.0%} of what a straight line "
+         f"would, or by {rate.AS_BEFORE:.0%} of the quarter before and {rate.UNDIMINISHED:.1%} of the gain"],
         ["over-fitting", f"held-out readings end above their best by more than {s.RISE:.0%} of the gain and "
-         f"{curves.CERTAIN:g} noise levels, while training falls"],
-        ["posterior collapse", f"fewer than {s.FEW_ACTIVE:.0%} of the latents have a divergence above {s.ACTIVE:g} "
-         f"nats (a failure: none); where it does not split by latent, less than {s.ACTIVE:g} nats for each"],
+         f"{curves.CERTAIN:g} noise levels, while the training loss falls"],
+        ["posterior collapse", f"fewer than {s.FEW_ACTIVE:.0%} of the latents have a KL divergence above "
+         f"{s.ACTIVE:g} nats (failure: none); if only the total is known: less than {s.ACTIVE:g} nats per latent"],
     ]  # fmt: skip
     caption = (
-        "What the examination calls by which name. The gain is from the untrained model to the best; the noise level "
-        "is the usual distance of a reading from the course of its neighbours."
+        "The rules of the health checks. Gain: improvement from the untrained to the best model. Noise level: typical "
+        "distance of a reading from the trend of its neighbours."
     )
-    return Table(["name", "where the curve"], rows, caption)
+    return Table(["finding", "reported if"], rows, caption)

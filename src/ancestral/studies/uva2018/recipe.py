@@ -66,9 +66,9 @@ def _lead(workshop: Workshop) -> str:
     few, most = workshop.score("mixture"), workshop.score("vae")
     net = workshop.score(f"belief-{STATES[-1]}")
     return (
-        f"On {few.count:,} test images of MNIST, cut at one half, the mean log-probability of an image is "
-        f"{few.nats:.1f} nats for the mixture of 20 Bernoullis (exact), {net.nats:.1f} for the largest belief net "
-        f"(exact), and at least {most.nats:.1f} for the VAE of 2 latents (lower bound)."
+        f"The mean log-probability per image on {few.count:,} test images of MNIST (binary, threshold 0.5) is "
+        f"{few.nats:.1f} nats for the mixture of 20 Bernoullis (exact), {net.nats:.1f} nats for the largest belief net "
+        f"(exact), and at least {most.nats:.1f} nats for the VAE with 2 latents (lower bound)."
     )
 
 
@@ -79,7 +79,7 @@ def _facts(workshop: Workshop) -> list[tuple[str, str]]:
 
 STUDY = Study(
     title="Mixtures, belief nets and a first VAE",
-    subtitle="University of Amsterdam, Deep Learning, assignment 3, 2018, on MNIST cut at one half",
+    subtitle="University of Amsterdam, Deep Learning, assignment 3, 2018, on binary MNIST (threshold 0.5)",
     plan=lambda options: PLAN,
     lead=_lead,
     facts=_facts,
@@ -89,7 +89,7 @@ STUDY = Study(
             "Mixture of Bernoullis",
             mixture.training,
             "Train p(x) = Σ_k p(k) p(x | k) with 20 components by gradient (RMSprop, rate 0.01, batches of 100, 20 "
-            "epochs); show log-probabilities of training and test images as they change.",
+            "epochs); plot the log-probabilities of training and test images during training.",
         ),
         Chapter(
             "Components and samples",
@@ -100,8 +100,8 @@ STUDY = Study(
         Chapter(
             "Frankenstein digits",
             mixture.frankenstein,
-            "Splice left halves of digits to right halves of other classes. Show 10 beside 10 natural ones with their "
-            "log-probabilities, and give a reliable way to tell whether a batch is Frankenstein.",
+            "Join left halves of digits with right halves of other classes. Show 10 of them and 10 natural digits with "
+            "their log-probabilities, and give a reliable test of whether a batch is Frankenstein.",
             minutes=0.5,
         ),
         Chapter(
@@ -115,23 +115,23 @@ STUDY = Study(
             "One layer of M binary latents, with the exact likelihood by a sum over all states.",
         ),
         Chapter(
-            "What a belief net costs",
+            "Cost of a belief net",
             belief.cost,
-            "Compare the cost of a training step with the mixture's, by its growth with M, N and D.",
+            "Compare the cost of a training step with that of the mixture, as M, N and D grow.",
             minutes=4,
         ),
         Chapter(
             "Variational autoencoder",
             vae.training,
-            "2 latents, 200-200 hidden units both ways, Adam 1e-3, batches of 100, 40 epochs: the lower bound on "
-            "training and test images as it changes.",
+            "2 latents, 200-200 hidden units in encoder and decoder, Adam 1e-3, batches of 100, 40 epochs: plot the "
+            "lower bound on training and test images during training.",
         ),
-        Chapter("Samples of the VAE", vae.samples, "Samples before, midway and after the training."),
+        Chapter("Samples of the VAE", vae.samples, "Samples before, during and after training."),
         Chapter("The latent manifold", vae.manifold, "A slice of the latent space as a grid of 10 by 10 images."),
         Chapter(
             "Monte Carlo from the prior",
             vae.monte_carlo,
-            "Estimate log p(x) with z from the prior, and show how its efficiency falls with the dimension of z.",
+            "Estimate log p(x) with z from the prior, and show how the efficiency falls with the dimension of z.",
             minutes=4,
         ),
         Chapter(

@@ -1,4 +1,4 @@
-"""`uva2018`, part 3: a first VAE, draws from its prior, and the divergence in its bound."""
+"""`uva2018`, part 3: a first VAE, Monte Carlo estimates with z from the prior, and the KL term of the bound."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
 LATENTS = (2, 5, 10, 20, 50)
-COARSE = 0.1  # distance of the grid's points where it must be quick
+COARSE = 0.1  # spacing of the grid under `--quick`
 PAIRS = ((0.0, 1.0), (0.01, 1.01), (1.0, 0.5), (10.0, 0.001))  # mean and scale of q beside N(0, 1)
 
 
 def training(workshop: Workshop) -> ChapterContent:
-    """The VAE of two latents: course and bounds."""
+    """The VAE with two latents: curves and bounds."""
     run, score, title = workshop.runs["vae"], workshop.score("vae"), workshop.titles["vae"]
     tight, count = workshop.score("vae", 1000), workshop.size(1000, 50)
     found = workshop.remember("tighter-bound", lambda: asdict(tightening(run, tight.samples, count)), count=count)
@@ -43,12 +43,14 @@ def training(workshop: Workshop) -> ChapterContent:
     watched = run.settings.training.watch_size
     train, test = course.last
     text = (
-        f"The bound of the first minibatch is {course.first:.1f} nats, and after one epoch {course.later:.1f} on the "
-        f"first {watched:,} training images. At the end it is {train:.1f} on these and {test:.1f} on the first "
-        f"{watched:,} test images{_apart(train - test)} On all {score.count:,} test images it is {score.nats:.2f} ± "
+        "The first figure shows the lower bound on log p(x) during training. It starts at "
+        f"{course.first:.1f} nats on the first minibatch and is {course.later:.1f} after one epoch on the first "
+        f"{watched:,} training images. At the end it is {train:.1f} on these and {test:.1f} on the first {watched:,} "
+        f"test images{_apart(train - test)} On all {score.count:,} test images it is {score.nats:.2f} ± "
         f"{score.stderr:.2f}.\n\n"
-        f"The importance-weighted bound of {tight.samples:,} draws lies {gain.nats:.2f} ± {gain.stderr:.2f} nats "
-        f"above, image by image on the first {gain.count:,} test images: the ELBO gives away so much or more.\n\n"
+        f"The importance-weighted bound with {tight.samples:,} samples of z is {gain.nats:.2f} ± {gain.stderr:.2f} "
+        f"nats above the ELBO (mean paired difference on the first {gain.count:,} test images). So the gap between the "
+        "ELBO and log p(x) is at least that large.\n\n"
         f"{health_in_words(run)}"
     )
     epochs = run.outcome["epochs"]
@@ -56,7 +58,7 @@ def training(workshop: Workshop) -> ChapterContent:
         course,
         [("-544, at the start", -544, course.start, 0.1), ("-174, after 1 epoch", -174, 1, epochs)],
     )
-    caption = f"{title}: the lower bound as it trains. Dashed, the coursework's references."
+    caption = f"{title}: the lower bound during training. Dashed: references of the coursework."
     return ChapterContent(
         text,
         [score_table([(title, score), (title, tight)], SCORE_CAPTION)],
@@ -67,46 +69,47 @@ def training(workshop: Workshop) -> ChapterContent:
                 "near -544 (± 15) nats",
                 f"{course.first:.1f} nats",
                 abs(course.first + 544) <= 15,
-                "The first weights are drawn by another rule.",
+                "The initial weights follow another rule.",
             ),
             ReferenceCheck(
                 "VAE: after 1 epoch",
                 "above -174 nats",
                 f"{course.later:.1f} nats",
                 course.later > -174,
-                "It learns more slowly than the coursework's.",
+                "It trains more slowly than the coursework's model.",
             ),
         ],
     )
 
 
 def _apart(gap: float) -> str:
-    """What the distance of training images to test images says."""
+    """The gap between training and test images, as the end of a sentence."""
     if gap > 1:
-        return f": {gap:.1f} nats apart, as the networks fit the images they were trained on better than new ones."
-    return f": {abs(gap):.1f} nats apart." if gap >= 0 else f", {-gap:.1f} nats higher."
+        return f": a gap of {gap:.1f} nats, because the networks fit their training images better than new ones."
+    return f": a gap of {abs(gap):.1f} nats." if gap >= 0 else f", {-gap:.1f} nats higher."
 
 
 def samples(workshop: Workshop) -> ChapterContent:
-    """Draws on the way."""
+    """Samples during training."""
     epochs = workshop.runs["vae"].settings.training.samples_at
     figures = [figure for epoch in epochs for figure in workshop.samples_at("vae", epoch)]
-    return ChapterContent("The same draws of z each time, so only the decoder differs.", figures=figures)
+    text = "The figures show samples at several epochs. All use the same z, so only the decoder differs."
+    return ChapterContent(text, figures=figures)
 
 
 def manifold(workshop: Workshop) -> ChapterContent:
-    """The plane of the two latents."""
+    """Mean images on a grid of the latent plane."""
     side = 10
     return ChapterContent(
-        "Each picture is the decoder's mean for one point of the plane. The points are the standard normal's "
-        f"percentiles {50 / side:g} %, {150 / side:g} %, ..., {100 - 50 / side:g} % in either coordinate, the middles "
-        f"of cells that hold {100 / side**2:g} % of the prior each.",
+        "Each image is the mean E[x | z] at one point z of the latent plane. The coordinates are the percentiles "
+        f"{50 / side:g} %, {150 / side:g} %, ..., {100 - 50 / side:g} % of the standard normal, so each image "
+        f"represents {100 / side**2:g} % of the prior.",
         figures=[workshop.draw("vae", "manifold", count=side)],
     )
 
 
 def monte_carlo(workshop: Workshop) -> ChapterContent:
-    """Draws from the prior, and how many of them count."""
+    """Monte Carlo with z from the prior: its error and its effective sample size."""
     images, draws = workshop.size(100, 10), DRAWS if not workshop.quick else DRAWS[:3]
     tight, explained = workshop.size(5000, 100), workshop.size(1000, 100)
     step = COARSE if workshop.quick else STEP
@@ -126,8 +129,8 @@ def monte_carlo(workshop: Workshop) -> ChapterContent:
     found = [Shortfall(**record) for record in records]
     figure = shortfall_figure({f"{f.latents} latents": f for f in found})
     caption = (
-        "How far the estimate falls short, ± one standard error, against the number of draws; values that are not "
-        "above nothing by two standard errors are left out."
+        "Shortfall of the Monte Carlo estimate (log p(x) minus the estimate) against the number of samples of z, ± one "
+        "standard error. Values less than two standard errors above zero are omitted."
     )
     return ChapterContent(
         f"{growth_in_words(found)}\n\n{few_in_words(found)}\n\n{reference_in_words(found)}",
@@ -137,15 +140,15 @@ def monte_carlo(workshop: Workshop) -> ChapterContent:
 
 
 def growth_in_words(found: Sequence[Shortfall]) -> str:
-    """How the shortfall of the most draws goes with the number of latents."""
+    """How the shortfall at the largest number of samples depends on the number of latents, as sentences."""
     few, grows = found[0], clear_growth(found)
     until = next((i for i, clear in enumerate(grows) if not clear), len(grows))
     ends = [f"{f.nats[-1]:.1f} ± {f.stderr[-1]:.1f}" for f in found]
-    draws = f"{few.draws[-1]:,} draws of z from the prior"
-    told = f"The logarithm of the mean of p(x | z) over {draws} falls short of log p(x) by {ends[0]} nats with "
-    told += f"{few.latents} latents"
+    told = "The first table and the figure show the shortfall of plain Monte Carlo: log p(x) minus the logarithm of "
+    told += f"the mean of p(x | z) over samples of z from the prior. With {few.draws[-1]:,} samples, it is {ends[0]} "
+    told += f"nats for {few.latents} latents"
     if until:
-        told += ", and by more with more of them: " + listed(
+        told += ". It grows with the number of latents: " + listed(
             [f"{ends[i]} with {found[i].latents}" for i in range(1, until + 1)]
         )
     if until == len(grows):
@@ -154,39 +157,40 @@ def growth_in_words(found: Sequence[Shortfall]) -> str:
     alike = more.kl < 1.1 * stays.kl
     return (
         f"{told}. From {stays.latents} to {more.latents} latents it does not clearly grow ({ends[until]}, "
-        f"{ends[until + 1]}): of {stays.latents} latents {stays.active} are active, of {more.latents} {more.active}, "
-        f"and the divergence of q(z | x) from the prior is {stays.kl:.1f} and {more.kl:.1f} nats."
-        + (" It is not their number that says how hard the search is, but how much the model uses them." * alike)
+        f"{ends[until + 1]}). Of {stays.latents} latents {stays.active} are active, of {more.latents} latents "
+        f"{more.active}; the KL divergence of q(z | x) from the prior is {stays.kl:.1f} and {more.kl:.1f} nats."
+        + (" The difficulty depends on how much the model uses its latents, not on their number." * alike)
     )
 
 
 def few_in_words(found: Sequence[Shortfall]) -> str:
-    """How many of the draws count, and how many it would take."""
+    """The effective sample size, and how many samples would be needed, as sentences."""
     few, many = found[0], max(found, key=lambda f: f.kl)
     return (
-        f"In theory it takes about e^{{KL}} draws, with the divergence of p(z | x) from the prior (Chatterjee and "
-        f"Diaconis, 2018). With that of q in its place these are e^{{{few.kl:.1f}}} = {scientific(math.exp(few.kl))} "
-        f"with {few.latents} latents and e^{{{many.kl:.1f}}} = {scientific(math.exp(many.kl))} with {many.latents}. "
-        f"The effective sample size says how many draws count: of {few.draws[-1]:,} from the prior "
-        f"{few.effective[0]:.1f} with {few.latents} latents and {many.effective[0]:.1f} with {many.latents} (median "
-        f"over images; 1 is the least there is). Of {few.tight:,} from q(z | x) it is {few.effective[1]:,.0f} and "
-        f"{many.effective[1]:,.0f}."
+        "In theory, about e^{KL} samples are needed, where KL is the divergence of p(z | x) from the prior (Chatterjee "
+        f"and Diaconis, 2018). With q(z | x) in place of p(z | x), this is e^{{{few.kl:.1f}}} = "
+        f"{scientific(math.exp(few.kl))} with {few.latents} latents and e^{{{many.kl:.1f}}} = "
+        f"{scientific(math.exp(many.kl))} with {many.latents}. The effective sample size (median over images; the "
+        f"minimum is 1) of {few.draws[-1]:,} samples from the prior is {few.effective[0]:.1f} with {few.latents} "
+        f"latents and {many.effective[0]:.1f} with {many.latents}. For {few.tight:,} samples from q(z | x) it is "
+        f"{few.effective[1]:,.0f} and {many.effective[1]:,.0f}."
     )
 
 
 def reference_in_words(found: Sequence[Shortfall]) -> str:
-    """What the estimates are held against, and how the models were trained."""
+    """The reference values of the estimates, and the training of the models, as sentences."""
     few, rest = found[0], found[1:]
     loose = few.reference[0] - few.bound[0]
     epochs = {f.epochs for f in rest}
     told = (
-        f"With {few.latents} latents log p(x) is known, by quadrature over the plane ({_quadrature(few)}); the bound "
-        f"of {few.tight:,} draws from q lies {loose:.1f} nats below it there. With more latents that bound is all "
-        "there is to hold the estimates against: log p(x) lies above it, and the shortfall is so much larger."
+        f"With {few.latents} latents, the reference is log p(x) by quadrature over the latent plane "
+        f"({_quadrature(few)}); the bound with {few.tight:,} samples from q lies {loose:.1f} nats below it. With more "
+        "latents, that bound is the reference. As log p(x) is above it, the true shortfall is larger by the same "
+        "amount."
     )
     if epochs != {few.epochs}:
         told += (
-            f" The model of {few.latents} latents trained for {few.epochs} epochs, the others for "
+            f" The model with {few.latents} latents was trained for {few.epochs} epochs, the others for "
             f"{listed([str(n) for n in sorted(epochs)])}."
         )
     return told
@@ -194,7 +198,7 @@ def reference_in_words(found: Sequence[Shortfall]) -> str:
 
 def _quadrature(few: Shortfall) -> str:
     assert few.change is not None
-    return f"a grid of half as many points along each axis changes no value by more than {scientific(few.change)} nats"
+    return f"with half as many grid points along each axis, values change by at most {scientific(few.change)} nats"
 
 
 def divergence(workshop: Workshop) -> ChapterContent:
@@ -202,18 +206,18 @@ def divergence(workshop: Workshop) -> ChapterContent:
     found = [divergence_from_standard(*pair) for pair in PAIRS]
     gap = max(abs(f.integral - f.closed) / max(f.closed, 1) for f in found)
     text = (
-        "KL(N(m_1, s_1^2) || N(m_2, s_2^2)) = log(s_2/s_1) + (s_1^2 + (m_1 − m_2)^2)/(2 s_2^2) − 1/2. It is the mean, "
-        "under the first, of the difference of the two log-densities: log(s_2/s_1) is left of their constants, and the "
-        "mean of (x − m_1)^2 is s_1^2, that of (x − m_2)^2 is s_1^2 + (m_1 − m_2)^2.\n\n"
-        f"Two Gaussians that nearly agree have a divergence of {nats_in_words(found[1].closed)} nats; one far away and "
-        f"narrow has {nats_in_words(found[3].closed)} nats from N(0, 1), and N(0, 1) has "
-        f"{nats_in_words(found[3].reverse)} from it: the divergence is not symmetric, and it punishes mass where the "
-        "other has none."
+        "KL(N(m_1, s_1^2) || N(m_2, s_2^2)) = log(s_2/s_1) + (s_1^2 + (m_1 − m_2)^2)/(2 s_2^2) − 1/2. This is the "
+        "expectation, under the first Gaussian, of the difference of the two log-densities. The constants give "
+        "log(s_2/s_1); the expectation of (x − m_1)^2 is s_1^2, and that of (x − m_2)^2 is s_1^2 + (m_1 − m_2)^2.\n\n"
+        f"The table shows examples. Two nearly equal Gaussians have a divergence of {nats_in_words(found[1].closed)} "
+        f"nats. A narrow Gaussian far from 0 has a divergence of {nats_in_words(found[3].closed)} nats from N(0, 1); "
+        f"in the other direction it is {nats_in_words(found[3].reverse)} nats. So the divergence is not symmetric. It "
+        "is large where the first density has mass and the second has almost none."
     )
     check = ReferenceCheck(
         "KL between Gaussians: closed form and integral",
-        f"equal, to {scientific(1e-6, 0)}",
-        f"differ by {scientific(gap)} at most",
+        f"equal within {scientific(1e-6, 0)}",
+        f"difference at most {scientific(gap)}",
         gap <= 1e-6,
         "The closed form is wrong.",
         source=AN_IDENTITY,

@@ -1,4 +1,4 @@
-"""`uva2020`, part 1: the plain autoencoder beside the VAE."""
+"""`uva2020`, part 1: the plain autoencoder, compared with the VAE."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TITLES = {"autoencoder": "autoencoder", "vae": "VAE, MLP"}
 
 
 def autoencoder(workshop: Workshop) -> ChapterContent:
-    """The plain autoencoder beside the VAE: what it can do and what it cannot."""
+    """The plain autoencoder, compared with the VAE."""
     count = workshop.size(10_000, 200)
     stored = workshop.remember(
         "code-spread",
@@ -36,43 +36,44 @@ def autoencoder(workshop: Workshop) -> ChapterContent:
     normal = normal_length(latents)
     nearer = abs(vae.length - normal) < abs(plain.length - normal)
     text = (
-        "The same networks without the divergence and without noise: an image becomes a code of "
-        f"{latents} numbers and comes back. Trained for {epochs[0]}, against {epochs[1]} of the VAE, it keeps images "
-        f"{'better' if plain.loss < vae.loss else 'no better'}: -log p(x | z) is {plain.loss:.1f} nats an image "
-        f"against {vae.loss:.1f}, where z is drawn around its mean.\n\n"
-        "But nothing asks its codes to follow any distribution. Over test images they spread with standard deviations "
-        f"from {plain.least:.2f} to {plain.most:.2f} by coordinate, and lie {plain.length:.1f} from the origin in the "
-        f"mean, where a draw of the standard normal lies {normal:.1f} from it. The VAE's z, drawn for the same images, "
-        f"spread from {vae.least:.2f} to {vae.most:.2f} and lie {vae.length:.1f} away"
-        + (": the divergence pulls them there.\n\n" if nearer else ".\n\n")
+        "The autoencoder uses the networks of the VAE without the KL term and without noise: it encodes an image as "
+        f"{latents} numbers and decodes them. It was trained for {epochs[0]}, the VAE for {epochs[1]}. Its "
+        f"reconstructions are {'better' if plain.loss < vae.loss else 'not better'} than those of the VAE, which "
+        f"decodes a sample of z: −log p(x | z) is {plain.loss:.1f} nats per image, compared with {vae.loss:.1f}.\n\n"
+        "However, its loss puts no constraint on the distribution of its codes. Over test images, their standard "
+        f"deviations are between {plain.least:.2f} and {plain.most:.2f}, and their mean distance from the origin is "
+        f"{plain.length:.1f}; for the standard normal it is {normal:.1f}. For the VAE's z, sampled for the same "
+        f"images, the standard deviations are between {vae.least:.2f} and {vae.most:.2f} and the mean distance is "
+        f"{vae.length:.1f}"
+        + (", because the KL term pulls q(z | x) towards the prior.\n\n" if nearer else ".\n\n")
         + _of_draws(plain, vae, count)
-        + " It is no generative model: it says neither how to draw an image nor how probable one is, and asked for a "
-        "likelihood the program refuses."
+        + " So an autoencoder is no generative model: it defines neither how to sample an image nor the probability of "
+        "an image. `ancestral evaluate` ends with an error for an autoencoder."
     )
     return ChapterContent(text, [_table(workshop, plain, vae, count, normal)], _figures(workshop))
 
 
 def _of_draws(plain: Spread, vae: Spread, count: int) -> str:
-    """What decoded draws of the standard normal show, and whether a normal fitted to the codes mends it."""
+    """Recognised shares with z from a standard normal, and from a normal fitted to the codes, as sentences."""
     of_normal = [share_in_words(one.from_normal, count) for one in (plain, vae)]
     told = (
-        "So a draw of the standard normal is a place for which the autoencoder's decoder was never trained. Of "
-        f"{count:,} such draws, decoded to mean images, {of_normal[0]} are recognised for sure, of the VAE's "
-        f"{of_normal[1]}."
+        "The autoencoder's decoder was not trained on samples of the standard normal. Of "
+        f"{count:,} such samples, decoded to mean images, the classifier recognises {of_normal[0]}; of the VAE's mean "
+        f"images it recognises {of_normal[1]}."
     )
     if plain.from_normal >= vae.from_normal or not apart(plain.from_normal, vae.from_normal, count):
-        told += " The lesson does not show in that number here."
+        told += " In this run, this number does not show an advantage of the VAE."
     told += (
-        " What if a normal is fitted to its codes afterwards, with their mean and covariance? Then "
-        f"{share_in_words(plain.from_fitted, count)} are"
+        " As a second test, a normal with the mean and covariance of the codes was fitted after training. With z from "
+        f"it, {share_in_words(plain.from_fitted, count)} are recognised"
     )
     if not apart(plain.from_fitted, plain.from_normal, count):
         return f"{told}: no clear gain, as the codes are not normal."
     if plain.from_fitted < plain.from_normal:
-        return f"{told}: fewer still."
+        return f"{told}, which is even fewer."
     if vae.from_normal > plain.from_fitted and apart(vae.from_normal, plain.from_fitted, count):
-        return f"{told}: far from nothing, and short of the VAE, which learns decoder and codes for one another."
-    return f"{told}: the draws are then as good, but they are so by a second model, fitted to the codes of the first."
+        return f"{told}. This is more, but fewer than for the VAE, which trains decoder and prior together."
+    return f"{told}. This is as good as the VAE, but it needs a second model, fitted to the codes of the first."
 
 
 def _table(workshop: Workshop, plain: Spread, vae: Spread, count: int, normal: float) -> Table:
@@ -81,10 +82,10 @@ def _table(workshop: Workshop, plain: Spread, vae: Spread, count: int, normal: f
     rows = [
         [title, *(f"{getattr(one, key):.2f}" for one in both)]
         for key, title in (
-            ("loss", "-log p(x | z), nats an image"),
+            ("loss", "−log p(x | z), nats per image"),
             ("least", "smallest standard deviation of a latent"),
             ("most", "largest standard deviation of a latent"),
-            ("length", f"mean length of z (of normal draws: {normal:.2f})"),
+            ("length", f"mean length of z (standard normal: {normal:.2f})"),
         )
     ]
     rows += [
@@ -93,7 +94,7 @@ def _table(workshop: Workshop, plain: Spread, vae: Spread, count: int, normal: f
         ["FID, z from N(0, I)", *(f"{fid:.2f}" for fid in fids)],
     ]
     caption = (
-        f"Codes of {count:,} test images, and mean images of as many draws of z (for FID every pixel at its more "
+        f"Codes of {count:,} test images, and mean images for as many samples of z (for FID, each pixel has its more "
         "probable value)."
     )
     return Table(["", *TITLES.values()], rows, caption, numeric={1, 2})
@@ -102,11 +103,12 @@ def _table(workshop: Workshop, plain: Spread, vae: Spread, count: int, normal: f
 def _figures(workshop: Workshop) -> list[Figure]:
     found = {title: codes(workshop.runs[name], "test", SHOWN) for name, title in TITLES.items()}
     caption = (
-        f"Codes of the first {min(SHOWN, len(found['autoencoder'])):,} test images along the two directions in which "
-        f"they vary most, on the same axes. {MOST:.0%} of draws of N(0, I) lie within the circle."
+        f"Codes of the first {min(SHOWN, len(found['autoencoder'])):,} test images along their two directions of "
+        f"largest variance, on the same axes. {MOST:.0%} of samples of N(0, I) are inside the circle."
     )
+    samples = "Plain autoencoder: decoded samples of a standard normal, not cherry-picked."
     return [
-        workshop.draw("autoencoder", "samples", "Plain autoencoder: decoded draws of a standard normal, none picked."),
-        workshop.draw("autoencoder", "reconstructions", "Plain autoencoder: test images and what comes back."),
+        workshop.draw("autoencoder", "samples", samples),
+        workshop.draw("autoencoder", "reconstructions", "Plain autoencoder: test images and reconstructions."),
         workshop.figure("codes", codes_figure(found), caption),
     ]

@@ -1,4 +1,4 @@
-"""`uva2020`: VAE, GAN and flow side by side."""
+"""`uva2020`: a comparison of VAE, GAN and flow."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ DRAWN = {
     "flow-variational": "Flow, variational",
 }
 COMPARED = ("vae", "gan", "flow-uniform")
-ALIKE = 0.01  # of recall: a smaller difference says nothing
+ALIKE = 0.01  # differences in recall below this are ignored
 
 
 def comparison(workshop: Workshop) -> ChapterContent:
-    """VAE, GAN and flow on one page."""
+    """VAE, GAN and flow: properties, scores, sample quality and speed."""
     runs = {name: workshop.runs[name] for name in DRAWN}
     count = workshop.size(256, 16)
     paces = workshop.remember(
@@ -39,17 +39,19 @@ def comparison(workshop: Workshop) -> ChapterContent:
     best, slowest, fastest = order[0], min(paces, key=paces.__getitem__), max(paces, key=paces.__getitem__)
     flows = [workshop.score(name, DRAWS) for name in ("flow-uniform", "flow-variational")]
     text = (
-        "Likelihood and looks are two yardsticks; a GAN can be held against the second only. Scores of binary pixels "
-        f"and of {runs['flow-uniform'].data.dataset.levels} grey levels are different quantities, without an order "
-        f"between them: the VAEs' stand in the table below, the flows' in their own chapter ({bits_in_words(flows[0])} "
-        f"and {bits_in_words(flows[1])} bits per dimension by {DRAWS} draws).\n\n"
-        f"By the looks of {records[best].count:,} draws each, grey ones cut at one half so that all are of one space, "
-        f"the best FID is that of {_who(best)} ({records[best].fid.value:.2f}), the worst that of {_who(order[-1])} "
-        f"({records[order[-1]].fid.value:.2f}); between real images it is {records[best].fid.floor:.2f}."
-        f"{_missed(records)} A VAE's draws here are true draws, pixels drawn one by one from their "
-        "probabilities, which specks them; the means that papers show look better and are no samples.\n\n"
-        f"This machine draws {paces[fastest]:,.0f} images a second from {_who(fastest)} and {paces[slowest]:,.0f} "
-        f"from {_who(slowest)}, {count} at once."
+        "The tables compare the three families by their properties, by likelihood and by sample quality. A GAN has no "
+        "likelihood, so only its sample quality can be measured. Scores of binary pixels and of "
+        f"{runs['flow-uniform'].data.dataset.levels} grey levels cannot be compared: the VAEs' scores are in the table "
+        f"below, the flows' scores in their own chapter ({bits_in_words(flows[0])} and {bits_in_words(flows[1])} bits "
+        f"per dimension with {DRAWS} samples of the noise).\n\n"
+        f"Sample quality was measured on {records[best].count:,} samples of each model; grey pixels were thresholded "
+        f"at 0.5, so that all samples are binary. The best FID is that of {_who(best)} "
+        f"({records[best].fid.value:.2f}), the worst that of {_who(order[-1])} ({records[order[-1]].fid.value:.2f}); "
+        f"between two sets of real images it is {records[best].fid.floor:.2f}.{_missed(records)} VAE samples are true "
+        "samples: each pixel is drawn from its probability, which makes them speckled. The mean images that papers "
+        "often show look better, but they are not samples.\n\n"
+        f"On this machine, {_who(fastest)} samples {paces[fastest]:,.0f} images per second and {_who(slowest)} "
+        f"{paces[slowest]:,.0f}, in batches of {count}."
     )
     scores = [("VAE, MLP", workshop.score("vae")), ("VAE, MLP", workshop.score("vae", TIGHT))]
     scores.append(("VAE, CNN", workshop.score("vae-cnn")))
@@ -57,7 +59,7 @@ def comparison(workshop: Workshop) -> ChapterContent:
     rows = workshop.figure(
         "rows",
         sample_rows([runs[name] for name in order], titles=[DRAWN[name] for name in order], threshold=True),
-        "Draws of each, grey ones cut at one half, none picked; best FID first.",
+        "Samples of each model, not cherry-picked, best FID first. Grey pixels are thresholded at 0.5.",
     )
     return ChapterContent(
         text, [_ways(workshop, paces), score_table(scores, f"Binary pixels. {SCORE_CAPTION}"), looks], [rows]
@@ -70,68 +72,68 @@ def _who(name: str) -> str:
 
 
 def _missed(records: dict[str, Quality]) -> str:
-    """What a good FID may hide: how much of the data the draws miss, and how many of them are unlike the data."""
+    """Recall and precision of the model with the best FID, compared with the model with the highest recall."""
     best = min(records, key=lambda name: records[name].fid.value)
     widest = max(records, key=lambda name: records[name].recall.value)
     recall, most = records[best].recall, records[widest].recall.value
     if most - recall.value < ALIKE:
-        return f" No other has a larger recall than its {recall.value:.2f} ({recall.floor:.2f} for real images)."
+        return (
+            f" No other model has a clearly higher recall than its {recall.value:.2f} ({recall.floor:.2f} for real "
+            "images)."
+        )
     precisions = [records[name].precision.value for name in (best, widest)]
     told = (
-        f" But its draws reach less of the data: recall is {recall.value:.2f} against {most:.2f} of {_who(widest)} "
-        f"({recall.floor:.2f} for real images)."
+        f" However, its samples cover less of the data: its recall is {recall.value:.2f}, compared with {most:.2f} "
+        f"for {_who(widest)} ({recall.floor:.2f} for real images)."
     )
     if precisions[0] > precisions[1]:
-        told += (
-            f" That is the trade: of its draws more lie among real images, {precisions[0]:.2f} against "
-            f"{precisions[1]:.2f} (precision)."
-        )
+        told += f" In exchange, its precision is higher: {precisions[0]:.2f} compared with {precisions[1]:.2f}."
     return told
 
 
 def _ways(workshop: Workshop, paces: dict[str, float]) -> Table:
-    """The three families side by side."""
+    """A table of the properties of the three families."""
     vae, gan, flow = (workshop.runs[name] for name in COMPARED)
     latents, codes = vae.settings.model.latents, gan.settings.model.latents
     pixels = math.prod(flow.data.event_shape)
     rows = [
         [
             "what z is",
-            f"{latents} numbers with a prior; each image has many z that explain it",
-            f"{codes} numbers with a prior, which the generator turns into an image",
-            f"{pixels} numbers, as many as pixels; each image of real numbers has one z, one of whole levels a cell of "
-            "them",
+            f"{latents} numbers with a prior; many z can explain an image",
+            f"{codes} numbers with a prior; the generator maps them to an image",
+            f"{pixels} numbers, one per pixel; an image of real numbers has exactly one z, an image of grey levels a "
+            "set of z",
         ],
         [
             "from image to z",
             "approximate: the encoder's q(z | x)",
-            "none is learned; a search can find a z nearby",
+            "not learned; optimisation can find an approximate z",
             "exact for real numbers: z = f(x)",
         ],
         [
             "likelihood",
-            "a lower bound (ELBO; tighter with more draws)",
-            "none: it can be drawn from, not asked",
-            "exact for real numbers; for whole grey levels a lower bound, by the noise",
+            "a lower bound (ELBO; tighter with more samples of z)",
+            "none; only samples",
+            "exact for real numbers; a lower bound for grey levels, because of the noise",
         ],
         [
             "trained by",
-            "maximising the bound: one loss that says how well it goes",
-            "a game of two networks, whose losses say little",
-            "maximising the likelihood, or its bound: one loss that says how well it goes",
+            "maximising the bound: one loss, which measures progress",
+            "a game of two networks: their losses do not measure progress",
+            "maximising the likelihood or its bound: one loss, which measures progress",
         ],
         [
             "strengths",
-            "fast, steady to train, a small code to use further",
-            "sharp images, fast to draw from",
-            "exact likelihood of real numbers, exact inverse, steady to train",
+            "fast, stable training, a small code for other uses",
+            "sharp images, fast sampling",
+            "exact likelihood of real numbers, exact inverse, stable training",
         ],
         [
             "weaknesses",
-            "blurred means, noisy draws; the bound may be loose",
-            "may collapse or never settle; no likelihood; no coverage promised",
-            "no bottleneck; many layers, slow to train and to draw from; image quality",
+            "blurred means, noisy samples; the bound may be loose",
+            "may collapse or not converge; no likelihood; may miss parts of the data",
+            "z as large as the image; many layers: slow training and sampling; image quality",
         ],
-        ["images drawn a second, here", *(f"{paces[name]:,.0f}" for name in COMPARED)],
+        ["images sampled per second, here", *(f"{paces[name]:,.0f}" for name in COMPARED)],
     ]
-    return Table(["", "VAE", "GAN", "flow"], rows, "The three families side by side.")
+    return Table(["", "VAE", "GAN", "flow"], rows, "Properties of the three families.")

@@ -1,4 +1,4 @@
-"""`uva2020`, part 1: the convolutional VAE, and how it differs from the other."""
+"""`uva2020`, part 1: the convolutional VAE, compared with the fully connected one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = ("vae-cnn", "vae")
 
 
 def convolutional(workshop: Workshop) -> ChapterContent:
-    """The convolutional VAE: curves, scores and samples beside those of the other."""
+    """The convolutional VAE: curves, scores and samples, compared with those of the fully connected VAE."""
     runs = [workshop.runs[name] for name in NAMES]
     bounds = [workshop.score(name) for name in NAMES]
     epochs = epoch_bits(runs[0])
@@ -41,7 +41,7 @@ def convolutional(workshop: Workshop) -> ChapterContent:
         ),
         ReferenceCheck(
             "VAE, CNN: test ELBO",
-            f"at most {BARE} bits/dim, as the MLP's bare PyTorch loop",
+            f"at most {BARE} bits/dim (MLP in a plain PyTorch loop)",
             bits_in_words(bounds[0]),
             bounds[0].bits_per_dim <= BARE,
             too_brief(runs[0], ASKED),
@@ -51,7 +51,7 @@ def convolutional(workshop: Workshop) -> ChapterContent:
     shown = workshop.figure(
         "vae-cnn-bits",
         bits_figure(runs[0], [(BELOW, f"{BELOW}, asked for")]),
-        "The convolutional VAE's loss: minibatches as they were used, and the validation images after each epoch.",
+        "Loss of the convolutional VAE: minibatches during training, and validation images after each epoch.",
     )
     scores = score_table([("VAE, CNN", bounds[0]), ("VAE, MLP", bounds[1])], SCORE_CAPTION)
     text = f"{_networks(workshop)}\n\n{beginning(runs[0])} {_verdict(workshop)}\n\n{_samples_differ(workshop)}"
@@ -61,27 +61,28 @@ def convolutional(workshop: Workshop) -> ChapterContent:
 
 
 def _networks(workshop: Workshop) -> str:
-    """What was trained, how large it is, and how long it took."""
+    """Networks, settings, number of parameters and training time, as sentences."""
     run, other = (workshop.runs[name] for name in NAMES)
     sizes, paces = [_parameters(one) for one in (run, other)], [_pace(one) for one in (run, other)]
     first = run.settings.model.channels[0]
     text = (
-        f"Encoder and decoder of convolutions, {first} filters at first. {settings_in_words(run)} It has {sizes[0]:,} "
-        f"parameters against {sizes[1]:,}"
-        + (", as the same filters serve every place" if sizes[0] < sizes[1] else "")
-        + f"; an epoch takes {paces[0]:.0f} s against {paces[1]:.1f} s on this machine"
-        + (", as each filter is applied at every place." if paces[0] > paces[1] else ".")
+        "The figure shows the loss of a VAE with convolutional encoder and decoder; the tables compare it with the "
+        f"fully connected VAE (MLP). The first layer has {first} filters. {settings_in_words(run)} The model has "
+        f"{sizes[0]:,} parameters, the MLP {sizes[1]:,}"
+        + (": a filter is shared by all positions of the image" if sizes[0] < sizes[1] else "")
+        + f". An epoch takes {paces[0]:.0f} s on this machine, of the MLP {paces[1]:.1f} s"
+        + (": each filter is applied at every position." if paces[0] > paces[1] else ".")
     )
     if run.settings.training.epochs < ASKED:
         text += (
-            f" The coursework trains {ASKED} epochs at a fixed rate, as `--full` does here: the shorter course, with a "
-            "falling rate, is for time."
+            f" The coursework trains {ASKED} epochs with a constant learning rate, as `--full` does here. To save "
+            "time, this run is shorter and its learning rate decays."
         )
     return text
 
 
 def _verdict(workshop: Workshop) -> str:
-    """Which model is better, on the same images."""
+    """Which model has the better test ELBO on the same images, as a sentence."""
     run, other = (workshop.runs[name] for name in NAMES)
     count = workshop.score(NAMES[0]).count
     gain = Difference(
@@ -89,32 +90,32 @@ def _verdict(workshop: Workshop) -> str:
     )
     if not gain.clear:
         return (
-            "The two models' test ELBOs do not differ by more than chance: "
-            f"{gain.nats:+.2f} ± {gain.stderr:.2f} nats an image."
+            "The test ELBOs of the two models do not clearly differ: "
+            f"{gain.nats:+.2f} ± {gain.stderr:.2f} nats per image."
         )
     return (
-        f"On the test images it is {'better' if gain.nats > 0 else 'worse'} than the MLP by {abs(gain.nats):.2f} ± "
-        f"{gain.stderr:.2f} nats (ELBO, image by image; the standard error is over images, for one training of each)."
+        f"Its test ELBO is {'better' if gain.nats > 0 else 'worse'} than that of the MLP by {abs(gain.nats):.2f} ± "
+        f"{gain.stderr:.2f} nats (paired differences; the standard error is over images, for one training of each)."
     )
 
 
 def _samples_differ(workshop: Workshop) -> str:
-    """How the draws of both look to the recogniser."""
+    """Sample quality of both models, as sentences."""
     cnn, mlp = (workshop.quality(name) for name in NAMES)
     shares = [one.recognised.value for one in (cnn, mlp)]
 
     def both(name: str) -> str:
         values: list[Measured] = [getattr(one, name) for one in (cnn, mlp)]
-        return f"{values[0].value:.2f} against {values[1].value:.2f} ({values[0].floor:.2f} of real images)"
+        return f"{values[0].value:.2f} compared with {values[1].value:.2f} ({values[0].floor:.2f} for real images)"
 
     which = "more often" if shares[0] > shares[1] else "less often"
     if not apart(shares[0], shares[1], cnn.count):
-        which = "as often"
+        which = "not clearly more or less often"
     return (
-        f"Its draws, true ones with each pixel drawn, are recognised {which}: {share_in_words(shares[0], cnn.count)} "
-        f"of {cnn.count:,} against {share_in_words(shares[1], mlp.count)} of the MLP's. Their FID is {both('fid')}; of "
-        f"the test images {both('recall')} lie among them (recall), and {both('precision')} of the draws lie among "
-        "test images (precision)."
+        f"The classifier recognises its samples (with sampled pixels) {which} than those of the MLP: "
+        f"{share_in_words(shares[0], cnn.count)} of {cnn.count:,}, compared with "
+        f"{share_in_words(shares[1], mlp.count)}. The FID is {both('fid')}, the recall {both('recall')}, and the "
+        f"precision {both('precision')}."
     )
 
 
@@ -123,12 +124,12 @@ def _side_by_side(workshop: Workshop) -> Table:
     rows = [
         ["parameters", *(f"{_parameters(one):,}" for one in runs)],
         ["epochs", *(str(one.outcome["epochs"]) for one in runs)],
-        ["seconds an epoch", *(f"{_pace(one):.1f}" for one in runs)],
-        ["lowest training loss, mean of an epoch, bits/dim", *(f"{min(epoch_bits(one)):.4f}" for one in runs)],
+        ["seconds per epoch", *(f"{_pace(one):.1f}" for one in runs)],
+        ["lowest training loss, mean over an epoch, bits/dim", *(f"{min(epoch_bits(one)):.4f}" for one in runs)],
         ["lowest validation loss, bits/dim", *(f"{lowest_validation(one):.4f}" for one in runs)],
         ["test ELBO, bits/dim", *(bits_in_words(workshop.score(name)) for name in NAMES)],
     ]
-    return Table(["", "VAE, CNN", "VAE, MLP"], rows, "The two side by side.", numeric={1, 2})
+    return Table(["", "VAE, CNN", "VAE, MLP"], rows, "The convolutional and the fully connected VAE.", numeric={1, 2})
 
 
 def _pace(run: Run) -> float:

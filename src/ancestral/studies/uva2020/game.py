@@ -1,4 +1,4 @@
-"""`uva2020`, part 2 in theory: what the game of a GAN comes to, and which loss its generator can learn from."""
+"""`uva2020`, part 2, theory: the equilibrium of the GAN game, and the gradients of the generator losses."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ from ancestral.studies.workshop import Workshop
 
 CONVERGED = -2 * math.log(2)
 NEAR = 0.05  # nats
-FAR = 4.0  # standard deviations between draws and data, where the best critic hardly errs
-LAST = 10  # readings of minibatches whose median stands for the end
+FAR = 4.0  # standard deviations between samples and data, where the optimal critic makes almost no errors
+LAST = 10  # the median of so many last readings is the final value
 STARVED = 0.01
 
 
 def convergence(workshop: Workshop) -> ChapterContent:
-    """The value -2 log 2 and D = 1/2: derived, by quadrature, and beside the run."""
+    """The value -2 log 2 and D = 1/2: derivation, quadrature, and the values of the run."""
     game = equilibrium()
     far = game.distances.index(FAR)
     ends = [median(_readings(workshop.runs["gan"], name)[-LAST:]) for name in ("value", "real_prob", "fake_prob")]
     text = (
-        "With densities p of data and q of draws, the value of the game is E_p log D + E_q log(1 - D). For fixed x "
-        "the critic maximises p log D + q log(1 - D), which it does at D = p / (p + q). Put back in, the value is -2 "
-        "log 2 + 2 JS(p, q), where JS is the Jensen-Shannon divergence: never negative, and 0 only where q = p. So "
-        f"at convergence D = 1/2 everywhere and the value is -2 log 2 = {CONVERGED:.4f} nats.\n\nIn numbers, by "
-        f"quadrature, with data N(0, 1) and draws N(m, 1): at m = 0 the value is {game.values[0]:.6f} and the mean "
-        f"of D {game.fake_prob[0]:.6f}; at m = {FAR:g} they are {game.values[far]:.4f} and, on draws, "
-        f"{game.fake_prob[far]:.4f}.\n\n{_in_the_run(*ends)}"
+        "Let p be the density of the data and q that of the samples. The value of the game is E_p log D + E_q "
+        "log(1 - D). For fixed x, the critic maximises p log D + q log(1 - D); the maximum is at D = p / (p + q). "
+        "Inserting this D, the value is -2 log 2 + 2 JS(p, q), where JS is the Jensen-Shannon divergence. It is "
+        "never negative, and it is 0 only if q = p. So at convergence D = 1/2 everywhere, and the value is -2 log 2 = "
+        f"{CONVERGED:.4f} nats.\n\nThe figure shows an example, computed by quadrature: data N(0, 1), samples N(m, 1). "
+        f"At m = 0, the value is {game.values[0]:.6f} and the mean of D is {game.fake_prob[0]:.6f}. At m = {FAR:g}, "
+        f"the value is {game.values[far]:.4f} and the mean of D on samples is {game.fake_prob[far]:.4f}.\n\n"
+        f"{_in_the_run(*ends)}"
     )
     off = max(abs(game.values[0] - CONVERGED), abs(game.fake_prob[0] - 0.5), abs(game.real_prob[0] - 0.5))
     check = ReferenceCheck(
@@ -49,8 +50,8 @@ def convergence(workshop: Workshop) -> ChapterContent:
         source=AN_IDENTITY,
     )
     caption = (
-        "One dimension, best critic: the value of the game and the gradients of both losses, by how far the draws "
-        "lie from the data."
+        "One dimension, optimal critic: the value of the game, and the gradients of both generator losses, against the "
+        "distance of the samples from the data."
     )
     return ChapterContent(
         text, figures=[workshop.figure("equilibrium", equilibrium_figure(game), caption)], checks=[check]
@@ -58,20 +59,20 @@ def convergence(workshop: Workshop) -> ChapterContent:
 
 
 def _in_the_run(value: float, real: float, fake: float) -> str:
-    """How near the run of this study has come to its equilibrium."""
+    """How close the run of this study is to the equilibrium, as sentences."""
     end = (
-        f"The GAN of this study ends at a value of {value:.3f}, with D {real:.2f} on images and {fake:.2f} on draws "
-        f"(medians of the last {LAST} readings of its minibatches): "
+        f"The GAN of this study ends with a value of {value:.3f} nats, D = {real:.2f} on images and D = {fake:.2f} on "
+        f"samples (medians of the last {LAST} logged minibatches). "
     )
     if value > CONVERGED + NEAR:
-        return f"{end}its critic still tells draws from images better than by guessing, so the game is not over."
+        return f"{end}So its critic still separates samples from images better than chance: it has not converged."
     if value < CONVERGED - NEAR:
-        return f"{end}its critic does worse than by guessing, since the generator moves faster than it learns."
-    return f"{end}near the equilibrium. That alone proves little: a critic too weak to see anything ends there as well."
+        return f"{end}So its critic is worse than chance, because the generator changes faster than the critic learns."
+    return f"{end}This is near the equilibrium. It does not prove convergence: a very weak critic also ends there."
 
 
 def losses(workshop: Workshop) -> ChapterContent:
-    """Saturating against non-saturating: their gradients while a critic wins, and two runs."""
+    """Saturating and non-saturating loss: their gradients under a strong critic, and two runs."""
     game, steps = equilibrium([FAR]), workshop.size(300, 20)
     left = game.gradients["saturating"][0] / game.gradients["non-saturating"][0]
     stored = workshop.remember("vanishing-gradient", lambda: _starved(workshop.runs["gan"], steps), steps=steps)
@@ -79,42 +80,47 @@ def losses(workshop: Workshop) -> ChapterContent:
     untrained, trained = found["untrained"].ratio, found["trained"].ratio
     runs = workshop.runs["gan"], workshop.runs["gan-saturating"]
     text = (
-        "The generator minimises log(1 - D), the saturating loss, or -log D in its place. As functions of the "
-        "critic's score s, with D = sigmoid(s), their slopes are -D and -(1 - D). Early on the critic wins: D on "
-        "draws is nearly 0, and so is the first slope; the second is nearly -1. In one dimension, with the best "
-        f"critic and draws {FAR:g} standard deviations away, the saturating loss leaves {left:.1%} of the other's "
-        f"gradient.\n\nWith the GAN itself: a fresh critic learns for {steps} updates against the untrained "
-        f"generator, which stands still. At the end the saturating loss leaves {untrained:.2%} of the other's "
-        f"gradient in the generator's weights (hardly any, we say, below {STARVED:.0%}); against the trained "
-        f"generator, {trained:.1%}"
-        + (", since its draws are harder to tell from images." if trained > 2 * untrained else ".")
+        "The generator minimises log(1 - D), the saturating loss, or -log D, the non-saturating loss. Let s be the "
+        "critic's score, with D = sigmoid(s). The derivatives with respect to s are -D and -(1 - D). Early in training "
+        "the critic is strong: D on samples is nearly 0. Then the first derivative is nearly 0, and the second is "
+        f"nearly -1. In one dimension, with the optimal critic and samples {FAR:g} standard deviations from the data, "
+        f"the gradient of the saturating loss is {left:.1%} of that of the other loss.\n\nThe same was measured on the "
+        f"GAN: a new critic was trained for {steps} updates while the untrained generator was kept fixed (first "
+        f"figure). Then the gradient of the saturating loss in the generator's weights was {untrained:.2%} of that of "
+        f"the other loss (we call it vanishing below {STARVED:.0%}). With the trained generator it was {trained:.1%}"
+        + (", because its samples are harder to separate from images." if trained > 2 * untrained else ".")
     )
     epoch = min(run.outcome["epochs"] for run in runs)
     norms = [_gradient(run, epoch) for run in runs]
     text += (
-        f"\n\nA whole run with the saturating loss, otherwise as the other. {settings_in_words(runs[1])} "
+        f"\n\nA second run was trained with the saturating loss and otherwise equal settings; the table compares both. "
+        f"{settings_in_words(runs[1])} "
         f"{_starving(norms[0], norms[1], epoch)} {_shares(*runs, epoch)}\n\n{health_in_words(runs[1])}"
     )
-    after = f"Two runs that differ in the loss, after {plural(epoch, 'epoch')}. {AS_BEFORE}"
+    after = f"Two runs that differ only in the loss, after {plural(epoch, 'epoch')}. {AS_BEFORE}"
     row = f"norm of the generator's gradient, median in epoch {epoch}"
     rows = [*readings_side_by_side(runs, epoch), [row, *(f"{norm:.2f}" for norm in norms)]]
     table = Table(["", "non-saturating", "saturating"], rows, after, numeric={1, 2})
     check = ReferenceCheck(
-        "saturating loss, critic winning",
-        f"hardly any gradient: below {STARVED:.0%} of the other's",
-        f"{untrained:.2%} of it",
+        "gradient of the saturating loss, strong critic",
+        f"below {STARVED:.0%} of that of the other loss",
+        f"{untrained:.2%}",
         untrained < STARVED,
-        "The critic had too few updates to win.",
+        "The critic had too few updates to become strong.",
         OURS,
     )
     figures = [
         workshop.figure(
             "gan-starvation",
             vanishing_gradient_figure(found),
-            "A fresh critic learns while the generator stands still: the saturating loss loses its gradient as the "
-            "critic wins.",
+            "A new critic is trained while the generator is fixed: the gradient of the saturating loss vanishes as the "
+            "critic improves.",
         ),
-        workshop.draw("gan-saturating", "samples", f"Saturating loss, after {plural(epoch, 'epoch')}, none picked."),
+        workshop.draw(
+            "gan-saturating",
+            "samples",
+            f"Saturating loss: samples after {plural(epoch, 'epoch')}, not cherry-picked.",
+        ),
     ]
     return ChapterContent(text, [table], figures, [check])
 
@@ -127,15 +133,15 @@ def _gradient(run: Run, epoch: int) -> float:
 
 
 def _starving(usual: float, saturating: float, epoch: int) -> str:
-    """How the gradients that the two generators learn from compare."""
-    told = f"In epoch {epoch} its generator's gradient has a norm of {saturating:.2f} against {usual:.2f}"
+    """The gradient norms of the two generators, as a sentence."""
+    told = f"In epoch {epoch}, the norm of its generator's gradient is {saturating:.2f}, compared with {usual:.2f}"
     if saturating < usual / 2:
-        return f"{told}: {usual / saturating:.0f} times less to learn from."
-    return f"{told}: here the starving does not show."
+        return f"{told}: {usual / saturating:.0f} times smaller."
+    return f"{told}: here it does not vanish."
 
 
 def _shares(usual: Run, saturating: Run, epoch: int) -> str:
-    """What the share of recognised draws says of two runs, and what it does not."""
+    """A warning if the saturating run has more recognised samples but less coverage, as sentences; else empty."""
     courses = [training_curves(run) for run in (usual, saturating)]
     if any(("samples", name) not in course.known for course in courses for name in ("recognised", "dimension")):
         return ""
@@ -145,10 +151,10 @@ def _shares(usual: Run, saturating: Run, epoch: int) -> str:
     if not (shares[1] > shares[0] and covered[1] < covered[0]):
         return ""
     return (
-        f"Its draws are recognised more often at that time, {shares[1]:.1%} against {shares[0]:.1%}, and yet they are "
-        f"the worse ones: they cover {covered[1]:.0%} of held-out images against {covered[0]:.0%}, and have "
-        f"{wide[1]:.2f} of the data's effective dimensions against {wide[0]:.2f}. A few shapes that come again "
-        "and again can be recognised."
+        f"At that time, more of its samples are recognised, {shares[1]:.1%} compared with {shares[0]:.1%}, but the "
+        f"samples have less variety: they cover {covered[1]:.0%} of held-out images, compared with {covered[0]:.0%}, "
+        f"and have {wide[1]:.2f} of the data's effective dimensions, compared with {wide[0]:.2f}. A few repeated "
+        "shapes are easy to recognise."
     )
 
 

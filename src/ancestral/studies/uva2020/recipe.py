@@ -1,4 +1,4 @@
-"""`uva2020`: variational autoencoders, generative adversarial networks and flows, and what tells them apart."""
+"""`uva2020`: variational autoencoders, generative adversarial networks and flows, and a comparison."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAN = (
     ),
     PlannedRun(
         "gan-collapsed",
-        "GAN, too large a rate",
+        "GAN, learning rate too large",
         "gan",
         {**DATA, "epochs": 2, "learning_rate": 5e-3, "beta1": 0.9},
         scored=False,
@@ -69,18 +69,18 @@ PLAN = (
 
 
 def _loops(workshop: Workshop) -> ChapterContent:
-    """What stands here for the two ways of training that the coursework offers."""
+    """The two ways of training that the coursework offers, and their counterparts in this package."""
     run = workshop.runs["vae"]
     text = (
-        "The coursework offers a loop written out in PyTorch, and PyTorch Lightning with its Trainer. Both are offered "
-        "here. The package has one epoch loop for every family (`src/ancestral/training/loop.py`). For the Trainer, "
-        "`ancestral.lightning.LightningGenerative` is a LightningModule of a model and its objective, with the same "
-        "order of the data and the same random numbers: the tests train an MLP VAE by both ways, and the weights are "
-        "equal. The loop itself shows the time that is left, writes checkpoints from which a killed training resumes "
-        "to the bit (`--resume`), stops early (`--patience`), keeps the weights with the best validation, and checks "
-        "the health of the training. TensorBoard shows the curves of a run with `--track tensorboard`; the same "
-        "readings are in the run's `log.jsonl` and on its page. The MLP VAE of "
-        f"this study trained at {run.outcome['images_per_second']:,.0f} images a second."
+        "The coursework offers two ways to train: a plain PyTorch loop, and PyTorch Lightning with its Trainer. This "
+        "package supports both. It has one training loop for all families (`src/ancestral/training/loop.py`). For the "
+        "Trainer, `ancestral.lightning.LightningGenerative` is a LightningModule of a model and its objective. It uses "
+        "the same order of the data and the same random numbers: the tests train an MLP VAE in both ways and check "
+        "that the weights are equal. The loop shows the time left, writes checkpoints from which an interrupted "
+        "training resumes exactly (`--resume`), stops early (`--patience`), keeps the weights with the lowest "
+        "validation loss, and runs health checks. With `--track tensorboard`, TensorBoard shows the curves; the same "
+        "values are in `log.jsonl` in the run folder and on the page of the run. The MLP VAE of this study was "
+        f"trained at {run.outcome['images_per_second']:,.0f} images per second."
     )
     commands = [
         "ancestral train vae --data mnist --protocol uva2020 --epochs 80 --samples-at 0 10 80 --track tensorboard "
@@ -94,10 +94,10 @@ def _lead(workshop: Workshop) -> str:
     score, quality, plane = workshop.score("vae"), workshop.quality("gan"), workshop.score("flow-points")
     image, epochs = workshop.score("flow-uniform"), plural(workshop.runs["gan"].outcome["epochs"], "epoch")
     return (
-        f"The VAE needs {bits_in_words(score)} bits per dimension on binary MNIST (by its ELBO). The GAN, trained for "
-        f"{epochs}, draws images of which {quality.recognised.value:.0%} are digits to a network that recognises "
-        f"{quality.recognised.floor:.0%} of real ones. The flow of points comes to {bits_in_words(plane)} bits per "
-        f"dimension (exact, of a density), the flow of grey images to {bits_in_words(image)} (of whole levels, another "
+        f"The VAE has {bits_in_words(score)} bits per dimension on binary MNIST (ELBO). The GAN was trained for "
+        f"{epochs}; a fixed classifier recognises {quality.recognised.value:.0%} of its samples and "
+        f"{quality.recognised.floor:.0%} of real images. The flow of points has {bits_in_words(plane)} bits per "
+        f"dimension (exact, a density); the flow of grey images has {bits_in_words(image)} (grey levels, another pixel "
         "space)."
     )
 
@@ -107,14 +107,14 @@ def _facts(workshop: Workshop) -> list[tuple[str, str]]:
     return [
         ("VAE, test, ELBO", f"{bits_in_words(bound)} bits/dim"),
         (f"VAE, test, {tighter.method}", f"{bits_in_words(tighter)} bits/dim"),
-        ("GAN, draws recognised", share_in_words(quality.recognised.value, quality.count)),
+        ("GAN, samples recognised", share_in_words(quality.recognised.value, quality.count)),
         ("Flow of points", f"{bits_in_words(workshop.score('flow-points'))} bits/dim"),
     ]
 
 
 STUDY = Study(
     title="Deep generative models: VAE, GAN and flow (uva2020)",
-    subtitle="MNIST, and points around two centres; Deep Learning, practical 3, University of Amsterdam, 2020",
+    subtitle="University of Amsterdam, Deep Learning, practical 3, 2020, on MNIST and on points around two centres",
     plan=lambda options: PLAN,
     lead=_lead,
     facts=_facts,
@@ -130,25 +130,25 @@ STUDY = Study(
         Chapter(
             "VAE: samples",
             vae.samples,
-            "Show 64 samples before training, after 10 and after 80 epochs; and reconstructions.",
+            "Show 64 samples before training, after 10 epochs and after 80 epochs; and reconstructions.",
             minutes=1,
         ),
         Chapter(
-            "VAE: the manifold",
+            "VAE: latent manifold",
             vae.manifold,
             "Train a VAE with two latents and show the decoder's means on a 20 by 20 grid of the standard normal's "
             "percentiles. Every digit should be visible.",
         ),
         Chapter(
-            "VAE: convolutions",
+            "VAE: convolutional networks",
             convolutions.convolutional,
-            "The same with convolutional encoder and decoder: curves, test score, samples, and how it differs.",
+            "The same with convolutional encoder and decoder: curves, test score, samples, and the differences.",
             minutes=1,
         ),
         Chapter(
             "A plain autoencoder",
             autoencoder.autoencoder,
-            "How does a VAE differ from an autoencoder, and why is the latter no generative model?",
+            "How does a VAE differ from an autoencoder, and why is an autoencoder no generative model?",
             minutes=1,
         ),
         Chapter(
@@ -158,47 +158,47 @@ STUDY = Study(
             "(250), and 4 interpolations of 5 steps between two draws. Nearly every digit should be recognisable.",
             minutes=2,
         ),
-        Chapter("GAN: the course of the game", gan.course, "Show how the training of generator and critic went."),
+        Chapter("GAN: training curves", gan.course, "Show the training of generator and critic."),
         Chapter(
-            "GAN: what goes wrong",
+            "GAN: failures of training",
             gan.troubles,
-            "Name the problems of GAN training (mode collapse, non-convergence, instability), and what helps.",
+            "Name the problems of GAN training (mode collapse, non-convergence, instability) and remedies.",
         ),
         Chapter(
-            "GAN: why the loss is turned round",
+            "GAN: saturating and non-saturating loss",
             game.losses,
             "Why does log(1 - D(G(z))) fail early in training, and what is used in its place?",
             minutes=1,
         ),
         Chapter(
-            "GAN: where the game ends",
+            "GAN: equilibrium of the game",
             game.convergence,
             "Show that at convergence the value of the game is -2 log 2 and D = 1/2.",
         ),
         Chapter(
-            "Flow: points of the plane",
+            "Flow: points in the plane",
             points.points,
             "Train six affine couplings with alternating masks on points around (1, 1) and (-1, -1), 40 epochs. Plot "
             "the densities of base, target and model, samples, and the loss, which ends at about 0.84 bits per "
             "dimension.",
         ),
         Chapter(
-            "Discrete data under a density",
+            "Densities and discrete data",
             flow.discrete,
-            "What goes wrong when a density is fitted to whole grey levels, and what does adding noise mend?",
+            "What goes wrong when a density is fitted to discrete grey levels, and how does added noise help?",
         ),
         Chapter(
             "Flow: images",
             flow.images,
-            "Turn discrete pixels into real ones by uniform and by variational dequantisation; say what goes in and "
-            "comes out in training, evaluation and sampling; compare the two.",
+            "Convert discrete pixels to real numbers by uniform and by variational dequantisation; state the inputs "
+            "and outputs in training, evaluation and sampling; compare the two.",
             minutes=1,
         ),
         Chapter(
             "Change of variables",
             flow.one_dimension,
-            "Let z = x³ with z uniform. Derive the density of x and show that it integrates to 1. What must an "
-            "invertible layer fulfil?",
+            "Let z = x³ with z uniform. Derive the density of x and show that it integrates to 1. Which requirements "
+            "must an invertible layer meet?",
         ),
         Chapter(
             "VAE, GAN and flow",
@@ -207,9 +207,9 @@ STUDY = Study(
             minutes=6,
         ),
         Chapter(
-            "A plain loop, or Lightning",
+            "Training loop and Lightning",
             _loops,
-            "Train by a loop of your own or with PyTorch Lightning, and watch the curves in TensorBoard.",
+            "Train with your own loop or with PyTorch Lightning, and show the curves in TensorBoard.",
         ),
     ),
 )

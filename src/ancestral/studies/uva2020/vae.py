@@ -1,4 +1,4 @@
-"""`uva2020`, part 1: variational autoencoders of fully connected layers."""
+"""`uva2020`, part 1: variational autoencoders with fully connected layers."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from ancestral.studies.uva2020.words import (
 )
 from ancestral.studies.workshop import Workshop
 
-BELOW, BARE = 0.16, 0.1535  # bits per dimension; the second is what a bare PyTorch loop with these settings came to
+BELOW, BARE = 0.16, 0.1535  # bits per dimension: the coursework's, and that of a plain PyTorch loop with these settings
 ASKED = 80  # epochs of the coursework
-TIGHT = 5000  # draws of z for the tighter bound
+TIGHT = 5000  # samples of z for the tighter bound
 CLASSES, ROWS = 10, 1000
 
 
 def perceptron(workshop: Workshop) -> ChapterContent:
-    """The VAE of fully connected layers: curves and scores."""
+    """The VAE with fully connected layers: curves and scores."""
     run = workshop.runs["vae"]
     epochs, valid = epoch_bits(run), lowest_validation(run)
     below = [epoch for epoch, value in enumerate(epochs, 1) if value < BELOW]
@@ -43,20 +43,21 @@ def perceptron(workshop: Workshop) -> ChapterContent:
     model, pixels = run.settings.model, math.prod(run.data.event_shape)
     hidden = "-".join(map(str, model.hidden))
     text = (
-        f"{pixels}-{hidden}-({model.latents}+{model.latents}) and {model.latents}-{hidden}-{pixels}, one draw of z an "
-        f"image. {settings_in_words(run)}\n\n{beginning(run)} Asked for is slightly above 1 here, and below {BELOW} in "
-        f"the end. The mean training loss of an epoch, minibatches as they were used, {when}; its lowest is "
-        f"{min(epochs):.4f}. The lowest on validation images is {valid:.4f}.\n\n"
-        f"The ELBO of the test images is {bound.nats:.2f} ± {bound.stderr:.2f} nats, a lower bound on log p(x), and so "
-        f"{bits_in_words(bound)} bits per dimension; a bare PyTorch loop with these settings came to {BARE}. With "
-        f"{tighter.samples:,} draws of z an image in place of one the bound rises by {tighter.nats - bound.nats:.2f} "
-        f"nats, and the bits are {bits_in_words(tighter)}. The true value is better still; by how much, `ancestral "
-        f"bracket` tells.{_easier(workshop)}"
+        "The figure shows training and validation loss in bits per dimension. The networks are "
+        f"{pixels}-{hidden}-({model.latents}+{model.latents}) and {model.latents}-{hidden}-{pixels}; training uses one "
+        f"sample of z per image. {settings_in_words(run)}\n\n{beginning(run)} The coursework expects slightly above 1 "
+        f"for the first minibatch, and less than {BELOW} at the end. The mean training loss of an epoch {when}; its "
+        f"lowest value is {min(epochs):.4f}. The lowest validation loss is {valid:.4f}.\n\n"
+        f"The ELBO of the test images, a lower bound on log p(x), is {bound.nats:.2f} ± {bound.stderr:.2f} nats, or "
+        f"{bits_in_words(bound)} bits per dimension; a plain PyTorch loop with these settings reached {BARE}. With "
+        f"{tighter.samples:,} samples of z per image in place of one, the bound rises by "
+        f"{tighter.nats - bound.nats:.2f} nats, to {bits_in_words(tighter)} bits per dimension. log p(x) is higher "
+        f"than both bounds; `ancestral bracket` estimates it from both sides.{_easier(workshop)}"
     )
     checks = [
         _start_check(run),
         ReferenceCheck(
-            "VAE: training loss, mean of an epoch",
+            "VAE: training loss, mean over an epoch",
             f"below {BELOW} bits/dim",
             f"{min(epochs):.4f}",
             min(epochs) < BELOW,
@@ -64,7 +65,7 @@ def perceptron(workshop: Workshop) -> ChapterContent:
         ),
         ReferenceCheck(
             "VAE: test ELBO",
-            f"at most {BARE} bits/dim (a bare PyTorch loop)",
+            f"at most {BARE} bits/dim (a plain PyTorch loop)",
             bits_in_words(bound),
             bound.bits_per_dim <= BARE,
             too_brief(run, ASKED),
@@ -74,8 +75,8 @@ def perceptron(workshop: Workshop) -> ChapterContent:
     shown = workshop.figure(
         "vae-bits",
         bits_figure(run, [(BELOW, f"{BELOW}, asked for")]),
-        f"The VAE's loss: minibatches as they were used, and the {run.record['data']['counts']['valid']:,} validation "
-        "images after each epoch. The weights kept are those where validation is lowest.",
+        f"Loss of the VAE: minibatches during training, and the {run.record['data']['counts']['valid']:,} validation "
+        "images after each epoch. The weights with the lowest validation loss are kept.",
     )
     named = [("VAE, MLP", score) for score in (bound, tighter)]
     return ChapterContent(text, [score_table(named, SCORE_CAPTION)], [shown], checks)
@@ -83,78 +84,79 @@ def perceptron(workshop: Workshop) -> ChapterContent:
 
 def _start_check(run: Run) -> ReferenceCheck:
     first = loss_bits(run, training_curves(run).value("train", "loss"))
-    why = "The weights are drawn by torch's own rule, which may start elsewhere."
+    why = "The initial weights follow PyTorch's default rule, which may start at another value."
     return ReferenceCheck(
-        "VAE: very first training loss", "slightly above 1 bit/dim", f"{first:.4f}", 1 < first < 1.05, why
+        "VAE: loss of the first minibatch", "slightly above 1 bit/dim", f"{first:.4f}", 1 < first < 1.05, why
     )
 
 
 def beginning(run: Run) -> str:
-    """What the very first minibatch costs, and why that is near one bit a pixel, above or below."""
+    """The loss of the first minibatch, and why it is near one bit per pixel, as sentences."""
     course = training_curves(run)
     first, reconstruction, divergence = (
         loss_bits(run, course.value("train", name)) for name in ("loss", "reconstruction", "kl")
     )
     told = (
-        "Before anything is learned a pixel is nearly a fair coin, which costs one bit, and the first minibatch costs "
-        f"{first:.4f} bits per dimension, {reconstruction:.4f} of them for the pixels and {divergence:.4f} for the "
-        "divergence."
+        "Before training, the model gives both values of a pixel nearly the same probability, which costs one bit. The "
+        f"loss of the first minibatch is {first:.4f} bits per dimension: {reconstruction:.4f} for the reconstruction "
+        f"and {divergence:.4f} for the KL divergence."
     )
     if reconstruction < 1:
-        told += " That is below 1 as the first weights of this decoder happen to favour the right pixels, mostly black."
+        told += " The reconstruction is below 1, because the initial weights of this decoder happen to favour black."
     return told
 
 
 def lowest_validation(run: Run) -> float:
-    """Bits per dimension."""
+    """The lowest validation loss, in bits per dimension."""
     return float(min(bits_curves(run)[1].values))
 
 
 def _easier(workshop: Workshop) -> str:
-    """Why validation and test differ: another model finds the same."""
+    """Whether test or validation images are easier for both VAEs, as sentences; else empty."""
     names = ("vae", "vae-cnn")
     gaps = [lowest_validation(workshop.runs[name]) - workshop.score(name).bits_per_dim for name in names]
     if gaps[0] * gaps[1] <= 0:
         return ""
     easier, harder = ("test", "validation") if gaps[0] > 0 else ("validation", "test")
     return (
-        f"\n\nThe {easier} images cost {abs(gaps[0]):.4f} bits less than the {harder} images. That lies in the images: "
-        f"the convolutional VAE of this page, with other weights, finds them cheaper too, by {abs(gaps[1]):.4f}."
+        f"\n\nThe loss on {easier} images is {abs(gaps[0]):.4f} bits lower than on {harder} images. This is a property "
+        f"of the images: for the convolutional VAE of this page it is lower too, by {abs(gaps[1]):.4f} bits."
     )
 
 
 def samples(workshop: Workshop) -> ChapterContent:
-    """Draws before, during and after the training; reconstructions."""
+    """Samples before, during and after training; reconstructions."""
     run, quality, count = workshop.runs["vae"], workshop.quality("vae"), workshop.size(10_000, 200)
     means = workshop.remember("recognised-means", lambda: _recognised_means(run, count), count=count)
     back, drawn, real = means["reconstructions"], means["draws"], quality.recognised.floor
     text = (
-        "Sixty-four draws: z from the prior, and the mean image given z. None is picked. A network trained to "
-        f"recognise real digits is sure of {share_in_words(drawn, count)} of {count:,} such means after training, and "
-        f"of {share_in_words(back, count)} of as many reconstructions of test images, means too."
+        "The figures show 64 mean images E[x | z], with z sampled from the prior, before, during and after training; "
+        "they are not cherry-picked. The last figure shows reconstructions. After training, a fixed classifier "
+        f"recognises {share_in_words(drawn, count)} of {count:,} such mean images, and "
+        f"{share_in_words(back, count)} of as many reconstructions of test images (also means)."
         + (
-            " Reconstructions fare better: their z come from real images, while the prior also reaches places where no "
-            "image's z lies."
+            " More reconstructions are recognised, because their z come from real images; the prior also samples z "
+            "that no image is encoded to."
             if back > drawn and apart(back, drawn, count)
             else ""
         )
-        + f" Of true draws, each pixel drawn from its probability, it is sure of "
-        f"{share_in_words(quality.recognised.value, quality.count)}; of real test images, binary as these, of "
+        + " Of true samples, with each pixel drawn from its probability, it recognises "
+        f"{share_in_words(quality.recognised.value, quality.count)}; of real test images, also binary, "
         f"{share_in_words(real, quality.count)}."
         + (
-            " A pixel drawn by itself makes specks, which real images do not have."
+            " Independent sampling of pixels makes speckles, which real images do not have."
             if drawn > quality.recognised.value and apart(drawn, quality.recognised.value, min(count, quality.count))
             else ""
         )
     )
-    caption = f"VAE, MLP: test images above, and what {run.settings.model.latents} numbers keep of each beneath."
+    caption = f"VAE, MLP: test images, with their reconstructions from {run.settings.model.latents} latents below."
     return ChapterContent(
         text, figures=[*drawn_on_the_way(workshop, "vae"), workshop.draw("vae", "reconstructions", caption)]
     )
 
 
 def _recognised_means(run: Run, count: int) -> dict[str, float]:
-    """The shares of mean images, reconstructions and those of draws from the prior, that are recognised for sure."""
+    """Shares of mean images that are recognised: reconstructions, and those with z from the prior."""
     model = run.load()
     assert isinstance(model, VAE)
     x = run.data.held("test").first(count).to(model.dtype)
@@ -168,7 +170,7 @@ def _recognised_means(run: Run, count: int) -> dict[str, float]:
 
 
 def manifold(workshop: Workshop) -> ChapterContent:
-    """The plane of two latents, and which digits the recogniser sees on it."""
+    """The latent plane of the VAE with two latents, and the digits that the classifier recognises on it."""
     run, other = workshop.runs["vae-manifold"], workshop.runs["vae"]
     seen = workshop.remember("manifold", lambda: _classes_seen(run))
     bound, theirs = workshop.score("vae-manifold"), workshop.score("vae")
@@ -176,21 +178,21 @@ def manifold(workshop: Workshop) -> ChapterContent:
     missing = [str(digit) for digit, count in enumerate(seen) if not count]
     step = MANIFOLD_SIDE + 1
     text = (
-        f"A VAE with {run.settings.model.latents} latents, otherwise as above; two numbers keep less of an image than "
-        f"{other.settings.model.latents}: its test ELBO is {bound.nats:.2f} ± {bound.stderr:.2f} nats "
-        f"({bits_in_words(bound)} bits per dimension), that of the other {theirs.nats:.2f} ± {theirs.stderr:.2f}. The "
-        f"grid's coordinates are the coursework's: the standard normal's percentiles 0.5/{step}, 1.5/{step}, ... "
-        f"{step - 1.5}/{step}. Each cell stands for an equal share of the prior; as the formula divides by {step} and "
-        f"not by {MANIFOLD_SIDE}, the uppermost {1 / step:.1%} of either coordinate has no cell. Shown is the "
-        "decoder's mean.\n\nWhether a digit is visible is for the eye to say. A second opinion is that of the network "
-        "that recognises digits, at the likeliest image of each cell (every pixel at its more probable value, as the "
-        f"model's pixels are binary): of {cells} cells it is sure of {sure}, and among these are {visible} of the "
-        f"{CLASSES} digits" + (f"; it misses {listed(missing)}." if missing else ".")
+        "The figure shows the mean E[x | z] on a grid of the latent plane of a VAE with "
+        f"{run.settings.model.latents} latents and otherwise equal settings. Two latents keep less of an image than "
+        f"{other.settings.model.latents}: the test ELBO is {bound.nats:.2f} ± {bound.stderr:.2f} nats "
+        f"({bits_in_words(bound)} bits per dimension), compared with {theirs.nats:.2f} ± {theirs.stderr:.2f}. The "
+        f"coordinates of the grid are those of the coursework: the percentiles 0.5/{step}, 1.5/{step}, ..., "
+        f"{step - 1.5}/{step} of the standard normal. Each cell has an equal share of the prior. The formula divides "
+        f"by {step}, not by {MANIFOLD_SIDE}, so the highest {1 / step:.1%} of each coordinate has no cell.\n\n"
+        "To check which digits are visible, a fixed classifier was applied to the most probable image of each cell "
+        f"(each pixel at its more probable value): it recognises {sure} of {cells} cells, and these include {visible} "
+        f"of the {CLASSES} digits" + (f"; missing: {listed(missing)}." if missing else ".")
     )
     table = Table(
         ["digit", *map(str, range(CLASSES))],
         [["cells", *map(str, seen)]],
-        f"Cells of the grid that are recognised with confidence {CONFIDENT}, by digit.",
+        f"Number of cells that are recognised with confidence {CONFIDENT}, by digit.",
         numeric=set(range(1, CLASSES + 1)),
     )
     check = ReferenceCheck(
@@ -198,13 +200,13 @@ def manifold(workshop: Workshop) -> ChapterContent:
         "every digit",
         f"{visible} of {CLASSES}",
         visible == CLASSES,
-        "Two latents leave a rare shape little room; the recogniser must be sure of it.",
+        "With two latents, a rare shape has a small area; the classifier must be certain of it.",
     )
     return ChapterContent(text, [table], [workshop.draw("vae-manifold", "manifold", cells=MANIFOLD_SIDE + 1)], [check])
 
 
 def _classes_seen(run: Run) -> list[int]:
-    """How many cells of the manifold, every pixel at its more probable value, are recognised for sure as each class."""
+    """Number of grid cells recognised as each class, with each pixel at its more probable value."""
     model = run.load()
     assert isinstance(model, VAE)
     with torch.no_grad():
@@ -214,6 +216,6 @@ def _classes_seen(run: Run) -> list[int]:
 
 
 def drawn_on_the_way(workshop: Workshop, name: str) -> list[Figure]:
-    """What the training drew after each epoch that its settings name."""
+    """Figures of samples during training, one for each epoch in the settings."""
     epochs = workshop.runs[name].settings.training.samples_at
     return [figure for epoch in epochs for figure in workshop.samples_at(name, epoch)]

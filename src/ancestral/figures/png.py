@@ -1,0 +1,99 @@
+"""Figures as small PNG files: few colours, and a note of where the images in them are.
+
+A page shows figures in dark mode by changing the colours around the images, never those of the images. It reads the
+places of the images from the file.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from PIL.Image import Image as Picture
+
+PLACES = "ancestral-images"  # key of the text in the file, which is empty where a figure shows no images
+MOST_COLOURS = 256
+FEWEST_FREE = 32  # colours that text around images needs at least
+Box = tuple[float, float, float, float]  # left, top, right, bottom, from 0 to 1
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+_MARK = "_ancestral_images"
+
+
+def mark_images(axes: Axes, boxes: list[Box]) -> None:
+    """Note where images are shown in some axes, in shares of the axes from their top left."""
+    setattr(axes, _MARK, boxes)
+
+
+def places_of(figure: Figure) -> list[Box]:
+    """The places of the images in a figure, in shares of the figure from its top left."""
+    found = []
+    for axes in figure.axes:
+        at = axes.get_position()
+        for left, top, right, bottom in getattr(axes, _MARK, ()):
+            x0, x1 = at.x0 + left * at.width, at.x0 + right * at.width
+            y0, y1 = 1 - at.y1 + top * at.height, 1 - at.y1 + bottom * at.height
+            found.append((x0, y0, x1, y1))
+    return found
+
+
+def png_bytes(figure: Figure, dpi: float) -> bytes:
+    """The figure as PNG: with a palette where 256 colours show it, and every colour of its images kept exactly.
+
+    Args:      dpi: resolution.
+    """
+    from PIL import Image, PngImagePlugin
+
+    raw = BytesIO()
+    figure.savefig(raw, format="raw", dpi=dpi)
+    width, height = (int(side * dpi) for side in figure.get_size_inches())
+    pixels = np.frombuffer(raw.getvalue(), np.uint8).reshape(height, width, 4)[..., :3]
+    places = places_of(figure)
+    image = _with_palette(pixels, places) or Image.fromarray(pixels)
+    facts = PngImagePlugin.PngInfo()
+    facts.add_text(PLACES, ";".join(",".join(f"{side:.5f}" for side in box) for box in places))
+    written = BytesIO()
+    image.save(written, "PNG", dpi=(dpi, dpi), pnginfo=facts, compress_level=9)
+    return written.getvalue()
+
+
+def _with_palette(pixels: np.ndarray, places: list[Box]) -> Picture | None:
+    """The picture with a palette; None where its images have too many colours for one. pixels: (H, W, 3)."""
+    from PIL import Image
+
+    height, width, _ = pixels.shape
+    packed = pixels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    inside = np.zeros((height, width), bool)
+    for left, top, right, bottom in places:
+        inside[round(top * height) : round(bottom * height), round(left * width) : round(right * width)] = True
+    colours = np.unique(packed)
+    palette = colours
+    if len(colours) > MOST_COLOURS:
+        exact = np.unique(packed[inside])
+        free = MOST_COLOURS - len(exact)
+        if free < FEWEST_FREE and not (free >= 0 and _are_grey(exact)):  # greys show the text as well
+            return None
+        palette = exact
+        if free:
+            around = Image.fromarray(pixels[~inside][None]).quantize(free, dither=Image.Dither.NONE)
+            some = np.array(around.getpalette(), np.uint32).reshape(-1, 3) @ np.array([65536, 256, 1], np.uint32)
+            palette = np.concatenate([exact, some])
+    nearest = _apart(colours)[:, None] - _apart(palette)[None]
+    entries = np.empty(1 << 24, np.uint8)  # of each colour; only those of the picture are set
+    entries[colours] = (nearest**2).sum(-1).argmin(1)
+    image = Image.fromarray(entries[packed])
+    image.putpalette(_apart(palette).astype(np.uint8).tobytes())
+    return image
+
+
+def _are_grey(packed: np.ndarray) -> bool:
+    return bool((np.ptp(_apart(packed), axis=1) == 0).all())
+
+
+def _apart(packed: np.ndarray) -> np.ndarray:
+    """Red, green and blue of packed colours, shape (N, 3)."""
+    return np.stack([packed >> 16, packed >> 8 & 255, packed & 255], -1).astype(np.int32)

@@ -1,0 +1,96 @@
+"""What was measured of a run as sections of its page: of its present weights, and of those before it was extended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ancestral.evaluation.bracket_record import Bracket
+from ancestral.evaluation.detection_record import DetectionRecord
+from ancestral.evaluation.quality import Quality
+from ancestral.evaluation.score import Score
+from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
+from ancestral.reports.html import Section
+from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
+from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, score_table
+from ancestral.runs.bracket import CONDITIONS
+from ancestral.runs.evaluate import target_score
+from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY, SCORES, R, RecordStore
+from ancestral.runs.run import Run
+
+PRESENT = "this run"
+EARLIER = " (earlier weights)"
+
+
+def measurements(run: Run, scores: Sequence[Score]) -> list[Section]:
+    """Scores, bracket, sample quality and detections of the weights that a run has now.
+
+    Beside the scores stands the score of the true density, where that is known.
+
+    Args:      scores: those that the run holds.
+    """
+    named = [(PRESENT, score) for score in scores]
+    target = target_score(run.data) if named else None
+    return [
+        *_scores([*named, ("true density", target)] if target else named),
+        *_brackets([("", found) for found in BRACKET.of(run)]),
+        *_quality(_present(run, QUALITY)),
+        *_detections(_present(run, DETECTIONS)),
+    ]
+
+
+def earlier_measurements(run: Run) -> list[Section]:
+    """The same of the weights that a run had before it was extended, with the epochs and the hash of each."""
+    sections = [
+        *_scores(_earlier(run, SCORES)),
+        *_brackets(_earlier(run, BRACKET)),
+        *_quality(_earlier(run, QUALITY)),
+        *_detections(_earlier(run, DETECTIONS)),
+    ]
+    note = f"The run was extended. These are not values of its present weights ({str(run.weights_sha256)[:8]})."
+    return [
+        replace(section, title=section.title + EARLIER, text=f"{note}\n\n{section.text}".strip())
+        for section in sections
+    ]
+
+
+def _present(run: Run, store: RecordStore[R]) -> list[tuple[str, R]]:
+    return [(PRESENT, record) for record in store.of(run)]
+
+
+def _earlier(run: Run, store: RecordStore[R]) -> list[tuple[str, R]]:
+    epochs = run.earlier_weights
+    return [
+        (f"after {epochs[weights]} epochs (weights {weights[:8]})", record) for weights, record in store.earlier(run)
+    ]
+
+
+def _scores(named: Sequence[tuple[str, Score]]) -> list[Section]:
+    return [Section("Scores", tables=[score_table(named, SCORE_CAPTION)])] if named else []
+
+
+def _brackets(named: Sequence[tuple[str, Bracket]]) -> list[Section]:
+    """One section for each bracket around log p(x); its table has no column for a name."""
+    return [
+        Section(
+            "How tight the bounds are" + (name and f", {name}"),
+            f"{CONDITIONS}\n\n{found.summary}.",
+            tables=[bracket_table(found, BRACKET_CAPTION)],
+        )
+        for name, found in named
+    ]
+
+
+def _quality(named: Sequence[tuple[str, Quality]]) -> list[Section]:
+    if not named:
+        return []
+    conditions = "\n\n".join(dict.fromkeys(record.conditions for _, record in named))
+    return [Section("Sample quality", conditions, tables=[quality_table(named, QUALITY_CAPTION)])]
+
+
+def _detections(named: Sequence[tuple[str, DetectionRecord]]) -> list[Section]:
+    """How well out-of-distribution images are told from images of the data."""
+    if not named:
+        return []
+    conditions = "\n\n".join(dict.fromkeys(f"{record.against}: {'; '.join(record.conditions)}." for _, record in named))
+    return [Section("Out-of-distribution images", conditions, tables=[power_table(named, DETECTION_CAPTION)])]
