@@ -298,3 +298,23 @@ def test_networks_of_all_layers_compute_what_pytorch_computes(name: str, engine:
     });"""
     found = engine.run(script, packing.text(), layers, x.flatten(1).tolist(), list(x.shape[1:]))
     torch.testing.assert_close(torch.tensor(found).double(), expected.flatten(1), atol=1e-5, rtol=1e-5)
+
+
+def test_a_gan_completes_with_an_image_near_the_seen_pixels(engine: Engine) -> None:
+    """The seen pixels of one of its own draws: the search finds an image nearer to them than other draws are."""
+    model, _, values = loaded(engine, "gan", "gan, conditional")
+    known = [1.0] * 6 + [0.0] * (values - 6)
+    script = """
+    const model = models[args[0]], known = Float32Array.from(args[1]), random = new Random(4), found = [];
+    for (let n = 0; n < 10; n++) {
+      const { x } = model.sample(random, 1, 1);
+      const done = model.complete(x, known, random);
+      const other = model.sample(random).x;
+      const gap = (image) => known.reduce((total, seen, d) => total + (seen ? 0 : (image[d] - x[d]) ** 2), 0);
+      const same = known.every((seen, d) => !seen || done.x[d] === x[d]);
+      found.push([gap(done.x), gap(other), same && !done.exact && done.logProb === null]);
+    }
+    return [found, model.sample(random, 1, 2).z.slice(model.latents)];"""
+    found, label = engine.run(script, model, known)
+    assert all(sound for _, _, sound in found) and label == [0, 0, 1]
+    assert sum(near for near, _, _ in found) < 0.2 * sum(far for _, far, _ in found)

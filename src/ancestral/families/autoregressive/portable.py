@@ -12,6 +12,7 @@ from ancestral.distributions.outputs import BernoulliOutput, CategoricalOutput, 
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.models.autoregressive import AutoregressiveModel
+from ancestral.networks.causal import GatedBlock
 from ancestral.networks.layers import Layer, layers_of
 from ancestral.networks.masked import MaskedLinear
 
@@ -62,14 +63,6 @@ def _masked(model: MADE) -> dict[str, Any]:
 
 def _causal(model: PixelCNN) -> dict[str, Any]:
     head, colours = model.head, model.event_shape[0]
-    blocks = [
-        {
-            "reduce": _pointwise(block.reduce),
-            "conv": {"weight": block.conv.weight * block.conv.mask, "bias": block.conv.bias},
-            "expand": _pointwise(block.expand),
-        }
-        for block in model.blocks
-    ]
     beside: Tensor | None = (head.beside * head.mask).flatten(1) if colours > 1 else None
     return {
         "type": "causal",
@@ -78,8 +71,17 @@ def _causal(model: PixelCNN) -> dict[str, Any]:
         "size": model.output.size,
         "features": [*layers_of(model.first), *(layer for block in model.blocks for layer in layers_of(block))],
         "first": {"weight": model.first.weight * model.first.mask, "bias": model.first.bias},
-        "blocks": blocks,
+        "blocks": [_block(block) for block in model.blocks],
         "head": {"before": _pointwise(head.before), "out": _pointwise(head.out), "beside": beside},
+    }
+
+
+def _block(block: nn.Module) -> dict[str, Any]:
+    assert isinstance(block, GatedBlock)
+    return {
+        "reduce": _pointwise(block.reduce),
+        "conv": {"weight": block.conv.weight * block.conv.mask, "bias": block.conv.bias},
+        "expand": _pointwise(block.expand),
     }
 
 
