@@ -17,6 +17,7 @@ import ancestral
 from ancestral import fit
 from ancestral.explorer.describe import describe, in_half_precision
 from ancestral.explorer.make import explore
+from ancestral.reports.run_page import write_run_page
 from ancestral.runs.run import Run
 
 
@@ -128,12 +129,11 @@ def test_weights_of_a_page_are_of_half_precision(runs: Path) -> None:
 
 def test_the_functions_and_the_flag_write_the_page_and_the_run_page_links_to_it(tmp_path: Path) -> None:
     brief = {"epochs": 1, "train_size": 60, "valid_size": 20, "components": 3}
-    trained = fit("mixture", tmp_path / "run", data="digits", report=True, explorer=True, **brief)
-    assert trained.explorer.exists() and 'href="explorer.html"' in trained.page.read_text()
+    trained = fit("mixture", tmp_path / "run", data="digits", explorer=True, **brief)
+    assert 'href="explorer.html"' in write_run_page(trained, redraw=False).read_text()
     before = trained.explorer.read_bytes()
     trained.explorer.unlink()
-    trained.report()
-    assert "explorer.html" not in trained.page.read_text()
+    assert "explorer.html" not in write_run_page(trained, redraw=False).read_text()
     made = trained.explore()
     assert made.path == trained.explorer and made.path.read_bytes() == before and made.notes == []
     assert 'href="explorer.html"' in trained.page.read_text()
