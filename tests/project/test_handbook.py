@@ -51,10 +51,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder for runs, with the defaults of a user; registries and random states are restored afterwards."""
+def as_it_was(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder for runs; registries and random states are restored afterwards.
+
+    Guides have the defaults of a user. Pages on families and ideas make no reports, which take longer than training.
+    """
     monkeypatch.chdir(folder)
-    monkeypatch.setitem(inspect.unwrap(ancestral.fit).__kwdefaults__, "report", True)  # other tests leave it out
+    if page.parent == DOCS:
+        monkeypatch.setitem(inspect.unwrap(ancestral.fit).__kwdefaults__, "report", True)
     for family in BUILT_IN:  # classes are registered when their module is first imported, and only then
         catalogue.find(family).code("tiny")
     kept = [

@@ -21,7 +21,7 @@ def explain(
 
     Args:
         run: run folder
-        count: use only this many images, from the first on
+        count: use only the first N images
         split: part of the data
         seed: random seed of the Frankenstein images that are compared
         out: also draw this .png, .jpg, .pdf or .svg file: -log p of each pixel, or histograms of the terms, depending
@@ -66,7 +66,7 @@ def infer(
         out: .npz file for the arrays z, labels (if the images have labels) and stddev (if the posterior has one)
             (default: RUN/latents-SPLIT.npz)
         split: part of the data
-        count: use only this many images, from the first on
+        count: use only the first N images
     """
     from ancestral.runs.infer import infer_run
     from ancestral.runs.new_data import on_data

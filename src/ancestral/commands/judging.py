@@ -37,8 +37,8 @@ def evaluate(
         runs: run folders
         samples: samples of z per image for the importance-weighted bound; 0: ELBO
         split: part of the data
-        from_prior: sample z from the prior in place of the encoder (plain Monte Carlo)
-        count: score only this many images, from the first on
+        from_prior: sample z from the prior p(z) and not from the encoder (plain Monte Carlo)
+        count: score only the first N images
         per_image: .csv file for the value of each image (one run only)
         json: print only the scores, as JSON, on stdout
     """
@@ -81,7 +81,7 @@ def compare(
         runs: run folders, or folders that contain runs; runs without a score are left out
         paired: compute log p(x) of each image again, to get the standard error of paired differences
         samples: with --data: samples of z per image for the importance-weighted bound; 0: ELBO
-        split: with --data: part of the data, if the data have parts
+        split: with --data: part of the data, if the data are split
         json: print only the ranking, as JSON, on stdout
     """
     from ancestral.runs.compare import compare_on, compare_runs
@@ -232,7 +232,8 @@ def bracket(
     Args:
         run: run folder
         images: number of images sampled from the model, and of test images
-        temperatures: number of annealing temperatures; more give tighter bounds
+        temperatures: number of annealing temperatures (distributions between prior and posterior); more give
+            tighter bounds
         chains: Markov chains per image
         leapfrogs: leapfrog steps per temperature
         start: start of the annealing: the encoder's q(z | x), or the prior

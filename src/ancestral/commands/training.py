@@ -75,8 +75,9 @@ def study(
     full: bool = False,
     learning_rates: tuple[float, ...] = (),
 ) -> None:
-    """Train and score all runs of a study, and write one report.
+    """Train and score all models of a study, and write one report with its questions and answers.
 
+    A study is a coursework, or another list of models to train and of questions about them.
     Finished runs are reused and interrupted ones are resumed, so the same command can be repeated.
 
     Args:

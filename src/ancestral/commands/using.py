@@ -102,7 +102,7 @@ def draw(
         out: .png, .jpg, .pdf or .svg file (default: RUN/figures/PICTURE.png)
         count: number of samples, pairs, rows, components or lines; for a manifold or a density, the side of the grid
         seed: random seed
-        split: part of --data, if the data have parts
+        split: part of --data, if the data are split
     """
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures import catalogue
@@ -249,19 +249,19 @@ def detect(
 
     Args:
         runs: run folders
-        against: kind of anomaly: frankenstein, noise, shuffled, constant, rotated, upside-down, another data set, a
-            file or a folder
+        against: kind of anomaly: frankenstein (halves of two images), noise, shuffled, constant, rotated,
+            upside-down, another data set, a file or a folder
         samples: samples of z per image for the importance-weighted bound; 0: ELBO
         batches: batch sizes to test (default: 1 2 5 10 20 50 100 200, up to the number of images)
         alpha: false-positive rate of the batch test
-        trials: number of natural and of anomalous batches per size
+        trials: number of batches of test images, and of batches of anomalous images, for each size
         calibrate: images for the calibration: validation images, or half of the test images
         count: maximum number of images of each kind
         seed: random seed of anomalies and batches
         out: also draw this .png, .jpg, .pdf or .svg file: histograms of log p(x), and power by batch size; for several
             runs only the power
         per_image: with --data: .csv file for the results of all images, the most unusual first
-        split: with --data: part of the data, if the data have parts
+        split: with --data: part of the data, if the data are split
         json: print only the records, as JSON, on stdout
     """
     from ancestral.reports.run_page import write_run_page
