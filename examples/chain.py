@@ -2,6 +2,7 @@
 
 ancestral train examples/chain.py --data digits --epochs 10 --out runs/chain
 ancestral evaluate runs/chain --family examples/chain.py
+ancestral explore runs/chain --family examples/chain.py
 """
 
 from __future__ import annotations
@@ -48,8 +49,34 @@ class PixelChain(ancestral.ExactModel):
         return torch.stack(pixels[1:], 1).unflatten(1, self.event_shape)
 
 
+def in_browser(model: PixelChain) -> dict[str, object]:
+    """The chain as a MADE without hidden layers, whose pixel d has one weight: that of pixel d - 1.
+
+    A MADE sees a pixel as s = 2 x - 1, so that a + b x = (a + b / 2) + (b / 2) s.
+    """
+    half = model.b / 2
+    half[0] = 0  # no pixel comes before the first
+    size = len(half)
+    return {
+        "kind": "autoregressive",
+        "pixels": {"type": "bernoulli"},
+        "network": {
+            "type": "masked",
+            "positions": torch.arange(1, size + 1)[None],  # one order: pixel d is drawn as number d + 1
+            "layers": [],
+            "last": None,
+            "direct": {"weight": torch.diag(half[1:], -1), "bias": model.a + half},
+            "activation": {"name": "relu"},
+            "inputs": 1,
+            "size": 1,
+            "levels": 2,
+        },
+    }
+
+
 FAMILY = ancestral.Family(
     name="chain",
+    explorer=in_browser,
     settings=ChainSettings,
     build=lambda settings, spec: PixelChain(list(spec.event_shape), settings.scale),
     tiny={"chain": lambda: PixelChain([1, 3, 3], 1.0)},

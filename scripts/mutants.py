@@ -65,10 +65,11 @@ class Mutant(NamedTuple):
         count = path.read_text().count(self.old) if path.exists() else 0
         if count != 1 or self.old == self.new:
             return f"its piece occurs {count} times in {self.file}"
-        try:
-            ast.parse(self.changed(path.read_text()))
-        except SyntaxError as error:
-            return f"{self.file} with it is no Python: {error}"
+        if path.suffix == ".py":
+            try:
+                ast.parse(self.changed(path.read_text()))
+            except SyntaxError as error:
+                return f"{self.file} with it is no Python: {error}"
         missing = [test for test in self.tests if test.startswith("tests/") and not _exists(test)]
         return f"no test {missing[0]}" if missing else ("" if self.tests else "it names no test")
 

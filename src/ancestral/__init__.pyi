@@ -1,5 +1,6 @@
 """Public names of the package."""
 
+from ancestral.api.exploring import explore as explore
 from ancestral.api.functions import bracket as bracket
 from ancestral.api.functions import complete as complete
 from ancestral.api.functions import detect as detect

@@ -57,6 +57,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["detect", "{run}", "--against", "noise", "--count", "40", "--trials", "20"],
         ["quality", "{run}", "--count", "60"],
         ["compare", "{run}"],
+        ["explore", "{run}"],
         ["verify", "{run}"],
         ["train", str(CHAIN), *SMALL, "--out", "{run}", "--resume"],
     ],

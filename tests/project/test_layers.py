@@ -23,6 +23,7 @@ LAYERS = [
     {"health"},
     {"runs"},
     {"reports"},
+    {"explorer"},
     {"lightning"},
     {"api"},
     {"sweeps"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ancestral.reports.pictures.catalogue import caption_of
 from ancestral.reports.score_tables import score_table
 from ancestral.runs.run import Run
 from ancestral.runs.watching import Progress
+from ancestral.studies.explorer import SHARE, explorable
 from ancestral.studies.page import find_study, met_in_words
 from ancestral.studies.recipe import AN_IDENTITY, OURS, Budget, Options, PlannedRun, ReferenceCheck, Study
 from ancestral.studies.tour import PLAN
@@ -51,15 +53,36 @@ def test_the_page_contains_all_scores_and_figures_and_needs_no_network(tour: Pat
     assert "too short to judge" in page
 
 
+def test_the_models_of_images_are_in_one_explorer_that_the_page_links_to(tour: Path) -> None:
+    (held,) = re.findall(r'id="content">(.*?)</script>', (tour / "explorer.html").read_text(), re.DOTALL)
+    models = json.loads(held)["models"]
+    assert [model["name"] for model in models] == [one.name for one in PLAN if one.name != "flow-points"]
+    assert all("spec" in model for model in models)
+    assert 'href="explorer.html"' in (tour / "report.html").read_text()
+
+
+def test_a_study_leaves_the_largest_models_out_of_its_explorer(tour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [Run(tour / "runs" / one.name) for one in PLAN]
+    sizes = {run.path.name: (run.model_folder / "model.safetensors").stat().st_size for run in runs}
+    images = [name for name in sizes if name != "flow-points"]
+    assert [run.path.name for run in explorable(runs)] == images
+    largest = max(images, key=lambda name: sizes[name])
+    rest = SHARE * sum(sizes[name] for name in images if name != largest) / 1e6
+    monkeypatch.setattr("ancestral.studies.explorer.MAX_MB", 1 + rest + 0.001)
+    assert [run.path.name for run in explorable(runs)] == [name for name in images if name != largest]
+
+
 def test_a_second_call_reuses_everything(tour: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = tour / "runs" / "vae-binary" / "model" / "model.safetensors"
     health = tour / "runs" / "vae-binary" / "health.json"
     before, examined = weights.stat().st_mtime_ns, health.read_text()
+    explored = (tour / "explorer.html").stat().st_mtime_ns
     health.write_text('{"verdicts": [], "healthy": [], "unjudged": []}')  # as older rules would give
     assert main(["study", "tour", "--quick", "--out", str(tour)]) == 0
     assert capsys.readouterr().err.count("reused") == len(PLAN)
     assert weights.stat().st_mtime_ns == before
     assert health.read_text() == examined
+    assert (tour / "explorer.html").stat().st_mtime_ns == explored
 
 
 def test_the_explanation_of_scores_is_on_the_page_once(tour: Path) -> None:

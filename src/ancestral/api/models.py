@@ -42,6 +42,7 @@ def fit(
     resume: bool = False,
     progress: Wanted = "auto",
     report: bool = True,
+    explorer: bool = False,
     reporter: Reporter | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     **settings: Any,
@@ -57,6 +58,7 @@ def fit(
     larger.
     progress: show a bar with epochs, last values and remaining time: "auto" (in a notebook or terminal), True or False.
     report: if False, scores, figures and page are omitted; `evaluate(run)` and `run.report()` make them later.
+    explorer: write RUN/explorer.html too, in which the model runs in the browser, as `run.explore()` does.
     reporter: receives the progress instead of a bar. checkpoint_seconds: time between checkpoints.
     settings: any flag of the command line by name, for example `epochs=5`; these override model, data and training.
     `init_from=RUN`, a run or its folder: start from its trained weights, with its settings unless others are given.
@@ -82,6 +84,7 @@ def fit(
         out=out,
         resume=resume,
         report=report,
+        explorer=explorer,
         progress=chosen_progress(progress) if reporter is None else reported_to(reporter),
         checkpoint_seconds=checkpoint_seconds,
         given=given,

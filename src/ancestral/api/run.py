@@ -25,6 +25,8 @@ from ancestral.training.log import columns_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ancestral.explorer.make import Explorer
+
 TRAINED = "_ancestral_trained_in"  # attribute of a module that was trained in place
 log = logging.getLogger("ancestral")
 
@@ -102,6 +104,17 @@ class Run(StoredRun):
         from ancestral.reports.run_page import write_run_page
 
         return write_run_page(self)
+
+    def explore(self, *, with_images: bool = False, max_mb: float = 20.0) -> Explorer:
+        """Write RUN/explorer.html, in which the model runs in the browser; a notebook shows it in a frame.
+
+        Args:      with_images: include test images and names of classes of data that are not a public named set.
+                   max_mb: a larger page is refused, in MB of 10^6 bytes.
+        Raises:    InputError: no weights, no form for the browser, or a page too large.
+        """
+        from ancestral.explorer.make import explore_run
+
+        return explore_run(self, with_images=with_images, max_mb=max_mb)
 
     def push_to_hub(
         self,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ancestral.api.run import Run
-from ancestral.core.errors import NotComputable
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.families.run_settings import Settings, without_effect
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
@@ -30,6 +30,7 @@ def train_run(
     out: Path | str,
     resume: bool = False,
     report: bool = True,
+    explorer: bool = False,
     progress: Progress = Progress(),  # noqa: B008  (frozen)
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     given: Given = NOTHING_GIVEN,
@@ -38,6 +39,7 @@ def train_run(
 
     Args:      family, model, data, training: as the user gives them, before family-dependent defaults are filled in.
                out: the folder. resume: resume from its checkpoint. report: whether scores, figures and page are made.
+               explorer: write RUN/explorer.html too, in which the model runs in the browser.
                progress: display of the progress. checkpoint_seconds: time between checkpoints. given: the user's own
                model or networks.
     Returns:   the run.
@@ -54,6 +56,22 @@ def train_run(
             score_run(run, progress=counter)  # some models, such as an autoencoder, have no score
         with progress.counter_for(f"drawing {run.path.name}") as counter:
             write_run_page(run, progress=counter)
+    if explorer:
+        _explore(run, progress)
     for verdict in run.verdicts():
         progress.say(verdict.line)
     return run
+
+
+def _explore(run: Run, progress: Progress) -> None:
+    """Write the run's explorer; a model that cannot be in a page is reported, and the training was not in vain."""
+    from ancestral.explorer.make import explore_run
+
+    try:
+        made = explore_run(run)
+    except InputError as reason:
+        progress.say(f"no explorer: {reason}")
+        return
+    for note in made.notes:
+        progress.say(f"explorer: {note}")
+    progress.say(f"explorer: {made.path} ({made.megabytes:.1f} MB); open it in a browser")

@@ -21,6 +21,7 @@ from ancestral.commands.completing import script
 from ancestral.commands.config_files import expand_configs, family_of_configs
 from ancestral.commands.console import listed, say, show_messages, wrapped_at_words
 from ancestral.commands.explaining import explain, infer
+from ancestral.commands.exploring import explore
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
 from ancestral.commands.known_flags import known_flags, refuse_unknown_words
@@ -62,6 +63,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quality": quality,
     "detect": detect,
     "explain": explain,
+    "explore": explore,
     "study": study,
     "bracket": bracket,
     "verify": verify,

@@ -38,6 +38,7 @@ def train(
     out: Path | None = None,
     resume: bool = False,
     tolerate: bool = False,
+    explorer: bool = False,
     json: bool = False,
 ) -> None:
     """Train a model and write a run folder with weights, log, scores, pictures and a report.
@@ -46,6 +47,7 @@ def train(
         out: run folder (default: runs/FAMILY-DATA)
         resume: resume the training in the folder from its checkpoint
         tolerate: exit with code 0 even if the training fails the health checks
+        explorer: write RUN/explorer.html too, a page in which the model runs in the browser
         json: print only the scores, as JSON, on stdout
     """
     if data.data not in POINT_SETS:
@@ -56,7 +58,7 @@ def train(
 
     out = out or default_folder(family, data.data)
     shown = terminal_progress(screen)
-    run = train_run(family, model, data, training, out=out, resume=resume, progress=shown)
+    run = train_run(family, model, data, training, out=out, resume=resume, explorer=explorer, progress=shown)
     if json or run.scores():
         show_scores([(run.path.name, score) for score in run.scores()], json)
     say_entropies([run])

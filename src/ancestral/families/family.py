@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FLAGS = {
     *("family", "model", "data", "training", "out", "resume", "tolerate", "json", "seeds", "trials", "storage"),
-    *("recipe", "config", "reporter", "report", "progress", "checkpoint_seconds", "split"),
+    *("recipe", "config", "reporter", "report", "explorer", "progress", "checkpoint_seconds", "split"),
 }
 """Flags of the commands, and keyword arguments of the functions, that train."""
 GENERAL_DRAWINGS = {
@@ -144,6 +144,9 @@ class Family:
                held_out: (model, images) -> {name: mean loss in nats}; the first loss selects the best weights.
                drawings: drawings of this family.
                score_parts: (model, x) -> the terms of the score of each x.
+               explorer: (model) -> a description with which a page runs the model in the browser: a dict with "kind"
+               (see `explorer/engine/models.js`) and tensors among its values. It raises NotComputable for a model
+               without such a form.
                networks: names of the networks that a user may replace, as in `fit("vae", encoder=module)`, each with a
                description of its inputs and outputs. `build` finds them in the DataSpec and passes them through
                `networks.own.given_network`.
@@ -160,6 +163,7 @@ class Family:
     held_out: Callable[[Any, PixelBatches], dict[str, float]] | str | None = None
     drawings: Sequence[Drawing] | str = ()
     score_parts: Callable[[Any, Any], Any] | str | None = None
+    explorer: Callable[[Any], dict[str, Any]] | str | None = None
     networks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

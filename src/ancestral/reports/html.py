@@ -86,6 +86,7 @@ class Section:
         text: paragraphs separated by blank lines; marks as in captions.
         tables: shown after the text.
         figures: shown after the tables.
+        links: (text, file) of pages beside this one, shown after the figures.
         commands: shell commands, shown last, in a block that one click selects.
         asked: the task that the section answers, where it answers one.
         notice: a sentence that must not be missed.
@@ -96,6 +97,7 @@ class Section:
     tables: list[Table] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
+    links: list[tuple[str, str]] = field(default_factory=list)
     asked: str = ""
     notice: Notice | None = None
 

@@ -45,6 +45,7 @@ def write_run_page(
     sections = [
         *measurements(run, scores),
         *earlier_measurements(run),
+        *explorer_section(run.explorer, "this model"),
         _pictures(run, redraw, progress),
         *_thumbnails(run),
         *_health(run),
@@ -89,6 +90,14 @@ def early_caption(epoch: int) -> str:
     """What a picture shows that was drawn in the course of a training."""
     when = f"after {plural(epoch, 'epoch')}" if epoch else "before training"
     return f"Draws from the model {when}, each from the same random numbers as in the pictures of other epochs."
+
+
+def explorer_section(page: Path, what: str) -> list[Section]:
+    """A link to an explorer's page beside the report, where there is one. what: the models in it, in words."""
+    if not page.exists():
+        return []
+    text = f"The page runs {what} in the browser. It needs no server and no network: draw, complete, sample."
+    return [Section("Explore", text, links=[(f"Open {page.name}", page.name)])]
 
 
 def _thumbnails(run: Run) -> list[Section]:

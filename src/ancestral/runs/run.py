@@ -85,6 +85,11 @@ class Run:
         """The path of the page; the file may not exist."""
         return self.path / "report.html"
 
+    @property
+    def explorer(self) -> Path:
+        """The page that runs the model in a browser, where it was written."""
+        return self.path / "explorer.html"
+
     @cached_property
     def record(self) -> dict[str, Any]:
         """The content of `settings.json`.

@@ -12,9 +12,10 @@ from ancestral.core.modules import load_module
 from ancestral.core.text import close_matches, duration
 from ancestral.reports.html import Notice, Report, Section, Table, write_report
 from ancestral.reports.quality_tables import QUALITY_CAPTION
-from ancestral.reports.run_page import repeat_command
+from ancestral.reports.run_page import explorer_section, repeat_command
 from ancestral.reports.score_tables import SCORE_CAPTION
 from ancestral.runs.watching import Progress
+from ancestral.studies.explorer import MINUTES_EACH, NAME, write_explorer
 from ancestral.studies.names import STUDIES
 from ancestral.studies.recipe import (
     AN_IDENTITY,
@@ -51,8 +52,10 @@ def carry_out_study(name: str, out: Path, options: Options, progress: Progress) 
     if repeated := {one.name for one in plan if [other.name for other in plan].count(one.name) > 1}:
         raise InputError(f"the study {name} plans several runs of one name: {', '.join(sorted(repeated))}")
     workshop = Workshop(study.quick, out, options, progress)
-    workshop.carry_out(plan, [chapter.minutes for chapter in study.chapters])
+    workshop.carry_out(plan, [*(chapter.minutes for chapter in study.chapters), MINUTES_EACH * len(plan)])
     told = _chapters(study, workshop)
+    with workshop.pace.stage():
+        write_explorer(workshop)
     page = out / "report.html"
     write_report(_report(name, study, workshop, plan, told), page)
     return page
@@ -106,6 +109,7 @@ def _report(
         sections=[
             *_against_references([one.checks for _, one in told], budget == "quick"),
             *_explained_once(_section(chapter, one) for chapter, one in told),
+            *explorer_section(workshop.out / NAME, "the study's models of images"),
             Section(
                 "How to repeat it",
                 "The first command makes this page. Each run is a command of its own too, given in the folder of this "

@@ -137,6 +137,10 @@ class Workshop:
         write_json(path, {"under": under, "value": value})
         return value
 
+    def forget(self, name: str) -> None:
+        """Drop what `remember` keeps under a name."""
+        (self.out / "results" / f"{name}.json").unlink(missing_ok=True)
+
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
         """A drawing of a run, with its caption."""
         brief = brief_in_words(self.runs[name])

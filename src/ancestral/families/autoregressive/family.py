@@ -13,6 +13,7 @@ MADE = Family(
     build=f"{HERE}.made:build_made",
     tiny=f"{HERE}.tiny:MADES",
     objective=f"{HERE}.objectives:objective_for",
+    explorer=f"{HERE}.portable:autoregressive",
     networks=NETWORK,
 )
 PIXELCNN = Family(
@@ -20,5 +21,6 @@ PIXELCNN = Family(
     settings=PixelCNNSettings,
     build=f"{HERE}.pixelcnn:build_pixelcnn",
     tiny=f"{HERE}.tiny:PIXELCNNS",
+    explorer=f"{HERE}.portable:autoregressive",
     networks=NETWORK,
 )

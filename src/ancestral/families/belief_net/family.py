@@ -11,4 +11,5 @@ FAMILY = Family(
     tiny=f"{HERE}.tiny:TINY",
     objective=f"{HERE}.objectives:objective_for",
     score_parts=f"{HERE}.score_parts:score_parts",
+    explorer=f"{HERE}.portable:belief_net",
 )

@@ -11,6 +11,7 @@ FAMILY = Family(
     initialise=f"{HERE}.points:standardise",
     tiny=f"{HERE}.tiny:TINY",
     score_parts=f"{HERE}.score_parts:score_parts",
+    explorer=f"{HERE}.portable:flow",
     networks={
         "conditioner": "a function (inputs, outputs) -> module, called once per coupling: (B, inputs) to (B, outputs), "
         "for images (B, inputs, H, W) to (B, outputs, H, W)"

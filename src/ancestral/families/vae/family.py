@@ -11,6 +11,7 @@ VAE = Family(
     build=f"{HERE}.vae:build_vae",
     tiny=f"{HERE}.tiny:VAES",
     objective=f"{HERE}.objectives:objective_for",
+    explorer=f"{HERE}.portable:vae",
     networks={
         "encoder": "images (B, C, H, W) to 2 M values each: the means of the M latents, then their log-variances",
         "decoder": DECODER,
@@ -23,5 +24,6 @@ AUTOENCODER = Family(
     tiny=f"{HERE}.tiny:AUTOENCODERS",
     objective=f"{HERE}.objectives:reconstruction_for",
     held_out=f"{HERE}.objectives:held_out_distortion",
+    explorer=f"{HERE}.portable:autoencoder",
     networks={"encoder": "images (B, C, H, W) to M values each", "decoder": DECODER},
 )

@@ -1,0 +1,129 @@
+// Autoregressive models: log p(x) = sum_d log p(x_d | x_<d), exact; sampling and completion pixel by pixel.
+
+import { CausalNetwork } from "./causal.js";
+import { MaskedNetwork } from "./masked.js";
+import { logSumExp } from "./pixels.js";
+import { VALUES } from "./values.js";
+
+const NETWORKS = { masked: MaskedNetwork, causal: CausalNetwork };
+const PARTICLES = 20; // tries at an image whose known pixels do not come first
+
+export class AutoregressiveModel {
+  constructor(spec, tensors) {
+    this.spec = spec;
+    this.network = new NETWORKS[spec.network.type](spec.network, tensors);
+    this.value = new VALUES[spec.pixels.type](spec.pixels);
+  }
+
+  facts() {
+    return {
+      map: "-log p(pixel | pixels before it)",
+      completion: "exact where the seen pixels come first in the order, else approximate: weighted tries",
+      orderings: this.network.orderings,
+      orders: Array.from({ length: this.network.orderings }, (_, j) => Array.from(this.network.order(j))),
+    };
+  }
+
+  // log p(x_d | x_<d) of every value in one ordering
+  conditionals(x, ordering = 0) {
+    const { size } = this.value;
+    const terms = new Float32Array(x.length);
+    if (this.network.all) {
+      const parameters = this.network.all(x);
+      x.forEach((v, d) => (terms[d] = this.value.logProb(parameters.subarray(d * size, (d + 1) * size), v)));
+      return terms;
+    }
+    const state = this.network.start(ordering);
+    for (let p = 0; p < x.length; p++) {
+      const d = state.pixel;
+      terms[d] = this.value.logProb(state.parameters(), x[d]);
+      state.put(x[d]);
+    }
+    return terms;
+  }
+
+  // exact, the orderings averaged as probabilities
+  logProb(x) {
+    const each = Array.from({ length: this.network.orderings }, (_, j) => sum(this.conditionals(x, j)));
+    return logSumExp(each) - Math.log(each.length);
+  }
+
+  score(x) {
+    return { kind: "exact", nats: this.logProb(x), error: 0 };
+  }
+
+  // -log p(x_d | x_<d), nats per pixel, in the first ordering
+  map(x) {
+    return this.conditionals(x).map((v) => -v);
+  }
+
+  sample(random, temperature = 1, ordering = 0) {
+    return this.complete(null, null, random, temperature, ordering);
+  }
+
+  // Values that are not known, drawn in one ordering. known: one number a value, 0 where it is drawn.
+  // exact: all known values come first; then logProb is log p(drawn | known). Else one of PARTICLES tries, by its weight.
+  complete(x, known, random, temperature = 1, ordering = 0) {
+    const order = this.network.order(ordering);
+    const length = order.length;
+    const isKnown = (p) => known !== null && known[order[p]] !== 0;
+    let prefix = 0;
+    while (prefix < length && isKnown(prefix)) prefix++;
+    let exact = true;
+    for (let p = prefix; p < length; p++) if (isKnown(p)) exact = false;
+    const state = this.network.start(ordering);
+    for (let p = 0; p < prefix; p++) state.put(x[order[p]]);
+    const first = { state, x: x === null ? new Float32Array(length) : Float32Array.from(x), logProb: 0 };
+    if (exact) {
+      for (let p = prefix; p < length; p++) this.drawNext(first, random, temperature);
+      return { x: first.x, exact: true, logProb: first.logProb };
+    }
+    return { x: this.weighed(first, prefix, isKnown, random, temperature), exact: false, logProb: null };
+  }
+
+  drawNext(one, random, temperature) {
+    const d = one.state.pixel;
+    const parameters = one.state.parameters();
+    const value = this.value.sample(parameters, random, temperature);
+    one.logProb += this.value.logProb(parameters, value);
+    one.x[d] = value;
+    one.state.put(value);
+  }
+
+  // a particle filter: tries that give the known values more probability are kept more often
+  weighed(first, prefix, isKnown, random, temperature) {
+    let tries = Array.from({ length: PARTICLES }, () => ({ state: first.state.copy(), x: first.x.slice(), logProb: 0 }));
+    let weights = new Float64Array(PARTICLES);
+    for (let p = prefix; p < first.x.length; p++) {
+      tries.forEach((one, k) => {
+        if (!isKnown(p)) {
+          this.drawNext(one, random, temperature);
+          return;
+        }
+        const d = one.state.pixel;
+        weights[k] += this.value.logProb(one.state.parameters(), one.x[d]);
+        one.state.put(one.x[d]);
+      });
+      if (effective(weights) < PARTICLES / 2) {
+        const chosen = Array.from({ length: PARTICLES }, () => random.category(weights));
+        tries = chosen.map((k) => ({ state: tries[k].state.copy(), x: tries[k].x.slice(), logProb: 0 }));
+        weights = new Float64Array(PARTICLES);
+      }
+    }
+    return tries[random.category(weights)].x;
+  }
+}
+
+// effective number of equally weighted tries
+function effective(logWeights) {
+  const total = logSumExp(logWeights);
+  let squares = 0;
+  for (const weight of logWeights) squares += Math.exp(2 * (weight - total));
+  return 1 / squares;
+}
+
+export function sum(values) {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
+}

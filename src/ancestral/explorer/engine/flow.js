@@ -1,0 +1,144 @@
+// Flows of points, p(x) = N(f(x); 0, s^2 I) |det df/dx|, and of images of whole levels, whose dequantisation noise is latent.
+
+import { makeBijection, Squeeze } from "./bijections.js";
+import { Network } from "./layers.js";
+import { logSumExp } from "./pixels.js";
+import { meanAndError } from "./statistics.js";
+
+const HALF_LOG_TWO_PI = 0.5 * Math.log(2 * Math.PI);
+
+export class PointFlowModel {
+  constructor(spec, tensors) {
+    this.event = spec.event;
+    this.latents = spec.event[0];
+    this.scale = Math.exp(0.5 * spec.log_variance);
+    this.bijection = makeBijection(spec.bijection, tensors);
+  }
+
+  facts() {
+    return { points: true, latents: this.latents, layers: this.bijection.steps.length };
+  }
+
+  logProb(x) {
+    const { value, logDet } = this.bijection.forward({ data: x, shape: this.event });
+    const scale = this.scale;
+    return value.data.reduce((a, z) => a - HALF_LOG_TWO_PI - Math.log(scale) - 0.5 * (z / scale) ** 2, logDet);
+  }
+
+  score(x) {
+    return { kind: "exact", nats: this.logProb(x), error: 0 };
+  }
+
+  encode(x) {
+    return { mean: this.bijection.forward({ data: x, shape: this.event }).value.data };
+  }
+
+  decode(z) {
+    return this.bijection.inverse({ data: z, shape: this.event }).value.data;
+  }
+
+  sample(random, temperature = 1) {
+    const z = random.normals(this.latents).map((v) => v * this.scale * temperature);
+    return { x: this.decode(z), z };
+  }
+
+  // points after each layer from the latent to the data, flattened pairs: one array for each layer, the base first
+  layers(points) {
+    const steps = this.bijection.steps.toReversed();
+    const stages = [Float64Array.from(points)];
+    for (const step of steps) {
+      const next = new Float64Array(points.length);
+      for (let i = 0; i < points.length; i += this.latents) {
+        const data = stages.at(-1).slice(i, i + this.latents);
+        next.set(step.inverse({ data, shape: this.event }).value.data, i);
+      }
+      stages.push(next);
+    }
+    return stages;
+  }
+
+  // log p on a grid of the plane, row by row from the top
+  density(left, right, bottom, top, side) {
+    const values = new Float32Array(side * side);
+    for (let i = 0; i < side; i++) {
+      for (let j = 0; j < side; j++) {
+        const x = left + ((j + 0.5) / side) * (right - left);
+        const y = top - ((i + 0.5) / side) * (top - bottom);
+        values[i * side + j] = this.logProb(Float64Array.of(x, y));
+      }
+    }
+    return values;
+  }
+}
+
+export class ImageFlowModel {
+  constructor(spec, tensors) {
+    this.event = spec.event;
+    this.levels = spec.levels;
+    this.latents = spec.event.reduce((a, b) => a * b, 1);
+    this.bijection = makeBijection(spec.bijection, tensors);
+    this.noise = spec.dequantisation ? new Dequantisation(spec.dequantisation, tensors, this) : null;
+  }
+
+  facts() {
+    return { latents: this.latents };
+  }
+
+  // log p_Y((x + u) / L) - D log L
+  logJoint(x, u) {
+    const y = Float64Array.from(x, (v, d) => (v + u[d]) / this.levels);
+    const { value, logDet } = this.bijection.forward({ data: y, shape: this.event });
+    const base = value.data.reduce((a, z) => a - HALF_LOG_TWO_PI - 0.5 * z * z, logDet);
+    return base - this.latents * Math.log(this.levels);
+  }
+
+  // log q(u | x), 0 for uniform noise
+  logPosterior(x, u) {
+    return this.noise ? this.noise.logProb(x, u) : 0;
+  }
+
+  score(x, random, draws = 2) {
+    const weights = Array.from({ length: draws }, () => {
+      const u = this.noise ? this.noise.sample(x, random) : Float64Array.from(x, () => random.uniform());
+      return this.logJoint(x, u) - this.logPosterior(x, u);
+    });
+    return { kind: "bound", ...meanAndError(weights), tighter: logSumExp(weights) - Math.log(draws) };
+  }
+
+  sample(random, temperature = 1) {
+    const z = random.normals(this.latents).map((v) => v * temperature);
+    const { data } = this.bijection.inverse({ data: Float64Array.from(z), shape: [this.latents] }).value;
+    return { x: Float32Array.from(data, (y) => Math.min(this.levels - 1, Math.max(0, Math.floor(this.levels * y)))), z };
+  }
+}
+
+// q(u | x): a flow from u to a logistic base, its layers given what a network makes of x
+class Dequantisation {
+  constructor(spec, tensors, flow) {
+    this.flow = flow;
+    this.base = spec.base_shape;
+    this.network = new Network(spec.network, tensors);
+    this.bijection = makeBijection(spec.bijection, tensors);
+    this.squeeze = new Squeeze();
+  }
+
+  context(x) {
+    const centred = Float64Array.from(x, (v) => (2 * v) / (this.flow.levels - 1) - 1);
+    const { value } = this.squeeze.forward({ data: centred, shape: this.flow.event });
+    return this.network.run(Float32Array.from(value.data), value.shape);
+  }
+
+  logProb(x, u) {
+    const { value, logDet } = this.bijection.forward({ data: Float64Array.from(u), shape: this.flow.event }, this.context(x));
+    return value.data.reduce((a, z) => a - Math.abs(z) - 2 * Math.log1p(Math.exp(-Math.abs(z))), logDet);
+  }
+
+  sample(x, random) {
+    const count = this.base.reduce((a, b) => a * b, 1);
+    const z = Float64Array.from({ length: count }, () => {
+      const u = random.uniform();
+      return Math.log(u) - Math.log1p(-u);
+    });
+    return this.bijection.inverse({ data: z, shape: this.base }, this.context(x)).value.data;
+  }
+}

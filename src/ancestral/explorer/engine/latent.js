@@ -1,0 +1,98 @@
+// Models with real latents, an encoder and a decoder: p(z) p(x | z), q(z | x). Autoencoders have no p(z).
+
+import { bound, completeByChain } from "./chains.js";
+import { Network } from "./layers.js";
+import { PIXELS, bounded } from "./pixels.js";
+import { PRIORS, logNormal } from "./priors.js";
+
+const DRAWS = { dense: 8, convolutions: 3 }; // of a bound while someone draws
+
+export class LatentModel {
+  constructor(spec, tensors) {
+    this.spec = spec;
+    this.latents = spec.latents;
+    this.encoder = spec.encoder ? new Network(spec.encoder, tensors) : null;
+    this.decoder = new Network(spec.decoder, tensors);
+    const slow = spec.decoder.some(({ op }) => op === "conv" || op === "upconv");
+    this.draws = slow ? DRAWS.convolutions : DRAWS.dense;
+    this.pixels = new PIXELS[spec.pixels.type](spec.pixels, tensors);
+    this.prior = spec.prior ? new PRIORS[spec.prior.type](spec.prior, tensors) : null;
+  }
+
+  facts() {
+    return {
+      map: "-log p(pixel | z) at the posterior mean: terms of the reconstruction",
+      completion: this.prior ? "approximate: a Markov chain over latents and hidden pixels" : "approximate: coding and decoding in turn",
+      latents: this.latents,
+      posterior: this.prior !== null,
+      reconstruction: this.prior ? "mean image given the posterior mean of z" : "decoded code",
+    };
+  }
+
+  // q(z | x), a Gaussian, or the one code of an autoencoder; the network sees pixels in [0, 1]
+  posterior(x) {
+    const unit = this.spec.unit === 1 ? x : x.map((v) => v * this.spec.unit);
+    const { data } = this.encoder.run(unit, this.spec.event);
+    const mean = data.slice(0, this.latents);
+    if (!this.prior) return { mean, sample: () => mean };
+    const logVariance = data.slice(this.latents, 2 * this.latents).map(bounded);
+    return {
+      mean,
+      logVariance,
+      sample: (random) => mean.map((m, i) => m + Math.exp(0.5 * logVariance[i]) * random.normal()),
+      logProb: (z) => logNormal(z, mean, logVariance),
+    };
+  }
+
+  // posterior mean and standard deviation; the code of an autoencoder has none
+  encode(x) {
+    const { mean, logVariance } = this.posterior(x);
+    return this.prior ? { mean, deviation: logVariance.map((v) => Math.exp(0.5 * v)) } : { mean };
+  }
+
+  output(z) {
+    return this.decoder.run(z, [this.latents]).data;
+  }
+
+  // E[x | z] in the values of the pixels
+  decode(z) {
+    return this.pixels.mean(this.output(z));
+  }
+
+  logPosterior(x, z) {
+    return this.posterior(x).logProb(z);
+  }
+
+  score(x, random, draws = this.draws) {
+    return bound(this, x, random, draws);
+  }
+
+  // -log p(x_d | z) at the posterior mean, nats per pixel: reconstruction terms, not conditionals
+  map(x) {
+    return this.pixels.logProb(this.output(this.posterior(x).mean), x).map((v) => -v);
+  }
+
+  reconstruct(x) {
+    return this.decode(this.posterior(x).mean);
+  }
+
+  drawPixels(output, random) {
+    return this.pixels.sample(output, random);
+  }
+
+  complete(x, known, random) {
+    const sweeps = this.prior ? undefined : 0;
+    return completeByChain(this, this.sample(random).z, x, known, random, sweeps);
+  }
+
+  logJoint(x, z, output = this.output(z)) {
+    return this.pixels.logProb(output, x).reduce((a, b) => a + b, 0) + this.prior.logProb(z);
+  }
+
+  // of an autoencoder: decoded draws of N(0, I), for which nothing was trained
+  sample(random, temperature = 1) {
+    const z = this.prior ? this.prior.sample(random, temperature) : random.normals(this.latents).map((v) => v * temperature);
+    const output = this.output(z);
+    return { x: this.drawPixels(output, random), mean: this.pixels.mean(output), z };
+  }
+}

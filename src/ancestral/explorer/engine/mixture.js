@@ -1,0 +1,107 @@
+// Mixture of Bernoullis: log p(x) = log sum_k p(k) prod_d Bernoulli(x_d; sigmoid(l_kd)), exact for any mask.
+
+import { sigmoid, softplus } from "./layers.js";
+import { logSumExp } from "./pixels.js";
+
+export class MixtureModel {
+  constructor(spec, tensors) {
+    const { data, shape: [components, values] } = tensors(spec.logits);
+    this.components = components;
+    this.values = values;
+    this.logits = data;
+    const weights = tensors(spec.log_weights).data;
+    const total = logSumExp(weights);
+    this.logWeights = weights.map((v) => v - total);
+    this.off = data.map(softplus);
+  }
+
+  facts() {
+    return {
+      map: "-log p(pixel | all other pixels)",
+      completion: "exact: p(hidden | seen)",
+      components: this.components,
+      weights: Array.from(this.logWeights, Math.exp),
+      reconstruction: "mean of the components, weighted by p(component | image)",
+    };
+  }
+
+  // log p(known part of x, k) of every component; known: one number a value, null for all
+  joint(x, known = null) {
+    const result = new Float64Array(this.components);
+    for (let k = 0; k < this.components; k++) {
+      let total = this.logWeights[k];
+      const at = k * this.values;
+      for (let d = 0; d < this.values; d++) {
+        if (known === null || known[d] !== 0) total += x[d] * this.logits[at + d] - this.off[at + d];
+      }
+      result[k] = total;
+    }
+    return result;
+  }
+
+  logProb(x) {
+    return logSumExp(this.joint(x));
+  }
+
+  score(x) {
+    return { kind: "exact", nats: this.logProb(x), error: 0 };
+  }
+
+  // -log p(x_d | all other pixels), nats
+  map(x) {
+    const joint = this.joint(x);
+    const total = logSumExp(joint);
+    const others = new Float64Array(this.components);
+    return Float32Array.from(x, (v, d) => {
+      for (let k = 0; k < this.components; k++) {
+        const at = k * this.values + d;
+        others[k] = joint[k] - (v * this.logits[at] - this.off[at]);
+      }
+      return logSumExp(others) - total;
+    });
+  }
+
+  // p(k | x)
+  responsibilities(x, known = null) {
+    const joint = this.joint(x, known);
+    const total = logSumExp(joint);
+    return Float32Array.from(joint, (v) => Math.exp(v - total));
+  }
+
+  component(k) {
+    return this.logits.slice(k * this.values, (k + 1) * this.values).map(sigmoid);
+  }
+
+  // E[x | p(k)] for probabilities of the components
+  decode(z) {
+    const result = new Float32Array(this.values);
+    for (let k = 0; k < this.components; k++) {
+      for (let d = 0; d < this.values; d++) result[d] += z[k] * sigmoid(this.logits[k * this.values + d]);
+    }
+    return result;
+  }
+
+  reconstruct(x) {
+    return this.decode(this.responsibilities(x));
+  }
+
+  sample(random, temperature = 1) {
+    const k = random.category(this.logWeights, temperature);
+    const mean = this.component(k);
+    return { x: mean.map((p) => (random.uniform() < p ? 1 : 0)), mean, k };
+  }
+
+  // from p(hidden | known), exact, with log p(drawn | known)
+  complete(x, known, random) {
+    const joint = this.joint(x, known);
+    const k = random.category(joint);
+    const mean = this.component(k);
+    const drawn = Float32Array.from(mean, (p, d) => (known[d] !== 0 ? x[d] : random.uniform() < p ? 1 : 0));
+    return { x: drawn, exact: true, logProb: this.logProb(drawn) - logSumExp(joint) };
+  }
+
+  // log p(hidden part of x | known part), exact
+  logProbMissing(x, known) {
+    return this.logProb(x) - logSumExp(this.joint(x, known));
+  }
+}

@@ -1,0 +1,23 @@
+// The thread of one model: opens its weights, tests itself, then answers what the page asks.
+
+import { answer, makeModel, selfTest } from "./models.js";
+import { openStore } from "./store.js";
+
+let model = null;
+
+// names of what a model can be asked
+const callsOf = (one) => Object.getOwnPropertyNames(Object.getPrototypeOf(one)).filter((name) => name !== "constructor");
+
+self.onmessage = async ({ data: { id, open, ask } }) => {
+  try {
+    if (open) {
+      const tensors = await openStore(open.weights);
+      model = makeModel(open.spec, tensors);
+      self.postMessage({ id, result: { tests: selfTest(model, open.vectors), calls: callsOf(model), facts: model.facts() } });
+    } else {
+      self.postMessage({ id, result: answer(model, ask) });
+    }
+  } catch (error) {
+    self.postMessage({ id, error: String(error.message ?? error) });
+  }
+};

@@ -1,0 +1,92 @@
+// Complete: samples of the hidden pixels given the others, of each model beside the others.
+
+import { button, element, number, picture } from "./dom.js";
+import { fromSpace, paint, paintCompleted, toSpace } from "./pixels.js";
+
+const DRAWS = 4;
+
+export class CompleteTab {
+  constructor(app) {
+    this.app = app;
+    const { height, width } = app.board;
+    const halves = {
+      "Hide bottom": (i) => i >= height / 2,
+      "Hide top": (i) => i < height / 2,
+      "Hide left": (i, j) => j < width / 2,
+      "Hide right": (i, j) => j >= width / 2,
+      "Hide centre": (i, j) => Math.abs(i + 0.5 - height / 2) < height / 4 && Math.abs(j + 0.5 - width / 2) < width / 4,
+    };
+    this.cards = app.threads.map((thread) => new CompleteCard(thread, app));
+    this.root = element(
+      "div",
+      {},
+      element("p", { class: "lead" }, "Choose Hide pixels and paint over the image, or hide a part of it. Each model samples what may be there; sampled pixels are blue."),
+      element(
+        "div",
+        { class: "tools" },
+        ...Object.entries(halves).map(([text, inside]) => button(text, () => app.board.hideWhere(inside))),
+        button("Sample again", () => app.reseed()),
+      ),
+      element("div", { class: "cards" }, ...this.cards.map((card) => card.root)),
+    );
+  }
+
+  // with nothing hidden there is nothing to see: the first visit hides the bottom half
+  shown() {
+    const { board } = this.app;
+    if (!board.hidden) board.hideWhere((i) => i >= board.height / 2);
+  }
+
+  update() {
+    for (const card of this.cards) card.update();
+  }
+}
+
+class CompleteCard {
+  constructor(thread, app) {
+    this.thread = thread;
+    this.app = app;
+    this.canvases = Array.from({ length: DRAWS }, (_, k) => picture(`Completion ${k + 1}`));
+    this.note = element("p", { class: "note" });
+    this.truth = element("p", { class: "note" });
+    this.ordering = null;
+    const { facts = {} } = thread;
+    if (facts.orderings > 1) {
+      this.ordering = element("input", { type: "range", min: 0, max: facts.orderings - 1, value: 0, oninput: () => this.update() });
+    }
+    const able = thread.can("complete");
+    this.root = app.card(
+      thread,
+      able ? element("div", { class: "figures four" }, ...this.canvases) : element("p", { class: "note" }, "This model does not complete images in the browser."),
+      this.ordering && element("label", {}, "Order", this.ordering),
+      this.note,
+      this.truth,
+    );
+  }
+
+  async update() {
+    const { thread, app } = this;
+    if (!thread.can("complete")) return;
+    const { board } = app;
+    const { event } = thread.description;
+    const x = toSpace(board.x, thread.description);
+    const known = board.knownValues();
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    if (!board.hidden) {
+      this.note.textContent = "No pixel is hidden.";
+      this.truth.textContent = "";
+      for (const canvas of this.canvases) paint(canvas, fromSpace(x, thread.description), event);
+      return;
+    }
+    const order = this.ordering ? Number(this.ordering.value) : 0;
+    for (let k = 0; k < DRAWS; k++) {
+      const found = await thread.askLatest(`complete ${k}`, "complete", [x, known, "random", 1, order], app.seed + k);
+      if (!found || turn !== this.turn) return;
+      paintCompleted(this.canvases[k], fromSpace(found.x, thread.description), board.known, event);
+      this.note.textContent = found.exact ? "exact samples of p(hidden | seen)" : `approximate: ${thread.facts.completion.replace(/^.*approximate: /, "")}`;
+    }
+    if (!thread.can("logProbMissing")) return;
+    const nats = await thread.askLatest("missing", "logProbMissing", [x, known]);
+    if (nats !== null && turn === this.turn) this.truth.textContent = `log p(what was hidden | the rest) = ${number(nats)} nats, exact`;
+  }
+}

@@ -1,0 +1,62 @@
+// Draw: what each model says of the image on the board, while it changes.
+
+import { element, picture } from "./dom.js";
+import { fromSpace, paint, paintMap, toSpace } from "./pixels.js";
+import { Histogram, scoreLine } from "./scores.js";
+
+const MAP_NATS = 4; // the darkest colour of a map, per pixel
+
+export class DrawTab {
+  constructor(app) {
+    this.app = app;
+    this.cards = app.threads.map((thread) => new DrawCard(thread, app));
+    this.root = element("div", { class: "cards" }, ...this.cards.map((card) => card.root));
+  }
+
+  update() {
+    for (const card of this.cards) card.update();
+  }
+}
+
+class DrawCard {
+  constructor(thread, app) {
+    this.thread = thread;
+    this.app = app;
+    const { description, facts = {} } = thread;
+    this.score = element("div", { "aria-live": "off" });
+    this.histogram = description.reference ? new Histogram(description.reference) : null;
+    this.map = thread.can("map") && thread.can("score") ? picture(`${facts.map}, by pixel`) : null;
+    this.image = thread.can("reconstruct") ? picture(facts.reconstruction) : null;
+    const figure = (canvas, caption) => canvas && element("figure", {}, canvas, element("figcaption", {}, caption));
+    this.root = app.card(
+      thread,
+      this.score,
+      this.histogram?.root,
+      element("div", { class: "figures" }, figure(this.map, facts.map), figure(this.image, facts.reconstruction)),
+      this.map ? element("p", { class: "note scale" }, `white 0, dark ${MAP_NATS} nats or more`) : null,
+    );
+    if (!thread.can("score")) this.score.append(element("p", { class: "note" }, "This model has no likelihood: it can be sampled, but no formula gives p(x)."));
+  }
+
+  async update() {
+    const { thread, app } = this;
+    if (!thread.calls) return;
+    const x = toSpace(app.board.x, thread.description);
+    const event = thread.description.event;
+    if (thread.can("score")) {
+      const score = await thread.askLatest("score", "score", [x, "random"], app.seed);
+      if (score) {
+        this.score.replaceChildren(scoreLine(score, x.length));
+        this.histogram?.show(score.nats);
+      }
+    }
+    if (this.map) {
+      const nats = await thread.askLatest("map", "map", [x]);
+      if (nats) paintMap(this.map, nats, event, MAP_NATS);
+    }
+    if (this.image) {
+      const mean = await thread.askLatest("reconstruct", "reconstruct", [x]);
+      if (mean) paint(this.image, fromSpace(mean, thread.description), event);
+    }
+  }
+}

@@ -1,0 +1,136 @@
+"""Test vectors: calls of the page's engine with what PyTorch computes for them, on the same rounded weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ancestral.core.errors import NotComputable
+from ancestral.core.random import seeded_noise
+from ancestral.data.pixels import PixelSpace
+from ancestral.models.base import (
+    Decodes,
+    EncodesWithSpread,
+    ExactModel,
+    HasConditionals,
+    Infers,
+    LatentModel,
+    Model,
+    SamplesCodes,
+    ScoresMissing,
+)
+
+IMAGES, SEED = 3, 0
+NATS = 0.01  # tolerance of a log-probability
+RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
+
+
+CALLS: dict[str, tuple[str, ...]] = {
+    "autoregressive": ("logProb", "conditionals"),
+    "belief-net": ("logProb", "logProbMissing", "marginals", "decode"),
+    "deep-belief-net": ("logJoint", "logPosterior", "marginals", "decode"),
+    "generator": ("decode",),
+    "image-flow": ("logJoint", "logPosterior"),
+    "latent": ("logJoint", "logPosterior", "encode", "decode"),
+    "mixture": ("logProb", "logProbMissing", "responsibilities", "decode"),
+    "point-flow": ("logProb", "encode", "decode"),
+}
+"""What the page's engine computes for each kind of model in the same way as PyTorch, without random numbers."""
+CODES = ("encode", "marginals", "responsibilities")  # the engine's names of `model.encode`
+
+
+def vectors(model: Model, space: PixelSpace, kind: str) -> list[dict[str, Any]]:
+    """{"call", "args", "expect", "absolute" or "relative"}; images are random, so that they need no data.
+
+    Args:      model: in evaluation mode, with the weights that the page has. kind: of its description.
+    Raises:    NotComputable: an unknown kind, or one that the model is not: no call could be tested.
+    """
+    if kind not in CALLS:
+        raise NotComputable(f"the page has no models of the kind {kind!r}: choose {', '.join(CALLS)}")
+    with seeded_noise(SEED):
+        x = _images(model, space)
+        tests = [*_densities(model, x), *_codes(model, x, kind)]
+    found = [test for test in tests if test["call"] in CALLS[kind]]
+    if not found:
+        raise NotComputable(f"a {type(model).__name__} has no method that the kind {kind!r} could be tested with")
+    return found
+
+
+def _densities(model: Model, x: Tensor) -> list[dict[str, Any]]:
+    """Log-probabilities of whole images and of their parts."""
+    if isinstance(model, ExactModel):
+        whole = [_nats("logProb", [one], model.log_prob(one[None])) for one in x]
+        return [*whole, *_conditionals(model, x), *_missing(model, x)]
+    if isinstance(model, LatentModel):
+        return [vector for one in x for vector in _joint(model, one)]
+    return []
+
+
+def _codes(model: Model, x: Tensor, kind: str) -> list[dict[str, Any]]:
+    """Codes of images, and images of codes."""
+    code = next((call for call in CODES if call in CALLS[kind]), None)
+    found, codes = [], model.codes(IMAGES) if isinstance(model, SamplesCodes) else None
+    if code and isinstance(model, EncodesWithSpread):
+        codes, deviations = model.encode_with_stddev(x)
+        found = [_numbers(code, [one], torch.cat(both)) for one, *both in zip(x, codes, deviations, strict=True)]
+    elif code and isinstance(model, Infers):
+        codes = model.encode(x)
+        found = [_numbers(code, [one], z) for one, z in zip(x, codes, strict=True)]
+    if isinstance(model, Decodes) and codes is not None:
+        found += [_numbers("decode", [z], model.decode(z[None])) for z in codes]
+    return found
+
+
+def _images(model: Model, space: PixelSpace) -> Tensor:
+    shape = (IMAGES, *model.event_shape)
+    if space.name == "unit":
+        return torch.rand(shape)
+    if space.name == "points":
+        return torch.randn(shape)
+    levels = model.levels or space.levels
+    return torch.randint(levels, shape).float()
+
+
+def _conditionals(model: Model, x: Tensor) -> list[dict[str, Any]]:
+    if not isinstance(model, HasConditionals):
+        return []
+    log_p = model.conditionals(x).log_prob(x)
+    return [_numbers("conditionals", [one], part) for one, part in zip(x, log_p, strict=True)]
+
+
+def _missing(model: Model, x: Tensor) -> list[dict[str, Any]]:
+    """log p(missing | observed) of a random mask, where the model computes it for any."""
+    if not isinstance(model, ScoresMissing):
+        return []
+    observed = torch.rand(x.shape) < 0.5
+    try:
+        log_p = model.log_prob_missing(x, observed)
+    except NotComputable:
+        return []
+    pairs = zip(x, observed.float(), log_p, strict=True)
+    return [_nats("logProbMissing", [one, seen], value) for one, seen, value in pairs]
+
+
+def _joint(model: LatentModel, x: Tensor) -> list[dict[str, Any]]:
+    """Both terms of an importance weight, log p(x, z) and log q(z | x), at a sample of the posterior."""
+    q = model.posterior(x[None])
+    z = q.sample()
+    parts = {"logJoint": model.log_joint(x[None], z), "logPosterior": q.log_prob(z)}
+    return [_nats(call, [x, z[0]], value) for call, value in parts.items()]
+
+
+def _nats(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:
+    listed = [_values(part) for part in args]
+    return {"call": call, "args": listed, "expect": expect.flatten().tolist(), "absolute": NATS}
+
+
+def _numbers(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:
+    listed = [_values(part) for part in args]
+    return {"call": call, "args": listed, "expect": expect.flatten().tolist(), "relative": RELATIVE}
+
+
+def _values(part: Tensor) -> list[Any]:
+    """An image as a flat list, a matrix of noise as its rows."""
+    return part.tolist() if part.dim() == 2 else part.flatten().tolist()

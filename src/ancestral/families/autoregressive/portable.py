@@ -1,0 +1,91 @@
+"""Autoregressive models as descriptions for the explorer's page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ancestral.core.errors import NotComputable
+from ancestral.distributions.outputs import BernoulliOutput, CategoricalOutput, LogisticMixtureOutput, PixelOutput
+from ancestral.families.autoregressive.made import MADE
+from ancestral.families.autoregressive.pixelcnn import PixelCNN
+from ancestral.models.autoregressive import AutoregressiveModel
+from ancestral.networks.causal import GatedBlock
+from ancestral.networks.layers import Layer, layers_of
+from ancestral.networks.masked import MaskedLinear
+
+
+def autoregressive(model: AutoregressiveModel) -> dict[str, Any]:
+    """Kind `autoregressive`: see `explorer/engine/autoregressive.js`.
+
+    Raises:    NotComputable: a network that is neither a MADE's nor a PixelCNN's; an activation without a form.
+    """
+    if isinstance(model, MADE):
+        network = _masked(model)
+    elif isinstance(model, PixelCNN):
+        network = _causal(model)
+    else:
+        raise NotComputable(f"the network of a {type(model).__name__} cannot be shown in the browser, pixel by pixel")
+    return {"kind": "autoregressive", "network": network, "pixels": _values(model.output)}
+
+
+def _values(output: PixelOutput) -> dict[str, Any]:
+    if isinstance(output, BernoulliOutput):
+        return {"type": "bernoulli"}
+    if isinstance(output, CategoricalOutput):
+        return {"type": "categorical", "levels": output.levels}
+    assert isinstance(output, LogisticMixtureOutput)
+    return {"type": "logistic-mixture", "levels": output.levels, "components": output.size // 3}
+
+
+def _masked(model: MADE) -> dict[str, Any]:
+    """The weights as they are: the masks follow from positions and degrees."""
+
+    def part(layer: nn.Module) -> dict[str, Any]:
+        assert isinstance(layer, MaskedLinear)
+        return {"weight": layer.weight, "bias": layer.bias, "degrees": getattr(layer, "degrees", None)}
+
+    (activation,) = layers_of(model.activation)
+    return {
+        "type": "masked",
+        "positions": model.positions,
+        "layers": [part(layer) for layer in model.layers],
+        "last": part(model.last) if model.last is not None else None,
+        "direct": part(model.direct) if model.direct is not None else None,
+        "activation": activation,
+        "inputs": model.inputs,
+        "size": model.output.size,
+        "levels": model.levels,
+    }
+
+
+def _causal(model: PixelCNN) -> dict[str, Any]:
+    head, colours = model.head, model.event_shape[0]
+    beside: Tensor | None = (head.beside * head.mask).flatten(1) if colours > 1 else None
+    return {
+        "type": "causal",
+        "event": list(model.event_shape),
+        "levels": model.levels,
+        "size": model.output.size,
+        "features": [*layers_of(model.first), *(layer for block in model.blocks for layer in layers_of(block))],
+        "first": {"weight": model.first.weight * model.first.mask, "bias": model.first.bias},
+        "blocks": [_block(block) for block in model.blocks],
+        "head": {"before": _pointwise(head.before), "out": _pointwise(head.out), "beside": beside},
+    }
+
+
+def _block(block: nn.Module) -> dict[str, Any]:
+    assert isinstance(block, GatedBlock)
+    return {
+        "reduce": _pointwise(block.reduce),
+        "conv": {"weight": block.conv.weight * block.conv.mask, "bias": block.conv.bias},
+        "expand": _pointwise(block.expand),
+    }
+
+
+def _pointwise(layer: nn.Conv2d) -> Layer:
+    """A 1x1 convolution as a matrix (out, in); of a grouped one, the inputs of the group."""
+    bias = layer.bias if layer.bias is not None else torch.zeros(layer.out_channels)
+    return {"weight": layer.weight.flatten(1), "bias": bias}

@@ -1,0 +1,208 @@
+"""Networks as lists of layers, for programs other than PyTorch, such as the explorer's page."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from torch import Tensor, nn
+
+from ancestral.core.errors import NotComputable
+from ancestral.networks.causal import CausalConv2d, GatedBlock
+from ancestral.networks.conv import ConvDecoder, ConvEncoder
+from ancestral.networks.gated import GatedConvNet
+from ancestral.networks.masked_flow import MaskedMLP
+from ancestral.networks.mlp import MLP
+from ancestral.networks.own import OwnNetwork
+
+Layer = dict[str, Any]
+"""`op`, the name of the operation, with its numbers, its tensors, and perhaps nested layers."""
+
+
+@singledispatch
+def layers_of(module: nn.Module) -> list[Layer]:
+    """The layers that compute `module(x)` in evaluation mode, for one input without a batch axis.
+
+    Other modules become known by `layers_of.register(MyModule)(function)`. The operations:
+
+        dense        weight (out, in), bias (out,) or None
+        conv         weight (out, in, h, w), bias, stride, padding (top, left, bottom, right), groups
+        upconv       transposed convolution: weight (in, out, h, w), bias, stride, padding (h, w),
+                     extra (h, w)
+        affine       y = scale x + shift, each a tensor of one value per channel, or a number
+        add          y = x + value, a tensor of the shape of x
+        activation   name: relu, leaky-relu (slope), gelu, silu, tanh, sigmoid, glu or
+                     tanh-glu: halves (a, b) of the channels to a sigmoid(b), or tanh(a) sigmoid(b)
+        reshape      shape
+        residual     y = x + layers(x)
+
+    Raises:    NotComputable: a module without such a form.
+    """
+    raise NotComputable(f"a layer of the class {type(module).__name__} cannot be shown in the browser")
+
+
+@layers_of.register
+def _sequential(module: nn.Sequential) -> list[Layer]:
+    return [layer for part in module for layer in layers_of(part)]
+
+
+@layers_of.register(nn.Identity)
+@layers_of.register(nn.Dropout)
+@layers_of.register(nn.Dropout2d)
+def _nothing(module: nn.Module) -> list[Layer]:
+    return []
+
+
+@layers_of.register
+def _linear(module: nn.Linear) -> list[Layer]:
+    return [dense(module.weight, module.bias)]
+
+
+def dense(weight: Tensor, bias: Tensor | None) -> Layer:
+    """y = W x + b, of the last axis."""
+    return {"op": "dense", "weight": weight, "bias": bias}
+
+
+@layers_of.register
+def _conv(module: nn.Conv2d) -> list[Layer]:
+    if isinstance(module.padding, str) or module.padding_mode != "zeros" or set(module.dilation) != {1}:
+        raise NotComputable("a convolution with dilation or non-zero padding cannot be shown in the browser")
+    high, wide = (int(side) for side in module.padding)
+    return [conv(module.weight, module.bias, module.stride, (high, wide, high, wide), module.groups)]
+
+
+def conv(weight: Tensor, bias: Tensor | None, stride: Any, padding: Any, groups: int = 1) -> Layer:
+    """padding: top, left, bottom, right."""
+    return {
+        "op": "conv", "weight": weight, "bias": bias, "stride": list(stride), "padding": list(padding), "groups": groups
+    }  # fmt: skip
+
+
+@layers_of.register
+def _upconv(module: nn.ConvTranspose2d) -> list[Layer]:
+    if module.groups != 1 or set(module.dilation) != {1}:
+        raise NotComputable("a transposed convolution with groups or dilation cannot be shown in the browser")
+    layer = {"weight": module.weight, "bias": module.bias, "stride": list(module.stride)}
+    return [{"op": "upconv", **layer, "padding": list(module.padding), "extra": list(module.output_padding)}]
+
+
+@layers_of.register(nn.BatchNorm1d)
+@layers_of.register(nn.BatchNorm2d)
+def _batch_norm(module: nn.BatchNorm2d) -> list[Layer]:
+    """Folded: the running mean and variance are constants in evaluation."""
+    if module.running_mean is None or module.running_var is None:
+        raise NotComputable("a batch normalisation without running statistics cannot be shown in the browser")
+    scale = (module.running_var + module.eps).rsqrt()
+    if module.weight is not None:
+        scale = scale * module.weight
+    shift = -module.running_mean * scale
+    if module.bias is not None:
+        shift = shift + module.bias
+    return [{"op": "affine", "scale": scale, "shift": shift}]
+
+
+@layers_of.register(nn.ReLU)
+@layers_of.register(nn.SiLU)
+@layers_of.register(nn.Tanh)
+@layers_of.register(nn.Sigmoid)
+def _activation(module: nn.Module) -> list[Layer]:
+    return [{"op": "activation", "name": type(module).__name__.lower()}]
+
+
+@layers_of.register
+def _gelu(module: nn.GELU) -> list[Layer]:
+    if module.approximate != "none":
+        raise NotComputable("an approximate GELU cannot be shown in the browser")
+    return [{"op": "activation", "name": "gelu"}]
+
+
+@layers_of.register
+def _leaky(module: nn.LeakyReLU) -> list[Layer]:
+    return [{"op": "activation", "name": "leaky-relu", "slope": module.negative_slope}]
+
+
+@layers_of.register
+def _glu(module: nn.GLU) -> list[Layer]:
+    return [{"op": "activation", "name": "glu"}]
+
+
+@layers_of.register
+def _flatten(module: nn.Flatten) -> list[Layer]:
+    if module.start_dim != 1 or module.end_dim != -1:
+        raise NotComputable("a Flatten of some axes only cannot be shown in the browser")
+    return [reshape(-1)]
+
+
+@layers_of.register
+def _unflatten(module: nn.Unflatten) -> list[Layer]:
+    if module.dim not in (1, -1):
+        raise NotComputable("an Unflatten of another axis than the first cannot be shown in the browser")
+    return [reshape(*(int(side) for side in module.unflattened_size))]  # type: ignore[arg-type]
+
+
+def reshape(*shape: int) -> Layer:
+    """shape: without the batch axis; -1 for all that is left."""
+    return {"op": "reshape", "shape": list(shape)}
+
+
+@layers_of.register
+def _mlp(module: MLP) -> list[Layer]:
+    return [reshape(-1), *layers_of(module.layers), reshape(*module.out_shape)]
+
+
+@layers_of.register
+def _conv_encoder(module: ConvEncoder) -> list[Layer]:
+    body = [*layers_of(module.convolutions), reshape(-1), *layers_of(module.project)]
+    return [reshape(*module.in_shape), *body, reshape(*module.out_shape)]
+
+
+@layers_of.register
+def _conv_decoder(module: ConvDecoder) -> list[Layer]:
+    start = [reshape(-1), *layers_of(module.project), reshape(*module.start_shape)]
+    return [*start, *layers_of(module.convolutions), reshape(*module.out_shape)]
+
+
+@layers_of.register
+def _gated_conv_net(module: GatedConvNet) -> list[Layer]:
+    blocks = [{"op": "residual", "layers": layers_of(block)} for block in module.blocks]
+    return [*layers_of(module.enter), {"op": "add", "value": module.places}, *blocks, *layers_of(module.leave)]
+
+
+@layers_of.register
+def _causal_conv(module: CausalConv2d) -> list[Layer]:
+    reach = module.reach
+    return [conv(module.weight * module.mask, module.bias, (1, 1), (reach, reach, 0, reach))]
+
+
+@layers_of.register
+def _masked_mlp(module: MaskedMLP) -> list[Layer]:
+    found: list[Layer] = []
+    last = len(module.layers) - 1
+    for i, layer in enumerate(module.layers):
+        before, after = module.get_buffer(f"degrees_{i}")[None, :], module.get_buffer(f"degrees_{i + 1}")[:, None]
+        mask = before < after if i == last else before <= after
+        found += [dense(layer.weight * mask, layer.bias), *([] if i == last else layers_of(module.activation))]  # type: ignore[operator, arg-type]
+    return found
+
+
+@layers_of.register
+def _gated_block(module: GatedBlock) -> list[Layer]:
+    body = [{"op": "activation", "name": "relu"}, *layers_of(module.reduce), *layers_of(module.conv)]
+    gates = {"op": "activation", "name": "tanh-glu"}
+    return [{"op": "residual", "layers": [*body, gates, *layers_of(module.expand)]}]
+
+
+@layers_of.register
+def _own_network(module: OwnNetwork) -> list[Layer]:
+    _refuse_other_forwards(module.network.module)
+    return [reshape(*module.inputs), *layers_of(module.network.module), reshape(*module.outputs)]
+
+
+def _refuse_other_forwards(module: nn.Module) -> None:
+    """Raises:    NotComputable: a class that inherits a known layer, and computes something else."""
+    for part in module.modules():
+        known = next((base for base in type(part).__mro__[:-1] if base in layers_of.registry), None)
+        if known is not None and type(part).forward is not known.forward:  # type: ignore[attr-defined]
+            raise NotComputable(
+                f"the class {type(part).__name__} has a `forward` of its own: `layers_of.register` makes it known"
+            )

@@ -1,0 +1,65 @@
+"""The explorer of a study: one page in which its models of images run in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ancestral.core.errors import InputError
+from ancestral.explorer.make import MAX_MB, explore
+from ancestral.runs.run import Run
+from ancestral.studies.workshop import Workshop
+
+NAME, RECORD = "explorer.html", "explorer"
+MINUTES_EACH = 0.02  # to describe a model
+SHARE = 0.65  # of the bytes of a file of weights in the page: half precision, compressed, as text
+REFERENCES = (500, 40)  # test images whose scores are in the page: usually, in a quick study
+
+
+def write_explorer(workshop: Workshop) -> Path | None:
+    """Write the page where the study has runs for it and none of them has changed since; returns its path.
+
+    What is not in the page is shown as progress. There is no page where no model can run in one.
+    """
+    path = workshop.out / NAME
+    runs = explorable(workshop.runs.values())
+    if not runs:
+        return None
+    if not path.exists():
+        workshop.forget(RECORD)
+
+    def write() -> list[str]:
+        with workshop.progress.counter_for("writing the explorer", workshop.pace) as progress:
+            made = explore(runs, path, reference=workshop.size(*REFERENCES), progress=progress)
+        return made.notes
+
+    try:
+        notes = workshop.remember(RECORD, write, runs=[run.path.name for run in runs])
+    except InputError as reason:
+        notes = [str(reason)]
+    for note in notes:
+        workshop.progress.say(f"explorer: {note}")
+    return path if path.exists() else None
+
+
+def explorable(runs: Iterable[Run]) -> Sequence[Run]:
+    """Trained runs on images of one shape, the shape of most of them, whose weights fit into one page; in their order.
+
+    The largest ones are left out where all of them would exceed the size of a page.
+    """
+    shapes: dict[tuple[int, ...], list[Run]] = {}
+    for run in runs:
+        shape = tuple(run.record["data"]["event_shape"])
+        if len(shape) == 3 and _weights(run).exists():
+            shapes.setdefault(shape, []).append(run)
+    chosen = max(shapes.values(), key=len, default=[])
+    sizes = {run: SHARE * _weights(run).stat().st_size / 1e6 for run in chosen}
+    left = sum(sizes.values())
+    for run in sorted(sizes, key=lambda one: sizes[one], reverse=True):
+        if left > MAX_MB - 1:  # one for the test vectors, the scores and the images
+            left -= sizes.pop(run)
+    return list(sizes)
+
+
+def _weights(run: Run) -> Path:
+    return run.model_folder / "model.safetensors"
