@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -27,3 +29,16 @@ def fit_makes_no_page_by_default() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small_runs(tmp_path_factory: pytest.TempPathFactory) -> SmallRuns:
     return SmallRuns(tmp_path_factory.mktemp("small-runs"))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for one file of tests: a second driver of playwright cannot start while one runs."""
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[pages]'")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium on this machine")
+    with driver.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
