@@ -111,7 +111,7 @@ def test_every_flag_is_in_the_script(place: str, scripts: Path, tmp_path: Path) 
 
 def test_the_flags_are_those_of_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The table is made from signatures, the help by the parser; both must agree."""
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "120")  # one column of panels
     for verb, family in [*((verb, "") for verb in COMMANDS if verb not in ("train", "sweep")), ("train", "made")]:
         known = known_flags(command_of(verb, family) if family else COMMANDS[verb])
         out, _ = printed(capsys, *filter(None, [verb, family]), "--help")

@@ -71,7 +71,12 @@ def as_it_was(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         table.update(before)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+LONG = ("continue", "tutorial", "your-data-in-python")  # with their reports these take 8 to 18 seconds
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] * (page.stem in LONG), id=page.stem) for page in WITH_CODE]
+)
 def test_code_on_a_page_prints_the_output_shown(page: Path, as_it_was: None) -> None:
     names: dict[str, object] = {"__name__": "__main__"}  # classes belong to the session of the reader
     for line, kind, code in blocks(page):

@@ -171,7 +171,7 @@ def test_numbers_in_chapters_equal_those_of_the_runs(study: Path, page: str) -> 
 @needs_mnist
 def test_stored_results_are_reused(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = {path: path.stat().st_mtime_ns for path in (study / "results").glob("*.json")}
-    assert len(results) == 9
+    assert len(results) == 10
     assert main(["study", "tue2024", "--quick", "--out", str(study)]) == 0
     assert capsys.readouterr().err.count("reused") == 6
     assert results == {path: path.stat().st_mtime_ns for path in (study / "results").glob("*.json")}
