@@ -18,8 +18,10 @@ import pytest
 import torch
 from tiny_pages import described
 
+import ancestral
 from ancestral.explorer import bundle as bundles
 from ancestral.explorer.bundle import bundle, in_order, source
+from ancestral.explorer.describe import shown_images
 from ancestral.explorer.packing import Packing
 from ancestral.explorer.page import page
 
@@ -121,3 +123,14 @@ def test_the_policy_allows_the_pages_own_script_and_style_only() -> None:
         assert rules[rule].split()[0] == f"'sha256-{digest}'"
     assert "unsafe" not in policy and "http" not in policy.replace("http-equiv", "")
     assert not re.findall(r"(?:src|href)=[\"']?(?:https?:)?//", text)
+
+
+def test_test_images_keep_their_pixels_under_a_threshold(tmp_path: Path) -> None:
+    """Level 8 of 0 to 16 is exactly one half, which a threshold makes 0, in the page too."""
+    run = ancestral.fit("mixture", tmp_path / "run", data="digits", epochs=1, train_size=60, valid_size=20)
+    shown = shown_images(run, 40)
+    assert shown is not None
+    in_page = (torch.tensor(shown["pixels"]) / 255 > 0.5).float()
+    stored = run.data.stored("test").first(40).images
+    assert (stored == 8).any()
+    assert torch.equal(in_page, run.data.space.convert(stored).flatten(1))

@@ -112,13 +112,16 @@ def _score(model: Model, x: Tensor) -> Tensor:
     return model.log_prob(x) if isinstance(model, ExactModel) else model.elbo(x)  # type: ignore[operator]
 
 
-def shown_images(run: Run, count: int, seed: int = 0) -> dict[str, Any] | None:
-    """Test images for the page, their grey levels 0 to 255, with their classes; None where the data are not here."""
+def shown_images(run: Run, count: int) -> dict[str, Any] | None:
+    """Test images for the page, their grey levels 0 to 255, with their classes; None where the data are not here.
+
+    A half is rounded down: the middle level of an odd number of levels is 0 under a threshold, and must stay so.
+    """
     try:
         stored = run.data.stored("test").first(count)
     except (DataNotHere, InputError):
         return None
     space: PixelSpace = run.data.space
-    levels = (stored.images.float() * 255 / (space.levels - 1)).round().to(torch.uint8)
+    levels = (stored.images.float() * 255 / (space.levels - 1) - 0.5).ceil().to(torch.uint8)
     labels = stored.labels.tolist() if stored.labels is not None else None
     return {"pixels": levels.flatten(1).tolist(), "labels": labels}

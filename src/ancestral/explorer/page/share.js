@@ -2,9 +2,12 @@
 
 import { paint } from "./pixels.js";
 
+// Values in [0, 1] as levels 0 to 255. A half is rounded down, so that a threshold at one half sees the same pixels.
+const bytesOf = (x) => Uint8Array.from(x, (v) => Math.ceil(255 * v - 0.5));
+
 // {x, known, seed, tab} as the fragment of an address: pixels as bytes, the mask as bits
 export function toFragment({ x, known, seed, tab }) {
-  const bytes = Uint8Array.from(x, (v) => Math.round(255 * v));
+  const bytes = bytesOf(x);
   const bits = new Uint8Array(Math.ceil(known.length / 8));
   known.forEach((one, p) => {
     if (one === 0) bits[p >> 3] |= 1 << (p & 7);
@@ -59,7 +62,7 @@ export function saveNpy(x, event, name) {
   const start = new Uint8Array(10);
   start.set([0x93, ...new TextEncoder().encode("NUMPY"), 1, 0]);
   new DataView(start.buffer).setUint16(8, padded.length, true);
-  save(new Blob([start, padded, Uint8Array.from(x, (v) => Math.round(255 * v))]), name);
+  save(new Blob([start, padded, bytesOf(x)]), name);
 }
 
 function save(blob, name) {
