@@ -235,7 +235,7 @@ def test_weights_of_a_flow_of_images_sum_to_one_over_all_images(name: str, engin
     script = f"""{ALL_IMAGES}
     const random = new Random(2), totals = [];
     for (let n = 0; n < 100; n++) totals.push(images(values, levels).reduce((a, x) => {{
-      const u = model.noise ? model.noise.sample(x, random) : Float64Array.from(x, () => random.uniform());
+      const u = model.posterior(x).sample(random);
       return a + Math.exp(model.logJoint(x, u) - model.logPosterior(x, u));
     }}, 0));
     return totals;"""

@@ -1,13 +1,15 @@
 // Belief net with one layer of M binary causes, exact by a sum over the 2^M states:
 // log p(x) = x.c + log sum_z exp(log p(z) - A(z) + z.(w x)),  A(z) = sum_d softplus(c_d + z.w_d).
 
+import { FiniteLatentModel } from "./exact.js";
 import { sigmoid, softplus } from "./layers.js";
 import { logSumExp } from "./pixels.js";
 
 const SHARED = 8; // pixels whose factors 1 + exp(logit) share one logarithm; float64 holds their product
 
-export class BeliefNetModel {
+export class BeliefNetModel extends FiniteLatentModel {
   constructor(spec, tensors) {
+    super();
     this.b = tensors(spec.b).data;
     this.c = tensors(spec.c).data;
     this.w = tensors(spec.w).data; // (M, D)
@@ -82,14 +84,6 @@ export class BeliefNetModel {
     return joint;
   }
 
-  logProb(x) {
-    return logSumExp(this.joint(x));
-  }
-
-  score(x) {
-    return { kind: "exact", nats: this.logProb(x), error: 0 };
-  }
-
   // E[z_m | x] of every cause, exact
   marginals(x, known = null) {
     const joint = this.joint(x, known);
@@ -121,25 +115,14 @@ export class BeliefNetModel {
     return x.map((v, d) => -Math.log(v ? mean[d] : 1 - mean[d]));
   }
 
-  drawnState(joint, random) {
+  meanOfDrawn(joint, random) {
     const state = random.category(joint);
-    return Float32Array.from({ length: this.causes }, (_, m) => (state & (2 ** (this.causes - 1 - m)) ? 1 : 0));
+    return this.decode(Float32Array.from({ length: this.causes }, (_, m) => (state & (2 ** (this.causes - 1 - m)) ? 1 : 0)));
   }
 
   sample(random, temperature = 1) {
     const z = this.b.map((logit) => (random.uniform() < sigmoid(logit / temperature) ? 1 : 0));
     const mean = this.decode(z);
     return { x: mean.map((p) => (random.uniform() < p ? 1 : 0)), mean, z };
-  }
-
-  complete(x, known, random) {
-    const joint = this.joint(x, known);
-    const mean = this.decode(this.drawnState(joint, random));
-    const drawn = Float32Array.from(mean, (p, d) => (known[d] !== 0 ? x[d] : random.uniform() < p ? 1 : 0));
-    return { x: drawn, exact: true, logProb: this.logProb(drawn) - logSumExp(joint) };
-  }
-
-  logProbMissing(x, known) {
-    return this.logProb(x) - logSumExp(this.joint(x, known));
   }
 }

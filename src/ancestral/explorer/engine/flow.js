@@ -1,9 +1,8 @@
 // Flows of points, p(x) = N(f(x); 0, s^2 I) |det df/dx|, and of images of whole levels, whose dequantisation noise is latent.
 
 import { makeBijection, Squeeze } from "./bijections.js";
+import { bound } from "./chains.js";
 import { Network } from "./layers.js";
-import { logSumExp } from "./pixels.js";
-import { meanAndError } from "./statistics.js";
 
 const HALF_LOG_TWO_PI = 0.5 * Math.log(2 * Math.PI);
 
@@ -92,17 +91,18 @@ export class ImageFlowModel {
     return base - this.latents * Math.log(this.levels);
   }
 
-  // log q(u | x), 0 for uniform noise
+  // q(u | x): learned, or uniform on [0, 1)
+  posterior(x) {
+    if (this.noise) return this.noise.given(x);
+    return { sample: (random) => Float64Array.from(x, () => random.uniform()), logProb: () => 0 };
+  }
+
   logPosterior(x, u) {
-    return this.noise ? this.noise.logProb(x, u) : 0;
+    return this.posterior(x).logProb(u);
   }
 
   score(x, random, draws = 2) {
-    const weights = Array.from({ length: draws }, () => {
-      const u = this.noise ? this.noise.sample(x, random) : Float64Array.from(x, () => random.uniform());
-      return this.logJoint(x, u) - this.logPosterior(x, u);
-    });
-    return { kind: "bound", ...meanAndError(weights), tighter: logSumExp(weights) - Math.log(draws) };
+    return bound(this, x, random, draws);
   }
 
   sample(random, temperature = 1) {
@@ -128,17 +128,23 @@ class Dequantisation {
     return this.network.run(Float32Array.from(value.data), value.shape);
   }
 
-  logProb(x, u) {
-    const { value, logDet } = this.bijection.forward({ data: Float64Array.from(u), shape: this.flow.event }, this.context(x));
+  // the distribution for one image, whose context is computed once
+  given(x) {
+    const context = this.context(x);
+    return { sample: (random) => this.sample(context, random), logProb: (u) => this.logProb(context, u) };
+  }
+
+  logProb(context, u) {
+    const { value, logDet } = this.bijection.forward({ data: Float64Array.from(u), shape: this.flow.event }, context);
     return value.data.reduce((a, z) => a - Math.abs(z) - 2 * Math.log1p(Math.exp(-Math.abs(z))), logDet);
   }
 
-  sample(x, random) {
+  sample(context, random) {
     const count = this.base.reduce((a, b) => a * b, 1);
     const z = Float64Array.from({ length: count }, () => {
       const u = random.uniform();
       return Math.log(u) - Math.log1p(-u);
     });
-    return this.bijection.inverse({ data: z, shape: this.base }, this.context(x)).value.data;
+    return this.bijection.inverse({ data: z, shape: this.base }, context).value.data;
   }
 }

@@ -1,10 +1,12 @@
 // Mixture of Bernoullis: log p(x) = log sum_k p(k) prod_d Bernoulli(x_d; sigmoid(l_kd)), exact for any mask.
 
+import { FiniteLatentModel } from "./exact.js";
 import { sigmoid, softplus } from "./layers.js";
 import { logSumExp } from "./pixels.js";
 
-export class MixtureModel {
+export class MixtureModel extends FiniteLatentModel {
   constructor(spec, tensors) {
+    super();
     const { data, shape: [components, values] } = tensors(spec.logits);
     this.components = components;
     this.values = values;
@@ -20,7 +22,6 @@ export class MixtureModel {
       map: "-log p(pixel | all other pixels)",
       completion: "exact: p(hidden | seen)",
       components: this.components,
-      weights: Array.from(this.logWeights, Math.exp),
       reconstruction: "mean of the components, weighted by p(component | image)",
     };
   }
@@ -37,14 +38,6 @@ export class MixtureModel {
       result[k] = total;
     }
     return result;
-  }
-
-  logProb(x) {
-    return logSumExp(this.joint(x));
-  }
-
-  score(x) {
-    return { kind: "exact", nats: this.logProb(x), error: 0 };
   }
 
   // -log p(x_d | all other pixels), nats
@@ -91,17 +84,7 @@ export class MixtureModel {
     return { x: mean.map((p) => (random.uniform() < p ? 1 : 0)), mean, k };
   }
 
-  // from p(hidden | known), exact, with log p(drawn | known)
-  complete(x, known, random) {
-    const joint = this.joint(x, known);
-    const k = random.category(joint);
-    const mean = this.component(k);
-    const drawn = Float32Array.from(mean, (p, d) => (known[d] !== 0 ? x[d] : random.uniform() < p ? 1 : 0));
-    return { x: drawn, exact: true, logProb: this.logProb(drawn) - logSumExp(joint) };
-  }
-
-  // log p(hidden part of x | known part), exact
-  logProbMissing(x, known) {
-    return this.logProb(x) - logSumExp(this.joint(x, known));
+  meanOfDrawn(joint, random) {
+    return this.component(random.category(joint));
   }
 }

@@ -6,9 +6,6 @@ import { sigmoid, softplus } from "./layers.js";
 const LOG_TWO_PI = Math.log(2 * Math.PI);
 
 class Bernoulli {
-  size(output) {
-    return output.length;
-  }
   logProb(output, x) {
     return x.map((v, d) => -softplus((1 - 2 * v) * output[d]));
   }

@@ -14,9 +14,6 @@ class Bernoulli {
   sample(parameters, random, temperature) {
     return random.uniform() < sigmoid(parameters[0] / temperature) ? 1 : 0;
   }
-  mean(parameters) {
-    return sigmoid(parameters[0]);
-  }
 }
 
 class Categorical {
@@ -29,12 +26,6 @@ class Categorical {
   }
   sample(parameters, random, temperature) {
     return random.category(parameters, temperature);
-  }
-  mean(parameters) {
-    const total = logSumExp(parameters);
-    let sum = 0;
-    parameters.forEach((logit, level) => (sum += level * Math.exp(logit - total)));
-    return sum;
   }
 }
 
@@ -68,9 +59,6 @@ class LogisticMixture {
   }
   sample(parameters, random, temperature) {
     return random.category(this.table(parameters), temperature);
-  }
-  mean(parameters) {
-    return this.table(parameters).reduce((sum, logP, level) => sum + level * Math.exp(logP), 0);
   }
 }
 

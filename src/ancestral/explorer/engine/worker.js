@@ -5,8 +5,15 @@ import { openStore } from "./store.js";
 
 let model = null;
 
-// names of what a model can be asked
-const callsOf = (one) => Object.getOwnPropertyNames(Object.getPrototypeOf(one)).filter((name) => name !== "constructor");
+// names of what a model can be asked, by its class and those above it
+function callsOf(model) {
+  const names = new Set();
+  for (let at = Object.getPrototypeOf(model); at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    for (const name of Object.getOwnPropertyNames(at)) names.add(name);
+  }
+  names.delete("constructor");
+  return [...names];
+}
 
 self.onmessage = async ({ data: { id, open, ask } }) => {
   try {

@@ -11,6 +11,7 @@ import { InsideTab } from "./tab_inside.js";
 import { LatentsTab } from "./tab_latents.js";
 import { SampleTab } from "./tab_sample.js";
 import { WalkTab } from "./tab_walk.js";
+import { SelfTestNotice } from "./selftest.js";
 
 const TABS = {
   draw: ["Draw", DrawTab],
@@ -37,7 +38,7 @@ export class App {
   }
 
   build(root) {
-    this.selfTest = element("p", { class: "selftest", role: "status" });
+    this.selfTest = new SelfTestNotice();
     this.panel = element("section", { class: "panel", role: "tabpanel", id: "panel", tabIndex: -1 });
     this.tabButtons = Object.entries(TABS).map(([name, [text]]) => {
       const made = element("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => this.open(name) }, text);
@@ -47,7 +48,7 @@ export class App {
     const list = element("div", { class: "tabs", role: "tablist", "aria-label": "What to do", onkeydown: (event) => this.tabKey(event) }, ...this.tabButtons);
     this.side = element("section", { class: "side", "aria-label": "Drawing board" }, this.board.root, this.samples(), this.files());
     root.replaceChildren(
-      element("header", {}, element("h1", {}, this.content.title), this.selfTest),
+      element("header", {}, element("h1", {}, this.content.title), this.selfTest.root),
       list,
       element("div", { class: "columns" }, this.side, this.panel),
     );
@@ -138,15 +139,5 @@ export class App {
       const { x, known } = this.board;
       history.replaceState(null, "", `#${toFragment({ x, known, seed: this.seed, tab: this.tab })}`);
     }, SAVE_AFTER);
-  }
-
-  tested(results) {
-    const tests = results.flat();
-    const passed = tests.every((test) => test.passed);
-    this.selfTest.textContent = passed
-      ? `self-test passed: ${tests.length} calculations equal PyTorch's`
-      : "self-test FAILED: this browser computes other numbers than PyTorch. Do not trust this page.";
-    this.selfTest.classList.toggle("failed", !passed);
-    return passed;
   }
 }

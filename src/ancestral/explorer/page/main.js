@@ -16,7 +16,7 @@ async function start() {
   const Page = content.models[0].event.length === 1 ? PlaneApp : App;
   const app = new Page(document.getElementById("app"), content, threads);
   window.explorer.app = app;
-  document.documentElement.dataset.selftest = app.tested(results) ? "ok" : "failed";
+  document.documentElement.dataset.selftest = app.selfTest.show(results) ? "ok" : "failed";
 }
 
 start().catch((error) => {

@@ -18,39 +18,38 @@ const MAP_COLOURS = [[255, 255, 255], [254, 217, 118], [253, 141, 60], [189, 0, 
 
 // Draws an image (C, H, W) on a canvas, one canvas pixel each; the style sheet enlarges it without smoothing.
 export function paint(canvas, x, [channels, height, width]) {
+  const size = height * width;
+  paintPixels(canvas, height, width, (p, c) => 255 * Math.min(1, Math.max(0, x[(channels === 3 ? c : 0) * size + p])));
+}
+
+// one canvas pixel each; colour(p, c): 0 to 255, of pixel p in row order and c = red, green, blue
+function paintPixels(canvas, height, width, colour) {
   canvas.width = width;
   canvas.height = height;
   const context = canvas.getContext("2d");
   const picture = context.createImageData(width, height);
-  const size = height * width;
-  for (let p = 0; p < size; p++) {
-    for (let c = 0; c < 3; c++) {
-      const v = x[(channels === 3 ? c : 0) * size + p];
-      picture.data[4 * p + c] = 255 * Math.min(1, Math.max(0, v));
-    }
+  for (let p = 0; p < height * width; p++) {
+    for (let c = 0; c < 3; c++) picture.data[4 * p + c] = colour(p, c);
     picture.data[4 * p + 3] = 255;
   }
   context.putImageData(picture, 0, 0);
 }
 
+// Shares in [0, 1], in row order, as colours between those of a list.
+export function paintShares(canvas, shares, height, width, colours) {
+  paintPixels(canvas, height, width, (p, c) => {
+    const place = Math.min(1, Math.max(0, shares[p])) * (colours.length - 1);
+    const low = Math.min(colours.length - 2, Math.floor(place));
+    return colours[low][c] + (place - low) * (colours[low + 1][c] - colours[low][c]);
+  });
+}
+
 // A map of nats per pixel, summed over colours; the darkest colour is `most` nats.
 export function paintMap(canvas, nats, [channels, height, width], most) {
-  canvas.width = width;
-  canvas.height = height;
-  const context = canvas.getContext("2d");
-  const picture = context.createImageData(width, height);
   const size = height * width;
-  for (let p = 0; p < size; p++) {
-    let total = 0;
-    for (let c = 0; c < channels; c++) total += nats[c * size + p];
-    const place = Math.min(1, Math.max(0, total / most)) * (MAP_COLOURS.length - 1);
-    const low = Math.min(MAP_COLOURS.length - 2, Math.floor(place));
-    for (let c = 0; c < 3; c++) {
-      picture.data[4 * p + c] = MAP_COLOURS[low][c] + (place - low) * (MAP_COLOURS[low + 1][c] - MAP_COLOURS[low][c]);
-    }
-    picture.data[4 * p + 3] = 255;
-  }
-  context.putImageData(picture, 0, 0);
+  const shares = new Float64Array(size);
+  for (let c = 0; c < channels; c++) for (let p = 0; p < size; p++) shares[p] += nats[c * size + p] / most;
+  paintShares(canvas, shares, height, width, MAP_COLOURS);
 }
 
 // A copy in which hidden pixels are shown by a pattern: a checkerboard of two greys.

@@ -1,6 +1,8 @@
 // The page of models of points in the plane: density under the cursor, samples, and a flow layer by layer.
 
 import { button, element, number } from "./dom.js";
+import { paintShares } from "./pixels.js";
+import { SelfTestNotice } from "./selftest.js";
 
 const SIDE = 96; // cells a side of a picture of a density
 const CLOUD = 600; // samples shown
@@ -9,10 +11,10 @@ const BLUES = [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181]
 export class PlaneApp {
   constructor(root, content, threads) {
     this.seed = 1;
-    this.selfTest = element("p", { class: "selftest", role: "status" });
+    this.selfTest = new SelfTestNotice();
     this.cards = threads.map((thread) => new PlaneCard(thread, this));
     root.replaceChildren(
-      element("header", {}, element("h1", {}, content.title), this.selfTest),
+      element("header", {}, element("h1", {}, content.title), this.selfTest.root),
       element("p", { class: "lead" }, "Point at a density to read it. Move the layers of a flow to see how samples of the base become samples of the model; drag the orange point."),
       element("div", { class: "tools" }, button("Sample again", () => this.again())),
       element("div", { class: "cards planes" }, ...this.cards.map((card) => card.root)),
@@ -23,14 +25,6 @@ export class PlaneApp {
   async again() {
     this.seed += 1;
     for (const card of this.cards) await card.draw(this.seed);
-  }
-
-  tested(results) {
-    const tests = results.flat();
-    const passed = tests.every((test) => test.passed);
-    this.selfTest.textContent = passed ? `self-test passed: ${tests.length} calculations equal PyTorch's` : "self-test FAILED: do not trust this page.";
-    this.selfTest.classList.toggle("failed", !passed);
-    return passed;
   }
 }
 
@@ -96,16 +90,8 @@ class PlaneCard {
     const [left, right, bottom, top] = this.box;
     const values = await this.thread.ask("density", [left, right, bottom, top, SIDE]);
     const largest = values.reduce((a, b) => Math.max(a, b), -Infinity);
-    const small = element("canvas", { width: SIDE, height: SIDE });
-    const context = small.getContext("2d");
-    const picture = context.createImageData(SIDE, SIDE);
-    values.forEach((v, p) => {
-      const place = Math.exp(v - largest) * (BLUES.length - 1);
-      const low = Math.min(BLUES.length - 2, Math.floor(place));
-      for (let c = 0; c < 3; c++) picture.data[4 * p + c] = BLUES[low][c] + (place - low) * (BLUES[low + 1][c] - BLUES[low][c]);
-      picture.data[4 * p + 3] = 255;
-    });
-    context.putImageData(picture, 0, 0);
+    const small = element("canvas");
+    paintShares(small, values.map((v) => Math.exp(v - largest)), SIDE, SIDE, BLUES);
     this.density.getContext("2d").drawImage(small, 0, 0, this.density.width, this.density.height);
   }
 
