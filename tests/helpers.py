@@ -40,6 +40,13 @@ def run(*words: object) -> int:
     return main([str(word) for word in words])
 
 
+def train_without_page(*words: object) -> None:
+    """Train by the command and score the run; its pictures and page, which take most of the time, are not made."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ancestral.api.training.write_run_page", lambda run, progress: run.page)
+        assert run("train", *words) == 0
+
+
 def printed(capsys: Captured, *words: object) -> tuple[str, str]:
     """Run a command that must succeed; returns stdout and stderr."""
     capsys.readouterr()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import refused
+from helpers import refused, train_without_page
 
 from ancestral.commands.config_files import expand_configs
 from ancestral.commands.config_text import MAX_BYTES
@@ -237,9 +237,9 @@ def test_the_config_file_of_a_run_reproduces_it_exactly(
     family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, again = tmp_path / "first", tmp_path / "again"
-    assert main(["train", family, *RUNS[family], *SMALL, "--tolerate", "--out", str(first)]) == 0
+    train_without_page(family, *RUNS[family], *SMALL, "--tolerate", "--out", first)
     capsys.readouterr()
-    assert main(["train", "--config", str(first / "config.toml"), "--tolerate", "--out", str(again)]) == 0
+    train_without_page("--config", first / "config.toml", "--tolerate", "--out", again)
     assert "has no effect" not in capsys.readouterr().err
     for name in ("model/model.safetensors", "log.jsonl", "config.toml", "scores.json"):
         assert (first / name).read_bytes() == (again / name).read_bytes(), name
@@ -253,15 +253,14 @@ def test_the_config_file_of_a_run_reproduces_it_exactly(
 
 def test_a_flag_overrides_the_config_file_of_a_run(tmp_path: Path) -> None:
     first, again = tmp_path / "first", tmp_path / "again"
-    assert main(["train", "vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", str(first)]) == 0
-    words = ["--epochs", "1", "--config", str(first / "config.toml"), "--tolerate", "--out", str(again)]
-    assert main(["train", *words]) == 0
+    train_without_page("vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", first)
+    train_without_page("--epochs", 1, "--config", first / "config.toml", "--tolerate", "--out", again)
     assert (Run(again).settings.training.epochs, Run(again).settings.model.hidden) == (1, (8, 4))
 
 
 def test_a_sweep_accepts_the_config_file_of_a_run(tmp_path: Path) -> None:
     first, out = tmp_path / "first", tmp_path / "out"
-    assert main(["train", "vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", str(first)]) == 0
+    train_without_page("vae", *RUNS["vae"], *SMALL, "--tolerate", "--out", first)
     assert main(["sweep", "--config", str(first / "config.toml"), "--lr", "1e-2,1e-3", "--out", str(out)]) == 0
     runs = sorted((out / "runs").iterdir())
     assert [run.name for run in runs] == ["learning-rate=0.001_seed=0", "learning-rate=0.01_seed=0"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import zoo
-from helpers import refused
+from helpers import refused, train_without_page
 from scipy import stats
 from torch import Tensor
 
@@ -351,8 +351,8 @@ FAST = ("--epochs", "1", "--train-size", "200", "--valid-size", "50", "--batch-s
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny VAE and a tiny mixture."""
     folder = tmp_path_factory.mktemp("runs")
-    assert main(["train", "vae", *FAST, "--latents", "2", "--hidden", "8", "--out", str(folder / "vae")]) == 0
-    assert main(["train", "mixture", *FAST, "--components", "2", "--out", str(folder / "mixture")]) == 0
+    train_without_page("vae", *FAST, "--latents", 2, "--hidden", 8, "--out", folder / "vae")
+    train_without_page("mixture", *FAST, "--components", 2, "--out", folder / "mixture")
     return folder
 
 

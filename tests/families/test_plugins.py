@@ -40,6 +40,13 @@ def command(*words: object, code: int = 0, **environment: str) -> str:
     return done.stdout + done.stderr
 
 
+def here(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> str:
+    """Output of one command in this process, which knows no family from outside the package before."""
+    capsys.readouterr()
+    assert main([str(word) for word in words]) == code
+    return "".join(capsys.readouterr())
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("chain") / "run"
@@ -63,14 +70,19 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda words: words[0],
 )
-def test_a_run_of_a_family_file_goes_through_the_verbs(words: list[str], trained: Path, tmp_path: Path) -> None:
+def test_a_run_of_a_family_file_goes_through_the_verbs(
+    words: list[str], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     filled = [word.format(run=trained, out=tmp_path) for word in words]
-    command(*filled, *([] if words[0] == "train" else ["--family", CHAIN]))
+    here(capsys, *filled, *([] if words[0] == "train" else ["--family", CHAIN]))
 
 
-def test_what_the_model_cannot_do_is_refused_in_one_line(trained: Path, tmp_path: Path) -> None:
+def test_what_the_model_cannot_do_is_refused_in_one_line(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for words in (["complete", trained, "--out", tmp_path / "a.png"], ["infer", trained, "--out", tmp_path / "a.npz"]):
-        assert "PixelChain" in command(*words, "--family", CHAIN, code=2)
+        said = here(capsys, *words, "--family", CHAIN, code=2)
+        assert "PixelChain" in said and said.count("\n") == 1
 
 
 def test_the_environment_names_family_files(trained: Path) -> None:
@@ -98,16 +110,16 @@ def test_nothing_in_a_run_names_a_path_or_a_module(trained: Path) -> None:
         assert "chain.py" not in settings and "ancestral_family" not in text
 
 
-def test_the_flags_of_a_family_file_are_in_its_help() -> None:
-    said = command("train", CHAIN, "--help")
+def test_the_flags_of_a_family_file_are_in_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    said = here(capsys, "train", CHAIN, "--help")
     assert "--scale" in said and "standard deviation of the initial weights" in said
 
 
-def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path) -> None:
+def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "chain: probabilities of all images sum to one" in command("verify", CHAIN)
     broken = tmp_path / "broken.py"
     broken.write_text(CHAIN.read_text().replace(".log_prob(flat).sum(1)", ".log_prob(flat).mean(1)"))
-    said = command("verify", broken, code=2)
+    said = here(capsys, "verify", broken, code=2)
     assert "FAILED  chain: probabilities of all images sum to one" in said
 
 

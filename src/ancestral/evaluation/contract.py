@@ -11,6 +11,7 @@ import itertools
 import math
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,8 +79,9 @@ def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
     if isinstance(model, LatentModel):
         yield "more importance samples never loosen the bound", bounds_are_ordered
     if enumerable(model):
-        yield "probabilities of all images sum to one", sums_to_one
-        yield "samples fit the probabilities", samples_fit
+        known = cache(lambda: log_probs_of_all(model))  # they take most of the time
+        yield "probabilities of all images sum to one", lambda _: sums_to_one(model, *known())
+        yield "samples fit the probabilities", lambda _: samples_fit(model, *known())
 
 
 def enumerable(model: Model) -> bool:
@@ -197,8 +199,7 @@ def bounds_are_ordered(model: Model) -> tuple[bool, str]:
     )
 
 
-def sums_to_one(model: Model) -> tuple[bool, str]:
-    log_p, relative = log_probs_of_all(model)
+def sums_to_one(model: Model, log_p: Tensor, relative: Tensor) -> tuple[bool, str]:
     p = log_p.double().exp()
     total, error = p.sum().item(), (p * relative).square().sum().sqrt().item()
     tolerance = 1e-10 if model.dtype == torch.float64 else 1e-4
@@ -208,11 +209,10 @@ def sums_to_one(model: Model) -> tuple[bool, str]:
     return error < WORST_ERROR and gap <= max(tolerance, 5 * error), evidence
 
 
-def samples_fit(model: Model) -> tuple[bool, str]:
+def samples_fit(model: Model, log_p: Tensor, relative: Tensor) -> tuple[bool, str]:
     """Pearson's chi-square test of the counts of all images against their probabilities; rare images share one cell."""
     from scipy import stats
 
-    log_p, relative = log_probs_of_all(model)
     p = log_p.double().exp()
     expected = DRAWS * p / p.sum()
     # the error of an importance-sampled probability adds to the variance of its cell
