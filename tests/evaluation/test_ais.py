@@ -65,12 +65,13 @@ def dreamt(model: zoo.VAE, n: int, seed: int = 5) -> tuple[Tensor, Tensor]:
 
 def by_quadrature(model: LatentModel, x: Tensor, latents: int) -> Tensor:
     """log p(x) as a sum over a fine grid of one or two latents, shape (B,)."""
+    x, places = x.unique(dim=0, return_inverse=True)  # thousands of samples are often a few hundred images
     axis = torch.linspace(-9, 9, 91, dtype=torch.float64)
     z = torch.cartesian_prod(*[axis] * latents).reshape(-1, latents)
     parts = z[:, None].expand(-1, len(x), -1).split(max(1, 100_000 // len(x)))
     with torch.no_grad():
         totals = [model.log_joint(x, part).logsumexp(0) for part in parts]
-    return torch.stack(totals).logsumexp(0) + latents * math.log((axis[1] - axis[0]).item())
+    return (torch.stack(totals).logsumexp(0) + latents * math.log((axis[1] - axis[0]).item()))[places]
 
 
 # ---- the bracket

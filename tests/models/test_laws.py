@@ -30,7 +30,7 @@ def test_every_model_keeps_the_contract(name: str) -> None:
     assert not broken
 
 
-def latent_grid(half_width: float = 15.0, points: int = 121) -> tuple[torch.Tensor, float]:
+def latent_grid(half_width: float = 10.0, points: int = 81) -> tuple[torch.Tensor, float]:
     """Points of a square grid over two latents, shape (points^2, 2), and the log of a cell's area."""
     axis = torch.linspace(-half_width, half_width, points, dtype=torch.float64)
     z = torch.cartesian_prod(axis, axis)

@@ -71,7 +71,8 @@ def as_it_was(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         table.update(before)  # type: ignore[arg-type]
 
 
-LONG = ("continue", "tutorial", "your-data-in-python")  # with their reports these take 8 to 18 seconds
+# three guides, with their reports, and a figure of six families take 7 to 18 seconds; shorter pages have the same calls
+LONG = ("choosing", "continue", "tutorial", "your-data-in-python")
 
 
 @pytest.mark.parametrize(
