@@ -14,12 +14,12 @@ from torch.distributions import Independent, Normal, Uniform
 from torch.nn import functional as F
 
 from ancestral.distributions import bijections, conditional, dequantisation, pixels, priors
+from ancestral.distributions.chains import BernoulliChain
 from ancestral.evaluation import contract
 from ancestral.evaluation.contract import check_model
 from ancestral.families.autoregressive import made, made_sampling, pixelcnn
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.belief_net import exact as belief_net
-from ancestral.families.belief_net.helmholtz import BernoulliChain
 from ancestral.families.flow.images import ImageFlow
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.families.vae.vae import VAE

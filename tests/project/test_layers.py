@@ -17,6 +17,7 @@ LAYERS = [
     {"networks", "data", "figures"},
     {"distributions"},
     {"models"},
+    {"compression"},
     {"training"},
     {"evaluation"},
     {"families"},

@@ -191,6 +191,32 @@ class EncodesWithSpread(Protocol):
 
 
 @runtime_checkable
+class HasPixels(Protocol):
+    """Can compute the distribution of the pixels given the latents, p(x | z)."""
+
+    def pixels(self, z: Tensor) -> Distribution:
+        """p(x | z), independent pixels. z: (..., M); an event is an image."""
+        ...
+
+
+@runtime_checkable
+class HasStates(Protocol):
+    """Has one latent with K states, over which it can sum: a mixture, or a few binary units."""
+
+    def log_prior(self) -> Tensor:
+        """log p(Z = k), shape (K,), nats."""
+        ...
+
+    def log_joint_states(self, x: Tensor) -> Tensor:
+        """log p(x, Z = k), exact, shape (B, K), nats."""
+        ...
+
+    def pixels_of_states(self, states: Tensor) -> Distribution:
+        """p(x | Z = k), independent pixels. states: whole numbers, shape (B,); an event is an image."""
+        ...
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     """Can return the reconstruction loss of an image."""
 

@@ -16,7 +16,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.precision import without_autocast
 from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
-from ancestral.distributions.pixels import BINARY_SPACES, are_levels
+from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, are_levels
 from ancestral.families.belief_net.settings import refuse_beyond_exact
 from ancestral.models.base import ExactModel, as_images
 from ancestral.models.completion import filled, given_only
@@ -115,6 +115,21 @@ class SigmoidBeliefNet(ExactModel):
         of_u, of_v, of_both = self._joint(x)
         joint = of_u[:, :, None] + of_v[:, None, :] + of_both
         return Categorical(logits=joint.flatten(1), validate_args=False)
+
+    def log_prior(self) -> Tensor:
+        """log p(z) of all states, in the order of `states`, shape (2^M,), nats."""
+        return self.states @ self.b - F.softplus(self.b, threshold=40).sum()
+
+    def log_joint_states(self, x: Tensor) -> Tensor:
+        """log p(x, z) of all states, shape (B, 2^M), nats; with an array of 2^M D numbers."""
+        logits = self.states @ self.w + self.c
+        off = F.softplus(logits, threshold=40).sum(1)
+        return self.log_prior() + x.flatten(1).to(logits) @ logits.T - off
+
+    def pixels_of_states(self, states: Tensor) -> BernoulliImage:
+        """p(x | z) for the number of a state for each image, shape (B,)."""
+        logits = self.states[states] @ self.w + self.c
+        return BernoulliImage(as_images(logits, self.event_shape), len(self.event_shape))
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
-from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, BernoulliPixels
+from ancestral.distributions.chains import BernoulliChain
+from ancestral.distributions.pixels import BINARY_SPACES, BernoulliPixels
 from ancestral.families.belief_net.exact import SigmoidBeliefNet
 from ancestral.families.belief_net.settings import BeliefNetSettings
 from ancestral.families.family import DataSpec
@@ -21,50 +22,6 @@ from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_withi
 from ancestral.networks.mlp import MLP
 
 DARK = -2.0  # initial logit of every pixel, because most pixels of digits are black
-
-
-class BernoulliChain(Distribution):
-    """Layers of binary units that are independent given the previous layer: p(h_1) p(h_2 | h_1) ... p(h_L | h_(L-1)).
-
-    An event is one vector of all layers.
-
-    Args:      first_logits: of h_1, shape (*batch, width). maps: functions from h_l to the logits of h_(l+1), any batch
-               shape. widths: of the layers, in the order of the event. backwards: whether h_1 is the last layer of the
-               event, as in a generative chain, where the layer nearest the image is first.
-    """
-
-    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012 (as in the base class)
-    has_rsample = False
-
-    def __init__(
-        self,
-        first_logits: Tensor,
-        maps: Sequence[Callable[[Tensor], Tensor]],
-        widths: Sequence[int],
-        backwards: bool = False,
-    ) -> None:
-        self.first_logits, self.maps, self.widths, self.backwards = first_logits, maps, list(widths), backwards
-        super().__init__(first_logits.shape[:-1], torch.Size([sum(widths)]), validate_args=False)
-
-    @property
-    def support(self) -> constraints.Constraint:
-        return constraints.independent(constraints.boolean, 1)
-
-    def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
-        with torch.no_grad():
-            layers = [torch.bernoulli(self.first_logits.sigmoid().expand(*sample_shape, *self.first_logits.shape))]
-            for logits_of in self.maps:
-                layers.append(torch.bernoulli(logits_of(layers[-1]).sigmoid()))
-            return torch.cat(layers[::-1] if self.backwards else layers, -1)
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        layers = list(value.split(self.widths, -1))
-        if self.backwards:
-            layers.reverse()
-        total = BernoulliImage(self.first_logits, 1).log_prob(layers[0])
-        for logits_of, (before, after) in zip(self.maps, pairwise(layers), strict=True):
-            total = total + BernoulliImage(logits_of(before), 1).log_prob(after)
-        return total
 
 
 class Centred(nn.Module):
@@ -131,7 +88,7 @@ class HelmholtzMachine(LatentModel):
         return BernoulliChain(first(x), further, self.latents)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        return self.prior().log_prob(z) + self._pixels(z).log_prob(x)
+        return self.prior().log_prob(z) + self.pixels(z).log_prob(x)
 
     def encode(self, x: Tensor) -> Tensor:
         """q(z_1 = 1 | x) of the layer nearest the image, shape (B, M_1); the other layers have no closed form."""
@@ -139,13 +96,13 @@ class HelmholtzMachine(LatentModel):
 
     def decode(self, z: Tensor) -> Tensor:
         """E[x | z_1]. z: (B, M_1), or all layers; given z_1, x does not depend on the others."""
-        return self._pixels(z).mean
+        return self.pixels(z).mean
 
     def sample_joint(self, n: int) -> tuple[Tensor, Tensor]:
         """`n` joint draws of p(x, z): images (n, *event_shape) and their latents (n, M_1 + ... + M_L)."""
         with torch.no_grad():
             z = self.prior().sample((n,))
-            return self._pixels(z).sample(), z
+            return self.pixels(z).sample(), z
 
     def sample(self, n: int) -> Tensor:
         """Ancestral sampling: z_L ~ p(z_L), down to z_1, then x ~ p(x | z_1)."""
@@ -164,9 +121,10 @@ class HelmholtzMachine(LatentModel):
         Args:      x, observed: shape (B, *event_shape), observed boolean.
         Raises:    InputError: as `given_only`.
         """
-        return metropolis_within_gibbs(self, self._pixels, x, observed, warming, sweeps)
+        return metropolis_within_gibbs(self, self.pixels, x, observed, warming, sweeps)
 
-    def _pixels(self, z: Tensor) -> Distribution:
+    def pixels(self, z: Tensor) -> Distribution:
+        """p(x | z), which depends on the layer nearest the image. z: (..., M_1), or all layers."""
         return self.likelihood(z[..., : self.latents[0]])
 
 

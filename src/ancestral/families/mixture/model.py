@@ -15,7 +15,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.precision import without_autocast
 from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
-from ancestral.distributions.pixels import BINARY_SPACES, are_levels
+from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, are_levels
 from ancestral.families.family import DataSpec
 from ancestral.families.mixture.settings import MixtureSettings
 from ancestral.models.base import ExactModel, as_images
@@ -80,6 +80,18 @@ class MixtureOfBernoullis(ExactModel):
                 return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
             seen = observed.to(rows)
             return self.b.log_softmax(0) + (seen * rows) @ logits.T - seen @ off.T
+
+    def log_prior(self) -> Tensor:
+        """log p(Z), shape (K,), nats."""
+        return self.b.log_softmax(0)
+
+    def log_joint_states(self, x: Tensor) -> Tensor:
+        """log p(x, Z = k), shape (B, K), nats."""
+        return self.joint(x)
+
+    def pixels_of_states(self, states: Tensor) -> BernoulliImage:
+        """p(x | Z) for the number of a component for each image, shape (B,)."""
+        return BernoulliImage(as_images(self.logits[states], self.event_shape), len(self.event_shape))
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), exact.

@@ -54,6 +54,10 @@ class VAE(CodingModel, LatentModel):
     def posterior(self, x: Tensor) -> Distribution:
         return self.encoder(self.likelihood.to_unit(x))
 
+    def pixels(self, z: Tensor) -> Distribution:
+        """p(x | z). z: (..., M)."""
+        return self.likelihood(z)
+
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         return self.likelihood(z).log_prob(x) + self.prior().log_prob(z)
 

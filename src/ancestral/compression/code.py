@@ -1,0 +1,88 @@
+"""What a code of images is: it pushes images onto a stack, and pops them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ancestral.compression.fixed_point import FixedPoint, fixed_point_copy
+from ancestral.compression.grid import ARITHMETIC
+from ancestral.compression.stack import Stack
+from ancestral.core.errors import NotComputable
+from ancestral.models.base import Model
+
+Array = np.ndarray[Any, Any]
+BORROWED = 1 << 16  # words on the stack before the first image, from which its latents are popped
+NUMBERS_AT_ONCE, FEWEST_NUMBERS = 1 << 24, 1 << 12  # activations in memory; the least of one image
+
+
+class Code:
+    """How to code the images of one model.
+
+    Args:      model: in any number format; a copy on the fixed-point grid is used. portable: whether the numbers of the
+               model are calculated exactly (`FixedPoint`), or only in double precision.
+    Attributes: method: in words, for the header of a file. chained: batches grow, because the latents of a batch need
+                the bits of the images before it. numbers: activations for one image, set by the first `probe`.
+    """
+
+    method: ClassVar[str]
+    chained: ClassVar[bool] = True
+
+    def __init__(self, model: Model, portable: bool = True) -> None:
+        self.portable, self.numbers = portable, 0
+        if model.levels is None:
+            raise NotComputable(
+                f"a {type(model).__name__} has a density of real numbers: only probabilities of levels can compress"
+            )
+        self.model, self.levels = fixed_point_copy(model), model.levels
+        numbers = [values for values in self.model.state_dict().values() if values.is_floating_point()]
+        self._largest = max([float(self.levels), *(values.abs().max().item() for values in numbers if values.numel())])
+
+    @property
+    def arithmetic(self) -> str:
+        """The arithmetic of the model's numbers."""
+        return ARITHMETIC if self.portable else "float64"
+
+    @property
+    def guarantee(self) -> str:
+        """Where a file can be read."""
+        return "any machine" if self.portable else "the machine that wrote the file"
+
+    @property
+    def together(self) -> int:
+        """Number of images for which the model is evaluated at once, by the memory that they need."""
+        return max(1, NUMBERS_AT_ONCE // max(self.numbers, FEWEST_NUMBERS))
+
+    @property
+    def borrowed(self) -> int:
+        """Words of the generator that are on the stack before the first image."""
+        return BORROWED if self.chained else 0
+
+    @contextmanager
+    def exact(self) -> Iterator[None]:
+        """A context for calculations of the model; see `FixedPoint`."""
+        if not self.portable:
+            with torch.no_grad():
+                yield
+            return
+        mode = FixedPoint(self._largest)
+        with torch.no_grad(), mode:
+            yield
+        self.numbers = self.numbers or mode.numbers
+
+    def push(self, stack: Stack, x: Tensor) -> None:
+        """Push images of whole levels, shape (n, *event_shape), in double precision."""
+        raise NotImplementedError
+
+    def pop(self, stack: Stack, n: int) -> Tensor:
+        """Pop `n` images, shape (n, *event_shape)."""
+        raise NotImplementedError
+
+    def probe(self, x: Tensor) -> list[Array]:
+        """Numbers of the model for some images, which differ if its weights or the arithmetic differ."""
+        raise NotImplementedError

@@ -1,0 +1,222 @@
+"""Compressing arrays of pixel levels to a file, and reading them back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ancestral.compression.code import Code
+from ancestral.compression.codes import code_of, pop_images, push_images
+from ancestral.compression.container import Block, CompressedFile, Header, block_bytes, header_bytes
+from ancestral.compression.stack import CODER, Stack
+from ancestral.compression.tables import rounded
+from ancestral.core.errors import InputError
+from ancestral.core.files import read_bytes, write_atomically
+from ancestral.models.base import Model
+
+Array = np.ndarray[Any, Any]
+Progress = Callable[[int, int], None]
+BLOCK_IMAGES = 2500
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """A file that was written.
+
+    Attributes: path: of the file. header: its header. bits: of the whole file. block_bits: of its blocks only, without
+                the header and the checksums of blocks.
+    """
+
+    path: Path
+    header: Header
+    bits: int
+    block_bits: int
+
+
+@dataclass(frozen=True)
+class Decompressed:
+    """Images that were read. levels: shape (n, *event_shape), whole numbers. first: number of the first image in the
+    file. lost: number of images that could not be read (`salvage`). problem: why."""
+
+    levels: Tensor
+    header: Header
+    first: int = 0
+    lost: int = 0
+    problem: str | None = None
+
+
+def hash_of(model: Model) -> str:
+    """SHA-256 of the names, types, shapes and bytes of all weights of a model, in the order of their names."""
+    found = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        values = tensor.detach().cpu().contiguous()
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        found.update(values.flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def compress_levels(
+    model: Model,
+    levels: Tensor,
+    path: Path,
+    space: str,
+    values: tuple[int, ...] | None = None,
+    block: int = BLOCK_IMAGES,
+    progress: Progress | None = None,
+) -> Compressed:
+    """Write images to a file, with the probabilities of a model.
+
+    Args:      model: with probabilities of levels. levels: whole levels, shape (N, *event_shape). path: of the file.
+               space: pixel space of the levels. values: pixel value of each level in the output. block: images that
+               are coded together; a block is read as a whole. progress: called with (images done, all images).
+    Raises:    NotComputable: the model cannot compress, with the reason. InputError: values are not levels of the
+               model, or the file does not decode to these images (only where the guarantee is weak).
+    """
+    _refuse_other_levels(model, levels)
+    code = code_of(model)
+    header = Header(
+        model=type(model).__name__,
+        model_sha256=hash_of(model),
+        canary=canary_of(code),
+        arithmetic=code.arithmetic,
+        guarantee=code.guarantee,
+        code=code.method,
+        coder=CODER,
+        borrowed=code.borrowed,
+        images=len(levels),
+        block=block,
+        shape=tuple(model.event_shape),
+        levels=code.levels,
+        space=space,
+        content_sha256=_content_hash(levels, code.levels),
+        values=values,
+    )
+    parts, words = [header_bytes(header)], 0
+    for number, images in enumerate(levels.split(block)):
+        stack = push_images(code, images)
+        found = Block(number, len(images), stack.lowest, stack.content())
+        if not code.portable:
+            _verify(code, header, found, images)
+        parts.append(block_bytes(found))
+        words += len(found.words)
+        if progress is not None:
+            progress(min((number + 1) * block, len(levels)), len(levels))
+    content = b"".join(parts)
+    write_atomically(path, content)
+    return Compressed(path, header, 8 * len(content), 32 * words)
+
+
+def decompress_levels(
+    model: Model,
+    path: Path,
+    only: int | None = None,
+    salvage: bool = False,
+    progress: Progress | None = None,
+) -> Decompressed:
+    """The images of a file.
+
+    Args:      model: the model that wrote the file. only: number of one image; only its block is decoded. salvage:
+               return the images of the whole blocks before the first damaged one, if there is one.
+    Raises:    InputError: the file is damaged, or was written with another model or another arithmetic: then nothing is
+               decoded.
+    """
+    file = CompressedFile(path, read_bytes(path))
+    header = file.header
+    code = _matching_code(model, file)
+    if only is not None:
+        if not 0 <= only < header.images:
+            raise InputError(f"image {only}: {path} has the images 0 to {header.images - 1}")
+        number = only // header.block
+        images = _decoded(code, header, [file.block(number)])
+        return Decompressed(images[only % header.block][None], header, only)
+    problem, blocks = None, []
+    try:
+        for block in file.blocks():
+            blocks.append(block)
+    except InputError as error:
+        if not salvage:
+            raise
+        problem = str(error)
+    levels = _all(code, header, blocks, progress)
+    if problem is None and _content_hash(levels, header.levels) != header.content_sha256:
+        raise InputError(f"{path}: the decoded images are not those that were compressed (their SHA-256 differs)")
+    return Decompressed(levels, header, 0, header.images - len(levels), problem)
+
+
+def _all(code: Code, header: Header, blocks: list[Block], progress: Progress | None) -> Tensor:
+    """The images of some blocks. Several are decoded together: a step costs little more for more images."""
+    together = 1 if code.chained else max(1, code.together // header.block)
+    parts: list[Tensor] = []
+    for first in range(0, len(blocks), together):
+        parts.append(_decoded(code, header, blocks[first : first + together]))
+        if progress is not None:
+            progress(sum(map(len, parts)), header.images)
+    return torch.cat(parts) if parts else torch.empty(0, *header.shape, dtype=torch.int64)
+
+
+def _decoded(code: Code, header: Header, blocks: list[Block]) -> Tensor:
+    stacks = [Stack.from_content(block.words, block.lowest, header.borrowed) for block in blocks]
+    return pop_images(code, stacks, [block.images for block in blocks]).long()
+
+
+def _matching_code(model: Model, file: CompressedFile) -> Code:
+    """The code of the model, if it is the one that the file was written with.
+
+    Raises:    InputError: it is another model, or this machine calculates otherwise.
+    """
+    header = file.header
+    if header.model_sha256 != hash_of(model):
+        raise InputError(
+            f"{file.path} was written with another model: a {header.model} whose weights have the SHA-256 "
+            f"{header.model_sha256[:12]}..."
+        )
+    code = code_of(model)
+    same = (tuple(model.event_shape), code.levels, code.method, code.arithmetic, code.borrowed, CODER)
+    stored = (header.shape, header.levels, header.code, header.arithmetic, header.borrowed, header.coder)
+    if same != stored:
+        raise InputError(f"{file.path} needs another version of ancestral: it uses {header.arithmetic}, {header.code}")
+    if canary_of(code) != header.canary:
+        raise InputError(
+            f"{file.path}: this machine calculates other numbers with the model than the one that wrote the file "
+            f"(guarantee: {header.guarantee}): decompress there"
+        )
+    return code
+
+
+def canary_of(code: Code) -> str:
+    """The first 64 bits of the SHA-256 of rounded numbers of the model for a probe image: a pattern of all levels."""
+    size = int(np.prod(code.model.event_shape))
+    probe = (torch.arange(size, dtype=torch.float64) * 7919 % code.levels).view(1, *code.model.event_shape)
+    found = hashlib.sha256()
+    for numbers in code.probe(probe):
+        found.update(np.ascontiguousarray(rounded(numbers), dtype="<i8").tobytes())
+    return found.hexdigest()[:16]
+
+
+def _verify(code: Code, header: Header, block: Block, images: Tensor) -> None:
+    if not torch.equal(_decoded(code, header, [block]), images.long()):
+        raise InputError(
+            "the model's numbers depend on the size of a batch, so the file could not be decoded: no file is written"
+        )
+
+
+def _content_hash(levels: Tensor, count: int) -> str:
+    kind = "<u1" if count <= 256 else "<u2"
+    return hashlib.sha256(levels.numpy().astype(kind).tobytes()).hexdigest()
+
+
+def _refuse_other_levels(model: Model, levels: Tensor) -> None:
+    """Raises:    InputError: images of another shape, or values that are not levels of the model."""
+    if tuple(levels.shape[1:]) != tuple(model.event_shape):
+        raise InputError(f"the model needs images of shape {tuple(model.event_shape)}, not {tuple(levels.shape[1:])}")
+    if not len(levels):
+        raise InputError("there are no images to compress")
+    if model.levels is not None and (levels.min() < 0 or levels.max() >= model.levels):
+        raise InputError(f"the model needs whole levels 0 to {model.levels - 1}: found other values")

@@ -1,0 +1,137 @@
+"""Coding pixel after pixel, with the conditionals of a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ancestral.compression.code import Code
+from ancestral.compression.pixels import BitTable, Table, table_of
+from ancestral.compression.stack import Stack
+from ancestral.compression.tables import edges_of
+from ancestral.distributions.outputs import PixelOutput
+from ancestral.models.autoregressive import AutoregressiveModel
+from ancestral.models.base import HasConditionals
+
+Array = np.ndarray[Any, Any]
+
+
+class InOrder(Code):
+    """Pixel after pixel, all images at once, with the conditionals of an autoregressive model."""
+
+    method = "pixel by pixel, in the model's order"
+    chained = False
+    model: AutoregressiveModel
+
+    def push(self, stack: Stack, x: Tensor) -> None:
+        self.push_under(stack, x, 0)
+
+    def pop(self, stack: Stack, n: int) -> Tensor:
+        return self.pop_under(stack, n, 0)
+
+    def push_under(self, stack: Stack, x: Tensor, ordering: int) -> None:
+        """Push images in one order of the model."""
+        starts, sizes, bits = [], [], True
+        for part in x.split(self.together):
+            with self.exact():
+                parameters = self.model.predict_under(part, torch.tensor([ordering]))
+                table = table_of(self.model.output.distribution(parameters.flatten(1, -2)), self.levels)
+            bits = isinstance(table, BitTable)
+            start, size = table.intervals(part.flatten(1).numpy())
+            starts.append(start)
+            sizes.append(size)
+        order = self.model.orders[ordering].numpy()
+        start, size = (np.concatenate(parts)[:, order].T.ravel() for parts in (starts, sizes))
+        if bits:
+            stack.push_bits(x.flatten(1).numpy()[:, order].T.ravel(), size)
+        else:
+            stack.push(start, size)
+
+    def pop_under(self, stack: Stack, n: int, ordering: int) -> Tensor:
+        """Pop images in one order of the model: its sampler, with the decoder in place of random numbers."""
+        output = self.model.output
+        self.model.output = _Decoding(output, stack, self.levels)  # type: ignore[assignment]
+        try:
+            with self.exact():
+                return self.model.draw_under(torch.zeros(n, *self.model.event_shape, dtype=torch.float64), ordering)
+        finally:
+            self.model.output = output
+
+    def probe(self, x: Tensor) -> list[Array]:
+        with self.exact():
+            return [self.model.predict(x).numpy()]
+
+
+class _Decoding(PixelOutput):
+    """An output whose samples are the next pixels of the stack."""
+
+    def __init__(self, output: PixelOutput, stack: Stack, levels: int) -> None:
+        self.output, self.stack, self.levels = output, stack, levels
+        self.size, self.spaces = output.size, output.spaces
+
+    def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        table = table_of(self.output.distribution(parameters), self.levels)
+        return torch.from_numpy(table.pop(self.stack)).to(parameters.dtype)
+
+
+class AnyOrder(InOrder):
+    """An autoregressive model that averages over J orders: the order is a latent with the posterior p(order | x)."""
+
+    method = "bits-back over the order of the pixels"
+    chained = True
+
+    def push(self, stack: Stack, x: Tensor) -> None:
+        chosen = stack.pop(self._edges(x))
+        for ordering in np.unique(chosen)[::-1]:
+            self.push_under(stack, x[chosen == ordering], int(ordering))
+        stack.push_symbols(chosen, self._prior(len(x)))
+
+    def pop(self, stack: Stack, n: int) -> Tensor:
+        chosen = stack.pop(self._prior(n))
+        x = torch.empty(n, *self.model.event_shape, dtype=torch.float64)
+        for ordering in np.unique(chosen):
+            rows = chosen == ordering
+            x[rows] = self.pop_under(stack, int(rows.sum()), int(ordering))
+        stack.push_symbols(chosen, self._edges(x))
+        return x
+
+    def _edges(self, x: Tensor) -> Array:
+        """Tables of p(order | x), shape (n, J + 1)."""
+        log_probs = []
+        for ordering in torch.arange(len(self.model.orders)).split(1):
+            with self.exact():
+                parameters = self.model.predict_under(x, ordering)
+                log_probs.append(self.model.output.log_prob(parameters, x).flatten(1).sum(1))
+        return edges_of(torch.stack(log_probs, 1).numpy())
+
+    def _prior(self, n: int) -> Array:
+        return np.broadcast_to(edges_of(np.zeros(len(self.model.orders))), (n, len(self.model.orders) + 1))
+
+
+class ByConditionals(Code):
+    """Pixel after pixel with `conditionals`, in reading order, for a model without a sampler that a decoder can use."""
+
+    method = "pixel by pixel, in reading order"
+    chained = False
+
+    def push(self, stack: Stack, x: Tensor) -> None:
+        everything = np.arange(x[0].numel())
+        self._table(x).columns(len(x), everything).push(stack, x.flatten(1).numpy().T)
+
+    def pop(self, stack: Stack, n: int) -> Tensor:
+        x = torch.zeros(n, *self.model.event_shape, dtype=torch.float64)
+        rows = x.view(n, -1)
+        for d in range(rows.shape[1]):
+            rows[:, d] = torch.from_numpy(self._table(x).columns(n, np.array([d])).pop(stack)[0]).double()
+        return x
+
+    def _table(self, x: Tensor) -> Table:
+        assert isinstance(self.model, HasConditionals)
+        with self.exact():
+            return table_of(self.model.conditionals(x), self.levels)
+
+    def probe(self, x: Tensor) -> list[Array]:
+        return list(self._table(x).intervals(x.numpy()))

@@ -1,0 +1,199 @@
+"""Round trips of all models, and the length of what they write."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Categorical, Distribution
+from zoo import ZOO
+
+from ancestral.compression.codes import ByConditionals, Code, InOrder, code_of, pop_images, push_images
+from ancestral.compression.stack import TOTAL, Stack
+from ancestral.core.errors import NotComputable
+from ancestral.models.base import ExactModel, HasStates, ImplicitModel, LatentModel, Model
+
+
+def codes() -> list[str]:
+    """The tiny models that can compress."""
+    found = []
+    for name, make in ZOO.items():
+        try:
+            code_of(make())
+        except NotComputable:
+            continue
+        found.append(name)
+    return found
+
+
+CODES = codes()
+EXACT = [name for name in CODES if isinstance(ZOO[name](), ExactModel)]
+
+
+def read_again(code: Code, stack: Stack, n: int) -> Tensor:
+    return pop_images(code, [Stack.from_content(stack.content(), stack.lowest, stack.borrowed)], [n])
+
+
+def all_images(model: Model, most: int) -> Tensor:
+    """Every possible image, or a random sample of them."""
+    size, levels = math.prod(model.event_shape), model.levels
+    assert levels is not None
+    if levels**size <= most:
+        found = torch.tensor(list(itertools.product(range(levels), repeat=size)))
+    else:
+        found = torch.randint(levels, (most, size), generator=torch.Generator().manual_seed(0))
+    return found.view(-1, *model.event_shape)
+
+
+def test_every_family_with_a_likelihood_of_pixels_can_compress() -> None:
+    without = {name for name in ZOO if name not in CODES}
+    for name in without:
+        model = ZOO[name]()
+        flow = type(model).__name__ in ("NormalizingFlow", "ImageFlow")
+        assert flow or model.levels is None or isinstance(model, ImplicitModel) or name == "autoencoder", name
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_images_come_back(name: str) -> None:
+    model = ZOO[name]().eval()
+    code, x = code_of(model), all_images(model, 300)
+    assert code.portable
+    extreme = torch.stack([torch.zeros_like(x[0]), torch.full_like(x[0], code.levels - 1)])
+    images = torch.cat([x, extreme.repeat(20, *[1] * (x.dim() - 1))])
+    assert torch.equal(read_again(code, push_images(code, images), len(images)).long(), images)
+
+
+def log_prob(model: Model, x: Tensor) -> Tensor:
+    assert isinstance(model, ExactModel)
+    return model.log_prob(x.to(model.dtype)).double()
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_file_of_every_image_has_the_length_that_its_probability_says(name: str) -> None:
+    """The bits of each image alone, from the change of the stack, and the sum of Kraft over all images."""
+    model = ZOO[name]().eval()
+    code, images = code_of(model), all_images(model, 512)
+    with torch.no_grad():
+        claimed = -log_prob(model, images) / math.log(2)
+    paid = torch.tensor([_bits(code, image[None]) for image in images])
+    tolerance = 0.02 + 2e-3 * claimed
+    likely = claimed < 20  # frequencies cannot express probabilities below 2^-23
+    assert ((paid - claimed).abs() <= tolerance)[likely].all(), (paid - claimed)[likely].abs().max()
+    if len(images) == code.levels ** math.prod(model.event_shape):
+        kraft = (-paid).exp2().sum().item()
+        assert 0.98 < kraft <= 1 + 1e-3
+
+
+def _bits(code: Code, x: Tensor) -> float:
+    """The bits that one image adds to a stack. With an exact posterior they are the same for every latent."""
+    stack = Stack(100)
+    before = _size(stack)
+    code.push(stack, x.double())
+    return _size(stack) - before
+
+
+def _size(stack: Stack) -> float:
+    """Bits of a stack, with the fraction of the last word."""
+    words = stack._coder.get_compressed()
+    top = int(words[-1]) << 32 | int(words[-2])
+    return 32 * (len(words) - 2) + math.log2(top)
+
+
+@pytest.mark.parametrize("name", [name for name in CODES if isinstance(ZOO[name](), LatentModel)])
+def test_bits_back_costs_at_least_the_exact_probability(name: str) -> None:
+    """On samples of the model, the mean cost is at least the entropy, and near the negative ELBO."""
+    torch.manual_seed(0)
+    model = ZOO[name]().eval()
+    code = code_of(model)
+    with torch.no_grad():
+        x = model.sample(1500).round().clamp(0, code.levels - 1)
+        elbo = -torch.stack([model.elbo(x) for _ in range(5)]).mean().item() / math.log(2)  # type: ignore[attr-defined]
+        exact = -(model.log_weights(x, 1000).logsumexp(1) - math.log(1000)).mean().item() / math.log(2)  # type: ignore[attr-defined]
+    stack = push_images(code, x)
+    paid = 32 * len(stack.content()) / len(x)
+    assert paid > exact - 0.05 * exact
+    if elbo < 30:  # unlikely images cost less than their ELBO says, because frequencies have a least value
+        assert paid < 1.15 * elbo + 0.2
+
+
+def test_states_are_paid_back() -> None:
+    """Coding the state without bits-back costs more than the exact probability of the image."""
+    torch.manual_seed(0)
+    model = ZOO["mixture"]().eval()
+    assert isinstance(model, HasStates)
+    with torch.no_grad():
+        x = model.sample(3000)
+        exact = -log_prob(model, x).mean().item() / math.log(2)
+    paid = 32 * len(push_images(code_of(model), x).content()) / len(x)
+    assert paid == pytest.approx(exact, rel=0.01)
+
+
+class Chain(ExactModel):
+    """A plug-in with `conditionals` only: each pixel depends on the one before it."""
+
+    spaces = ("levels",)
+    levels: int
+
+    def __init__(self, levels: int) -> None:
+        super().__init__()
+        self.levels, self.event_shape = levels, (1, 2, 3)
+        self.table = torch.nn.Parameter(torch.linspace(-1, 1, (levels + 1) * levels).sin().view(levels + 1, levels) * 2)
+
+    def conditionals(self, x: Tensor) -> Distribution:
+        rows = x.flatten(1).long()
+        before = torch.cat([torch.full_like(rows[:, :1], self.levels), rows[:, :-1]], 1)
+        logits = self.table[before].view(*x.shape, self.levels)
+        return Bernoulli(logits=logits[..., 1] - logits[..., 0]) if self.levels == 2 else Categorical(logits=logits)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.conditionals(x).log_prob(x).flatten(1).sum(1)
+
+
+@pytest.mark.parametrize("levels", [2, 5])
+def test_a_model_with_conditionals_only_can_compress(levels: int) -> None:
+    model = Chain(levels).eval()
+    code, x = code_of(model), all_images(model, 200)
+    assert type(code) is ByConditionals
+    stack = push_images(code, x)
+    assert torch.equal(read_again(code, stack, len(x)).long(), x)
+    claimed = -model.log_prob(x.float()).sum().item() / math.log(2)
+    assert 32 * len(stack.content()) == pytest.approx(claimed, rel=0.03, abs=64)
+
+
+def test_a_network_with_unknown_operations_has_a_weaker_guarantee() -> None:
+    class Wave(torch.nn.Module):
+        def forward(self, h: Tensor) -> Tensor:
+            return h.sin()
+
+    model = ZOO["made"]().eval()
+    model.activation = Wave()  # type: ignore[assignment]
+    code = code_of(model)
+    assert not code.portable and code.guarantee == "the machine that wrote the file"
+    x = all_images(model, 100)
+    assert torch.equal(read_again(code, push_images(code, x), len(x)).long(), x)
+
+
+@pytest.mark.parametrize("name", ["gan", "autoencoder"])
+def test_models_without_a_likelihood_are_refused(name: str) -> None:
+    with pytest.raises(NotComputable, match="no likelihood"):
+        code_of(ZOO[name]())
+
+
+def test_densities_are_refused() -> None:
+    with pytest.raises(NotComputable, match="density"):
+        code_of(ZOO["vae, Gaussian"]())
+
+
+def test_batches_of_an_order_are_independent_of_their_size() -> None:
+    """Images pushed together or one after the other have the same frequencies."""
+    model = ZOO["pixelcnn"]().eval()
+    code, x = InOrder(model), all_images(model, 40).double()
+    apart = [push_images(code, image[None]).content() for image in x]
+    code.numbers = 1 << 24
+    again = [push_images(code, image[None]).content() for image in x]
+    assert all(np.array_equal(a, b) for a, b in zip(apart, again, strict=True))
+    assert TOTAL == 1 << 24
