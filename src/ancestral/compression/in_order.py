@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ancestral.compression.code import Code
-from ancestral.compression.pixels import BitTable, Table, table_of
+from ancestral.compression.pixels import Table, table_of
 from ancestral.compression.stack import Stack
 from ancestral.compression.tables import edges_of
 from ancestral.distributions.outputs import PixelOutput
@@ -34,21 +34,13 @@ class InOrder(Code):
 
     def push_under(self, stack: Stack, x: Tensor, ordering: int) -> None:
         """Push images in one order of the model."""
-        starts, sizes, bits = [], [], True
+        kept = []
         for part in x.split(self.together):
             with self.exact():
                 parameters = self.model.predict_under(part, torch.tensor([ordering]))
                 table = table_of(self.model.output.distribution(parameters.flatten(1, -2)), self.levels)
-            bits = isinstance(table, BitTable)
-            start, size = table.intervals(part.flatten(1).numpy())
-            starts.append(start)
-            sizes.append(size)
-        order = self.model.orders[ordering].numpy()
-        start, size = (np.concatenate(parts)[:, order].T.ravel() for parts in (starts, sizes))
-        if bits:
-            stack.push_bits(x.flatten(1).numpy()[:, order].T.ravel(), size)
-        else:
-            stack.push(start, size)
+            kept.append(table.keep(part.flatten(1).numpy()))
+        kept[0].joined(kept[1:]).push(stack, self.model.orders[ordering].numpy())
 
     def pop_under(self, stack: Stack, n: int, ordering: int) -> Tensor:
         """Pop images in one order of the model: its sampler, with the decoder in place of random numbers."""
@@ -118,8 +110,7 @@ class ByConditionals(Code):
     chained = False
 
     def push(self, stack: Stack, x: Tensor) -> None:
-        everything = np.arange(x[0].numel())
-        self._table(x).columns(len(x), everything).push(stack, x.flatten(1).numpy().T)
+        self._table(x).keep(x.numpy()).push(stack, np.arange(x[0].numel()))
 
     def pop(self, stack: Stack, n: int) -> Tensor:
         x = torch.zeros(n, *self.model.event_shape, dtype=torch.float64)
@@ -134,4 +125,4 @@ class ByConditionals(Code):
             return table_of(self.model.conditionals(x), self.levels)
 
     def probe(self, x: Tensor) -> list[Array]:
-        return list(self._table(x).intervals(x.numpy()))
+        return self._table(x).keep(x.numpy()).numbers()

@@ -83,8 +83,12 @@ class Stack:
         symbols = np.where(first, 0, np.where(last, 2, 1))
         self._coder.encode_reverse(_integers(symbols), self._levels, _probabilities(edges))
 
-    def pop(self, edges: Array) -> Array:
-        """Pop symbols, shape (n,). edges: sums of the frequencies, from 0 to TOTAL, shape (n, L + 1)."""
+    def pop(self, edges: Array, where: Array | None = None) -> Array:
+        """Pop symbols, shape (n,).
+
+        Args:      edges: sums of the frequencies, from 0 to TOTAL, shape (n, L + 1). where: which rows of a larger
+                   table these are, for `Stacks`.
+        """
         if edges.shape[1] == 2:
             return np.zeros(len(edges), dtype=np.int64)
         symbols: Array = self._coder.decode(self._levels, _probabilities(edges))
@@ -132,14 +136,15 @@ class Stacks(Stack):
 
     def pop_bits(self, ones: Array) -> Array:
         """As `Stack.pop_bits`, for one row an image."""
-        return np.concatenate([one.pop_bits(rows) for one, rows in self._parts(ones)])
+        return np.concatenate([one.pop_bits(rows) for one, rows in self._parts(ones, self._ends)])
 
-    def pop(self, edges: Array) -> Array:
-        """As `Stack.pop`, for one row an image."""
-        return np.concatenate([one.pop(rows) for one, rows in self._parts(edges)])
+    def pop(self, edges: Array, where: Array | None = None) -> Array:
+        """As `Stack.pop`, for one row an image, or for the images `where` this is True."""
+        ends = self._ends if where is None else np.concatenate([[0], np.cumsum(where)])[self._ends]
+        return np.concatenate([one.pop(rows) for one, rows in self._parts(edges, ends)])
 
-    def _parts(self, rows: Array) -> Iterator[tuple[Stack, Array]]:
-        return zip(self.stacks, np.split(rows, self._ends), strict=True)
+    def _parts(self, rows: Array, ends: Array) -> Iterator[tuple[Stack, Array]]:
+        return zip(self.stacks, np.split(rows, ends), strict=True)
 
 
 def random_words(count: int) -> Array:

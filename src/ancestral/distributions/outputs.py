@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, constraints
+from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
 from ancestral.core.maths import bounded_log_variance
@@ -81,6 +82,59 @@ class CategoricalOutput(PixelOutput):
         return Categorical(logits=parameters, validate_args=False)
 
 
+class ZeroFlagOutput(PixelOutput):
+    """A flag for level 0, and a separate probability for each of the other levels: L parameters.
+
+    For images with a background of zeros, most pixels then need one logit only.
+    """
+
+    def __init__(self, levels: int) -> None:
+        if levels < 2:
+            raise ValueError("a flag for level 0 needs at least 2 levels")
+        self.levels = self.size = levels
+
+    def distribution(self, parameters: Tensor) -> ZeroFlag:
+        return ZeroFlag(parameters)
+
+
+class ZeroFlag(Distribution):
+    """P(0) = 1 - sigmoid(a), and P(v) = sigmoid(a) softmax(l)_v for v = 1, ..., L - 1.
+
+    Args:      parameters: (..., L): a, then the L - 1 logits l.
+    """
+
+    arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (read by the base class)
+
+    def __init__(self, parameters: Tensor) -> None:
+        if parameters.dtype in (torch.bfloat16, torch.float16):  # too coarse for sums over the pixels of an image
+            parameters = parameters.float()
+        self.flag, self.values = parameters[..., 0], parameters[..., 1:]
+        super().__init__(parameters.shape[:-1], validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.integer_interval(0, self.values.shape[-1])
+
+    @property
+    def logits(self) -> Tensor:
+        """log P of all levels, shape (..., L), nats."""
+        some = bernoulli_log_prob(self.flag, torch.ones_like(self.flag))[..., None] + self.values.log_softmax(-1)
+        return torch.cat([bernoulli_log_prob(self.flag, torch.zeros_like(self.flag))[..., None], some], -1)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(value.shape, self.flag.shape)
+        value = value.expand(shape)
+        present = value > 0
+        flag = bernoulli_log_prob(self.flag, present.to(self.flag))
+        values, at = self.values.expand(*shape, -1), (value.long() - 1).clamp_min(0)
+        if not present.is_cpu or torch.compiler.is_exporting() or present.all():
+            chosen = -F.cross_entropy(values.flatten(0, -2), at.flatten(), reduction="none").view(shape)
+            return flag + torch.where(present, chosen, 0)
+        # the softmax of most pixels is not needed
+        chosen = -F.cross_entropy(values[present], at[present], reduction="none")
+        return flag + torch.zeros_like(flag).masked_scatter(present, chosen)
+
+
 class LogisticMixtureOutput(PixelOutput):
     """A mixture of K discretised logistic distributions: K logits, K means, K log-scales.
 
@@ -134,6 +188,8 @@ def pixel_output(name: str, levels: int, components: int) -> PixelOutput:
         return BernoulliOutput()
     if name == "categorical":
         return CategoricalOutput(levels)
+    if name == "zero-flag":
+        return ZeroFlagOutput(levels)
     if name == "logistic":
         return LogisticMixtureOutput(levels, components)
-    raise ValueError(f"unknown output {name!r}: choose bernoulli, categorical or logistic")
+    raise ValueError(f"unknown output {name!r}: choose bernoulli, categorical, zero-flag or logistic")

@@ -20,6 +20,7 @@ PIXELCNN = Family(
     name="pixelcnn",
     settings=PixelCNNSettings,
     build=f"{HERE}.pixelcnn:build_pixelcnn",
+    initialise=f"{HERE}.pixelcnn:begin_at_frequencies",
     tiny=f"{HERE}.tiny:PIXELCNNS",
     explorer=f"{HERE}.portable:autoregressive",
     networks=NETWORK,

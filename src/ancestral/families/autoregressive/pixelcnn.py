@@ -10,13 +10,16 @@ from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
-from ancestral.distributions.outputs import pixel_output
+from ancestral.data.pixels import PixelBatches
+from ancestral.distributions.outputs import ZeroFlagOutput, pixel_output
 from ancestral.families.autoregressive.own_network import given_autoregressive
 from ancestral.families.autoregressive.settings import PixelCNNSettings
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.particles import Particles
 from ancestral.networks.causal import CausalConv2d, GatedBlock, PixelCache
+
+COUNTED_AT_ONCE = 4096  # images
 
 
 class ChannelHead(nn.Module):
@@ -59,7 +62,9 @@ class PixelCNN(AutoregressiveModel):
 
     Args:      event_shape: (C, H, W). output: bernoulli, categorical or logistic. levels: of a pixel. channels: of the
                residual path. hidden: channels within a block. blocks: number of blocks. kernel: size in the blocks.
-               first_kernel: size of the first convolution. components: of a logistic output.
+               first_kernel: size of the first convolution. components: of a logistic output. frequent: number of levels
+               that have an input channel of their own, which is 1 where a pixel has the level; `initialise` chooses the
+               most frequent levels of the training data. positions: add a learned value for each position and channel.
     Deviation: one stack instead of the paper's two (vertical and horizontal). Its receptive field lacks pixels far to
                the right in the rows just above; the wide first kernel covers most of them, at half the cost.
     Reference: van den Oord et al., 2016, arXiv 1601.06759 and 1606.05328.
@@ -68,6 +73,8 @@ class PixelCNN(AutoregressiveModel):
         >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3])
     """
+
+    marked: Tensor
 
     def __init__(
         self,
@@ -80,12 +87,20 @@ class PixelCNN(AutoregressiveModel):
         kernel: int = 3,
         first_kernel: int = 13,
         components: int = 10,
+        frequent: int = 0,
+        positions: bool = False,
     ) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
         self.output = pixel_output(output, levels, components)
         colours = event_shape[0]
-        self.first = CausalConv2d(colours, channels, first_kernel, current=False)
+        if frequent > levels:
+            raise ValueError(f"{frequent} frequent levels: a pixel has {levels}")
+        if frequent:
+            self.register_buffer("marked", torch.arange(frequent))
+        self.marks, self.inputs = frequent, colours * (1 + frequent)
+        self.first = CausalConv2d(self.inputs, channels, first_kernel, current=False)
+        self.places = nn.Parameter(torch.zeros(channels, *event_shape[1:])) if positions else None
         self.blocks = nn.ModuleList(GatedBlock(channels, hidden, kernel) for _ in range(blocks))
         self.head = ChannelHead(channels, channels, colours, self.output.size)
 
@@ -94,21 +109,31 @@ class PixelCNN(AutoregressiveModel):
         colours, height, width = self.event_shape
         return torch.arange(colours * height * width).view(colours, -1).T.flatten()
 
+    def seen(self, x: Tensor) -> Tensor:
+        """The input of the network for some levels: (B, C, ...) to (B, inputs, ...)."""
+        image = self.centred(x)
+        if not self.marks:
+            return image
+        marks = x[:, None] == self.marked.view(-1, *[1] * (x.dim() - 1))  # (B, frequent, C, ...)
+        return torch.cat([image, marks.flatten(1, 2).to(image)], 1)
+
     def predict(self, x: Tensor) -> Tensor:
         # the memory layout in which convolutions are fastest; it changes no value
-        image = self.centred(x).contiguous(memory_format=torch.channels_last)
+        image = self.seen(x).contiguous(memory_format=torch.channels_last)
         features = self.first(image)
+        if self.places is not None:
+            features = features + self.places
         for block in self.blocks:
             features = block(features)
-        return self.head(features, image)
+        return self.head(features, image[:, : self.event_shape[0]])
 
     @torch.no_grad()
     def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
         """See `AutoregressiveModel.draw`. Each activation is computed once, after all its inputs are known."""
-        n, (colours, height, width) = len(noise), self.event_shape
+        n, (_, height, width) = len(noise), self.event_shape
         noise = self.output.noise(noise)
         x = torch.zeros_like(noise)
-        image = PixelCache(n, height, width, colours, self.first, noise)
+        image = PixelCache(n, height, width, self.inputs, self.first, noise)
         blocks = [
             (block, PixelCache(n, height, width, block.conv.weight.shape[1], block.conv, noise), block.conv.rows())
             for block in self.blocks
@@ -118,6 +143,8 @@ class PixelCNN(AutoregressiveModel):
         for i in range(height):
             for j in range(width):
                 features = torch.addmm(self.first.bias, image.window(i, j), first_kernel)
+                if self.places is not None:
+                    features = features + self.places[:, i, j]
                 for block, cache, kernel in blocks:
                     features = block.at_pixel(features, i, j, cache, kernel)
                 self._draw_pixel(features[:, :, None, None], noise, x, (i, j), particles)
@@ -125,7 +152,7 @@ class PixelCNN(AutoregressiveModel):
                     x = x[heirs]
                     for cache in (image, *(cache for _, cache, _ in blocks)):
                         cache.reorder(i, heirs)
-                image.put(i, j, self.centred(x[:, :, i, j]))
+                image.put(i, j, self.seen(x[:, :, i, j]))
         return x
 
     def _draw_pixel(
@@ -162,4 +189,25 @@ def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> Autoregressive
         settings.kernel,
         settings.first_kernel,
         settings.components,
+        settings.frequent,
+        settings.positions,
     )
+
+
+@torch.no_grad()
+def begin_at_frequencies(model: AutoregressiveModel, train: PixelBatches) -> None:
+    """Mark the most frequent levels of the training data in the input of a PixelCNN, and set the biases of an output
+    with a flag for level 0 to the frequencies of the levels."""
+    if not isinstance(model, PixelCNN) or not (model.marks or isinstance(model.output, ZeroFlagOutput)):
+        return
+    count = torch.zeros(model.levels, dtype=torch.double)
+    for x in train.in_order(COUNTED_AT_ONCE):
+        count += torch.bincount(x.flatten().long(), minlength=model.levels).to(count)
+    if model.marks:
+        model.marked.copy_(count.argsort(descending=True, stable=True)[: len(model.marked)].sort().values)
+    log_share = ((count + 1) / (count + 1).sum()).log()
+    bias = model.head.out.bias
+    assert bias is not None
+    if isinstance(model.output, ZeroFlagOutput):
+        flag = log_share[1:].logsumexp(0) - log_share[0]
+        bias.copy_(torch.cat([flag[None], log_share[1:]]).repeat(model.event_shape[0]))

@@ -36,7 +36,8 @@ def _values(output: PixelOutput) -> dict[str, Any]:
         return {"type": "bernoulli"}
     if isinstance(output, CategoricalOutput):
         return {"type": "categorical", "levels": output.levels}
-    assert isinstance(output, LogisticMixtureOutput)
+    if not isinstance(output, LogisticMixtureOutput):
+        raise NotComputable(f"pixels with the distribution {type(output).__name__} cannot be shown in the browser")
     return {"type": "logistic-mixture", "levels": output.levels, "components": output.size // 3}
 
 
@@ -62,6 +63,8 @@ def _masked(model: MADE) -> dict[str, Any]:
 
 
 def _causal(model: PixelCNN) -> dict[str, Any]:
+    if model.marks or model.places is not None:
+        raise NotComputable("a PixelCNN with --frequent or --positions cannot be shown in the browser")
     head, colours = model.head, model.event_shape[0]
     beside: Tensor | None = (head.beside * head.mask).flatten(1) if colours > 1 else None
     return {

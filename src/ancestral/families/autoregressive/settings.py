@@ -11,7 +11,7 @@ from ancestral.settings.checks import check_numbers
 from ancestral.settings.data import PixelSpaceName
 from ancestral.settings.family import FamilySettings
 
-OutputName = Literal["auto", "bernoulli", "categorical", "logistic"]
+OutputName = Literal["auto", "bernoulli", "categorical", "zero-flag", "logistic"]
 
 
 def _without_mixture(output: OutputName) -> dict[str, str]:
@@ -35,7 +35,8 @@ class MADESettings(FamilySettings):
     activation: Literal["relu", "leaky-relu", "gelu", "silu", "tanh"] = "relu"
     """activation function of the hidden layers"""
     output: OutputName = "auto"
-    """distribution of a pixel; auto: bernoulli for binary pixels, categorical for up to 32 levels, logistic for more"""
+    """distribution of a pixel; auto: bernoulli for binary pixels, categorical for up to 32 levels, logistic for more;
+    zero-flag: a flag for level 0 and a probability for each other level, for images with a background of zeros"""
     components: int = 10
     """logistic: number of components of the mixture of logistic distributions"""
 
@@ -70,12 +71,19 @@ class PixelCNNSettings(FamilySettings):
     """kernel size of the convolutions in the blocks, odd"""
     first_kernel: int = 13
     """kernel size of the first convolution, odd"""
+    frequent: int = 0
+    """levels: number of the most frequent levels of the training data that are marked in the input, one channel each"""
+    positions: bool = False
+    """add a learned value for each position and channel of the image, after the first convolution"""
     output: OutputName = "auto"
-    """distribution of a pixel; auto: bernoulli for binary pixels, categorical for up to 32 levels, logistic for more"""
+    """distribution of a pixel; auto: bernoulli for binary pixels, categorical for up to 32 levels, logistic for more;
+    zero-flag: a flag for level 0 and a probability for each other level, for images with a background of zeros"""
     components: int = 10
     """logistic: number of components of the mixture of logistic distributions"""
 
-    network_settings: ClassVar[Mapping[str, str]] = {"network": "channels hidden_channels blocks kernel first_kernel"}
+    network_settings: ClassVar[Mapping[str, str]] = {
+        "network": "channels hidden_channels blocks kernel first_kernel frequent positions"
+    }
     upper_bounds: ClassVar[Mapping[str, float]] = {"blocks": 1000}
 
     def unused(self, points: bool | None) -> dict[str, str]:
@@ -84,6 +92,7 @@ class PixelCNNSettings(FamilySettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_numbers(self, "channels hidden_channels blocks components", 1)
+        check_numbers(self, "frequent", 0)
         for name in ("kernel", "first_kernel"):
             if (width := getattr(self, name)) < 3 or width % 2 == 0:
                 raise InputError(f"--{name.replace('_', '-')} {width}: give an odd number of at least 3")

@@ -15,9 +15,10 @@ def tiny_made(shape: tuple[int, ...] = (1, 3, 3), *output: object, **settings: o
     return with_larger_weights(MADE(shape, *output, **{"hidden": [8], "activation": "tanh", **settings}))  # type: ignore[arg-type]
 
 
-def tiny_pixelcnn(shape: tuple[int, ...] = (1, 3, 3), *output: object) -> Model:
+def tiny_pixelcnn(shape: tuple[int, ...] = (1, 3, 3), *output: object, **settings: object) -> Model:
     """A PixelCNN with one block."""
-    return with_larger_weights(PixelCNN(shape, *output, channels=8, hidden=4, blocks=1, first_kernel=3, components=2))  # type: ignore[arg-type]
+    small = {"channels": 8, "hidden": 4, "blocks": 1, "first_kernel": 3, "components": 2}
+    return with_larger_weights(PixelCNN(shape, *output, **small, **settings))  # type: ignore[arg-type]
 
 
 MADES: dict[str, Callable[[], Model]] = {
@@ -31,5 +32,6 @@ MADES: dict[str, Callable[[], Model]] = {
 PIXELCNNS: dict[str, Callable[[], Model]] = {
     "pixelcnn": lambda: tiny_pixelcnn(),
     "pixelcnn, categorical": lambda: tiny_pixelcnn((1, 2, 2), "categorical", 3),
+    "pixelcnn, zero flag, positions": lambda: tiny_pixelcnn((1, 2, 2), "zero-flag", 3, frequent=2, positions=True),
     "pixelcnn, logistic, colour": lambda: tiny_pixelcnn((3, 1, 2), "logistic", 3),
 }
