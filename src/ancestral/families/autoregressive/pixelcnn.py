@@ -179,6 +179,8 @@ def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> Autoregressive
     output, levels = output_name(settings.output, spec.levels, spec.space)
     if own := given_autoregressive(spec, output, levels, settings.components):
         return own
+    if settings.frequent > levels:
+        raise InputError(f"--frequent {settings.frequent}: the pixels have {levels} levels")
     return PixelCNN(
         list(spec.event_shape),
         output,
