@@ -24,8 +24,8 @@ LEAST_SHARE = 1e-6  # images with a smaller weight for a tree do not train it
 class EMStep:
     """Expectation-maximisation for a mixture of trees.
 
-        running:      S <- (1 - e_t) S + e_t mean_b s(x_b),   e_t = first (last / first)^(t / (T - 1)),   after each batch
-        whole epochs: S <- sum_n s(x_n),                                                          at the end of an epoch
+        running, after each batch: S <- (1 - e_t) S + e_t mean_b s(x_b),   e_t = first (last / first)^(t / (T - 1))
+        at the end of an epoch:    S <- sum_n s(x_n)
 
     s(x) are the expected counts of states, pairs of states and pixels, computed with the present parameters, and the
     parameters are the smoothed ratios of the counts (`set_from_counts`). Over whole epochs, the log-likelihood plus the

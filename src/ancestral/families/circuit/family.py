@@ -11,4 +11,6 @@ FAMILY = Family(
     tiny=f"{HERE}.tiny:TINY",
     initialise=f"{HERE}.initialise:initialise",
     step=f"{HERE}.em_step:step_for",
+    drawings=f"{HERE}.drawings:DRAWINGS",
+    score_parts=f"{HERE}.score_parts:score_parts",
 )

@@ -9,10 +9,10 @@ from torch.nn import functional as F
 from ancestral.data.pixels import PixelBatches
 from ancestral.families.circuit.clusters import LOOKED_AT, cluster_centres, k_means, nearest_centre
 from ancestral.families.circuit.leaves import PixelLeaves
+from ancestral.families.circuit.messages import Counts
 from ancestral.families.circuit.model import Circuit
 from ancestral.families.circuit.structure import chow_liu
 from ancestral.families.circuit.update import set_from_counts
-from ancestral.families.circuit.messages import Counts
 
 RADIUS, WIDTH, BLUR = 5, 2.5, 0.7  # pixels: of a patch, of its Gaussian weights, of the blur; for 28 by 28 images
 USUAL_SIDE = 28

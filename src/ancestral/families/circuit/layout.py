@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -45,7 +46,7 @@ def levels_of(order: Tensor, parents: Tensor) -> list[Level]:
     bounds = [0, *(node for node in range(1, count) if depth[node] > depth[node - 1]), count]
     return [
         _level(above, degree, bounds[at - 1] if at else 0, first, last, parents.device)
-        for at, (first, last) in enumerate(zip(bounds, bounds[1:], strict=False))
+        for at, (first, last) in enumerate(pairwise(bounds))
     ]
 
 

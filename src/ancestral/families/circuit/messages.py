@@ -38,7 +38,11 @@ class Tree(NamedTuple):
         missing = torch.ones_like(log_leaves[:, :1])
         scaled = torch.cat([(log_leaves - heights[..., None]).exp(), missing], 1)
         return cls(
-            levels, log_root.exp(), log_transitions.exp(), scaled, torch.cat([heights, torch.zeros_like(heights[:, :1])], 1)
+            levels,
+            log_root.exp(),
+            log_transitions.exp(),
+            scaled,
+            torch.cat([heights, torch.zeros_like(heights[:, :1])], 1),
         )
 
     def into(self, first: int, last: int) -> Tensor:
@@ -155,7 +159,7 @@ def downward(tree: Tree, codes: Tensor, up: Upward, weights: Tensor) -> Counts:
         torch.mul(torch.bmm(ratio.mT, inside), table, out=transitions[first - 1 : inner - 1])
         here = torch.bmm(ratio, table).mul_(inside)
         leaves[first:inner] = _by_value(codes[first:inner], here, tree)
-        # a node without children has one message for each value of its pixel, so images with that value are summed first
+        # a node without children has one message for each value of its pixel, so images with this value are summed
         sums, table = _by_value(codes[inner:last], above[inner - first :], tree).div_(bare), tree.into(inner, last)
         torch.mul(torch.bmm(sums.mT, tree.leaves[inner:last]), table, out=transitions[inner - 1 : last - 1])
         torch.mul(torch.bmm(sums, table), tree.leaves[inner:last], out=leaves[inner:last])

@@ -233,7 +233,11 @@ def build_circuit(settings: CircuitSettings, spec: DataSpec) -> Circuit:
     if len(spec.event_shape) != 3 or spec.space in ("unit", "points"):
         raise InputError(
             f"a circuit needs images with binary pixels or whole levels, not {spec.space}"
-            + ("; for points choose the family flow" if spec.space == "points" else ": use --pixels levels, for example")
+            + (
+                "; for points choose the family flow"
+                if spec.space == "points"
+                else ": use --pixels levels, for example"
+            )
         )
     name, levels = output_name(settings.output, spec.levels, spec.space)
     states, leaves = (levels, "pixel") if settings.states == 1 else (settings.states, name)

@@ -85,5 +85,9 @@ class CircuitSettings(FamilySettings):
         return self.by_class
 
     @property
+    def fitted_start(self) -> bool:
+        return self.start == "patches" and self.states > 1
+
+    @property
     def has_learning_rate(self) -> bool:
         return self.method == "gradient"

@@ -11,7 +11,9 @@ from ancestral.families.circuit.structure import rooted
 from ancestral.models.base import Model
 
 
-def tiny_circuit(components: int = 1, states: int = 3, leaves: str = "bernoulli", levels: int = 2, classes: int = 0) -> Circuit:
+def tiny_circuit(
+    components: int = 1, states: int = 3, leaves: str = "bernoulli", levels: int = 2, classes: int = 0
+) -> Circuit:
     """A circuit with random trees and clearly dependent pixels: 9 binary pixels, or 4 with more levels."""
     side = 3 if levels == 2 else 2
     model = Circuit([1, side, side], states, components, leaves, levels, classes, weight_scale=1.5)

@@ -34,13 +34,14 @@ class TreeMixture(ExactModel):
 
     Args:      event_shape: shape of an image with D pixels. states: K. components: C. leaves: p(x_d | z_d): bernoulli,
                categorical, logistic (discretised), or pixel: the state is the pixel itself, K = L, which is the
-               Chow-Liu tree. levels: L, number of values of a pixel. classes: number of classes; tree c belongs to class
-               c // (C / classes). 0: none. weight_scale: standard deviation of the initial weights.
+               Chow-Liu tree. levels: L, number of values of a pixel. classes: number of classes, 0 for none; tree c
+               belongs to class c // (C / classes). weight_scale: standard deviation of the initial weights.
                start: initial hidden states of a training, `patches` or `random`, see `initialise`.
     Raises:    InputError: sizes that do not fit each other.
     Reference: Liu and Van den Broeck, 2021, arXiv 2106.02264.
     """
 
+    levels: int
     order: Tensor
     parents: Tensor
 
@@ -58,7 +59,9 @@ class TreeMixture(ExactModel):
         super().__init__()
         pixels = math.prod(event_shape)
         if min(states, components, pixels) < 1 or levels < 2 or (classes and components % classes):
-            raise InputError("a circuit needs at least 1 state, component and pixel, and equally many trees of each class")
+            raise InputError(
+                "a circuit needs at least 1 state, component and pixel, and equally many trees of each class"
+            )
         if leaves == "pixel" and states != levels:
             raise InputError(f"leaves of pixels need as many states as levels: {levels}, not {states}")
         self.event_shape, self.levels, self.classes = tuple(event_shape), levels, classes
@@ -71,9 +74,9 @@ class TreeMixture(ExactModel):
             self.register_buffer("weights", weights, persistent=False)
         self.roots = nn.Parameter(initial_normal(components, states, scale=weight_scale))
         self.transitions = nn.Parameter(initial_normal(components, pixels - 1, states, states, scale=weight_scale))
-        start = balanced(pixels)
-        self.register_buffer("order", start.order.repeat(components, 1))
-        self.register_buffer("parents", start.parents.repeat(components, 1))
+        tree = balanced(pixels)
+        self.register_buffer("order", tree.order.repeat(components, 1))
+        self.register_buffer("parents", tree.parents.repeat(components, 1))
         self._known: list[tuple[Structure, list[Level]] | None] = [None] * components
 
     @property
