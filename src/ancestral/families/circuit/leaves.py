@@ -69,9 +69,9 @@ class CategoricalLeaves(Leaves):
 class LogisticLeaves(Leaves):
     """A discretised logistic distribution with mean m and scale s, for many levels.
 
-    Means are in units of half the range of levels, and 0 is the middle of the range. Log-scales are relative to half
-    the range divided by e, so that an untrained leaf has the scale of the data. The update of EM has no closed form: for
-    each state the best of three candidates is used, so the objective cannot decrease.
+    Means are in units of half the range of levels, and 0 is the middle. Log-scales are relative to half the range
+    divided by e, so an untrained leaf has the scale of the data. The update of EM has no closed form: for each state
+    the best of three candidates is used, so the objective cannot decrease.
     """
 
     def __init__(self, trees: int, pixels: int, states: int, levels: int, scale: float) -> None:

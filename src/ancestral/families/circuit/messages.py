@@ -1,7 +1,8 @@
 """Messages between the nodes of a tree: log p(x), expected counts, and posteriors, in time linear in the pixels.
 
 Messages are probabilities, rescaled at each node. Where a product of messages could underflow, the level is computed
-again from logarithms. A message is never zero, so every image has a finite log p(x).
+again from logarithms. A message below the smallest positive number of the format (1e-38 in single precision) is
+replaced by this number, so every image has a finite log p(x). Pseudo-counts keep trained parameters far above it.
 """
 
 from __future__ import annotations
@@ -34,16 +35,11 @@ class Tree(NamedTuple):
     @classmethod
     def of(cls, levels: list[Level], log_root: Tensor, log_transitions: Tensor, log_leaves: Tensor) -> Tree:
         """From log-probabilities of shape (K,), (D - 1, K, K) and (D, L, K)."""
+        tiny = torch.finfo(log_root.dtype).tiny
         heights = log_leaves.amax(2)
-        missing = torch.ones_like(log_leaves[:, :1])
-        scaled = torch.cat([(log_leaves - heights[..., None]).exp(), missing], 1)
-        return cls(
-            levels,
-            log_root.exp(),
-            log_transitions.exp(),
-            scaled,
-            torch.cat([heights, torch.zeros_like(heights[:, :1])], 1),
-        )
+        scaled = torch.cat([(log_leaves - heights[..., None]).exp(), torch.ones_like(log_leaves[:, :1])], 1)
+        heights = torch.cat([heights, torch.zeros_like(heights[:, :1])], 1)
+        return cls(levels, log_root.exp().clamp_min(tiny), log_transitions.exp().clamp_min_(tiny), scaled, heights)
 
     def into(self, first: int, last: int) -> Tensor:
         """p(z | z of the parent) of the nodes first to last - 1, none of which is the root."""
