@@ -115,7 +115,7 @@ def test_the_chow_liu_tree_counts_pairs_of_pixels(batches: int) -> None:
     rows = x.flatten(1).long()
     _, transitions, _ = model.log_probabilities(0)
     for node in range(1, 9):
-        child, parent = rows[:, model.order[0, node]], rows[:, model.order[0, model.parents[0, node]]]
+        child, parent = rows[:, model.node_pixels[0, node]], rows[:, model.node_pixels[0, model.node_parents[0, node]]]
         for k in (0, 1):
             n = (parent == k).sum().item()
             share = (((parent == k) & (child == 1)).sum().item() + A / 2) / (n + A)
@@ -216,7 +216,7 @@ def test_the_start_from_patches_is_better_than_a_random_one(leaves: str, levels:
         x = torch.where(torch.rand(x.shape) < 0.2, (torch.rand(x.shape) * levels).floor(), x)
         for model in made:
             initialise(model, batches_of(x, levels))
-    assert torch.equal(made[0].order, made[1].order)
+    assert torch.equal(made[0].node_pixels, made[1].node_pixels)
     with torch.no_grad():
         patches, random = (model.log_prob(x).mean() for model in made)
     assert patches > random + 3
@@ -232,7 +232,7 @@ def test_trees_of_classes_are_learned_from_their_images() -> None:
     model = Circuit([1, 1, 4], 2, 3, "pixel", 2, classes=3)
     initialise(model, batches_of(x, 2, labels))
     for c, edge in enumerate(({0, 1}, {2, 3})):
-        order, parents = model.order[c], model.parents[c]
+        order, parents = model.node_pixels[c], model.node_parents[c]
         assert edge in [{int(order[n]), int(order[parents[n]])} for n in range(1, 4)]
     assert model.class_probs[:2].tolist() == pytest.approx([0.5, 0.5], abs=0.01) and model.class_probs[2] < 0.01
 

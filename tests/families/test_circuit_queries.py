@@ -74,10 +74,10 @@ def joint_by_hand(model: Circuit, c: int) -> Tensor:
     states = torch.tensor(list(itertools.product(range(model.states), repeat=pixels)))
     log_p = root[states[:, 0]] + model.log_component_probs[c]
     for node in range(1, pixels):
-        log_p = log_p + transitions[node - 1, states[:, model.parents[c, node]], states[:, node]]
+        log_p = log_p + transitions[node - 1, states[:, model.node_parents[c, node]], states[:, node]]
     total = log_p.expand(len(x), -1)
     for node in range(pixels):
-        total = total + leaves[node][x[:, model.order[c, node]]][:, states[:, node]]
+        total = total + leaves[node][x[:, model.node_pixels[c, node]]][:, states[:, node]]
     return total
 
 
@@ -102,7 +102,7 @@ def test_log_prob_and_posterior_of_states_by_enumeration(leaves: str, levels: in
     for c, joint in enumerate(joints):
         posterior = joint.softmax(1)
         marginals = torch.stack([posterior @ (states == k).double() for k in range(model.states)], 2)  # (N, nodes, K)
-        by_pixel = torch.empty_like(marginals).index_copy_(1, model.order[c], marginals)
+        by_pixel = torch.empty_like(marginals).index_copy_(1, model.node_pixels[c], marginals)
         assert torch.allclose(model.state_posteriors(x, c), by_pixel, atol=1e-10)
         share = log_p.softmax(1)[:, c, None]
         assert torch.allclose(codes[:, c], share * marginals[:, 0], atol=1e-10)
@@ -182,7 +182,7 @@ def test_information_of_edges_agrees_with_a_sum_over_all_images() -> None:
     p = model.log_prob(all_images(model)).exp()
     found = edge_information(model)
     for node in range(1, 9):
-        a, b = x[:, model.order[0, node]], x[:, model.order[0, model.parents[0, node]]]
+        a, b = x[:, model.node_pixels[0, node]], x[:, model.node_pixels[0, model.node_parents[0, node]]]
         joint = torch.stack([p[(a == i) & (b == j)].sum() for i in (0, 1) for j in (0, 1)]).view(2, 2)
         exact = (joint * (joint / (joint.sum(0) * joint.sum(1, keepdim=True))).log()).sum()
         assert found[node].item() == pytest.approx(exact.item(), abs=1e-10)

@@ -95,7 +95,7 @@ def test_levels_list_every_parent_and_child_once() -> None:
 def test_what_is_no_tree_is_refused(order: list[int], parents: list[int]) -> None:
     refused(lambda: levels_of(torch.tensor(order), torch.tensor(parents)), "the circuit's tree is not valid")
     model = Circuit([1, 1, len(order)], 2)
-    model.order[0], model.parents[0] = torch.tensor(order), torch.tensor(parents)
+    model.node_pixels[0], model.node_parents[0] = torch.tensor(order), torch.tensor(parents)
     refused(lambda: model.log_prob(torch.zeros(1, *model.event_shape)), "the circuit's tree is not valid")
 
 

@@ -63,9 +63,9 @@ def trees(subject: Subject, count: int | None = None, seed: int = 0) -> Figure:
     chosen = model.log_component_probs.argsort(descending=True)[: count or SHOWN_TREES].tolist()
     found = []
     for c in chosen:
-        pixels = model.order[c]
+        pixels = model.node_pixels[c]
         mean = model.decode(_state_probs(model, c)[None])[0]
-        edges = torch.stack([pixels[1:], pixels[model.parents[c][1:]]], 1)
+        edges = torch.stack([pixels[1:], pixels[model.node_parents[c][1:]]], 1)
         image = subject.data.space.to_unit(mean.float())
         strength = edge_information(model, c)[1:]
         shown = strength > LEAST_SHOWN * strength.max() if len(strength) else strength > 0

@@ -46,7 +46,7 @@ class EMStep:
         self.centres, self.running = centres, settings.running
         # sums over an epoch need more digits than running means
         like = model.transitions.detach() if self.running else model.transitions.detach().double()
-        pixels, trees = model.order.shape[1], model.components
+        pixels, trees = model.node_pixels.shape[1], model.components
         self.counts = Counts(
             torch.zeros_like(model.roots, dtype=like.dtype),
             torch.zeros_like(like),

@@ -84,7 +84,7 @@ def edge_information(model: Circuit, component: int = 0) -> Tensor:
     """I(X_d; X_parent) of every node and its parent in a tree, exact, shape (D,), nats; 0 for the root."""
 
     tree, pairs = model.tree(component), expected_counts(model, component).transitions
-    leaves, parents = leaf_probs(tree), model.parents[component][1:]
+    leaves, parents = leaf_probs(tree), model.node_parents[component][1:]
     joint = leaves[parents] @ pairs @ leaves[1:].mT  # (D - 1, L, L)
     independent = joint.sum(2, keepdim=True) * joint.sum(1, keepdim=True)
     found = (torch.special.xlogy(joint, joint) - torch.special.xlogy(joint, independent)).sum((1, 2))

@@ -18,7 +18,7 @@ RADIUS, WIDTH, BLUR = 5, 2.5, 0.7  # pixels: of a patch, of its Gaussian weights
 USUAL_SIDE = 28
 LEAST_WEIGHT = 0.1  # pixels of a patch with smaller weights are left out
 ROUNDS = 4  # of k-means
-MOST_CLASSES = 6  # with more classes, the images of all together are as many as those of this number
+MOST_CLASSES = 3  # with more classes, the images of all together are as many as those of this number
 PER_TREE = 6000  # images whose patches are clustered for one tree
 PSEUDO_COUNT = 0.3  # of each conditional distribution of the initial states
 
@@ -73,7 +73,7 @@ def start_from_patches(model: Circuit, component: int, images: Tensor) -> None:
                network).
     """
     states, count = patch_states(images, model.states, model.levels), len(images)
-    order, parents, size = model.order[component], model.parents[component], model.states
+    order, parents, size = model.node_pixels[component], model.node_parents[component], model.states
     pixels, eye = images.flatten(1).long(), torch.eye(size, dtype=model.dtype, device=images.device)
     one_hot = [eye[states[d]] for d in order.tolist()]  # (N, K) of each node
     pairs = torch.stack([one_hot[p].T @ one_hot[n] for n, p in list(enumerate(parents.tolist()))[1:]] or [eye[:0, :0]])

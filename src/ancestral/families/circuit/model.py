@@ -113,7 +113,7 @@ class Circuit(TreeMixture):
                 tree, codes = self.tree(c), self.codes(c, given[rows], seen[rows])
                 states = posteriors(tree, codes, upward(tree, codes))
                 pixels = (states @ leaf_probs(tree).mT).transpose(0, 1)  # (B, D, L)
-                found[rows[:, None], self.order[c]] += shares[:, c, None, None] * pixels
+                found[rows[:, None], self.node_pixels[c]] += shares[:, c, None, None] * pixels
         known = one_hot(given.long(), self.levels).to(found)
         return torch.where(seen[..., None], known, found).unflatten(1, self.event_shape)
 
@@ -142,7 +142,7 @@ class Circuit(TreeMixture):
         """p(z_d | x, c) of the hidden state of every pixel in one tree, exact, shape (B, D, K)."""
         tree, codes = self.tree(component), self.codes(component, x.flatten(1))
         states = posteriors(tree, codes, upward(tree, codes)).transpose(0, 1)
-        return torch.empty_like(states).index_copy_(1, self.order[component], states)
+        return torch.empty_like(states).index_copy_(1, self.node_pixels[component], states)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
@@ -204,14 +204,18 @@ class Circuit(TreeMixture):
         return Categorical(logits=self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2), validate_args=False)
 
     def _draw_trees(self, n: int) -> Tensor:
-        return torch.multinomial(self.log_component_probs.exp(), n, replacement=True) if n else self.order.new_empty(0)
+        return (
+            torch.multinomial(self.log_component_probs.exp(), n, replacement=True)
+            if n
+            else self.node_pixels.new_empty(0)
+        )
 
     def _drawn(self, trees: Tensor, mean: bool) -> Tensor:
         """Samples, or the means of the pixels given sampled states, of the given trees, shape (n, *event_shape)."""
-        drawn = torch.empty(len(trees), self.order.shape[1], dtype=self.dtype, device=self.order.device)
+        drawn = torch.empty(len(trees), self.node_pixels.shape[1], dtype=self.dtype, device=self.node_pixels.device)
         for c in trees.unique().tolist():
             tree = self.tree(c)
-            missing = torch.full((self.order.shape[1], 1), self.levels, device=self.order.device)
+            missing = torch.full((self.node_pixels.shape[1], 1), self.levels, device=self.node_pixels.device)
             up = upward(tree, missing)
             for rows in (trees == c).nonzero()[:, 0].split(ROWS):
                 states = draw_states(tree, missing, up, len(rows))
@@ -222,7 +226,7 @@ class Circuit(TreeMixture):
     def _as_rows(self, component: int, nodes: Tensor) -> Tensor:
         """Values of nodes (D, B) as values of pixels (B, D), in the number format of the model."""
         rows = nodes.T.to(self.dtype)
-        return torch.empty_like(rows).index_copy_(1, self.order[component], rows)
+        return torch.empty_like(rows).index_copy_(1, self.node_pixels[component], rows)
 
 
 def build_circuit(settings: CircuitSettings, spec: DataSpec) -> Circuit:

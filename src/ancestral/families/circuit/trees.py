@@ -42,8 +42,8 @@ class TreeMixture(ExactModel):
     """
 
     levels: int
-    order: Tensor
-    parents: Tensor
+    node_pixels: Tensor
+    node_parents: Tensor
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class TreeMixture(ExactModel):
         self.roots = nn.Parameter(initial_normal(components, states, scale=weight_scale))
         self.transitions = nn.Parameter(initial_normal(components, pixels - 1, states, states, scale=weight_scale))
         tree = balanced(pixels)
-        self.register_buffer("order", tree.order.repeat(components, 1))
-        self.register_buffer("parents", tree.parents.repeat(components, 1))
+        self.register_buffer("node_pixels", tree.order.repeat(components, 1))
+        self.register_buffer("node_parents", tree.parents.repeat(components, 1))
         self._known: list[tuple[Structure, list[Level]] | None] = [None] * components
 
     @property
@@ -101,12 +101,12 @@ class TreeMixture(ExactModel):
         Raises:    InputError: it is not a tree over the pixels.
         """
         levels_of(*structure)
-        self.order[component], self.parents[component] = structure
+        self.node_pixels[component], self.node_parents[component] = structure
 
     def layout(self, component: int) -> list[Level]:
         """The levels of a component's tree, computed again only if the tree has changed."""
         known = self._known[component]
-        now = Structure(self.order[component], self.parents[component])
+        now = Structure(self.node_pixels[component], self.node_parents[component])
         if known is None or known[0].order.device != now.order.device or not all(map(torch.equal, known[0], now)):
             known = Structure(*(part.clone() for part in now)), levels_of(*now)
             self._known[component] = known
@@ -126,7 +126,7 @@ class TreeMixture(ExactModel):
 
     def codes(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
         """See `codes_of`. rows: images, shape (B, D); observed: boolean, the same shape, or None."""
-        return codes_of(rows, self.order[component], self.levels, observed)
+        return codes_of(rows, self.node_pixels[component], self.levels, observed)
 
     def log_prob_given_tree(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(observed pixels | c) of one tree, shape (B,), nats. Arguments: as `codes`."""

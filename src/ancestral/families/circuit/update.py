@@ -27,7 +27,7 @@ def set_from_counts(model: Circuit, component: int, counts: Counts, smoothing: f
 @torch.no_grad()
 def expected_counts(model: Circuit, component: int) -> Counts:
     """The expected counts of one image under the tree itself, with all pixels present."""
-    tree, one = model.tree(component), torch.ones(1, dtype=model.dtype, device=model.order.device)
-    missing = torch.full((model.order.shape[1], 1), model.levels, device=model.order.device)
+    tree, one = model.tree(component), torch.ones(1, dtype=model.dtype, device=model.node_pixels.device)
+    missing = torch.full((model.node_pixels.shape[1], 1), model.levels, device=model.node_pixels.device)
     counts = downward(tree, missing, upward(tree, missing), one)
     return counts._replace(leaves=leaf_probs(tree) * counts.leaves[:, -1:])
