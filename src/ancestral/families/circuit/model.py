@@ -110,10 +110,11 @@ class Circuit(TreeMixture):
         for rows in torch.arange(len(given), device=given.device).split(ROWS):
             shares = self.joint(given[rows], seen[rows]).softmax(1)
             for c in range(self.components):
-                tree, codes = self.tree(c), self.codes(c, given[rows], seen[rows])
+                some = rows[shares[:, c] > torch.finfo(shares.dtype).eps]  # others do not change the sum
+                tree, codes = self.tree(c), self.codes(c, given[some], seen[some])
                 states = posteriors(tree, codes, upward(tree, codes))
                 pixels = (states @ leaf_probs(tree).mT).transpose(0, 1)  # (B, D, L)
-                found[rows[:, None], self.node_pixels[c]] += shares[:, c, None, None] * pixels
+                found[some[:, None], self.node_pixels[c]] += shares[some - rows[0], c, None, None] * pixels
         known = one_hot(given.long(), self.levels).to(found)
         return torch.where(seen[..., None], known, found).unflatten(1, self.event_shape)
 
