@@ -43,7 +43,7 @@ from ancestral.runs.run import Run
 # Every chi-square below has its seed fixed and rejects a right answer less than once in 10,000.
 FALSE_ALARM = 1e-4
 DRAWS = 1200
-EXACT = ["mixture", "mixture of one", "belief net"]
+EXACT = ["mixture", "mixture of one", "belief net", "circuit", "circuit, Chow-Liu tree", "circuit, categorical"]
 IN_ORDER = [
     "made",
     "made, deep",

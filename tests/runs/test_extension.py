@@ -37,6 +37,8 @@ STEPS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "momentum": ("autoencoder", {"latents": 3, "hidden": (8,), "optimizer": "sgd", "momentum": 0.9}),
     "em": ("mixture", {"components": 3, "method": "em"}),
+    "counts of trees": ("circuit", {"states": 3, "components": 2, "method": "em"}),
+    "counts of pairs": ("circuit", {"states": 1}),
     "score function": ("belief-net", {"latents": (4,), "method": "score"}),
     "wake-sleep": ("belief-net", {"latents": (4,), "method": "wake-sleep"}),
     "orderings": ("made", {"hidden": (8,), "orderings": 3}),

@@ -32,6 +32,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vae": ("vae", {**BRIEF, "pixels": "binary", "latents": 3, "hidden": (16,), "schedule": "cosine"}),
     "gan": ("gan", {**BRIEF, "hidden": (16,), "critic_hidden": (16,), "average": 0.9, "critic_steps": 2}),
     "mixture": ("mixture", {**BRIEF, "components": 5, "method": "em"}),
+    "circuit": ("circuit", {**BRIEF, "states": 3, "by_class": True}),
 }
 MOST_KILLS, PATIENCE = 3, 120.0
 

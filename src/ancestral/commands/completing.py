@@ -18,7 +18,13 @@ from ancestral.studies.names import STUDIES
 SHELLS = ("bash", "zsh", "fish")
 COMMON = ("--help", "--family")
 OF_TRAININGS = ("--config",)
-OWN_DRAWINGS = ("components", "vanishing-gradient")  # of single families; their records would import torch
+OWN_DRAWINGS = (
+    "components",
+    "information",
+    "mean-images",
+    "trees",
+    "vanishing-gradient",
+)  # of single families; their records would import torch
 
 
 Words = Mapping[str, list[str]]

@@ -7,6 +7,8 @@ from ancestral.families.belief_net.exact import all_states as all_states
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine as HelmholtzMachine
 from ancestral.families.belief_net.objectives import vimco as vimco
 from ancestral.families.belief_net.objectives import wake_sleep as wake_sleep
+from ancestral.families.circuit.information import region_information as region_information
+from ancestral.families.circuit.model import Circuit as Circuit
 from ancestral.families.flow.images import ImageFlow as ImageFlow
 from ancestral.families.flow.points import NormalizingFlow as NormalizingFlow
 from ancestral.families.gan.model import GAN as GAN

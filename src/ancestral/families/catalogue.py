@@ -31,6 +31,7 @@ BUILT_IN = {
     "vae": "ancestral.families.vae.family:VAE",
     "autoencoder": "ancestral.families.vae.family:AUTOENCODER",
     "flow": "ancestral.families.flow.family:FAMILY",
+    "circuit": "ancestral.families.circuit.family:FAMILY",
     "gan": "ancestral.families.gan.family:FAMILY",
 }
 """The place of the record of each built-in family."""

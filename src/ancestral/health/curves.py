@@ -58,7 +58,8 @@ class Facts(NamedTuple):
                at its peak; None without one (expectation-maximisation). cosine: whether the rate follows half a cosine.
                latents: M, for a model with real latents. classes: number of classes of labelled images. uniform: -log p
                of the uniform distribution over all images, nats; None for densities. finished: whether the training has
-               ended; before that all verdicts are warnings.
+               ended; before that all verdicts are warnings. fitted_start: whether the initial weights are fitted to
+               the training data, so the first reading is not one of an untrained model.
     """
 
     train_images: int
@@ -70,6 +71,7 @@ class Facts(NamedTuple):
     classes: int | None = None
     uniform: float | None = None
     finished: bool = True
+    fitted_start: bool = False
 
     def epoch(self, step: int) -> float:
         """The number of epochs after `step` updates."""
@@ -225,7 +227,10 @@ class Case:
 
     @cached_property
     def beginning(self) -> float:
-        """The minimised loss of the untrained model, on the first batch."""
+        """The minimised loss of the untrained model, on the first batch; after a fitted start, that of the uniform
+        distribution."""
+        if self.facts.fitted_start and self.facts.uniform is not None:
+            return self.facts.uniform
         return self.first("train", "loss")
 
     @cached_property

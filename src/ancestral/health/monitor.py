@@ -103,4 +103,5 @@ def facts_for(settings: Settings, train: Split, spec: DataSpec) -> Facts:
         latents=latents if isinstance(latents, int) else None,
         classes=None if train.labels is None else len(train.labels.unique()),
         uniform=uniform_nats(spec),
+        fitted_start=getattr(settings.model, "fitted_start", False),
     )

@@ -74,6 +74,11 @@ class FamilySettings:
         return False
 
     @property
+    def fitted_start(self) -> bool:
+        """Whether the initial weights are fitted to the training data, so that the first loss is already low."""
+        return False
+
+    @property
     def has_learning_rate(self) -> bool:
         """Whether the training uses a learning rate; False for expectation-maximisation, for example."""
         return True

@@ -29,6 +29,12 @@ LATENTS = {  # z, its prior, from z to x, from x to z
         "a linear layer and Bernoulli pixels",
         "exact posterior, by a sum over all {states} states",
     ),
+    "circuit": (
+        "a class, and one state of each of the {pixels} pixels",
+        "a tree of states for each class, learned",
+        "Bernoulli pixels of the states",
+        "exact posterior, by messages along the tree",
+    ),
     "vae": (
         "{latents} real numbers",
         "standard normal",
@@ -48,6 +54,7 @@ LATENTS = {  # z, its prior, from z to x, from x to z
 VERDICTS = {  # strengths, weaknesses
     "mixture": ("likelihood, posterior and conditionals are exact", "pixels independent given z: noisy samples"),
     "belief-net": ("exact likelihood; latents combine", "cost doubles with each latent"),
+    "circuit": ("any marginal and conditional is exact", "dependence only along a tree of pixels"),
     "vae": ("fast encoding and sampling, smooth latent space", "only a bound; independent noise on every pixel"),
     "made": ("exact likelihood in one pass", "sampling takes one step per pixel; no latents"),
     "pixelcnn": ("exact likelihood; few weights for local patterns", "sampling takes one step per pixel; no latents"),

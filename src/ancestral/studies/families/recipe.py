@@ -29,6 +29,15 @@ PLAN = (
         quick={"latents": (6,)},
     ),
     PlannedRun(
+        "circuit",
+        "circuit",
+        "circuit",
+        {**DRAWN, "states": 32, "by_class": True, "epochs": 6, "batch_size": 2500},
+        minutes=4,
+        full={"states": 64, "epochs": 20},
+        quick={"states": 2},
+    ),
+    PlannedRun(
         "vae",
         "VAE",
         "vae",

@@ -1,0 +1,160 @@
+"""Expectation-maximisation for circuits: with running counts and small steps, or over whole epochs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ancestral.core.errors import TrainingDiverged
+from ancestral.data.pixels import Batch
+from ancestral.families.circuit.clusters import cluster_centres
+from ancestral.families.circuit.initialise import component_of_clusters
+from ancestral.families.circuit.messages import Counts, downward, upward
+from ancestral.families.circuit.model import Circuit
+from ancestral.families.circuit.settings import CircuitSettings
+from ancestral.families.circuit.trees import ROWS
+from ancestral.families.circuit.update import expected_counts, set_from_counts
+from ancestral.families.family import StepContext
+from ancestral.training.objectives import Terms
+
+LEAST_SHARE = 1e-6  # images with a smaller weight for a tree do not train it
+
+
+class EMStep:
+    """Expectation-maximisation for a mixture of trees.
+
+        running, after each batch: S <- (1 - e_t) S + e_t mean_b s(x_b),   e_t = first (last / first)^(t / (T - 1))
+        at the end of an epoch:    S <- sum_n s(x_n)
+
+    s(x) are the expected counts of states, pairs of states and pixels, computed with the present parameters, and the
+    parameters are the smoothed ratios of the counts (`set_from_counts`). Over whole epochs, the log-likelihood plus the
+    log-density of the Dirichlet prior that the pseudo-counts correspond to does not decrease.
+
+    An image trains the tree of its class or cluster, so the loss is -log p(x, c); or all trees, with the weights
+    p(c | x), so the loss is -log p(x).
+
+    Args:      model: the circuit. settings: of the family. total_steps: T. images: N, number of training images.
+               centres: of the clusters of images, shape (trees, D), for trees of clusters; None otherwise.
+    Reference: Cappé and Moulines, 2009, arXiv 0712.4273, eq. 10 and 11; the geometric steps are a deviation.
+    """
+
+    def __init__(
+        self, model: Circuit, settings: CircuitSettings, total_steps: int, images: int, centres: Tensor | None = None
+    ) -> None:
+        self.model, self.settings, self.total_steps, self.images = model, settings, total_steps, images
+        self.centres, self.running = centres, settings.running
+        # sums over an epoch need more digits than running means
+        like = model.transitions.detach() if self.running else model.transitions.detach().double()
+        pixels, trees = model.node_pixels.shape[1], model.components
+        self.counts = Counts(
+            torch.zeros_like(model.roots, dtype=like.dtype),
+            torch.zeros_like(like),
+            like.new_zeros(trees, pixels, model.levels, model.states),
+        )
+        self.shares = like.new_zeros(trees)
+        self.begun = torch.zeros((), dtype=torch.bool)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch, step: int) -> Terms:
+        if self.running and not self.begun:
+            self._begin()
+        x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
+        trees, log_prob = self.model.components, torch.zeros(len(x), dtype=self.model.dtype, device=x.device)
+        shares = self._shares(batch)
+        if self._soft:
+            joint = self.model.joint(batch.x, batch.seen)
+            shares, log_prob = joint.softmax(1), joint.logsumexp(1)
+        weights = shares if batch.weights is None else shares * batch.weights[:, None]
+        rate = self._rate(step) if self.running else 1.0
+        scale = rate / len(x) if self.running else 1.0
+        self._decay(1 - rate if self.running else 1.0)
+        self.shares += scale * weights.sum(0)
+        for c in range(trees):
+            rows = (weights[:, c] > LEAST_SHARE).nonzero()[:, 0]
+            own = self._count(c, x[rows], None if seen is None else seen[rows], scale * weights[rows, c])
+            if not self._soft:
+                log_prob[rows] = own + self.model.log_component_probs[c]
+        if not torch.isfinite(log_prob).all():
+            raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
+        if self.running:
+            self._update(1 / self.images)
+        return {"loss": -log_prob}
+
+    @torch.no_grad()
+    def end_epoch(self) -> None:
+        if not self.running:
+            self._update(1.0)
+            self._decay(0.0)
+
+    @property
+    def _soft(self) -> bool:
+        """Whether an image trains several trees."""
+        return self.model.components > 1 and self.settings.assignment == "posterior" and not self.settings.by_class
+
+    def _shares(self, batch: Batch) -> Tensor:
+        """The weight of each image for each tree, shape (B, C): 1 for the tree of its class or cluster."""
+        trees, within = self.model.components, self.settings.components
+        chosen = torch.zeros(len(batch.x), dtype=torch.long, device=batch.x.device)
+        if self.centres is not None:
+            chosen = component_of_clusters(batch.x, self.centres)
+        if self.settings.by_class and batch.labels is not None:
+            chosen = chosen + within * batch.labels
+        return one_hot(chosen, trees).to(self.model.dtype)
+
+    def _rate(self, step: int) -> float:
+        """The weight of a batch in the running counts."""
+        first, last = self.settings.first_step, self.settings.last_step
+        return first * (last / first) ** (step / max(1, self.total_steps - 1))
+
+    def _begin(self) -> None:
+        """Set the running counts to those that the present parameters expect."""
+        probs = self.model.log_component_probs.exp()
+        for c in range(self.model.components):
+            for total, part in zip(self.counts, expected_counts(self.model, c), strict=True):
+                total[c] = probs[c] * part
+        self.shares.copy_(probs)
+        self.begun.fill_(True)
+
+    def _decay(self, factor: float) -> None:
+        for total in (*self.counts, self.shares):
+            total.mul_(factor)
+
+    def _count(self, component: int, x: Tensor, seen: Tensor | None, weights: Tensor) -> Tensor:
+        """Add the expected counts of images to those of a tree; returns log p(x | c), shape (B,)."""
+        found = [weights[:0]]
+        tree, codes = self.model.tree(component), self.model.codes(component, x, seen)
+        for part, some in zip(codes.split(ROWS, 1), weights.split(ROWS), strict=False):
+            up = upward(tree, part)
+            counts = downward(tree, part, up, some)
+            self.counts.root[component] += counts.root
+            self.counts.transitions[component] += counts.transitions
+            self.counts.leaves[component] += counts.leaves[:, :-1]
+            found.append(up.log_prob)
+        return torch.cat(found)
+
+    def _update(self, one: float) -> None:
+        """Set all parameters. one: an image in the unit of the counts."""
+        smoothing = one * self.settings.smoothing
+        for c in range(self.model.components):
+            set_from_counts(self.model, c, Counts(*(part[c] for part in self.counts)), smoothing)
+        if self.model.components > 1:
+            self.model.weights.copy_((self.shares + smoothing / self.model.components).log())
+
+    def state(self) -> dict[str, Tensor]:
+        return {**self.counts._asdict(), "shares": self.shares, "begun": self.begun}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        for name, total in self.state().items():
+            total.copy_(tensors[name])
+
+
+def step_for(context: StepContext) -> EMStep | None:
+    """The EM step if the settings name it, else None (the gradient step)."""
+    settings, model = context.settings, context.model
+    if settings.method == "gradient":
+        return None
+    assert isinstance(model, Circuit)
+    clustered = settings.components > 1 and (settings.by_class or settings.assignment == "cluster")
+    centres = cluster_centres(context.train, settings.components) if clustered else None
+    return EMStep(model, settings, context.total_steps, len(context.train), centres)

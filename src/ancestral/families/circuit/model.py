@@ -1,0 +1,253 @@
+"""Probabilistic circuit: exact answers to queries about any set of pixels."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Categorical, Distribution
+from torch.nn.functional import one_hot
+
+from ancestral.core.errors import InputError
+from ancestral.core.serialization import registered
+from ancestral.families.circuit.maximum import most_probable, most_probable_pixels
+from ancestral.families.circuit.messages import (
+    draw_pixels,
+    draw_states,
+    leaf_means,
+    leaf_probs,
+    means_given_root,
+    posteriors,
+    upward,
+)
+from ancestral.families.circuit.settings import CircuitSettings
+from ancestral.families.circuit.trees import ROWS, TreeMixture
+from ancestral.families.family import DataSpec
+from ancestral.models.autoregressive import output_name
+from ancestral.models.base import as_images
+from ancestral.models.completion import filled, given_only
+
+
+@registered
+class Circuit(TreeMixture):
+    """Probabilistic circuit: a mixture of hidden Chow-Liu trees, with exact marginals, conditionals and completions.
+
+    Arguments, formula and reference: `TreeMixture`.
+
+    Example:
+        >>> model = Circuit([1, 8, 8], states=5)
+        >>> model.log_prob(torch.zeros(3, 1, 8, 8)).shape
+        torch.Size([3])
+    """
+
+    completion: ClassVar[str] = "exact"
+    inference: ClassVar[str] = "exact: p(tree, state of the root | x)"
+    latent_kind: ClassVar[str] = "component"
+
+    def log_prob_observed(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(observed pixels), the others summed out; exact, shape (B,), nats.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        return self.joint(given_only(self, x, observed), observed).logsumexp(1)
+
+    def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""
+        return self.log_prob(x) - self.log_prob_observed(x, observed)
+
+    @torch.no_grad()
+    def complete(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Fill in missing pixels with exact draws from p(missing | observed): tree, states, then pixels.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        given = given_only(self, x, observed)
+        chosen = Categorical(logits=self.joint(given, observed), validate_args=False).sample()
+        drawn = torch.zeros_like(given).flatten(1)
+        for c in chosen.unique().tolist():
+            tree = self.tree(c)
+            for rows in (chosen == c).nonzero()[:, 0].split(ROWS):
+                codes = self.codes(c, given[rows].flatten(1), observed[rows].flatten(1))
+                states = draw_states(tree, codes, upward(tree, codes), len(rows))
+                drawn[rows] = self._as_rows(c, draw_pixels(tree, states))
+        return filled(x, observed, as_images(drawn, self.event_shape))
+
+    @torch.no_grad()
+    def most_probable(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """The missing pixels of the most probable joint assignment of tree, hidden states and missing pixels.
+
+        It maximises p(x, z, c), not p(x): the most probable image alone has no efficient exact algorithm.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Returns:   images, shape (B, *event_shape), and log p(x, z, c), shape (B,), nats, exact.
+        Raises:    InputError: as `given_only`.
+        """
+        given, found = given_only(self, x, observed), []
+        for c in range(self.components):
+            tree, codes = self.tree(c), self.codes(c, given.flatten(1), observed.flatten(1))
+            best = most_probable(tree, codes)
+            pixels = self._as_rows(c, most_probable_pixels(tree, best.states))
+            found.append((best.log_prob + self.log_component_probs[c], pixels))
+        log_probs, images = map(torch.stack, zip(*found, strict=True))
+        log_prob, chosen = log_probs.max(0)
+        rows = images[chosen, torch.arange(len(x), device=x.device)]
+        return filled(x, observed, as_images(rows, self.event_shape)), log_prob
+
+    @torch.no_grad()
+    def pixel_probs(self, x: Tensor, observed: Tensor) -> Tensor:
+        """p(x_d = v | observed pixels) for every pixel and level, exact, shape (B, *event_shape, L).
+
+        Observed pixels have probability 1 at their level. The pixels of one image are not independent.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Raises:    InputError: as `given_only`.
+        """
+        given, seen = given_only(self, x, observed).flatten(1), observed.flatten(1)
+        found = torch.zeros(*given.shape, self.levels, dtype=self.dtype, device=given.device)
+        for rows in torch.arange(len(given), device=given.device).split(ROWS):
+            shares = self.joint(given[rows], seen[rows]).softmax(1)
+            for c in range(self.components):
+                some = rows[shares[:, c] > torch.finfo(shares.dtype).eps]  # others do not change the sum
+                tree, codes = self.tree(c), self.codes(c, given[some], seen[some])
+                states = posteriors(tree, codes, upward(tree, codes))
+                pixels = (states @ leaf_probs(tree).mT).transpose(0, 1)  # (B, D, L)
+                found[some[:, None], self.node_pixels[c]] += shares[some - rows[0], c, None, None] * pixels
+        known = one_hot(given.long(), self.levels).to(found)
+        return torch.where(seen[..., None], known, found).unflatten(1, self.event_shape)
+
+    @torch.no_grad()
+    def conditionals(self, x: Tensor) -> Distribution:
+        """p(x_d | x_<d) for every d in reading order, batch shape = shape of x; exact.
+
+        The cost is that of D images for each image.
+        """
+        self.check(x)
+        count, pixels = len(x), x[0].numel()
+        before = torch.ones(pixels, pixels, dtype=torch.bool, device=x.device).tril(-1)
+        each, probs = torch.arange(pixels, device=x.device), []
+        for image in x:
+            for some in each.split(ROWS):
+                images = image.expand(len(some), *self.event_shape)
+                found = self.pixel_probs(images, before[some].view(images.shape)).flatten(1, -2)
+                probs.append(found[torch.arange(len(some), device=x.device), some])
+        shaped = torch.cat(probs).view(count, *self.event_shape, self.levels)
+        if self.levels == 2:
+            return Bernoulli(logits=shaped[..., 1].log() - shaped[..., 0].log(), validate_args=False)
+        return Categorical(probs=shaped, validate_args=False)
+
+    @torch.no_grad()
+    def state_posteriors(self, x: Tensor, component: int = 0) -> Tensor:
+        """p(z_d | x, c) of the hidden state of every pixel in one tree, exact, shape (B, D, K)."""
+        tree, codes = self.tree(component), self.codes(component, x.flatten(1))
+        states = posteriors(tree, codes, upward(tree, codes)).transpose(0, 1)
+        return torch.empty_like(states).index_copy_(1, self.node_pixels[component], states)
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """p(c, state of the root | x), shape (B, C K): entry c K + k is tree c with state k."""
+        found = []
+        for c in range(self.components):
+            up = upward(tree := self.tree(c), self.codes(c, x.flatten(1)), keep=False)
+            found.append(up.top[0] * tree.root / up.value[:, None])
+        return (torch.stack(found, 1) * self.posterior(x).probs[..., None]).flatten(1)
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """E[x | p(tree, state of the root)] for probabilities z, shape (B, C K); returns (B, *event_shape)."""
+        means = [self._as_rows(c, means_given_root(self.tree(c))) for c in range(self.components)]
+        return as_images(z.to(self.dtype) @ torch.cat(means), self.event_shape)
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Tensor:
+        return self._drawn(self._draw_trees(n), mean=False)
+
+    @torch.no_grad()
+    def sample_mean(self, n: int) -> Tensor:
+        return self._drawn(self._draw_trees(n), mean=True)
+
+    def sample_classes(self, labels: Tensor) -> Tensor:
+        """One sample for each label. labels: (n,), integers; returns (n, *event_shape).
+
+        Raises:    InputError: the circuit has no classes, or a label is out of range.
+        """
+        if not self.classes:
+            raise InputError("this circuit has no classes: train one with --by-class")
+        if not bool(((labels >= 0) & (labels < self.classes)).all()):
+            raise InputError(f"this circuit has the classes 0 to {self.classes - 1}: give one of them")
+        logits = self.log_component_probs.view(self.classes, -1)
+        within = Categorical(logits=logits[labels], validate_args=False).sample()
+        with torch.no_grad():
+            return self._drawn(labels * logits.shape[1] + within, mean=False)
+
+    def draw_classes(self, n: int) -> Tensor:
+        """`n` random classes in the proportions of the training data, shape (n,)."""
+        return self._draw_trees(n) // (self.components // self.classes)
+
+    def present_classes(self) -> Tensor:
+        """The classes that occur in the training data, in order."""
+        return (self.class_probs > 0).nonzero()[:, 0]
+
+    @property
+    def class_probs(self) -> Tensor:
+        """p(y) of each class, shape (classes,)."""
+        return self.log_component_probs.exp().view(self.classes, -1).sum(1)
+
+    def class_posterior(self, x: Tensor) -> Categorical:
+        """p(y | x) of the classes, exact, batch shape (B,).
+
+        Raises:    InputError: the circuit has no classes.
+        """
+        if not self.classes:
+            raise InputError("this circuit has no classes: train one with --by-class")
+        return Categorical(logits=self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2), validate_args=False)
+
+    def _draw_trees(self, n: int) -> Tensor:
+        return (
+            torch.multinomial(self.log_component_probs.exp(), n, replacement=True)
+            if n
+            else self.node_pixels.new_empty(0)
+        )
+
+    def _drawn(self, trees: Tensor, mean: bool) -> Tensor:
+        """Samples, or the means of the pixels given sampled states, of the given trees, shape (n, *event_shape)."""
+        drawn = torch.empty(len(trees), self.node_pixels.shape[1], dtype=self.dtype, device=self.node_pixels.device)
+        for c in trees.unique().tolist():
+            tree = self.tree(c)
+            missing = torch.full((self.node_pixels.shape[1], 1), self.levels, device=self.node_pixels.device)
+            up = upward(tree, missing)
+            for rows in (trees == c).nonzero()[:, 0].split(ROWS):
+                states = draw_states(tree, missing, up, len(rows))
+                pixels = leaf_means(tree).gather(1, states) if mean else draw_pixels(tree, states)
+                drawn[rows] = self._as_rows(c, pixels)
+        return as_images(drawn, self.event_shape)
+
+    def _as_rows(self, component: int, nodes: Tensor) -> Tensor:
+        """Values of nodes (D, B) as values of pixels (B, D), in the number format of the model."""
+        rows = nodes.T.to(self.dtype)
+        return torch.empty_like(rows).index_copy_(1, self.node_pixels[component], rows)
+
+
+def build_circuit(settings: CircuitSettings, spec: DataSpec) -> Circuit:
+    """The circuit that the settings describe.
+
+    Raises:    InputError: the pixels are real numbers; classes without labels.
+    """
+    if len(spec.event_shape) != 3 or spec.space in ("unit", "points"):
+        raise InputError(
+            f"a circuit needs images with binary pixels or whole levels, not {spec.space}"
+            + (
+                "; for points choose the family flow"
+                if spec.space == "points"
+                else ": use --pixels levels, for example"
+            )
+        )
+    name, levels = output_name(settings.output, spec.levels, spec.space)
+    states, leaves = (levels, "pixel") if settings.states == 1 else (settings.states, name)
+    if settings.by_class and not spec.classes:
+        raise InputError("--by-class needs labelled data with classes: these have none; use --components for clusters")
+    classes = spec.classes or 0 if settings.by_class else 0
+    components = settings.components * max(1, classes)
+    return Circuit(list(spec.event_shape), states, components, leaves, levels, classes, start=settings.start)

@@ -1,0 +1,165 @@
+"""Mixture of trees with hidden states: its parameters, and exact log-probabilities of any set of pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.distributions import Categorical
+
+from ancestral.core.errors import InputError
+from ancestral.core.precision import without_autocast
+from ancestral.core.random import initial_normal
+from ancestral.distributions.pixels import are_levels
+from ancestral.families.circuit.layout import Level, levels_of
+from ancestral.families.circuit.leaves import leaves_named
+from ancestral.families.circuit.log_likelihood import log_likelihood
+from ancestral.families.circuit.messages import Tree, codes_of
+from ancestral.families.circuit.structure import Structure, balanced
+from ancestral.models.base import ExactModel
+
+ROWS = 250  # images whose messages are computed together: few enough for the cache
+
+
+class TreeMixture(ExactModel):
+    """Mixture of C hidden Chow-Liu trees.
+
+        p(x) = sum_c p(c) sum_z prod_d p(z_d | z_parent(d), c) p(x_d | z_d, c)
+
+    Each pixel has a hidden state z_d in {1, ..., K}. The states form a tree, so the sum over all K^D of them takes
+    O(D K^2) operations. A missing pixel is summed out by leaving out its factor p(x_d | z_d). So marginal and
+    conditional probabilities of any set of pixels are exact.
+
+    Args:      event_shape: shape of an image with D pixels. states: K. components: C. leaves: p(x_d | z_d): bernoulli,
+               categorical, logistic (discretised), or pixel: the state is the pixel itself, K = L, which is the
+               Chow-Liu tree. levels: L, number of values of a pixel. classes: number of classes, 0 for none; tree c
+               belongs to class c // (C / classes). weight_scale: standard deviation of the initial weights.
+               start: initial hidden states of a training, `patches` or `random`, see `initialise`.
+    Raises:    InputError: sizes that do not fit each other.
+    Reference: Liu and Van den Broeck, 2021, arXiv 2106.02264.
+    """
+
+    levels: int
+    node_pixels: Tensor
+    node_parents: Tensor
+
+    def __init__(
+        self,
+        event_shape: Sequence[int],
+        states: int = 32,
+        components: int = 1,
+        leaves: str = "bernoulli",
+        levels: int = 2,
+        classes: int = 0,
+        weight_scale: float = 0.5,
+        start: str = "random",
+    ) -> None:
+        super().__init__()
+        pixels = math.prod(event_shape)
+        if min(states, components, pixels) < 1 or levels < 2 or (classes and components % classes):
+            raise InputError(
+                "a circuit needs at least 1 state, component and pixel, and equally many trees of each class"
+            )
+        if leaves == "pixel" and states != levels:
+            raise InputError(f"leaves of pixels need as many states as levels: {levels}, not {states}")
+        self.event_shape, self.levels, self.classes = tuple(event_shape), levels, classes
+        self.leaves = leaves_named(leaves, components, pixels, states, levels, weight_scale)
+        self.spaces, self.start = self.leaves.spaces, start
+        weights = torch.zeros(components)
+        if components > 1:
+            self.weights = nn.Parameter(weights)
+        else:  # the probability of a single tree is 1, so there is nothing to learn
+            self.register_buffer("weights", weights, persistent=False)
+        self.roots = nn.Parameter(initial_normal(components, states, scale=weight_scale))
+        self.transitions = nn.Parameter(initial_normal(components, pixels - 1, states, states, scale=weight_scale))
+        tree = balanced(pixels)
+        self.register_buffer("node_pixels", tree.order.repeat(components, 1))
+        self.register_buffer("node_parents", tree.parents.repeat(components, 1))
+        self._known: list[tuple[Structure, list[Level]] | None] = [None] * components
+
+    @property
+    def states(self) -> int:
+        """K."""
+        return self.roots.shape[1]
+
+    @property
+    def components(self) -> int:
+        """C."""
+        return len(self.roots)
+
+    @property
+    def log_component_probs(self) -> Tensor:
+        """log p(c), shape (C,)."""
+        return self.weights.log_softmax(0)
+
+    @torch.no_grad()
+    def set_structure(self, component: int, structure: Structure) -> None:
+        """Replace the tree of a component.
+
+        Raises:    InputError: it is not a tree over the pixels.
+        """
+        levels_of(*structure)
+        self.node_pixels[component], self.node_parents[component] = structure
+
+    def layout(self, component: int) -> list[Level]:
+        """The levels of a component's tree, computed again only if the tree has changed."""
+        known = self._known[component]
+        now = Structure(self.node_pixels[component], self.node_parents[component])
+        if known is None or known[0].order.device != now.order.device or not all(map(torch.equal, known[0], now)):
+            known = Structure(*(part.clone() for part in now)), levels_of(*now)
+            self._known[component] = known
+        return known[1]
+
+    def log_probabilities(self, component: int) -> tuple[Tensor, Tensor, Tensor]:
+        """log p(z of the root), (K,); log p(z | z of the parent), (D - 1, K, K); log p(x | z), (D, L, K)."""
+        return (
+            self.roots[component].log_softmax(0),
+            self.transitions[component].log_softmax(2),
+            self.leaves.log_table(component),
+        )
+
+    def tree(self, component: int) -> Tree:
+        """A component as probabilities, for messages without gradients."""
+        return Tree.of(self.layout(component), *self.log_probabilities(component))
+
+    def codes(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
+        """See `codes_of`. rows: images, shape (B, D); observed: boolean, the same shape, or None."""
+        return codes_of(rows, self.node_pixels[component], self.levels, observed)
+
+    def log_prob_given_tree(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(observed pixels | c) of one tree, shape (B,), nats. Arguments: as `codes`."""
+        codes, values = self.codes(component, rows, observed), self.log_probabilities(component)
+        layout = self.layout(component)
+        with without_autocast(rows.device):  # in half precision the sums over pixels have errors of several nats
+            return torch.cat([log_likelihood(layout, part, *values) for part in codes.split(ROWS, 1)])
+
+    def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(observed pixels, c), shape (B, C), nats.
+
+        Args:      x: shape (B, *event_shape). observed: boolean, the same shape; None: all pixels.
+        """
+        rows, seen = x.flatten(1), None if observed is None else observed.flatten(1)
+        found = [self.log_prob_given_tree(c, rows, seen) for c in range(self.components)]
+        return torch.stack(found, 1) + self.log_component_probs
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p(x), exact.
+
+        Args:      x: shape (B, *event_shape), whole levels.
+        Returns:   shape (B,), nats.
+        Raises:    InputError: a value is not a level.
+        """
+        self.check(x)
+        return self.joint(x).logsumexp(1)
+
+    def check(self, x: Tensor) -> None:
+        """Raises:    InputError: a value is not one of the levels 0 to L - 1."""
+        if not are_levels(x, self.levels):
+            needed = "binary pixels" if self.levels == 2 else f"whole pixel levels 0 to {self.levels - 1}"
+            raise InputError(f"this circuit needs {needed}: found other values")
+
+    def posterior(self, x: Tensor) -> Categorical:
+        """p(c | x) over the trees, exact, batch shape (B,)."""
+        return Categorical(logits=self.joint(x), validate_args=False)
