@@ -3,6 +3,7 @@
     autoregressive, one order     pixel by pixel with p(x_d | x_<d)
     autoregressive, J orders      bits-back over the order, with p(order | x)
     a latent with K states        bits-back over the state, with the exact p(z | x)
+    a tree of hidden states       bits-back over all states, with the exact p(z | x)
     latents with q(z | x)         bits-back over the latents
 
 Bits-back coding pops the latents z with q(z | x) from the stack, then pushes x with p(x | z) and z with p(z). The pop
@@ -25,9 +26,10 @@ from ancestral.compression.code import Code
 from ancestral.compression.grid import NotExact
 from ancestral.compression.in_order import AnyOrder, ByConditionals, InOrder
 from ancestral.compression.stack import Stack, Stacks
+from ancestral.compression.state_trees import ByTrees
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.base import HasConditionals, HasPixels, HasStates, LatentModel, Model
+from ancestral.models.base import HasConditionals, HasPixels, HasStates, HasStateTrees, LatentModel, Model
 
 MOST_IMAGES = 128  # images whose latents are popped at once
 SHARE = 2  # a batch has at most half as many images as those before it: its latents need bits of theirs
@@ -87,6 +89,8 @@ def _kind(model: Model) -> type[Code]:
         return AnyOrder if len(model.orders) > 1 else InOrder
     if isinstance(model, HasStates):
         return ByState
+    if isinstance(model, HasStateTrees):
+        return ByTrees
     if isinstance(model, LatentModel) and isinstance(model, HasPixels):
         return ByLatents
     if isinstance(model, HasConditionals):

@@ -40,14 +40,28 @@ def edges_of(logits: Array) -> Array:
     The remainder of the rounding goes to the first level with the largest logit.
     """
     whole = rounded(logits)
-    levels = whole.shape[-1]
     best = whole.argmax(-1, keepdims=True)
     below = np.take_along_axis(whole, best, -1) - whole
-    weights = _exponentials()[np.minimum(below, DEPTH << LOGIT_BITS)]
+    return _edges(_exponentials()[np.minimum(below, DEPTH << LOGIT_BITS)], best)
+
+
+def edges_of_weights(weights: Array) -> Array:
+    """Edges of the intervals of L levels with probabilities in proportion to weights, which are not negative, shape
+    (..., L) to (..., L + 1). The same everywhere: each weight is divided by the largest, and becomes a whole number.
+    """
+    best = weights.argmax(-1, keepdims=True)
+    top = np.take_along_axis(weights, best, -1)
+    shares = np.where(top > 0, weights / np.where(top > 0, top, 1), 1)
+    return _edges(np.floor(shares * (1 << WEIGHT_BITS)).astype(np.int64), best)
+
+
+def _edges(weights: Array, best: Array) -> Array:
+    """Edges for whole weights of at most 2^32; the remainder of the rounding goes to the level `best`."""
+    levels = weights.shape[-1]
     sizes = LEAST + weights * (TOTAL - LEAST * levels) // weights.sum(-1, keepdims=True)
     rest = TOTAL - sizes.sum(-1, keepdims=True)
     np.put_along_axis(sizes, best, np.take_along_axis(sizes, best, -1) + rest, -1)
-    edges = np.zeros((*whole.shape[:-1], levels + 1), dtype=np.int64)
+    edges = np.zeros((*weights.shape[:-1], levels + 1), dtype=np.int64)
     np.cumsum(sizes, -1, out=edges[..., 1:])
     return edges
 

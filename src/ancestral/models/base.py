@@ -216,6 +216,35 @@ class HasStates(Protocol):
         ...
 
 
+class StateTree(NamedTuple):
+    """A tree of hidden states, one for each pixel; K states, L levels of a pixel.
+
+    Args:      parents: the number of the parent of each node, which is smaller than the node's; node 0 is the root,
+               shape (D,). pixels: the pixel of each node, shape (D,). log_root: log p(z of the root), (K,).
+               log_transitions: log p(z | z of the parent) of nodes 1 to D - 1, shape (D - 1, K, K), rows for the
+               parent. log_leaves: log p(x | z), shape (D, L, K).
+    """
+
+    parents: Tensor
+    pixels: Tensor
+    log_root: Tensor
+    log_transitions: Tensor
+    log_leaves: Tensor
+
+
+@runtime_checkable
+class HasStateTrees(Protocol):
+    """Is a mixture of trees of hidden states, with one state and one pixel at each node."""
+
+    def log_prior_trees(self) -> Tensor:
+        """log p(c) of the trees, shape (C,), nats."""
+        ...
+
+    def state_trees(self) -> list[StateTree]:
+        """The trees, all with K states."""
+        ...
+
+
 @runtime_checkable
 class Reconstructs(Protocol):
     """Can return the reconstruction loss of an image."""

@@ -18,7 +18,7 @@ from ancestral.families.circuit.leaves import leaves_named
 from ancestral.families.circuit.log_likelihood import log_likelihood
 from ancestral.families.circuit.messages import Tree, codes_of
 from ancestral.families.circuit.structure import Structure, balanced
-from ancestral.models.base import ExactModel
+from ancestral.models.base import ExactModel, StateTree
 
 ROWS = 250  # images whose messages are computed together: few enough for the cache
 
@@ -119,6 +119,17 @@ class TreeMixture(ExactModel):
             self.transitions[component].log_softmax(2),
             self.leaves.log_table(component),
         )
+
+    def log_prior_trees(self) -> Tensor:
+        """log p(c), shape (C,)."""
+        return self.log_component_probs
+
+    def state_trees(self) -> list[StateTree]:
+        """The trees with their log-probabilities."""
+        return [
+            StateTree(self.node_parents[c], self.node_pixels[c], *self.log_probabilities(c))
+            for c in range(self.components)
+        ]
 
     def tree(self, component: int) -> Tree:
         """A component as probabilities, for messages without gradients."""
