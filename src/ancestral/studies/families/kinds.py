@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ancestral.families.abilities import abilities_of
-from ancestral.reports.brevity import any_brief_in_words
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.samples import sample_rows
 from ancestral.runs.run import Run
@@ -75,12 +74,11 @@ def side_by_side(workshop: Workshop) -> ChapterContent:
         f"The first {DRAWS} samples of each family, not cherry-picked. {grey}: grey pixels; the other families: binary "
         "pixels."
     )
-    caption = " ".join(filter(None, [caption, any_brief_in_words(runs.values())]))
     text = (
         "The figure shows samples of each family. The tables show what z is in each family, how x follows from z and z "
         "from x, and how each model was trained."
     )
-    return ChapterContent(text, [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption)])
+    return ChapterContent(text, [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption, of=runs)])
 
 
 def numbers(run: Run) -> dict[str, str]:

@@ -44,14 +44,15 @@ def sample_quality(workshop: Workshop) -> ChapterContent:
         [
             workshop.figure(
                 "memory",
-                image_grid(remembered(view, SHOWN), columns=8),
+                image_grid(remembered(view, SHOWN), columns=8, title="training images, returned as samples"),
                 f"{SHOWN} “samples” of a model that returns training images.",
+                of=(),
             )
         ],
         [
             ReferenceCheck(
                 "near copies among copied training images",
-                "100 %",
+                "100%",
                 f"{100 * memory.near_copies.value:.1f} %",
                 memory.near_copies.value == 1,
                 "A copy has distance 0 from its original, so the measure is wrong.",

@@ -60,6 +60,7 @@ def comparison(workshop: Workshop) -> ChapterContent:
         "rows",
         sample_rows([runs[name] for name in order], titles=[DRAWN[name] for name in order], threshold=True),
         "Samples of each model, not cherry-picked, best FID first. Grey pixels are thresholded at 0.5.",
+        of=order,
     )
     return ChapterContent(
         text, [_ways(workshop, paces), score_table(scores, f"Binary pixels. {SCORE_CAPTION}"), looks], [rows]

@@ -52,6 +52,7 @@ def convolutional(workshop: Workshop) -> ChapterContent:
         "vae-cnn-bits",
         bits_figure(runs[0], [(BELOW, f"{BELOW}, asked for")]),
         "Loss of the convolutional VAE: minibatches during training, and validation images after each epoch.",
+        of=["vae-cnn"],
     )
     scores = score_table([("VAE, CNN", bounds[0]), ("VAE, MLP", bounds[1])], SCORE_CAPTION)
     text = f"{_networks(workshop)}\n\n{beginning(runs[0])} {_verdict(workshop)}\n\n{_samples_differ(workshop)}"

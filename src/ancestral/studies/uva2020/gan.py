@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ancestral.core.text import plural
 from ancestral.evaluation.diversity import covered_share, spread_ratio
 from ancestral.evaluation.quality import CONFIDENT, Quality
 from ancestral.families.gan.model import ACTIVATION
@@ -16,7 +17,7 @@ from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.runs.fit import LOOKED_AT
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.midway import Midway, midway
-from ancestral.studies.parts import health_in_words, plural
+from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.vae import drawn_on_the_way
 from ancestral.studies.uva2020.words import NAMES, apart, settings_in_words, share_in_words, too_brief

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ancestral.studies.parts import IMAGE_FLOW, plural
+from ancestral.core.text import plural
+from ancestral.studies.parts import IMAGE_FLOW
 from ancestral.studies.recipe import QUICK_MNIST, Chapter, ChapterContent, PlannedRun, Study
 from ancestral.studies.uva2020 import autoencoder, convolutions, flow, game, gan, points, vae
 from ancestral.studies.uva2020.comparison import comparison

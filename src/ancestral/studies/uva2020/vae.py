@@ -77,6 +77,7 @@ def perceptron(workshop: Workshop) -> ChapterContent:
         bits_figure(run, [(BELOW, f"{BELOW}, asked for")]),
         f"Loss of the VAE: minibatches during training, and the {run.record['data']['counts']['valid']:,} validation "
         "images after each epoch. The weights with the lowest validation loss are kept.",
+        of=["vae"],
     )
     named = [("VAE, MLP", score) for score in (bound, tighter)]
     return ChapterContent(text, [score_table(named, SCORE_CAPTION)], [shown], checks)
