@@ -127,8 +127,16 @@ def with_baselines(model: HelmholtzMachine) -> ScoreFunction:
     torch.manual_seed(8)
     for parameter in objective.parameters():
         torch.nn.init.normal_(parameter)
-    objective.mean, objective.variance, objective.begun = (torch.tensor(v).double() for v in (-2.5, 4.0, 1.0))
+    objective.mean, objective.variance, objective.started = (torch.tensor(v).double() for v in (-2.5, 4.0, 1.0))
     return objective
+
+
+def test_the_state_of_an_older_checkpoint_is_read() -> None:
+    objective = with_baselines(machine(2))
+    older = {name.replace("started", "begun"): value for name, value in objective.state_dict().items()}
+    read = ScoreFunction(machine(2))
+    read.load_state_dict(older)
+    assert read.started == 1 and read.variance == 4
 
 
 @pytest.mark.parametrize("latents", [(2,), (2, 1)])
@@ -165,7 +173,7 @@ def test_baseline_learns_and_takes_noise_away() -> None:
         optimizer.step()
     objective.eval()
     untaught = ScoreFunction(model).eval()
-    untaught.mean, untaught.variance, untaught.begun = torch.zeros(()), objective.variance, torch.ones(())
+    untaught.mean, untaught.variance, untaught.started = torch.zeros(()), objective.variance, torch.ones(())
     noise = [
         sum(g.var(0).sum() for name, g in drawn_gradients(one, model).items() if name.startswith("recognition"))
         for one in (untaught, objective)

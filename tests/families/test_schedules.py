@@ -107,7 +107,7 @@ def test_what_excludes_each_other_or_has_no_effect() -> None:
     assert "free_bits_decay" in VAESettings(free_bits_decay=2).unused(False)
     assert "beta_warmup" in VAESettings(beta=0.0, beta_warmup=2).unused(False)
     assert {"beta_warmup", "free_bits_decay"} <= VAESettings(objective="iwae", beta_warmup=2).unused(False).keys()
-    assert VAESettings(objective="iwae", beta_cycles=2).stretched == ()
+    assert VAESettings(objective="iwae", beta_cycles=2).full_length_schedules == ()
 
 
 def test_a_training_shorter_than_its_schedule_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

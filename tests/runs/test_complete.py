@@ -222,8 +222,8 @@ def particles_by_full_passes(model: AutoregressiveModel, noise: Tensor, tried: P
     for d in model.order.tolist():
         parameters = model.predict(x).flatten(1, -2)[:, d]
         x.flatten(1)[:, d] = tried.clamp(d, model.output, parameters, model.output.draw(parameters, prepared[:, d]))
-        if (heirs := tried.heirs()) is not None:
-            x = x[heirs]
+        if (ancestors := tried.ancestors()) is not None:
+            x = x[ancestors]
     return x
 
 
@@ -244,7 +244,7 @@ def test_what_a_particle_has_computed_goes_to_its_heirs(name: str, monkeypatch: 
             drawn += [draw(noise, tried), tried.final_weights()]
     assert torch.equal(drawn[0], drawn[2])
     assert torch.allclose(drawn[1], drawn[3], atol=1e-9)
-    assert tried.log_evidence.count_nonzero() > 5  # of 30 images: heirs were drawn
+    assert tried.log_evidence.count_nonzero() > 5  # of 30 images: ancestors were drawn
 
 
 def test_out_of_its_order_an_autoregressive_model_refuses_a_probability() -> None:

@@ -17,7 +17,7 @@ from ancestral import fit
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_json
 from ancestral.evaluation.annealing import Annealing
-from ancestral.evaluation.bracket_record import Bracket, Rung
+from ancestral.evaluation.bracket_record import Bracket, BracketScore
 from ancestral.reports.measurements import earlier_measurements, measurements
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
@@ -206,11 +206,11 @@ def test_records_that_stand_alone_become_a_list(copy: Path) -> None:
 def test_measurements_of_before_are_on_the_page(copy: Path) -> None:
     """Those of earlier weights have sections of their own; those of the present weights have the usual ones."""
     before = Run(copy)
-    rungs = (Rung(replace(before.scores()[0], side="upper"), -0.5, 0.1),)
+    bounds = (BracketScore(replace(before.scores()[0], side="upper"), -0.5, 0.1),)
     old = str(before.weights_sha256)
     QUALITY.add(before, quality_of(fid=7.125))
     DETECTIONS.add(before, record_of({1: 20, 10: 97}, against="frankenstein"))
-    BRACKET.add(before, Bracket(rungs, Annealing(), (0.7, 0.8), 0))
+    BRACKET.add(before, Bracket(bounds, Annealing(), (0.7, 0.8), 0))
     usual = ("Scores", "How tight the bounds are", "Sample quality", "Out-of-distribution images")
     assert [section.title for section in measurements(before, before.scores())] == [*usual]
     assert earlier_measurements(before) == []

@@ -59,15 +59,15 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def first_weights(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The weights with which each training begins."""
-    begun: list[dict[str, Tensor]] = []
+    started: list[dict[str, Tensor]] = []
     run = Loop.run
 
     def noting(loop: Loop) -> Any:
-        begun.append({name: tensor.clone() for name, tensor in loop.model.state_dict().items()})
+        started.append({name: tensor.clone() for name, tensor in loop.model.state_dict().items()})
         return run(loop)
 
     monkeypatch.setattr(Loop, "run", noting)
-    return begun
+    return started
 
 
 def assert_equal(some: dict[str, Tensor], others: dict[str, Tensor], prefix: str = "") -> None:
@@ -81,10 +81,10 @@ def assert_equal(some: dict[str, Tensor], others: dict[str, Tensor], prefix: str
 def test_a_run_starts_from_the_weights_and_the_settings_of_another(
     parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun = first_weights(monkeypatch)
+    started = first_weights(monkeypatch)
     with caplog.at_level("INFO", "ancestral"):
         run = fit("vae", tmp_path / "child", init_from=parent, objective="iwae", learning_rate=1e-4)
-    assert_equal(begun[0], tensors_of(parent))
+    assert_equal(started[0], tensors_of(parent))
     settings, own = run.settings, Run(parent).settings
     assert settings.model == type(own.model)(**{**vars(own.model), "objective": "iwae"})
     assert settings.data == own.data and settings.training.batch_size == own.training.batch_size
@@ -118,9 +118,9 @@ def test_what_a_family_does_to_untrained_models_is_left_out(tmp_path: Path, monk
         rows = (scale * torch.randn(80, 2)).tolist()
         points[name].write_text("a,b\n" + "\n".join(f"{x},{y}" for x, y in rows))
     fit("flow", tmp_path / "parent", data=str(points["small"]), depth=2, hidden=(8,), epochs=1)
-    begun = first_weights(monkeypatch)
+    started = first_weights(monkeypatch)
     fit("flow", tmp_path / "child", data=str(points["large"]), init_from=tmp_path / "parent", epochs=1)
-    assert_equal(begun[0], tensors_of(tmp_path / "parent"))
+    assert_equal(started[0], tensors_of(tmp_path / "parent"))
 
 
 def test_a_generator_brings_its_critic(
@@ -128,10 +128,10 @@ def test_a_generator_brings_its_critic(
 ) -> None:
     fit("gan", tmp_path / "parent", **GAME)
     trained = under_prefix("step.critic", load_state(Run(tmp_path / "parent").checkpoint)[0])
-    run, begun = Loop.run, list[dict[str, Tensor]]()
-    monkeypatch.setattr(Loop, "run", lambda loop: (begun.append(copy.deepcopy(loop.step.state())), run(loop))[1])
+    run, started = Loop.run, list[dict[str, Tensor]]()
+    monkeypatch.setattr(Loop, "run", lambda loop: (started.append(copy.deepcopy(loop.step.state())), run(loop))[1])
     fit("gan", tmp_path / "child", init_from=tmp_path / "parent")
-    assert_equal(under_prefix("critic", begun[0]), trained)
+    assert_equal(under_prefix("critic", started[0]), trained)
     fit("gan", tmp_path / "other", init_from=tmp_path / "parent", critic_hidden=(9,))
     assert "no critic that fits" in caplog.text
 
@@ -149,8 +149,8 @@ def test_a_model_that_computes_something_else_is_reported(
 @pytest.mark.parametrize("case", FROZEN)
 def test_frozen_parts_stay_and_the_others_are_trained(tmp_path: Path, case: str) -> None:
     family, settings, parts = FROZEN[case]
-    begun = fit(family, tmp_path / "parent", **settings)
-    model = begun.load()
+    started = fit(family, tmp_path / "parent", **settings)
+    model = started.load()
     if parts == ("FIRST",):
         parts = (
             next(
@@ -159,7 +159,7 @@ def test_frozen_parts_stay_and_the_others_are_trained(tmp_path: Path, case: str)
                 if name and not list(module.children()) and list(module.parameters())
             ),
         )
-    fit(family, tmp_path / "child", init_from=begun, freeze=parts, learning_rate=0.01)
+    fit(family, tmp_path / "child", init_from=started, freeze=parts, learning_rate=0.01)
     before, after = model.state_dict(), tensors_of(tmp_path / "child")
     for part in parts:
         assert_equal(after, before, f"{part}.")
@@ -180,13 +180,13 @@ def test_statistics_of_frozen_parts_stay(tmp_path: Path) -> None:
         "latents": 3,
         "average": 0.0,
     }
-    begun = fit("gan", tmp_path / "parent", **convolutions)
-    before = begun.load().state_dict()
+    started = fit("gan", tmp_path / "parent", **convolutions)
+    before = started.load().state_dict()
     means = [name for name in before if name.endswith("running_mean")]
     assert means, "the generator has batch normalisation"
     layer = means[0].rpartition(".")[0]
-    fit("gan", tmp_path / "child", init_from=begun, freeze=(layer,))
-    fit("gan", tmp_path / "free", init_from=begun)
+    fit("gan", tmp_path / "child", init_from=started, freeze=(layer,))
+    fit("gan", tmp_path / "free", init_from=started)
     assert_equal(tensors_of(tmp_path / "child"), before, f"{layer}.")
     assert not tensors_of(tmp_path / "free")[means[0]].equal(before[means[0]])
 

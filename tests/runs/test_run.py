@@ -90,7 +90,7 @@ def test_the_record_holds_all_that_determines_the_run(mixture: Path) -> None:
     assert record["data"]["space"] == "digits, binary, threshold 0.5"
     assert record["data"]["event_shape"] == [1, 8, 8]
     assert record["versions"]["torch"] == torch.__version__ and record["versions"]["python"]
-    assert {"git_commit", "begun", "machine", "command"} <= set(record)
+    assert {"git_commit", "started", "machine", "command"} <= set(record)
     outcome = Run(mixture).outcome
     assert (outcome["reason"], outcome["steps"], outcome["epochs"]) == ("epochs", 8, 2)
 

@@ -190,10 +190,10 @@ def test_a_run_of_a_newer_version_says_so(copy: Path) -> None:
 
 
 def test_settings_are_compared_as_json() -> None:
-    begun = {"family": "mixture", "model": {"components": 3}, "data": {}, "training": {}}
+    started = {"family": "mixture", "model": {"components": 3}, "data": {}, "training": {}}
     described = {"family": "mixture", "model": {}, "data": {}, "training": {}}
-    refuse_changes({"settings": begun}, {**described, "model": {"components": 3}})
-    refused(lambda: refuse_changes({"settings": begun}, {**described, "model": {"components": 4}}), "components")
+    refuse_changes({"settings": started}, {**described, "model": {"components": 3}})
+    refused(lambda: refuse_changes({"settings": started}, {**described, "model": {"components": 4}}), "components")
     assert json_text({"a": float("nan"), "b": (1, (2,))}) == json_text({"b": [1, [2]], "a": float("nan")})
 
 

@@ -190,8 +190,18 @@ def _provenance(run: Run) -> str:
         f"{_hash_in_words(record['data']['sha256'])}.{_where(run)}\n\n"
         f"{_given_in_words(record)}{_origin(run)}"
         f"Python {record['versions']['python']}, torch {record['versions']['torch']}, "
-        f"source {(record['git_commit'] or 'not from a checkout')[:12]}, begun {record['begun']}."
+        f"{_source_in_words(record['git_commit'])}, training started {_started_in_words(record)}."
     )
+
+
+def _source_in_words(commit: str | None) -> str:
+    return f"source commit {commit[:12]}" if commit else "source not from a checkout"
+
+
+def _started_in_words(record: Mapping[str, Any]) -> str:
+    """When the training started, in UTC; older runs have it under the name `begun`."""
+    when = record.get("started") or record.get("begun")
+    return f"{when[:16].replace('T', ' ')} UTC" if when else "at an unknown time"
 
 
 def _given_in_words(record: Mapping[str, Any]) -> str:

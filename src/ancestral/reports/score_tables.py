@@ -61,11 +61,11 @@ def bracket_table(record: Bracket, caption: str = "") -> Table:
             score.method,
             f"{score.nats:.3f}",
             f"{score.stderr:.3f}",
-            f"{rung.gap:.3f}" if rung.gap else "",
-            f"{rung.gap_stderr:.3f}" if rung.gap else "",
+            f"{bound.gap:.3f}" if bound.gap else "",
+            f"{bound.gap_stderr:.3f}" if bound.gap else "",
         ]
-        for rung in record.rungs
-        for score in (rung.score,)
+        for bound in record.scores
+        for score in (bound.score,)
     ]
     return Table(header, rows, caption, numeric={3, 4, 5, 6})
 

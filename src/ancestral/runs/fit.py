@@ -152,7 +152,7 @@ def fit_or_reuse(
             raise InputError(f"{run.path} contains a run with other settings: choose another --out")
         _examine_again(run)
         return run, False
-    if run.begun and run.settings.training.epochs != settings.training.epochs:
+    if run.started and run.settings.training.epochs != settings.training.epochs:
         raise InputError(f"{run.path} contains a run of {run.settings.training.epochs} epochs: choose another --out")
     with suppress(TrainingDiverged), reporter_for() as reporter:
         fit_settings(settings, run.path, resume=True, reporter=reporter, label=label)
@@ -164,12 +164,12 @@ def _with_former_defaults(run: Run, settings: Settings) -> Settings:
     former = getattr(settings.model, "former_defaults", {})
     if not former or not (run.path / "settings.json").exists() or run.settings.family != settings.family:
         return settings
-    begun = run.settings.model
+    stored = run.settings.model
     present = type(settings.model)()
     kept = {
         name: value
         for name, value in former.items()
-        if getattr(begun, name) == value and getattr(settings.model, name) == getattr(present, name)
+        if getattr(stored, name) == value and getattr(settings.model, name) == getattr(present, name)
     }
     return replace(settings, model=replace(settings.model, **kept))
 

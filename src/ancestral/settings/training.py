@@ -88,8 +88,8 @@ class TrainingSettings:
         return found
 
     @property
-    def stretched(self) -> tuple[str, ...]:
-        """Names of the settings in use that are schedules over all epochs (as `FamilySettings.stretched`)."""
+    def full_length_schedules(self) -> tuple[str, ...]:
+        """Names of the settings in use that are schedules over all epochs (as of `FamilySettings`)."""
         return ("schedule",) if self.schedule == "cosine" else ()
 
     @property

@@ -67,11 +67,11 @@ def samples(workshop: Workshop) -> ChapterContent:
             else " The coursework trains as many epochs."
         )
         + f"\n\nA fixed classifier recognises {share_in_words(readable.value, quality.count)} of {quality.count:,} "
-        f"samples with a confidence of at least {CONFIDENT}, and {share_in_words(readable.floor, quality.count)} of "
+        f"samples with a confidence of at least {CONFIDENT}, and {share_in_words(readable.real, quality.count)} of "
         f"real images. The coursework asks for nearly every sample; our target is {READABLE:.0%}. The samples include "
         f"{quality.classes.value:.0f} of the 10 digits. The KL divergence between their class histogram and that of "
         f"the data is {quality.class_kl.value:.3f} nats (our target: at most {EVEN}). The FID, in the features of the "
-        f"same classifier, is {quality.fid.value:.2f} ({quality.fid.floor:.2f} between real images).{_rising(run)}"
+        f"same classifier, is {quality.fid.value:.2f} ({quality.fid.real:.2f} between real images).{_rising(run)}"
         f"\n\n{_walked(workshop)}"
     )
     walks = workshop.draw("gan", "walks")

@@ -97,7 +97,7 @@ def _lead(workshop: Workshop) -> str:
     return (
         f"The VAE has {bits_in_words(score)} bits per dimension on binary MNIST (ELBO). The GAN was trained for "
         f"{epochs}; a fixed classifier recognises {quality.recognised.value:.0%} of its samples and "
-        f"{quality.recognised.floor:.0%} of real images. The flow of points has {bits_in_words(plane)} bits per "
+        f"{quality.recognised.real:.0%} of real images. The flow of points has {bits_in_words(plane)} bits per "
         f"dimension (exact, a density); the flow of grey images has {bits_in_words(image)} (grey levels, another pixel "
         "space)."
     )
