@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from helpers import ROOT
+from quick_studies import MB, TOUR_MB
 
 from ancestral.commands.main import main
 from ancestral.reports.pictures.catalogue import caption_of
@@ -48,7 +49,7 @@ def test_the_page_contains_all_scores_and_figures_and_needs_no_network(tour: Pat
         for score in Run(tour / "runs" / planned.name).scores():
             assert f"{score.nats:.{2 if score.dimensions > 2 else 4}f}" in page
             assert score.kind_in_words in page
-    assert page.count("<img ") == 16
+    assert page.count("<img ") == 16 and len(page.encode()) < TOUR_MB * MB
     assert "http://" not in page and "https://" not in page
     assert "too short to judge" in page
 

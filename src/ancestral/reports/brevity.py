@@ -26,4 +26,5 @@ def any_brief_in_words(runs: Collection[Run]) -> str:
     brief = sum(bool(brief_in_words(run)) for run in runs)
     if not brief:
         return ""
-    return f"Not a result: {brief} of the {len(runs)} models were trained for fewer than {ENOUGH_STEPS} steps."
+    which = f"all {brief}" if brief == len(runs) else f"{brief} of the {len(runs)}"
+    return f"Not a result: {which} models were trained for fewer than {ENOUGH_STEPS} steps."
