@@ -61,7 +61,7 @@ def test_density_of_a_table_integrates_to_one_in_its_own_units(layers: str, colu
 
 
 @LAYERS
-def test_units_of_a_column_change_the_score_by_their_logarithm_alone(layers: str) -> None:
+def test_rescaling_a_column_changes_the_score_by_the_log_of_the_factor(layers: str) -> None:
     points = measurements(5)
     factors = torch.tensor([1.0, 1024.0, 1.0, 0.125, 1.0])
     with torch.no_grad():

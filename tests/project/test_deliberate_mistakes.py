@@ -319,7 +319,9 @@ MISTAKES: list[tuple[Callable[[Patch], None], str, set[str]]] = [
 
 
 @pytest.mark.parametrize(("make", "name", "caught_by"), MISTAKES, ids=[make.__name__ for make, _, _ in MISTAKES])
-def test_mistake_is_caught(make: Callable[[Patch], None], name: str, caught_by: set[str], monkeypatch: Patch) -> None:
+def test_a_wrong_gradient_is_detected(
+    make: Callable[[Patch], None], name: str, caught_by: set[str], monkeypatch: Patch
+) -> None:
     assert not broken_clauses(name)
     make(monkeypatch)
     assert caught_by <= broken_clauses(name)

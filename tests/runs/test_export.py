@@ -117,7 +117,9 @@ def held_in(path: Path) -> dict[str, bytes]:
         return {name.partition("/")[2]: packed.read(name) for name in packed.namelist()}
 
 
-def test_nothing_private_leaves(private: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_an_export_contains_no_images_and_no_paths(
+    private: Path, tmp_path: Path, capsys: Any, monkeypatch: Any
+) -> None:
     monkeypatch.chdir(private)
     assert (private / "runs/first/figures/reconstructions.png").exists() and thumbnails_of(private / "runs/first")
     _, told = printed(capsys, "export", "runs/first", "--out", tmp_path / "x.zip")
@@ -147,7 +149,7 @@ def test_nothing_private_leaves(private: Path, tmp_path: Path, capsys: Any, monk
     assert evaluate(copy, data=private / "patients.npz") == copy.scores()[0]
 
 
-def test_images_are_added_where_they_are_asked_for(private: Path, tmp_path: Path) -> None:
+def test_an_export_contains_images_only_if_requested(private: Path, tmp_path: Path) -> None:
     found = export(private / "runs/first", tmp_path / "x.zip", with_images=True, licence="cc0-1.0")
     held = held_in(tmp_path / "x.zip")
     assert {"thumbnails/train.png", "figures/reconstructions.png", "report.html"} <= set(held)
@@ -217,7 +219,7 @@ def test_thumbnails_can_be_left_out(tmp_path: Path, capsys: Any) -> None:
 @pytest.mark.parametrize(
     ("shape", "size"), [((1, 8, 8), (34, 272)), ((3, 64, 64), (66, 528)), ((1, 100, 200), (34, 528))]
 )
-def test_sheets_are_of_bounded_size(shape: tuple[int, ...], size: tuple[int, int]) -> None:
+def test_thumbnail_sheets_have_a_bounded_size(shape: tuple[int, ...], size: tuple[int, int]) -> None:
     images = torch.zeros(3, *shape)
     images[1] = 1
     pixels = sheet(images)
@@ -245,7 +247,7 @@ def test_open_makes_the_page_and_opens_it(small_runs: SmallRuns, tmp_path: Path,
     assert run("open", tmp_path) == 2 and "not a run folder" in capsys.readouterr().err
 
 
-def test_what_an_export_tells(private: Path, tmp_path: Path) -> None:
+def test_an_export_has_a_card_and_lists_what_is_left_out(private: Path, tmp_path: Path) -> None:
     found = ancestral.export(private / "runs/first", tmp_path / "x.zip")
     assert found.paths == [tmp_path / "x.zip"] and len(found.left_out) == 3 and found.details == []
     card = held_in(tmp_path / "x.zip")["README.md"].decode()
