@@ -92,7 +92,7 @@ def test_a_verdict_and_an_examination() -> None:
     assert "spikes warning, step 1,200" in shown(verdict) and "Lower the rate." in shown(verdict)
     text = shown(Examination((verdict,), ("divergence",), ("late rise",)))
     assert "warning: spikes the loss rises 3 times. Lower the rate." in text
-    assert "No sign of divergence." in text and "too short to judge: late rise" in text
+    assert "no problem found: divergence." in text and "too short to judge: late rise" in text
     assert "healthy" in shown(Examination((), ("divergence",), ()))
 
 

@@ -103,8 +103,8 @@ def manifold(workshop: Workshop) -> ChapterContent:
     side = 10
     return ChapterContent(
         "Each image is the mean E[x | z] at one point z of the latent plane. The coordinates are the percentiles "
-        f"{50 / side:g} %, {150 / side:g} %, ..., {100 - 50 / side:g} % of the standard normal, so each image "
-        f"represents {100 / side**2:g} % of the prior.",
+        f"{50 / side:g}%, {150 / side:g}%, ..., {100 - 50 / side:g}% of the standard normal, so each image "
+        f"represents {100 / side**2:g}% of the prior.",
         figures=[workshop.draw("vae", "manifold", count=side)],
     )
 
