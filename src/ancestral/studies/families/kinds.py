@@ -53,9 +53,9 @@ VERDICTS = {  # strengths, weaknesses
     "flow": ("exact density of real numbers; one z for each x", "z as large as the data; only a bound on grey levels"),
     "gan": ("sharp samples in one pass", "no likelihood; may miss parts of the data"),
 }
-OF_PROBABILITIES = ("log p(x)", "pixel by pixel", "detect", "bracket")
+OF_PROBABILITIES = ("log p(x)", "conditionals", "detect", "bracket")
 MEANINGS = (
-    "Abilities that use probabilities. Pixel by pixel: log p of each pixel given the pixels before it. Detect: detect "
+    "Abilities that use probabilities. Conditionals: log p of each pixel given the pixels before it. Detect: detect "
     "out-of-distribution images. Bracket: a lower and an upper bound on log p(x) by annealing; not needed where "
     "log p(x) is exact. `not available: raises` means that the request raises an error with the reason.",
     "Abilities that use latents and pixels. Infer: the latents of an image; for the flow they are exact for the image "
