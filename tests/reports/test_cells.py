@@ -98,7 +98,7 @@ def test_a_verdict_and_an_examination() -> None:
 
 def test_quality_and_detection() -> None:
     text = shown(quality_of(fid=1.25))
-    assert "FID 0.500 1.250" in text and "200 draws" in text
+    assert "FID 0.500 1.250" in text and "200 samples" in text
     text = shown(record_of({1: 10, 20: 97}))
     assert "Detection of noise" in text and "0.9000 0.0100 20" in text
 

@@ -215,8 +215,9 @@ class Quality:
         """Number of images, kind of samples, pixel space and features, on one line."""
         accuracy = ", ".join(f"{share:.2%} {pixels}" for pixels, share in self.network_accuracy.items())
         known = f", test accuracy {accuracy}" if accuracy else ""
+        kind = self.drawn.replace("draws", "samples")
         return (
-            f"{self.count} {self.drawn}, test images and training images each; {self.space}; "
+            f"{self.count:,} {kind}, test images and training images each; {self.space}; "
             f"{self.network} (SHA-256 {self.network_sha256[:12]}…{known})"
         )
 
