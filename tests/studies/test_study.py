@@ -222,7 +222,7 @@ def test_a_study_with_a_dataclass_is_read(tmp_path: Path) -> None:
 def test_options_that_a_study_does_not_have_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "out")]
     assert main(["study", "tour", "--learning-rates", "0.1", *out]) == 2
-    assert "compares none" in capsys.readouterr().err
+    assert "does not compare learning rates" in capsys.readouterr().err
     assert main(["study", "tour", "--quick", "--full", *out]) == 2
     assert "cannot be combined" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
