@@ -38,10 +38,10 @@ TIME = """async ([index, asks, repeats]) => {
   if (!possible.length) return null;
   const taken = [];
   for (let n = 0; n <= repeats; n++) {
-    const begun = performance.now();
+    const started = performance.now();
     await Promise.all(possible.map(([call, args]) =>
       thread.ask(call, args.map((v) => (Array.isArray(v) ? Float32Array.from(v) : v)), n)));
-    if (n) taken.push(performance.now() - begun); // the first call warms up
+    if (n) taken.push(performance.now() - started); // the first call warms up
   }
   return taken;
 }"""

@@ -70,10 +70,10 @@ def plain() -> Callable[[Tensor, int], None]:
 
 def milliseconds(step: Callable[[Tensor, int], None], x: Tensor, steps: int) -> float:
     """Processor time of one step, in milliseconds."""
-    begun = time.process_time()
+    started = time.process_time()
     for number in range(steps):
         step(x, number)
-    return 1000 * (time.process_time() - begun) / steps
+    return 1000 * (time.process_time() - started) / steps
 
 
 def main() -> None:

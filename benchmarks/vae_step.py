@@ -136,10 +136,10 @@ def ours(images: Tensor, compiled: bool = False) -> Step:
 
 
 def milliseconds(step: Step, steps: int) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for _ in range(steps):
         step()
-    return (time.perf_counter() - begun) / steps * 1e3
+    return (time.perf_counter() - started) / steps * 1e3
 
 
 def main() -> None:

@@ -7,7 +7,6 @@ ancestral draw components runs/uva2018-mixture --out docs/pictures/components.pn
 ancestral draw samples runs/best-vae --out docs/pictures/samples.png
 ancestral draw steps runs/pixelcnn --count 6 --out docs/pictures/steps.png
 ancestral draw density runs/flow-moons --count 80 --out docs/pictures/density.png
-ancestral draw vanishing-gradient runs/gan-mlp --count 400 --out docs/pictures/starvation.png
 (cd runs && ancestral quality mixture belief-net vae made pixelcnn flow gan-mlp gan-cnn --count 500 --picture ../docs/pictures/families.png)
 ancestral complete runs/pixelcnn --out docs/pictures/completions.png
 ancestral detect runs/made-500 --against frankenstein --out docs/pictures/detection.png

@@ -122,9 +122,9 @@ def _run(wanted: Sequence[Mutant], jobs: int, baseline: bool) -> int:
             return 1
 
         def outcome(mutant: Mutant) -> tuple[str, float]:
-            copy, begun = free.get(), time.monotonic()
+            copy, started = free.get(), time.monotonic()
             try:
-                return _outcome(mutant, copy), time.monotonic() - begun
+                return _outcome(mutant, copy), time.monotonic() - started
             finally:
                 free.put(copy)
 

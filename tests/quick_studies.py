@@ -14,6 +14,12 @@ needs_mnist = pytest.mark.skipif(
 )
 
 
+MB = 1_000_000
+STUDY_MB, TOUR_MB = 8, 3  # how heavy the page of a study, and that of the tour, may be
+SHEET = 110_000  # bytes of 64 images of pure noise in MNIST's size, the heaviest sheet of samples
+EMBEDDED = 2 * 4 / 3  # each picture is in a page twice, to look at and to download, as base64
+
+
 def carried_out(name: str, folders: pytest.TempPathFactory) -> Path:
     """Run a study with `--quick`; returns its folder."""
     out = folders.mktemp(name) / "out"

@@ -29,7 +29,7 @@ def assert_same(run: Path, reference: Path) -> None:
     assert outcomes[0] == outcomes[1]
     records = [json.loads((folder / "settings.json").read_text()) for folder in (run, reference)]
     for record in records:
-        del record["begun"], record["command"], record["git_commit"]  # of whatever is committed in the meantime
+        del record["started"], record["command"], record["git_commit"]  # of whatever is committed in the meantime
     assert records[0] == records[1]
     assert not list(run.rglob(".*.tmp")), "temporary files of a killed writer are removed"
 

@@ -76,7 +76,7 @@ def run(trained: ancestral.Run, tmp_path: Path) -> ancestral.Run:
     return ancestral.Run(shutil.copytree(trained.path, tmp_path / "run"))
 
 
-def test_a_run_records_what_the_data_were(trained: ancestral.Run) -> None:
+def test_a_run_records_its_data(trained: ancestral.Run) -> None:
     record = json.loads((trained.path / "settings.json").read_text())
     assert record["settings"]["data"]["data"].startswith("memory:") and len(record["data"]["sha256"]) == 64
     assert (record["data"]["levels"], record["data"]["event_shape"]) == (17, [1, 8, 8])
@@ -84,13 +84,15 @@ def test_a_run_records_what_the_data_were(trained: ancestral.Run) -> None:
     assert "absolute_path" not in record["data"]
 
 
-def test_without_the_data_a_run_asks_for_them(run: ancestral.Run, capsys: Any) -> None:
+def test_a_run_without_its_data_requests_them(run: ancestral.Run, capsys: Any) -> None:
     assert ancestral.sample(run, 2).shape == (2, 1, 8, 8)  # no data are needed
     for asked in (ancestral.evaluate, ancestral.infer, ancestral.detect):
         refused(lambda asked=asked: asked(run), str(run.path), "data in memory", "data=...", "Run(FOLDER, data=...)")
 
 
-def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, capsys: Any, caplog: Any) -> None:
+def test_data_with_equal_contents_are_the_run_s_own(
+    run: ancestral.Run, tmp_path: Path, capsys: Any, caplog: Any
+) -> None:
     first = ancestral.evaluate(run, data=(IMAGES, LABELS))
     assert first.count == 40 and first.data_sha256 == run.record["data"]["sha256"]
     forget()
@@ -113,7 +115,7 @@ def test_the_same_contents_are_the_own_data(run: ancestral.Run, tmp_path: Path, 
     assert f"{first.nats:.2f}" in out and len(run.scores()) == 1
 
 
-def test_other_contents_are_other_data(run: ancestral.Run, caplog: Any) -> None:
+def test_data_with_other_contents_are_other_data(run: ancestral.Run, caplog: Any) -> None:
     score = ancestral.evaluate(run, data=(IMAGES[::-1], LABELS[::-1]))
     assert (score.count, score.split) == (400, "given") and run.scores() == []
     assert "are not the data of" in caplog.text and "results are not stored" in caplog.text
@@ -122,7 +124,7 @@ def test_other_contents_are_other_data(run: ancestral.Run, caplog: Any) -> None:
     assert ancestral.explain(run, data=IMAGES[:20]).total.count == 20
 
 
-def test_a_training_goes_on_with_the_same_data(tmp_path: Path) -> None:
+def test_a_training_resumes_with_the_same_data(tmp_path: Path) -> None:
     settings = {**SMALL, "epochs": 3, "batch_size": 50}
     whole = ancestral.fit("vae", tmp_path / "whole", data=(IMAGES, LABELS), **settings)
     with pytest.raises(Interrupted):
@@ -140,7 +142,7 @@ def test_a_training_goes_on_with_the_same_data(tmp_path: Path) -> None:
     assert resumed.weights_sha256 == whole.weights_sha256
 
 
-def test_nothing_is_written_where_data_are_refused(tmp_path: Path) -> None:
+def test_nothing_is_written_if_the_data_are_refused(tmp_path: Path) -> None:
     for bad in ((IMAGES, LABELS[1:]), np.zeros((0, 8, 8)), IMAGES[:2], PIXELS[:, :, None, None, None]):
         with pytest.raises(ancestral.InputError):
             ancestral.fit("vae", tmp_path / "run", data=bad, **SMALL)
@@ -148,7 +150,7 @@ def test_nothing_is_written_where_data_are_refused(tmp_path: Path) -> None:
     refused(lambda: ancestral.sweep("vae", tmp_path / "sweep", {"latents": [2, 3]}, data=IMAGES), "save them to a file")
 
 
-def test_runs_keep_their_data_as_long_as_they_live(tmp_path: Path) -> None:
+def test_a_run_keeps_its_data_in_memory(tmp_path: Path) -> None:
     arrays = [IMAGES[place:] for place in range(6)]
     runs = [ancestral.fit("vae", tmp_path / str(i), data=array, **SMALL) for i, array in enumerate(arrays)]
     for run, array in zip(runs, arrays, strict=True):
@@ -166,7 +168,7 @@ def test_runs_keep_their_data_as_long_as_they_live(tmp_path: Path) -> None:
     refused(lambda: ancestral.evaluate(folder), "data in memory")
 
 
-def test_data_that_change_are_recorded_without_a_sum(augmented: ancestral.Run, caplog: Any) -> None:
+def test_data_that_change_are_recorded_without_a_hash(augmented: ancestral.Run, caplog: Any) -> None:
     record = augmented.record["data"]
     assert record["sha256"] is None and "data not reproducible" in record["name"]
     score = ancestral.evaluate(augmented)
@@ -179,7 +181,7 @@ def test_data_that_change_are_recorded_without_a_sum(augmented: ancestral.Run, c
     assert "cannot be recognised" in caplog.text
 
 
-def test_every_page_and_check_knows_data_without_a_sum(augmented: ancestral.Run) -> None:
+def test_pages_and_checks_work_for_data_without_a_hash(augmented: ancestral.Run) -> None:
     ancestral.evaluate(augmented)
     page = write_run_page(augmented, redraw=False).read_text()
     assert "data not reproducible" in page and "no SHA-256" in page
@@ -193,7 +195,7 @@ def test_every_page_and_check_knows_data_without_a_sum(augmented: ancestral.Run)
     assert settings == ancestral.Run(augmented.path).settings
 
 
-def test_data_that_change_are_gone_with_their_process(augmented: ancestral.Run) -> None:
+def test_data_that_change_cannot_be_read_in_another_process(augmented: ancestral.Run) -> None:
     kept = dict(memory._held)
     forget()
     refused(lambda: ancestral.evaluate(augmented.path), "change with each reading")
@@ -220,7 +222,7 @@ def test_new_data_are_ranked(run: ancestral.Run, caplog: Any) -> None:
     assert ancestral.detect(run, trials=20).against == "frankenstein"
 
 
-def test_arguments_of_the_two_uses_are_not_mixed(run: ancestral.Run) -> None:
+def test_arguments_for_anomalies_and_for_new_data_cannot_be_combined(run: ancestral.Run) -> None:
     for wrong in ({"against": "noise"}, {"trials": 5}, {"sizes": [3]}, {"alpha": 0.1}, {"seed": 1}):
         name = next(iter(wrong))
         refused(

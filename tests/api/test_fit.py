@@ -28,7 +28,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("family, settings", [("mixture", {"components": 3}), ("autoencoder", {"hidden": (8,)})])
-def test_it_makes_the_same_files_as_the_command(family: str, settings: dict[str, Any], tmp_path: Path) -> None:
+def test_fit_writes_the_same_files_as_the_command(family: str, settings: dict[str, Any], tmp_path: Path) -> None:
     """Scores and pictures to the byte; an autoencoder has no score."""
     words = [word for name, value in settings.items() for word in (f"--{name}", value if family == "mixture" else 8)]
     assert run("train", family, *FLAGS, *words, "--out", tmp_path / "command" / "run") == 0
@@ -42,12 +42,12 @@ def test_it_makes_the_same_files_as_the_command(family: str, settings: dict[str,
     assert made.page.exists() and len(made.scores()) == (family == "mixture")
 
 
-def test_without_a_report_there_is_none(tmp_path: Path) -> None:
+def test_report_false_writes_no_report(tmp_path: Path) -> None:
     made = ancestral.fit("mixture", tmp_path / "run", report=False, **SMALL)
     assert not made.page.exists() and not made.scores() and not made.figures.exists()
 
 
-def test_a_program_gets_a_report_and_no_bar(tmp_path: Path) -> None:
+def test_a_script_gets_a_report_and_no_progress_bar(tmp_path: Path) -> None:
     """The default; it needs another process, because here the tests have set another one."""
     program = f"import ancestral; ancestral.fit('mixture', 'run', **{SMALL!r})"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
@@ -55,7 +55,7 @@ def test_a_program_gets_a_report_and_no_bar(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "report.html").exists() and (tmp_path / "run" / "scores.json").exists()
 
 
-def test_progress_that_is_asked_for_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_requested_progress_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     em = {"method": "em", **SMALL}
     ancestral.fit("mixture", tmp_path / "a", progress=True, **em)
     assert "has no effect" not in capsys.readouterr().err, "what the user did not give"
@@ -65,7 +65,7 @@ def test_progress_that_is_asked_for_is_shown(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().err == ""
 
 
-def test_a_reporter_takes_the_place_of_the_bar(tmp_path: Path) -> None:
+def test_a_reporter_replaces_the_progress_bar(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Steps(Reporter):

@@ -108,7 +108,9 @@ def test_a_changed_or_too_large_file_is_refused(hub: Hub, trained: Run, tmp_path
     assert not list((tmp_path / "cache").rglob("settings.json")), "nothing of these is kept"
 
 
-def test_what_is_not_there_is_said_in_a_line(hub: Hub, trained: Run, capsys: Any, monkeypatch: Any) -> None:
+def test_a_missing_run_of_the_hub_is_reported_in_one_line(
+    hub: Hub, trained: Run, capsys: Any, monkeypatch: Any
+) -> None:
     refused(lambda: ancestral.load("hub:nobody/nothing"), "hub:nobody/nothing", "no such model")
     trained.push_to_hub(NAME)
     refused(lambda: ancestral.load(f"hub:{NAME}@no-branch"), "no such revision")
@@ -126,7 +128,7 @@ def test_names_of_other_forms_are_refused(text: str) -> None:
     refused(lambda: Place.of(text), "OWNER/NAME")
 
 
-def test_a_folder_is_written_and_nothing_sent(hub: Hub, trained: Run, tmp_path: Path, capsys: Any) -> None:
+def test_publishing_to_a_folder_sends_nothing(hub: Hub, trained: Run, tmp_path: Path, capsys: Any) -> None:
     printed(capsys, "publish", trained.path, NAME, "--folder", tmp_path / "copy")
     assert hub.asked == [] and StoredRun(tmp_path / "copy").scores() == trained.scores()
     assert run("publish", trained.path, NAME, "--folder", tmp_path / "copy") == 2
@@ -147,7 +149,7 @@ def test_the_card_has_the_metadata_that_the_hub_reads(trained: Run, tmp_path: Pa
     assert "ancestral train mixture" in read.text and "![samples](figures/samples.png)" in read.text
 
 
-def test_the_package_is_asked_for(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_named(trained: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ancestral.runs.hub.find_spec", lambda name: None)
     refused(lambda: ancestral.load(f"hub:{NAME}"), "ancestral[hub]")
     refused(lambda: trained.push_to_hub(NAME), "ancestral[hub]")

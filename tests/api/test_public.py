@@ -133,7 +133,7 @@ def test_a_run_takes_other_data(run: ancestral.Run, tmp_path: Path) -> None:
     assert ancestral.complete(run, "left", data=tmp_path / "some.npy", count=2).drawn.shape == (4, 2, 1, 8, 8)
 
 
-def test_what_a_model_cannot_be_asked(run: ancestral.Run) -> None:
+def test_requests_that_need_a_run_are_refused_for_a_model(run: ancestral.Run) -> None:
     model = ancestral.load(run.path)
     with pytest.raises(InputError, match="data="):
         ancestral.evaluate(model)
@@ -194,7 +194,7 @@ MISUSES: dict[str, tuple[Callable[[ancestral.Run], object], str]] = {
 
 
 @pytest.mark.parametrize("name", MISUSES)
-def test_a_misuse_is_refused_in_one_line(
+def test_wrong_use_is_refused_in_one_line(
     name: str, run: ancestral.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

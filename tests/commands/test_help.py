@@ -115,6 +115,14 @@ def test_some_help_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert vae["--out PATH"].endswith("run folder (default: runs/FAMILY-DATA)")
     assert vae["--epochs INT"].endswith("passes over the training data (default: 40)")
     assert vae["--patience INT"].endswith("without improvement (default: never)")
+    assert vae["--learning-rate FLOAT"].endswith("(default: 0.001)") and vae["--beta1 FLOAT"].endswith("(default: 0.9)")
+    assert vae["--no-thumbnails"].endswith("switches this off (default: on)")
+    gan = help_of(["train", "gan"], monkeypatch, capsys).entries
+    assert gan["--learning-rate FLOAT"].endswith("(default: 0.0002)")
+    assert (
+        gan["--beta1 FLOAT"].endswith("(default: 0.5)")
+        and "(default: unit)" in gan[next(n for n in gan if "--pixels" in n)]
+    )
 
 
 def test_none_can_be_given_as_a_value() -> None:

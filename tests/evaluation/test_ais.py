@@ -362,8 +362,8 @@ def test_the_command_brackets_a_run_and_its_page_shows_it(trained: Path, capsys:
     capsys.readouterr()
     assert main([*words, "--json"]) == 0
     out, err = capsys.readouterr()
-    rungs = json.loads(out)
-    assert [(rung["split"], rung["side"], rung["method"]) for rung in rungs] == [
+    bounds = json.loads(out)
+    assert [(bound["split"], bound["side"], bound["method"]) for bound in bounds] == [
         ("simulated", "upper", "AIS_30, bidirectional"),
         ("simulated", "lower", "AIS_30"),
         ("simulated", "lower", "IWAE_200"),
@@ -372,11 +372,11 @@ def test_the_command_brackets_a_run_and_its_page_shows_it(trained: Path, capsys:
         ("test", "lower", "IWAE_200"),
         ("test", "lower", "ELBO"),
     ]
-    assert all(rung["kind"] == "bound" and rung["count"] == 30 for rung in rungs)
-    assert all(("simulated by the model" in rung["space"]) == (rung["split"] == "simulated") for rung in rungs)
-    upper, lower, *_ = (rung["nats"] for rung in rungs)
-    assert upper - lower == pytest.approx(-rungs[0]["gap"]) and abs(upper - lower) < 0.2
-    assert rungs[3]["gap"] > rungs[2]["gap"] > -0.1
+    assert all(bound["kind"] == "bound" and bound["count"] == 30 for bound in bounds)
+    assert all(("simulated by the model" in bound["space"]) == (bound["split"] == "simulated") for bound in bounds)
+    upper, lower, *_ = (bound["nats"] for bound in bounds)
+    assert upper - lower == pytest.approx(-bounds[0]["gap"]) and abs(upper - lower) < 0.2
+    assert bounds[3]["gap"] > bounds[2]["gap"] > -0.1
     assert "accepted" in err and "no upper bound" in err
     assert len(BRACKET.of(Run(trained / "vae"))) == 1
     first = (trained / "vae" / "bracket.json").read_bytes()
@@ -410,6 +410,6 @@ def test_a_wrong_bracket_is_refused(
 
 
 def test_a_damaged_record_is_refused(tmp_path: Path) -> None:
-    for content in ("[]", "{}", '{"rungs": [{}], "plan": {}, "acceptance": [1, 1], "seed": 0}', "nonsense"):
+    for content in ("[]", "{}", '{"bounds": [{}], "plan": {}, "acceptance": [1, 1], "seed": 0}', "nonsense"):
         (tmp_path / "bracket.json").write_text(content)
         refused(lambda: BRACKET.of(Run(tmp_path)))

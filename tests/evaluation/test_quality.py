@@ -337,12 +337,12 @@ def test_a_run_is_measured_and_the_record_is_kept(runs: dict[str, Run]) -> None:
     assert QUALITY.of(run) == [record]
     assert measure_run(run, seed=0) == record and len(QUALITY.of(run)) == 1
     stored = json.loads((run.path / "quality.json").read_text())
-    assert stored[0]["fid"] == {"value": record.fid.value, "floor": record.fid.floor}
+    assert stored[0]["fid"] == {"value": record.fid.value, "real": record.fid.real}
     assert record.count == 447 and record.space == "digits, binary, threshold 0.5" and record.drawn == "draws"
     assert len(record.network_sha256) == 64 and set(record.network_accuracy) == {"grey", "threshold", "drawn"}
     # a mixture after four rounds draws what looks like digits, and worse than digits do
-    assert 0 < record.fid.floor < record.fid.value and record.class_kl.value > 0
-    assert record.recall.value < record.recall.floor and record.coverage.value < record.coverage.floor
+    assert 0 < record.fid.real < record.fid.value and record.class_kl.value > 0
+    assert record.recall.value < record.recall.real and record.coverage.value < record.coverage.real
     assert measure_run(run, 100).count == 100 and len(QUALITY.of(run)) == 2
 
 
@@ -361,8 +361,8 @@ def test_grey_samples_are_thresholded_for_comparison_with_binary_ones(runs: dict
     view = View(runs["levels"].data, threshold=True)
     assert set(view.drawn(runs["levels"].load(), 20).unique().tolist()) == {0, 1}
     # the real images are cut as well: both runs have the same reference values
-    assert (cut.fid.floor, cut.recognised.floor) == (other.fid.floor, other.recognised.floor)
-    assert grey.fid.floor != cut.fid.floor
+    assert (cut.fid.real, cut.recognised.real) == (other.fid.real, other.recognised.real)
+    assert grey.fid.real != cut.fid.real
     refused(lambda: rank_quality([grey, other]), "17 levels", "threshold")
     assert rank_quality([cut, other]) == [1, 0]
     refused(lambda: measure_run(runs["drawn"], threshold=True), "--threshold")
@@ -378,7 +378,7 @@ def test_a_model_that_copies_the_training_images_is_detected(runs: dict[str, Run
     run.load = lambda: Remembers()  # type: ignore[method-assign]
     copied, honest = measure_run(run, 200), measure_run(runs["mixture"], 200)
     assert copied.near_copies.value == 1 and copied.nearest.value == 0
-    assert copied.near_copies.floor < 0.1 and honest.near_copies.value < 0.5
+    assert copied.near_copies.real < 0.1 and honest.near_copies.value < 0.5
     assert copied.fid.value < honest.fid.value
 
 
@@ -397,7 +397,7 @@ def test_padding_is_not_compared(runs: dict[str, Run], tmp_path: Path) -> None:
     padded = fit("mixture", tmp_path / "padded", components=2, pad_to=12, **SMALL)
     record, plain = measure_run(padded, 200), measure_run(runs["mixture"], 200)
     assert record.space == "digits padded to 12x12, binary, threshold 0.5"
-    assert record.fid.floor == plain.fid.floor and record.network_sha256 == plain.network_sha256
+    assert record.fid.real == plain.fid.real and record.network_sha256 == plain.network_sha256
 
 
 def test_samples_that_cannot_be_measured_raise(runs: dict[str, Run], tmp_path: Path) -> None:
@@ -442,7 +442,7 @@ def test_the_command_prints_one_table_with_reference_values(
     assert main(["quality", *paths, "--count", "200", "--json"]) == 0
     records = json.loads(capsys.readouterr().out)
     assert [record["run"] for record in records] == ["levels", "mixture"]
-    assert {"value", "floor"} == set(records[0]["coverage"])
+    assert {"value", "real"} == set(records[0]["coverage"])
 
 
 def test_the_command_reports_records_that_are_not_comparable(

@@ -37,7 +37,7 @@ def continuous_view(model: AutoregressiveModel, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", AUTOREGRESSIVE)
-def test_a_conditional_sees_no_pixel_but_those_before_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conditional_depends_only_on_earlier_pixels(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(name)
     continuous_view(model, monkeypatch)
     pixels = math.prod(model.event_shape)
@@ -51,7 +51,7 @@ def test_a_conditional_sees_no_pixel_but_those_before_it(name: str, monkeypatch:
         assert (influence.tril(-1) + torch.ones_like(influence).triu() > 0).all()
 
 
-def test_a_wide_kernel_sees_right_up_to_its_reach() -> None:
+def test_a_wide_kernel_has_the_expected_receptive_field() -> None:
     """In the row above as far as the first kernel goes; nothing of the pixels after."""
     model = zoo.seeded(lambda: PixelCNN([1, 5, 7], channels=16, hidden=16, blocks=1, first_kernel=5))
     assert isinstance(model, PixelCNN)
@@ -78,7 +78,7 @@ def naive_draw(model: AutoregressiveModel, noise: Tensor, ordering: int = 0) -> 
 
 @pytest.mark.parametrize("name", AUTOREGRESSIVE)
 @torch.no_grad()
-def test_drawing_does_only_new_work_and_gives_the_same_image_for_the_same_noise(name: str) -> None:
+def test_cached_sampling_equals_full_passes_and_computes_only_new_rows(name: str) -> None:
     model = model_of(name)
     noise = torch.rand(50, *model.event_shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     for ordering in range(len(model.positions)) if isinstance(model, MADE) else [0]:
@@ -87,7 +87,7 @@ def test_drawing_does_only_new_work_and_gives_the_same_image_for_the_same_noise(
 
 
 @torch.no_grad()
-def test_drawing_agrees_with_full_passes_on_images_of_real_size() -> None:
+def test_cached_sampling_equals_full_passes_on_large_images() -> None:
     noise = torch.rand(4, 1, 10, 9, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     deep = zoo.seeded(lambda: zoo.with_larger_weights(MADE([1, 10, 9], hidden=[70, 40, 130])))
     wide = zoo.seeded(
@@ -126,7 +126,7 @@ def test_orderings_are_averaged_as_probabilities() -> None:
 
 
 @torch.no_grad()
-def test_order_agnostic_loss_is_the_mean_over_orderings_and_above_the_models_own() -> None:
+def test_order_agnostic_loss_is_the_mean_over_orderings_and_at_least_the_negative_log_likelihood() -> None:
     model = model_of("made, three orderings")
     assert isinstance(model, MADE)
     x = all_images(model)[::5]
@@ -139,7 +139,7 @@ def test_order_agnostic_loss_is_the_mean_over_orderings_and_above_the_models_own
     assert (each.mean(0) >= -model.log_prob(x)).all()
 
 
-def test_more_orderings_are_trained_order_agnostically_and_one_by_its_likelihood() -> None:
+def test_several_orderings_use_the_order_agnostic_loss_and_one_the_likelihood() -> None:
     assert objective_for(MADESettings(), MADE([1, 2, 2])) is None  # the kind's own
     assert objective_for(MADESettings(orderings=2), MADE([1, 2, 2], orderings=2)) is order_agnostic
 
@@ -151,7 +151,7 @@ def test_orderings_and_degrees_never_change_for_a_seed() -> None:
     assert MADE([1, 2, 3], hidden=[4]).positions.tolist() == [[1, 2, 3, 4, 5, 6]]
 
 
-def test_masks_leave_weights_alone_and_masked_weights_get_no_gradient() -> None:
+def test_masks_do_not_change_weights_and_masked_weights_get_no_gradient() -> None:
     model = MADE([1, 3, 3], hidden=[16, 16])
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     model.log_prob(torch.ones(2, 1, 3, 3)).sum().backward()
@@ -194,7 +194,7 @@ def test_probabilities_of_a_pixels_levels_sum_to_one(output: PixelOutput, scale:
 
 
 @pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: type(output).__name__)
-def test_a_draw_is_the_inverse_of_the_distribution_function(output: PixelOutput) -> None:
+def test_sampling_inverts_the_distribution_function(output: PixelOutput) -> None:
     """A fine grid of noise gives each level its share of the unit interval."""
     parameters = torch.randn(output.size, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     u = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
@@ -206,7 +206,7 @@ def test_a_draw_is_the_inverse_of_the_distribution_function(output: PixelOutput)
 
 
 @pytest.mark.parametrize("name", ["made", "pixelcnn", "made, categorical"])
-def test_values_that_are_no_levels_are_refused_when_scored(name: str) -> None:
+def test_scoring_refuses_values_that_are_not_levels(name: str) -> None:
     model = model_of(name)
     with pytest.raises(InputError, match="whole pixel levels"):
         model.log_prob(torch.full((2, *model.event_shape), 0.5, dtype=torch.float64))
@@ -214,7 +214,7 @@ def test_values_that_are_no_levels_are_refused_when_scored(name: str) -> None:
         model.log_prob(torch.full((2, *model.event_shape), 7.0, dtype=torch.float64))
 
 
-def test_outputs_fit_the_pixels_or_are_refused() -> None:
+def test_an_output_distribution_that_does_not_fit_the_pixels_is_refused() -> None:
     assert output_name("auto", 17, "threshold") == ("bernoulli", 2)
     assert output_name("auto", 17, "levels") == ("categorical", 17)
     assert output_name("auto", 256, "levels") == ("logistic", 256)

@@ -67,7 +67,7 @@ def test_equals_the_naive_sum_over_states(
 
 
 @pytest.mark.parametrize("scale", [0.01, 1, 30, 200])
-def test_single_precision_is_right_to_its_last_digits(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_precision_is_accurate_to_its_last_digits(scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(belief_net, "BLOCK", 1)
     model = net(7, scale, (1, 9, 11))
     x = binary_images(model)
@@ -122,13 +122,13 @@ def test_states_count_up_in_binary() -> None:
     assert all_states(0).shape == (1, 0)
 
 
-def test_as_many_latents_as_can_be_summed_and_no_more() -> None:
+def test_more_latents_than_can_be_summed_are_refused() -> None:
     assert SigmoidBeliefNet([1, 2, 2], latents=20).log_prob(torch.zeros(1, 1, 2, 2)).isfinite().all()
     with pytest.raises(InputError, match="vimco, score or wake-sleep"):
         SigmoidBeliefNet([1, 2, 2], latents=21)
 
 
-def test_half_precision_elsewhere_leaves_the_sum_exact() -> None:
+def test_mixed_precision_does_not_change_the_sum_over_states() -> None:
     model = net().float()
     x = binary_images(model)
     with torch.autocast("cpu", torch.bfloat16):
@@ -157,7 +157,7 @@ def enumerated_joint(model: HelmholtzMachine, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("latents", [(3,), (2, 2), (3, 2, 2)])
-def test_bounds_of_a_deep_net_stand_in_order_below_its_log_probability(latents: tuple[int, ...]) -> None:
+def test_bounds_of_a_deep_net_rise_with_samples_and_stay_below_log_p(latents: tuple[int, ...]) -> None:
     model = helmholtz(*latents)
     x = all_images(model)[::23]
     torch.manual_seed(1)
@@ -179,7 +179,7 @@ def test_probabilities_of_a_deep_net_sum_to_one_by_enumeration(latents: tuple[in
 
 
 @pytest.mark.parametrize("of", ["prior", "posterior"])
-def test_chains_are_drawn_from_as_they_are_scored(of: str) -> None:
+def test_samples_of_a_deep_net_have_its_probabilities(of: str) -> None:
     """Counts of all states of 5 latents in three layers against their probabilities."""
     model = helmholtz(2, 2, 1)
     draws = 20_000
@@ -206,7 +206,7 @@ def test_one_layer_is_the_exact_net_of_the_same_weights() -> None:
         assert torch.allclose(exact.decode(all_states(4).double()), deep.decode(all_states(4).double()))
 
 
-def test_first_layer_alone_touches_the_image() -> None:
+def test_only_the_first_layer_depends_on_the_image() -> None:
     model = helmholtz(3, 2)
     z = all_states(5).double()
     assert torch.equal(model.decode(z), model.decode(z[:, :3]))
@@ -228,12 +228,12 @@ def test_first_layer_alone_touches_the_image() -> None:
         ({"method": "em"}, "--method em"),
     ],
 )
-def test_settings_that_make_no_net_are_refused_in_one_line(flags: dict[str, object], words: str) -> None:
+def test_impossible_settings_of_a_net_are_refused_in_one_line(flags: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         settings_for("belief-net", **flags)
 
 
-def test_one_layer_may_be_a_plain_number() -> None:
+def test_one_layer_can_be_given_as_a_number() -> None:
     assert settings_for("belief-net", latents=8).model.latents == (8,)
 
 

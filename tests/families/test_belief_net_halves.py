@@ -11,7 +11,7 @@ from ancestral.families.belief_net import exact
 from ancestral.families.belief_net.exact import SigmoidBeliefNet
 
 
-def test_halves_of_a_state_are_put_together_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_halves_of_a_state_are_joined_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact, "BLOCK", 1)
     torch.manual_seed(0)
     model = zoo.perturbed(SigmoidBeliefNet([1, 2, 3], latents=5, weight_scale=1.0).double(), 0.5)

@@ -25,7 +25,7 @@ def watched(step: AdversarialStep, name: str) -> list[tuple[Any, ...]]:
     return calls
 
 
-def test_draws_are_made_and_judged_under_the_labels_of_the_batch() -> None:
+def test_samples_and_critic_use_the_labels_of_the_batch() -> None:
     step, x = game(classes=3), images()[: len(LABELS)]
     made, judged = watched(step, "generator"), watched(step, "critic")
     step(Batch(x, LABELS), 0)
@@ -37,7 +37,7 @@ def test_draws_are_made_and_judged_under_the_labels_of_the_batch() -> None:
     assert not both.requires_grad and fake.requires_grad  # the critic's update does not reach the generator
 
 
-def test_the_average_has_the_newest_statistics_of_batches() -> None:
+def test_averaged_weights_have_the_newest_batch_statistics() -> None:
     step, x = game(average=0.9), images()
     step.trained.register_buffer("statistics", torch.zeros(2))
     step.model.register_buffer("statistics", torch.zeros(2))
@@ -50,14 +50,14 @@ def conditional(proportions: tuple[float, ...] | None = None) -> GAN:
     return build_gan(GANSettings(**TINY, classes=3), DataSpec(SHAPE, 0, "unit", 3, proportions=proportions))
 
 
-def test_a_class_without_training_images_is_never_drawn() -> None:
+def test_a_class_without_training_images_is_never_sampled() -> None:
     model = conditional((0.25, 0.75))
     assert model.shares.tolist() == [0.25, 0.75, 0.0]
     labels = model.draw_classes(400)
     assert labels.max() == 1 and abs(labels.double().mean().item() - 0.75) < 0.1
 
 
-def test_the_ends_of_a_pair_are_two_draws_of_one_class() -> None:
+def test_both_codes_of_a_pair_have_the_same_class() -> None:
     first, last, held = conditional().sample_code_pairs(6)
     assert first.shape == last.shape == (6, 3) and len(torch.cat([first, last]).unique(dim=0)) == 12
     counts: Tensor = held.sum(0)

@@ -127,8 +127,16 @@ def with_baselines(model: HelmholtzMachine) -> ScoreFunction:
     torch.manual_seed(8)
     for parameter in objective.parameters():
         torch.nn.init.normal_(parameter)
-    objective.mean, objective.variance, objective.begun = (torch.tensor(v).double() for v in (-2.5, 4.0, 1.0))
+    objective.mean, objective.variance, objective.started = (torch.tensor(v).double() for v in (-2.5, 4.0, 1.0))
     return objective
+
+
+def test_the_state_of_an_older_checkpoint_is_read() -> None:
+    objective = with_baselines(machine(2))
+    older = {name.replace("started", "begun"): value for name, value in objective.state_dict().items()}
+    read = ScoreFunction(machine(2))
+    read.load_state_dict(older)
+    assert read.started == 1 and read.variance == 4
 
 
 @pytest.mark.parametrize("latents", [(2,), (2, 1)])
@@ -140,7 +148,7 @@ def test_score_function_has_the_gradient_of_the_elbo_whatever_its_baseline(laten
     assert worst_z(drawn_gradients(with_baselines(model), model), scaled) < 5
 
 
-def test_score_function_measures_first_and_remembers_earlier_batches_only() -> None:
+def test_score_function_scales_by_statistics_of_earlier_batches_only() -> None:
     model = machine(2)
     objective = ScoreFunction(model)
     torch.manual_seed(9)
@@ -153,7 +161,7 @@ def test_score_function_measures_first_and_remembers_earlier_batches_only() -> N
     assert torch.equal(second["loss"], second["negative_elbo"])
 
 
-def test_baseline_learns_and_takes_noise_away() -> None:
+def test_the_learned_baseline_reduces_the_variance_of_the_gradient() -> None:
     model = machine(2)
     objective = ScoreFunction(model)
     optimizer = torch.optim.Adam(objective.parameters(), 0.02)
@@ -165,7 +173,7 @@ def test_baseline_learns_and_takes_noise_away() -> None:
         optimizer.step()
     objective.eval()
     untaught = ScoreFunction(model).eval()
-    untaught.mean, untaught.variance, untaught.begun = torch.zeros(()), objective.variance, torch.ones(())
+    untaught.mean, untaught.variance, untaught.started = torch.zeros(()), objective.variance, torch.ones(())
     noise = [
         sum(g.var(0).sum() for name, g in drawn_gradients(one, model).items() if name.startswith("recognition"))
         for one in (untaught, objective)
@@ -181,7 +189,7 @@ def test_wake_sleep_has_the_gradients_of_its_phases(phase: str) -> None:
 
 
 @pytest.mark.parametrize("estimate", [vimco, wake_sleep])
-def test_the_loss_is_the_bound_of_k_draws_and_named_nothing_else(estimate: Objective) -> None:
+def test_the_loss_is_the_bound_of_k_samples(estimate: Objective) -> None:
     model = machine(2, 1)
     torch.manual_seed(11)
     expected = -log_mean_exp(model.log_weights(X, 4), 1)
@@ -247,7 +255,7 @@ def of_wake(model: HelmholtzMachine) -> float:
         (forgotten_log_q, of_wake),
     ],
 )
-def test_mistake_is_caught(
+def test_a_wrong_gradient_is_detected(
     make: Callable[[pytest.MonkeyPatch], None],
     distance: Callable[[HelmholtzMachine], float],
     monkeypatch: pytest.MonkeyPatch,
@@ -257,7 +265,7 @@ def test_mistake_is_caught(
     assert distance(model) > 8
 
 
-def test_forgotten_log_k_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_log_k_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     """With equal weights the bound of any k is log p(x); the sum taken for the mean is log k too good."""
     model = machine(2)
     with torch.no_grad():
@@ -279,7 +287,7 @@ def trained(model: HelmholtzMachine, step: GradientStep, first: int, last: int) 
     return losses
 
 
-def test_a_resumed_baseline_goes_on_to_the_bit() -> None:
+def test_a_resumed_baseline_is_bit_identical() -> None:
     settings = TrainingSettings(learning_rate=0.01, clip_norm=5.0)
     engine = PlainEngine()
 
@@ -301,7 +309,7 @@ def test_a_resumed_baseline_goes_on_to_the_bit() -> None:
     assert all(torch.equal(tensor, resumed.state()[name]) for name, tensor in step.state().items())
 
 
-def test_the_baseline_is_no_part_of_the_model() -> None:
+def test_the_baseline_is_not_saved_with_the_model() -> None:
     model = machine(2)
     before = set(model.state_dict())
     objective = objective_for(BeliefNetSettings(latents=(2,), method="score"), model)

@@ -63,7 +63,7 @@ def test_density_of_points_integrates_to_one(layers: str) -> None:
 
 
 @LAYERS
-def test_points_are_drawn_as_they_are_scored(layers: str) -> None:
+def test_samples_of_points_have_the_scored_density(layers: str) -> None:
     """Pearson's chi-square over a grid of 20 x 20 cells, at a false alarm in 10,000."""
     model, draws = flow_of_points(layers, base_scale=0.8), 20_000
     density, area = density_of(model)
@@ -101,7 +101,7 @@ def test_an_untrained_flow_is_its_base() -> None:
 
 @pytest.mark.parametrize("mixing", ["alternate", "permute", "linear"])
 @LAYERS
-def test_every_layer_goes_with_every_mixing(layers: str, mixing: str) -> None:
+def test_every_layer_works_with_every_mixing(layers: str, mixing: str) -> None:
     settings = FlowSettings(layers=layers, mixing=mixing, depth=2, hidden=(4,))  # type: ignore[arg-type]
     model = build_flow(settings, DataSpec((5,), 0, "points"))
     x = 3 + 2 * torch.randn(64, 5, generator=torch.Generator().manual_seed(0))
@@ -109,7 +109,7 @@ def test_every_layer_goes_with_every_mixing(layers: str, mixing: str) -> None:
     assert torch.isfinite(model.eval().log_prob(model.sample(9))).all()  # type: ignore[operator]
 
 
-def test_training_brings_the_density_near_the_truth() -> None:
+def test_training_reduces_the_divergence_from_the_true_density() -> None:
     """Two Gaussians at (1, 1) and (-1, -1) with sigma 0.3: within 0.1 bit per dimension of their entropy soon."""
     with seeded_noise(0):
         model = build_flow(FlowSettings(depth=2, hidden=(16,)), DataSpec((2,), 0, "points"))
@@ -127,7 +127,7 @@ def test_training_brings_the_density_near_the_truth() -> None:
 # --- a prior ----------------------------------------------------------------------------------------------------
 
 
-def test_flow_prior_is_drawn_from_as_it_is_scored() -> None:
+def test_samples_of_a_flow_prior_have_the_scored_density() -> None:
     model = zoo.seeded(zoo.ZOO["vae, flow prior"])
     assert prior_samples_fit(model)  # type: ignore[arg-type]
 
@@ -210,7 +210,7 @@ PAIRS = pytest.mark.parametrize("dequantisation", [UniformDequantisation, _PairD
 
 
 @PAIRS
-def test_bounds_of_an_image_flow_stand_in_order_below_the_truth(dequantisation: type[Conditional]) -> None:
+def test_bounds_of_an_image_flow_rise_with_samples_and_stay_below_log_p(dequantisation: type[Conditional]) -> None:
     model = pair_flow(dequantisation)
     x = all_images(model)
     truth = log_prob_by_quadrature(model, x)
@@ -221,7 +221,7 @@ def test_bounds_of_an_image_flow_stand_in_order_below_the_truth(dequantisation: 
 
 
 @PAIRS
-def test_noise_is_drawn_as_it_is_scored(dequantisation: type[Conditional]) -> None:
+def test_samples_of_the_noise_have_the_scored_density(dequantisation: type[Conditional]) -> None:
     """q(u | x) integrates to 1 over the cell, and a draw comes with the log-probability that `log_prob` gives it."""
     model = pair_flow(dequantisation)
     x = all_images(model)
@@ -264,7 +264,7 @@ def tiny_images(**settings: object) -> ImageFlow:
 
 @pytest.mark.parametrize("dequantisation", ["uniform", "variational"])
 @pytest.mark.parametrize("layers", ["affine", "spline"])
-def test_scores_of_images_are_bounds_and_say_so(layers: str, dequantisation: str) -> None:
+def test_scores_of_images_are_labelled_as_lower_bounds(layers: str, dequantisation: str) -> None:
     model = tiny_images(layers=layers, dequantisation=dequantisation)
     images = PixelBatches(torch.randint(0, 17, (5, 1, 8, 8)).to(torch.uint8), PixelSpace("levels", 17))
     for samples in (0, 3):
@@ -297,7 +297,7 @@ def test_black_and_white_images_give_finite_gradients_in_single_precision(dequan
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_sides_that_can_be_halved_are_accepted_and_others_refused_in_words(channels: int) -> None:
+def test_image_sizes_that_cannot_be_halved_are_refused(channels: int) -> None:
     settings = FlowSettings(width=4, couplings=2)
     assert build_model("flow", settings, DataSpec((channels, 12, 4), 256, "levels")).sample(2).shape == (
         2,
@@ -309,7 +309,7 @@ def test_sides_that_can_be_halved_are_accepted_and_others_refused_in_words(chann
         build_model("flow", settings, DataSpec((channels, 9, 8), 256, "levels"))
 
 
-def test_binary_pixels_are_two_levels_and_reals_are_refused() -> None:
+def test_binary_pixels_are_accepted_and_real_values_refused() -> None:
     settings = FlowSettings(width=4, couplings=2)
     model = build_model("flow", settings, DataSpec((1, 8, 8), 256, "threshold"))
     assert model.levels == 2
@@ -322,6 +322,6 @@ def test_binary_pixels_are_two_levels_and_reals_are_refused() -> None:
 
 
 @pytest.mark.parametrize("x", [0.5, 17.0, -1.0, math.nan])
-def test_pixels_that_are_no_levels_are_refused(x: float) -> None:
+def test_pixels_that_are_not_levels_are_refused(x: float) -> None:
     with pytest.raises(InputError, match="needs integer pixels"):
         tiny_images().eval().elbo(torch.full((1, 1, 8, 8), x))

@@ -16,7 +16,7 @@ CHAINS = 2000
 
 @pytest.mark.parametrize("start", [0.0, 3.0])
 @torch.no_grad()
-def test_chains_come_to_the_normal_distribution_of_an_untrained_flow(start: float) -> None:
+def test_chains_converge_to_the_normal_distribution_of_an_untrained_flow(start: float) -> None:
     """Mean 0 and variance 1, within five standard errors; an observed coordinate never moves."""
     model = NormalizingFlow(Permutation(2), [2]).eval()
     observed = torch.tensor([[False, False], [False, True]]).repeat(CHAINS // 2, 1)

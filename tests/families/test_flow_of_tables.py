@@ -61,7 +61,7 @@ def test_density_of_a_table_integrates_to_one_in_its_own_units(layers: str, colu
 
 
 @LAYERS
-def test_units_of_a_column_change_the_score_by_their_logarithm_alone(layers: str) -> None:
+def test_rescaling_a_column_changes_the_score_by_the_log_of_the_factor(layers: str) -> None:
     points = measurements(5)
     factors = torch.tensor([1.0, 1024.0, 1.0, 0.125, 1.0])
     with torch.no_grad():
@@ -116,16 +116,16 @@ def test_completions_start_near_the_observed_columns_whatever_their_units() -> N
     model = gaussian(torch.zeros(3, dtype=DOUBLE), torch.tensor([1e4, 0.01, 1], dtype=DOUBLE), correlation)
     with seeded_noise(5):
         x = model.sample(300)
-        start = model.complete(x, torch.tensor([True, True, False]).expand(300, 3), sweeps=0, slides=0)
+        start = model.complete(x, torch.tensor([True, True, False]).expand(300, 3), sweeps=0, hamiltonian_steps=0)
     assert (start - x)[:, 2].abs().median() < 0.3  # two draws of the third column are 0.95 apart
 
 
 @pytest.mark.parametrize(
-    ("columns", "hidden", "sweeps", "slides"),
+    ("columns", "hidden", "sweeps", "hamiltonian_steps"),
     [(2, [1], 200, 20), (5, [0, 3], 200, 0), (10, [1, 2, 3, 5, 6, 8, 9], 200, 20), (5, [0, 1, 3], 0, 60)],
 )
 def test_completed_columns_of_a_gaussian_have_its_conditional_mean_and_covariance(
-    columns: int, hidden: list[int], sweeps: int, slides: int
+    columns: int, hidden: list[int], sweeps: int, hamiltonian_steps: int
 ) -> None:
     """The flow of N(m, S) with units from 0.01 to 10,000: whitened completions are N(0, I), five standard errors."""
     count = 1500
@@ -137,7 +137,9 @@ def test_completed_columns_of_a_gaussian_have_its_conditional_mean_and_covarianc
     seen = torch.tensor([place not in hidden for place in range(columns)])
     with seeded_noise(3):
         x = mean + units * (factor @ torch.randn(columns, dtype=DOUBLE))
-        drawn = model.complete(x.expand(count, columns), seen.expand(count, columns), sweeps=sweeps, slides=slides)
+        drawn = model.complete(
+            x.expand(count, columns), seen.expand(count, columns), sweeps=sweeps, hamiltonian_steps=hamiltonian_steps
+        )
     assert torch.equal(drawn[:, seen], x.expand(count, columns)[:, seen])
     gain = correlation[~seen][:, seen] @ correlation[seen][:, seen].inverse()
     covariance = correlation[~seen][:, ~seen] - gain @ correlation[seen][:, ~seen]

@@ -97,7 +97,7 @@ def minimised(loss: str) -> Tensor:
     return score.detach()
 
 
-def test_the_best_critic_knows_the_ratio_and_the_value_is_the_divergence() -> None:
+def test_the_optimal_critic_gives_the_density_ratio_and_the_value_the_divergence() -> None:
     """D* = p / (p + q), value = 2 JSD(p, q) - 2 log 2 (Goodfellow et al., 2014, theorem 1)."""
     score = minimised("non-saturating")
     assert torch.allclose(score, P.logits - Q.logits, atol=1e-3)  # flat at its optimum: the value is far closer
@@ -111,7 +111,7 @@ def test_at_the_equilibrium_the_value_is_minus_two_log_two() -> None:
     assert torch.allclose(-cross_entropy(nothing, nothing), torch.full((3,), -2 * math.log(2)))
 
 
-def test_the_hinge_critic_at_its_best_tells_which_is_likelier_by_margins_of_one() -> None:
+def test_the_optimal_hinge_critic_is_the_sign_of_the_density_difference() -> None:
     """Sum of the losses at sign(p - q) is 2 sum min(p, q), the least there is."""
     best = (P.probs - Q.probs).sign()
     least = 2 * torch.minimum(P.probs, Q.probs).sum()
@@ -121,13 +121,13 @@ def test_the_hinge_critic_at_its_best_tells_which_is_likelier_by_margins_of_one(
 
 
 @pytest.mark.parametrize("loss", ["non-saturating", "saturating", "hinge", "wasserstein"])
-def test_every_generator_loss_falls_where_the_score_rises(loss: str) -> None:
+def test_every_generator_loss_decreases_in_the_score(loss: str) -> None:
     score = torch.linspace(-3, 3, 7, requires_grad=True)
     LOSSES[loss].generator(score).sum().backward()
     assert score.grad is not None and bool((score.grad < 0).all())
 
 
-def test_the_saturating_loss_starves_where_the_critic_wins() -> None:
+def test_the_gradient_of_the_saturating_loss_vanishes_for_a_strong_critic() -> None:
     """d/ds log(1 - sigmoid(s)) = -sigmoid(s) -> 0 as s -> -inf, where d/ds -log sigmoid(s) -> -1."""
     for name, gradient in (("saturating", lambda s: -s.sigmoid()), ("non-saturating", lambda s: s.sigmoid() - 1)):
         score = torch.linspace(-12, 12, 9, dtype=torch.float64, requires_grad=True)
@@ -169,7 +169,7 @@ def test_a_step_is_algorithm_1() -> None:
     assert torch.allclose(terms["real_prob"].logit(), terms["real_score"])
 
 
-def test_the_logged_gradient_is_the_generators() -> None:
+def test_the_logged_gradient_norm_is_that_of_the_generator() -> None:
     step, x = game(), images()
     before = weights(step.model)
     terms = step(Batch(x), 0)
@@ -177,7 +177,7 @@ def test_the_logged_gradient_is_the_generators() -> None:
     assert terms["generator_gradient"][0] == pytest.approx(moved.norm().item() / 0.1)
 
 
-def test_the_critic_may_move_more_often() -> None:
+def test_the_critic_can_have_several_updates_per_step() -> None:
     step, x = game(critic_steps=3), images()
     generator = weights(step.model)
     for number in range(2):
@@ -188,7 +188,7 @@ def test_the_critic_may_move_more_often() -> None:
     assert changed(generator, step.model)
 
 
-def test_the_average_is_what_is_kept() -> None:
+def test_the_averaged_weights_are_kept() -> None:
     step, x = game(average=0.9), images()
     for number in range(200):
         average, newest = weights(step.model), weights(step.trained)
@@ -198,7 +198,7 @@ def test_the_average_is_what_is_kept() -> None:
         assert torch.allclose(new, 0.9 * old + 0.1 * trained)
 
 
-def test_a_loss_that_is_not_finite_stops_before_anything_moves() -> None:
+def test_a_loss_that_is_not_finite_stops_before_any_update() -> None:
     step, x = game(), images()
     before = weights(step.critic_module)
     with pytest.raises(TrainingDiverged):
@@ -211,7 +211,7 @@ def test_a_loss_that_is_not_finite_stops_before_anything_moves() -> None:
     [{}, {"average": 0.9}, {"spectral_norm": True}, {"critic_steps": 2, "loss": "wasserstein"}, {"r1": 0.3}],
     ids=str,
 )
-def test_a_restored_step_goes_on_as_if_nothing_had_been(settings: dict[str, Any]) -> None:
+def test_a_restored_step_continues_bit_identically(settings: dict[str, Any]) -> None:
     def play(step: AdversarialStep, first: int, last: int) -> Tensor:
         losses = []
         for number in range(first, last):
@@ -241,7 +241,7 @@ class Plane(nn.Module):
         return x.flatten(1) @ self.w
 
 
-def test_the_penalties_of_a_plane_are_those_of_its_slope() -> None:
+def test_the_penalties_of_a_linear_critic_depend_on_its_slope() -> None:
     critic, x = Plane(torch.tensor([3.0, 4.0]).double()), torch.randn(5, 2).double()
     assert torch.allclose(r1_penalty(critic, x, None), torch.full((5,), 12.5).double())
     assert torch.allclose(gradient_penalty(critic, x, -x, None), torch.full((5,), 16.0).double())
@@ -249,7 +249,7 @@ def test_the_penalties_of_a_plane_are_those_of_its_slope() -> None:
     assert critic.w.grad is not None and torch.allclose(critic.w.grad, critic.w.detach())
 
 
-def test_the_gradient_penalty_looks_between_images_and_draws() -> None:
+def test_the_gradient_penalty_uses_points_between_images_and_samples() -> None:
     class Recorder(Plane):
         def forward(self, x: Tensor, labels: Tensor | None = None) -> Tensor:
             self.seen = x.detach()
@@ -263,7 +263,7 @@ def test_the_gradient_penalty_looks_between_images_and_draws() -> None:
     assert weight.min() >= 0 and weight.max() <= 1 and weight[:, 0].std() == pytest.approx(12**-0.5, abs=0.05)
 
 
-def test_r1_acts_seldom_and_as_strongly_as_if_always() -> None:
+def test_lazy_r1_has_the_same_mean_strength_as_r1_in_every_step() -> None:
     x = images()
     plain, penal = game(), game(r1=0.5)
     for step in (plain, penal):
@@ -286,7 +286,7 @@ def test_r1_acts_seldom_and_as_strongly_as_if_always() -> None:
         assert torch.allclose(without - withit, torch.as_tensor(expected_move).double().expand_as(without), atol=1e-10)
 
 
-def test_spectral_normalisation_leaves_no_weight_longer_than_one() -> None:
+def test_spectral_normalisation_limits_the_norm_of_weights_to_one() -> None:
     critic = build_critic(GANSettings(spectral_norm=True, **TINY), SHAPE)
     with torch.no_grad():
         for parameter in critic.parameters():
@@ -302,7 +302,7 @@ def test_spectral_normalisation_leaves_no_weight_longer_than_one() -> None:
 # --- what is left to learn from a critic that wins
 
 
-def test_a_winning_critic_starves_the_saturating_loss_alone() -> None:
+def test_a_strong_critic_makes_only_the_saturating_gradient_vanish() -> None:
     torch.manual_seed(0)
     settings = GANSettings(**TINY)
     model, critic = build_gan(settings, DataSpec(SHAPE, 0, "unit")).eval(), build_critic(settings, SHAPE)
@@ -319,7 +319,7 @@ def test_a_winning_critic_starves_the_saturating_loss_alone() -> None:
 # --- the model
 
 
-def test_draws_are_pixels_and_asking_for_a_likelihood_is_refused() -> None:
+def test_samples_are_pixels_and_a_likelihood_raises_not_computable() -> None:
     model = build_gan(GANSettings(**TINY), DataSpec(SHAPE, 0, "unit"))
     x = model.sample(50)
     assert x.shape == (50, *SHAPE) and x.min() >= 0 and x.max() <= 1
@@ -331,7 +331,7 @@ def test_draws_are_pixels_and_asking_for_a_likelihood_is_refused() -> None:
         build_gan(GANSettings(network="cnn"), DataSpec((2,), 0, "points"))
 
 
-def test_a_conditional_gan_draws_and_judges_by_class() -> None:
+def test_generator_and_critic_of_a_conditional_gan_use_the_class() -> None:
     settings = GANSettings(**TINY, classes=3)
     model, critic = build_gan(settings, DataSpec(SHAPE, 0, "unit")), build_critic(settings, SHAPE)
     codes = model.codes(300)
@@ -349,14 +349,14 @@ def test_a_conditional_gan_draws_and_judges_by_class() -> None:
         build_gan(GANSettings(**TINY), DataSpec(SHAPE, 0, "unit")).sample_classes(labels)
 
 
-def test_dropout_is_for_training_alone() -> None:
+def test_dropout_is_only_active_in_training() -> None:
     model = build_gan(GANSettings(latents=3, hidden=(8,), dropout=0.5), DataSpec(SHAPE, 0, "unit"))
     z = model.codes(4)
     assert not torch.equal(model.train().decode(z), model.decode(z))
     assert torch.equal(model.eval().decode(z), model.decode(z))
 
 
-def test_an_arc_keeps_the_length_and_turns_evenly() -> None:
+def test_an_arc_keeps_the_norm_and_a_constant_angular_speed() -> None:
     a, b = torch.randn(2, 6, 20, generator=torch.Generator().manual_seed(0)).double()
     b = b * (a.norm(dim=1) / b.norm(dim=1))[:, None]
     path = arcs(a, b, torch.linspace(0, 1, 7).double())
@@ -371,7 +371,7 @@ def test_an_arc_keeps_the_length_and_turns_evenly() -> None:
 # --- looks
 
 
-def test_looks_tell_collapse_from_health() -> None:
+def test_readings_of_samples_separate_collapse_from_healthy_training() -> None:
     data = torch.randn(400, 6, generator=torch.Generator().manual_seed(0))
     fresh = torch.randn(400, 6, generator=torch.Generator().manual_seed(1))
     assert spread_ratio(fresh, data) == pytest.approx(1, abs=0.05)
@@ -431,7 +431,7 @@ def test_few_images_are_enough_to_train(tmp_path: Path) -> None:
         assert 0 <= seen["coverage"] <= 1 and seen["diversity"] > 0
 
 
-def test_looks_beside_images_that_lack_a_class_leave_classes_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readings_omit_classes_if_the_images_lack_one(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = load_dataset("digits")
 
     class Seer:

@@ -14,7 +14,7 @@ from ancestral.families.mixture.model import MixtureOfBernoullis
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_half_precision_does_not_reach_the_sums_over_pixels(masked: bool) -> None:
+def test_sums_over_pixels_are_not_in_half_precision(masked: bool) -> None:
     """784 terms of either sign: the nearest numbers in bfloat16 are up to two nats apart."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -36,7 +36,7 @@ def test_held_out_readings_of_a_training_in_half_precision_are_scores(tmp_path: 
     assert -stored.nats == pytest.approx(min(read), abs=1e-5)
 
 
-def test_components_are_drawn_with_their_probabilities() -> None:
+def test_components_are_sampled_with_their_probabilities() -> None:
     """0.7, 0.2 and 0.1, within five standard errors of 4000 draws; component k shows pixel k."""
     model = MixtureOfBernoullis([1, 1, 3], components=3)
     shown = torch.where(torch.eye(3, dtype=torch.bool), 0.999, 0.001)

@@ -78,7 +78,7 @@ def test_a_causal_network_makes_an_exact_model(network, shape, levels):
     assert [check for check in checks.values() if not check.passed] == []
 
 
-def test_channels_of_the_output_belong_to_colours_in_turn():
+def test_output_channels_are_ordered_by_colour():
     """Two colours of three levels: the first three channels are the logits of the first colour."""
     network = causal(6, 2)
     model = model_of(network, (2, 2, 2), 3)
@@ -89,7 +89,7 @@ def test_channels_of_the_output_belong_to_colours_in_turn():
     assert torch.allclose(model.log_prob(x), total, atol=1e-5)
 
 
-def test_the_order_is_the_one_that_the_network_keeps():
+def test_the_pixel_order_is_that_of_the_network():
     by_pixel, by_channel = model_of(causal(2, 2), (2, 2, 2)), model_of(FirstChannelAlone(), (2, 2, 2))
     assert by_pixel.order.tolist() == [0, 4, 1, 5, 2, 6, 3, 7] and to_config(by_pixel)["order"] == "pixel"
     assert by_channel.order.tolist() == list(range(8)) and to_config(by_channel)["order"] == "channel"
@@ -131,11 +131,11 @@ class Whole(nn.Module):
     ],
     ids=["sees itself", "sees later ones", "sees all", "sees all after training"],
 )
-def test_a_network_that_sees_its_own_or_later_pixels_is_refused(network, words):
+def test_a_network_that_is_not_causal_is_refused(network, words):
     refused(lambda: model_of(network), *words)
 
 
-def test_the_test_of_causality_finds_one_wrong_weight_anywhere():
+def test_the_causality_test_detects_a_single_wrong_weight():
     """Each entry of the dependence of parameters on pixels that must be zero, alone."""
     model = model_of(causal())
     for parameters in range(9):
@@ -160,7 +160,7 @@ class Fixed(nn.Module):
         return x.flatten(1) @ self.matrix.T
 
 
-def test_points_and_other_families_take_no_such_network():
+def test_points_and_other_families_refuse_a_causal_network():
     spec = DataSpec((2,), 0, "points", networks={"network": causal()})
     refused(lambda: build_model("made", settings_for("made").model, spec), "")
     spec = DataSpec((1, 3, 3), 2, "threshold", networks={"network": causal()})

@@ -22,7 +22,7 @@ def test_penalties_of_a_known_gradient() -> None:
     assert r1_penalty(critic, real, None).tolist() == pytest.approx([4.5] * 4)  # 3^2 / 2
 
 
-def test_components_are_drawn_with_their_probabilities() -> None:
+def test_components_are_sampled_with_their_probabilities() -> None:
     torch.manual_seed(0)
     model = MixtureOfBernoullis([1, 1, 1], components=2)
     model.set_probabilities(torch.tensor([0.9, 0.1]), torch.tensor([[0.99], [0.01]]))

@@ -212,7 +212,7 @@ def test_a_model_that_fails_later_is_refused_in_one_line(tmp_path: Path, capsys:
             assert word in error
 
 
-def test_a_fault_of_this_package_is_no_fault_of_a_plug_in() -> None:
+def test_an_error_of_this_package_is_not_attributed_to_a_plug_in() -> None:
     with pytest.raises(KeyError) as caught, calling("vae", "objective"):
         raise KeyError("a")
     assert fault_of_plug_in(caught.value) == ""
@@ -251,7 +251,7 @@ def test_terms_of_another_type_are_refused(tmp_path: Path) -> None:
         refused(lambda model=model: score_parts(model, model.sample(2)), "score_parts", "PixelChain")
 
 
-def test_an_implicit_model_is_held_to_its_pixels() -> None:
+def test_samples_of_an_implicit_model_are_checked_against_its_pixels() -> None:
     class Draws(ancestral.ImplicitModel):
         event_shape = (1, 2, 2)
 

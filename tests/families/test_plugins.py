@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids=lambda words: words[0],
 )
-def test_a_run_of_a_family_file_goes_through_the_verbs(
+def test_every_command_works_with_a_run_of_a_family_file(
     words: list[str], trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filled = [word.format(run=trained, out=tmp_path) for word in words]
@@ -96,7 +96,7 @@ def test_a_broken_file_in_the_environment_does_not_hide_the_others(trained: Path
     assert "ZeroDivisionError" in command("train", "other", code=2, ANCESTRAL_FAMILIES=files)
 
 
-def test_a_run_of_an_unknown_family_says_what_is_missing(trained: Path) -> None:
+def test_opening_a_run_of_an_unknown_family_names_the_missing_family(trained: Path) -> None:
     said = command("evaluate", trained, code=2)
     assert said.count("\n") == 1
     assert "'chain'" in said and "--family" in said and "install" in said
@@ -157,7 +157,7 @@ def test_a_bad_family_file_is_refused_in_one_line(
     assert sorted(entry.name for entry in tmp_path.iterdir() if entry.name != "__pycache__") == ["mine.py"]
 
 
-def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_family_file_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "nowhere.py"]) == 2
     assert "nowhere.py" in capsys.readouterr().err
 
@@ -266,7 +266,7 @@ def test_an_entry_point_that_ends_the_program(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_an_installed_plug_in_goes_through_the_verbs(tmp_path: Path) -> None:
+def test_every_command_works_with_an_installed_plug_in(tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     distribution(tmp_path / "site", "packaged")
     path = os.pathsep.join(filter(None, [str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
@@ -301,7 +301,7 @@ def test_a_session_registers_a_family(tmp_path: Path) -> None:
     assert ancestral.load(tmp_path / "run").sample(2).shape == (2, 1, 8, 8)
 
 
-def test_a_second_registration_needs_a_session(
+def test_a_second_registration_needs_an_interactive_session(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ancestral.register_family(chain("twice"))
@@ -352,7 +352,7 @@ def test_the_tiny_models_of_a_second_family_of_a_module_are_made() -> None:
     assert "other" not in catalogue._LOADED
 
 
-def test_a_file_whose_family_has_a_new_name_names_its_classes_anew(tmp_path: Path) -> None:
+def test_classes_of_a_renamed_family_are_registered_again(tmp_path: Path) -> None:
     path = tmp_path / "renamed.py"
     for name in ("before", "after"):
         path.write_text(CHAIN.read_text().replace('"chain"', f'"{name}"'))
@@ -410,7 +410,7 @@ FAMILY = ancestral.Family(
 '''
 
 
-def test_an_implicit_family_of_ones_own_trains(tmp_path: Path) -> None:
+def test_a_user_s_implicit_family_trains(tmp_path: Path) -> None:
     path = tmp_path / "sampler.py"
     path.write_text(IMPLICIT)
     run = ancestral.fit(str(path), tmp_path / "run", data="digits", epochs=2, train_size=300, log_every=1)

@@ -78,7 +78,7 @@ def test_cycles_that_do_not_divide_the_steps_still_end_at_beta() -> None:
     assert values[-1] == 1.0 and max(values) == 1.0
 
 
-def test_free_bits_fall_to_nothing() -> None:
+def test_free_bits_decay_to_zero() -> None:
     settings = VAESettings(free_bits=0.5, free_bits_decay=3)
     assert [free_bits_at(settings, moment(step)) for step in (0, 6, 15, 40)] == pytest.approx([0.5, 0.3, 0.0, 0.0])
 
@@ -101,13 +101,13 @@ def test_without_a_moment_a_schedule_is_refused() -> None:
     terms_at(VAESettings(beta=2.0, free_bits=0.1), None)
 
 
-def test_what_excludes_each_other_or_has_no_effect() -> None:
+def test_conflicting_schedules_are_refused_and_unused_ones_named() -> None:
     refused(lambda: VAESettings(beta_warmup=1, beta_cycles=1), "--beta-warmup", "--beta-cycles")
     refused(lambda: VAESettings(beta_cycles=-1), "--beta-cycles")
     assert "free_bits_decay" in VAESettings(free_bits_decay=2).unused(False)
     assert "beta_warmup" in VAESettings(beta=0.0, beta_warmup=2).unused(False)
     assert {"beta_warmup", "free_bits_decay"} <= VAESettings(objective="iwae", beta_warmup=2).unused(False).keys()
-    assert VAESettings(objective="iwae", beta_cycles=2).stretched == ()
+    assert VAESettings(objective="iwae", beta_cycles=2).full_length_schedules == ()
 
 
 def test_a_training_shorter_than_its_schedule_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -134,7 +134,7 @@ def schedule_of(values: list[float], losses: list[float]) -> list[LogLine]:
     ]
 
 
-def test_health_is_judged_since_the_weight_last_changed() -> None:
+def test_health_checks_use_readings_after_the_last_change_of_the_weight() -> None:
     """Losses rise with the weight, and jump when a cycle begins: neither is a divergence, nor over-fitting."""
     rising = [0.1 * epoch for epoch in range(10)] + [1.0] * 20
     losses = [500.0] + [100.0 + 20 * epoch for epoch in range(9)] + [100.0 - epoch for epoch in range(20)]

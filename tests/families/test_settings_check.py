@@ -68,21 +68,21 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_a_setting_that_cannot_be_kept_is_refused(line: str, tmp_path: Path) -> None:
+def test_a_setting_that_cannot_be_stored_is_refused(line: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(HEAD.format(line=line))
     refused(lambda: load_file(path), "mine.py", "some", *REFUSED[line])
 
 
 @pytest.mark.parametrize("line", ALLOWED)
-def test_a_setting_that_can_be_kept_is_taken(line: str, tmp_path: Path) -> None:
+def test_a_setting_that_can_be_stored_is_accepted(line: str, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(HEAD.format(line=line))
     module = load_module(path, "settings")
     assert isinstance(module.FAMILY, ancestral.Family)
 
 
-def test_a_type_that_only_a_function_knows_is_refused() -> None:
+def test_a_type_that_is_local_to_a_function_is_refused() -> None:
     class Inner:
         pass
 

@@ -58,7 +58,7 @@ LAYERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("family", LAYERS)
-def test_many_layers_end_soon(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_layers_are_refused_quickly(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A product of numbers that are each allowed is counted while the layers are made, not afterwards."""
     made = []
     hook = register_module_parameter_registration_hook(lambda module, name, parameter: made.append(name))
@@ -81,7 +81,7 @@ def test_many_orderings_of_wide_layers_are_refused() -> None:
     refused(lambda: build_model("made", settings, spec_of("made", 8)), "--orderings 10000")
 
 
-def test_what_is_needed_is_counted_to_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_needed_memory_is_counted_to_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     class Small(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -96,7 +96,7 @@ def test_what_is_needed_is_counted_to_the_byte(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("family", BUILT_IN)
-def test_the_estimate_leaves_the_random_numbers_alone(family: str) -> None:
+def test_the_memory_estimate_does_not_change_random_numbers(family: str) -> None:
     """The weights of a seed are those of the builder on its own."""
     settings = settings_for(family).model
     torch.manual_seed(3)

@@ -70,7 +70,7 @@ def test_settings_without_effect_are_named(family: str, values: dict[str, Any], 
     assert set(without_effect(model, data, training)) == unused
 
 
-def test_a_training_names_them_and_goes_on(capsys: Captured, tmp_path: Path) -> None:
+def test_a_training_reports_unused_settings_and_continues(capsys: Captured, tmp_path: Path) -> None:
     words = ["--epochs", 1, "--train-size", 64, "--valid-size", 16, "--components", 2, "--out", tmp_path / "run"]
     assert run("train", "mixture", *words, "--smoothing", 3, "--momentum", 0.5) == 0
     lines = capsys.readouterr().err.splitlines()
@@ -82,14 +82,14 @@ def plan(folder: Path, family: str, axes: dict[str, Any], **base: Any) -> Plan:
     return Plan(family, folder, {"epochs": 1, "train_size": 64, "valid_size": 16, **base}, axes)
 
 
-def test_an_axis_without_effect_is_refused(tmp_path: Path) -> None:
+def test_a_sweep_over_an_unused_setting_is_refused(tmp_path: Path) -> None:
     rates = {"learning_rate": (0.1, 0.2)}
     refused(plan(tmp_path, "mixture", rates, method="em").check, "--learning-rate has no effect", "gradient")
     refused(plan(tmp_path, "mixture", {"smoothing": (0.05, 1.0)}).check, "--smoothing has no effect", "em")
     plan(tmp_path, "mixture", {"smoothing": (0.05, 1.0), "method": ("em", "gradient")}).check()
 
 
-def test_a_sweep_has_a_largest_size(tmp_path: Path) -> None:
+def test_a_sweep_with_too_many_runs_is_refused(tmp_path: Path) -> None:
     refused(lambda: plan(tmp_path, "vae", {"latents": tuple(range(1, 1001)), "beta": tuple(range(101))}), "101000 runs")
     refused(lambda: Plan("vae", tmp_path, {}, {"latents": (1, 2)}, seeds=10**30), "runs")
     refused(lambda: Plan("vae", tmp_path, {}, {"latents": (1, 2)}, trials=10**9), "1000000000 runs")

@@ -26,7 +26,7 @@ def test_way_is_the_sum_of_the_learning_rates(schedule: str) -> None:
     facts = Facts(100, 10, 400, cosine=schedule == "cosine")
     spent = np.cumsum([learning_rate_at(step, 400, settings) for step in range(400)])
     for step in (100, 200, 300):
-        assert facts.way(step) / facts.way(400) == pytest.approx(spent[step - 1] / spent[-1], abs=2e-3)
+        assert facts.rate_sum(step) / facts.rate_sum(400) == pytest.approx(spent[step - 1] / spent[-1], abs=2e-3)
 
 
 def test_the_mean_of_an_epoch_weights_readings_by_images() -> None:

@@ -92,13 +92,13 @@ def test_a_verdict_and_an_examination() -> None:
     assert "spikes warning, step 1,200" in shown(verdict) and "Lower the rate." in shown(verdict)
     text = shown(Examination((verdict,), ("divergence",), ("late rise",)))
     assert "warning: spikes the loss rises 3 times. Lower the rate." in text
-    assert "No sign of divergence." in text and "too short to judge: late rise" in text
+    assert "no problem found: divergence." in text and "too short to judge: late rise" in text
     assert "healthy" in shown(Examination((), ("divergence",), ()))
 
 
 def test_quality_and_detection() -> None:
     text = shown(quality_of(fid=1.25))
-    assert "FID 0.500 1.250" in text and "200 draws" in text
+    assert "FID 0.500 1.250" in text and "200 samples" in text
     text = shown(record_of({1: 10, 20: 97}))
     assert "Detection of noise" in text and "0.9000 0.0100 20" in text
 

@@ -83,7 +83,7 @@ def test_walks_and_traversals_name_the_class_that_they_hold(run: Run, monkeypatc
     latents.walks(run, 3)
     assert calls[0]["row_titles"] == ["class bird", "", "class cat", "", "class fish", ""]
     latents.traversals(run)
-    assert any(f"held at a draw, of class {name}" in calls[1]["note"] for name in NAMES)
+    assert any(f"the values of a sample of z, of class {name}." in calls[1]["note"] for name in NAMES)
 
 
 def test_codes_are_named(run: Run) -> None:
@@ -107,7 +107,7 @@ def test_a_model_without_a_condition_has_no_names(tmp_path: Path, monkeypatch: p
     calls = shown(monkeypatch, latents)
     latents.walks(plain, 2)
     latents.traversals(plain)
-    assert calls[0]["row_titles"] == [""] * 4 and "held at a draw." in calls[1]["note"]
+    assert calls[0]["row_titles"] == [""] * 4 and "the values of a sample of z." in calls[1]["note"]
     assert not any("class" in text for text in [*texts(samples.samples(plain)), caption_of(plain, "samples")])
 
 

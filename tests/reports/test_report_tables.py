@@ -8,7 +8,7 @@ import torch
 from helpers import quality_of, record_of
 
 from ancestral.evaluation.annealing import Annealing
-from ancestral.evaluation.bracket_record import Bracket, Rung
+from ancestral.evaluation.bracket_record import Bracket, BracketScore
 from ancestral.evaluation.quality import MEASURES
 from ancestral.evaluation.score import Score
 from ancestral.reports.detection_tables import detection_tables, power_table
@@ -30,8 +30,8 @@ def test_a_row_of_scores_has_the_mean_its_error_and_bits() -> None:
 
 
 def test_a_gap_of_a_bracket_stands_beside_its_own_error() -> None:
-    rungs = (Rung(replace(SCORE, side="upper"), -0.25, 0.125), Rung(SCORE, 0.75, 0.0625))
-    record = Bracket(rungs, Annealing(), (0.7, 0.8), 0)
+    bounds = (BracketScore(replace(SCORE, side="upper"), -0.25, 0.125), BracketScore(SCORE, 0.75, 0.0625))
+    record = Bracket(bounds, Annealing(), (0.7, 0.8), 0)
     assert record.width == (0.25, 0.125)
     table = bracket_table(record)
     assert [row[-4:] for row in table.rows] == [

@@ -43,7 +43,7 @@ def test_samples_whose_quality_is_measured_differ_from_block_to_block(monkeypatc
     assert not torch.equal(drawn, view.drawn(Noise(), 10, seed=2))
 
 
-def test_classes_stand_beside_their_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_are_returned_with_their_classes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "AT_ONCE", 4)
     drawn, labels = sample_labelled(Noise(), 30, seed=1)
     assert torch.equal(drawn.flatten(1).trunc(), labels[:, None].expand(30, 64).float())

@@ -222,14 +222,14 @@ def particles_by_full_passes(model: AutoregressiveModel, noise: Tensor, tried: P
     for d in model.order.tolist():
         parameters = model.predict(x).flatten(1, -2)[:, d]
         x.flatten(1)[:, d] = tried.clamp(d, model.output, parameters, model.output.draw(parameters, prepared[:, d]))
-        if (heirs := tried.heirs()) is not None:
-            x = x[heirs]
+        if (ancestors := tried.ancestors()) is not None:
+            x = x[ancestors]
     return x
 
 
 @pytest.mark.parametrize("name", ["made, deep", "made, categorical", "pixelcnn", "pixelcnn, categorical"])
 @torch.no_grad()
-def test_what_a_particle_has_computed_goes_to_its_heirs(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resampled_particles_keep_the_cache_of_their_ancestors(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(particles, "FEWEST", 0.999)  # draw anew almost every time
     model = model_of(name)
     assert isinstance(model, AutoregressiveModel)
@@ -244,10 +244,10 @@ def test_what_a_particle_has_computed_goes_to_its_heirs(name: str, monkeypatch: 
             drawn += [draw(noise, tried), tried.final_weights()]
     assert torch.equal(drawn[0], drawn[2])
     assert torch.allclose(drawn[1], drawn[3], atol=1e-9)
-    assert tried.log_evidence.count_nonzero() > 5  # of 30 images: heirs were drawn
+    assert tried.log_evidence.count_nonzero() > 5  # of 30 images: ancestors were drawn
 
 
-def test_out_of_its_order_an_autoregressive_model_refuses_a_probability() -> None:
+def test_log_p_of_hidden_pixels_is_refused_out_of_order() -> None:
     for name in ("made", "pixelcnn"):
         model = model_of(name)
         assert isinstance(model, ScoresMissing)
@@ -256,7 +256,7 @@ def test_out_of_its_order_an_autoregressive_model_refuses_a_probability() -> Non
 
 
 @pytest.mark.parametrize("name", ["mixture", "belief net", "made", "pixelcnn", "vae"])
-def test_masks_of_one_batch_differ_and_each_image_gets_its_own(name: str) -> None:
+def test_each_image_of_a_batch_is_completed_under_its_own_mask(name: str) -> None:
     """Two images with two masks, drawn alternately in one batch: each fits its own conditional."""
     masks = list(masks_of(model_of(name)).values())[1:3]
 
@@ -323,12 +323,12 @@ def test_a_gan_finds_latents_whose_image_agrees_with_the_observed_pixels(name: s
     assert miss[0] < 0.5 * miss[1]  # the observed half says much of the other, as both come from two latents
 
 
-def test_latents_of_lowest_energy_are_found() -> None:
+def test_the_search_finds_the_latents_of_lowest_energy() -> None:
     z = completion.fit_latents(lambda z: (z - 3).square().sum(-1), torch.zeros(5, 2), steps=200, rate=0.1)
     assert (z - 3).abs().max() < 0.05 and not z.requires_grad
 
 
-def test_a_hamiltonian_chain_draws_from_its_density() -> None:
+def test_a_hamiltonian_chain_samples_its_density() -> None:
     """Two correlated normal variables, from a start far away: mean, spread and correlation, five standard errors."""
     precision = torch.tensor([[2.0, 1.2], [1.2, 1.0]], dtype=torch.float64)
     with seeded_noise(7):
@@ -376,7 +376,7 @@ def test_bad_masks_are_refused_in_one_line() -> None:
         made.complete(made.sample(2), torch.ones(2, 1, 3, 3, dtype=torch.bool), particles=0)
 
 
-def test_every_family_that_completes_says_how() -> None:
+def test_every_family_that_completes_states_its_method() -> None:
     for family in classes():
         if hasattr(family, "complete"):
             assert family.completion.split(":")[0] in (  # type: ignore[attr-defined]
@@ -398,7 +398,7 @@ def trained(small_runs: SmallRuns, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def test_the_command_draws_and_says_how_and_how_probable_the_truth_was(
+def test_the_command_prints_method_and_log_p_of_the_hidden_pixels(
     trained: Path, tmp_path: Path, capsys: Captured
 ) -> None:
     picture = tmp_path / "right.png"
@@ -413,7 +413,7 @@ def test_the_command_draws_and_says_how_and_how_probable_the_truth_was(
     assert picture.read_bytes() != first
 
 
-def test_several_runs_stand_in_one_picture(
+def test_several_runs_are_completed_in_one_picture(
     trained: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[tuple[Tensor, dict[str, Any]]] = []
@@ -436,7 +436,7 @@ def test_several_runs_stand_in_one_picture(
     assert any("one, two: exact" in text.get_text() for text in picture.texts)
 
 
-def test_runs_that_do_not_know_the_same_images_are_refused(trained: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_runs_of_different_images_are_refused(trained: Path, tmp_path: Path, capsys: Captured) -> None:
     out = ["--out", tmp_path / "x.png"]
     assert run("complete", trained / "mixture", trained / "moons", *out) == 2
     assert "1x8x8" in capsys.readouterr().err
@@ -467,7 +467,7 @@ def test_the_score_of_hidden_pixels_is_the_mean_over_images_of_the_ratio(trained
     assert (found.score.kind, found.score.count, found.score.dimensions) == ("exact", 41, 32)
 
 
-def test_completions_stand_on_the_page_of_a_run(trained: Path) -> None:
+def test_the_page_of_a_run_shows_completions(trained: Path) -> None:
     assert (trained / "mixture" / "figures" / "completions.png").exists()
     assert not (trained / "moons" / "figures" / "completions.png").exists()
     assert "completions" in {drawing.name for drawing in DRAWINGS}
@@ -511,7 +511,7 @@ def test_random_masks_hide_their_share_and_differ() -> None:
     assert torch.equal(seen, seen_pixels("random", 20, (3, 6, 5), 0.3, torch.Generator().manual_seed(0)))
 
 
-def test_masks_that_make_no_sense_are_refused() -> None:
+def test_invalid_masks_are_refused() -> None:
     with pytest.raises(InputError, match="unknown part"):
         seen_pixels("middle", 1, (1, 4, 4))
     with pytest.raises(InputError, match="share"):

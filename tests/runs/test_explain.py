@@ -54,7 +54,7 @@ def drawn(model: Model, count: int = 6) -> Tensor:
 
 @pytest.mark.parametrize("name", [name for name in zoo.ZOO if name not in SILENT])
 @torch.no_grad()
-def test_parts_add_up_to_the_score_of_every_image(name: str) -> None:
+def test_terms_add_up_to_the_score_of_every_image(name: str) -> None:
     model = model_of(name)
     x = drawn(model)
     with seeded_noise(3):
@@ -72,12 +72,12 @@ def test_parts_add_up_to_the_score_of_every_image(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SILENT)
-def test_what_has_no_likelihood_has_no_parts(name: str) -> None:
+def test_a_model_without_likelihood_has_no_terms(name: str) -> None:
     refused(lambda: score_parts(model_of(name), drawn(model_of(name))), "no likelihood", kind=NotComputable)
 
 
 @torch.no_grad()
-def test_the_parts_of_a_mixture_are_those_of_its_definition() -> None:
+def test_the_terms_of_a_mixture_match_its_definition() -> None:
     model = model_of("mixture")
     assert isinstance(model, MixtureOfBernoullis)
     x = drawn(model)
@@ -90,7 +90,7 @@ def test_the_parts_of_a_mixture_are_those_of_its_definition() -> None:
 
 
 @torch.no_grad()
-def test_the_parts_of_a_belief_net_are_those_of_enumeration() -> None:
+def test_the_terms_of_a_belief_net_match_enumeration() -> None:
     model = model_of("belief net")
     assert isinstance(model, SigmoidBeliefNet)
     x, states = drawn(model), model.states
@@ -123,7 +123,7 @@ def test_a_vae_has_a_divergence_for_each_latent() -> None:
 
 
 @pytest.mark.parametrize("name", ["flow, affine", "flow, spline", "flow, autoregressive"])
-def test_the_parts_of_a_flow_are_base_and_volume(name: str) -> None:
+def test_the_terms_of_a_flow_are_base_density_and_log_determinant(name: str) -> None:
     model = model_of(name)
     assert isinstance(model, NormalizingFlow)
     x = drawn(model, 3)
@@ -134,7 +134,7 @@ def test_the_parts_of_a_flow_are_base_and_volume(name: str) -> None:
 
 
 @torch.no_grad()
-def test_the_parts_of_a_flow_of_images_hold_cell_and_noise() -> None:
+def test_the_terms_of_an_image_flow_include_cell_volume_and_noise() -> None:
     for name, uniform in (("flow of images", True), ("flow of images, variational", False)):
         model = model_of(name)
         parts = score_parts(model, drawn(model))
@@ -148,7 +148,7 @@ def test_the_parts_of_a_flow_of_images_hold_cell_and_noise() -> None:
 
 @pytest.mark.parametrize("name", AUTOREGRESSIVE)
 @torch.no_grad()
-def test_the_surprise_of_all_pixels_is_that_of_the_image(name: str) -> None:
+def test_the_surprise_of_all_pixels_sums_to_that_of_the_image(name: str) -> None:
     model = model_of(name)
     x = drawn(model)
     maps = surprise_maps(model, x)
@@ -205,7 +205,7 @@ def trained(small_runs: SmallRuns, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize("name", ["vae", "mixture", "moons"])
-def test_the_parts_of_a_run_add_up_to_its_stored_score(trained: Path, name: str) -> None:
+def test_the_terms_of_a_run_add_up_to_its_stored_score(trained: Path, name: str) -> None:
     opened = Run(trained / name)
     found = explain_run(opened)
     (stored,) = (score for score in opened.scores() if score.split == "test")
@@ -227,7 +227,7 @@ def test_active_units_are_those_whose_mean_varies(trained: Path) -> None:
     assert torch.allclose(found.natural.sum(1), same, atol=1e-4)
 
 
-def test_the_command_prints_parts_and_draws_what_fits(trained: Path, tmp_path: Path, capsys: Captured) -> None:
+def test_the_command_prints_terms_and_draws_the_fitting_figure(trained: Path, tmp_path: Path, capsys: Captured) -> None:
     words = {"vae": "KL", "mixture": "E log p(x | k)", "orderings": "first ordering", "moons": "determinant"}
     for name, word in words.items():
         out, err = printed(capsys, "explain", trained / name, "--count", 50, "--out", tmp_path / f"{name}.png")
@@ -258,7 +258,7 @@ def test_what_cannot_be_explained_is_refused_in_one_line(trained: Path, tmp_path
     assert not list(tmp_path.iterdir())
 
 
-def test_the_map_of_each_image_has_its_total_beneath(trained: Path) -> None:
+def test_each_surprise_map_has_its_total_as_caption(trained: Path) -> None:
     figure = surprise(Run(trained / "orderings"), count=3)
     opened = Run(trained / "orderings")
     model, x = opened.load(), opened.data.held("test").first(3)
@@ -269,14 +269,14 @@ def test_the_map_of_each_image_has_its_total_beneath(trained: Path) -> None:
     assert any("ordering" in text for text in texts)
 
 
-def test_drawings_stand_on_the_page() -> None:
+def test_the_page_shows_the_drawings() -> None:
     assert {"surprise", "split"} <= {drawing.name for drawing in DRAWINGS}
 
 
 # ---- pictures
 
 
-def test_pictures_of_nonsense_are_refused() -> None:
+def test_invalid_values_for_a_picture_are_refused() -> None:
     images, maps = torch.zeros(2, 1, 3, 3), torch.zeros(2, 3, 3)
     texts = {"quantity": "nats", "columns": 2, "captions": ["", ""], "row_titles": [""]}
     heat_grid(images, maps, top=1.0, **texts)
@@ -292,7 +292,7 @@ def test_pictures_of_nonsense_are_refused() -> None:
         parts_figure({"a": [("b", np.array([math.inf]))]})
 
 
-def test_exact_zeros_stand_apart_from_small_values_where_that_is_asked() -> None:
+def test_exact_zeros_are_marked_if_requested() -> None:
     values = np.array([[0.0, 1e-9, 1.0]])
     for said, apart in (("", False), ("Grey: exactly 0.", True)):
         figure = heat_tables([HeatTable("", values, ["row"])], quantity="", xlabel="", zeros=said)
@@ -302,7 +302,7 @@ def test_exact_zeros_stand_apart_from_small_values_where_that_is_asked() -> None
         assert any(said in text.get_text() for text in figure.texts)
 
 
-def test_an_explanation_says_what_it_is(trained: Path) -> None:
+def test_the_display_of_an_explanation_names_its_score(trained: Path) -> None:
     found = explain_run(Run(trained / "vae"), count=30)
     assert isinstance(found, Explanation)
     assert found.total.kind_in_words == "lower bound" and found.total.count == 30

@@ -17,7 +17,7 @@ from ancestral import fit
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_json
 from ancestral.evaluation.annealing import Annealing
-from ancestral.evaluation.bracket_record import Bracket, Rung
+from ancestral.evaluation.bracket_record import Bracket, BracketScore
 from ancestral.reports.measurements import earlier_measurements, measurements
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
@@ -95,7 +95,7 @@ def copy(two: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("case", STEPS)
-def test_epochs_in_two_parts_equal_those_at_once(tmp_path: Path, case: str) -> None:
+def test_two_trainings_of_half_the_epochs_equal_one_of_all(tmp_path: Path, case: str) -> None:
     family, settings = STEPS[case]
     settings = {**settings, **BRIEF, "log_every": 2}
     fit(family, tmp_path / "parts", epochs=1, **settings)
@@ -167,7 +167,7 @@ def test_a_hostile_list_of_extensions_is_refused(copy: Path, entry: Any) -> None
 # ---- scores of before
 
 
-def test_scores_of_before_stay_with_the_hash_of_their_weights(copy: Path) -> None:
+def test_earlier_scores_keep_the_hash_of_their_weights(copy: Path) -> None:
     (old,) = Run(copy).scores()
     small(copy, 4, resume=True)
     run = Run(copy)
@@ -182,7 +182,7 @@ def test_scores_of_before_stay_with_the_hash_of_their_weights(copy: Path) -> Non
     assert "epochs changed from 2 to 4" in page
 
 
-def test_scores_of_before_are_ignored_without_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_earlier_scores_are_ignored_without_a_warning(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
     small(copy, 4, resume=True)
     caplog.clear()
     assert Run(copy).scores() == [] and caplog.text == ""
@@ -197,7 +197,7 @@ def test_scores_without_a_hash_get_that_of_their_weights(copy: Path) -> None:
     assert Run(copy).scores() == [] and Run(copy).earlier_scores()[0].weights_sha256 == score.weights_sha256
 
 
-def test_records_that_stand_alone_become_a_list(copy: Path) -> None:
+def test_a_single_record_becomes_a_list(copy: Path) -> None:
     old = {"weights_sha256": Run(copy).weights_sha256, "data_sha256": None}
     write_json(copy / "bracket.json", old)
     small(copy, 4, resume=True)
@@ -205,14 +205,14 @@ def test_records_that_stand_alone_become_a_list(copy: Path) -> None:
     assert json.loads((copy / "bracket.json").read_text()) == old
 
 
-def test_measurements_of_before_are_on_the_page(copy: Path) -> None:
+def test_earlier_measurements_are_on_the_page(copy: Path) -> None:
     """Those of earlier weights have sections of their own; those of the present weights have the usual ones."""
     before = Run(copy)
-    rungs = (Rung(replace(before.scores()[0], side="upper"), -0.5, 0.1),)
+    bounds = (BracketScore(replace(before.scores()[0], side="upper"), -0.5, 0.1),)
     old = str(before.weights_sha256)
     QUALITY.add(before, quality_of(fid=7.125))
     DETECTIONS.add(before, record_of({1: 20, 10: 97}, against="frankenstein"))
-    BRACKET.add(before, Bracket(rungs, Annealing(), (0.7, 0.8), 0))
+    BRACKET.add(before, Bracket(bounds, Annealing(), (0.7, 0.8), 0))
     usual = ("Scores", "How tight the bounds are", "Sample quality", "Out-of-distribution images")
     assert [section.title for section in measurements(before, before.scores())] == [*usual]
     assert earlier_measurements(before) == []
@@ -235,7 +235,7 @@ def test_measurements_of_before_are_on_the_page(copy: Path) -> None:
 PATIENT: dict[str, Any] = {"latents": 2, "hidden": (8,), "learning_rate": 0.5, "validate_every": 1, **BRIEF}
 
 
-def test_a_run_that_ended_by_patience_goes_on_with_more_patience(tmp_path: Path) -> None:
+def test_a_run_that_stopped_early_continues_with_more_patience(tmp_path: Path) -> None:
     out = tmp_path / "run"
     run = fit("vae", out, epochs=20, patience=2, **PATIENT)
     ended = run.outcome["epochs"]
@@ -281,7 +281,7 @@ def test_another_model_is_refused_and_nothing_is_written(copy: Path) -> None:
     assert contents(copy) == before
 
 
-def test_a_recipe_of_runs_is_not_extended(tmp_path: Path) -> None:
+def test_a_run_of_a_study_is_not_extended(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit("mixture", tmp_path / "run", epochs=2, checkpoint_seconds=0.0, reporter=Stopping(4), **SMALL)
     settings = Run(tmp_path / "run").settings

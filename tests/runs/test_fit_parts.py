@@ -30,7 +30,7 @@ def test_the_schedule_is_over_all_epochs() -> None:
         assert step.total_steps == 7 * 4  # type: ignore[attr-defined]
 
 
-def test_draws_of_a_training_stand_beside_validation_images() -> None:
+def test_samples_of_a_training_are_compared_with_validation_images() -> None:
     settings = settings_for("gan", data="digits", pixels="unit", latents=2)
     data = RunData(settings.data)
     found = _sample_readings(settings, data, torch.device("cpu"))

@@ -206,7 +206,7 @@ def test_resuming_with_another_network_is_refused(own):
     assert before == (own.path / "settings.json").read_bytes()
 
 
-def test_a_second_training_of_the_same_modules_is_said(tmp_path, caplog):
+def test_a_second_training_of_the_same_modules_is_reported(tmp_path, caplog):
     networks = parts()
     ancestral.fit("vae", tmp_path / "one", **networks, **SMALL)
     assert "was trained before" not in caplog.text
@@ -214,7 +214,7 @@ def test_a_second_training_of_the_same_modules_is_said(tmp_path, caplog):
     assert "encoder was already trained" in caplog.text and str(tmp_path / "one") in caplog.text
 
 
-def test_settings_that_given_networks_replace_are_said(tmp_path, caplog):
+def test_settings_that_given_networks_replace_are_reported(tmp_path, caplog):
     ancestral.build("vae", data="digits", latents=3, hidden=(7,), **parts())
     assert "hidden has no effect: your own encoder and decoder replace it" in caplog.text
     caplog.clear()
@@ -246,7 +246,7 @@ def test_wrong_networks_are_refused_and_nothing_is_written(tmp_path, networks, w
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_of_one_s_own_is_trained_scored_and_opened(tmp_path):
+def test_a_user_s_model_is_trained_scored_and_opened(tmp_path):
     model = Pixels()
     made = ancestral.fit(model, tmp_path / "pixels", data="digits", epochs=20, learning_rate=0.1)
     record = json.loads((made.path / "settings.json").read_text())
@@ -267,7 +267,7 @@ def test_a_model_of_one_s_own_is_trained_scored_and_opened(tmp_path):
     assert run("evaluate", made.path) == 2
 
 
-def test_the_objective_of_a_model_of_one_s_own_is_minimised(tmp_path):
+def test_a_user_s_objective_is_minimised(tmp_path):
     """The objective pulls the logits to one: they go there whatever the data, resumed or not."""
 
     def objective(model: Pixels, batch: ancestral.Batch) -> dict[str, Tensor]:
@@ -373,7 +373,7 @@ def test_a_plain_model_has_no_run_and_is_scored():
     refused(lambda: ancestral.evaluate(Pixels()), "has no data")
 
 
-def test_a_stranger_s_description_cannot_name_a_module(own, tmp_path):
+def test_a_foreign_description_cannot_name_a_module(own, tmp_path):
     """`given` in config.json is a name of what a person gives, never of anything to import."""
     folder = tmp_path / "model"
     model = ancestral.load(own.path, **parts())
@@ -394,7 +394,7 @@ def test_a_stranger_s_description_cannot_name_a_module(own, tmp_path):
         refused(lambda: ancestral.load_model(folder, given=parts()), "")
 
 
-def test_own_networks_travel_and_grow(own, tmp_path, monkeypatch):
+def test_own_networks_can_be_exported_and_extended(own, tmp_path, monkeypatch):
     """Extended, fine-tuned from its weights with another objective, exported, unpacked elsewhere and scored again."""
     folder = tmp_path / "here" / "vae"
     shutil.copytree(own.path, folder)
@@ -427,7 +427,7 @@ def test_own_networks_travel_and_grow(own, tmp_path, monkeypatch):
     assert 'ancestral.load("RUN", encoder=..., decoder=...)' in (tmp_path / "there/tuned/README.md").read_text()
 
 
-def test_a_model_of_one_s_own_is_exported(tmp_path):
+def test_a_user_s_model_is_exported(tmp_path):
     made = ancestral.fit(Pixels(), tmp_path / "pixels", data="digits", epochs=1, report=True)
     ancestral.export(made, tmp_path / "pixels.zip")
     with zipfile.ZipFile(tmp_path / "pixels.zip") as packed:

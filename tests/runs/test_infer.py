@@ -42,7 +42,7 @@ def misfit(model: GAN, x: Tensor, codes: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("name", GANS)
 @torch.no_grad()
-def test_a_draw_of_a_gan_is_found_again(name: str) -> None:
+def test_the_search_finds_the_latents_of_a_sample_of_a_gan(name: str) -> None:
     """Approximate: what counts is how near the image of the code comes, beside that of as many random codes."""
     model = model_of(name)
     assert isinstance(model, GAN)
@@ -54,7 +54,7 @@ def test_a_draw_of_a_gan_is_found_again(name: str) -> None:
 
 
 @torch.no_grad()
-def test_the_search_goes_further_than_the_draws_it_starts_at() -> None:
+def test_the_search_improves_on_its_starting_points() -> None:
     """An image beside the manifold: no code is exact, and the energy of what is found is that of a minimum."""
     model = model_of("gan")
     assert isinstance(model, GAN)
@@ -82,7 +82,7 @@ def test_a_conditional_gan_finds_the_class_too() -> None:
 
 
 @torch.no_grad()
-def test_of_several_searches_the_lowest_is_taken() -> None:
+def test_the_best_of_several_searches_is_returned() -> None:
     """Six latents weigh more than the class: the draws nearest an image are of both, the best of the ends is not."""
     weights = torch.randn(9, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 2
     linear = nn.Linear(8, 9, bias=False).double()
@@ -96,7 +96,7 @@ def test_of_several_searches_the_lowest_is_taken() -> None:
 
 
 @torch.no_grad()
-def test_codes_are_the_same_every_time_and_leave_the_generator_alone() -> None:
+def test_codes_are_reproducible_and_do_not_change_the_generator() -> None:
     model = model_of("gan")
     assert isinstance(model, GAN)
     with seeded_noise(4):
@@ -108,7 +108,7 @@ def test_codes_are_the_same_every_time_and_leave_the_generator_alone() -> None:
     assert torch.allclose(model.encode(x[:2]), first[:2], atol=1e-6), "an image's code is its own affair"
 
 
-def test_every_family_that_infers_says_what_it_finds() -> None:
+def test_every_family_that_infers_states_its_method() -> None:
     for family in classes():
         if hasattr(family, "encode"):
             assert family.inference.split(":")[0] in ("exact", "approximate", "a code")  # type: ignore[attr-defined]
@@ -135,7 +135,7 @@ def test_shares_by_class_are_means() -> None:
 
 
 @torch.no_grad()
-def test_a_traversal_moves_one_latent_and_holds_the_others() -> None:
+def test_a_traversal_changes_one_latent_only() -> None:
     start, at = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([[-3.0, 0.0, 3.0], [10.0, 20.0, 30.0]])
     moved = traversed(start, [2, 0], at)
     assert moved.shape == (2, 3, 3)
@@ -210,7 +210,7 @@ def test_pictures(trained: Path, tmp_path: Path, capsys: Captured, what: str, na
         ("traversals", "moons", "images"),
     ],
 )
-def test_pictures_that_cannot_be_say_why(
+def test_drawings_that_are_not_possible_state_the_reason(
     trained: Path, tmp_path: Path, capsys: Captured, what: str, name: str, words: str
 ) -> None:
     capsys.readouterr()
@@ -233,7 +233,7 @@ def test_what_cannot_be_inferred_is_refused_in_one_line(trained: Path, tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-def test_codes_that_are_no_pairs_are_refused() -> None:
+def test_codes_that_are_not_pairs_are_refused() -> None:
     for points in (torch.zeros(4, 3), torch.zeros(0, 2), torch.full((2, 2), torch.nan)):
         with pytest.raises(InputError):
             code_scatter(points, None, axes=("a", "b"))

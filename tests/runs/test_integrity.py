@@ -84,7 +84,7 @@ def test_a_damaged_checkpoint_is_left_as_it_is(copy: Path) -> None:
     assert contents(copy) == before
 
 
-def test_a_log_that_its_checkpoint_does_not_know_is_refused(copy: Path) -> None:
+def test_a_log_that_differs_from_its_checkpoint_is_refused(copy: Path) -> None:
     (copy / MANIFEST).unlink()
     log = (copy / "log.jsonl").read_bytes()
     (copy / "log.jsonl").write_bytes(log.replace(b'"epoch": 1', b'"epoch": 2', 1))
@@ -108,7 +108,7 @@ def test_a_checkpoint_of_an_earlier_version_is_used_with_a_notice(
     assert (copy / "model/model.safetensors").read_bytes() == (finished / "model/model.safetensors").read_bytes()
 
 
-def test_a_checkpoint_whose_hash_was_lost_does_not_pass_for_an_old_one(copy: Path) -> None:
+def test_a_new_checkpoint_without_its_hash_is_refused(copy: Path) -> None:
     path = Run(copy).checkpoint
     tensors, facts = load_state(path)
     for metadata in ({"facts": json.dumps(facts)}, {"facts": json.dumps(facts), "sha255": "0"}):
@@ -132,7 +132,7 @@ def test_the_hash_covers_names_types_and_shapes(tmp_path: Path) -> None:
 # ---- the manifest
 
 
-def test_the_manifest_lists_every_file_that_decides_a_number(finished: Path) -> None:
+def test_the_manifest_lists_every_file_that_affects_a_number(finished: Path) -> None:
     listed = json.loads((finished / MANIFEST).read_text())["files"]
     assert set(listed) == set(DECIDING)
     assert {name: entry["bytes"] for name, entry in listed.items()} == {
@@ -230,7 +230,7 @@ def test_a_run_without_a_manifest_is_opened_with_one_notice(
 
 
 @pytest.mark.parametrize("how", ["deleted", "moved"])
-def test_a_folder_deleted_under_a_training_ends_it_in_a_line(
+def test_a_training_whose_folder_is_deleted_ends_with_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], how: str
 ) -> None:
     out, save = tmp_path / "run", Loop._save
@@ -248,7 +248,7 @@ def test_a_folder_deleted_under_a_training_ends_it_in_a_line(
     assert not out.exists(), "it is not made again"
 
 
-def test_an_error_of_the_disk_names_the_file_that_a_person_knows(
+def test_a_disk_error_names_the_final_file_not_the_temporary_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(handle: int) -> None:

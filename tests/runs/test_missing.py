@@ -35,7 +35,7 @@ def corner() -> np.ndarray:
     return missing
 
 
-def test_masks_of_several_forms_say_the_same(tmp_path, corner):
+def test_all_forms_of_a_mask_are_equivalent(tmp_path, corner):
     expected = torch.from_numpy(~corner).expand(4, *SHAPE)
     Image.fromarray(corner.astype(np.uint8) * 255).save(tmp_path / "mask.png")
     np.save(tmp_path / "one.npy", corner)
@@ -68,7 +68,7 @@ def test_a_mask_hides_the_same_pixels_as_a_half(folder, tmp_path):
     assert different.score is not None and different.score.count == 3
 
 
-def test_pixels_that_are_nan_are_drawn_and_the_others_stay(folder, tmp_path, corner):
+def test_nan_pixels_are_completed_and_the_others_stay(folder, tmp_path, corner):
     images = DIGITS[:5, 0].numpy() / 16
     holes = np.where(corner, np.nan, images)
     np.save(tmp_path / "holes.npy", holes)
@@ -102,7 +102,7 @@ def test_transparent_pixels_of_an_image_are_missing(folder, tmp_path, corner, ca
     )
 
 
-def test_requests_that_exclude_each_other(folder, tmp_path, corner):
+def test_conflicting_requests_are_refused(folder, tmp_path, corner):
     np.save(tmp_path / "mask.npy", corner)
     out = ["--out", tmp_path / "x.png"]
     assert run("complete", folder / "mixture", "--mask", tmp_path / "mask.npy", "--hide", "left", *out) == 2

@@ -68,7 +68,7 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(module, name, opened, raising=False)
 
 
-def test_what_needs_no_data_opens_none(moved: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_that_need_no_data_open_none(moved: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     never(monkeypatch)
     opened = Run(moved)
     known = drawings_of(opened)
@@ -102,7 +102,7 @@ def test_files_of_samples_need_no_data(
         printed(capsys, "draw", what, moved, "--out", tmp_path / f"{what}.png")
 
 
-def test_other_data_take_the_place(moved: Path, folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_other_data_can_replace_missing_data(moved: Path, folder: Path, tmp_path: Path, capsys: Any) -> None:
     if Run(moved).settings.data.data in POINT_SETS:
         pytest.skip("points of a named density are always at hand")
     others, scores = folder / "others.npz", Run(moved).scores()
@@ -148,7 +148,7 @@ def test_a_picture_drawn_before_stays_on_the_page(folder: Path, tmp_path: Path) 
     assert (tmp_path / "copy/figures/reconstructions.png").read_bytes() == before
 
 
-def test_a_named_set_is_looked_for_and_never_downloaded(
+def test_a_missing_named_data_set_is_not_downloaded(
     folder: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("ANCESTRAL_DATA", str(tmp_path / "none"))
@@ -174,7 +174,7 @@ def test_a_named_set_is_looked_for_and_never_downloaded(
     assert not (tmp_path / "cache").exists()
 
 
-def test_data_in_memory_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_that_were_in_memory_are_requested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = DIGITS.train.images.numpy()[:60]
     made = fit("vae", tmp_path / "run", data=images, latents=2, hidden=(4,), epochs=1)
     monkeypatch.setattr("ancestral.data.memory._held", {})
@@ -184,9 +184,7 @@ def test_data_in_memory_are_asked_for(tmp_path: Path, monkeypatch: pytest.Monkey
     assert evaluate(again, data=images).count == again.record["data"]["counts"]["test"]
 
 
-def test_a_file_of_the_same_name_is_other_data_where_it_is_given(
-    folder: Path, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_a_given_file_with_the_same_name_is_other_data(folder: Path, tmp_path: Path, monkeypatch: Any) -> None:
     copy_run(Run(trained(folder, "made")), tmp_path / "copy", with_images=False)
     monkeypatch.chdir(tmp_path)
     np.savez("own.npz", images=DIGITS.test.images.numpy())

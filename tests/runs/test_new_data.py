@@ -72,7 +72,7 @@ def test_images_that_do_not_reach_the_last_level_are_not_scaled(folder, tmp_path
     assert torch.equal(other.data.stored(split).images, dark)
 
 
-def test_what_does_not_fit_is_refused(folder, tmp_path):
+def test_data_that_do_not_fit_are_refused(folder, tmp_path):
     made = Run(folder / "made")
     np.save(tmp_path / "large.npy", np.zeros((5, 9, 9), np.uint8))
     refused(lambda: on_data(made, OtherData(str(tmp_path / "large.npy"))), "1x9x9", "1x8x8", "--resize")
@@ -99,7 +99,7 @@ def test_classes_are_matched_by_name(tmp_path):
     assert other.data.stored(split).names == tuple(f"{n}/{i}.png" for n in ("dog", "emu") for i in range(12))
 
 
-def test_the_run_s_own_data_in_another_place_are_divided_as_they_were(tmp_path):
+def test_moved_data_of_a_run_have_the_same_split(tmp_path):
     np.savez(tmp_path / "own.npz", images=DIGITS.train.images.numpy()[:300], labels=np.arange(300) % 10)
     fitted = fit("vae", tmp_path / "run", data=tmp_path / "own.npz", latents=2, hidden=(4,), epochs=1)
     own = Run(fitted.path)
@@ -112,7 +112,7 @@ def test_the_run_s_own_data_in_another_place_are_divided_as_they_were(tmp_path):
     assert score_run(other, split).nats == score.nats
 
 
-def test_verbs_take_new_data(folder, saved, tmp_path, capsys):
+def test_commands_accept_new_data(folder, saved, tmp_path, capsys):
     table = tmp_path / "each.csv"
     out, said = printed(capsys, "evaluate", folder / "made", "--data", saved, "--per-image", table, "--json")
     assert "not stored" in said and '"count": 447' in out
@@ -171,7 +171,7 @@ def test_unusual_images_come_first(folder, tmp_path, capsys):
     assert run("detect", well.path, "--against", "noise", "--per-image", table) == 2
 
 
-def test_data_without_probability_are_the_most_unusual_and_ranked_alike(folder, saved, monkeypatch):
+def test_images_of_probability_zero_rank_first(folder, saved, monkeypatch):
     """NaN counts as minus infinity, of held-out data as well; infinities are not replaced by large numbers."""
     known = torch.tensor([math.nan, -math.inf, 1.0, 2.0] + [3.0] * 296)
     values = iter([known, torch.tensor([-math.inf, math.nan, 2.5])])

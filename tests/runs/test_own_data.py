@@ -81,7 +81,7 @@ def test_the_data_command_says_the_same(folder, tmp_path, capsys):
         ("gan", "colour.npy", "unit"),
     ],
 )
-def test_pixels_suit_the_data(folder, family, file, pixels):
+def test_default_pixels_depend_on_the_data(folder, family, file, pixels):
     settings, data = read_data(settings_for(family, data=str(folder / file)))
     assert settings.data.pixels == pixels == data.space.name
     stated, _ = read_data(settings_for(family, data=str(folder / file), pixels=pixels))
@@ -135,7 +135,7 @@ def test_a_conditional_gan_leaves_images_without_a_label_out(folder, tmp_path, c
     assert len(plain.data.dataset.train) == 240
 
 
-def test_older_runs_keep_their_reading(folder):
+def test_older_runs_read_data_as_before(folder):
     settings = DataSettings(str(folder / "levels.npz"))
     old, new = RunData(settings, version=1), RunData(settings)
     assert (old.dataset.levels, new.dataset.levels) == (256, 17) and old.dataset.sha256 == new.dataset.sha256

@@ -59,15 +59,15 @@ def parent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def first_weights(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Tensor]]:
     """The weights with which each training begins."""
-    begun: list[dict[str, Tensor]] = []
+    started: list[dict[str, Tensor]] = []
     run = Loop.run
 
     def noting(loop: Loop) -> Any:
-        begun.append({name: tensor.clone() for name, tensor in loop.model.state_dict().items()})
+        started.append({name: tensor.clone() for name, tensor in loop.model.state_dict().items()})
         return run(loop)
 
     monkeypatch.setattr(Loop, "run", noting)
-    return begun
+    return started
 
 
 def assert_equal(some: dict[str, Tensor], others: dict[str, Tensor], prefix: str = "") -> None:
@@ -81,10 +81,10 @@ def assert_equal(some: dict[str, Tensor], others: dict[str, Tensor], prefix: str
 def test_a_run_starts_from_the_weights_and_the_settings_of_another(
     parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun = first_weights(monkeypatch)
+    started = first_weights(monkeypatch)
     with caplog.at_level("INFO", "ancestral"):
         run = fit("vae", tmp_path / "child", init_from=parent, objective="iwae", learning_rate=1e-4)
-    assert_equal(begun[0], tensors_of(parent))
+    assert_equal(started[0], tensors_of(parent))
     settings, own = run.settings, Run(parent).settings
     assert settings.model == type(own.model)(**{**vars(own.model), "objective": "iwae"})
     assert settings.data == own.data and settings.training.batch_size == own.training.batch_size
@@ -95,7 +95,7 @@ def test_a_run_starts_from_the_weights_and_the_settings_of_another(
     assert Run(parent).weights_sha256 != run.weights_sha256
 
 
-def test_other_data_keep_the_pixels_alone(parent: Path, tmp_path: Path) -> None:
+def test_other_data_inherit_only_the_pixels(parent: Path, tmp_path: Path) -> None:
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (60, 8, 8), dtype=np.uint8)
@@ -104,13 +104,13 @@ def test_other_data_keep_the_pixels_alone(parent: Path, tmp_path: Path) -> None:
     assert run.record["data"]["levels"] == 256
 
 
-def test_schedules_of_untrained_weights_are_not_taken_over(tmp_path: Path) -> None:
+def test_schedules_for_untrained_weights_are_not_inherited(tmp_path: Path) -> None:
     fit("vae", tmp_path / "parent", **{**VAE, "beta_cycles": 2, "freeze": ("encoder",)})
     child = fit("vae", tmp_path / "child", init_from=tmp_path / "parent").settings
     assert child.model.beta_cycles == 0 and child.training.freeze == () and child.model.latents == 3
 
 
-def test_what_a_family_does_to_untrained_models_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_initialisation_is_skipped_for_trained_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flow of points standardises by its training data; the trained one keeps the scale that it has."""
     points = {name: tmp_path / f"{name}.csv" for name in ("small", "large")}
     for name, scale in (("small", 1.0), ("large", 100.0)):
@@ -118,20 +118,20 @@ def test_what_a_family_does_to_untrained_models_is_left_out(tmp_path: Path, monk
         rows = (scale * torch.randn(80, 2)).tolist()
         points[name].write_text("a,b\n" + "\n".join(f"{x},{y}" for x, y in rows))
     fit("flow", tmp_path / "parent", data=str(points["small"]), depth=2, hidden=(8,), epochs=1)
-    begun = first_weights(monkeypatch)
+    started = first_weights(monkeypatch)
     fit("flow", tmp_path / "child", data=str(points["large"]), init_from=tmp_path / "parent", epochs=1)
-    assert_equal(begun[0], tensors_of(tmp_path / "parent"))
+    assert_equal(started[0], tensors_of(tmp_path / "parent"))
 
 
-def test_a_generator_brings_its_critic(
+def test_the_critic_is_inherited_with_the_generator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     fit("gan", tmp_path / "parent", **GAME)
     trained = under_prefix("step.critic", load_state(Run(tmp_path / "parent").checkpoint)[0])
-    run, begun = Loop.run, list[dict[str, Tensor]]()
-    monkeypatch.setattr(Loop, "run", lambda loop: (begun.append(copy.deepcopy(loop.step.state())), run(loop))[1])
+    run, started = Loop.run, list[dict[str, Tensor]]()
+    monkeypatch.setattr(Loop, "run", lambda loop: (started.append(copy.deepcopy(loop.step.state())), run(loop))[1])
     fit("gan", tmp_path / "child", init_from=tmp_path / "parent")
-    assert_equal(under_prefix("critic", begun[0]), trained)
+    assert_equal(under_prefix("critic", started[0]), trained)
     fit("gan", tmp_path / "other", init_from=tmp_path / "parent", critic_hidden=(9,))
     assert "no critic that fits" in caplog.text
 
@@ -147,10 +147,10 @@ def test_a_model_that_computes_something_else_is_reported(
 
 
 @pytest.mark.parametrize("case", FROZEN)
-def test_frozen_parts_stay_and_the_others_are_trained(tmp_path: Path, case: str) -> None:
+def test_frozen_parts_do_not_change_and_the_others_do(tmp_path: Path, case: str) -> None:
     family, settings, parts = FROZEN[case]
-    begun = fit(family, tmp_path / "parent", **settings)
-    model = begun.load()
+    started = fit(family, tmp_path / "parent", **settings)
+    model = started.load()
     if parts == ("FIRST",):
         parts = (
             next(
@@ -159,7 +159,7 @@ def test_frozen_parts_stay_and_the_others_are_trained(tmp_path: Path, case: str)
                 if name and not list(module.children()) and list(module.parameters())
             ),
         )
-    fit(family, tmp_path / "child", init_from=begun, freeze=parts, learning_rate=0.01)
+    fit(family, tmp_path / "child", init_from=started, freeze=parts, learning_rate=0.01)
     before, after = model.state_dict(), tensors_of(tmp_path / "child")
     for part in parts:
         assert_equal(after, before, f"{part}.")
@@ -180,13 +180,13 @@ def test_statistics_of_frozen_parts_stay(tmp_path: Path) -> None:
         "latents": 3,
         "average": 0.0,
     }
-    begun = fit("gan", tmp_path / "parent", **convolutions)
-    before = begun.load().state_dict()
+    started = fit("gan", tmp_path / "parent", **convolutions)
+    before = started.load().state_dict()
     means = [name for name in before if name.endswith("running_mean")]
     assert means, "the generator has batch normalisation"
     layer = means[0].rpartition(".")[0]
-    fit("gan", tmp_path / "child", init_from=begun, freeze=(layer,))
-    fit("gan", tmp_path / "free", init_from=begun)
+    fit("gan", tmp_path / "child", init_from=started, freeze=(layer,))
+    fit("gan", tmp_path / "free", init_from=started)
     assert_equal(tensors_of(tmp_path / "child"), before, f"{layer}.")
     assert not tensors_of(tmp_path / "free")[means[0]].equal(before[means[0]])
 
@@ -287,9 +287,7 @@ def test_a_kill_before_any_write_is_resumed_bit_identically(
     assert number > 8, "settings, checkpoints, model, description, outcome, health and manifest"
 
 
-def test_a_run_goes_on_without_its_parent_once_it_has_begun(
-    parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_started_run_does_not_need_its_parent(parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path(shutil.copytree(parent, tmp_path / "parent"))
     number = 2
     while not (tmp_path / f"run-{number}/checkpoint/state.safetensors").exists():  # after the first checkpoint at last
@@ -337,7 +335,7 @@ def test_a_child_is_extended(parent: Path, tmp_path: Path) -> None:
 # ---- the command line
 
 
-def test_words_that_are_not_given_are_those_of_the_run(parent: Path, tmp_path: Path) -> None:
+def test_settings_that_are_not_given_are_inherited_in_python(parent: Path, tmp_path: Path) -> None:
     def words(*given: str, family: str = "vae", default: Path = tmp_path) -> str:
         return " ".join(inherited_words(family, given, lambda family, data: default))
 
@@ -352,7 +350,7 @@ def test_words_that_are_not_given_are_those_of_the_run(parent: Path, tmp_path: P
 
 
 @pytest.mark.slow
-def test_flags_that_are_not_given_are_those_of_the_run(parent: Path, tmp_path: Path) -> None:
+def test_flags_that_are_not_given_are_inherited(parent: Path, tmp_path: Path) -> None:
     words = ["train", "vae", "--init-from", str(parent), "--freeze", "encoder", "--epochs", "1"]
     assert main([*words, "--out", str(tmp_path / "run"), "--tolerate"]) == 0
     assert main(["train", "vae", "--resume", "--epochs", "2", "--out", str(tmp_path / "run"), "--tolerate"]) == 0

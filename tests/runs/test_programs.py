@@ -94,7 +94,9 @@ def test_a_program_of_one_size_of_batch_is_not_kept(small_runs: SmallRuns, tmp_p
     refused(lambda: export(source, format="onnx"), "differs from the model by inf", kind=NotComputable)
 
 
-def test_what_makes_no_program_is_said(small_runs: SmallRuns, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+def test_programs_that_cannot_be_exported_are_reported(
+    small_runs: SmallRuns, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
     source = small_runs.copied(["made"], tmp_path) / "made"
 
     def fails(*arguments: Any) -> None:

@@ -29,7 +29,7 @@ def terminal_text(stream: io.StringIO) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue())
 
 
-def test_a_readout_before_the_first_step_has_no_numbers_it_does_not_know() -> None:
+def test_a_readout_before_the_first_step_has_no_numbers() -> None:
     shown = Readout("vae", 20)
     assert (shown.share, shown.epoch, shown.metric, shown.left, shown.speed) == (0.0, "epoch 1/20", "", "", "")
     shown.begin(200, 0)
@@ -66,7 +66,7 @@ def test_the_time_left_is_that_of_the_whole_work(monkeypatch: pytest.MonkeyPatch
         assert shown.left == "10 min left"  # half a minute of this training, and 9 minutes as expected
 
 
-def test_a_bar_in_a_terminal_never_shows_none() -> None:
+def test_a_terminal_bar_never_shows_the_word_none() -> None:
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=140)
     with bar(console, "[vae]", 5) as reporter:

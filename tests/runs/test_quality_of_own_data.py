@@ -110,7 +110,7 @@ def test_pixels_that_are_asked_for_do_not_depend_on_labels(tmp_path: Path) -> No
         assert tuple(getattr(records[0], name)) == pytest.approx(tuple(getattr(records[1], name)), rel=close), name
 
 
-def test_labels_of_most_images_or_of_few_decide_the_features(folder: Path) -> None:
+def test_the_features_depend_on_the_share_of_labelled_images(folder: Path) -> None:
     """A third has labels: pixels, unless the classifier is asked for, which learns from the labelled ones alone."""
     assert measure_run(folder / "labelled" / "run").network == "own recogniser 1"
     run = Run(folder / "some" / "run")
@@ -124,7 +124,7 @@ def test_labels_of_most_images_or_of_few_decide_the_features(folder: Path) -> No
     refused(lambda: rank_quality(QUALITY.of(run)), "cannot be ranked")
 
 
-def test_a_recogniser_that_cannot_be_had_is_refused(folder: Path, no_training: None) -> None:
+def test_a_classifier_that_cannot_be_trained_is_refused(folder: Path, no_training: None) -> None:
     run = Run(folder / "plain" / "run")
     refused(lambda: measure_run(run, features="recogniser"), "own has no labels", "--features pixels")
     unlabelled = replace(DIGITS, train=Split(DIGITS.train.images, torch.full((len(DIGITS.train),), -1)))
@@ -140,7 +140,7 @@ def _labels_of(split: Split, count: int) -> Split:
     return Split(split.images, torch.where(torch.arange(len(split)) < count, split.labels, -1))
 
 
-def test_too_few_images_are_refused_before_all_else(folder: Path, no_training: None) -> None:
+def test_too_few_images_are_refused_first(folder: Path, no_training: None) -> None:
     plain, labelled = (Run(folder / name / "run") for name in ("plain", "labelled"))
     refused(lambda: measure_run(plain, 61), "61 images of own are too few", "61 features", "at least 62")
     refused(lambda: measure_run(labelled, 32), "32 features", "at least 33")
@@ -148,7 +148,7 @@ def test_too_few_images_are_refused_before_all_else(folder: Path, no_training: N
         measure_run(plain, 62)
 
 
-def test_grey_images_of_mnists_size_are_seen_by_its_classifier_without_its_classes(tmp_path: Path) -> None:
+def test_unlabelled_images_of_mnist_size_use_its_classifier_without_class_measures(tmp_path: Path) -> None:
     grey = np.repeat(np.repeat(IMAGES[:900, :, :7, :7], 4, 2), 4, 3)
     np.savez(tmp_path / "big.npz", images=grey)
     run = fit("mixture", tmp_path / "run", data=tmp_path / "big.npz", **SETTINGS)
@@ -158,7 +158,7 @@ def test_grey_images_of_mnists_size_are_seen_by_its_classifier_without_its_class
     assert "principal components" in measure_run(run, features="pixels").network
 
 
-def test_binary_pixels_are_one_draw_however_many_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sampled_binary_pixels_do_not_depend_on_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     class Drawn:
         space, name = PixelSpace("binary", 17), "digits"
 
@@ -176,7 +176,7 @@ def test_the_nearest_training_image_is_that_of_all_blocks(folder: Path, monkeypa
     assert measure_run(run, 70) == at_once
 
 
-def test_a_recogniser_learns_from_the_chosen_rows() -> None:
+def test_a_classifier_is_trained_on_the_chosen_rows() -> None:
     rows = torch.arange(100, 300)
     labels = torch.from_numpy(LABELS).long()[rows]
     apart, chosen = Split(DIGITS.train.images[rows], None), Split(DIGITS.train.images, None, chosen=rows)
@@ -184,7 +184,7 @@ def test_a_recogniser_learns_from_the_chosen_rows() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
-def test_a_study_does_not_take_a_record_without_classes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_does_not_reuse_a_record_without_classes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(folder / "labelled" / "run")
     asked: list[int] = []
     monkeypatch.setattr(workshop, "measure_run", lambda run, count, **options: asked.append(count))
@@ -209,7 +209,7 @@ def test_one_repeated_image_is_found_in_the_pixels(folder: Path) -> None:
     assert found.recall.value < 0.05 < real.recall.value and found.coverage.value < 0.1 < real.coverage.value
 
 
-def test_other_images_stand_in_place_of_the_test_images(folder: Path, tmp_path: Path, capsys: Any) -> None:
+def test_other_images_replace_the_test_images(folder: Path, tmp_path: Path, capsys: Any) -> None:
     run = Run(folder / "plain" / "run")
     own = measure_run(run)
     before = (run.path / "quality.json").read_bytes()
@@ -242,7 +242,7 @@ def test_parts_of_other_data_are_chosen_by_split(folder: Path, tmp_path: Path, c
     assert not out and err.count("\n") == 1 and "--data" in err
 
 
-def test_own_data_are_read_again_as_they_were(tmp_path: Path) -> None:
+def test_own_data_are_read_with_the_stored_settings(tmp_path: Path) -> None:
     """With the levels and the size that the run was given, in its version of the reading, and without its padding."""
     large = np.repeat(np.repeat(IMAGES[:400], 2, 2), 2, 3)
     np.savez(tmp_path / "own.npz", images=large)

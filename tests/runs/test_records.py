@@ -51,7 +51,7 @@ def test_a_record_replaces_that_of_the_same_measurement(run: Run) -> None:
     assert MANY.of(run) == [Length("yard", 0.9), Length("foot", 0.3048)]
 
 
-def test_one_alone_is_no_list(run: Run) -> None:
+def test_a_single_record_is_not_stored_as_a_list(run: Run) -> None:
     assert ALONE.of(run) == []
     ALONE.add(run, Length("foot", 0.3))
     ALONE.add(run, Length("yard", 0.9))
@@ -73,13 +73,13 @@ def test_records_added_at_once_are_all_kept(run: Run) -> None:
 
 @pytest.mark.parametrize("store", [SCORES, QUALITY, DETECTIONS, BRACKET], ids=lambda store: store.file)
 @pytest.mark.parametrize("text", ["", "7", '[{"colour": 1}]', '{"colour": 1}', "[1]"])
-def test_damage_is_refused_and_left_alone(tmp_path: Path, store: RecordStore[Any], text: str) -> None:
+def test_damaged_records_are_refused_and_not_changed(tmp_path: Path, store: RecordStore[Any], text: str) -> None:
     (tmp_path / store.file).write_text(text)
     refused(lambda: store.of(Run(tmp_path)))
     assert (tmp_path / store.file).read_text() == text
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_is_not_changed(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear reader")
     refused(lambda: MANY.add(Run(tmp_path), Length("foot", 0.3)), "not a run")
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

@@ -270,7 +270,7 @@ def test_a_killed_sgd_resumes_bit_identically(trainings: Trainings, tmp_path: Pa
 
 
 @pytest.mark.parametrize("case", OWN)
-def test_what_a_family_has_of_its_own_survives_a_kill(trainings: Trainings, tmp_path: Path, case: str) -> None:
+def test_state_of_a_family_s_own_step_survives_a_kill(trainings: Trainings, tmp_path: Path, case: str) -> None:
     kill_and_resume(trainings, case, 0.5, tmp_path / "run")
 
 

@@ -90,7 +90,7 @@ def test_the_record_holds_all_that_determines_the_run(mixture: Path) -> None:
     assert record["data"]["space"] == "digits, binary, threshold 0.5"
     assert record["data"]["event_shape"] == [1, 8, 8]
     assert record["versions"]["torch"] == torch.__version__ and record["versions"]["python"]
-    assert {"git_commit", "begun", "machine", "command"} <= set(record)
+    assert {"git_commit", "started", "machine", "command"} <= set(record)
     outcome = Run(mixture).outcome
     assert (outcome["reason"], outcome["steps"], outcome["epochs"]) == ("epochs", 8, 2)
 
@@ -108,7 +108,7 @@ def test_samples_are_drawn_after_the_epochs_asked_for(tmp_path: Path) -> None:
     ]
 
 
-def test_looking_at_a_training_does_not_change_it(tmp_path: Path) -> None:
+def test_validation_readings_do_not_change_a_training(tmp_path: Path) -> None:
     """Validation, pictures, logging and checkpoints draw nothing from the training's randomness."""
     plain = fit("vae", tmp_path / "plain", pixels="binary", prior="mixture", valid_size=50, **_without(CODING))
     watched = fit(
@@ -139,13 +139,13 @@ def _weights(run: Run) -> bytes:
 # ---- who may write
 
 
-def test_a_folder_with_another_run_is_refused_and_left_alone(copy: Path) -> None:
+def test_a_folder_with_another_run_is_refused_and_not_changed(copy: Path) -> None:
     before = contents(copy)
     refused(lambda: fit("mixture", copy, components=3, **SMALL), "already contains a run", "--out", "--resume")
     assert contents(copy) == before
 
 
-def test_a_folder_of_other_things_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused_and_not_changed(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("all my work")
     for resume in (False, True):
         refused(lambda: fit("mixture", tmp_path, resume=resume, **SMALL), "not empty")  # noqa: B023
@@ -199,7 +199,7 @@ with Run(sys.argv[1]).locked():
 """
 
 
-def test_a_second_writer_is_refused_and_a_dead_one_makes_room(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_unless_the_first_has_died(tmp_path: Path) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "run")], stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout and holder.stdout.readline() == "held\n"
@@ -211,7 +211,7 @@ def test_a_second_writer_is_refused_and_a_dead_one_makes_room(tmp_path: Path) ->
     assert fit("mixture", tmp_path / "run", **SMALL).outcome["reason"] == "epochs"
 
 
-def test_what_a_process_killed_at_its_first_write_leaves_is_no_obstacle(tmp_path: Path) -> None:
+def test_files_of_a_process_killed_at_its_first_write_do_not_block_a_run(tmp_path: Path) -> None:
     for number, resume in enumerate((False, True)):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -223,7 +223,7 @@ def test_what_a_process_killed_at_its_first_write_leaves_is_no_obstacle(tmp_path
 # ---- what is not whole
 
 
-def test_a_run_without_a_trained_model_says_so(tmp_path: Path, copy: Path) -> None:
+def test_a_run_without_a_trained_model_is_refused(tmp_path: Path, copy: Path) -> None:
     refused(lambda: Run(tmp_path / "nowhere").load(), "not a run folder")
     (copy / "model" / "config.json").unlink()
     refused(lambda: Run(copy).load(), "--resume")
@@ -319,7 +319,7 @@ def test_a_strange_description_of_a_model_is_refused(copy: Path, config: Any) ->
     refused(lambda: Run(copy).load())
 
 
-def test_a_description_that_asks_for_memory_gets_none(tmp_path: Path) -> None:
+def test_a_description_of_a_huge_model_is_refused(tmp_path: Path) -> None:
     run = fit("vae", tmp_path / "run", **CODING)
     path = run.model_folder / "config.json"
     config = json.loads(path.read_text())
@@ -477,7 +477,7 @@ def test_a_crash_while_writing_keeps_the_old_file(tmp_path: Path, monkeypatch: p
     assert contents(tmp_path) == {"file": b"new"}
 
 
-def test_the_bytes_reach_the_disk_before_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_synchronised_before_it_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     for name in ("fsync", "replace"):
         real = getattr(os, name)
@@ -519,9 +519,7 @@ def test_the_exit_code_of_a_divergence_is_3(tmp_path: Path, capsys: pytest.Captu
     assert printed.err.startswith("ancestral: training diverged: ") and printed.err.count("\n") == 1
 
 
-def test_the_optimiser_never_steps_on_a_loss_that_is_not_finite(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_loss_that_is_not_finite_makes_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[Tensor] = []
     steps: list[int] = []
     real_nll = fit_module.objective_of_kind
@@ -633,7 +631,7 @@ def test_a_validation_that_is_not_finite_is_never_the_best(tmp_path: Path) -> No
     assert (outcome.reason, outcome.best_step, outcome.best_value) == ("patience", 12, 4)
 
 
-def test_only_the_validation_images_select(tmp_path: Path) -> None:
+def test_only_validation_images_select_the_weights(tmp_path: Path) -> None:
     """Training and test values fall and rise as they like, in front and behind."""
     script = [
         [Reading("train-set", "nll", t), Reading("valid", "nll", v), Reading("test", "nll", s)]
@@ -684,7 +682,7 @@ def test_every_epoch_has_its_own_order_of_all_images() -> None:
     assert again == orders[1][4:], "and can be entered in the middle"
 
 
-def test_weights_that_break_in_the_last_step_are_not_kept(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_after_the_last_step_are_not_kept(tmp_path: Path) -> None:
     made, step = loop(valid(5, 4), tmp_path, epochs=2)
     step.values = [1, 2, 3, 4, 5, float("nan")]
     made.validate = lambda model: [Reading("valid", "nll", 10 - model.b.item())]  # type: ignore[operator, union-attr]
@@ -706,7 +704,7 @@ def states(python: bool = True) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("family", ["vae", "mixture", "autoencoder"])
-def test_no_global_generator_moves(tmp_path: Path, family: str) -> None:
+def test_global_random_generators_are_not_used(tmp_path: Path, family: str) -> None:
     own = {"prior": "mixture", "components": 3, "latents": 2, "hidden": (8,)} if family == "vae" else {}
     before = states()
     run = fit(family, tmp_path / "run", pixels="binary", samples_at=(0, 1), **own, **SMALL)
@@ -725,7 +723,7 @@ def test_no_global_generator_moves(tmp_path: Path, family: str) -> None:
     assert states(python=False) == before, "sample and draw"
 
 
-def test_importing_moves_no_generator() -> None:
+def test_importing_uses_no_random_generator() -> None:
     program = """
 import numpy, torch
 torch.manual_seed(1); numpy.random.seed(1)

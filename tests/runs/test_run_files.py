@@ -41,7 +41,7 @@ def test_a_manifest_lists_the_records_that_there_are(tmp_path: Path) -> None:
         ({"event_shape": (1, 4, 2)}, "shape"),
     ],
 )
-def test_data_that_differ_from_those_of_a_run_are_told(changed: dict[str, Any], words: str) -> None:
+def test_data_that_differ_from_those_of_a_run_are_reported(changed: dict[str, Any], words: str) -> None:
     known = {"name": "own", "sha256": "0", "counts": {"train": 90, "valid": 10}, "event_shape": [1, 2, 4]}
     found = {**known, "event_shape": (1, 2, 4), **changed}
     data: Any = SimpleNamespace(summary=lambda: SimpleNamespace(to_json=lambda: found))

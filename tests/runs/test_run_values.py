@@ -32,7 +32,7 @@ def test_bits_per_dimension_of_an_image_are_those_of_the_score() -> None:
     assert columns["bits_per_dim"].tolist() == pytest.approx([10 / 5 / math.log(2), 30 / 5 / math.log(2)])
 
 
-def test_rows_of_a_file_stand_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+def test_rows_of_a_file_have_the_requested_order(tmp_path: Path) -> None:
     split = Split(torch.zeros(3, 1, 1, 1, dtype=torch.uint8), torch.tensor([5, 6, 7]))
     data: Any = SimpleNamespace(stored=lambda name: split, classes=None)
     write_items(tmp_path / "a.csv", data, "test", {"value": torch.tensor([0.0, 1.0, 2.0])}, torch.tensor([1, 2, 0]))
@@ -61,7 +61,7 @@ def test_bits_of_hidden_pixels_are_per_hidden_pixel() -> None:
     assert found.bits_per_dim == pytest.approx(1.0)
 
 
-def test_masks_of_images_follow_each_other_and_never_show_what_is_missing() -> None:
+def test_masks_are_joined_in_order_and_keep_missing_pixels_hidden() -> None:
     masks = torch.eye(6, dtype=torch.bool).view(6, 1, 1, 6)  # image i shows pixel i
     hiding = _Hiding(MASKED, 0, masks)
     there = torch.ones(6, 1, 1, 6, dtype=torch.bool)
@@ -79,7 +79,7 @@ def test_proportions_of_classes_are_among_labelled_images() -> None:
     assert RunData._proportions(some, 3) == (0.75, 0.0, 0.25)
 
 
-def test_the_draw_of_a_split_depends_on_the_version_of_the_reading_alone() -> None:
+def test_sampled_pixels_of_a_split_depend_only_on_the_version_of_the_reading() -> None:
     """A run of the first version keeps the one draw that all splits shared then."""
     for version, own in ((1, False), (2, True)):
         data: Any = SimpleNamespace(version=version)

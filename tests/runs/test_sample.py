@@ -30,7 +30,7 @@ def conditional(proportions: list[float]) -> GAN:
     return build_gan(GANSettings(latents=2, hidden=(4,), classes=len(proportions)), spec)
 
 
-def test_classes_are_drawn_as_often_as_in_training():
+def test_classes_are_sampled_as_often_as_in_training():
     torch.manual_seed(0)
     model = conditional([0.7, 0.0, 0.3])
     drawn = model.codes(4000)[:, 2:].mean(0)
@@ -49,7 +49,7 @@ def test_proportions_are_kept_with_the_model(tmp_path):
     refused(lambda: GAN(model.generator, 2, (1, 2, 2), 3, [0.5, 0.5]), "proportions")
 
 
-def test_a_run_draws_in_the_proportions_of_its_training_images(folder):
+def test_a_run_samples_classes_in_the_proportions_of_its_training_images(folder):
     opened = Run(folder / "classes")
     counts = torch.tensor(opened.record["data"]["class_counts"]["train"]).double()
     model = opened.load()
@@ -79,7 +79,7 @@ def test_a_folder_gets_one_file_an_image_and_their_classes(folder, tmp_path, cap
     assert sorted(file.name for file in (tmp_path / "others").iterdir()) == ["0.png", "1.png"]
 
 
-def test_a_class_is_named_or_numbered(folder):
+def test_a_class_is_given_by_name_or_number(folder):
     opened = Run(folder / "classes")
     assert class_number(opened, "3") == 3
     refused(lambda: class_number(opened, "three"), "no names", "number")
@@ -89,7 +89,7 @@ def test_a_class_is_named_or_numbered(folder):
     refused(lambda: class_number(opened, "cta"), "cat")
 
 
-def test_means_are_no_samples(folder, tmp_path, capsys):
+def test_mean_images_are_not_called_samples(folder, tmp_path, capsys):
     _, said = printed(capsys, "sample", folder / "vae", "--out", tmp_path / "x.npy", "-n", 5, "--mean")
     assert "means (not samples)" in said
     means = np.load(tmp_path / "x.npy")
@@ -109,7 +109,7 @@ def test_points_are_written_as_a_table(folder, tmp_path):
     assert run("sample", folder / "vae", "--out", tmp_path / "y.csv") == 2 and not (tmp_path / "y.csv").exists()
 
 
-def test_what_png_cannot_hold_is_refused(tmp_path):
+def test_samples_that_a_png_file_cannot_hold_are_refused(tmp_path):
     refused(lambda: save_images(torch.zeros(1, 2, 3, 3), tmp_path / "x"), "npy")
     save_images(torch.rand(2, 3, 4, 5), tmp_path / "colour")
     assert np.asarray(Image.open(tmp_path / "colour" / "1.png")).shape == (4, 5, 3)

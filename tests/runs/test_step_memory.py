@@ -40,7 +40,7 @@ def needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **values: Any) -> in
     return found[0]
 
 
-def test_what_fits_to_the_byte_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_just_fits_the_memory_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = needed(monkeypatch, tmp_path)
     available(monkeypatch, free)
     assert ancestral.fit("vae", tmp_path / "run", **SMALL).finished
@@ -49,7 +49,7 @@ def test_what_fits_to_the_byte_is_trained(tmp_path: Path, monkeypatch: pytest.Mo
     assert not (tmp_path / "other").exists()
 
 
-def test_the_advice_is_a_size_that_may_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suggested_batch_size_may_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = needed(monkeypatch, tmp_path) // 4
     available(monkeypatch, free)
     refused(lambda: ancestral.fit("vae", tmp_path / "run", **SMALL), "at most 16 fit")
@@ -63,7 +63,7 @@ def test_batches_are_never_larger_than_the_data(tmp_path: Path, monkeypatch: pyt
     assert needed(monkeypatch, tmp_path) == needed(monkeypatch, tmp_path, batch_size=100_000)
 
 
-def test_the_command_line_says_it_in_one_line(
+def test_the_command_line_reports_too_little_memory_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     available(monkeypatch, 10_000)
@@ -73,7 +73,7 @@ def test_the_command_line_says_it_in_one_line(
     assert len(lines) == 1 and "not enough memory" in lines[0] and "--batch-size" in lines[0]
 
 
-def test_nothing_is_measured_where_it_is_certain_to_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_not_measured_if_the_step_certainly_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any) -> int:
         raise AssertionError("measured")
 
@@ -89,7 +89,7 @@ def test_double_precision_takes_twice_the_memory(tmp_path: Path, monkeypatch: py
     assert fit("bf16-mixed").finished
 
 
-def test_settings_that_make_a_step_larger_raise_the_bound() -> None:
+def test_larger_settings_raise_the_memory_bound() -> None:
     from ancestral.data.pixels import PixelBatches, PixelSpace
     from ancestral.families.run_settings import settings_for
 

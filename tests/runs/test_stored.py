@@ -58,7 +58,7 @@ def failed(path: Path) -> dict[str, str]:
 # ---- records
 
 
-def test_a_score_knows_its_weights_and_its_data(copy: Path) -> None:
+def test_a_score_stores_the_hashes_of_its_weights_and_data(copy: Path) -> None:
     found, run = score_run(copy), Run(copy)
     assert found.weights_sha256 == files.sha256_of((copy / "model/model.safetensors").read_bytes())
     assert found.data_sha256 == run.record["data"]["sha256"]
@@ -67,7 +67,7 @@ def test_a_score_knows_its_weights_and_its_data(copy: Path) -> None:
     assert Score.from_json(old).weights_sha256 is None
 
 
-def test_a_score_on_other_data_replaces_nothing(copy: Path) -> None:
+def test_a_score_on_other_data_replaces_no_other_score(copy: Path) -> None:
     found, run = score_run(copy), Run(copy)
     run.add_score(Score(**{**vars(found), "data_sha256": "1" * 64}))
     assert len(run.scores()) == 2
@@ -126,7 +126,7 @@ def test_replaced_data_are_refused(tmp_path: Path) -> None:
     assert failed(run.path)
 
 
-def test_another_division_is_refused(copy: Path) -> None:
+def test_another_split_is_refused(copy: Path) -> None:
     record = json.loads((copy / "settings.json").read_text())
     record["data"]["counts"]["valid"] = 29
     Run(copy).manifest.replace("settings.json", json.dumps(record).encode())
@@ -181,7 +181,7 @@ def test_a_setting_of_a_wrong_type_is_refused_in_a_line(copy: Path, case: str) -
     refused(lambda: Run(changed(copy, change)).settings, word)
 
 
-def test_a_run_of_a_newer_version_says_so(copy: Path) -> None:
+def test_a_run_of_a_newer_version_is_refused_with_the_reason(copy: Path) -> None:
     def newer(record: dict[str, Any]) -> None:
         record["settings"]["model"]["invented_later"] = 1
         record["versions"]["ancestral"] = "99.0.1"
@@ -190,10 +190,10 @@ def test_a_run_of_a_newer_version_says_so(copy: Path) -> None:
 
 
 def test_settings_are_compared_as_json() -> None:
-    begun = {"family": "mixture", "model": {"components": 3}, "data": {}, "training": {}}
+    started = {"family": "mixture", "model": {"components": 3}, "data": {}, "training": {}}
     described = {"family": "mixture", "model": {}, "data": {}, "training": {}}
-    refuse_changes({"settings": begun}, {**described, "model": {"components": 3}})
-    refused(lambda: refuse_changes({"settings": begun}, {**described, "model": {"components": 4}}), "components")
+    refuse_changes({"settings": started}, {**described, "model": {"components": 3}})
+    refused(lambda: refuse_changes({"settings": started}, {**described, "model": {"components": 4}}), "components")
     assert json_text({"a": float("nan"), "b": (1, (2,))}) == json_text({"b": [1, [2]], "a": float("nan")})
 
 

@@ -137,7 +137,7 @@ def test_verbs_of_a_table(trained: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert not (tmp_path / "vae").exists()
 
 
-def test_draws_beyond_the_axes_are_left_out_without_a_warning() -> None:
+def test_samples_outside_the_axes_are_omitted_without_a_warning() -> None:
     data = SEED.normal(size=(50, 2))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

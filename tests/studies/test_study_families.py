@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from helpers import quality_of, record_of
-from quick_studies import carried_out, needs_mnist
+from quick_studies import MB, STUDY_MB, carried_out, needs_mnist
 
 from ancestral.evaluation.score import Score
 from ancestral.families.catalogue import BUILT_IN
@@ -37,6 +37,14 @@ def parts_of(out: Path) -> list[str]:
 def test_every_family_is_planned_and_described() -> None:
     assert {planned.family for planned in PLAN} == set(BUILT_IN) - {"autoencoder"}  # an autoencoder is no distribution
     assert set(LATENTS) == set(VERDICTS) == {planned.name for planned in PLAN}
+
+
+@needs_mnist
+def test_the_page_is_light_and_its_figures_are_not_shown_as_results(out: Path) -> None:
+    assert (out / "report.html").stat().st_size < STUDY_MB * MB
+    page = (out / "report.html").read_text()
+    captions = re.findall(r"<figcaption><b>Figure \d+\.</b>(.*?)</figcaption>", page, re.DOTALL)
+    assert len(captions) == 4 and all(text.count("Not a result") == 1 for text in captions)
 
 
 @needs_mnist

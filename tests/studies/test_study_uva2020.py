@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from quick_studies import carried_out, needs_mnist
+from quick_studies import EMBEDDED, MB, SHEET, STUDY_MB, carried_out, needs_mnist
 
 from ancestral import fit
 from ancestral.evaluation.quality import Measured
@@ -75,6 +75,23 @@ def test_every_deliverable_is_on_the_page(page: str) -> None:
     missing = [words for words in DELIVERABLES if not re.search(words, page)]
     assert not missing
     assert page.count("<img ") == 30
+
+
+@needs_mnist
+def test_the_page_is_light_at_the_default_budget_too(out: Path) -> None:
+    later = sum(len(one.settings.get("samples_at", ())) for one in PLAN) - 3  # sheets that the quick page lacks
+    assert later == 6 and (out / "report.html").stat().st_size + later * SHEET * EMBEDDED < STUDY_MB * MB
+
+
+@needs_mnist
+def test_every_figure_of_a_run_that_was_trained_briefly_says_so(out: Path, page: str) -> None:
+    captions = re.findall(r"<figcaption><b>Figure \d+\.</b>(.*?)</figcaption>", page, re.DOTALL)
+    silent = [text.split("\n")[0].strip() for text in captions if "Not a result" not in text]
+    assert len(captions) == 30 and len(silent) == 7  # 3 before training, 4 without a trained model
+    assert sum("before training" in text for text in silent) == 3
+    of_computations = ("One dimension, optimal critic", "Mean logarithms", "The density fitted", "Density of x")
+    assert all(any(text.startswith(words) for text in silent) for words in of_computations)
+    assert not any(text.count("Not a result") > 1 for text in captions)
 
 
 @needs_mnist

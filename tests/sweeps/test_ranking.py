@@ -32,7 +32,7 @@ def test_the_gap_is_tested_as_welch_does() -> None:
     assert gap_between(row("a", 1.0), row("b", 2.0, 3.0)) is None
 
 
-def test_equal_combinations_of_few_seeds_are_told_apart_in_few_cases() -> None:
+def test_equal_combinations_of_few_seeds_rarely_differ_significantly() -> None:
     """Two seeds each, equally good: a rule of two standard errors would find a difference in 18 % of the cases."""
     drawn = np.random.default_rng(0).normal(size=(2000, 2, 2))
     gaps = [gap_between(row("a", *min(pair, key=np.mean)), row("b", *max(pair, key=np.mean))) for pair in drawn]
@@ -51,7 +51,7 @@ def test_equal_combinations_of_few_seeds_are_told_apart_in_few_cases() -> None:
         ([(90.0,), (95.0,)], ["Lowest validation value: a", "b, is 5", "--seeds 3"]),
     ],
 )
-def test_a_best_combination_is_named_where_there_is_one(
+def test_the_best_combination_is_named_if_there_is_one(
     rows: list[tuple[float, ...]], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Combination, "name", property(lambda one: one.values["latents"]))
@@ -63,7 +63,7 @@ def test_a_best_combination_is_named_where_there_is_one(
     assert all(word in text for word in words), text
 
 
-def test_a_combination_of_which_a_seed_diverged_comes_after_all_others() -> None:
+def test_a_combination_with_a_diverged_seed_is_ranked_last() -> None:
     """However good its other seed is; and last comes what has no value."""
     outcomes: dict[str, list[dict[str, object]]] = {
         "lucky": [{"reason": "epochs", "best_value": 1.0}, {"reason": "diverged", "best_value": 2.0}],

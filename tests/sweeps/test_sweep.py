@@ -76,7 +76,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--data ../images.npz --out a,b", {}, "--data ../images.npz --out a,b"),
     ],
 )
-def test_axes_are_found_among_the_words(words: str, axes: dict[str, Any], rest: str) -> None:
+def test_axes_are_found_among_the_arguments(words: str, axes: dict[str, Any], rest: str) -> None:
     found, kept = split_axes(words.split(), "vae")
     assert found == axes and kept == rest.split()
     for name, axis in found.items():
@@ -101,7 +101,7 @@ def test_axes_are_found_among_the_words(words: str, axes: dict[str, Any], rest: 
         ("--glorot yes,no", "true or false"),
     ],
 )
-def test_what_cannot_be_an_axis_is_refused(words: str, holds: str) -> None:
+def test_an_invalid_axis_is_refused(words: str, holds: str) -> None:
     refused(lambda: split_axes(words.split(), "vae"), holds)
 
 
@@ -113,7 +113,7 @@ def test_axes_from_python_are_those_of_the_command_line() -> None:
     assert len(combinations) == 4 and len({folder_name(one) for one in combinations}) == 4
 
 
-def test_long_names_stay_apart_and_fit_a_file_system() -> None:
+def test_long_names_stay_distinct_and_fit_the_file_system() -> None:
     names = {folder_name({"hidden": (10,) * 100, "seed": seed}) for seed in range(3)}
     assert len(names) == 3 and all(len(name) < 200 for name in names)
 
@@ -121,7 +121,7 @@ def test_long_names_stay_apart_and_fit_a_file_system() -> None:
 # ---- the grid
 
 
-def test_every_combination_is_trained_as_it_would_be_alone(swept: Path, tmp_path: Path) -> None:
+def test_every_combination_trains_as_a_single_run_would(swept: Path, tmp_path: Path) -> None:
     assert len(list((swept / "runs").iterdir())) == 6
     for rate in (*RATES, 1e6):
         for seed in (0, 1):
@@ -164,7 +164,7 @@ def test_the_page_holds_table_curves_and_commands(swept: Path) -> None:
     assert f"--out {swept}/best" in text
 
 
-def test_the_command_on_the_page_is_this_sweep(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_on_the_page_repeats_the_sweep(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from ancestral.sweeps.page import sweep_command, train_command
     from ancestral.sweeps.plan import Plan
     from ancestral.sweeps.ranking import ranked
@@ -244,7 +244,7 @@ def test_numbers_inside_a_range_are_checked_too(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_other_folders_and_other_runs_are_left_alone(swept: Path, tmp_path: Path) -> None:
+def test_other_folders_and_other_runs_are_not_changed(swept: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     refused(lambda: ancestral.sweep("vae", tmp_path, {"latents": [2, 3]}), "not a sweep")
     other = {**TINY, "epochs": 3, "optimizer": "sgd"}
@@ -299,7 +299,7 @@ def test_help_names_the_command_and_its_families(capsys: pytest.CaptureFixture[s
 
 
 @NEEDS_OPTUNA
-def test_trials_are_drawn_from_ranges_and_go_on(tmp_path: Path) -> None:
+def test_trials_are_sampled_from_ranges_and_continue(tmp_path: Path) -> None:
     axes = {"learning_rate": "1e-4..1e-1", "latents": "2..8", "activation": "relu,tanh"}
     small = {"train_size": 50, "valid_size": 20, "epochs": 1, "hidden": (4,)}
     told: list[str] = []
@@ -318,7 +318,7 @@ def test_trials_are_drawn_from_ranges_and_go_on(tmp_path: Path) -> None:
 
 
 @NEEDS_OPTUNA
-def test_a_range_over_decades_is_drawn_by_ratio_and_a_divergence_counts_as_worst(tmp_path: Path) -> None:
+def test_a_wide_range_is_sampled_on_a_log_scale_and_a_divergence_ranks_last(tmp_path: Path) -> None:
     import optuna
 
     from ancestral.sweeps.plan import Plan
@@ -424,7 +424,7 @@ def test_two_workers_train_each_run_once(workers: Workers, tmp_path: Path) -> No
     assert not any("reused" in one.read_text() for one in told)
 
 
-def test_a_killed_worker_leaves_its_run_to_the_next(workers: Workers, tmp_path: Path) -> None:
+def test_another_worker_resumes_the_run_of_a_killed_worker(workers: Workers, tmp_path: Path) -> None:
     """One worker is killed in the middle of a training; a second resumes it and gets the same bits."""
     out = tmp_path / "out"
     words = [*GRID, "--out", str(out)]
@@ -442,7 +442,7 @@ def test_a_killed_worker_leaves_its_run_to_the_next(workers: Workers, tmp_path: 
 
 
 @NEEDS_OPTUNA
-def test_a_trial_under_way_elsewhere_is_left_alone(tmp_path: Path) -> None:
+def test_a_trial_that_another_worker_trains_is_not_touched(tmp_path: Path) -> None:
     from ancestral.sweeps.plan import Plan
     from ancestral.sweeps.trials import Trials
 
@@ -460,7 +460,7 @@ def test_a_trial_under_way_elsewhere_is_left_alone(tmp_path: Path) -> None:
     assert mine.take() is None and other.take() is None and other.finished == other.total == 2
 
 
-def test_a_run_of_a_grid_under_way_elsewhere_is_left_alone(tmp_path: Path) -> None:
+def test_a_grid_run_that_another_worker_trains_is_not_touched(tmp_path: Path) -> None:
     from ancestral.sweeps.plan import Plan
     from ancestral.sweeps.queue import Grid
 
@@ -496,7 +496,7 @@ def test_a_run_that_ends_before_the_claim_is_not_taken(tmp_path: Path, monkeypat
     assert taken and taken.values == {"latents": 3}
 
 
-def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_sweep_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ancestral.core.errors import Interrupted
     from ancestral.training.loop import Loop
 
@@ -523,7 +523,7 @@ def test_an_interrupted_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
 
 @NEEDS_OPTUNA
 @pytest.mark.slow
-def test_a_storage_of_ones_own(tmp_path: Path) -> None:
+def test_a_user_s_storage_is_used(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/trials.db"
     small = {"train_size": 50, "epochs": 1, "hidden": (4,)}
     for _ in range(2):

@@ -52,7 +52,7 @@ def test_a_sweep_has_the_settings_of_the_parent(way: str, parent: Path, tmp_path
     assert alone.weights_sha256 == run_of(out, RATES[1]).weights_sha256
 
 
-def test_settings_that_are_varied_or_given_are_not_those_of_the_parent(
+def test_varied_and_given_settings_are_not_inherited(
     parent: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="ancestral")

@@ -31,12 +31,12 @@ SMALL: dict[str, Any] = {
 
 class Recorder(ancestral.Reporter):
     def __init__(self) -> None:
-        self.begun: list[tuple[int, int]] = []
+        self.started: list[tuple[int, int]] = []
         self.told: list[tuple[int, str, str, float]] = []
         self.ended: list[str] = []
 
     def begin(self, total_steps: int, step: int) -> None:
-        self.begun.append((total_steps, step))
+        self.started.append((total_steps, step))
 
     def advance(self, step: int, readings: Sequence[Reading]) -> None:
         self.told += [(step, one.split, one.name, one.value) for one in readings]
@@ -48,7 +48,7 @@ class Recorder(ancestral.Reporter):
 def test_a_reporter_gets_the_readings_of_the_log(tmp_path: Path) -> None:
     told = Recorder()
     run = ancestral.fit("vae", tmp_path / "run", reporter=told, **SMALL)
-    assert told.begun == [(8, 0)] and told.ended == ["epochs"]
+    assert told.started == [(8, 0)] and told.ended == ["epochs"]
     assert told.told == [(line.step, line.split, line.name, line.value) for line in run.log()]
 
 
@@ -63,7 +63,7 @@ def test_a_reporter_gets_the_reason_for_the_end(tmp_path: Path) -> None:
         ancestral.fit("vae", tmp_path / "run", reporter=stopped, checkpoint_seconds=0.0, **SMALL)
     ancestral.fit("vae", tmp_path / "run", reporter=resumed, resume=True, **SMALL)
     assert stopped.ended == ["interrupted"] and resumed.ended == ["epochs"]
-    ((total, step),) = resumed.begun
+    ((total, step),) = resumed.started
     assert total == 8 and 0 < step <= 4
     with pytest.raises(TrainingDiverged):
         ancestral.fit("vae", tmp_path / "wild", reporter=wild, learning_rate=1e30, optimizer="sgd", **SMALL)

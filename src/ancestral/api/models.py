@@ -52,8 +52,8 @@ def fit(
     Args:      family: a name, a file FILE.py that defines `FAMILY`, a `Family`, or your own model, which is trained in
                place. out: the folder.
     model: settings of the family, for example `VAESettings(latents=2)`. data: a named data set, a file or a folder,
-    arrays, tensors, a pair (images, labels), a dict of splits, a dataset, or `DataSettings`. training:
-    `TrainingSettings`.
+    arrays, tensors, a pair (images, labels), a dict of splits, a dataset, or `DataSettings`; default: digits, with a
+    notice. training: `TrainingSettings`.
     resume: resume from the folder's checkpoint; settings that are not given are those of the run, and `epochs` may be
     larger.
     progress: show a bar with epochs, last values and remaining time: "auto" (in a notebook or terminal), True or False.
@@ -130,7 +130,10 @@ def _chosen(
 
     def complete_values(family: str | None, values: dict[str, Any]) -> dict[str, Any]:
         """Values by their present names, completed with those of the resumed run or of the parent."""
-        return with_inherited(family, out, resume, renamed(values, setting_names(family)))
+        found = with_inherited(family, out, resume, renamed(values, setting_names(family)))
+        if "data" not in found:
+            log.warning("note: no data are given, so %s are used: give data=... for other data", DataSettings.data)
+        return found
 
     values: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):

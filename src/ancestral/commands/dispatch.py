@@ -26,6 +26,7 @@ from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
 from ancestral.commands.known_flags import known_flags, refuse_unknown_words
 from ancestral.commands.narrow_help import NARROW, RENDERED, as_wide_as, rewrapped
+from ancestral.commands.parse_errors import parse_error
 from ancestral.commands.publishing import export, open_page, publish
 from ancestral.commands.sources import data
 from ancestral.commands.sweeping import sweep
@@ -220,17 +221,14 @@ def _parse(target: Callable[..., Any], words: list[str], program: str) -> Callab
             places.enter_context(contextlib.redirect_stdout(help_text))
             if narrow:
                 places.enter_context(as_wide_as(RENDERED))
-            return tyro.cli(shown_well(target), args=words, prog=program, config=FLAT, registry=registry())
+            return tyro.cli(shown_well(target), args=words, prog=program, config=FLAT, registry=registry(target))
     except SystemExit as stop:
         if not stop.code:
             print(f"{_paragraph(usage(program, target), '    ')}\n\n{_description(target)}\n")
             tables = _frames(help_text.getvalue())
             print(f"{rewrapped(tables) if narrow else tables}{_ways_to_families()}")
             raise
-        text = re.sub(r"╭.*╮|[╰╯│─]+|-{4,}", " ", refusal.getvalue())  # the frame and its title
-        text = " ".join(text.split()).split("For full helptext")[0].strip()
-        text = re.sub(r"^Error parsing (model|data|training): ", "", text)  # the message of this package follows
-        raise InputError(f"{text} (see {program} --help)") from None
+        raise InputError(f"{parse_error(refusal.getvalue())} (see {program} --help)") from None
 
 
 class _Captured(io.StringIO):

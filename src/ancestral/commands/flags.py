@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -18,6 +19,7 @@ from tyro.constructors import (
 
 from ancestral.core.errors import InputError
 from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, flag, problem_with, shown, without_none
+from ancestral.settings.family import FamilySettings
 
 LONGEST = 24  # characters of a value's placeholder in the first line
 LARGEST = {
@@ -96,9 +98,12 @@ def usage(program: str, command: Callable[..., Any]) -> str:
     return " ".join(["usage:", program, *words, *(["[OPTIONS]"] if options else [])])
 
 
-def registry() -> ConstructorRegistry:
-    """Rules for tyro that show the default of each field of settings once, as for arguments of commands."""
-    rules, at_work = ConstructorRegistry(), []
+def registry(command: Callable[..., Any]) -> ConstructorRegistry:
+    """Rules for tyro that show the default of each field of settings once, as for arguments of commands.
+
+    Args:      command: with the settings of a family among its arguments, whose defaults are shown.
+    """
+    rules, at_work, defaults = ConstructorRegistry(), [], family_defaults(command)
 
     @rules.struct_rule
     def settings_rule(info: StructTypeInfo) -> StructConstructorSpec | None:
@@ -115,7 +120,7 @@ def registry() -> ConstructorRegistry:
             dataclasses.replace(
                 field,
                 type=_told_once(field.type, field.default, *MISSING),
-                helptext=partial(_in_one_line, field.helptext),
+                helptext=partial(_in_one_line, field.helptext, defaults.get(field.name, "")),
             )
             for field in spec.fields
         ]
@@ -149,14 +154,33 @@ def _told_once(annotation: Any, default: Any, *missing: Any) -> Any:
     return Annotated[(base, tyro.conf.arg(**options), *metadata)]  # metadata of the command comes last and overrides
 
 
-def _in_one_line(helptext: str | Callable[[], str | None] | None) -> str | None:
-    """A help text without the line breaks of its docstring; tyro wraps it to the width of the terminal."""
-    text = helptext() if callable(helptext) else helptext
-    return text and " ".join(text.split())
+def family_defaults(command: Callable[..., Any]) -> dict[str, str]:
+    """Defaults that differ between families, by name of the setting, for the family of a command that trains."""
+    for parameter in parameters_of(command):
+        base, _ = without_annotated(parameter.annotation)
+        if isinstance(base, type) and issubclass(base, FamilySettings):
+            rich = getattr(base(), "rich_pixels", None)
+            return {
+                "learning_rate": f"{base.default_learning_rate:g}",
+                "beta1": f"{base.default_beta1:g}",
+                "pixels": base.default_pixels
+                + (f"; {rich} for your own images with colour or many levels" if rich else ""),
+            }
+    return {}
+
+
+def _in_one_line(helptext: str | Callable[[], str | None] | None, default: str = "") -> str | None:
+    """A help text without the line breaks of its docstring; tyro wraps it to the width of the terminal.
+
+    Args:      default: of this family, in place of the default that the text describes.
+    """
+    text = " ".join(((helptext() if callable(helptext) else helptext) or "").split())
+    return re.sub(r"\(default: [^()]*\)$", f"(default: {default})", text) if default else text or None
 
 
 def _hint(default: str) -> str:
-    return "" if default in ("None", "") else f"(default: {default})"
+    shown = {"None": "", "True": "on", "False": "off"}.get(default, default)
+    return f"(default: {shown})" if shown else ""
 
 
 def without_annotated(annotation: Any) -> tuple[Any, tuple[Any, ...]]:

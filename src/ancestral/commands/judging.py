@@ -253,7 +253,7 @@ def bracket(
         record = bracket_run(opened, images, plan, samples, seed, progress)
     write_run_page(opened, redraw=False)
     if json:
-        print_json([{"run": opened.path.name, **rung.to_json()} for rung in record.rungs])
+        print_json([{"run": opened.path.name, **bound.to_json()} for bound in record.scores])
     else:
         print_table(bracket_table(record))
     say(record.summary)

@@ -23,12 +23,13 @@ class Flag(NamedTuple):
     """A flag of a command.
 
     Args:      values: how many values it takes. choices: allowed values; empty if any value is allowed.
-               path: whether its value is a file or folder.
+               path: whether its value is a file or folder. number: int or float if its values are numbers.
     """
 
     values: Literal["none", "one", "several"]
     choices: tuple[str, ...] = ()
     path: bool = False
+    number: type | None = None
 
 
 def known_flags(command: Callable[..., Any]) -> dict[str, Flag]:
@@ -58,7 +59,8 @@ def _flag(name: str, hint: Any, default: Any) -> tuple[str, Flag]:
     kind = get_args(bare)[0] if get_origin(bare) is tuple else bare
     choices = tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
     several = "several" if get_origin(bare) is tuple else "one"
-    return flag(name), Flag(several, choices, path=kind is Path or name == "data")
+    number = kind if kind in (int, float) else None
+    return flag(name), Flag(several, choices, path=kind is Path or name == "data", number=number)
 
 
 def refuse_unknown_words(words: Sequence[str], known: Mapping[str, Flag]) -> None:
@@ -69,7 +71,7 @@ def refuse_unknown_words(words: Sequence[str], known: Mapping[str, Flag]) -> Non
     names = {name.replace("_", "-") for name in known}
     for number, word in enumerate(words):
         name, equals, attached = word.partition("=")
-        if not name.startswith("--") or name == "--":
+        if not (name.startswith("--") or name in names) or name == "--":
             continue
         name = name.replace("_", "-")
         if name not in names:
@@ -79,6 +81,17 @@ def refuse_unknown_words(words: Sequence[str], known: Mapping[str, Flag]) -> Non
         for value in values if taken.choices else ():
             if value not in (*taken.choices, NO_VALUE):
                 raise InputError(f"{name} {shown(value)}: {close_matches(value, taken.choices)}")
+        for value in values if taken.number else ():
+            if value != NO_VALUE and not _is_number(value, taken.number):
+                wanted = "a whole number" if taken.number is int else "a number"
+                raise InputError(f"{name} {shown(value)}: give {wanted}")
+
+
+def _is_number(value: str, number: type | None) -> bool:
+    try:
+        return number is not None and number(value) is not None
+    except ValueError:
+        return False
 
 
 def _values(words: Sequence[str], taken: Flag) -> list[str]:

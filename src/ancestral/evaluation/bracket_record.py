@@ -12,7 +12,7 @@ from ancestral.evaluation.score import Score
 
 
 @dataclass(frozen=True)
-class Rung:
+class BracketScore:
     """A score, and the annealed lower bound of the same images minus this score.
 
     Args:      score: of these images. gap: mean difference over images, nats; negative for the upper bound.
@@ -32,11 +32,11 @@ class Rung:
 class Bracket:
     """The bracket of a run.
 
-    Args:      rungs: scores of simulated images, the upper bound first, then of test images, best first. plan: settings
-               of the annealing. acceptance: acceptance rates on simulated and on test images. seed: random seed.
+    Args:      scores: of simulated images, the upper bound first, then of test images, best first. plan: settings of
+               the annealing. acceptance: acceptance rates on simulated and on test images. seed: random seed.
     """
 
-    rungs: tuple[Rung, ...]
+    scores: tuple[BracketScore, ...]
     plan: Annealing
     acceptance: tuple[float, float]
     seed: int
@@ -45,7 +45,7 @@ class Bracket:
     @property
     def width(self) -> tuple[float, float]:
         """Upper minus lower bound on simulated images: mean and standard error, nats."""
-        upper = next(rung for rung in self.rungs if rung.score.side == "upper")
+        upper = next(one for one in self.scores if one.score.side == "upper")
         return -upper.gap, upper.gap_stderr
 
     @property
@@ -61,7 +61,7 @@ class Bracket:
     def to_json(self) -> dict[str, Any]:
         """The record as stored in `bracket.json`."""
         return {
-            "rungs": [rung.to_json() for rung in self.rungs],
+            "scores": [one.to_json() for one in self.scores],
             "plan": asdict(self.plan),
             "acceptance": list(self.acceptance),
             "seed": self.seed,
@@ -74,9 +74,10 @@ class Bracket:
         Raises:    InputError: fields are missing or unknown.
         """
         try:
-            rungs = [dict(rung) for rung in record["rungs"]]
-            gaps = [(rung.pop("gap"), rung.pop("gap_stderr")) for rung in rungs]
-            found = tuple(Rung(Score.from_json(rung), *gap) for rung, gap in zip(rungs, gaps, strict=True))
+            stored = record["scores"] if "scores" in record else record["rungs"]  # the earlier name
+            scores = [dict(one) for one in stored]
+            gaps = [(one.pop("gap"), one.pop("gap_stderr")) for one in scores]
+            found = tuple(BracketScore(Score.from_json(one), *gap) for one, gap in zip(scores, gaps, strict=True))
             first, second = record["acceptance"]
             return cls(found, Annealing(**record["plan"]), (first, second), record["seed"])
         except (KeyError, TypeError, ValueError) as error:

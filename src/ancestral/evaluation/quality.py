@@ -151,10 +151,15 @@ def near_copies(distances: Tensor, fresh_distances: Tensor) -> tuple[float, floa
 
 
 class Measured(NamedTuple):
-    """A value for samples. floor: the same value for real images, as a reference."""
+    """A value for samples. real: the same value for real images, as a reference."""
 
     value: float
-    floor: float
+    real: float
+
+    @classmethod
+    def from_json(cls, record: dict[str, float]) -> Measured:
+        """Read a stored value; older files have `real` under the name `floor`."""
+        return cls(record["value"], record["real"] if "real" in record else record["floor"])
 
 
 CLASS_MEASURES = ("inception_score", "recognised", "classes", "class_kl")
@@ -166,7 +171,7 @@ class Quality:
 
     Args:
         fid, kid, precision, recall, density, coverage, class_kl: samples against test images. The reference value
-            (`floor`) is that of equally many training images. Smaller is better for fid, kid and class_kl, larger for
+            (`real`) is that of equally many training images. Smaller is better for fid, kid and class_kl, larger for
             the others. inception_score, recognised, classes and class_kl are None without a classifier of the classes
             (with the type `Any`, callers need no check if there is one).
         inception_score: of samples. The reference value is that of the test images, also for the next five.
@@ -210,8 +215,9 @@ class Quality:
         """Number of images, kind of samples, pixel space and features, on one line."""
         accuracy = ", ".join(f"{share:.2%} {pixels}" for pixels, share in self.network_accuracy.items())
         known = f", test accuracy {accuracy}" if accuracy else ""
+        kind = self.drawn.replace("draws", "samples")
         return (
-            f"{self.count} {self.drawn}, test images and training images each; {self.space}; "
+            f"{self.count:,} {kind}, test images and training images each; {self.space}; "
             f"{self.network} (SHA-256 {self.network_sha256[:12]}…{known})"
         )
 
@@ -227,7 +233,7 @@ class Quality:
         """
         try:
             values = {
-                name: None if record[name] is None and name in CLASS_MEASURES else Measured(**record[name])
+                name: None if record[name] is None and name in CLASS_MEASURES else Measured.from_json(record[name])
                 for name in MEASURES
             }
             return cls(**{**record, **values})

@@ -16,7 +16,7 @@ from ancestral.models.base import (
     SamplesJointly,
 )
 
-COMMANDS = {"sample": "sample", "complete": "complete", "infer": "infer", "detect": "detect", "bracket": "bracket"}
+COMMANDS = ("sample", "infer", "complete", "detect", "bracket")  # abilities with the name of their command
 
 
 def classes() -> list[type[Model]]:
@@ -40,7 +40,7 @@ def abilities_of(cls: type[Model]) -> dict[str, str]:
         "sample": "yes",
         "infer": _kind(getattr(cls, "inference", "no")) if latents else "no latents",
         "decode": ("yes" if _has(cls, Decodes) else "no") if latents else "no latents",
-        "pixel by pixel": "yes" if _has(cls, HasConditionals) else "no",
+        "conditionals": "yes" if _has(cls, HasConditionals) else "no",
         "complete": _kind(getattr(cls, "completion", "no")),
         "detect": "yes" if scored else "no likelihood",
         "bracket": _bracket_of(cls),
@@ -66,9 +66,9 @@ def _kind(described: str) -> str:
 
 
 def capability_table() -> str:
-    """The table in Markdown: one row per class; the header names the command of an ability."""
+    """The table in Markdown: one row per class; abilities that are commands are in code."""
     abilities = [abilities_of(cls) for cls in classes()]
-    header = [f"{name}, `{COMMANDS[name]}`" if name in COMMANDS else name for name in abilities[0]]
+    header = [f"`{name}`" if name in COMMANDS else name for name in abilities[0]]
     rows = [["model", *header], ["---"] * (1 + len(header))]
     rows += [[f"`{cls.__name__}`", *can.values()] for cls, can in zip(classes(), abilities, strict=True)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

@@ -77,7 +77,7 @@ class Facts(NamedTuple):
         """The number of epochs after `step` updates."""
         return step / self.steps_per_epoch
 
-    def way(self, step: float) -> float:
+    def rate_sum(self, step: float) -> float:
         """The sum of the learning rate over the updates so far.
 
         t for a constant rate, t + sin(pi t) / pi for half a cosine, with t = step / total_steps; in units of half the

@@ -144,8 +144,8 @@ class LastSamples(NamedTuple):
 
 def _all_similar(case: Case, diversity: LogCurve) -> bool:
     """Whether the samples are all similar, at a time when a healthy generator has some diversity."""
-    begun = case.step >= ALIKE_STEPS or float(diversity.values.max()) >= HAD_DIVERSITY
-    return bool(diversity.values[-1] < (ALIKE if begun else ONE_IMAGE))
+    learned = case.step >= ALIKE_STEPS or float(diversity.values.max()) >= HAD_DIVERSITY
+    return bool(diversity.values[-1] < (ALIKE if learned else ONE_IMAGE))
 
 
 def _thin(case: Case, last: LastSamples) -> bool:

@@ -105,5 +105,5 @@ def _far_from_flat(case: Case) -> Verdict | None:
 
 def _updates_at(case: Case, curve: LogCurve, share: float) -> float:
     """The update at which this share of the sum of the learning rate, up to the last reading of the curve, is used."""
-    ways = np.array([case.facts.way(step) for step in curve.steps])
-    return float(np.interp(share * ways[-1], ways, curve.steps))
+    sums = np.array([case.facts.rate_sum(step) for step in curve.steps])
+    return float(np.interp(share * sums[-1], sums, curve.steps))

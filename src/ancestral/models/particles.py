@@ -41,7 +41,7 @@ class Particles:
         self.reweighted = True
         return torch.where(seen, value, drawn)
 
-    def heirs(self) -> Tensor | None:
+    def ancestors(self) -> Tensor | None:
         """Resampling: the row that replaces each row, shape (B K,); None if no image needs it."""
         count = self.log_weights.shape[1]
         if count == 1 or not self.reweighted:

@@ -20,8 +20,11 @@ def brief_in_words(run: Run) -> str:
 
 
 def any_brief_in_words(runs: Collection[Run]) -> str:
-    """The same for a picture of several runs."""
+    """The same for a picture of several runs, or of none."""
+    if len(runs) == 1:
+        return brief_in_words(*runs)
     brief = sum(bool(brief_in_words(run)) for run in runs)
     if not brief:
         return ""
-    return f"Not a result: {brief} of the {len(runs)} models were trained for fewer than {ENOUGH_STEPS} steps."
+    which = f"all {brief}" if brief == len(runs) else f"{brief} of the {len(runs)}"
+    return f"Not a result: {which} models were trained for fewer than {ENOUGH_STEPS} steps."

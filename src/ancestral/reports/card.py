@@ -1,4 +1,4 @@
-"""The card of a run: a page of Markdown that says what the model is, with what was measured for programs to read."""
+"""The card of a run: a Markdown page about the model, with the measurements also as metadata for programs."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _table(table: Table) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text on one line in which Markdown and HTML see no marks but those of code."""
+    """Text on one line, without marks of Markdown or HTML except those of code."""
     return re.sub(r"([|<>\[\]*_\\])", r"\\\1", " ".join(text.split()))
 
 

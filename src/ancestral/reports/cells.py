@@ -1,4 +1,4 @@
-"""Runs and records as a notebook shows them: small pieces of HTML that need nothing from elsewhere.
+"""The display of runs and records in a notebook: small self-contained pieces of HTML.
 
 Colours follow the notebook (JupyterLab, VS Code, Colab) where it states whether it is dark, else the system's scheme.
 """
@@ -42,7 +42,7 @@ class Note:
 
 @dataclass
 class Cell:
-    """What a notebook shows of one object: a heading, tables, and lines."""
+    """The display of one object in a notebook: a heading, tables and notes."""
 
     title: str
     subtitle: str = ""
@@ -97,7 +97,7 @@ def _examination(found: Examination) -> str:
     state = "healthy" if found.healthy and not found.verdicts else found.summary.partition(";")[0]
     notes = [_note(verdict) for verdict in found.verdicts]
     if found.healthy:
-        notes.append(Note(f"No sign of {', '.join(found.healthy)}."))
+        notes.append(Note(f"Checked, and no problem found: {', '.join(found.healthy)}."))
     if found.unjudged:
         notes.append(Note(f"The log is too short to judge: {', '.join(found.unjudged)}."))
     return render_cell(Cell("Health of the training", "" if found.verdicts else state, notes=notes))

@@ -1,4 +1,4 @@
-"""What detections found, as tables: of one run, and of several side by side."""
+"""Results of detection as tables: of one run, and of several runs."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ancestral.reports.html import Table
 
 DETECTION_CAPTION = (
     "AUROC: the probability that an anomalous image has a lower score than a natural one; 0.5 is chance. Batch: the "
-    "smallest tested batch size at which the test detects at least 95 % of the anomalous batches. Power: the share "
+    "smallest tested batch size at which the test detects at least 95% of the anomalous batches. Power: the share "
     "of anomalous batches that is detected at this size. False positives: the share of natural batches that is "
-    "rejected, at this size and at the largest. In brackets: 95 % intervals for other images of the same kind."
+    "rejected, at this size and at the largest. In brackets: 95% intervals for other images of the same kind."
 )
 
 
@@ -27,12 +27,13 @@ def detection_tables(found: DetectionRecord) -> list[Table]:
     by_batch = [
         [str(rate.size), _in_percent(rate.false_positives), _in_percent(rate.power)] for rate in found.rates["log_prob"]
     ]
-    columns = ["batch", "false positives (95 % interval)", "power (95 % interval)"]
+    columns = ["batch", "false positives (95% interval)", "power (95% interval)"]
     return [Table(header, by_image, numeric={1, 2, 3}), Table(columns, by_batch, numeric={0, 1, 2})]
 
 
 def power_table(named: Sequence[tuple[str, DetectionRecord]], caption: str = "") -> Table:
-    """The test by log p of several runs, a row each: of single images, and at the size at which its power suffices.
+    """The test by log p(x), with a row for each run: AUROC of single images, and power at the smallest batch size
+    that reaches 95%.
 
     False positives are shown at that size (at the largest, where no size suffices) and at the largest size. The
     anomalies are named where they are not the same for all.

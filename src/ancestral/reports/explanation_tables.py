@@ -7,7 +7,7 @@ from ancestral.runs.explain import Explanation, active_in_words
 
 
 def explanation_tables(found: Explanation) -> list[Table]:
-    """The parts and what they add up to; and the latents, where each has a divergence."""
+    """A table of the terms and their sum, and one of the latents if each has a KL divergence."""
     rows = []
     columns = [*zip(found.names, found.natural.T, strict=True), (found.total.method, found.natural.sum(1))]
     spliced = None if found.anomalous is None else [*found.anomalous.T, found.anomalous.sum(1)]
@@ -17,7 +17,7 @@ def explanation_tables(found: Explanation) -> list[Table]:
         if spliced is not None:
             other = found.score_of(spliced[i], name)
             row += [f"{other.nats:.2f}", f"{other.stderr:.2f}"]
-        rows.append([*row, score.kind_in_words if i == len(columns) - 1 else "part of it"])
+        rows.append([*row, score.kind_in_words if i == len(columns) - 1 else "term"])
     beside = [] if spliced is None else ["Frankenstein", "± s.e."]
     noun = "points" if found.record["dimensions"] <= 2 else "images"
     header = ["part, nats", f"{found.record['split']} {noun}", "± s.e.", *beside, "kind"]

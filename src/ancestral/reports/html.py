@@ -22,8 +22,8 @@ from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 from ancestral.figures.png import PLACES
 
-CONTENTS_FROM = 4  # sections; fewer are seen at a glance
-CARDS_FROM = 4  # columns; narrower tables stay tables on a phone
+CONTENTS_FROM = 4  # sections; a page with fewer needs no contents list
+CARDS_FROM = 4  # columns; tables with fewer columns stay tables on a phone
 # x_1, z_{i-1}, f_n^{-1}, 2^M, IWAE_100: marks behind one letter, capitals, a number or a bracket
 MARK = r"[_^](?:\{[^{}]+\}|-?[^\W_]+|\*)"
 MARKED = re.compile(rf"(?:(?<=\b[^\W\d_])|(?<=[A-Z]{{2}})|(?<=[\d)\]|]))((?:{MARK})+)")
@@ -37,7 +37,7 @@ class Figure:
     Args:
         path: a PNG file.
         caption: what it shows; backticks mark code, `_` and `^` sub- and superscripts.
-        alt: what a reader who cannot see it should know; the caption unless given.
+        alt: description for readers who cannot see the picture; default: the caption.
     """
 
     path: Path
@@ -66,7 +66,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence that must not be missed.
+    """An important sentence, in a colour of its own.
 
     Args:
         text: marks as in captions.
@@ -79,7 +79,7 @@ class Notice:
 
 @dataclass
 class Section:
-    """A heading and what stands below it, in this order: what was asked, a notice, text, tables, figures, commands.
+    """A heading and its content, in this order: what was asked, a notice, text, tables, figures, links, commands.
 
     Args:
         title: the heading.
@@ -89,7 +89,7 @@ class Section:
         links: (text, file) of pages beside this one, shown after the figures.
         commands: shell commands, shown last, in a block that one click selects.
         asked: the task that the section answers, where it answers one.
-        notice: a sentence that must not be missed.
+        notice: an important sentence.
     """
 
     title: str
@@ -110,10 +110,10 @@ class Report:
         title: the name of the study.
         subtitle: one line under it.
         lead: the result in a few sentences.
-        notice: a sentence after the lead that must not be missed.
+        notice: an important sentence after the lead.
         facts: (name, value) of the numbers to remember, such as ("Test bound", "-93.2 nats").
         sections: the body.
-        footer: how the page came to be.
+        footer: how the page was made.
         guide: whether the contents also say what each section was asked, with links to its tables and figures.
     """
 
@@ -134,7 +134,7 @@ def render_report(report: Report) -> str:
         report: what to show. All its text is escaped.
 
     Returns: the page; the same report and figures give the same page.
-    Raises: InputError for a figure that is missing or no PNG file, or a table row of the wrong length.
+    Raises: InputError for a figure that is missing or not a PNG file, or a table row of the wrong length.
     """
     import jinja2
 
@@ -162,11 +162,11 @@ def render_report(report: Report) -> str:
 
 
 def write_report(report: Report, path: str | Path) -> None:
-    """Write a report as one HTML file, all of it or nothing.
+    """Write a report as one HTML file, atomically.
 
     Args:
         report: what to show.
-        path: the file; its folder is made where it is missing.
+        path: the file; a missing folder is created.
 
     Raises: InputError as `render_report`, or where the place cannot be written.
     """
@@ -179,9 +179,9 @@ def write_report(report: Report, path: str | Path) -> None:
 
 @dataclass
 class _Entry:
-    """A section in the list at the top: where it is, what was asked, and links to what answers it.
+    """A section in the contents list: its place, what was asked, and links to its tables and figures.
 
-    Args:      links: (target, what it says) of tables and figures. numbers: the same of rows of other tables.
+    Args:      links: (target, text) of tables and figures. numbers: the same for rows of other tables.
     """
 
     target: str
@@ -192,7 +192,7 @@ class _Entry:
 
 
 def _entries(report: Report) -> list[_Entry]:
-    """The sections of a report in order, each with what it shows; numbering is that of the page."""
+    """The entries of the contents list, in the order of the sections, with the numbers that the page uses."""
     entries = [_Entry(f"section-{i}", one.title, one.asked) for i, one in enumerate(report.sections, 1)]
     tables = figures = 0
     for entry, section in zip(entries, report.sections, strict=True):
@@ -261,7 +261,7 @@ def _check_table(table: Table) -> None:
         if len(row) != len(table.header):
             raise InputError(f"table {table.caption!r}: {len(table.header)} columns but a row of {len(row)}")
     if not all(0 <= column < len(table.header) for column in table.numeric):
-        raise InputError(f"table {table.caption!r}: numeric names a column that is not there")
+        raise InputError(f"table {table.caption!r}: numeric has the index of a column that does not exist")
 
 
 def _paragraphs(text: str) -> list[str]:
@@ -269,7 +269,7 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """(`code`, `sub`, `sup` or nothing, text) in turn; a backtick without a partner is just a backtick."""
+    """Pairs of a tag (`code`, `sub`, `sup` or nothing) and its text; a single backtick stays a backtick."""
     for i, part in enumerate(re.split(r"`([^`\n]+)`", text)):
         if i % 2:
             yield "code", part
@@ -283,10 +283,10 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _sentence(text: str) -> str:
-    """The same with a capital, if it begins with a word (and not with a symbol or a name in code)."""
+    """The text with a capital first letter, unless it begins with a symbol or a name in code."""
     return text[:1].upper() + text[1:] if re.match(r"[a-z]{2}", text) else text
 
 
 def _plain(text: str) -> str:
-    """The same without marks of code; subscripts and superscripts as they were written."""
+    """The text without marks of code; marks of subscripts and superscripts stay."""
     return re.sub(r"`([^`\n]+)`", r"\1", text)

@@ -1,4 +1,4 @@
-"""What was measured of a run as sections of its page: of its present weights, and of those before it was extended."""
+"""Measurements of a run as sections of its page: of its present weights, and of those before it was extended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def measurements(run: Run, scores: Sequence[Score]) -> list[Section]:
 
 
 def earlier_measurements(run: Run) -> list[Section]:
-    """The same of the weights that a run had before it was extended, with the epochs and the hash of each."""
+    """Measurements of the weights before an extension, with the number of epochs and the hash of these weights."""
     sections = [
         *_scores(_earlier(run, SCORES)),
         *_brackets(_earlier(run, BRACKET)),
@@ -73,7 +73,7 @@ def _brackets(named: Sequence[tuple[str, Bracket]]) -> list[Section]:
     """One section for each bracket around log p(x); its table has no column for a name."""
     return [
         Section(
-            "How tight the bounds are" + (name and f", {name}"),
+            "Bracket: lower and upper bounds on log p(x)" + (name and f", {name}"),
             f"{CONDITIONS}\n\n{found.summary}.",
             tables=[bracket_table(found, BRACKET_CAPTION)],
         )
@@ -89,7 +89,7 @@ def _quality(named: Sequence[tuple[str, Quality]]) -> list[Section]:
 
 
 def _detections(named: Sequence[tuple[str, DetectionRecord]]) -> list[Section]:
-    """How well out-of-distribution images are told from images of the data."""
+    """How well out-of-distribution images are distinguished from images of the data."""
     if not named:
         return []
     conditions = "\n\n".join(dict.fromkeys(f"{record.against}: {'; '.join(record.conditions)}." for _, record in named))

@@ -1,4 +1,4 @@
-"""New data in the order of how unusual they are, as records and as a table."""
+"""New data, sorted by log p(x), as records and as a table: the most unusual first."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ancestral.runs.run_data import RunData
 from ancestral.runs.unusual import Ranking
 
 RANKING_CAPTION = (
-    "The most unusual first. log p(x) or its bound in nats; p (low): how often validation data have a value as low; "
-    "p: as low or as high, two-sided."
+    "The most unusual image first. log p: log p(x) or its bound, in nats. p (low): the share of validation images "
+    "whose value is at most this. p: the two-sided p-value."
 )
 
 

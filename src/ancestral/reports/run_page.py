@@ -1,4 +1,4 @@
-"""The page of a run: what was trained, how it went, what it scores, what it draws, how to repeat it."""
+"""The page of a run: the training, its scores, pictures and health checks, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ancestral.runs.run import ELSEWHERE, Run
 from ancestral.runs.thumbnails import SPLITS, thumbnails_of
 from ancestral.settings.data import MEMORY
 
-OWN_IN_WORDS = "a model of one's own"
-FILE = "FILE.npz"  # stands for data that were given in memory
+OWN_IN_WORDS = "own model"
+FILE = "FILE.npz"  # placeholder for data that were given in memory
 
 
 def write_run_page(
@@ -37,9 +37,9 @@ def write_run_page(
 ) -> Path:
     """Draw and write the run's `report.html`; returns its path.
 
-    Args:      redraw: False takes the pictures as they are: only the scores have changed. typed_in: the folder that the
-               command which repeats the run is for; where the program is now, unless given. progress: called with
-               (pictures done, pictures in all).
+    Args:      redraw: whether to draw the pictures again; False uses those of the folder. typed_in: the folder in which
+               the shown command is meant to be typed; default: the current folder. progress: called with (pictures
+               done, pictures in all).
     """
     record, scores = run.record, run.scores()
     sections = [
@@ -64,7 +64,7 @@ def write_run_page(
 
 
 def _pictures(run: Run, redraw: bool, progress: Callable[[int, int], None] | None) -> Section:
-    """The run's pictures, drawn anew or as they are, and the samples drawn while it was trained."""
+    """The pictures of the run, drawn again or read from its folder, and the samples that the training saved."""
     if redraw:
         drawn, failed = draw_all(run, progress)
     else:
@@ -87,37 +87,40 @@ def _pictures(run: Run, redraw: bool, progress: Callable[[int, int], None] | Non
 
 
 def early_caption(epoch: int) -> str:
-    """What a picture shows that was drawn in the course of a training."""
+    """The caption of a picture that the training saved."""
     when = f"after {plural(epoch, 'epoch')}" if epoch else "before training"
-    return f"Draws from the model {when}, each from the same random numbers as in the pictures of other epochs."
+    return f"Images from the model {when}. The figures of all epochs use the same random numbers."
 
 
 def explorer_section(page: Path, what: str) -> list[Section]:
-    """A link to an explorer's page beside the report, where there is one. what: the models in it, in words."""
+    """A link to the explorer in the folder of the report, if there is one. what: its models, in words."""
     if not page.exists():
         return []
-    text = f"The page runs {what} in the browser. It needs no server and no network: draw, complete, sample."
+    text = (
+        f"The explorer is a page that runs {what} in the browser, without a server or a network. It completes and "
+        "samples images and shows log p(x)."
+    )
     return [Section("Explore", text, links=[(f"Open {page.name}", page.name)])]
 
 
 def _thumbnails(run: Run) -> list[Section]:
-    """The images that the run stores of its data, where it does."""
+    """The images of the data that the run stores, if any."""
     figures = [
-        Figure(path, f"The first {SPLITS[split]} images, as they are stored.")
+        Figure(path, f"The first {SPLITS[split]} images of the data, before conversion to the pixels of the model.")
         for split, path in thumbnails_of(run.path).items()
     ]
     return [Section("The data", figures=figures)] if figures else []
 
 
 def _not_drawn(run: Run) -> list[str]:
-    """The family's own drawings that a page without new pictures lacks, and how to find out why."""
+    """The missing drawings of the family, with the command that states the reason."""
     own = [drawing for drawing in drawings_of(run).values() if drawing.name not in GENERAL_DRAWINGS]
     lacking = [one.name for one in own if not one.on_request and not (run.figures / f"{one.name}.png").exists()]
-    return [f"{name}; `ancestral draw {name}` says why" for name in lacking]
+    return [f"{name}; `ancestral draw {name}` states the reason" for name in lacking]
 
 
 def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:
-    """What stands at the head of the page: at most two scores, and the time the training took."""
+    """The facts at the top of the page: at most two scores, the training time and the speed."""
     outcome = run.outcome
     facts = [("test", _in_words(score)) for score in scores if score.split == "test"][:2]
     if entropy := entropy_in_words(run.data):
@@ -129,7 +132,7 @@ def _facts(run: Run, scores: Sequence[Score]) -> list[tuple[str, str]]:
 
 
 def _health(run: Run) -> list[Section]:
-    """What the log shows of the training's health, where it was examined."""
+    """The results of the health checks, if the training was checked."""
     found = run.health
     if found is None:
         return []
@@ -142,7 +145,7 @@ def _health(run: Run) -> list[Section]:
 
 
 def _health_notice(found: Examination) -> Notice | None:
-    """The outcome of the health checks in one sentence; none where none of them could judge."""
+    """The result of the health checks in one sentence; None if the log is too short for all of them."""
     if found.verdicts:
         tone = "failure" if found.failures else "warning"
         return Notice(f"{plural(len(found.verdicts), 'problem')} found in the training: see the table.", tone)
@@ -170,11 +173,11 @@ def _lead(run: Run) -> str:
     best = (
         f" The weights kept are those with the best validation value, {selected:.{decimals}f} nats." if selected else ""
     )
-    return ends.get(str(reason), "The training is not over.") + best + _unscored(run)
+    return ends.get(str(reason), "The training is not finished.") + best + _unscored(run)
 
 
 def _unscored(run: Run) -> str:
-    """Why a trained run has no score."""
+    """Why a finished run has no score, as a sentence; else an empty text."""
     if run.scores() or not run.finished or run.outcome["reason"] == "diverged":
         return ""
     if isinstance(run.load(), (ExactModel, LatentModel)):
@@ -190,12 +193,22 @@ def _provenance(run: Run) -> str:
         f"{_hash_in_words(record['data']['sha256'])}.{_where(run)}\n\n"
         f"{_given_in_words(record)}{_origin(run)}"
         f"Python {record['versions']['python']}, torch {record['versions']['torch']}, "
-        f"source {(record['git_commit'] or 'not from a checkout')[:12]}, begun {record['begun']}."
+        f"{_source_in_words(record['git_commit'])}, training started {_started_in_words(record)}."
     )
 
 
+def _source_in_words(commit: str | None) -> str:
+    return f"source commit {commit[:12]}" if commit else "source not from a checkout"
+
+
+def _started_in_words(record: Mapping[str, Any]) -> str:
+    """When the training started, in UTC; older runs have it under the name `begun`."""
+    when = record.get("started") or record.get("begun")
+    return f"{when[:16].replace('T', ' ')} UTC" if when else "at an unknown time"
+
+
 def _given_in_words(record: Mapping[str, Any]) -> str:
-    """What was given in Python; an empty text where nothing was."""
+    """The modules that were given in Python, as a sentence; else an empty text."""
     parts = [
         f"{name} `{facts.get('class')}`"
         + (f" of {facts['parameters']:,} parameters" if facts.get("parameters") else "")
@@ -205,7 +218,7 @@ def _given_in_words(record: Mapping[str, Any]) -> str:
 
 
 def repeated(run: Run, folder: Path | None = None) -> str:
-    """The command, or the call in Python where a model or networks were given there, that trains this run again.
+    """The command that trains this run again, or the call in Python if a model or networks were given there.
 
     Args:      folder: as of `repeat_command`.
     """
@@ -234,19 +247,20 @@ def _origin(run: Run) -> str:
 
 
 def _where(run: Run) -> str:
-    """What the command needs beside itself, where the data were given in memory."""
+    """How to give the data to the command, if they were given in memory; else an empty text."""
     given = run.settings.data.data.startswith(MEMORY)
-    return f" They were given in memory: save them to {FILE}, or give `data=` in Python." if given else ""
+    return f" They were given in memory. To repeat the run, save them to {FILE}, or give `data=` in Python." * given
 
 
 def _hash_in_words(sha256: str | None) -> str:
-    return f"SHA-256 `{sha256[:16]}…`" if sha256 else "no SHA-256, since they differ each time they are read"
+    return f"SHA-256 `{sha256[:16]}…`" if sha256 else "no SHA-256, because the data differ each time they are read"
 
 
 def repeat_command(run: Run, folder: Path | None = None) -> str:
-    """The command that trains this run again: every setting that is not the default.
+    """The command that trains this run again, with every setting that is not the default.
 
-    Args:      folder: where it is typed, of which the run's place is told; by default where the program is now.
+    Args:      folder: in which the command is typed; the path of the run is relative to it. Default: the current
+               folder.
     """
     flags = flags_of(run.settings)
     if run.settings.data.data.startswith(MEMORY):

@@ -20,7 +20,7 @@ BRACKET_CAPTION = (
 
 
 def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
-    """Scores with the facts that decide whether they can be compared, a row each; the caption has what all share."""
+    """A row for each score; the caption has the data space, split and count if all scores share them, else a column."""
     header = ["model", "nats", "± s.e.", "bits/dim", "kind", "method", "scored on"]
     rows = [
         [
@@ -52,7 +52,7 @@ def best_first(named: Sequence[tuple[str, Score]]) -> list[tuple[str, Score]]:
 
 
 def bracket_table(record: Bracket, caption: str = "") -> Table:
-    """Bounds of a run on images of its own and on test images, and how far each lies below the annealed one."""
+    """Bounds of a run on simulated and on test images, with the difference to the annealed lower bound."""
     header = ["scored on", "kind", "method", "nats", "± s.e.", "below AIS", "± s.e."]
     rows = [
         [
@@ -61,20 +61,20 @@ def bracket_table(record: Bracket, caption: str = "") -> Table:
             score.method,
             f"{score.nats:.3f}",
             f"{score.stderr:.3f}",
-            f"{rung.gap:.3f}" if rung.gap else "",
-            f"{rung.gap_stderr:.3f}" if rung.gap else "",
+            f"{bound.gap:.3f}" if bound.gap else "",
+            f"{bound.gap_stderr:.3f}" if bound.gap else "",
         ]
-        for rung in record.rungs
-        for score in (rung.score,)
+        for bound in record.scores
+        for score in (bound.score,)
     ]
     return Table(header, rows, caption, numeric={3, 4, 5, 6})
 
 
 def noun_of(score: Score) -> str:
-    """What was scored, points or images, by the name of the space: `moons, R^2`."""
+    """`points` or `images`, from the name of the data space such as `moons, R^2`."""
     return "points" if score.space.rpartition(", ")[2].startswith(SPACES["points"].partition("{")[0]) else "images"
 
 
 def decimals_for(dimensions: int) -> int:
-    """Of nats: a thousandth matters to a point, not to an image."""
+    """Decimals of a value in nats: 4 for points, 2 for images, whose values are much larger."""
     return 4 if dimensions <= 2 else 2

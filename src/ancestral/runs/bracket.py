@@ -16,7 +16,7 @@ from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.annealing import Annealing, ais, refuse_to_anneal
-from ancestral.evaluation.bracket_record import Bracket, Rung
+from ancestral.evaluation.bracket_record import Bracket, BracketScore
 from ancestral.evaluation.likelihood import Progress, counted, elbo, importance_weighted
 from ancestral.evaluation.score import Score
 from ancestral.models.base import LatentModel, SamplesJointly
@@ -83,22 +83,22 @@ def _rungs(
     samples: int,
     seed: int,
     advance: Progress,
-) -> tuple[list[Rung], list[Rung], float]:
+) -> tuple[list[BracketScore], list[BracketScore], float]:
     """For some images: the upper bound if their latents are known, the lower bounds, and the acceptance rate."""
     found = ais(model, images, plan, latents, seed, advance)
     space = run.data.space.describe(run.data.name) + (", simulated by the model" if latents is not None else "")
     what: dict[str, Any] = {"kind": "bound", "space": space, "split": split, "discrete": model.discrete}
 
-    def rung(values: Tensor, method: str, side: str, draws: int) -> Rung:
+    def compared(values: Tensor, method: str, side: str, draws: int) -> BracketScore:
         dimensions, gap = math.prod(images.event_shape), found.lower - values
         score = Score.of(values, method=method, side=side, samples=draws, dimensions=dimensions, **what)
-        return Rung(score, *mean_and_error(gap))
+        return BracketScore(score, *mean_and_error(gap))
 
     name = f"AIS_{plan.temperatures}"
-    above = [] if found.upper is None else [rung(found.upper, f"{name}, bidirectional", "upper", plan.chains + 1)]
+    above = [] if found.upper is None else [compared(found.upper, f"{name}, bidirectional", "upper", plan.chains + 1)]
     lower = [
-        rung(found.lower, name, "lower", plan.chains),
-        rung(importance_weighted(model, images, samples, seed), f"IWAE_{samples}", "lower", samples),
-        rung(elbo(model, images, seed), "ELBO", "lower", 1),
+        compared(found.lower, name, "lower", plan.chains),
+        compared(importance_weighted(model, images, samples, seed), f"IWAE_{samples}", "lower", samples),
+        compared(elbo(model, images, seed), "ELBO", "lower", 1),
     ]
     return above, lower, found.acceptance.mean().item()

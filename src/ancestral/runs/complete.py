@@ -206,7 +206,7 @@ def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: in
 
 def hidden_in_words(hide: str) -> str:
     known = {
-        "halves": "one half after the other",
+        "halves": "one half",
         MASKED: "pixels under a mask",
         MISSING: "missing values",
         COLUMNS: "columns",

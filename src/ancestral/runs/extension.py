@@ -40,10 +40,10 @@ def open_run(
     Returns:   tensors and facts of the checkpoint, both empty without one, and the changes for `keep_changes`.
     Raises:    InputError: the run cannot be resumed, or not with these settings.
     """
-    begun = run.begun
+    started = run.started
     known = run.begin(settings, data, resume, origin)
     tensors, facts = run.state() if known else ({}, {})
-    return tensors, facts, planned_changes(run, settings, facts, origin.device) if begun else []
+    return tensors, facts, planned_changes(run, settings, facts, origin.device) if started else []
 
 
 def planned_changes(run: Run, settings: Settings, facts: Mapping[str, Any], device: str) -> list[Entry]:
@@ -53,29 +53,29 @@ def planned_changes(run: Run, settings: Settings, facts: Mapping[str, Any], devi
                device: the new one.
     Raises:    InputError: the training cannot be resumed with these settings.
     """
-    begun, wanted = run.settings.training, settings.training
+    stored, wanted = run.settings.training, settings.training
     changed: dict[str, Any] = {
-        name: getattr(wanted, name) for name in LENGTHS if getattr(begun, name) != getattr(wanted, name)
+        name: getattr(wanted, name) for name in LENGTHS if getattr(stored, name) != getattr(wanted, name)
     }
     where = dataclass_from(Position, facts["position"], "position") if "position" in facts else Position()
     if changed:
-        _refuse_stretched(settings, begun.epochs)
+        _refuse_full_length_schedules(settings, stored.epochs)
         _refuse_fewer(wanted.epochs, where)
-        _refuse_less_patience(begun.patience, wanted.patience)
+        _refuse_less_patience(stored.patience, wanted.patience)
     if where.finished == "patience" and "epochs" in changed and "patience" not in changed:
         raise InputError(
-            f"--patience {begun.patience} stopped this run after {where.epoch} epochs, and would stop it there with "
+            f"--patience {stored.patience} stopped this run after {where.epoch} epochs, and would stop it there with "
             f"--epochs {wanted.epochs} too: give a larger --patience"
         )
     known = _device_of(run)
-    if known != device and (changed or not where.finished) and (known or begun.device != wanted.device):
+    if known != device and (changed or not where.finished) and (known or stored.device != wanted.device):
         changed["device"] = device
     date = datetime.now(UTC).isoformat(timespec="seconds")
     return [
         {
             "date": date,
             "setting": name,
-            "before": (known or begun.device) if name == "device" else getattr(begun, name),
+            "before": (known or stored.device) if name == "device" else getattr(stored, name),
             "after": after,
             "epoch": where.epoch,
             "step": where.step,
@@ -94,11 +94,11 @@ def keep_changes(run: Run, settings: Settings, entries: list[Entry]) -> None:
     run.manifest.remove()
     for name in ("training.json", "health.json"):  # the training is no longer finished
         (run.path / name).unlink(missing_ok=True)
-    begun = run.record["settings"]
+    stored = run.record["settings"]
     taken = {entry["setting"]: getattr(settings.training, entry["setting"]) for entry in entries}
     record = {
         **run.record,
-        "settings": {**begun, "training": {**begun["training"], **taken}},
+        "settings": {**stored, "training": {**stored["training"], **taken}},
         "extensions": [*run.record.get("extensions", ()), *entries],
     }
     write_json(run.path / "settings.json", record)
@@ -133,9 +133,9 @@ def _device_of(run: Run) -> str | None:
     return str(last[-1]) if last else run.record.get("machine", {}).get("device")
 
 
-def _refuse_stretched(settings: Settings, epochs: int) -> None:
+def _refuse_full_length_schedules(settings: Settings, epochs: int) -> None:
     """Raises:    InputError: a schedule depends on the number of epochs."""
-    names = (*settings.training.stretched, *getattr(settings.model, "stretched", ()))
+    names = (*settings.training.full_length_schedules, *getattr(settings.model, "full_length_schedules", ()))
     if names:
         raise InputError(
             f"{' and '.join(map(flag, names))} of this run depends on the number of epochs ({epochs}), so --epochs "
@@ -145,9 +145,9 @@ def _refuse_stretched(settings: Settings, epochs: int) -> None:
 
 def _refuse_fewer(epochs: int, where: Position) -> None:
     """Raises:    InputError: the run has already started a later epoch."""
-    begun = where.epoch + (where.batch > 0)
-    if epochs < begun:
-        raise InputError(f"--epochs {epochs}: this run has already started epoch {begun}: give at least {begun}")
+    current = where.epoch + (where.batch > 0)
+    if epochs < current:
+        raise InputError(f"--epochs {epochs}: this run has already started epoch {current}: give at least {current}")
 
 
 def _refuse_less_patience(before: int | None, after: int | None) -> None:

@@ -56,18 +56,20 @@ def fit_settings(
     reporter: Reporter | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     given: Given = NOTHING_GIVEN,
+    label: str = "",
 ) -> Run:
     """Train a model into a run folder.
 
     Args:      settings: of the run. out: the folder. resume: resume from its checkpoint. reporter: receives the
                progress. checkpoint_seconds: time between checkpoints. given: the user's own model or networks; the
-               modules are trained in place.
+               modules are trained in place. label: name of the model in the titles of its pictures.
     Returns:   the run, with the best weights of the validation and the health verdicts.
     Raises:    InputError: settings or data are wrong, or the folder has another run. TrainingDiverged, Interrupted: the
                last state is kept.
     """
     keep_large_blocks()
     run = Run(out, given)
+    run.label = label
     settings, data = read_data(_with_former_defaults(run, settings), run.reading)
     engine = build_engine(settings.training.device, settings.training.precision)
     model = initial_model(settings, data, given)
@@ -133,6 +135,7 @@ def fit_or_reuse(
     settings: Settings,
     out: Path | str,
     reporter_for: Callable[[], AbstractContextManager[Reporter]] = lambda: nullcontext(Reporter()),
+    label: str = "",
 ) -> tuple[Run, bool]:
     """The finished run of these settings, and whether it was trained now.
 
@@ -140,7 +143,7 @@ def fit_or_reuse(
     as finished; its outcome states this.
 
     Args:      settings: of the run. out: the folder. reporter_for: makes a reporter, called only if something is
-               trained.
+               trained. label: as of `fit_settings`.
     Raises:    InputError: the folder has a run with other settings.
     """
     run = Run(out)
@@ -149,10 +152,10 @@ def fit_or_reuse(
             raise InputError(f"{run.path} contains a run with other settings: choose another --out")
         _examine_again(run)
         return run, False
-    if run.begun and run.settings.training.epochs != settings.training.epochs:
+    if run.started and run.settings.training.epochs != settings.training.epochs:
         raise InputError(f"{run.path} contains a run of {run.settings.training.epochs} epochs: choose another --out")
     with suppress(TrainingDiverged), reporter_for() as reporter:
-        fit_settings(settings, run.path, resume=True, reporter=reporter)
+        fit_settings(settings, run.path, resume=True, reporter=reporter, label=label)
     return Run(run.path), True
 
 
@@ -161,12 +164,12 @@ def _with_former_defaults(run: Run, settings: Settings) -> Settings:
     former = getattr(settings.model, "former_defaults", {})
     if not former or not (run.path / "settings.json").exists() or run.settings.family != settings.family:
         return settings
-    begun = run.settings.model
+    stored = run.settings.model
     present = type(settings.model)()
     kept = {
         name: value
         for name, value in former.items()
-        if getattr(begun, name) == value and getattr(settings.model, name) == getattr(present, name)
+        if getattr(stored, name) == value and getattr(settings.model, name) == getattr(present, name)
     }
     return replace(settings, model=replace(settings.model, **kept))
 

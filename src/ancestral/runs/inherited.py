@@ -75,9 +75,9 @@ def inherited_words(family: str, words: Sequence[str], default_out: Callable[[st
 
 def _source(family: str | None, out: Path | str, resume: bool, given: dict[str, Any]) -> Source | None:
     run, parent = Run(out), given.get("init_from")
-    if resume and run.begun:
+    if resume and run.started:
         settings, names = run.settings, _names(run.settings)
-    elif parent is None or not Run(parent).begun:
+    elif parent is None or not Run(parent).started:
         return None
     else:
         settings, names = _of_parent(Run(parent), given)
@@ -85,7 +85,7 @@ def _source(family: str | None, out: Path | str, resume: bool, given: dict[str, 
         return None  # an error is raised later
     names -= given.keys()
     shown = shlex.join(word for name, words in flags_of(settings).items() if name in names for word in words)
-    if shown and not (resume and run.begun):
+    if shown and not (resume and run.started):
         log.info("settings taken from %s: %s", parent, shown)
     return Source(settings, names)
 
@@ -97,7 +97,7 @@ def _names(settings: Settings) -> set[str]:
 def _of_parent(parent: Run, given: dict[str, Any]) -> tuple[Settings, set[str]]:
     """The settings of a parent with the present path of its data, and the names of the inherited settings."""
     settings = parent.settings
-    names = _names(settings) - {*OF_ONE_TRAINING, *getattr(settings.model, "of_beginnings", ())}
+    names = _names(settings) - {*OF_ONE_TRAINING, *getattr(settings.model, "not_inherited", ())}
     own = settings.data.data
     if given.get("data", own) != own:
         names -= {field.name for field in fields(DataSettings)} - {"pixels"}

@@ -42,23 +42,23 @@ def starting_point(run: Run, settings: Settings, model: Model, resume: bool) -> 
     Returns:   the parent, or None.
     Raises:    InputError: no such run or part, or the weights do not fit. Nothing is written.
     """
-    parent = parent_of(run, settings) if resume or not run.begun else None  # else an error is raised later
+    parent = parent_of(run, settings) if resume or not run.started else None  # else an error is raised later
     if parent is not None:
         give_weights(parent, settings, model)
     _freeze(settings, model)
     parts = settings.training.freeze
-    if parts and parent is None and not run.begun:
+    if parts and parent is None and not run.started:
         log.warning("--freeze without --init-from: %s keeps its random initial weights", " ".join(parts))
     return parent
 
 
 def refuse_start(run: Run, settings: Settings, model: Model) -> None:
-    """Refuse a start that `starting_point` refuses, of a run that has not begun; nothing is written or logged.
+    """Refuse a start that `starting_point` refuses, of a run that has not started; nothing is written or logged.
 
     Args:      run: the new run. model: untrained, on the CPU; its parts are frozen.
     Raises:    InputError: as `starting_point`.
     """
-    if run.begun:
+    if run.started:
         return
     parent = parent_of(run, settings)
     if parent is not None:
@@ -81,7 +81,7 @@ def parent_of(run: Run, settings: Settings) -> Parent | None:
     Raises:    InputError: no such run, it has no weights, or not the weights that the run was started from.
     """
     named = settings.training.init_from
-    if not run.begun:
+    if not run.started:
         return None if named is None else _opened(Path(named), run)
     recorded = run.record.get("parent")
     if recorded is None:

@@ -26,7 +26,8 @@ OPTIONAL: dict[str, Any] = {
     "command": tuple[str, ...] | None,
     "machine": dict,
     "git_commit": str | None,
-    "begun": str,
+    "started": str,
+    "begun": str,  # the earlier name of `started`
     "manifest": bool,
     "given": dict,
     "parent": dict | None,
@@ -87,7 +88,7 @@ def new_record(settings: dict[str, Any], data: RunData, folder: Path, origin: Or
             "device": origin.device,
         },
         "git_commit": _git_commit(),
-        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **({"given": dict(origin.given)} if origin.given else {}),
         "manifest": True,  # such a run is finished when it has a manifest; runs of early versions have none
         **({} if origin.parent is None else {"parent": origin.parent}),

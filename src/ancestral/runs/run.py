@@ -76,7 +76,7 @@ class Run:
         return self.path / "figures"
 
     @property
-    def begun(self) -> bool:
+    def started(self) -> bool:
         """Whether the folder has a run, finished or not."""
         return (self.path / "settings.json").exists()
 
@@ -218,7 +218,7 @@ class Run:
     @property
     def earlier_weights(self) -> dict[str, int]:
         """The SHA-256 of the weights before each extension, with the number of epochs at that time."""
-        if not self.begun:
+        if not self.started:
             return {}
         entries = reversed(self.record.get("extensions", []))
         return {entry["weights_sha256"]: entry["epoch"] for entry in entries if entry["weights_sha256"]}

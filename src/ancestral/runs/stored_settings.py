@@ -63,14 +63,14 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
 
     Raises:    InputError: names the first setting that differs.
     """
-    begun = settings_to_json(settings_from_json(record["settings"]))
-    if begun["family"] != described["family"]:
-        raise InputError(f"this run is of {_kind(begun['family'])}, not of {_kind(described['family'])}")
+    stored = settings_to_json(settings_from_json(record["settings"]))
+    if stored["family"] != described["family"]:
+        raise InputError(f"this run is of {_kind(stored['family'])}, not of {_kind(described['family'])}")
     for part in PARTS:
         for name, value in described[part].items():
             if part == "training" and name in CHECKED_ELSEWHERE:
                 continue
-            before = begun[part][name]
+            before = stored[part][name]
             if before != value and json_text(before) != json_text(value):
                 if name == "data" and all(str(source).startswith(MEMORY) for source in (before, value)):
                     other = f"this run started with other data in memory ({before}, not {value})"

@@ -17,6 +17,7 @@ FOLDER = "thumbnails"
 SPLITS = {"train": "training", "test": "test"}
 COUNT, COLUMNS, GAP = 64, 8, 2  # images, images in a row, and pixels between them
 SMALLEST, LARGEST = 32, 64  # size of one image in the sheet, in pixels
+LEVELS = 32  # grey levels of interpolated images; more would make larger files
 
 
 def thumbnails_of(folder: Path) -> dict[str, Path]:
@@ -39,7 +40,7 @@ def write_thumbnails(folder: Path, data: RunData) -> None:
 
 
 def sheet(images: Tensor) -> Tensor:
-    """Images in rows of `COLUMNS` on white; small ones are enlarged by an integer factor, large ones are reduced.
+    """Images in rows of `COLUMNS` on white; small ones are enlarged by bicubic interpolation, large ones are reduced.
 
     Args:      images: values in [0, 1], shape (N, C, H, W).
     Returns:   uint8, shape (H', W', C).
@@ -51,7 +52,9 @@ def sheet(images: Tensor) -> Tensor:
         images = F.interpolate(images, size=size, mode="area")
     else:
         factor = max(1, SMALLEST // max(height, width))
-        images = images.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+        if factor > 1:  # interpolated, since small images of large squares are hard to recognise
+            images = F.interpolate(images, scale_factor=factor, mode="bicubic").clamp(0, 1)
+            images = (images * (LEVELS - 1)).round() / (LEVELS - 1)
     tiles = F.pad(images, (0, GAP, 0, GAP), value=1.0)
     rows = -(-len(tiles) // COLUMNS)
     tiles = torch.cat([tiles, tiles.new_ones(rows * COLUMNS - len(tiles), *tiles.shape[1:])])

@@ -99,14 +99,15 @@ class DataSettings(FileSettings):
     images; points of the plane: two-gaussians, moons, rings, pinwheel, spirals, checkerboard"""
     pixels: PixelSpaceName | None = None
     """binary: 0 or 1, sampled again in each epoch with probability = grey value; static: the same, but sampled once;
-    threshold: 1 if the grey value is above 1/2; levels: whole numbers 0 to N-1; unit: real numbers in [0, 1];
-    default: depends on the family and the data"""
+    threshold: 1 if the grey value is above 1/2; levels: whole numbers 0 to N-1; unit: real numbers in [0, 1]
+    (default: depends on the family and the data)"""
     protocol: Literal["uva2018", "uva2020", "tue2024", "csds600"] | None = None
     """how a coursework splits the MNIST training images (default: the usual split)"""
     train_size: int | None = None
     """use only the first N training images (default: all)"""
     valid_size: int | None = None
-    """number of training images that are held out for validation (default: depends on the data)"""
+    """number of training images that are held out for validation (default: those of the source; without
+    them, a tenth to a sixth of the images)"""
     split_seed: int | None = None
     """random seed of a shuffle before the data are split (default: no shuffle)"""
     pad_to: int | None = None

@@ -27,7 +27,7 @@ class FamilySettings:
     """settings that describe networks. Key: the networks; if the user gives all of these, the settings are not used"""
     default_learning_rate: ClassVar[float] = 1e-3
     default_beta1: ClassVar[float] = 0.9
-    of_beginnings: ClassVar[tuple[str, ...]] = ()
+    not_inherited: ClassVar[tuple[str, ...]] = ()
     """settings of the initial weights; a run that starts from trained weights does not copy them"""
     upper_bounds: ClassVar[Mapping[str, float]] = {}
     """upper bounds of numbers, by name (defaults: 2^16 for whole numbers, 10^6 for others)"""
@@ -62,7 +62,7 @@ class FamilySettings:
         return found
 
     @property
-    def stretched(self) -> tuple[str, ...]:
+    def full_length_schedules(self) -> tuple[str, ...]:
         """Names of the settings in use that are schedules over all epochs. More epochs would change the schedule, so
         such a training cannot be extended.
         """

@@ -50,7 +50,7 @@ class TrainingSettings:
     samples_at: tuple[int, ...] = ()
     """save 64 samples after these epochs (0: before training)"""
     thumbnails: bool = True
-    """store 64 training and 64 test images in the run, for its report; --no-thumbnails: store none"""
+    """store 64 training and 64 test images in the run, for its report; --no-thumbnails switches this off"""
     seed: int = 0
     """random seed of the run"""
     device: str = "auto"
@@ -88,8 +88,8 @@ class TrainingSettings:
         return found
 
     @property
-    def stretched(self) -> tuple[str, ...]:
-        """Names of the settings in use that are schedules over all epochs (as `FamilySettings.stretched`)."""
+    def full_length_schedules(self) -> tuple[str, ...]:
+        """Names of the settings in use that are schedules over all epochs (as of `FamilySettings`)."""
         return ("schedule",) if self.schedule == "cosine" else ()
 
     @property

@@ -1,4 +1,4 @@
-"""From a study to its page: its runs trained, its chapters told, its numbers held against the references."""
+"""Carry out a study and write its page: train the runs, write the chapters, compare numbers with references."""
 
 from __future__ import annotations
 
@@ -37,20 +37,22 @@ BUDGET_IN_WORDS = {
     "full": "This is the full budget, with the numbers of epochs of the source: about {} on two cores if no run is "
     "finished yet.",
 }
+BRIEF_CAPTIONS = {SCORE_CAPTION: "Scores.", QUALITY_CAPTION: "Sample quality."}
+"""captions of tables that repeat an explained kind and have no other caption"""
 
 
 def carry_out_study(name: str, out: Path, options: Options, progress: Progress) -> Path:
     """Run a study into `out`; returns the path of its report.
 
     Args:      name: one of `STUDIES`, or a Python file that defines `STUDY`.
-    Raises:    InputError: unknown name, a file that is no study, or options that the study does not have.
+    Raises:    InputError: unknown name, a file without a study, or options that the study does not have.
     """
     study = find_study(name)
     if options.learning_rates and not study.learning_rates:
-        raise InputError(f"--learning-rates: the study {name} compares none")
+        raise InputError(f"--learning-rates: the study {name} does not compare learning rates")
     plan = study.plan(options)
     if repeated := {one.name for one in plan if [other.name for other in plan].count(one.name) > 1}:
-        raise InputError(f"the study {name} plans several runs of one name: {', '.join(sorted(repeated))}")
+        raise InputError(f"the study {name} plans several runs with the same name: {', '.join(sorted(repeated))}")
     workshop = Workshop(study.quick, out, options, progress)
     workshop.carry_out(plan, [*(chapter.minutes for chapter in study.chapters), MINUTES_EACH * len(plan)])
     told = _chapters(study, workshop)
@@ -62,7 +64,7 @@ def carry_out_study(name: str, out: Path, options: Options, progress: Progress) 
 
 
 def find_study(name: str) -> Study:
-    """A study of this package, or one of the user's own in a file.
+    """A study of this package, or a study of the user in a file.
 
     Raises:    InputError: neither, or a file that cannot be run or defines no `STUDY`.
     """
@@ -70,7 +72,7 @@ def find_study(name: str) -> Study:
         return importlib.import_module(f"ancestral.studies.{name}").STUDY
     path = Path(name)
     if path.suffix != ".py":
-        raise InputError(f"unknown study {name!r}: {close_matches(name, STUDIES)} (or a file of your own, FILE.py)")
+        raise InputError(f"unknown study {name!r}: {close_matches(name, STUDIES)} (or give your own study as FILE.py)")
     module = load_module(path, "study")
     study = getattr(module, "STUDY", None)
     if not isinstance(study, Study):
@@ -84,7 +86,7 @@ def _chapters(study: Study, workshop: Workshop) -> list[tuple[Chapter, ChapterCo
     for number, chapter in enumerate(chapters, 1):
         with workshop.pace.stage():
             told.append((chapter, chapter.tell(workshop)))
-        workshop.progress.say(f"chapter {number}/{len(chapters)} {chapter.title}: told; {workshop.pace.left}")
+        workshop.progress.say(f"chapter {number}/{len(chapters)} {chapter.title}: written; {workshop.pace.left}")
     return told
 
 
@@ -109,11 +111,11 @@ def _report(
         sections=[
             *_against_references([one.checks for _, one in told], budget == "quick"),
             *_explained_once(_section(chapter, one) for chapter, one in told),
-            *explorer_section(workshop.out / NAME, "the study's models of images"),
+            *explorer_section(workshop.out / NAME, "the image models of this study"),
             Section(
                 "How to repeat it",
-                "The first command makes this page. Each run is a command of its own too, given in the folder of this "
-                "page; its folder has its settings, weights, log and scores, and can be used further.",
+                "The first command makes this page. Each other command trains one run alone; type it in the folder of "
+                "this page. The folder of a run has its settings, weights, log and scores; all commands work with it.",
                 tables=[_times(workshop, plan)],
                 commands=[command, *(repeat_command(run, workshop.out) for run in runs.values())],
             ),
@@ -128,19 +130,19 @@ def _section(chapter: Chapter, told: ChapterContent) -> Section:
 
 
 def _explained_once(sections: Iterable[Section]) -> Iterator[Section]:
-    """The same, how to read a kind of table said with the first of its kind only."""
+    """The sections; only the first table of each kind keeps the explanation of how to read it."""
     unsaid = [SCORE_CAPTION, QUALITY_CAPTION]
     for section in sections:
         for table, words in itertools.product(section.tables, (SCORE_CAPTION, QUALITY_CAPTION)):
             if words in table.caption and words not in unsaid:
-                table.caption = table.caption.replace(words, "").strip()
+                table.caption = table.caption.replace(words, "").strip() or BRIEF_CAPTIONS[words]
             elif words in table.caption:
                 unsaid.remove(words)
         yield section
 
 
 def _against_references(by_chapter: Sequence[Sequence[ReferenceCheck]], quick: bool) -> list[Section]:
-    """Every number that has a reference, in one table, each with a link to its chapter; this section stands first."""
+    """The first section: a table of all numbers that have a reference, each with a link to its chapter."""
     checks = [check for some in by_chapter for check in some]
     if not checks:
         return []
@@ -163,7 +165,7 @@ def _against_references(by_chapter: Sequence[Sequence[ReferenceCheck]], quick: b
 
 
 def met_in_words(checks: Sequence[ReferenceCheck]) -> str:
-    """How many references are met: those of others, what mathematics demands, and our own aims, each apart."""
+    """How many references are met, counted separately for references of others, identities and our own aims."""
     groups = {
         "references of others": [c for c in checks if c.source not in (AN_IDENTITY, OURS)],
         "identities that must hold": [c for c in checks if c.source == AN_IDENTITY],
@@ -183,6 +185,6 @@ def _times(workshop: Workshop, plan: Sequence[PlannedRun]) -> Table:
 
 
 def _minutes(study: Study, budget: Budget, plan: Sequence[PlannedRun]) -> float:
-    """About how long the study takes where nothing of it is there yet."""
+    """Approximate duration in minutes if no run is finished yet."""
     trained = sum(one.minutes_under(budget, study.quick) for one in plan)
     return trained + sum(chapter.minutes for chapter in study.chapters)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ancestral.core.maths import bits_per_dimension
-from ancestral.core.text import plural as plural
 from ancestral.figures.curves import learning_curves
 from ancestral.figures.series import Curve
 from ancestral.reports.pictures.training import training_curves
@@ -46,7 +45,7 @@ def bits_curves(run: Run) -> list[Curve]:
 
 def bits_figure(run: Run, reference: Sequence[tuple[float, str]] = ()) -> Figure:
     """Those curves as a picture. reference: (bits per dimension, label) of lines beside them."""
-    return learning_curves(bits_curves(run), title="loss, bits per dimension", reference=reference)
+    return learning_curves(bits_curves(run), title=f"{run.called}: loss, bits per dimension", reference=reference)
 
 
 def health_in_words(run: Run) -> str:

@@ -131,7 +131,7 @@ def _samples(workshop: Workshop) -> ChapterContent:
     caption = (
         f"The first {ROW} samples of each model, not cherry-picked. Every pixel is sampled: no row shows mean images."
     )
-    return ChapterContent(text, figures=[workshop.figure("samples", drawn, caption)])
+    return ChapterContent(text, figures=[workshop.figure("samples", drawn, caption, of=DRAWN)])
 
 
 def _lead(workshop: Workshop) -> str:

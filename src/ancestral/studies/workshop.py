@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from ancestral.core.pace import Pace
 from ancestral.evaluation.quality import MEANS, Quality
 from ancestral.evaluation.score import Score
 from ancestral.figures.style import save_figure
-from ancestral.reports.brevity import brief_in_words
+from ancestral.reports.brevity import any_brief_in_words
 from ancestral.reports.html import Figure
 from ancestral.reports.pictures.catalogue import caption_of, draw
 from ancestral.reports.run_page import early_caption
@@ -87,7 +87,7 @@ class Workshop:
         """The finished run, and whether it was trained in this call."""
         settings = planned.settings_under(self.options.budget, self.quick_settings)
         reporter_for = partial(self.progress.reporter_for, title, settings.training.epochs, self.pace)
-        run, trained = fit_or_reuse(settings, self.out / "runs" / planned.name, reporter_for)
+        run, trained = fit_or_reuse(settings, self.out / "runs" / planned.name, reporter_for, planned.title)
         if trained and run.outcome["reason"] == "diverged":
             self.progress.say(f"{title}: diverged: {run.outcome['detail']}")
         return run, trained
@@ -143,23 +143,24 @@ class Workshop:
 
     def draw(self, name: str, what: str, caption: str = "", **options: Any) -> Figure:
         """A drawing of a run, with its caption."""
-        brief = brief_in_words(self.runs[name])
-        if not caption:
-            caption = f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
-        elif brief:
-            caption = f"{caption} {brief}"
-        return self.figure(f"{name}-{what}", draw(self.runs[name], what, **options), caption)
+        caption = caption or f"{self.titles[name]}. {caption_of(self.runs[name], what)}"
+        return self.figure(f"{name}-{what}", draw(self.runs[name], what, **options), caption, of=[name])
 
     def samples_at(self, name: str, epoch: int) -> list[Figure]:
         """The figure of samples that the training saved after an epoch; empty if it did not reach that epoch."""
         path = self.runs[name].figures / f"samples-epoch-{epoch:04d}.png"
         return [Figure(path, f"{self.titles[name]}. {early_caption(epoch)}")] if path.exists() else []
 
-    def figure(self, stem: str, drawn: Drawn, caption: str) -> Figure:
-        """Save a figure in the folder of the study."""
+    def figure(self, stem: str, drawn: Drawn, caption: str, *, of: Collection[str]) -> Figure:
+        """Save a figure in the folder of the study; its caption says where the training of its runs was too short.
+
+        Args:      stem: name of the file. drawn: what to save. caption: what it shows. of: names of the runs that it
+                   shows; none if it shows a computation without a trained model.
+        """
         path = self.out / "figures" / f"{stem}.png"
         save_figure(drawn, path)
-        return Figure(path, caption)
+        brief = any_brief_in_words([self.runs[name] for name in of])
+        return Figure(path, caption if brief in caption else f"{caption} {brief}")
 
 
 def _digest(run: Run) -> str:

@@ -48,7 +48,7 @@ def write_sweep_page(plan: Plan, rows: Sequence[Combination]) -> Path:
                 "The first command makes this page. It reuses finished runs and resumes interrupted ones; other "
                 "machines with access to the folder can share the work with the same command. "
                 + ("" if best.mean is None else "The second command trains the first combination of the table alone. ")
-                + "Every run is a folder with settings, weights and log.",
+                + "The folder of a run has its settings, weights and log.",
                 commands=[sweep_command(plan), *([] if best.mean is None else [train_command(plan, best)])],
             ),
         ],
@@ -133,7 +133,7 @@ def _why_none(rows: Sequence[Combination]) -> str:
 
 
 def _best_in_words(plan: Plan, rows: Sequence[Combination]) -> list[str]:
-    """Sentences on the first combination, which is called best only if its lead is significant."""
+    """Sentences on the first combination; it is called best only if it is significantly better than all others."""
     first = rows[0]
     words = IN_WORDS[criterion(first.finished) or "loss"]
     over = f", mean and standard deviation over {len(first.bests)} seeds" if first.deviation is not None else ""
@@ -154,7 +154,8 @@ def _sureness(plan: Plan, rows: Sequence[Combination]) -> tuple[bool, list[str]]
     if not all(gap is not None for _, gap in gaps):
         second = gaps[0][0]
         assert second.mean is not None and rows[0].mean is not None
-        told = f"The next combination, {second.name}, is {_number(plan, second.mean - rows[0].mean)} nats worse."
+        gap = _number(plan, second.mean - rows[0].mean)
+        told = f"The validation value of the next combination, {second.name}, is {gap} nats larger."
         one = len(rows[0].runs) == 1
         return False, [told + (" With one seed the effect of chance is unknown: use --seeds 3." if one else "")]
     found = [(row.name, gap) for row, gap in gaps if gap is not None]
@@ -164,7 +165,7 @@ def _sureness(plan: Plan, rows: Sequence[Combination]) -> tuple[bool, list[str]]
     close = [name for name, gap in behind if not gap.certain]
     if close:
         more = f" and {len(close) - MOST_NAMED} more" if len(close) > MOST_NAMED else ""
-        return False, [f"With these seeds it is not significantly better than {', '.join(close[:MOST_NAMED])}{more}."]
+        return False, [f"With these seeds, it is not significantly better than {', '.join(close[:MOST_NAMED])}{more}."]
     return True, [f"The next combination is significantly worse: {behind[0][0]}."]
 
 
@@ -180,7 +181,7 @@ def _ends(plan: Plan, rows: Sequence[Combination]) -> list[str]:
         if min(share, 1 - share) < AT_THE_END:
             end, beyond = ("smallest", "smaller") if share < AT_THE_END else ("largest", "larger")
             among = f"near the {end} of its range" if isinstance(axis, Range) else f"the {end} tried"
-            told.append(f"Its {name.replace('_', ' ')} is {among}; {beyond} values may be better.")
+            told.append(f"Its value of {name.replace('_', ' ')} is {among}; {beyond} values may be better.")
     return told
 
 
@@ -189,10 +190,12 @@ def _curves(plan: Plan, rows: Sequence[Combination]) -> list[Section]:
     over = "; bands show one standard deviation over seeds" if plan.seeds > 1 else ""
     if drawn := compared(plan, rows):
         left = f" The best {MOST_CURVES} are shown." if len(rows) > MOST_CURVES else ""
-        figures.append(Figure(drawn, f"After each epoch{over}.{left}"))
+        figures.append(Figure(drawn, f"Validation value of each combination after each epoch{over}.{left}"))
     if drawn := panels(plan, rows):
         left = f" The best {MOST_PANELS} are shown." if len(rows) > MOST_PANELS else ""
-        figures.append(Figure(drawn, f"One panel per combination, each with its own scale{over}.{left}"))
+        figures.append(
+            Figure(drawn, f"Learning curves of each combination, one panel each, with scales of their own{over}.{left}")
+        )
     figures += [Figure(drawn, _along(name, plan)) for name, drawn in by_axis(plan, rows).items()]
     return [Section("Learning curves", figures=figures)] if figures else []
 

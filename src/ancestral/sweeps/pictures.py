@@ -33,10 +33,10 @@ def compared(plan: Plan, rows: Sequence[Combination]) -> Path | None:
     curves = [curve for curve in found if curve]
     if not curves:
         return None
-    title = "coverage of held-out data by samples" if name is None else f"validation: {IN_WORDS[name]}, nats"
+    title = "coverage of held-out data by samples" if name is None else f"validation {IN_WORDS[name]}, nats"
     if len(plan.axes) == 1:
         title += f", by {next(iter(plan.axes)).replace('_', ' ')}"
-    return _saved(plan, "curves", learning_curves(curves, title=title))
+    return _saved(plan, "curves", learning_curves(curves, title=f"{plan.family}: {title}"))
 
 
 def panels(plan: Plan, rows: Sequence[Combination]) -> Path | None:
@@ -54,7 +54,7 @@ def panels(plan: Plan, rows: Sequence[Combination]) -> Path | None:
         if found:
             drawn.append((row.name, list(found.values())))
     title = "samples compared with held-out data" if name is None else f"{IN_WORDS[name]}, nats"
-    return _saved(plan, "panels", small_multiples(drawn, title=title)) if len(drawn) > 1 else None
+    return _saved(plan, "panels", small_multiples(drawn, title=f"{plan.family}: {title}")) if len(drawn) > 1 else None
 
 
 def by_axis(plan: Plan, rows: Sequence[Combination]) -> dict[str, Path]:
@@ -70,7 +70,7 @@ def by_axis(plan: Plan, rows: Sequence[Combination]) -> dict[str, Path]:
         low, high = curves[0].steps[0], curves[0].steps[-1]
         log = bool(low > 0 and high >= 10 * low)
         title = f"best validation {IN_WORDS[name]}, nats"
-        figure = learning_curves(curves, xlabel=axis.replace("_", " "), title=title, log_x=log)
+        figure = learning_curves(curves, xlabel=axis.replace("_", " "), title=f"{plan.family}: {title}", log_x=log)
         drawn[axis] = _saved(plan, f"by-{axis.replace('_', '-')}", figure)
     return drawn
 

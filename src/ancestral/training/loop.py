@@ -56,11 +56,11 @@ class Clock:
     steps: float = 0.0
     images: int = 0
     before: float = 0.0
-    begun: float | None = None
+    started: float | None = None
 
     @property
     def total(self) -> float:
-        return self.before + (time.perf_counter() - self.begun if self.begun is not None else 0.0)
+        return self.before + (time.perf_counter() - self.started if self.started is not None else 0.0)
 
     def to_json(self) -> dict[str, float]:
         return {"steps": self.steps, "images": self.images, "before": self.total}
@@ -131,7 +131,7 @@ class Loop:
         Raises:    TrainingDiverged: the loss or the weights are not finite; the model then has its best weights, or
                    the last saved ones. Interrupted: Ctrl-C, SIGTERM or SIGHUP; the state is saved.
         """
-        self._clock.begun = time.perf_counter()
+        self._clock.started = time.perf_counter()
         self._frozen = FrozenWeights(self.model, self.settings.freeze)
         ended = "interrupted"
         devices = [self.train.device] if self.train.device.type == "cuda" else []

@@ -95,10 +95,10 @@ def draw_in_order(model: MaskedModel, ordering: int, noise: Tensor, particles: P
         x[p] = output.draw(parameters.T, noise[p])
         if particles is not None:
             x[p] = particles.clamp(turns[p], output, parameters.T, x[p])
-            if (heirs := particles.heirs()) is not None:
-                x, seen = x[:, heirs], seen[:, heirs]
+            if (ancestors := particles.ancestors()) is not None:
+                x, seen = x[:, ancestors], seen[:, ancestors]
                 for stage in stages:
-                    stage.values = stage.values[:, heirs]
+                    stage.values = stage.values[:, ancestors]
         seen[p * inputs : (p + 1) * inputs] = model.seen(x[p, :, None]).T
         below = seen[: (p + 1) * inputs]
         for stage in stages:

@@ -72,8 +72,8 @@ class NetworkAutoregressive(AutoregressiveModel):
             if particles is not None:
                 drawn = particles.clamp(d, self.output, parameters, drawn)
             x[:, d] = drawn
-            if particles is not None and (heirs := particles.heirs()) is not None:
-                x = x[heirs]
+            if particles is not None and (ancestors := particles.ancestors()) is not None:
+                x = x[ancestors]
         return x.view(-1, *self.event_shape)
 
 

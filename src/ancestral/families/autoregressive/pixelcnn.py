@@ -148,10 +148,10 @@ class PixelCNN(AutoregressiveModel):
                 for block, cache, kernel in blocks:
                     features = block.at_pixel(features, i, j, cache, kernel)
                 self._draw_pixel(features[:, :, None, None], noise, x, (i, j), particles)
-                if particles is not None and (heirs := particles.heirs()) is not None:
-                    x = x[heirs]
+                if particles is not None and (ancestors := particles.ancestors()) is not None:
+                    x = x[ancestors]
                     for cache in (image, *(cache for _, cache, _ in blocks)):
-                        cache.reorder(i, heirs)
+                        cache.reorder(i, ancestors)
                 image.put(i, j, self.seen(x[:, :, i, j]))
         return x
 

@@ -7,6 +7,7 @@ negative bound and the gradient of the estimator.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +115,7 @@ class ScoreFunction(nn.Module):
 
     mean: Tensor
     variance: Tensor
-    begun: Tensor
+    started: Tensor
 
     def __init__(self, model: LatentModel, hidden: int = 100, memory: float = 0.8) -> None:
         super().__init__()
@@ -123,8 +124,13 @@ class ScoreFunction(nn.Module):
         self.memory = memory
         self.register_buffer("mean", torch.zeros(()))
         self.register_buffer("variance", torch.ones(()))
-        self.register_buffer("begun", torch.zeros(()))
+        self.register_buffer("started", torch.zeros(()))
         self.to(model.dtype)
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        if f"{prefix}begun" in state_dict:  # the earlier name, in older checkpoints
+            state_dict[f"{prefix}started"] = state_dict.pop(f"{prefix}begun")
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, model: LatentModel, batch: Batch) -> dict[str, Tensor]:
         x = batch.x
@@ -132,7 +138,7 @@ class ScoreFunction(nn.Module):
         log_w = (log_joint - log_q).detach()
         signal = (log_w - self.mean) / self.variance.sqrt().clamp_min(1)
         # the first batch only sets c and s: without c its signal would be hundreds of nats
-        error = self.begun * (signal - self.baseline(x).squeeze(-1))
+        error = self.started * (signal - self.baseline(x).squeeze(-1))
         surrogate = -log_joint - error.detach() * log_q + 0.5 * error.square()
         if self.training:
             self._remember(log_w)
@@ -140,10 +146,10 @@ class ScoreFunction(nn.Module):
 
     @torch.no_grad()
     def _remember(self, log_w: Tensor) -> None:
-        new = 1 - self.memory * self.begun
+        new = 1 - self.memory * self.started
         self.mean = self.mean.lerp(log_w.mean().to(self.mean), new)
         self.variance = self.variance.lerp(log_w.var(correction=0).to(self.variance), new)
-        self.begun = torch.ones_like(self.begun)
+        self.started = torch.ones_like(self.started)
 
 
 def objective_for(settings: BeliefNetSettings, model: Model) -> Objective | None:

@@ -92,7 +92,7 @@ class NormalizingFlow(ExactModel):
         return self.bijection.inverse(z)[0]
 
     @torch.no_grad()
-    def complete(self, x: Tensor, observed: Tensor, sweeps: int = 200, slides: int = 20) -> Tensor:
+    def complete(self, x: Tensor, observed: Tensor, sweeps: int = 200, hamiltonian_steps: int = 20) -> Tensor:
         """Fill in missing coordinates with one Markov chain per point; its limit is p(missing | observed), exactly.
 
         A chain starts at one of the samples of the model that are nearest to the observed coordinates. Metropolis
@@ -100,8 +100,8 @@ class NormalizingFlow(ExactModel):
         p(x) and change all coordinates at once. Both divide each coordinate by its standard deviation, so the result
         does not depend on units.
 
-        Args:      x, observed: shape (B, D), observed boolean. sweeps: number of Metropolis proposals. slides: number
-                   of Hamiltonian proposals, after as many that adapt the step size.
+        Args:      x, observed: shape (B, D), observed boolean. sweeps: number of Metropolis proposals.
+                   hamiltonian_steps: number of Hamiltonian proposals, after as many that adapt the step size.
         Raises:    InputError: as `given_only`.
         """
         given, pool = given_only(self, x, observed), self.sample(POOL)
@@ -114,7 +114,7 @@ class NormalizingFlow(ExactModel):
         def log_density(v: Tensor) -> Tensor:
             return self.log_prob(filled(given, observed, v * spread))  # constant in the observed coordinates
 
-        now = spread * hamiltonian_chains(log_density, now / spread, slides, slides)
+        now = spread * hamiltonian_chains(log_density, now / spread, hamiltonian_steps, hamiltonian_steps)
         return filled(x, observed, now)
 
     def _after_metropolis(self, now: Tensor, observed: Tensor, spread: Tensor, sweeps: int) -> Tensor:

@@ -13,8 +13,7 @@ from ancestral.settings.family import FamilySettings
 
 @dataclass(frozen=True)
 class FlowSettings(FamilySettings):
-    """Normalizing flow: exact log-density of points; lower bound on the log-likelihood of images with integer
-    levels."""
+    """Normalizing flow: exact log-density of points, lower bound on the log-likelihood of images."""
 
     default_pixels: ClassVar[PixelSpaceName] = "levels"
     rich_pixels: ClassVar[PixelSpaceName | None] = "levels"

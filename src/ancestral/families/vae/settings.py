@@ -118,7 +118,7 @@ class VAESettings(CodingSettings):
     """elbo: number of epochs over which --free-bits decays to 0; 0: it stays constant"""
 
     upper_bounds: ClassVar[Mapping[str, float]] = {"importance_samples": 10_000}
-    of_beginnings: ClassVar[tuple[str, ...]] = SCHEDULES
+    not_inherited: ClassVar[tuple[str, ...]] = SCHEDULES
 
     def unused(self, points: bool | None) -> dict[str, str]:
         found: dict[str, str] = super().unused(points)
@@ -139,7 +139,7 @@ class VAESettings(CodingSettings):
         return tuple(name for name in SCHEDULES if getattr(self, name)) if self.objective == "elbo" else ()
 
     @property
-    def stretched(self) -> tuple[str, ...]:
+    def full_length_schedules(self) -> tuple[str, ...]:
         return tuple(name for name in self.schedules if name == "beta_cycles")
 
     def __post_init__(self) -> None:

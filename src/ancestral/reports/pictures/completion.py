@@ -34,12 +34,12 @@ def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completi
     titles = ["true", "given"]
     for (name, _), to_unit, completion in zip(named, views, found, strict=True):
         rows += [_in_colour(to_unit(images.float())) for images in completion.drawn]
-        titles += [name if len(named) > 1 else "drawn"] * len(completion.drawn)
+        titles += [name if len(named) > 1 else "sample"] * len(completion.drawn)
     return image_grid(
         torch.cat(rows),
         columns=len(first.x),
         row_titles=titles,
-        title=f"{_whose(named)}{hidden_in_words(first.hide)} hidden, and drawn given the rest",
+        title=f"{_whose(named)}completions of images, {hidden_in_words(first.hide)} hidden",
         note=" ".join(drawn_in_words(named, found)),
     )
 
@@ -56,7 +56,7 @@ def _of_points(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) ->
         found[0].drawn.flatten(0, 1),
         names=named[0][1].data.columns,
         words=("points", "completed"),
-        title=f"{_whose(named)}{hidden_in_words(found[0].hide)} hidden, and drawn given the others",
+        title=f"{_whose(named)}completions of points, {hidden_in_words(found[0].hide)} hidden",
         note=" ".join(drawn_in_words(named, found)),
     )
 
@@ -71,18 +71,16 @@ def drawn_in_words(named: Sequence[tuple[str, Run]], found: Sequence[Completion]
     ways: dict[str, list[str]] = {}
     for (name, _), completion in zip(named, found, strict=True):
         ways.setdefault(completion.how, []).append(name)
-    return [
-        f"{', '.join(names)}: {how}." if len(named) > 1 else f"How it was drawn: {how}." for how, names in ways.items()
-    ]
+    return [f"{', '.join(names)}: {how}." if len(named) > 1 else f"Sampling: {how}." for how, names in ways.items()]
 
 
 def completions(run: Run, count: int = IMAGES, seed: int = 0) -> Figure:
     """Test images with one half hidden, each of the four in turn, and draws of it given the other half."""
-    return completions_of([("drawn", run)], count, DRAWS, seed)
+    return completions_of([("sample", run)], count, DRAWS, seed)
 
 
 def completions_of(named: Sequence[tuple[str, Run]], count: int = IMAGES, draws: int = 1, seed: int = 0) -> Figure:
-    """One picture of several runs: the same test images with each half hidden in turn, and what each run makes of them.
+    """One picture of several runs: the same test images with each half hidden in turn, and the completions of each run.
 
     Args:      named: (name, run) of each block of rows. count: images. draws: completions of each. seed: random seed.
     Raises:    NotComputable, InputError: as `complete_runs`.

@@ -46,13 +46,13 @@ def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
     target, learned = table(data.density.log_prob), table(model.log_prob, x.to(model.dtype))
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = model.sample(run.data.pictured)
-    planes = [Plane("target", side, target), Plane("learned", side, learned), Plane("samples", side, points=drawn)]
+    planes = [Plane("true", side, target), Plane("learned", side, learned), Plane("samples", side, points=drawn)]
     if isinstance(model, HasBase):
         planes.insert(2, Plane("base", side, table(model.base().log_prob, x.to(model.dtype))))
     mass = learned.sum().item() * (2 * side / count) ** 2
     return draw_planes(
         planes,
-        title=f"{run.called}, {run.data.name}: target and learned density",
+        title=f"{run.called}, {run.data.name}: true and learned density",
         note=f"The learned density integrates to {mass:.4f} over this square.",
         scale=target.max().item(),
     )
@@ -76,7 +76,7 @@ def _table(run: Run, model: ExactModel, count: int, seed: int) -> Figure:
         x,
         drawn,
         names=run.data.columns,
-        words=("test points", "draws"),
+        words=("test points", "samples"),
         curve=curve,
         field=field,
         title=f"{run.called}, {run.data.name}: test points and the learned density",
@@ -98,16 +98,16 @@ def deformation(run: Run, count: int = 17, seed: int = 0) -> Figure:
     with torch.no_grad():
         z = encode(x)
         if z.shape != x.shape:
-            raise NotComputable(f"a deformation needs as many latents as coordinates: here are {z.shape[1]} for 2")
+            raise NotComputable(f"a deformation needs 2 latents, one for each coordinate: there are {z.shape[1]}")
         code = 1.1 * z.abs().max().item()
         lines = {"z": _grid_lines(code, count), "x": _grid_lines(data.extent, count)}
         there = [decode(family.flatten(0, 1).to(z.dtype)).view_as(family) for family in lines["z"]]
         back = [encode(family.flatten(0, 1)).view_as(family) for family in lines["x"]]
     planes = [
-        Plane("a grid in z, with codes", code, points=z, lines=lines["z"]),
-        Plane("where it lies in x, with data", data.extent, points=x, lines=there),
-        Plane("a grid in x, with data", data.extent, points=x, lines=lines["x"]),
-        Plane("where it lies in z, with codes", code, points=z, lines=back),
+        Plane("grid in z, and codes", code, points=z, lines=lines["z"]),
+        Plane("image of this grid in x, and data", data.extent, points=x, lines=there),
+        Plane("grid in x, and data", data.extent, points=x, lines=lines["x"]),
+        Plane("image of this grid in z, and codes", code, points=z, lines=back),
     ]
     return draw_planes(planes, title=f"{run.called}, {run.data.name}: the plane before and after the flow")
 

@@ -46,7 +46,7 @@ def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
         columns=columns,
         captions=[f"{value:.1f}" for value in values.tolist()],
         row_titles=["natural"] * (count // columns) + ["Frankenstein"] * (count // columns),
-        title=f"{run.called}: {method}, nats ({kind})",
+        title=f"{run.called}: natural and Frankenstein images, with {method} in nats ({kind})",
     )
 
 
@@ -63,12 +63,12 @@ def detection_figure(found: Detection) -> Figure:
         titles=(f"{found.method} of single images, nats ({found.kind})", "detected batches (dashed: by other scores)"),
         xlabel="images in a batch",
         levels=(found.alpha, POWER),
-        title=f"{against} against {found.space}",
+        title=f"detection of {against} images among {found.space}",
     )
 
 
 def level_bands(found: DetectionRecord) -> list[tuple[float, float]]:
-    """Where 95 % of measured shares of rejected natural batches fall if the level holds; one a size of batches."""
+    """Where 95% of measured shares of rejected natural batches fall if the level holds; one a size of batches."""
     pools, expected = (found.counts[0], found.calibration), round(found.alpha * found.trials)
     sizes = [rate.size for rate in found.rates["log_prob"]]
     return [proportion_of_batches(expected, found.trials, size, pools, two_sided=True).band for size in sizes]
@@ -83,21 +83,21 @@ def power_note(named: Named) -> str:
     """What the shades of a figure of power mean."""
     found = widest(named)
     return (
-        f"Shaded: 95 % intervals of the power over {found.trials:,} batches and other anomalous images; beneath, where "
-        f"95 % of measurements fall if the level asked for, {found.alpha:.1%}, holds: large batches of "
+        f"Shaded: 95% intervals of the power over {found.trials:,} batches and other anomalous images; beneath, where "
+        f"95% of measurements fall if the level asked for, {found.alpha:.1%}, holds: large batches of "
         f"{found.counts[0]:,} images have many in common, so that their shares scatter more."
     )
 
 
 def power_figure(named: Named, noted: bool = True) -> Figure:
-    """Power of the batch test by its size, of several runs, with its 95 % interval; and beneath, how many natural
-    batches each rejects, with the band in which 95 % of such measurements fall where the level holds.
+    """Power of the batch test by its size, of several runs, with its 95% interval; and beneath, how many natural
+    batches each rejects, with the band in which 95% of such measurements fall where the level holds.
 
     Args:      named: (name, record), of one kind of anomalies and one level. noted: with `power_note` beneath.
     Raises:    InputError: none, or of several kinds or levels.
     """
     if len({(found.against, found.alpha, found.trials) for _, found in named}) != 1:
-        raise InputError("power is compared against one kind of anomalies, at one level, over as many trials")
+        raise InputError("the figure compares records of the same anomalies, level and number of trials; these differ")
     found = widest(named)
     low, high = zip(*level_bands(found), strict=True)
     steps = [rate.size for rate in found.rates["log_prob"]]
@@ -109,7 +109,7 @@ def power_figure(named: Named, noted: bool = True) -> Figure:
             Shares("natural batches rejected", alarms, (found.alpha,), (steps, low, high)),
         ],
         xlabel="images in a batch",
-        title=f"{_named(found.against)}: power of a test of batches by log p",
+        title=f"detection of {_named(found.against)} images: power of a test of batches by log p(x)",
         note=power_note(named) if noted else "",
     )
 

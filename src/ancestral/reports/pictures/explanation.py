@@ -55,7 +55,9 @@ def split_figure(run: Run, found: Explanation) -> Figure:
 def split(run: Run, count: int = PICTURED, seed: int = 0) -> Figure:
     """The parts that the score of test images is a sum of; of a model of pixels one by one, `surprise` shows them."""
     if isinstance(model := run.load(), HasConditionals):
-        raise NotComputable(f"the parts of the score of a {type(model).__name__} are its pixels: draw surprise instead")
+        raise NotComputable(
+            f"the terms of the score of a {type(model).__name__} belong to its pixels: draw surprise instead"
+        )
     return split_figure(run, explain_run(run, count, seed=seed))
 
 
@@ -63,7 +65,7 @@ def surprise(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
     """-log p(x_d | x_<d) of each pixel of test images, not cherry-picked, and of Frankenstein images, in one scale."""
     model = run.load()
     if run.data.space.noun != "images":
-        raise NotComputable(f"surprise is drawn of images; {run.data.name} are {run.data.space.noun}")
+        raise NotComputable(f"surprise needs images; {run.data.name} has {run.data.space.noun}")
     with_conditionals(model)
     images, spliced = run.data.held("test", count), spliced_images(run, "test", count, seed)
     kinds = {"natural": images} | ({} if spliced is None else {"Frankenstein": spliced})

@@ -65,7 +65,7 @@ def interpolations(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     test = run.data.held("test")
     pairs = min(INTERPOLATIONS, len(test) // 2) if count is None else count
     if not 1 <= pairs <= len(test) // 2:
-        raise InputError(f"interpolations run between pairs of test images: there are {len(test)} of them")
+        raise InputError(f"interpolations need two test images: there are {len(test)}")
     x = test.first(2 * pairs)
     with torch.no_grad():
         first, last = encode(x).unflatten(0, (pairs, 2)).unbind(1)
@@ -87,7 +87,9 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
     """
     model = run.load()
     if run.data.space.noun != "images" or not (isinstance(model, SamplesCodePairs) and isinstance(model, Decodes)):
-        raise NotComputable(f"walks are drawn of images between draws of a prior, not by a {type(model).__name__}")
+        raise NotComputable(
+            f"walks need images and a prior to sample from; a {type(model).__name__} on these data lacks one of them"
+        )
     with seeded_noise(seed_for(seed, "drawing")), torch.no_grad():
         first, last, condition = model.sample_code_pairs(count)
         along = torch.linspace(0, 1, WALK_STEPS, dtype=first.dtype)
@@ -98,7 +100,7 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
         grey_values(run, images),
         columns=WALK_STEPS,
         row_titles=[title for name in conditions_in_words(run, condition) for title in (name, "")],
-        title=f"{run.called}: images between draws of the latents, each line above its arc",
+        title=f"{run.called}: images decoded between two samples of z: on a line, and below on an arc",
         smooth=True,
     )
 
@@ -122,14 +124,14 @@ def manifold(run: Run, count: int = MANIFOLD_SIDE, seed: int = 0, cells: int | N
     if latents != 2 or not isinstance(model, Decodes):
         raise NotComputable(f"a manifold needs a decoder with 2 latents; this {type(model).__name__} has {latents}")
     if model.condition_width:
-        raise NotComputable("a conditional model has a manifold for each class, and one picture shows none of them")
+        raise NotComputable("a conditional model has one manifold for each class, which this drawing does not support")
     axis, z = percentile_grid(count, cells)
     with torch.no_grad():
         images = model.decode(z.to(model.dtype))
     return manifold_grid(
         grey_values(run, images),
         axis_values=axis.tolist(),
-        title=f"{run.called}: mean images over the plane of the latents",
+        title=f"{run.called}: mean images E[x|z] over the latent plane",
         smooth=True,
     )
 
@@ -161,7 +163,7 @@ def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     model = run.load()
     if model.latent_kind == "component":
         raise NotComputable(
-            "the latent of a mixture is the number of a component, and lies in no plane: draw posterior"
+            "the latent of a mixture is the number of a component, not a point of a plane: draw posterior instead"
         )
     some = SEARCHED if model.encodes_by_search else CODED
     found = infer_run(run, "test", some if count is None else count)
@@ -169,7 +171,7 @@ def latents(run: Run, count: int | None = None, seed: int = 0) -> Figure:
         return _base_space(model.base(), found)
     z = found.z[:, : found.z.shape[1] - model.condition_width]
     if z.shape[1] < 2 or len(z) < 3:
-        raise NotComputable(f"a plane of latents needs 2 of them and 3 images: here are {z.shape[1]} and {len(z)}")
+        raise NotComputable(f"a latent plane needs 2 latents and 3 images or more: there are {z.shape[1]} and {len(z)}")
     if z.shape[1] == 2:
         places, axes = z, ("z1", "z2")
     else:
@@ -218,9 +220,7 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
     mixture = model.latent_kind == "component"
     states = mixture or model.latent_kind == "binary"
     if not (states and isinstance(model, Infers) and model.inference.startswith("exact")):
-        raise NotComputable(
-            f"a posterior over states is drawn of a mixture or a belief net; this is a {type(model).__name__}"
-        )
+        raise NotComputable(f"the drawing posterior needs a mixture or a belief net; this is a {type(model).__name__}")
     found = infer_run(run, "test", max(count, CODED))
     shown = run.data.space.to_unit(run.data.held("test").first(count))
     classes = None if found.labels is None else by_class(found.z, found.labels)
@@ -236,7 +236,7 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
     return heat_tables(
         tables,
         quantity="p(component | image)" if mixture else "p(latent = 1 | image)",
-        xlabel="components, those of a class side by side" if mixture else "latents",
+        xlabel="components, grouped by class" if mixture else "latents",
         title=f"{run.called}: exact posterior of test images",
     )
 
@@ -255,7 +255,7 @@ def traversals(run: Run, count: int = ROWS, seed: int = 0) -> Figure:
     """
     model = run.load()
     if run.data.space.noun != "images":
-        raise NotComputable(f"traversals are drawn of images; {run.data.name} are {run.data.space.noun}")
+        raise NotComputable(f"traversals need images; {run.data.name} has {run.data.space.noun}")
     if model.latent_kind == "component":
         raise NotComputable("the latent of a mixture is the number of a component: draw components instead")
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
@@ -281,8 +281,8 @@ def _flips(run: Run, model: Model, count: int) -> Figure:
         row_titles=["test image", "E[x | z]", *(f"z{m + 1} flipped" for m in ranked.tolist())],
         title=f"{run.called}: each latent{model.latent_layer} flipped",
         smooth=True,
-        note=f"z: the likelier state of each latent given the image. {_shown(len(ranked), z.shape[1])} that change the "
-        "images most, in this order.",
+        note=f"z: the more probable state of each latent given the image. {_shown(len(ranked), z.shape[1])} "
+        "that change the images most, in this order.",
     )
 
 
@@ -295,7 +295,7 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
         if isinstance(model, SamplesCodes) and model.encodes_by_search:
             start = model.codes(1)[0]
             (of_class,) = conditions_in_words(run, start[None, len(start) - model.condition_width :])
-            held = f"a draw, of {of_class}" if of_class else "a draw"
+            held = f"a sample of z, of {of_class}" if of_class else "a sample of z"
         else:
             x = run.data.held("test").first(1).to(model.dtype)
             start, held = model.encode(x)[0], "the code of a test image"
@@ -316,9 +316,9 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
         run.data.space.to_unit(images.float()),
         columns=STEPS,
         row_titles=titles,
-        title=f"{run.called}: each latent from -{REACH:.0f} to {REACH:.0f} standard deviations",
+        title=f"{run.called}: one latent varied from -{REACH:.0f} to {REACH:.0f} standard deviations in each row",
         smooth=True,
-        note=f"Standard deviations of {of}, around its mean; the other latents are held at {held}. "
+        note=f"Standard deviations of {of}, around its mean; the other latents have the values of {held}. "
         f"{_shown(len(ranked), len(everyone))} with {first}.",
     )
 

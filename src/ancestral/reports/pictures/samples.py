@@ -64,7 +64,7 @@ def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
     """Images generated step by step, pixel by pixel in the order of the chain rule; grey is not drawn yet."""
     model = run.load()
     if not isinstance(model, AutoregressiveModel):
-        raise NotComputable(f"only an autoregressive model draws pixel by pixel, not this {type(model).__name__}")
+        raise NotComputable(f"only an autoregressive model samples pixel by pixel, not this {type(model).__name__}")
     with seeded_noise(seed_for(seed, "drawing")):
         whole = model.draw(torch.rand(count, *model.event_shape, dtype=model.dtype))
     pixels = len(model.order)
@@ -75,14 +75,14 @@ def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
     return image_grid(
         images.flatten(0, 1),
         columns=STEPS_SHOWN,
-        title=f"{run.called}: pixels drawn in order, from none to all {pixels:,}",
+        title=f"{run.called}: sampling pixel by pixel, from 0 to all {pixels:,} pixels",
     )
 
 
 def neighbours(run: Run, count: int = NEIGHBOURS_SHOWN, seed: int = 0) -> Figure:
     """Draws above the training images nearest to them: is anything remembered?"""
     if run.data.space.noun != "images":
-        raise NotComputable(f"nearest images are drawn of images; {run.data.name} are {run.data.space.noun}")
+        raise NotComputable(f"nearest neighbours need images; {run.data.name} has {run.data.space.noun}")
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = grey_values(run, run.load().sample(count))
     pool = torch.cat([grey_values(run, x) for x in run.data.held("train").in_order(ROWS)])
@@ -91,7 +91,7 @@ def neighbours(run: Run, count: int = NEIGHBOURS_SHOWN, seed: int = 0) -> Figure
         drawn,
         pool[found],
         columns=10,
-        labels=("drawn", "nearest"),
+        labels=("sample", "nearest"),
         title=f"{run.called}: samples and their nearest training images",
         smooth=True,
     )

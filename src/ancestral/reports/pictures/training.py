@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAME = {  # panels of an adversarial training: title, and what is shown by split and name
-    "what the critic makes of them": {
+    "output of the critic": {
         "D(x), images": ("train", "real_prob"),
-        "D(G(z)), draws": ("train", "fake_prob"),
+        "D(G(z)), samples": ("train", "fake_prob"),
     },
-    "scores of the critic": {"images": ("train", "real_score"), "draws": ("train", "fake_score")},
+    "scores of the critic": {"images": ("train", "real_score"), "samples": ("train", "fake_score")},
     "value of the game, nats": {"value": ("train", "value")},
     "norms of the gradients": {
         "generator": ("train", "generator_gradient"),
         "critic": ("train", "critic_gradient"),
     },
-    "draws beside held-out data": {
+    "samples compared with held-out data": {
         "diversity": ("samples", "diversity"),
         "coverage": ("samples", "coverage"),
         "dimension": ("samples", "dimension"),
@@ -48,7 +48,7 @@ def curves(run: Run, count: int = 0, seed: int = 0) -> Figure:
     losses bound nothing, the course of the game."""
     course = training_curves(run)
     if ("train", "critic_loss") in course.known:
-        return _game(course, f"{run.called}: course of the training")
+        return _game(course, f"{run.called}: training curves")
     names = {name for _, name in course.known}
     main = next((name for name in ("nll", "negative_elbo", "reconstruction") if name in names), "loss")
     of = f"{IN_WORDS[main]}, nats per {run.data.space.noun.removesuffix('s')}"
@@ -71,7 +71,7 @@ def _game(course: TrainingCurves, heading: str) -> Figure:
         panel = [course.curve(*key, label) for label, key in shown.items() if key in course.known]
         if panel and title.startswith("value"):
             ends = [float(panel[0].steps[0]), float(panel[0].steps[-1])]
-            panel.append(Curve("-2 log 2, the equilibrium", ends, [-2 * math.log(2)] * 2, style="dashed"))
+            panel.append(Curve("-2 log 2, at equilibrium", ends, [-2 * math.log(2)] * 2, style="dashed"))
         if panel:
             panels.append((title, panel))
     return small_multiples(panels, columns=2, title=heading)

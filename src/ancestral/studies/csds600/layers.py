@@ -7,12 +7,12 @@ from itertools import zip_longest
 
 from torch import nn
 
+from ancestral.core.text import plural
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import VAE
 from ancestral.networks.mlp import ACTIVATIONS
 from ancestral.reports.html import Table
 from ancestral.runs.run import Run
-from ancestral.studies.parts import plural
 from ancestral.studies.recipe import ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 

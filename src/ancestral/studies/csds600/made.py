@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ancestral.core.text import scientific
+from ancestral.core.text import plural, scientific
 from ancestral.families.autoregressive.made import MADE
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.chain_rule import Chain, chain_rule_holds, masks_figure
-from ancestral.studies.parts import health_in_words, plural
+from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
@@ -27,7 +27,7 @@ def chain_rule(workshop: Workshop) -> ChapterContent:
     )
     return ChapterContent(
         f"{_MASKS}\n\n{_sums(found)}",
-        figures=[workshop.figure("made-masks", masks_figure(found), caption)],
+        figures=[workshop.figure("made-masks", masks_figure(found), caption, of=())],
         checks=[
             ReferenceCheck(
                 f"a MADE's probabilities of all {found.states} images",

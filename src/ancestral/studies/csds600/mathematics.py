@@ -68,6 +68,7 @@ def divergence(workshop: Workshop) -> ChapterContent:
                 divergence_figure(found),
                 "Monte Carlo estimates of the same divergence; each estimate uses its own samples of z. The shaded "
                 "band is the mean ± one standard error.",
+                of=(),
             )
         ],
         [
@@ -108,7 +109,11 @@ def pushed(workshop: Workshop) -> ChapterContent:
                 {1, 2},
             )
         ],
-        [workshop.figure("pushforward", pushforward_figure(stages), "Lines: density by the formula. Points: samples.")],
+        [
+            workshop.figure(
+                "pushforward", pushforward_figure(stages), "Lines: density by the formula. Points: samples.", of=()
+            )
+        ],
         [
             ReferenceCheck(
                 "pushed densities integrate to",

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ancestral.core.maths import mean_and_error
+from ancestral.core.text import plural
 from ancestral.evaluation.likelihood import elbo_parts
 from ancestral.families.vae.vae import VAE
 from ancestral.reports.html import Table
@@ -17,7 +18,7 @@ from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.studies.csds600.layers import settings_of
 from ancestral.studies.demonstrations.code_worth import class_kept, error_of_mean_image
 from ancestral.studies.demonstrations.tighter_bound import Tightening, tightening
-from ancestral.studies.parts import health_in_words, plural
+from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 

@@ -195,7 +195,9 @@ def cost_figure(series: dict[str, list[dict[str, Any]]]) -> Figure:
         )
         for along, title in titles.items()
     ]
-    return panel_figure(panels, plot_height=95.0, ylabel="milliseconds per step", title="cost of a training step")
+    return panel_figure(
+        panels, plot_height=95.0, ylabel="milliseconds per step", title="belief net: time of a training step"
+    )
 
 
 def cost_table(series: dict[str, list[dict[str, Any]]]) -> Table:

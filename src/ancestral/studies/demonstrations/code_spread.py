@@ -92,7 +92,7 @@ def codes_figure(named: Mapping[str, Tensor]) -> Figure:
     circle = math.sqrt(-2 * math.log(1 - MOST)) * torch.stack([angle.cos(), angle.sin()], -1)
     return draw_planes(
         [Plane(title, extent, points=points, lines=[circle[None]]) for title, points in planes.items()],
-        title="codes of test images",
+        title="codes of test images: autoencoder and VAE",
     )
 
 

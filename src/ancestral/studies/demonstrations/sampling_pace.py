@@ -20,9 +20,9 @@ def draws_per_second(model: Model, count: int = DRAWS, rounds: int = ROUNDS, see
     seconds = []
     with seeded_noise(seed_for(seed, "pace")):
         for _ in range(rounds + 1):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             model.sample(count)
-            seconds.append(time.perf_counter() - begun)
+            seconds.append(time.perf_counter() - started)
     return count / median(seconds[1:])
 
 

@@ -58,10 +58,12 @@ def whole_course(run: Run, name: str) -> WholeTraining:
     return WholeTraining(*(_turned(course.curve(*key)) for key in curves))
 
 
-def course_figure(found: WholeTraining, references: Sequence[tuple[str, float, float, float]]) -> Figure:
+def course_figure(
+    found: WholeTraining, references: Sequence[tuple[str, float, float, float]], title: str = ""
+) -> Figure:
     """Top: the whole training, on a logarithmic axis of epochs. Bottom: the part after the first epoch.
 
-    Args:      references: (label, value, first epoch, last epoch) of dashed lines.
+    Args:      references: (label, value, first epoch, last epoch) of dashed lines. title: of the figure.
     """
     lines = [Curve(label, [start, end], [value] * 2, style="dashed") for label, value, start, end in references]
     later = [_from_one(found.train), _from_one(found.test)]
@@ -69,7 +71,7 @@ def course_figure(found: WholeTraining, references: Sequence[tuple[str, float, f
         Panel("whole training", [found.minibatches, found.train, found.test, *lines], log_x=True),
         Panel("after the first epoch", later),
     ]
-    return panel_figure(panels, xlabel="epochs", ylabel="nats per image, larger is better")
+    return panel_figure(panels, xlabel="epochs", ylabel="nats per image, larger is better", title=title)
 
 
 def _turned(curve: Curve) -> Curve:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ancestral.core.text import plural
 from ancestral.evaluation.detection_record import POWER, DetectionRecord
 from ancestral.evaluation.score import Score
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ImplicitModel, ScoresMissing
-from ancestral.reports.brevity import any_brief_in_words
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.completion import completion_figure
@@ -21,7 +21,7 @@ from ancestral.runs.records import DETECTIONS
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.sampling_pace import draws_per_second, machine_in_words
 from ancestral.studies.families.ranking import CLEAR
-from ancestral.studies.parts import listed, plural
+from ancestral.studies.parts import listed
 from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
 
@@ -84,7 +84,6 @@ def completed(workshop: Workshop) -> ChapterContent:
         "Test images with one half hidden (bottom, top, right, left), and one completion by each family. The true half "
         f"is only one of many possible halves. {listed(grey)}: grey images; the other families: sampled binary images."
     )
-    brief = any_brief_in_words(workshop.runs.values())
     found = _hidden_scores(workshop)
     ordered = [workshop.titles[name] for name in found["bottom"] if name not in found["halves"]]
     if ordered:
@@ -92,7 +91,7 @@ def completed(workshop: Workshop) -> ChapterContent:
     return ChapterContent(
         _probable_halves(workshop, found["bottom"]),
         [_hidden_table(workshop, found)],
-        [workshop.figure("completions", drawn, " ".join(filter(None, [caption, brief])))],
+        [workshop.figure("completions", drawn, caption, of=workshop.runs)],
     )
 
 
@@ -169,7 +168,7 @@ def detected(workshop: Workshop) -> ChapterContent:
     drawn = {name: found for name, found in named.items() if workshop.runs[name].data.space.name == "binary"}
     shown = max(drawn, key=lambda name: drawn[name].auroc["log_prob"].value)
     picture = workshop.figure(
-        "power", power_figure(every, noted=False), f"{_sizes_in_words(every)} {power_note(every)}"
+        "power", power_figure(every, noted=False), f"{_sizes_in_words(every)} {power_note(every)}", of=named
     )
     sheet = workshop.draw(shown, "frankenstein", count=FRANKENSTEINS)
     text = (

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ancestral.families.abilities import abilities_of
-from ancestral.reports.brevity import any_brief_in_words
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.samples import sample_rows
 from ancestral.runs.run import Run
@@ -61,9 +60,9 @@ VERDICTS = {  # strengths, weaknesses
     "flow": ("exact density of real numbers; one z for each x", "z as large as the data; only a bound on grey levels"),
     "gan": ("sharp samples in one pass", "no likelihood; may miss parts of the data"),
 }
-OF_PROBABILITIES = ("log p(x)", "pixel by pixel", "detect", "bracket")
+OF_PROBABILITIES = ("log p(x)", "conditionals", "detect", "bracket")
 MEANINGS = (
-    "Abilities that use probabilities. Pixel by pixel: log p of each pixel given the pixels before it. Detect: detect "
+    "Abilities that use probabilities. Conditionals: log p of each pixel given the pixels before it. Detect: detect "
     "out-of-distribution images. Bracket: a lower and an upper bound on log p(x) by annealing; not needed where "
     "log p(x) is exact. `not available: raises` means that the request raises an error with the reason.",
     "Abilities that use latents and pixels. Infer: the latents of an image; for the flow they are exact for the image "
@@ -82,12 +81,11 @@ def side_by_side(workshop: Workshop) -> ChapterContent:
         f"The first {DRAWS} samples of each family, not cherry-picked. {grey}: grey pixels; the other families: binary "
         "pixels."
     )
-    caption = " ".join(filter(None, [caption, any_brief_in_words(runs.values())]))
     text = (
         "The figure shows samples of each family. The tables show what z is in each family, how x follows from z and z "
         "from x, and how each model was trained."
     )
-    return ChapterContent(text, [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption)])
+    return ChapterContent(text, [table, _conditions(workshop)], [workshop.figure("draws", drawn, caption, of=runs)])
 
 
 def numbers(run: Run) -> dict[str, str]:

@@ -143,11 +143,11 @@ def _compared(titles: Mapping[str, str], records: Records) -> str:
 def _exceeding(titles: Mapping[str, str], records: Records) -> str:
     """Values that exceed those of real images, which does not mean better samples."""
     above = [
-        f"{word} of the {titles[name]} ({value.value:.3f}, real images {value.floor:.3f})"
+        f"{word} of the {titles[name]} ({value.value:.3f}, real images {value.real:.3f})"
         for name, record in records.items()
         for measure, word in EXCEEDABLE.items()
         for value in (getattr(record, measure),)
-        if value.value > value.floor
+        if value.value > value.real
     ]
     if not above:
         return ""

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import torch
 
+from ancestral.core.text import plural
 from ancestral.evaluation.score import Score
 from ancestral.reports.pictures.training import training_curves
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.runs.run import Run
-from ancestral.studies.parts import listed, plural
+from ancestral.studies.parts import listed
 from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 

@@ -232,19 +232,28 @@ def learned_prior(workshop: Workshop) -> ChapterContent:
     in_use = (-(weights * prior.log_weights).sum()).exp().item()
     with torch.no_grad():
         centres = run.data.space.to_unit(model.decode(prior.means[order]))
-    sheet = image_grid(centres, columns=8, captions=[f"{weight:.1%}" for weight in weights[order].tolist()])
+    sheet = image_grid(
+        centres,
+        columns=8,
+        captions=[f"{weight:.1%}" for weight in weights[order].tolist()],
+        title=f"{run.called}: decoded means of the components of the prior",
+    )
     gains = _gains(workshop)
     text = (
         f"{_gain_in_words(workshop, gains)}\n\n"
         f"The figure shows the decoded means of the {len(weights)} components of the main run's prior, the largest "
         f"weight first. The effective number of components is {in_use:.1f} (the exponential of the entropy of the "
-        f"weights); {int((weights < 0.01).sum())} components have a weight below 1 %. A standard normal prior is "
+        f"weights); {int((weights < 0.01).sum())} components have a weight below 1%. A standard normal prior is "
         "fixed, so the KL term pulls the codes towards it; a learned prior can adapt to the codes."
     )
     return ChapterContent(
         text,
         [_gain_table(workshop, gains)] if gains else [],
-        [workshop.figure("prior-components", sheet, "Decoded means of the prior's components, with their weights.")],
+        [
+            workshop.figure(
+                "prior-components", sheet, "Decoded means of the prior's components, with their weights.", of=["vae"]
+            )
+        ],
     )
 
 

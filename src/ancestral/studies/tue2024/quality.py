@@ -44,14 +44,15 @@ def sample_quality(workshop: Workshop) -> ChapterContent:
         [
             workshop.figure(
                 "memory",
-                image_grid(remembered(view, SHOWN), columns=8),
+                image_grid(remembered(view, SHOWN), columns=8, title="training images, returned as samples"),
                 f"{SHOWN} “samples” of a model that returns training images.",
+                of=(),
             )
         ],
         [
             ReferenceCheck(
                 "near copies among copied training images",
-                "100 %",
+                "100%",
                 f"{100 * memory.near_copies.value:.1f} %",
                 memory.near_copies.value == 1,
                 "A copy has distance 0 from its original, so the measure is wrong.",
@@ -105,12 +106,12 @@ def _draws_in_words(draws: Quality, means: Quality, coded: Quality) -> str:
     closer = "closer to" if means.fid.value < draws.fid.value else "no closer to"
     told = (
         f"Samples of the model have an Inception Score of {draws.inception_score.value:.2f} (real images "
-        f"{draws.inception_score.floor:.2f}), an FID of {draws.fid.value:.2f} ({draws.fid.floor:.3f}) and a KID of "
-        f"{draws.kid.value:.3f} ({draws.kid.floor:.4f}). In the features of the classifier, the mean images E[x | z] "
+        f"{draws.inception_score.real:.2f}), an FID of {draws.fid.value:.2f} ({draws.fid.real:.3f}) and a KID of "
+        f"{draws.kid.value:.3f} ({draws.kid.real:.4f}). In the features of the classifier, the mean images E[x | z] "
         f"are {closer} real images (FID {means.fid.value:.2f}). Papers often show such means, but they are not samples "
         "of the model."
     )
-    shares = [one.recognised.value for one in (draws, means, coded)] + [draws.recognised.floor]
+    shares = [one.recognised.value for one in (draws, means, coded)] + [draws.recognised.real]
     pixels, prior, decoder = (after - before for before, after in itertools.pairwise(shares))
     cause = " The prior also samples z where few or no images were encoded." if prior > max(pixels, decoder, 0) else ""
     return (
@@ -127,15 +128,15 @@ def _points(share: float) -> str:
 
 
 def _looking_in_words(draws: Quality, memory: Quality, few: Quality) -> str:
-    more = "more than" if few.inception_score.value > few.inception_score.floor else "less than"
+    more = "more than" if few.inception_score.value > few.inception_score.real else "less than"
     return (
         "Two examples show the limits of these measures. First, a “model” that returns training images: its Inception "
-        f"Score is {memory.inception_score.value:.2f} (real images {memory.inception_score.floor:.2f}) and its FID "
-        f"{memory.fid.value:.3f} ({memory.fid.floor:.3f}), because the real images of the comparison are training "
+        f"Score is {memory.inception_score.value:.2f} (real images {memory.inception_score.real:.2f}) and its FID "
+        f"{memory.fid.value:.3f} ({memory.fid.real:.3f}), because the real images of the comparison are training "
         "images too. Only the distance to the nearest training image detects it: "
-        f"{memory.near_copies.value:.0%} of its samples are near copies, compared with {memory.near_copies.floor:.1%} "
+        f"{memory.near_copies.value:.0%} of its samples are near copies, compared with {memory.near_copies.real:.1%} "
         f"of fresh images and {draws.near_copies.value:.1%} of the VAE's samples. Second, ten images, one of each "
         f"class, repeated: their Inception Score is {few.inception_score.value:.2f}, {more} that of real images. Their "
-        f"FID ({few.fid.value:.2f}) and recall ({few.recall.value:.3f}; real images {few.recall.floor:.3f}) detect "
+        f"FID ({few.fid.value:.2f}) and recall ({few.recall.value:.3f}; real images {few.recall.real:.3f}) detect "
         "the lack of variety."
     )

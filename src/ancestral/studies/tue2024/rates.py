@@ -32,13 +32,17 @@ def rate_name(rate: float) -> str:
 
 
 def learning_rates(workshop: Workshop) -> ChapterContent:
-    runs = {name.removeprefix(PREFIX): run for name, run in workshop.runs.items() if name.startswith(PREFIX)}
-    runs = {plain(rate): run for rate, run in runs.items()}
+    names = [name for name in workshop.runs if name.startswith(PREFIX)]
+    runs = {plain(name.removeprefix(PREFIX)): workshop.runs[name] for name in names}
     panels = {title: _curves(runs, *key) for title, key in PANELS.items()}
-    drawn = small_multiples([panel for panel in panels.items() if panel[1]], columns=1)
+    drawn = small_multiples(
+        [panel for panel in panels.items() if panel[1]], columns=1, title="VAE at several learning rates"
+    )
     cross = "; a cross marks where a training diverged" if any(map(diverged, runs.values())) else ""
     caption = f"Negative ELBO at each learning rate{cross}."
-    return ChapterContent(_in_words(runs), [_table(runs)], [workshop.figure("learning-rates", drawn, caption)])
+    return ChapterContent(
+        _in_words(runs), [_table(runs)], [workshop.figure("learning-rates", drawn, caption, of=names)]
+    )
 
 
 def plain(rate: str) -> str:

@@ -64,6 +64,7 @@ def _sheet(workshop: Workshop) -> ChapterContent:
         run.data.space.to_unit(torch.cat([real, drawn, means])),
         columns=8,
         row_titles=[name for name in ("real", "samples", "means") for _ in range(2)],
+        title=f"{run.called}: real images, samples and mean images E[x|z]",
     )
     text = (
         "The figure shows the first 16 test images; the first 16 samples of the model, not cherry-picked; and the mean "
@@ -71,7 +72,7 @@ def _sheet(workshop: Workshop) -> ChapterContent:
         "speckled. The means, which papers often show, are smooth, but they are not samples of the model."
     )
     caption = "16 real images, 16 samples, and the 16 mean images E[x | z] of these samples."
-    return ChapterContent(text, figures=[workshop.figure("real-and-generated", figure, caption)])
+    return ChapterContent(text, figures=[workshop.figure("real-and-generated", figure, caption, of=["vae"])])
 
 
 # ---- the page

@@ -22,9 +22,14 @@ def stability(workshop: Workshop) -> ChapterContent:
     course = training_curves(run)
     best = run.outcome["best_step"] / course.per_epoch
     whole = learning_curves(
-        course.both("negative_elbo"), title="negative ELBO, nats per image", marks=[(best, f"best, epoch {best:.0f}")]
+        course.both("negative_elbo"),
+        title=f"{title}: negative ELBO, nats per image",
+        marks=[(best, f"best, epoch {best:.0f}")],
     )
-    parts = small_multiples([(f"{IN_WORDS[name]}, nats", course.both(name)) for name in ("reconstruction", "kl")])
+    parts = small_multiples(
+        [(f"{IN_WORDS[name]}, nats", course.both(name)) for name in ("reconstruction", "kl")],
+        title=f"{title}: terms of the negative ELBO",
+    )
     each = [f"{workshop.titles[name]}. {_ending(workshop.runs[name])} {health_in_words(workshop.runs[name])}"
             for name in NAMES]  # fmt: skip
     return ChapterContent(
@@ -40,9 +45,11 @@ def stability(workshop: Workshop) -> ChapterContent:
         [
             workshop.figure(
                 "vae-course", whole, f"{title}. Negative ELBO during training; the best epoch is marked. Training "
-                "values are means over minibatches at the time of their update."
+                "values are means over minibatches at the time of their update.", of=["vae"]
             ),
-            workshop.figure("vae-parts", parts, f"{title}. The two terms of the bound; their sum is the curve above."),
+            workshop.figure(
+                "vae-parts", parts, f"{title}. The two terms of the bound; their sum is the curve above.", of=["vae"]
+            ),
             workshop.draw("vae-dynamic", "curves"),
         ],
     )  # fmt: skip

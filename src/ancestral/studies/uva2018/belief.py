@@ -8,14 +8,14 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
-from ancestral.core.text import scientific
+from ancestral.core.text import plural, scientific
 from ancestral.evaluation.score import Score
 from ancestral.reports.html import Table
 from ancestral.reports.score_tables import SCORE_CAPTION, score_table
 from ancestral.studies.demonstrations import belief_net_cost
 from ancestral.studies.demonstrations.belief_net_cost import times_faster
 from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
-from ancestral.studies.parts import listed, plural
+from ancestral.studies.parts import listed
 from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.workshop import Workshop
 
@@ -120,6 +120,7 @@ def cost(workshop: Workshop) -> ChapterContent:
         belief_net_cost.cost_figure(rows),
         "Time of a training step as a function of M, N and D. The axes of time, N and D are logarithmic, so that a "
         "constant factor per latent, or a power of N or D, is a straight line.",
+        of=(),
     )
     checks = [
         ReferenceCheck(

@@ -55,12 +55,13 @@ def training(workshop: Workshop) -> ChapterContent:
     figure = course_figure(
         course,
         [("-540, at the start", -540, course.start, 0.1), ("-180, after 1 epoch", -180, 1, epochs)],
+        title=f"{title}: mean log-probability during training",
     )
     caption = f"{title}: mean log-probability during training. Dashed: references of the coursework."
     return ChapterContent(
         text,
         [score_table([(title, score)], SCORE_CAPTION)],
-        [workshop.figure("mixture-course", figure, caption)],
+        [workshop.figure("mixture-course", figure, caption, of=["mixture"])],
         [
             ReferenceCheck(
                 "mixture: first mean log-probability",
@@ -98,6 +99,7 @@ def prototypes(workshop: Workshop) -> ChapterContent:
         _draws_figure(run),
         f"{workshop.titles['mixture']}: {DRAWN} samples of Z and of the pixels, not cherry-picked; below each, the "
         "mean image of its component.",
+        of=["mixture"],
     )
     return ChapterContent(text, figures=[workshop.draw("mixture", "components"), figure])
 
@@ -106,7 +108,9 @@ def _draws_figure(run: Run) -> Figure:
     with seeded_noise(seed_for(0, "drawing")):
         means = run.load().sample_mean(DRAWN)
         draws = torch.bernoulli(means)
-    return pair_grid(draws, means, columns=8, labels=("sample", "mean"), title=f"{DRAWN} samples and their means")
+    return pair_grid(
+        draws, means, columns=8, labels=("sample", "mean"), title=f"{run.called}: {DRAWN} samples and their means"
+    )
 
 
 def _isolated(run: Run, count: int) -> tuple[float, float]:
@@ -179,7 +183,7 @@ def frankenstein(workshop: Workshop) -> ChapterContent:
         tables,
         [
             workshop.draw("mixture", "frankenstein"),
-            workshop.figure("mixture-detection", detection_figure(found), caption),
+            workshop.figure("mixture-detection", detection_figure(found), caption, of=["mixture"]),
         ],
     )
 
@@ -246,7 +250,7 @@ def stability(workshop: Workshop) -> ChapterContent:
         "logarithms."
     )
     return ChapterContent(
-        text, figures=[workshop.figure("underflow", underflow_figure(found), caption)], checks=[check]
+        text, figures=[workshop.figure("underflow", underflow_figure(found), caption, of=())], checks=[check]
     )
 
 

@@ -57,12 +57,13 @@ def training(workshop: Workshop) -> ChapterContent:
     figure = course_figure(
         course,
         [("-544, at the start", -544, course.start, 0.1), ("-174, after 1 epoch", -174, 1, epochs)],
+        title=f"{title}: lower bound during training",
     )
     caption = f"{title}: the lower bound during training. Dashed: references of the coursework."
     return ChapterContent(
         text,
         [score_table([(title, score), (title, tight)], SCORE_CAPTION)],
-        [workshop.figure("vae-course", figure, caption), workshop.draw("vae", "curves")],
+        [workshop.figure("vae-course", figure, caption, of=["vae"]), workshop.draw("vae", "curves")],
         [
             ReferenceCheck(
                 "VAE: first bound",
@@ -102,8 +103,8 @@ def manifold(workshop: Workshop) -> ChapterContent:
     side = 10
     return ChapterContent(
         "Each image is the mean E[x | z] at one point z of the latent plane. The coordinates are the percentiles "
-        f"{50 / side:g} %, {150 / side:g} %, ..., {100 - 50 / side:g} % of the standard normal, so each image "
-        f"represents {100 / side**2:g} % of the prior.",
+        f"{50 / side:g}%, {150 / side:g}%, ..., {100 - 50 / side:g}% of the standard normal, so each image "
+        f"represents {100 / side**2:g}% of the prior.",
         figures=[workshop.draw("vae", "manifold", count=side)],
     )
 
@@ -118,7 +119,7 @@ def monte_carlo(workshop: Workshop) -> ChapterContent:
         found = []
         with workshop.progress.counter_for("draws from the prior") as progress:
             for done, m in enumerate(LATENTS, 1):
-                run = workshop.runs["vae" if m == 2 else f"vae-{m}"]
+                run = workshop.runs[_of_latents(m)]
                 found.append(asdict(shortfall(run, draws, images, tight, explained, step)))
                 progress(done, len(LATENTS))
         return found
@@ -135,8 +136,13 @@ def monte_carlo(workshop: Workshop) -> ChapterContent:
     return ChapterContent(
         f"{growth_in_words(found)}\n\n{few_in_words(found)}\n\n{reference_in_words(found)}",
         [shortfall_table(found), model_table(found)],
-        [workshop.figure("prior-sampling", figure, caption)],
+        [workshop.figure("prior-sampling", figure, caption, of=[*map(_of_latents, LATENTS)])],
     )
+
+
+def _of_latents(count: int) -> str:
+    """The name of the run with this number of latents."""
+    return "vae" if count == 2 else f"vae-{count}"
 
 
 def growth_in_words(found: Sequence[Shortfall]) -> str:

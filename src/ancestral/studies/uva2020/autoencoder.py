@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from ancestral.core.text import plural
 from ancestral.reports.html import Figure, Table
 from ancestral.studies.demonstrations.code_spread import (
     MOST,
@@ -14,7 +15,6 @@ from ancestral.studies.demonstrations.code_spread import (
     codes_figure,
     normal_length,
 )
-from ancestral.studies.parts import plural
 from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.uva2020.words import apart, share_in_words
 from ancestral.studies.workshop import Workshop
@@ -110,5 +110,5 @@ def _figures(workshop: Workshop) -> list[Figure]:
     return [
         workshop.draw("autoencoder", "samples", samples),
         workshop.draw("autoencoder", "reconstructions", "Plain autoencoder: test images and reconstructions."),
-        workshop.figure("codes", codes_figure(found), caption),
+        workshop.figure("codes", codes_figure(found), caption, of=TITLES),
     ]

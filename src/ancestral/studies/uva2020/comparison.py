@@ -47,7 +47,7 @@ def comparison(workshop: Workshop) -> ChapterContent:
         f"Sample quality was measured on {records[best].count:,} samples of each model; grey pixels were thresholded "
         f"at 0.5, so that all samples are binary. The best FID is that of {_who(best)} "
         f"({records[best].fid.value:.2f}), the worst that of {_who(order[-1])} ({records[order[-1]].fid.value:.2f}); "
-        f"between two sets of real images it is {records[best].fid.floor:.2f}.{_missed(records)} VAE samples are true "
+        f"between two sets of real images it is {records[best].fid.real:.2f}.{_missed(records)} VAE samples are true "
         "samples: each pixel is drawn from its probability, which makes them speckled. The mean images that papers "
         "often show look better, but they are not samples.\n\n"
         f"On this machine, {_who(fastest)} samples {paces[fastest]:,.0f} images per second and {_who(slowest)} "
@@ -60,6 +60,7 @@ def comparison(workshop: Workshop) -> ChapterContent:
         "rows",
         sample_rows([runs[name] for name in order], titles=[DRAWN[name] for name in order], threshold=True),
         "Samples of each model, not cherry-picked, best FID first. Grey pixels are thresholded at 0.5.",
+        of=order,
     )
     return ChapterContent(
         text, [_ways(workshop, paces), score_table(scores, f"Binary pixels. {SCORE_CAPTION}"), looks], [rows]
@@ -78,13 +79,13 @@ def _missed(records: dict[str, Quality]) -> str:
     recall, most = records[best].recall, records[widest].recall.value
     if most - recall.value < ALIKE:
         return (
-            f" No other model has a clearly higher recall than its {recall.value:.2f} ({recall.floor:.2f} for real "
+            f" No other model has a clearly higher recall than its {recall.value:.2f} ({recall.real:.2f} for real "
             "images)."
         )
     precisions = [records[name].precision.value for name in (best, widest)]
     told = (
         f" However, its samples cover less of the data: its recall is {recall.value:.2f}, compared with {most:.2f} "
-        f"for {_who(widest)} ({recall.floor:.2f} for real images)."
+        f"for {_who(widest)} ({recall.real:.2f} for real images)."
     )
     if precisions[0] > precisions[1]:
         told += f" In exchange, its precision is higher: {precisions[0]:.2f} compared with {precisions[1]:.2f}."

@@ -52,6 +52,7 @@ def convolutional(workshop: Workshop) -> ChapterContent:
         "vae-cnn-bits",
         bits_figure(runs[0], [(BELOW, f"{BELOW}, asked for")]),
         "Loss of the convolutional VAE: minibatches during training, and validation images after each epoch.",
+        of=["vae-cnn"],
     )
     scores = score_table([("VAE, CNN", bounds[0]), ("VAE, MLP", bounds[1])], SCORE_CAPTION)
     text = f"{_networks(workshop)}\n\n{beginning(runs[0])} {_verdict(workshop)}\n\n{_samples_differ(workshop)}"
@@ -106,7 +107,7 @@ def _samples_differ(workshop: Workshop) -> str:
 
     def both(name: str) -> str:
         values: list[Measured] = [getattr(one, name) for one in (cnn, mlp)]
-        return f"{values[0].value:.2f} compared with {values[1].value:.2f} ({values[0].floor:.2f} for real images)"
+        return f"{values[0].value:.2f} compared with {values[1].value:.2f} ({values[0].real:.2f} for real images)"
 
     which = "more often" if shares[0] > shares[1] else "less often"
     if not apart(shares[0], shares[1], cnn.count):

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 
 from ancestral.core.maths import bits_per_dimension
-from ancestral.core.text import scientific
+from ancestral.core.text import plural, scientific
 from ancestral.evaluation.score import Score
 from ancestral.families.flow.points import NormalizingFlow
 from ancestral.reports.html import Table
@@ -25,7 +25,7 @@ from ancestral.studies.demonstrations.dequantised import (
     learned_density_figure,
 )
 from ancestral.studies.demonstrations.paired_scores import Difference, paired_difference
-from ancestral.studies.parts import bits_figure, plural
+from ancestral.studies.parts import bits_figure
 from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.words import bits_in_words, settings_in_words
 from ancestral.studies.workshop import Workshop
@@ -81,11 +81,13 @@ def discrete(workshop: Workshop) -> ChapterContent:
             dequantised_figure(found),
             "Mean logarithms during the fits. Left: with and without noise. Right: only the fit with noise, on a finer "
             "scale.",
+            of=(),
         ),
         workshop.figure(
             "dequantised-density",
             learned_density_figure(found),
             "The density fitted with noise (dashed), and the shares of the levels (solid).",
+            of=(),
         ),
     ]
     return ChapterContent(text, figures=figures, checks=checks)
@@ -108,6 +110,7 @@ def images(workshop: Workshop) -> ChapterContent:
                 f"{name}-bits",
                 bits_figure(run),
                 f"{_capital(workshop.titles[name])}: loss in bits per dimension.",
+                of=[name],
             )
             for name, run in runs.items()
         ),
@@ -289,6 +292,6 @@ def one_dimension(workshop: Workshop) -> ChapterContent:
         ),
     ]
     figure = workshop.figure(
-        "change-of-variables", change_of_variables_figure(found), f"Density of x, and {found.draws:,} samples."
+        "change-of-variables", change_of_variables_figure(found), f"Density of x, and {found.draws:,} samples.", of=()
     )
     return ChapterContent(text, figures=[figure], checks=checks)

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict
 from statistics import median
 
+from ancestral.core.text import plural
 from ancestral.families.gan.drawings import vanishing_gradient_figure, vanishing_gradients
 from ancestral.families.gan.vanishing_gradient import VanishingGradient
 from ancestral.reports.html import Table
@@ -13,7 +14,7 @@ from ancestral.reports.pictures.catalogue import subject_of
 from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.equilibrium import equilibrium, equilibrium_figure
-from ancestral.studies.parts import health_in_words, plural
+from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import AN_IDENTITY, OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.gan import AS_BEFORE, readings_side_by_side
 from ancestral.studies.uva2020.words import settings_in_words
@@ -54,7 +55,7 @@ def convergence(workshop: Workshop) -> ChapterContent:
         "distance of the samples from the data."
     )
     return ChapterContent(
-        text, figures=[workshop.figure("equilibrium", equilibrium_figure(game), caption)], checks=[check]
+        text, figures=[workshop.figure("equilibrium", equilibrium_figure(game), caption, of=())], checks=[check]
     )
 
 
@@ -115,6 +116,7 @@ def losses(workshop: Workshop) -> ChapterContent:
             vanishing_gradient_figure(found),
             "A new critic is trained while the generator is fixed: the gradient of the saturating loss vanishes as the "
             "critic improves.",
+            of=["gan"],
         ),
         workshop.draw(
             "gan-saturating",

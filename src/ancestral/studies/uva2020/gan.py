@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from ancestral.core.text import plural
 from ancestral.evaluation.diversity import covered_share, spread_ratio
 from ancestral.evaluation.quality import CONFIDENT, Quality
 from ancestral.families.gan.model import ACTIVATION
@@ -16,7 +17,7 @@ from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.runs.fit import LOOKED_AT
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.midway import Midway, midway
-from ancestral.studies.parts import health_in_words, plural
+from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
 from ancestral.studies.uva2020.vae import drawn_on_the_way
 from ancestral.studies.uva2020.words import NAMES, apart, settings_in_words, share_in_words, too_brief
@@ -66,11 +67,11 @@ def samples(workshop: Workshop) -> ChapterContent:
             else " The coursework trains as many epochs."
         )
         + f"\n\nA fixed classifier recognises {share_in_words(readable.value, quality.count)} of {quality.count:,} "
-        f"samples with a confidence of at least {CONFIDENT}, and {share_in_words(readable.floor, quality.count)} of "
+        f"samples with a confidence of at least {CONFIDENT}, and {share_in_words(readable.real, quality.count)} of "
         f"real images. The coursework asks for nearly every sample; our target is {READABLE:.0%}. The samples include "
         f"{quality.classes.value:.0f} of the 10 digits. The KL divergence between their class histogram and that of "
         f"the data is {quality.class_kl.value:.3f} nats (our target: at most {EVEN}). The FID, in the features of the "
-        f"same classifier, is {quality.fid.value:.2f} ({quality.fid.floor:.2f} between real images).{_rising(run)}"
+        f"same classifier, is {quality.fid.value:.2f} ({quality.fid.real:.2f} between real images).{_rising(run)}"
         f"\n\n{_walked(workshop)}"
     )
     walks = workshop.draw("gan", "walks")

@@ -122,6 +122,7 @@ def _figures(workshop: Workshop, runs: list[Run], least: float) -> list[Figure]:
             f"{name}-bits",
             bits_figure(run, [(least, "entropy")]),
             f"{titles[name]}: loss in bits per dimension.",
+            of=[name],
         )
         for name, run in zip(POINTS, runs, strict=True)
     ]

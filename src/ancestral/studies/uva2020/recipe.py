@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ancestral.studies.parts import IMAGE_FLOW, plural
+from ancestral.core.text import plural
+from ancestral.studies.parts import IMAGE_FLOW
 from ancestral.studies.recipe import QUICK_MNIST, Chapter, ChapterContent, PlannedRun, Study
 from ancestral.studies.uva2020 import autoencoder, convolutions, flow, game, gan, points, vae
 from ancestral.studies.uva2020.comparison import comparison
@@ -96,7 +97,7 @@ def _lead(workshop: Workshop) -> str:
     return (
         f"The VAE has {bits_in_words(score)} bits per dimension on binary MNIST (ELBO). The GAN was trained for "
         f"{epochs}; a fixed classifier recognises {quality.recognised.value:.0%} of its samples and "
-        f"{quality.recognised.floor:.0%} of real images. The flow of points has {bits_in_words(plane)} bits per "
+        f"{quality.recognised.real:.0%} of real images. The flow of points has {bits_in_words(plane)} bits per "
         f"dimension (exact, a density); the flow of grey images has {bits_in_words(image)} (grey levels, another pixel "
         "space)."
     )

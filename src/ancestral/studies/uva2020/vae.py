@@ -77,6 +77,7 @@ def perceptron(workshop: Workshop) -> ChapterContent:
         bits_figure(run, [(BELOW, f"{BELOW}, asked for")]),
         f"Loss of the VAE: minibatches during training, and the {run.record['data']['counts']['valid']:,} validation "
         "images after each epoch. The weights with the lowest validation loss are kept.",
+        of=["vae"],
     )
     named = [("VAE, MLP", score) for score in (bound, tighter)]
     return ChapterContent(text, [score_table(named, SCORE_CAPTION)], [shown], checks)
@@ -128,7 +129,7 @@ def samples(workshop: Workshop) -> ChapterContent:
     """Samples before, during and after training; reconstructions."""
     run, quality, count = workshop.runs["vae"], workshop.quality("vae"), workshop.size(10_000, 200)
     means = workshop.remember("recognised-means", lambda: _recognised_means(run, count), count=count)
-    back, drawn, real = means["reconstructions"], means["draws"], quality.recognised.floor
+    back, drawn, real = means["reconstructions"], means["draws"], quality.recognised.real
     text = (
         "The figures show 64 mean images E[x | z], with z sampled from the prior, before, during and after training; "
         "they are not cherry-picked. The last figure shows reconstructions. After training, a fixed classifier "

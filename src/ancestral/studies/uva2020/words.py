@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from ancestral.core.text import plural
 from ancestral.evaluation.score import Score
 from ancestral.families.gan.settings import GANSettings
 from ancestral.reports.pictures.training import training_curves
 from ancestral.runs.run import Run
-from ancestral.studies.parts import loss_bits, plural
+from ancestral.studies.parts import loss_bits
 
 NAMES = {"adam": "Adam", "relu": "ReLU", "gelu": "GELU", "leaky-relu-0.2": "leaky ReLU 0.2"}
 SMALL = 1e-3  # smaller shares are shown as "below 0.1%"
