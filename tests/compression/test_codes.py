@@ -13,7 +13,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution
 from zoo import ZOO
 
 from ancestral.compression.codes import ByConditionals, Code, InOrder, code_of, pop_images, push_images
-from ancestral.compression.stack import TOTAL, Stack
+from ancestral.compression.stack import Stack
 from ancestral.core.errors import NotComputable
 from ancestral.models.base import ExactModel, HasStates, ImplicitModel, LatentModel, Model
 
@@ -103,21 +103,27 @@ def _size(stack: Stack) -> float:
     return 32 * (len(words) - 2) + math.log2(top)
 
 
-@pytest.mark.parametrize("name", [name for name in CODES if isinstance(ZOO[name](), LatentModel)])
-def test_bits_back_costs_at_least_the_exact_probability(name: str) -> None:
-    """On samples of the model, the mean cost is at least the entropy, and near the negative ELBO."""
+LATENT = [name for name in CODES if isinstance(ZOO[name](), LatentModel)]
+
+
+@pytest.mark.parametrize("name", LATENT)
+def test_bits_back_costs_the_negative_elbo(name: str) -> None:
+    """On samples of the model, the mean cost of a chain of images; a flow prior costs more, by its linear map."""
     torch.manual_seed(0)
     model = ZOO[name]().eval()
+    assert isinstance(model, LatentModel)
     code = code_of(model)
     with torch.no_grad():
-        x = model.sample(600).round().clamp(0, code.levels - 1)
-        elbo = -torch.stack([model.elbo(x) for _ in range(5)]).mean().item() / math.log(2)  # type: ignore[attr-defined]
-        exact = -(model.log_weights(x, 100).logsumexp(1) - math.log(100)).mean().item() / math.log(2)  # type: ignore[attr-defined]
+        x = model.sample(1000).round().clamp(0, code.levels - 1)
+        elbo = -torch.stack([model.elbo(x) for _ in range(20)]) / math.log(2)
+    spread = elbo.std(0).square().mean().sqrt().item() / math.sqrt(len(x))  # of one sample of the latents an image
     stack = push_images(code, x)
-    paid = 32 * len(stack.content()) / len(x)
-    assert paid > 0.93 * exact
-    if elbo < 30:  # unlikely images cost less than their ELBO says, because frequencies have a least value
-        assert paid < 1.15 * elbo + 0.4
+    paid = 32 * (len(stack.content()) - stack.borrowed + stack.lowest) / len(x)
+    least = 0.9 * elbo.mean().item() - 4 * spread
+    if elbo.mean() < 30:  # unlikely images cost less than their ELBO says, because frequencies have a least value
+        assert paid > least
+    most = elbo.mean().item() + 4 * spread + 0.02 * elbo.mean().item() + 0.2
+    assert paid < most + (0.5 if name == "vae, flow prior" else 0)
 
 
 def test_states_are_paid_back() -> None:
@@ -188,12 +194,10 @@ def test_densities_are_refused() -> None:
         code_of(ZOO["vae, Gaussian"]())
 
 
-def test_batches_of_an_order_are_independent_of_their_size() -> None:
-    """Images pushed together or one after the other have the same frequencies."""
+def test_the_file_does_not_depend_on_how_many_images_are_evaluated_at_once() -> None:
     model = ZOO["pixelcnn"]().eval()
-    code, x = InOrder(model), all_images(model, 40).double()
-    apart = [push_images(code, image[None]).content() for image in x]
+    code, x = InOrder(model), all_images(model, 20).double()[:20]
+    together = push_images(code, x).content()
     code.numbers = 1 << 24
-    again = [push_images(code, image[None]).content() for image in x]
-    assert all(np.array_equal(a, b) for a, b in zip(apart, again, strict=True))
-    assert TOTAL == 1 << 24
+    assert code.together == 1
+    assert np.array_equal(push_images(code, x).content(), together)

@@ -50,7 +50,8 @@ def batches(code: Code, n: int) -> list[slice]:
 def push_images(code: Code, x: Tensor) -> Stack:
     """A stack with the images x, shape (n, *event_shape), whole levels."""
     stack, x = Stack(code.borrowed), x.double()
-    for part in batches(code, len(x)):
+    for number, part in enumerate(batches(code, len(x))):
+        stack.mix(number)
         code.push(stack, x[part])
     return stack
 
@@ -62,7 +63,10 @@ def pop_images(code: Code, stacks: Sequence[Stack], counts: Sequence[int]) -> Te
     """
     n = sum(counts)
     stack = stacks[0] if len(stacks) == 1 else Stacks(stacks, counts)
-    parts = [code.pop(stack, part.stop - part.start) for part in reversed(batches(code, n))]
+    parts = []
+    for number, part in reversed(list(enumerate(batches(code, n)))):
+        parts.append(code.pop(stack, part.stop - part.start))
+        stack.mix(number)
     if not all(one.is_initial() for one in stacks):
         raise InputError("the bits of the file do not end where its images end: the file or the model is another one")
     return torch.cat(parts[::-1])

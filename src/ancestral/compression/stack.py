@@ -25,6 +25,7 @@ from ancestral.core.errors import InputError
 
 BITS = 24
 TOTAL = 1 << BITS
+MIXED = 4096  # words
 STATE = 2  # words in the state, which pushes and pops change
 CODER = "ans-32-64-24"  # words of 32 bits, a state of 64 bits, frequencies of 24 bits
 
@@ -103,6 +104,20 @@ class Stack:
         starts = edges[rows, symbols]
         self.push(starts, edges[rows, symbols + 1] - starts)
 
+    def mix(self, number: int) -> None:
+        """Change up to `MIXED` words of the content, below the top word, by fixed random bits; a second call with the
+        same number undoes it.
+
+        The latents that are popped next then depend on bits without a pattern. Without this, they would depend on the
+        latents that were pushed last, and an image would cost more than its ELBO says.
+        """
+        words = self._coder.get_compressed()
+        end = len(words) - 1
+        first = max(self.borrowed, end - MIXED)
+        if first < end:
+            words[first:end] ^= random_words(end - first, number * MIXED)
+            self._coder = stream.stack.AnsCoder(np.ascontiguousarray(words))
+
     @property
     def lowest(self) -> int:
         """Number of words of the generator that no pop has reached."""
@@ -134,6 +149,9 @@ class Stacks(Stack):
     def __init__(self, stacks: Sequence[Stack], counts: Sequence[int]) -> None:
         self.stacks, self._ends = stacks, np.cumsum(counts)[:-1]
 
+    def mix(self, number: int) -> None:
+        """Nothing: stacks without latents are not mixed."""
+
     def pop_bits(self, ones: Array) -> Array:
         """As `Stack.pop_bits`, for one row an image."""
         return np.concatenate([one.pop_bits(rows) for one, rows in self._parts(ones, self._ends)])
@@ -147,11 +165,11 @@ class Stacks(Stack):
         return zip(self.stacks, np.split(rows, ends), strict=True)
 
 
-def random_words(count: int) -> Array:
-    """The first words of the fixed generator: the upper 32 bits of the splitmix64 sequence with the seed 0; the last
-    bit of each word is set."""
+def random_words(count: int, skipped: int = 0) -> Array:
+    """Words of the fixed generator: the upper 32 bits of the splitmix64 sequence with the seed 0; the last bit of each
+    word is set. skipped: number of words before the first that is returned."""
     with np.errstate(over="ignore"):
-        z = np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = np.arange(skipped + 1, skipped + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         z = z ^ (z >> np.uint64(31))
