@@ -32,6 +32,9 @@ export class WalkTab {
       const input = element("select", { "aria-label": which ? "Vertical axis" : "Horizontal axis", onchange: () => this.pick(which, input.selectedIndex) });
       return input;
     });
+    this.label = classes
+      ? element("select", { onchange: () => this.choose(this.label.selectedIndex) }, ...Array.from({ length: classes }, (_, y) => element("option", {}, thread.description.classes[y] ?? y)))
+      : null;
     this.fill();
     this.addPrincipal(thread);
     this.pad = element("canvas", { class: "plane", tabIndex: 0, role: "slider", "aria-label": "Plane of two latents; arrow keys move the point", "aria-valuetext": "0, 0" });
@@ -45,7 +48,7 @@ export class WalkTab {
     this.point = [0, 0];
     this.body.replaceChildren(
       element("p", { class: "lead" }, "Drag the point over the plane. Each small image is decoded at its own place; all other latents keep their values."),
-      element("div", { class: "tools" }, element("label", {}, "Horizontal ", this.picks[0]), element("label", {}, "Vertical ", this.picks[1]), button("Move on its own", () => this.animate())),
+      element("div", { class: "tools" }, element("label", {}, "Horizontal ", this.picks[0]), element("label", {}, "Vertical ", this.picks[1]), this.label && element("label", {}, "Class ", this.label), button("Move on its own", () => this.animate())),
       element("div", { class: "beside" }, this.pad, element("figure", {}, this.image, this.where)),
       thread.can("encode")
         ? element("div", {}, element("h3", {}, "From one image to another"), element("div", { class: "tools" }, button("Start: the board's image", () => this.end(0)), button("End: the board's image", () => this.end(1))), this.strip)
@@ -64,6 +67,13 @@ export class WalkTab {
       input.replaceChildren(...this.choices.map(({ name }) => element("option", {}, name)));
       input.selectedIndex = chosen;
     });
+  }
+
+  // the class of a conditional model: a one-hot vector behind the latents
+  choose(label) {
+    this.origin.fill(0, this.thread.facts.latents);
+    this.origin[this.thread.facts.latents + label] = 1;
+    this.plane();
   }
 
   pick(which, at) {
