@@ -45,7 +45,7 @@ def write_run_page(
     sections = [
         *measurements(run, scores),
         *earlier_measurements(run),
-        *explorer_section(run.explorer, "this model"),
+        *explorer_section({run.explorer: "this model: draw, complete, sample"}),
         _pictures(run, redraw, progress),
         *_thumbnails(run),
         *_health(run),
@@ -92,12 +92,14 @@ def early_caption(epoch: int) -> str:
     return f"Draws from the model {when}, each from the same random numbers as in the pictures of other epochs."
 
 
-def explorer_section(page: Path, what: str) -> list[Section]:
-    """A link to an explorer's page beside the report, where there is one. what: the models in it, in words."""
-    if not page.exists():
+def explorer_section(pages: Mapping[Path, str]) -> list[Section]:
+    """Links to the explorer's pages beside the report, where there are any. pages: with what is in them, in words."""
+    present = {page: what for page, what in pages.items() if page.exists()}
+    if not present:
         return []
-    text = f"The page runs {what} in the browser. It needs no server and no network: draw, complete, sample."
-    return [Section("Explore", text, links=[(f"Open {page.name}", page.name)])]
+    runs = "; ".join(f"{page.name} runs {what}" for page, what in present.items())
+    text = f"In the browser, {runs}. No server and no network is needed."
+    return [Section("Explore", text, links=[(f"Open {page.name}", page.name) for page in present])]
 
 
 def _thumbnails(run: Run) -> list[Section]:

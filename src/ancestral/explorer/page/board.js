@@ -17,6 +17,7 @@ export class Board {
     this.tool = "pen";
     this.radius = Math.max(0.6, this.height / 28);
     this.undone = [];
+    this.touched = false; // whether anybody has changed the image
     this.cursor = null;
     this.build();
     this.show();
@@ -49,19 +50,21 @@ export class Board {
       type: "range", min: 0.5, max: this.height / 8, step: 0.1, value: this.radius, "aria-label": "Brush size",
       oninput: () => (this.radius = Number(radius.value)),
     });
+    this.actions = element(
+      "div",
+      { class: "tools" },
+      button("Undo", () => this.undo(), "Control and Z"),
+      button("Clear", () => this.clear()),
+    );
+    this.whole = button("Show all pixels", () => this.reveal());
+    this.actions.append(this.whole);
     this.root = element(
       "div",
       { class: "board-frame" },
-      this.canvas,
+      element("div", { class: "paper" }, this.canvas),
       element("div", { class: "tools", role: "toolbar", "aria-label": "Drawing tools" }, ...this.toolButtons),
       element("label", { class: "brush" }, "Brush", radius),
-      element(
-        "div",
-        { class: "tools" },
-        button("Undo", () => this.undo(), "Control and Z"),
-        button("Clear", () => this.clear()),
-        button("Show all pixels", () => this.reveal()),
-      ),
+      this.actions,
     );
     this.choose("pen");
   }
@@ -69,6 +72,13 @@ export class Board {
   choose(name) {
     this.tool = name;
     for (const one of this.toolButtons) one.setAttribute("aria-pressed", String(one.dataset.tool === name));
+  }
+
+  // The tools that hide and show pixels are there where pixels can be completed, and the first of them is chosen.
+  masking(able) {
+    for (const one of this.toolButtons.slice(2)) one.hidden = !able;
+    this.whole.hidden = !able;
+    if (able === ["pen", "eraser"].includes(this.tool)) this.choose(able ? "hide" : "pen");
   }
 
   get hidden() {
@@ -81,6 +91,7 @@ export class Board {
   }
 
   remember() {
+    this.touched = true;
     this.undone.push({ x: this.x.slice(), known: this.known.slice() });
     if (this.undone.length > UNDO_STEPS) this.undone.shift();
   }

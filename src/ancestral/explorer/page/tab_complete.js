@@ -28,7 +28,7 @@ export class CompleteTab {
     this.root = element(
       "div",
       {},
-      element("p", { class: "lead" }, "Choose Hide pixels and paint over the image, or hide a part of it. Each model samples what may be there; sampled pixels are blue."),
+      element("p", { class: "lead" }, "Paint over pixels to hide them, or hide a part. Each model samples what may be there, in blue."),
       element(
         "div",
         { class: "tools" },

@@ -10,7 +10,12 @@ export class DrawTab {
   constructor(app) {
     this.app = app;
     this.cards = app.threads.map((thread) => new DrawCard(thread, app));
-    this.root = element("div", { class: "cards" }, ...this.cards.map((card) => card.root));
+    this.root = element(
+      "div",
+      {},
+      element("p", { class: "lead" }, "Draw in the square. Each card shows how probable the drawing is under one model."),
+      element("div", { class: "cards drawn" }, ...this.cards.map((card) => card.root)),
+    );
   }
 
   update() {

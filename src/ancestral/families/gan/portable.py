@@ -37,7 +37,7 @@ def critique(settings: GANSettings, event_shape: Sequence[int], tensors: Mapping
     Args:      tensors: of the adversarial step.
     Raises:    NotComputable: the critic is a network of the user's own, or none is among the tensors.
     """
-    critic = build_critic(settings, event_shape)
+    critic = build_critic(settings, event_shape).eval()  # in training, reading a normalised weight changes it
     try:
         critic.load_state_dict(under_prefix("critic", dict(tensors)))
     except RuntimeError as error:
