@@ -72,15 +72,13 @@ export class App {
     const images = this.content.images;
     if (!images) return;
     let next = 0;
-    const label = element("p", { class: "note under-board" });
     this.load = () => {
       const at = next++ % images.pixels.length;
-      this.board.set(Float32Array.from(images.pixels[at], (v) => v / 255), this.board.known);
       const { classes } = this.threads[0].description;
-      label.textContent = images.labels ? `test image ${at}, class ${classes[images.labels[at]] ?? images.labels[at]}` : `test image ${at}`;
+      const name = images.labels ? `test image ${at}, class ${classes[images.labels[at]] ?? images.labels[at]}` : `test image ${at}`;
+      this.board.set(Float32Array.from(images.pixels[at], (v) => v / 255), this.board.known, name);
     };
     this.board.actions.append(button("Test image", () => this.load(), "load the next test image"));
-    this.board.canvas.after(label);
   }
 
   files() {

@@ -12,6 +12,7 @@ export class WalkTab {
   constructor(app) {
     this.app = app;
     this.threads = app.threads.filter((thread) => thread.can("decode") && thread.facts.latents > 1);
+    this.threads.sort((a, b) => a.facts.latents - b.facts.latents); // a plane of two latents shows all of a model
     this.body = element("div");
     const select = element("select", { onchange: () => this.use(this.threads[select.selectedIndex]) }, ...this.threads.map((t) => element("option", {}, t.title)));
     this.root = element("div", {}, this.threads.length > 1 ? element("label", {}, "Model ", select) : null, this.body);
@@ -88,7 +89,10 @@ export class WalkTab {
     if (!codes || thread !== this.thread || thread.facts.latents < 3) return;
     const { mean, axes } = principalAxes(codes, 2);
     this.choices.push(...axes.map((axis, k) => ({ name: `principal axis ${k + 1} of test images`, axis, base: mean })));
+    this.axes = this.choices.slice(-2);
+    this.base = mean;
     this.fill();
+    this.plane();
   }
 
   at(point) {
