@@ -15,7 +15,7 @@ export class Board {
     this.x = new Float32Array(this.channels * this.size);
     this.known = new Uint8Array(this.size).fill(1);
     this.tool = "pen";
-    this.radius = Math.max(0.6, this.height / 28);
+    this.radius = Math.max(0.7, this.height / 28);
     this.undone = [];
     this.touched = false; // whether anybody has changed the image
     this.cursor = null;
