@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -12,12 +13,15 @@ import pytest
 import torch
 from helpers import Captured, printed, refused, run
 from small_runs import SmallRuns
+from zoo import seeded, tiny_made
 
 import ancestral
 from ancestral import fit
 from ancestral.core.errors import NotComputable
 from ancestral.explorer.describe import describe, in_half_precision
 from ancestral.explorer.make import explore
+from ancestral.explorer.packing import Packing
+from ancestral.families.autoregressive.portable import autoregressive
 from ancestral.families.gan.portable import critique
 from ancestral.families.gan.settings import GANSettings
 from ancestral.families.gan.step import build_critic
@@ -154,6 +158,14 @@ def test_a_critic_with_spectral_normalisation_has_its_result_as_weights(tmp_path
     assert not any("parametrizations" in name for name, _ in found.network.named_parameters())
     with pytest.raises(NotComputable, match="not the one that the settings describe"):
         critique(settings, (1, 3, 3), {"critic.network.weight": x})
+
+
+def test_weights_that_a_made_does_not_use_take_little_space() -> None:
+    model = in_half_precision(seeded(lambda: tiny_made((1, 8, 8), hidden=(100,))))  # half of the weights are used
+    packing = Packing()
+    packing.replace(autoregressive(model))
+    stored = sum(2 * tensor.numel() for tensor in model.parameters())
+    assert len(base64.b64decode(packing.text())) < 0.75 * stored
 
 
 def test_weights_of_a_page_are_of_half_precision(runs: Path) -> None:
