@@ -27,10 +27,12 @@ COMPLETE_MS = {"masked": 20.0, "causal": 2000.0}
 PAGE_MB = {2: 5.0, 6: 10.0}  # two models, six models
 WATCH = """
 const seen = new MutationObserver(() => {
-  if (document.documentElement.dataset.selftest !== "running") window.readyAt ??= performance.now();
+  const { ready, selftest } = document.documentElement.dataset;
+  if (ready !== undefined) window.readyAt ??= performance.now();
+  if (selftest !== "running") window.testedAt ??= performance.now();
 });
 document.addEventListener("readystatechange", () =>
-  seen.observe(document.documentElement, { attributes: true, attributeFilter: ["data-selftest"] }));
+  seen.observe(document.documentElement, { attributes: true, attributeFilter: ["data-ready", "data-selftest"] }));
 """
 TIME = """async ([index, asks, repeats]) => {
   const thread = window.explorer.threads[index];
@@ -77,7 +79,7 @@ def measured(page: Path, runs: list[Run], chromium: str | None) -> dict[str, Any
         outcome = opened.evaluate("document.documentElement.dataset.selftest")
         tests = opened.evaluate("window.explorer.selfTest()")
         models = [_model(opened, index, run) for index, run in enumerate(runs)]
-        ready = opened.evaluate("window.readyAt / 1000")
+        ready, tested = (opened.evaluate(f"window.{name} / 1000") for name in ("readyAt", "testedAt"))
         memory = _memory(browser)
         browser.close()
     passed = [test for part in tests for test in part]
@@ -86,6 +88,7 @@ def measured(page: Path, runs: list[Run], chromium: str | None) -> dict[str, Any
         "calculations": len(passed),
         "largest_difference_nats": max((t["difference"] for t in passed if t["limit"] == 0.01), default=0.0),
         "ready_s": round(ready, 2),
+        "tested_s": round(tested, 2),
         "memory_mb": round(memory, 1),
         "models": models,
     }
@@ -139,7 +142,8 @@ def show(found: dict[str, Any]) -> None:
     print(f"self-test {found['self_test']}, {found['calculations']} calculations, largest difference "
           f"{found['largest_difference_nats']:.1e} nat")  # fmt: skip
     line(f"page of {len(models)} models", found["megabytes"], PAGE_MB.get(len(models)), "MB")
-    line("ready", found["ready_s"], READY_S, "s")
+    line("ready to draw", found["ready_s"], READY_S, "s")
+    line("self-test finished", found["tested_s"], None, "s")
     line("memory of the tab", found["memory_mb"] or None, MEMORY_MB, "MB")
     for model in models:
         if "network" not in model:

@@ -14,6 +14,7 @@ ancestral detect runs/made-500 --against frankenstein --out docs/pictures/detect
 (cd runs && ancestral detect mixture belief-net helmholtz VAE MADE PixelCNN flow flow-variational --against frankenstein --out ../docs/pictures/power.png)
 ancestral draw surprise runs/made-500 --out docs/pictures/surprise.png
 OMP_NUM_THREADS=1 python benchmarks/belief_net_cost.py --out docs/pictures/belief-net-cost.png
+ancestral study tour --out demo && python docs/explorer_film.py demo/explorer.html docs/pictures/explorer.webp
 # Pictures of curves need few colours: a palette keeps them small.
 python - <<'PYTHON'
 from PIL import Image

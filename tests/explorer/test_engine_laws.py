@@ -141,6 +141,18 @@ def test_completions_have_their_conditional_probabilities(family: str, name: str
         assert 0.5 * np.abs(found / found.sum() - wanted).sum() < 0.08
 
 
+@pytest.mark.parametrize(("name", "mask"), [(n, m) for n in ("made, deep", "made, three orderings") for m in KNOWN])
+def test_log_p_of_hidden_pixels_is_exact_or_absent(name: str, mask: str, engine: Engine) -> None:
+    model, known = loaded(engine, "made", name), KNOWN[mask]
+    script = f"{ALL_IMAGES} return model.logProbMissing(images(values, levels)[args[4]], args[3]);"
+    found = engine.run(script, *model, known, IMAGE)
+    if mask == "nothing" or (name == "made, deep" and mask == "upper rows"):
+        wanted = conditional(np.exp(log_probs(engine, *model)), known, IMAGE)
+        assert found == pytest.approx(math.log(wanted[IMAGE] / wanted.sum()), abs=1e-4)
+    else:
+        assert found is None
+
+
 def test_the_deep_net_sums_to_one_and_its_samples_and_posterior_have_its_probabilities(engine: Engine) -> None:
     name, levels, values = loaded(engine, "belief-net", "Helmholtz machine, two layers")
     script = f"""{ALL_IMAGES}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -12,13 +13,21 @@ import pytest
 import torch
 from helpers import Captured, printed, refused, run
 from small_runs import SmallRuns
+from zoo import seeded, tiny_made
 
 import ancestral
 from ancestral import fit
+from ancestral.core.errors import NotComputable
 from ancestral.explorer.describe import describe, in_half_precision
 from ancestral.explorer.make import explore
+from ancestral.explorer.packing import Packing
+from ancestral.families.autoregressive.portable import autoregressive
+from ancestral.families.gan.portable import critique
+from ancestral.families.gan.settings import GANSettings
+from ancestral.families.gan.step import build_critic
 from ancestral.reports.run_page import write_run_page
 from ancestral.runs.run import Run
+from ancestral.training.checkpoint import under_prefix
 
 
 def content(path: Path) -> dict[str, Any]:
@@ -115,6 +124,48 @@ def test_a_family_without_a_form_for_the_browser_is_named_with_the_reason(
     assert "no form" in content(made.path)["models"][1]["reason"] and "spec" not in content(made.path)["models"][1]
     refused(lambda: explore([Run(runs / "made")], tmp_path / "other.html"), "no model of these", "no form")
     assert not (tmp_path / "other.html").exists()
+
+
+def test_the_critic_of_a_gan_is_that_of_the_checkpoint_or_has_a_reason(small_runs: SmallRuns, tmp_path: Path) -> None:
+    small_runs.copied(["gan", "classes"], tmp_path)
+    for name, scores in (("gan", 1), ("classes", 10)):
+        opened = Run(tmp_path / name)
+        model = describe(opened)
+        tensors, _ = opened.state()
+        critic = build_critic(opened.settings.model, opened.data.event_shape).eval()  # without dropout
+        critic.load_state_dict(under_prefix("step.critic", tensors))
+        tests = [test for test in model["vectors"] if test["call"] == "criticise"]
+        x = torch.tensor([test["args"][0] for test in tests]).unflatten(1, opened.data.event_shape)
+        wanted = critic.network(2 * x - 1)
+        assert wanted.shape == (3, scores) and model["spec"]["critic"]["has_probabilities"]
+        found = torch.tensor([test["expect"] for test in tests])
+        assert found.tolist() == [pytest.approx(row, abs=0.02) for row in wanted.tolist()]  # half precision
+        reference = model["reference"]["scores"]
+        assert reference == sorted(reference) and len(reference) == model["reference"]["count"]
+        opened.checkpoint.unlink()
+        without = describe(opened)
+        assert "checkpoint" in without["spec"]["critic"]["reason"] and without["reference"] is None
+        assert {test["call"] for test in without["vectors"]} == {"decode"}
+
+
+def test_a_critic_with_spectral_normalisation_has_its_result_as_weights(tmp_path: Path) -> None:
+    settings = GANSettings(critic_hidden=(4,), spectral_norm=True, loss="hinge")
+    critic = build_critic(settings, (1, 3, 3)).eval()
+    tensors = {f"critic.{name}": tensor for name, tensor in critic.state_dict().items()}
+    found = critique(settings, (1, 3, 3), tensors)
+    x = torch.rand(5, 1, 3, 3)
+    assert torch.allclose(found.network(x)[:, 0], critic(x), atol=1e-6) and not found.has_probabilities
+    assert not any("parametrizations" in name for name, _ in found.network.named_parameters())
+    with pytest.raises(NotComputable, match="not the one that the settings describe"):
+        critique(settings, (1, 3, 3), {"critic.network.weight": x})
+
+
+def test_weights_that_a_made_does_not_use_take_little_space() -> None:
+    model = in_half_precision(seeded(lambda: tiny_made((1, 8, 8), hidden=(100,))))  # half of the weights are used
+    packing = Packing()
+    packing.replace(autoregressive(model))
+    stored = sum(2 * tensor.numel() for tensor in model.parameters())
+    assert len(base64.b64decode(packing.text())) < 0.75 * stored
 
 
 def test_weights_of_a_page_are_of_half_precision(runs: Path) -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -40,7 +41,12 @@ def unpacked(place: dict[str, Any], text: str) -> np.ndarray:
 
 def test_stored_tensors_are_exact_and_as_small_as_they_can_be() -> None:
     halves = torch.tensor([[1.0, -0.5, 65504.0]])
-    others = {"single": torch.tensor([0.1, 1.0]), "large": torch.tensor([70000.0]), "tiny": torch.tensor([1e-9])}
+    others = {
+        "single": torch.tensor([0.1, 1.0]),
+        "large": torch.tensor([70000.0]),
+        "tiny": torch.tensor([1e-9]),
+        "open": torch.tensor([-math.inf]),
+    }
     packing = Packing()
     stored = packing.replace(
         {"halves": halves, "nested": [{"order": torch.tensor([3, 1, 2])}], **others, "kept": "word"}

@@ -62,6 +62,13 @@ def test_the_models_of_images_are_in_one_explorer_that_the_page_links_to(tour: P
     assert 'href="explorer.html"' in (tour / "report.html").read_text()
 
 
+def test_the_models_of_points_have_a_page_of_their_own(tour: Path) -> None:
+    (held,) = re.findall(r'id="content">(.*?)</script>', (tour / "explorer-points.html").read_text(), re.DOTALL)
+    (model,) = json.loads(held)["models"]
+    assert model["name"] == "flow-points" and model["spec"]["kind"] == "point-flow"
+    assert 'href="explorer-points.html"' in (tour / "report.html").read_text()
+
+
 def test_a_study_leaves_the_largest_models_out_of_its_explorer(tour: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [Run(tour / "runs" / one.name) for one in PLAN]
     sizes = {run.path.name: (run.model_folder / "model.safetensors").stat().st_size for run in runs}

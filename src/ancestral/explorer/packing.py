@@ -50,4 +50,5 @@ def _stored(tensor: Tensor) -> tuple[Tensor, str]:
         return tensor.to(torch.int32), "int32"
     single = tensor.float()
     half = single.half()
-    return (half, "float16") if torch.equal(half.float(), single) else (single, "float32")
+    exact = torch.equal(half.float(), single) and bool(half.isfinite().all())
+    return (half, "float16") if exact else (single, "float32")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seeded_noise
@@ -28,11 +28,11 @@ RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
 
 
 CALLS: dict[str, tuple[str, ...]] = {
-    "autoregressive": ("logProb", "conditionals"),
+    "autoregressive": ("logProb", "logProbMissing", "conditionals"),
     "belief-net": ("logProb", "logProbMissing", "marginals", "decode"),
     "deep-belief-net": ("logJoint", "logPosterior", "marginals", "decode"),
     "generator": ("decode",),
-    "image-flow": ("logJoint", "logPosterior"),
+    "image-flow": ("logJoint", "logPosterior", "encode", "decode"),
     "latent": ("logJoint", "logPosterior", "encode", "decode"),
     "mixture": ("logProb", "logProbMissing", "responsibilities", "decode"),
     "point-flow": ("logProb", "encode", "decode"),
@@ -56,6 +56,13 @@ def vectors(model: Model, space: PixelSpace, kind: str) -> list[dict[str, Any]]:
     if not found:
         raise NotComputable(f"a {type(model).__name__} has no method that the kind {kind!r} could be tested with")
     return found
+
+
+def critic_vectors(critic: nn.Module, model: Model, space: PixelSpace) -> list[dict[str, Any]]:
+    """As `vectors`, of the scores of a critic."""
+    with seeded_noise(SEED):
+        x = _images(model, space)
+    return [_numbers("criticise", [one], scores) for one, scores in zip(x, critic(x), strict=True)]
 
 
 def _densities(model: Model, x: Tensor) -> list[dict[str, Any]]:
@@ -101,16 +108,18 @@ def _conditionals(model: Model, x: Tensor) -> list[dict[str, Any]]:
 
 
 def _missing(model: Model, x: Tensor) -> list[dict[str, Any]]:
-    """log p(missing | observed) of a random mask, where the model computes it for any."""
+    """log p(missing | observed) of a random mask, or of one that shows the first rows where others are not exact."""
     if not isinstance(model, ScoresMissing):
         return []
-    observed = torch.rand(x.shape) < 0.5
-    try:
-        log_p = model.log_prob_missing(x, observed)
-    except NotComputable:
-        return []
-    pairs = zip(x, observed.float(), log_p, strict=True)
-    return [_nats("logProbMissing", [one, seen], value) for one, seen, value in pairs]
+    rows = torch.arange(x.shape[-2])[:, None].expand(x.shape[-2:]) if x.dim() == 4 else torch.arange(x.shape[-1])
+    for observed in (torch.rand(x.shape) < 0.5, (rows < rows.max()).expand(x.shape)):
+        try:
+            log_p = model.log_prob_missing(x, observed)
+        except NotComputable:
+            continue
+        pairs = zip(x, observed.float(), log_p, strict=True)
+        return [_nats("logProbMissing", [one, seen], value) for one, seen, value in pairs]
+    return []
 
 
 def _joint(model: LatentModel, x: Tensor) -> list[dict[str, Any]]:

@@ -123,6 +123,18 @@ class Drawing:
             raise InputError(f"the drawing {self.name} needs a caption and a function that draws it")
 
 
+class Critique(NamedTuple):
+    """A network that scores how real an image looks; a higher score is more real.
+
+    Args:      network: in evaluation mode; images (B, *event_shape), as the model generates them, to scores (B, S), one
+               for an image or one for each class. `networks.layers_of` must know its layers.
+               has_probabilities: whether sigmoid(score) is the probability that the image is real.
+    """
+
+    network: Any
+    has_probabilities: bool
+
+
 @dataclass(frozen=True)
 class Family:
     """A family of models: settings, builder, training and drawings.
@@ -147,6 +159,9 @@ class Family:
                explorer: (model) -> a description with which a page runs the model in the browser: a dict with "kind"
                (see `explorer/engine/models.js`) and tensors among its values. It raises NotComputable for a model
                without such a form.
+               critic: (settings, event_shape, tensors) -> `Critique`: the network that scores how real an image looks,
+               for a family whose training step has one; tensors: of the step, from the checkpoint. It raises
+               NotComputable where these do not give it.
                networks: names of the networks that a user may replace, as in `fit("vae", encoder=module)`, each with a
                description of its inputs and outputs. `build` finds them in the DataSpec and passes them through
                `networks.own.given_network`.
@@ -164,6 +179,7 @@ class Family:
     drawings: Sequence[Drawing] | str = ()
     score_parts: Callable[[Any, Any], Any] | str | None = None
     explorer: Callable[[Any], dict[str, Any]] | str | None = None
+    critic: Callable[[Any, Sequence[int], Mapping[str, Any]], Critique] | str | None = None
     networks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

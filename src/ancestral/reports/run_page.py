@@ -45,7 +45,7 @@ def write_run_page(
     sections = [
         *measurements(run, scores),
         *earlier_measurements(run),
-        *explorer_section(run.explorer, "this model"),
+        *explorer_section({run.explorer: "this model: draw, complete, sample"}),
         _pictures(run, redraw, progress),
         *_thumbnails(run),
         *_health(run),
@@ -92,15 +92,14 @@ def early_caption(epoch: int) -> str:
     return f"Images from the model {when}. The figures of all epochs use the same random numbers."
 
 
-def explorer_section(page: Path, what: str) -> list[Section]:
-    """A link to the explorer in the folder of the report, if there is one. what: its models, in words."""
-    if not page.exists():
+def explorer_section(pages: Mapping[Path, str]) -> list[Section]:
+    """Links to the explorer's pages beside the report, where there are any. pages: with what is in them, in words."""
+    present = {page: what for page, what in pages.items() if page.exists()}
+    if not present:
         return []
-    text = (
-        f"The explorer is a page that runs {what} in the browser, without a server or a network. It completes and "
-        "samples images and shows log p(x)."
-    )
-    return [Section("Explore", text, links=[(f"Open {page.name}", page.name)])]
+    runs = "; ".join(f"{page.name} runs {what}" for page, what in present.items())
+    text = f"In the browser, {runs}. No server and no network is needed."
+    return [Section("Explore", text, links=[(f"Open {page.name}", page.name) for page in present])]
 
 
 def _thumbnails(run: Run) -> list[Section]:

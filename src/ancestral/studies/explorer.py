@@ -1,4 +1,4 @@
-"""The explorer of a study: one page in which its models of images run in the browser."""
+"""The explorers of a study: one page for its models of images, and one for its models of points."""
 
 from __future__ import annotations
 
@@ -10,36 +10,51 @@ from ancestral.explorer.make import MAX_MB, explore
 from ancestral.runs.run import Run
 from ancestral.studies.workshop import Workshop
 
-NAME, RECORD = "explorer.html", "explorer"
+IMAGES, POINTS = "explorer.html", "explorer-points.html"
+EXPLORERS = {
+    IMAGES: "the study's models of images: draw, complete, sample",
+    POINTS: "its models of points: densities and samples, a flow layer by layer",
+}
 MINUTES_EACH = 0.02  # to describe a model
 SHARE = 0.65  # of the bytes of a file of weights in the page: half precision, compressed, as text
+PLANE = (2,)  # shape of a point that a page can show
 REFERENCES = (500, 40)  # test images whose scores are in the page: usually, in a quick study
 
 
-def write_explorer(workshop: Workshop) -> Path | None:
-    """Write the page where the study has runs for it and none of them has changed since; returns its path.
+def write_explorers(workshop: Workshop) -> list[Path]:
+    """Write the pages for which the study has runs, unless none of them has changed since; returns their paths.
 
-    What is not in the page is shown as progress. There is no page where no model can run in one.
+    What is not in a page is shown as progress. There is no page where no model can run in one.
     """
-    path = workshop.out / NAME
-    runs = explorable(workshop.runs.values())
+    runs = list(workshop.runs.values())
+    written = [_write(workshop, IMAGES, explorable(runs)), _write(workshop, POINTS, of_points(runs))]
+    return [path for path in written if path is not None]
+
+
+def _write(workshop: Workshop, name: str, runs: Sequence[Run]) -> Path | None:
+    path, record = workshop.out / name, Path(name).stem
     if not runs:
         return None
     if not path.exists():
-        workshop.forget(RECORD)
+        workshop.forget(record)
 
     def write() -> list[str]:
-        with workshop.progress.counter_for("writing the explorer", workshop.pace) as progress:
+        with workshop.progress.counter_for(f"writing {name}", workshop.pace) as progress:
             made = explore(runs, path, reference=workshop.size(*REFERENCES), progress=progress)
         return made.notes
 
     try:
-        notes = workshop.remember(RECORD, write, runs=[run.path.name for run in runs])
+        notes = workshop.remember(record, write, runs=[run.path.name for run in runs])
     except InputError as reason:
         notes = [str(reason)]
     for note in notes:
-        workshop.progress.say(f"explorer: {note}")
+        workshop.progress.say(f"{name}: {note}")
     return path if path.exists() else None
+
+
+def of_points(runs: Iterable[Run]) -> Sequence[Run]:
+    """Trained runs on points in the plane, in their order."""
+    return [run for run in runs if tuple(run.record["data"]["event_shape"]) == PLANE and _weights(run).exists()]
 
 
 def explorable(runs: Iterable[Run]) -> Sequence[Run]:

@@ -15,7 +15,7 @@ from ancestral.reports.quality_tables import QUALITY_CAPTION
 from ancestral.reports.run_page import explorer_section, repeat_command
 from ancestral.reports.score_tables import SCORE_CAPTION
 from ancestral.runs.watching import Progress
-from ancestral.studies.explorer import MINUTES_EACH, NAME, write_explorer
+from ancestral.studies.explorer import EXPLORERS, MINUTES_EACH, write_explorers
 from ancestral.studies.names import STUDIES
 from ancestral.studies.recipe import (
     AN_IDENTITY,
@@ -57,7 +57,7 @@ def carry_out_study(name: str, out: Path, options: Options, progress: Progress) 
     workshop.carry_out(plan, [*(chapter.minutes for chapter in study.chapters), MINUTES_EACH * len(plan)])
     told = _chapters(study, workshop)
     with workshop.pace.stage():
-        write_explorer(workshop)
+        write_explorers(workshop)
     page = out / "report.html"
     write_report(_report(name, study, workshop, plan, told), page)
     return page
@@ -111,7 +111,7 @@ def _report(
         sections=[
             *_against_references([one.checks for _, one in told], budget == "quick"),
             *_explained_once(_section(chapter, one) for chapter, one in told),
-            *explorer_section(workshop.out / NAME, "the image models of this study"),
+            *explorer_section({workshop.out / name: what for name, what in EXPLORERS.items()}),
             Section(
                 "How to repeat it",
                 "The first command makes this page. Each other command trains one run alone; type it in the folder of "

@@ -6,6 +6,7 @@ import { logSumExp } from "./pixels.js";
 import { VALUES } from "./values.js";
 
 const NETWORKS = { masked: MaskedNetwork, causal: CausalNetwork };
+const ROW = 28; // values between two reports of progress
 const PARTICLES = 20; // tries at an image whose known pixels do not come first
 
 export class AutoregressiveModel {
@@ -24,8 +25,15 @@ export class AutoregressiveModel {
     };
   }
 
-  // log p(x_d | x_<d) of every value in one ordering
+  // log p(x_d | x_<d) of every value in one ordering; kept, because a page asks for the score of an image and for its map
   conditionals(x, ordering = 0) {
+    const { last } = this;
+    if (last?.ordering === ordering && last.x.every((v, d) => v === x[d])) return last.terms;
+    this.last = { x: x.slice(), ordering, terms: this.terms(x, ordering) };
+    return this.last.terms;
+  }
+
+  terms(x, ordering) {
     const { size } = this.value;
     const terms = new Float32Array(x.length);
     if (this.network.all) {
@@ -66,19 +74,31 @@ export class AutoregressiveModel {
   complete(x, known, random, temperature = 1, ordering = 0) {
     const order = this.network.order(ordering);
     const length = order.length;
-    const isKnown = (p) => known !== null && known[order[p]] !== 0;
-    let prefix = 0;
-    while (prefix < length && isKnown(prefix)) prefix++;
-    let exact = true;
-    for (let p = prefix; p < length; p++) if (isKnown(p)) exact = false;
+    const { prefix, exact } = split(order, known);
     const state = this.network.start(ordering);
     for (let p = 0; p < prefix; p++) state.put(x[order[p]]);
     const first = { state, x: x === null ? new Float32Array(length) : Float32Array.from(x), logProb: 0 };
     if (exact) {
-      for (let p = prefix; p < length; p++) this.drawNext(first, random, temperature);
+      for (let p = prefix; p < length; p++) {
+        this.drawNext(first, random, temperature);
+        if (p % ROW === 0) this.progress?.((p - prefix) / (length - prefix));
+      }
       return { x: first.x, exact: true, logProb: first.logProb };
     }
+    const isKnown = (p) => known[order[p]] !== 0;
     return { x: this.weighed(first, prefix, isKnown, random, temperature), exact: false, logProb: null };
+  }
+
+  // log p(hidden | seen), the orderings averaged as probabilities; null unless the seen values come first in each
+  logProbMissing(x, known) {
+    const [whole, seen] = [[], []];
+    for (let j = 0; j < this.network.orderings; j++) {
+      if (!split(this.network.order(j), known).exact) return null;
+      const terms = this.conditionals(x, j);
+      whole.push(sum(terms));
+      seen.push(sum(terms.filter((_, d) => known[d] !== 0)));
+    }
+    return logSumExp(whole) - logSumExp(seen);
   }
 
   drawNext(one, random, temperature) {
@@ -104,6 +124,7 @@ export class AutoregressiveModel {
         weights[k] += this.value.logProb(one.state.parameters(), one.x[d]);
         one.state.put(one.x[d]);
       });
+      if (p % ROW === 0) this.progress?.((p - prefix) / (first.x.length - prefix));
       if (effective(weights) < PARTICLES / 2) {
         const chosen = Array.from({ length: PARTICLES }, () => random.category(weights));
         tries = chosen.map((k) => ({ state: tries[k].state.copy(), x: tries[k].x.slice(), logProb: 0 }));
@@ -112,6 +133,13 @@ export class AutoregressiveModel {
     }
     return tries[random.category(weights)].x;
   }
+}
+
+// how many values are known before the first that is drawn, and whether all known ones are among them
+function split(order, known) {
+  const drawn = order.findIndex((d) => known === null || known[d] === 0);
+  const prefix = drawn < 0 ? order.length : drawn;
+  return { prefix, exact: known === null || !order.subarray(prefix).some((d) => known[d] !== 0) };
 }
 
 // effective number of equally weighted tries

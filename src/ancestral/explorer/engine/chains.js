@@ -5,9 +5,6 @@
 import { logSumExp } from "./pixels.js";
 import { meanAndError } from "./statistics.js";
 
-const WARMING = 20;
-const SWEEPS = 60;
-const PROPOSALS = 4;
 
 // the ELBO from draws of the posterior with its Monte-Carlo error, and the importance-weighted bound of the same draws
 export function bound(model, x, random, draws) {
@@ -19,22 +16,27 @@ export function bound(model, x, random, draws) {
   return { kind: "bound", ...meanAndError(weights), tighter: logSumExp(weights) - Math.log(draws) };
 }
 
+export const chainInWords = ({ warming, sweeps }) =>
+  `approximate: a Markov chain over latents and hidden pixels, ${warming} + ${sweeps} sweeps`;
+
 // Hidden values, as `metropolis_within_gibbs` in models/completion.py: a sweep draws the latents among the present ones
 // and new proposals of the posterior by their weights, then the hidden values from p(x | z). Without sweeps, coding and
 // decoding in turn. start: latents.
-export function completeByChain(model, start, x, known, random, sweeps = SWEEPS) {
+export function completeByChain(model, start, x, known, random, { warming, sweeps, proposals }) {
   const withOutput = (z) => ({ z, output: model.output(z) });
   const drawFrom = ({ output }) => Float32Array.from(model.drawPixels(output, random), (v, d) => (known[d] !== 0 ? x[d] : v));
   let latents = withOutput(start);
   let now = drawFrom(latents);
-  for (let sweep = 0; sweep < WARMING; sweep++) {
+  for (let sweep = 0; sweep < warming; sweep++) {
+    model.progress?.(sweep / (warming + sweeps));
     latents = withOutput(model.posterior(now).sample(random));
     now = drawFrom(latents);
   }
   for (let sweep = 0; sweep < sweeps; sweep++) {
+    model.progress?.((warming + sweep) / (warming + sweeps));
     const q = model.posterior(now);
     const tried = [latents];
-    for (let k = 0; k < PROPOSALS; k++) tried.push(withOutput(q.sample(random)));
+    for (let k = 0; k < proposals; k++) tried.push(withOutput(q.sample(random)));
     latents = tried[random.category(tried.map(({ z, output }) => model.logJoint(now, z, output) - q.logProb(z)))];
     now = drawFrom(latents);
   }

@@ -1,8 +1,10 @@
 // Deep sigmoid belief net with a recognition network: p(z_L) ... p(z_1 | z_2) p(x | z_1), q(z_1 | x) ... q(z_L | z_(L-1)).
 // Latents z are all layers in one vector, the layer nearest the image first.
 
-import { bound, completeByChain } from "./chains.js";
+import { bound, chainInWords, completeByChain } from "./chains.js";
 import { Network, sigmoid, softplus } from "./layers.js";
+
+const WORK = { warming: 20, sweeps: 60, proposals: 4 }; // of a completion
 
 export class DeepBeliefNetModel {
   constructor(spec, tensors) {
@@ -18,7 +20,7 @@ export class DeepBeliefNetModel {
   facts() {
     return {
       map: "-log p(pixel | z_1) at the marginals q(z_1 | x): terms of the reconstruction",
-      completion: "approximate: a Markov chain over latents and hidden pixels",
+      completion: chainInWords(WORK),
       causes: this.widths[0],
       reconstruction: "mean image given the marginals q(z_1 | x)",
     };
@@ -97,7 +99,7 @@ export class DeepBeliefNetModel {
   }
 
   complete(x, known, random) {
-    return completeByChain(this, this.sample(random).z, x, known, random);
+    return completeByChain(this, this.sample(random).z, x, known, random, WORK);
   }
 }
 

@@ -80,7 +80,19 @@ export class ImageFlowModel {
   }
 
   facts() {
-    return { latents: this.latents };
+    const incomplete = "the Markov chain of a flow needs gradients, which the page does not compute; ancestral complete does";
+    return { latents: this.latents, incomplete };
+  }
+
+  // the latents of the middles of the pixels' cells
+  encode(x) {
+    const y = Float64Array.from(x, (v) => (v + 0.5) / this.levels);
+    return { mean: this.bijection.forward({ data: y, shape: this.event }).value.data };
+  }
+
+  decode(z) {
+    const { data } = this.bijection.inverse({ data: Float64Array.from(z), shape: [this.latents] }).value;
+    return Float32Array.from(data, (y) => Math.min(this.levels - 1, Math.max(0, Math.floor(this.levels * y))));
   }
 
   // log p_Y((x + u) / L) - D log L
@@ -107,8 +119,7 @@ export class ImageFlowModel {
 
   sample(random, temperature = 1) {
     const z = random.normals(this.latents).map((v) => v * temperature);
-    const { data } = this.bijection.inverse({ data: Float64Array.from(z), shape: [this.latents] }).value;
-    return { x: Float32Array.from(data, (y) => Math.min(this.levels - 1, Math.max(0, Math.floor(this.levels * y)))), z };
+    return { x: this.decode(z), z };
   }
 }
 

@@ -12,6 +12,7 @@ export class GeneratorModel {
     this.latents = spec.latents;
     this.classes = spec.classes;
     this.generator = new Network(spec.generator, tensors);
+    this.critic = spec.critic?.layers ? new Network(spec.critic.layers, tensors) : null;
   }
 
   facts() {
@@ -28,6 +29,11 @@ export class GeneratorModel {
     return this.spec.images ? data.map((v) => (1 + Math.tanh(v)) / 2) : data;
   }
 
+  // the critic's score of an image, or one score for each class
+  criticise(x) {
+    return this.critic.run(x, this.spec.event).data;
+  }
+
   // Hidden pixels of a drawn image that is near the seen ones: the nearest of many, then random steps that come nearer,
   // shorter and shorter. No distribution is drawn from. In PyTorch the search follows the gradient.
   complete(x, known, random) {
@@ -40,6 +46,7 @@ export class GeneratorModel {
     };
     for (let n = 0; n < POOL; n++) consider(this.code(random, 1, null));
     for (let n = 0; n < STEPS; n++) {
+      if (n % 20 === 0) this.progress?.((n + POOL) / (STEPS + POOL));
       const length = FIRST_STEP * (1 - n / STEPS);
       consider(best.z.map((v, m) => (m < this.latents ? v + length * random.normal() : v)));
     }

@@ -1,11 +1,13 @@
 // Models with real latents, an encoder and a decoder: p(z) p(x | z), q(z | x). Autoencoders have no p(z).
 
-import { bound, completeByChain } from "./chains.js";
+import { bound, chainInWords, completeByChain } from "./chains.js";
 import { Network } from "./layers.js";
 import { PIXELS, bounded } from "./pixels.js";
 import { PRIORS, logNormal } from "./priors.js";
 
-const DRAWS = { dense: 8, convolutions: 3 }; // of a bound while someone draws
+// work while someone draws or waits: draws of a bound; sweeps of a chain before and after proposals are weighed
+const DENSE = { draws: 8, warming: 20, sweeps: 60, proposals: 4 };
+const CONVOLUTIONS = { draws: 3, warming: 10, sweeps: 10, proposals: 2 };
 
 export class LatentModel {
   constructor(spec, tensors) {
@@ -14,7 +16,7 @@ export class LatentModel {
     this.encoder = spec.encoder ? new Network(spec.encoder, tensors) : null;
     this.decoder = new Network(spec.decoder, tensors);
     const slow = spec.decoder.some(({ op }) => op === "conv" || op === "upconv");
-    this.draws = slow ? DRAWS.convolutions : DRAWS.dense;
+    this.work = slow ? CONVOLUTIONS : DENSE;
     this.pixels = new PIXELS[spec.pixels.type](spec.pixels, tensors);
     this.prior = spec.prior ? new PRIORS[spec.prior.type](spec.prior, tensors) : null;
   }
@@ -22,7 +24,7 @@ export class LatentModel {
   facts() {
     return {
       map: "-log p(pixel | z) at the posterior mean: terms of the reconstruction",
-      completion: this.prior ? "approximate: a Markov chain over latents and hidden pixels" : "approximate: coding and decoding in turn",
+      completion: this.prior ? chainInWords(this.work) : "approximate: coding and decoding in turn",
       latents: this.latents,
       posterior: this.prior !== null,
       reconstruction: this.prior ? "mean image given the posterior mean of z" : "decoded code",
@@ -63,7 +65,7 @@ export class LatentModel {
     return this.posterior(x).logProb(z);
   }
 
-  score(x, random, draws = this.draws) {
+  score(x, random, draws = this.work.draws) {
     return bound(this, x, random, draws);
   }
 
@@ -81,8 +83,8 @@ export class LatentModel {
   }
 
   complete(x, known, random) {
-    const sweeps = this.prior ? undefined : 0;
-    return completeByChain(this, this.sample(random).z, x, known, random, sweeps);
+    const work = this.prior ? this.work : { ...this.work, sweeps: 0 };
+    return completeByChain(this, this.sample(random).z, x, known, random, work);
   }
 
   logJoint(x, z, output = this.output(z)) {

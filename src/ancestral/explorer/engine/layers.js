@@ -5,16 +5,17 @@ const ROOT_HALF = Math.SQRT1_2;
 export const sigmoid = (v) => 1 / (1 + Math.exp(-v));
 export const softplus = (v) => (v > 0 ? v + Math.log1p(Math.exp(-v)) : Math.log1p(Math.exp(v)));
 
+const SERIES = [
+  0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368,
+  -1.26551223,
+];
+
 // The error function, to 1.2e-7 (Numerical Recipes, 2nd ed., section 6.2, a Chebyshev fit).
 function erf(x) {
   const z = Math.abs(x);
   const t = 1 / (1 + 0.5 * z);
-  const series = [
-    0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368,
-    -1.26551223,
-  ];
   let sum = 0;
-  for (const c of series) sum = sum * t + c;
+  for (let k = 0; k < SERIES.length; k++) sum = sum * t + SERIES[k];
   const rest = t * Math.exp(-z * z + sum);
   return x >= 0 ? 1 - rest : rest - 1;
 }
@@ -174,30 +175,33 @@ function makeUpconv(layer, tensors) {
   const [sy, sx] = layer.stride;
   const [py, px] = layer.padding;
   const [ey, ex] = layer.extra;
+  // places in the padded input, and the weights of each output one after the other
+  function part(ry, rx, high, wide) {
+    const [offsets, taps] = [[], []];
+    for (let i = 0; i < inputs; i++) {
+      for (let dy = (ry + py) % sy; dy < kh; dy += sy) {
+        for (let dx = (rx + px) % sx; dx < kw; dx += sx) {
+          offsets.push((i * high + kh + (ry + py - dy) / sy) * wide + kw + (rx + px - dx) / sx);
+          taps.push((i * outputs * kh + dy) * kw + dx);
+        }
+      }
+    }
+    const count = taps.length;
+    const weights = Float32Array.from({ length: outputs * count }, (_, k) => weight[taps[k % count] + Math.trunc(k / count) * kh * kw]);
+    return { ry, rx, offsets, weights };
+  }
+  let parts = null; // inputs of a layer have one shape
   return ({ data, shape }) => {
     const rows = (shape[1] - 1) * sy - 2 * py + kh + ey;
     const columns = (shape[2] - 1) * sx - 2 * px + kw + ex;
     const { data: x, high, wide } = padded(data, shape, kh, kw, kh + ey, kw + ex);
+    parts ??= Array.from({ length: sy * sx }, (_, r) => part(Math.trunc(r / sx), r % sx, high, wide));
     const result = new Float32Array(outputs * rows * columns);
     for (let o = 0; o < outputs; o++) result.fill(bias[o], o * rows * columns, (o + 1) * rows * columns);
-    for (let ry = 0; ry < sy; ry++) {
-      for (let rx = 0; rx < sx; rx++) {
-        const [offsets, taps] = [[], []];
-        for (let i = 0; i < inputs; i++) {
-          for (let dy = (ry + py) % sy; dy < kh; dy += sy) {
-            for (let dx = (rx + px) % sx; dx < kw; dx += sx) {
-              offsets.push((i * high + kh + (ry + py - dy) / sy) * wide + kw + (rx + px - dx) / sx);
-              taps.push((i * outputs * kh + dy) * kw + dx);
-            }
-          }
-        }
-        const [down, across] = [Math.ceil((rows - ry) / sy), Math.ceil((columns - rx) / sx)];
-        const steps = { rows: down, columns: across, fromRow: wide, fromStep: 1, toRow: sy * columns, toStep: sx };
-        for (let o = 0; o < outputs; o++) {
-          const part = Float32Array.from(taps, (tap) => weight[tap + o * kh * kw]);
-          correlate(result, (o * rows + ry) * columns + rx, x, 0, offsets, part, 0, steps);
-        }
-      }
+    for (const { ry, rx, offsets, weights } of parts) {
+      const [down, across] = [Math.ceil((rows - ry) / sy), Math.ceil((columns - rx) / sx)];
+      const steps = { rows: down, columns: across, fromRow: wide, fromStep: 1, toRow: sy * columns, toStep: sx };
+      for (let o = 0; o < outputs; o++) correlate(result, (o * rows + ry) * columns + rx, x, 0, offsets, weights, o * offsets.length, steps);
     }
     return { data: result, shape: [outputs, rows, columns] };
   };

@@ -6,29 +6,29 @@ const MIN_BIN = 1e-3;
 const MIN_SLOPE = 1e-3;
 const ONE = Math.log(Math.expm1(1 - MIN_SLOPE));
 
-// raw(k): the k-th of 3 K - 1 free numbers; knots {x, y, slopes} of K bins over [-bound, bound]
+// raw(k): the k-th of 3 K - 1 free numbers; knots {x, y, slope} of K bins over [-bound, bound], slope(k) at knot k
 export function knotsFrom(raw, count, bound) {
   const bins = (count + 1) / 3;
-  const slopes = new Float64Array(bins + 1);
-  for (let k = 0; k <= bins; k++) {
-    const inner = k === 0 || k === bins ? 0 : raw(2 * bins + k - 1);
-    slopes[k] = MIN_SLOPE + softplus(inner + ONE);
-  }
-  return { x: positions((k) => raw(k), bins, bound), y: positions((k) => raw(bins + k), bins, bound), slopes };
+  const slope = (k) => MIN_SLOPE + softplus((k === 0 || k === bins ? 0 : raw(2 * bins + k - 1)) + ONE);
+  return { x: positions(raw, 0, bins, bound), y: positions(raw, bins, bins, bound), slope };
 }
 
-function positions(raw, bins, bound) {
-  const values = Float64Array.from({ length: bins }, (_, k) => raw(k));
-  const largest = values.reduce((a, b) => Math.max(a, b), -Infinity);
-  const weights = values.map((v) => Math.exp(v - largest));
-  const total = weights.reduce((a, b) => a + b, 0);
+// in one array: a flow of images needs thousands of them for each image
+function positions(raw, first, bins, bound) {
   const result = new Float64Array(bins + 1);
-  result[0] = -bound;
+  let largest = -Infinity;
+  for (let k = 1; k <= bins; k++) {
+    result[k] = raw(first + k - 1);
+    if (result[k] > largest) largest = result[k];
+  }
+  let total = 0;
+  for (let k = 1; k <= bins; k++) total += result[k] = Math.exp(result[k] - largest);
   let sum = 0;
   for (let k = 1; k < bins; k++) {
-    sum += MIN_BIN + (1 - MIN_BIN * bins) * (weights[k - 1] / total);
+    sum += MIN_BIN + (1 - MIN_BIN * bins) * (result[k] / total);
     result[k] = 2 * bound * sum - bound;
   }
+  result[0] = -bound;
   result[bins] = bound;
   return result;
 }
@@ -43,11 +43,11 @@ const logSlope = (left, right, slope, t, denominator) =>
   2 * Math.log(slope / denominator) + Math.log(right * t * t + 2 * slope * t * (1 - t) + left * (1 - t) * (1 - t));
 
 // [g(x), log g'(x)]; the identity outside the knots
-export function spline(x, { x: xs, y: ys, slopes }) {
+export function spline(x, { x: xs, y: ys, slope: slopeAt }) {
   if (x < xs[0] || x > xs[xs.length - 1]) return [x, 0];
   const k = binOf(x, xs);
   const [width, height] = [xs[k + 1] - xs[k], ys[k + 1] - ys[k]];
-  const [left, right, slope] = [slopes[k], slopes[k + 1], height / width];
+  const [left, right, slope] = [slopeAt(k), slopeAt(k + 1), height / width];
   const t = (x - xs[k]) / width;
   const denominator = slope + (left + right - 2 * slope) * t * (1 - t);
   const y = ys[k] + (height * (slope * t * t + left * t * (1 - t))) / denominator;
@@ -55,11 +55,11 @@ export function spline(x, { x: xs, y: ys, slopes }) {
 }
 
 // [g^-1(y), the log of its slope]
-export function inverseSpline(y, { x: xs, y: ys, slopes }) {
+export function inverseSpline(y, { x: xs, y: ys, slope: slopeAt }) {
   if (y < ys[0] || y > ys[ys.length - 1]) return [y, 0];
   const k = binOf(y, ys);
   const [width, height] = [xs[k + 1] - xs[k], ys[k + 1] - ys[k]];
-  const [left, right, slope] = [slopes[k], slopes[k + 1], height / width];
+  const [left, right, slope] = [slopeAt(k), slopeAt(k + 1), height / width];
   const rise = y - ys[k];
   const bend = left + right - 2 * slope;
   const a = height * (slope - left) + rise * bend;

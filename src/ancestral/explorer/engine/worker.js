@@ -1,4 +1,4 @@
-// The thread of one model: opens its weights, tests itself, then answers what the page asks.
+// The thread of one model: opens its weights, repeats test calculations, and answers what the page asks.
 
 import { answer, makeModel, selfTest } from "./models.js";
 import { openStore } from "./store.js";
@@ -15,13 +15,16 @@ function callsOf(model) {
   return [...names];
 }
 
-self.onmessage = async ({ data: { id, open, ask } }) => {
+self.onmessage = async ({ data: { id, open, test, ask } }) => {
   try {
     if (open) {
       const tensors = await openStore(open.weights);
       model = makeModel(open.spec, tensors);
-      self.postMessage({ id, result: { tests: selfTest(model, open.vectors), calls: callsOf(model), facts: model.facts() } });
+      self.postMessage({ id, result: { calls: callsOf(model), facts: model.facts() } });
+    } else if (test) {
+      self.postMessage({ id, result: selfTest(model, test) });
     } else {
+      model.progress = (share) => self.postMessage({ id, progress: share });
       self.postMessage({ id, result: answer(model, ask) });
     }
   } catch (error) {

@@ -16,13 +16,14 @@ import { SelfTestNotice } from "./selftest.js";
 const TABS = {
   draw: ["Draw", DrawTab],
   complete: ["Complete", CompleteTab],
-  latents: ["Latents", LatentsTab],
-  walk: ["Walk", WalkTab],
   sample: ["Sample", SampleTab],
+  walk: ["Walk", WalkTab],
+  latents: ["Latents", LatentsTab],
   inside: ["Inside", InsideTab],
   game: ["Which is real?", GameTab],
   help: ["Help", HelpTab],
 };
+const FIRST_ROWS = 1200; // milliseconds in which the first test image appears, row by row
 const SAVE_AFTER = 400; // milliseconds without a change, before the address changes
 
 export class App {
@@ -46,7 +47,8 @@ export class App {
       return made;
     });
     const list = element("div", { class: "tabs", role: "tablist", "aria-label": "What to do", onkeydown: (event) => this.tabKey(event) }, ...this.tabButtons);
-    this.side = element("section", { class: "side", "aria-label": "Drawing board" }, this.board.root, this.samples(), this.files());
+    this.side = element("section", { class: "side", "aria-label": "Drawing board" }, this.board.root, this.files());
+    this.samples();
     root.replaceChildren(
       element("header", {}, element("h1", {}, this.content.title), this.selfTest.root),
       list,
@@ -68,22 +70,22 @@ export class App {
 
   samples() {
     const images = this.content.images;
-    if (!images) return element("p", { class: "note" }, "This page has no test images.");
+    if (!images) return;
     let next = 0;
-    const label = element("span", { class: "note" });
     this.load = () => {
       const at = next++ % images.pixels.length;
-      this.board.set(Float32Array.from(images.pixels[at], (v) => v / 255), this.board.known);
       const { classes } = this.threads[0].description;
-      label.textContent = images.labels ? `test image ${at}, class ${classes[images.labels[at]] ?? images.labels[at]}` : `test image ${at}`;
+      const name = images.labels ? `test image ${at}, class ${classes[images.labels[at]] ?? images.labels[at]}` : `test image ${at}`;
+      this.board.set(Float32Array.from(images.pixels[at], (v) => v / 255), this.board.known, name);
     };
-    return element("div", { class: "tools" }, button("Next test image", () => this.load()), label);
+    this.board.actions.append(button("Test image", () => this.load(), "load the next test image"));
   }
 
   files() {
     return element(
-      "div",
-      { class: "tools" },
+      "details",
+      {},
+      element("summary", {}, "Save the drawing"),
       button("Save as PNG", () => savePng(this.board.x, this.event, "drawing.png")),
       button("Save as .npy", () => saveNpy(this.board.x, this.event, "drawing.npy")),
     );
@@ -94,8 +96,26 @@ export class App {
     if (state) {
       this.seed = state.seed;
       this.board.set(state.x, state.known);
-    } else if (this.load) this.load();
+    } else if (this.load) this.appear();
     this.open(TABS[state?.tab] ? state.tab : "draw");
+  }
+
+  // the first test image row by row, so that scores are seen to change; a touch ends it
+  appear() {
+    this.load();
+    this.board.touched = false;
+    const whole = this.board.x.slice();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    const { width, height } = this.board;
+    const begun = performance.now();
+    const step = (now) => {
+      if (this.board.touched) return;
+      const rows = Math.min(height, Math.ceil(((now - begun) / FIRST_ROWS) * height));
+      this.board.x = whole.map((v, d) => (Math.floor(d / width) % height < rows ? v : 0));
+      this.board.changed();
+      if (rows < height) requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
   }
 
   open(name) {
@@ -109,6 +129,7 @@ export class App {
     this.panel.setAttribute("aria-labelledby", `tab-${name}`);
     this.panel.replaceChildren(tab.root);
     this.side.hidden = ["walk", "sample", "game", "help"].includes(name);
+    this.board.masking(name === "complete");
     tab.shown?.();
     this.changed();
   }

@@ -1,7 +1,7 @@
 // The drawing board: the image that all models are asked about, in their pixels, and the mask of hidden pixels.
 
 import { button, element } from "./dom.js";
-import { paintWithMask } from "./pixels.js";
+import { paint, paintWithMask } from "./pixels.js";
 
 const UNDO_STEPS = 50;
 
@@ -15,8 +15,9 @@ export class Board {
     this.x = new Float32Array(this.channels * this.size);
     this.known = new Uint8Array(this.size).fill(1);
     this.tool = "pen";
-    this.radius = Math.max(0.6, this.height / 28);
+    this.radius = Math.max(0.7, this.height / 28);
     this.undone = [];
+    this.touched = false; // whether anybody has changed the image
     this.cursor = null;
     this.build();
     this.show();
@@ -39,7 +40,7 @@ export class Board {
       this.show();
     });
     document.addEventListener("paste", (event) => this.paste(event));
-    const tools = { pen: "Pen", eraser: "Eraser", hide: "Hide pixels", reveal: "Show pixels" };
+    const tools = { pen: "Pen", eraser: "Eraser", hide: "Hide", reveal: "Show" };
     this.toolButtons = Object.entries(tools).map(([name, text]) => {
       const made = button(text, () => this.choose(name));
       made.dataset.tool = name;
@@ -49,19 +50,22 @@ export class Board {
       type: "range", min: 0.5, max: this.height / 8, step: 0.1, value: this.radius, "aria-label": "Brush size",
       oninput: () => (this.radius = Number(radius.value)),
     });
+    this.label = element("p", { class: "note" });
+    this.actions = element(
+      "div",
+      { class: "tools" },
+      button("Undo", () => this.undo(), "Control and Z"),
+      button("Clear", () => this.clear()),
+    );
+    this.whole = button("Show all", () => this.reveal());
+    this.actions.append(this.whole);
     this.root = element(
       "div",
       { class: "board-frame" },
-      this.canvas,
+      element("div", { class: "paper" }, this.canvas, this.label),
       element("div", { class: "tools", role: "toolbar", "aria-label": "Drawing tools" }, ...this.toolButtons),
       element("label", { class: "brush" }, "Brush", radius),
-      element(
-        "div",
-        { class: "tools" },
-        button("Undo", () => this.undo(), "Control and Z"),
-        button("Clear", () => this.clear()),
-        button("Show all pixels", () => this.reveal()),
-      ),
+      this.actions,
     );
     this.choose("pen");
   }
@@ -69,6 +73,15 @@ export class Board {
   choose(name) {
     this.tool = name;
     for (const one of this.toolButtons) one.setAttribute("aria-pressed", String(one.dataset.tool === name));
+  }
+
+  // The mask, and the tools that change it, are there where pixels can be completed; the first of the tools is chosen.
+  masking(able) {
+    this.masked = able;
+    this.show();
+    for (const one of this.toolButtons.slice(2)) one.hidden = !able;
+    this.whole.hidden = !able;
+    if (able === ["pen", "eraser"].includes(this.tool)) this.choose(able ? "hide" : "pen");
   }
 
   get hidden() {
@@ -81,6 +94,8 @@ export class Board {
   }
 
   remember() {
+    this.touched = true;
+    this.label.textContent = "";
     this.undone.push({ x: this.x.slice(), known: this.known.slice() });
     if (this.undone.length > UNDO_STEPS) this.undone.shift();
   }
@@ -93,8 +108,10 @@ export class Board {
     this.changed();
   }
 
-  set(x, known = null) {
+  // name: what the image is, shown under it until it is changed
+  set(x, known = null, name = "") {
     this.remember();
+    this.label.textContent = name;
     this.x = Float32Array.from(x);
     this.known = known ? Uint8Array.from(known) : new Uint8Array(this.size).fill(1);
     this.changed();
@@ -123,7 +140,8 @@ export class Board {
   }
 
   show() {
-    paintWithMask(this.canvas, this.x, this.known, this.event);
+    if (this.masked) paintWithMask(this.canvas, this.x, this.known, this.event);
+    else paint(this.canvas, this.x, this.event);
     if (this.cursor) {
       const context = this.canvas.getContext("2d");
       context.fillStyle = "rgba(230, 120, 0, 0.7)";

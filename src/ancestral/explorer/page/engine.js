@@ -9,8 +9,9 @@ export class ModelThread {
     this.title = `${description.title} \u201c${description.name}\u201d`;
     if (!description.spec) return;
     this.worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
-    this.worker.onmessage = ({ data: { id, result, error } }) => {
+    this.worker.onmessage = ({ data: { id, result, error, progress } }) => {
       const { resolve, reject } = this.pending.get(id);
+      if (progress !== undefined) return this.onprogress?.(progress);
       this.pending.delete(id);
       if (error === undefined) resolve(result);
       else reject(new Error(error));
@@ -29,18 +30,24 @@ export class ModelThread {
     });
   }
 
-  // opens the weights; the results of the test vectors
+  // opens the weights
   async open() {
-    const { spec, weights, vectors } = this.description;
-    const { tests, calls, facts } = await this.send({ open: { spec, weights, vectors } });
+    const { spec, weights } = this.description;
+    const { calls, facts } = await this.send({ open: { spec, weights } });
     this.calls = new Set(calls);
     this.facts = facts;
-    this.tests = tests;
-    return tests;
+  }
+
+  // Results of the test vectors. Each is a message of its own, so that answers to the page come between them.
+  async test() {
+    const results = await Promise.all(this.description.vectors.map((vector) => this.send({ test: [vector] })));
+    this.tests = results.flat();
+    return this.tests;
   }
 
   // Whether the model answers a call; an autoencoder has no p(z), and therefore no score.
   can(call) {
+    if (call === "criticise" && !this.description.spec?.critic?.layers) return false;
     if (call === "score" && this.description.likelihood === "none") return false;
     return this.calls !== undefined && this.calls.has(call);
   }

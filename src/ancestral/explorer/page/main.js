@@ -1,4 +1,4 @@
-// Opens the models, tests them, and builds the page.
+// Opens the models, builds the page, and then tests the models.
 
 import { App } from "./app.js";
 import { ModelThread } from "./engine.js";
@@ -10,13 +10,15 @@ async function start() {
   const content = read("content");
   const source = read("worker");
   const threads = content.models.map((description) => new ModelThread(description, source));
-  const tests = Promise.all(threads.filter((thread) => thread.worker).map((thread) => thread.open()));
-  window.explorer = { threads, selfTest: () => tests };
-  const results = await tests;
+  const running = threads.filter((thread) => thread.worker);
+  await Promise.all(running.map((thread) => thread.open()));
   const Page = content.models[0].event.length === 1 ? PlaneApp : App;
   const app = new Page(document.getElementById("app"), content, threads);
-  window.explorer.app = app;
-  document.documentElement.dataset.selftest = app.selfTest.show(results) ? "ok" : "failed";
+  document.documentElement.dataset.ready = "";
+  await new Promise((resolve) => setTimeout(resolve)); // the first picture comes before the test
+  const tests = Promise.all(running.map((thread) => thread.test()));
+  window.explorer = { app, threads, selfTest: () => tests };
+  document.documentElement.dataset.selftest = app.selfTest.show(await tests) ? "ok" : "failed";
 }
 
 start().catch((error) => {

@@ -6,6 +6,7 @@ import { SelfTestNotice } from "./selftest.js";
 
 const SIDE = 96; // cells a side of a picture of a density
 const CLOUD = 600; // samples shown
+const PLAY = 3000; // milliseconds for all layers
 const BLUES = [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]];
 
 export class PlaneApp {
@@ -24,7 +25,7 @@ export class PlaneApp {
 
   async again() {
     this.seed += 1;
-    for (const card of this.cards) await card.draw(this.seed);
+    await Promise.all(this.cards.map((card) => card.draw(this.seed)));
   }
 }
 
@@ -81,9 +82,22 @@ class PlaneCard {
         return [low - 0.15 * (high - low), high + 0.15 * (high - low)];
       };
       this.box = [...reach(xs), ...reach(ys)];
-      if (this.density) await this.showDensity();
+      if (this.layer) this.play();
+      if (this.density) this.showDensity();
     }
     await this.showCloud();
+  }
+
+  // once through the layers, so that they are seen to move; whoever moves them ends it
+  async play() {
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    const { layers } = this.thread.facts;
+    for (let k = 0; k <= layers; k++) {
+      if (k > 0 && Number(this.layer.value) !== k - 1) return;
+      this.layer.value = k;
+      await this.showCloud();
+      await new Promise((resolve) => setTimeout(resolve, PLAY / layers));
+    }
   }
 
   async showDensity() {

@@ -28,9 +28,20 @@ export function scoreLine({ kind, nats, error }, values) {
   );
 }
 
+// A critic's scores of the drawing, one or one for each class: the highest counts.
+export function criticLine(scores, { has_probabilities: probabilities }, classes) {
+  const best = scores.indexOf(Math.max(...scores));
+  const shown = probabilities ? `${number(100 / (1 + Math.exp(-scores[best])), 1)} %` : number(scores[best], 2);
+  const label = probabilities ? "real, by the critic\u2019s probability" : "score of the critic, higher for real images";
+  const of = scores.length > 1 ? ` (as class ${classes[best] ?? best}, the highest of ${scores.length})` : "";
+  return element("p", { class: "score" }, element("span", { class: "nats" }, shown), element("span", { class: "kind" }, label + of));
+}
+
 // a histogram of the scores of test images, with a line where the drawing stands
 export class Histogram {
-  constructor(reference) {
+  // words: what a higher score is
+  constructor(reference, words = "more probable") {
+    this.words = words;
     this.scores = reference.scores;
     const at = (share) => this.scores[Math.floor(share * (this.scores.length - 1))];
     const spread = at(0.98) - at(0.02);
@@ -58,7 +69,6 @@ export class Histogram {
     this.line.setAttribute("x2", x);
     const share = rank(nats, this.scores);
     const count = this.scores.length.toLocaleString("en-US");
-    this.text.textContent =
-      share === 0 ? `less probable than each of ${count} test images` : `more probable than ${number(100 * share, 0)} % of ${count} test images`;
+    this.text.textContent = `${this.words} than ${share === 0 ? "none" : `${number(100 * share, 0)} %`} of ${count} test images`;
   }
 }

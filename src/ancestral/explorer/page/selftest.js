@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 
 export class SelfTestNotice {
   constructor() {
-    this.root = element("p", { class: "selftest", role: "status" });
+    this.root = element("p", { class: "selftest", role: "status" }, "self-test: running");
   }
 
   // results: of all models; whether all calculations agree with PyTorch's

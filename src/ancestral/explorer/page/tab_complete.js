@@ -4,6 +4,14 @@ import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, paintCompleted, toSpace } from "./pixels.js";
 
 const DRAWS = 4;
+const UNSCORED = "log p(hidden | seen) has no exact value here: ";
+const WHY = {
+  autoregressive: "a seen pixel comes after a hidden one in the model\u2019s order",
+  "deep-belief-net": "it is a sum over too many states of the latents",
+  generator: "this model has no likelihood",
+  "image-flow": "it is an integral over the hidden pixels",
+  latent: "it is an integral over the latents",
+};
 
 export class CompleteTab {
   constructor(app) {
@@ -20,7 +28,7 @@ export class CompleteTab {
     this.root = element(
       "div",
       {},
-      element("p", { class: "lead" }, "Choose Hide pixels and paint over the image, or hide a part of it. Each model samples what may be there; sampled pixels are blue."),
+      element("p", { class: "lead" }, "Paint over pixels to hide them, or hide a part. Each model samples what may be there, in blue."),
       element(
         "div",
         { class: "tools" },
@@ -57,7 +65,7 @@ class CompleteCard {
     const able = thread.can("complete");
     this.root = app.card(
       thread,
-      able ? element("div", { class: "figures four" }, ...this.canvases) : element("p", { class: "note" }, "This model does not complete images in the browser."),
+      able ? element("div", { class: "figures four" }, ...this.canvases) : element("p", { class: "note" }, `No completion in this page: ${facts.incomplete}.`),
       this.ordering && element("label", {}, "Order", this.ordering),
       this.note,
       this.truth,
@@ -80,13 +88,21 @@ class CompleteCard {
     }
     const order = this.ordering ? Number(this.ordering.value) : 0;
     for (let k = 0; k < DRAWS; k++) {
+      thread.onprogress = (share) => this.wait((k + share) / DRAWS);
       const found = await thread.askLatest(`complete ${k}`, "complete", [x, known, "random", 1, order], app.seed + k);
       if (!found || turn !== this.turn) return;
       paintCompleted(this.canvases[k], fromSpace(found.x, thread.description), board.known, event);
       this.note.textContent = found.exact ? "exact samples of p(hidden | seen)" : `approximate: ${thread.facts.completion.replace(/^.*approximate: /, "")}`;
     }
-    if (!thread.can("logProbMissing")) return;
-    const nats = await thread.askLatest("missing", "logProbMissing", [x, known]);
-    if (nats !== null && turn === this.turn) this.truth.textContent = `log p(what was hidden | the rest) = ${number(nats)} nats, exact`;
+    const able = thread.can("logProbMissing");
+    const nats = able ? await thread.askLatest("missing", "logProbMissing", [x, known]) : null;
+    if (turn !== this.turn) return;
+    const kind = thread.description.likelihood === "none" ? "generator" : thread.description.spec.kind;
+    this.truth.textContent = nats === null ? UNSCORED + WHY[kind] : `log p(what was hidden | the rest) = ${number(nats)} nats, exact`;
+  }
+
+  // shown only by models that take long enough to report a share of the work
+  wait(share) {
+    this.note.textContent = `sampling: ${number(100 * share, 0)} %`;
   }
 }

@@ -2,7 +2,7 @@
 
 import { element, picture } from "./dom.js";
 import { fromSpace, paint, paintMap, toSpace } from "./pixels.js";
-import { Histogram, scoreLine } from "./scores.js";
+import { Histogram, criticLine, scoreLine } from "./scores.js";
 
 const MAP_NATS = 4; // the darkest colour of a map, per pixel
 
@@ -10,7 +10,12 @@ export class DrawTab {
   constructor(app) {
     this.app = app;
     this.cards = app.threads.map((thread) => new DrawCard(thread, app));
-    this.root = element("div", { class: "cards" }, ...this.cards.map((card) => card.root));
+    this.root = element(
+      "div",
+      {},
+      element("p", { class: "lead" }, "Draw in the square. Each card shows how probable the drawing is under one model."),
+      element("div", { class: "cards drawn" }, ...this.cards.map((card) => card.root)),
+    );
   }
 
   update() {
@@ -24,7 +29,7 @@ class DrawCard {
     this.app = app;
     const { description, facts = {} } = thread;
     this.score = element("div", { "aria-live": "off" });
-    this.histogram = description.reference ? new Histogram(description.reference) : null;
+    this.histogram = description.reference ? new Histogram(description.reference, thread.can("criticise") ? "a higher score" : "more probable") : null;
     this.map = thread.can("map") && thread.can("score") ? picture(`${facts.map}, by pixel`) : null;
     this.image = thread.can("reconstruct") ? picture(facts.reconstruction) : null;
     const figure = (canvas, caption) => canvas && element("figure", {}, canvas, element("figcaption", {}, caption));
@@ -35,7 +40,12 @@ class DrawCard {
       element("div", { class: "figures" }, figure(this.map, facts.map), figure(this.image, facts.reconstruction)),
       this.map ? element("p", { class: "note scale" }, `white 0, dark ${MAP_NATS} nats or more`) : null,
     );
-    if (!thread.can("score")) this.score.append(element("p", { class: "note" }, "This model has no likelihood: it can be sampled, but no formula gives p(x)."));
+    this.verdict = element("div");
+    if (description.spec && !thread.can("score")) {
+      const critic = description.spec.critic?.reason;
+      this.score.append(element("p", { class: "note" }, "No likelihood: this model can be sampled, but no formula gives p(x)."), this.verdict);
+      if (critic) this.verdict.append(element("p", { class: "note" }, `No critic in this page: ${critic}.`));
+    }
   }
 
   async update() {
@@ -48,6 +58,13 @@ class DrawCard {
       if (score) {
         this.score.replaceChildren(scoreLine(score, x.length));
         this.histogram?.show(score.nats);
+      }
+    }
+    if (thread.can("criticise")) {
+      const scores = await thread.askLatest("criticise", "criticise", [x]);
+      if (scores) {
+        this.verdict.replaceChildren(criticLine(scores, thread.description.spec.critic, thread.description.classes));
+        this.histogram?.show(Math.max(...scores));
       }
     }
     if (this.map) {

@@ -45,6 +45,10 @@ class SampleCard {
     this.canvases = Array.from({ length: COUNT }, (_, k) => picture(`Sample ${k + 1}`));
     this.mean = element("input", { type: "checkbox", onchange: () => this.update(this.temperature) });
     const hasMean = thread.facts?.latents && thread.description.likelihood !== "none";
+    const { classes } = thread.facts ?? {};
+    this.label = classes
+      ? element("select", { onchange: () => this.update(this.temperature) }, ...["any", ...Array.from({ length: classes }, (_, y) => thread.description.classes[y] ?? y)].map((name) => element("option", {}, name)))
+      : null;
     this.caption = element("p", { class: "note" });
     this.film = picture("An image, pixel by pixel", "image large");
     this.film.hidden = true;
@@ -52,6 +56,7 @@ class SampleCard {
       thread,
       element("div", { class: "figures four" }, ...this.canvases),
       hasMean ? element("label", {}, this.mean, " mean images E[x | z] instead of samples") : null,
+      this.label && element("label", {}, "Class ", this.label),
       this.caption,
       thread.facts?.orders ? button("Show one pixel by pixel", () => this.play()) : null,
       this.film,
@@ -62,9 +67,10 @@ class SampleCard {
     this.temperature = temperature;
     const { thread, app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
+    const label = this.label?.selectedIndex ? this.label.selectedIndex - 1 : null; // null: drawn at random
     this.caption.textContent = `${this.mean.checked ? "mean images E[x | z]" : "samples"}, seed ${app.seed}`;
     for (let k = 0; k < COUNT; k++) {
-      const found = await thread.askLatest(`sample ${k}`, "sample", ["random", temperature], app.seed * COUNT + k);
+      const found = await thread.askLatest(`sample ${k}`, "sample", ["random", temperature, ...(this.label ? [label] : [])], app.seed * COUNT + k);
       if (!found || turn !== this.turn) return;
       paint(this.canvases[k], fromSpace(this.mean.checked ? found.mean : found.x, thread.description), thread.description.event);
     }

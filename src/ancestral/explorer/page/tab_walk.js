@@ -12,6 +12,7 @@ export class WalkTab {
   constructor(app) {
     this.app = app;
     this.threads = app.threads.filter((thread) => thread.can("decode") && thread.facts.latents > 1);
+    this.threads.sort((a, b) => a.facts.latents - b.facts.latents); // a plane of two latents shows all of a model
     this.body = element("div");
     const select = element("select", { onchange: () => this.use(this.threads[select.selectedIndex]) }, ...this.threads.map((t) => element("option", {}, t.title)));
     this.root = element("div", {}, this.threads.length > 1 ? element("label", {}, "Model ", select) : null, this.body);
@@ -32,6 +33,9 @@ export class WalkTab {
       const input = element("select", { "aria-label": which ? "Vertical axis" : "Horizontal axis", onchange: () => this.pick(which, input.selectedIndex) });
       return input;
     });
+    this.label = classes
+      ? element("select", { onchange: () => this.choose(this.label.selectedIndex) }, ...Array.from({ length: classes }, (_, y) => element("option", {}, thread.description.classes[y] ?? y)))
+      : null;
     this.fill();
     this.addPrincipal(thread);
     this.pad = element("canvas", { class: "plane", tabIndex: 0, role: "slider", "aria-label": "Plane of two latents; arrow keys move the point", "aria-valuetext": "0, 0" });
@@ -45,7 +49,7 @@ export class WalkTab {
     this.point = [0, 0];
     this.body.replaceChildren(
       element("p", { class: "lead" }, "Drag the point over the plane. Each small image is decoded at its own place; all other latents keep their values."),
-      element("div", { class: "tools" }, element("label", {}, "Horizontal ", this.picks[0]), element("label", {}, "Vertical ", this.picks[1]), button("Move on its own", () => this.animate())),
+      element("div", { class: "tools" }, element("label", {}, "Horizontal ", this.picks[0]), element("label", {}, "Vertical ", this.picks[1]), this.label && element("label", {}, "Class ", this.label), button("Move on its own", () => this.animate())),
       element("div", { class: "beside" }, this.pad, element("figure", {}, this.image, this.where)),
       thread.can("encode")
         ? element("div", {}, element("h3", {}, "From one image to another"), element("div", { class: "tools" }, button("Start: the board's image", () => this.end(0)), button("End: the board's image", () => this.end(1))), this.strip)
@@ -66,6 +70,13 @@ export class WalkTab {
     });
   }
 
+  // the class of a conditional model: a one-hot vector behind the latents
+  choose(label) {
+    this.origin.fill(0, this.thread.facts.latents);
+    this.origin[this.thread.facts.latents + label] = 1;
+    this.plane();
+  }
+
   pick(which, at) {
     this.axes[which] = this.choices[at];
     this.base = this.axes[0].base;
@@ -78,7 +89,10 @@ export class WalkTab {
     if (!codes || thread !== this.thread || thread.facts.latents < 3) return;
     const { mean, axes } = principalAxes(codes, 2);
     this.choices.push(...axes.map((axis, k) => ({ name: `principal axis ${k + 1} of test images`, axis, base: mean })));
+    this.axes = this.choices.slice(-2);
+    this.base = mean;
     this.fill();
+    this.plane();
   }
 
   at(point) {

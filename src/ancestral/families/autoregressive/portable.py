@@ -42,24 +42,35 @@ def _values(output: PixelOutput) -> dict[str, Any]:
 
 
 def _masked(model: MADE) -> dict[str, Any]:
-    """The weights as they are: the masks follow from positions and degrees."""
-
-    def part(layer: nn.Module) -> dict[str, Any]:
-        assert isinstance(layer, MaskedLinear)
-        return {"weight": layer.weight, "bias": layer.bias, "degrees": getattr(layer, "degrees", None)}
-
+    """The masks follow from positions and degrees. Weights that no ordering uses are zeros, which take little space."""
+    pixels = model.positions.repeat_interleave(model.inputs, 1)
+    parameters = model.positions.repeat_interleave(model.output.size, 1)
+    hidden, before = [], pixels
+    for layer in model.layers:
+        assert isinstance(layer, MaskedLinear) and isinstance(layer.degrees, Tensor)
+        hidden.append({**_used(layer, before, layer.degrees, False), "degrees": layer.degrees})
+        before = layer.degrees
     (activation,) = layers_of(model.activation)
     return {
         "type": "masked",
         "positions": model.positions,
-        "layers": [part(layer) for layer in model.layers],
-        "last": part(model.last) if model.last is not None else None,
-        "direct": part(model.direct) if model.direct is not None else None,
+        "layers": hidden,
+        "last": _used(model.last, before, parameters, True) if model.last is not None else None,
+        "direct": _used(model.direct, pixels, parameters, True) if model.direct is not None else None,
         "activation": activation,
         "inputs": model.inputs,
         "size": model.output.size,
         "levels": model.levels,
     }
+
+
+def _used(layer: nn.Module, before: Tensor, after: Tensor, strict: bool) -> dict[str, Any]:
+    """before, after: degrees of inputs and outputs in each ordering, shapes (J, in) and (J, out)."""
+    assert isinstance(layer, MaskedLinear)
+    used = torch.zeros_like(layer.weight, dtype=torch.bool)
+    for seen, asking in zip(before, after, strict=True):
+        used |= (seen < asking[:, None]) if strict else (seen <= asking[:, None])
+    return {"weight": torch.where(used, layer.weight, 0), "bias": layer.bias}  # a product would keep the signs of zeros
 
 
 def _causal(model: PixelCNN) -> dict[str, Any]:

@@ -11,6 +11,7 @@ FAMILY = Family(
     tiny=f"{HERE}.tiny:TINY",
     step=f"{HERE}.step:step_for",
     explorer=f"{HERE}.portable:gan",
+    critic=f"{HERE}.portable:critique",
     drawings=f"{HERE}.drawings:DRAWINGS",
     networks={
         "generator": "codes (B, M + classes) to one real number for each value of x; (1 + tanh) / 2 maps it to a pixel",
