@@ -27,14 +27,14 @@ class Code:
     Args:      model: in any number format; a copy on the fixed-point grid is used. portable: whether the numbers of the
                model are calculated exactly (`FixedPoint`), or only in double precision.
     Attributes: method: in words, for the header of a file. chained: batches grow, because the latents of a batch need
-                the bits of the images before it. numbers: activations for one image, set by the first `probe`.
+                the bits of the images before it. numbers: activations for one image, set by `measure`.
     """
 
     method: ClassVar[str]
     chained: ClassVar[bool] = True
 
     def __init__(self, model: Model, portable: bool = True) -> None:
-        self.portable, self.numbers = portable, 0
+        self.portable, self.numbers, self._computed = portable, 0, 0
         if model.levels is None:
             raise NotComputable(
                 f"a {type(model).__name__} has a density of real numbers: only probabilities of levels can compress"
@@ -73,7 +73,19 @@ class Code:
         mode = FixedPoint(self._largest)
         with torch.no_grad(), mode:
             yield
-        self.numbers = self.numbers or mode.numbers
+        self._computed += mode.numbers
+
+    def measure(self) -> None:
+        """Set `numbers`: what two images need more than one. Masked weights, for example, are not counted.
+
+        Raises:    NotComputable: the model cannot compress, with the reason.
+        """
+        probe, found = torch.zeros(2, *self.model.event_shape, dtype=torch.float64), []
+        for count in (1, 2):
+            self._computed = 0
+            self.probe(probe[:count])
+            found.append(self._computed)
+        self.numbers = found[1] - found[0]
 
     def push(self, stack: Stack, x: Tensor) -> None:
         """Push images of whole levels, shape (n, *event_shape), in double precision."""

@@ -72,13 +72,12 @@ def code_of(model: Model) -> Code:
     Raises:    NotComputable: the model has no probabilities that a decoder can compute, with the reason.
     """
     kind = _kind(model)
-    probe = torch.zeros(1, *model.event_shape, dtype=torch.float64)
+    code = kind(model)
     try:
-        code = kind(model)
-        code.probe(probe)
+        code.measure()
     except NotExact:
         code = kind(model, portable=False)
-        code.probe(probe)
+        code.measure()
     return code
 
 

@@ -32,6 +32,7 @@ from ancestral.core.errors import InputError
 Array = np.ndarray[Any, Any]
 MAGIC = b"\x89ANC\r\n\x1a\n"
 FORMAT = 1
+AXES = ("NHW", "NCHW", "NHWC")
 MOST_HEADER_BYTES = 1 << 20
 MOST_BLOCK_IMAGES = 1 << 20
 MOST_BLOCK_VALUES = 1 << 32
@@ -49,8 +50,9 @@ class Header:
                 arithmetic: of the model. guarantee: where the file can be read. code: how images are coded. coder: the
                 entropy coder. borrowed: words of the generator on an empty stack. images: number of all images.
                 block: images of a block; the last may have fewer. shape: of an image. levels: of a pixel. space: pixel
-                space. values: pixel value in the output for each level, if not the level itself. content_sha256: of
-                all levels, one byte each (two if there are more than 256), images in order.
+                space. values: pixel value in the output for each level, if not the level itself. dtype, axes: of the
+                output, as in a .npy file; see `Form`. content_sha256: of all levels, one byte each (two if there are
+                more than 256), images in order.
     """
 
     model: str
@@ -67,7 +69,9 @@ class Header:
     levels: int
     space: str
     content_sha256: str
-    values: tuple[int, ...] | None = None
+    values: tuple[float, ...] | None = None
+    dtype: str = "|u1"
+    axes: str = "NCHW"
     format: int = FORMAT
 
     @property
@@ -78,6 +82,23 @@ class Header:
     def images_in(self, number: int) -> int:
         """Number of images in a block."""
         return min(self.block, self.images - number * self.block)
+
+
+class Form(NamedTuple):
+    """What the images are when they are read again.
+
+    Args:      values: pixel value for each level; None: the level itself. dtype: of the array, as in a .npy file. axes:
+               NCHW, the shape of the model, NHWC, or NHW for one channel.
+    """
+
+    values: tuple[float, ...] | None = None
+    dtype: str = "|u1"
+    axes: str = "NCHW"
+
+    @classmethod
+    def of_levels(cls, levels: int, shape: tuple[int, ...]) -> Form:
+        """The levels themselves, in the smallest type; images of one channel have no axis for it."""
+        return cls(None, "|u1" if levels <= 256 else "<u2", "NHW" if len(shape) == 3 and shape[0] == 1 else "NCHW")
 
 
 class Block(NamedTuple):
@@ -187,12 +208,26 @@ class CompressedFile:
             raise self._damaged("its header is incomplete") from error
         if not (sound and 1 <= header.block <= MOST_BLOCK_IMAGES and header.levels >= 1 and header.borrowed <= 1 << 20):
             raise self._damaged("numbers of its header are not possible")
+        if not _is_form(header):
+            raise self._damaged("the form of its images is not possible")
         if header.block * prod(header.shape) > MOST_BLOCK_VALUES:
             raise self._damaged("its blocks have more pixels than can be read")
         return header
 
     def _damaged(self, problem: str) -> InputError:
         return InputError(f"{self.path} is damaged or is no compressed file: {problem}")
+
+
+def _is_form(header: Header) -> bool:
+    """Whether the pixels can be returned in the form that the header states."""
+    try:
+        kind = np.dtype(header.dtype).kind
+        values = None if header.values is None else np.array(header.values, header.dtype)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    if kind not in "biuf" or header.axes not in AXES or (values is not None and values.shape != (header.levels,)):
+        return False
+    return header.axes == "NCHW" or (len(header.shape) == 3 and (header.axes == "NHWC" or header.shape[0] == 1))
 
 
 def _tuple(value: Any) -> Any:

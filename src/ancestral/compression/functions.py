@@ -1,7 +1,8 @@
 """Elementary functions in double precision that give the same bits on every machine.
 
-They use only operations that IEEE 754 rounds correctly (+, -, *, /, square root, floor), each in a call of its own, so
-that no compiler can fuse two of them. The functions of a mathematics library differ between machines in the last bits.
+They use only operations that IEEE 754 rounds correctly (+, -, *, /, square root, rounding down), each in a call of its
+own, so that no compiler can fuse two of them. The functions of a mathematics library differ between machines in the
+last bits.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ Table = BitTable | LevelTable
 def table_of(distribution: Distribution, levels: int) -> Table:
     """The table for each value of a distribution over levels, or over images of independent pixels.
 
-    Other distributions become known by `table_of.register`; a distribution of single values needs none.
+    Other distributions become known by `table_of.register`; for a distribution of single values, this is not necessary.
 
     Args:      distribution: discrete, over 0 to `levels` - 1.
     Raises:    NotComputable: the values of an event are not known to be independent.
