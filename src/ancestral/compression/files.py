@@ -142,12 +142,11 @@ def decompress_levels(
     """
     file = CompressedFile(path, read_bytes(path))
     header = file.header
-    code = _matching_code(model, file)
     if only is not None:
         if not 0 <= only < header.images:
             raise InputError(f"image {only}: {path} has the images 0 to {header.images - 1}")
-        number = only // header.block
-        images = _decoded(code, header, [file.block(number)])
+        block = file.block(only // header.block)
+        images = _decoded(_matching_code(model, file), header, [block])
         return Decompressed(images[only % header.block][None], header, only)
     problem, blocks = None, []
     try:
@@ -157,7 +156,7 @@ def decompress_levels(
         if not salvage:
             raise
         problem = str(error)
-    levels = _all(code, header, blocks, progress)
+    levels = _all(_matching_code(model, file), header, blocks, progress)
     if problem is None and _content_hash(levels, header.levels) != header.content_sha256:
         raise InputError(f"{path}: the decoded images are not those that were compressed (their SHA-256 differs)")
     return Decompressed(levels, header, 0, header.images - len(levels), problem)

@@ -50,6 +50,11 @@ class FixedPoint(TorchDispatchMode):
         super().__init__()
         self.largest, self.numbers = largest, 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False, because otherwise torch imports its compiler at the first operation, and each one takes longer."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
