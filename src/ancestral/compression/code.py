@@ -13,7 +13,6 @@ from torch import Tensor
 from ancestral.compression.fixed_point import FixedPoint, fixed_point_copy
 from ancestral.compression.grid import ARITHMETIC
 from ancestral.compression.stack import Stack
-from ancestral.core.errors import NotComputable
 from ancestral.models.base import Model
 
 Array = np.ndarray[Any, Any]
@@ -35,10 +34,7 @@ class Code:
 
     def __init__(self, model: Model, portable: bool = True) -> None:
         self.portable, self.numbers, self._computed = portable, 0, 0
-        if model.levels is None:
-            raise NotComputable(
-                f"a {type(model).__name__} has a density of real numbers: only probabilities of levels can compress"
-            )
+        assert model.levels is not None
         self.model, self.levels = fixed_point_copy(model), model.levels
         numbers = [values for values in self.model.state_dict().values() if values.is_floating_point()]
         self._largest = max([float(self.levels), *(values.abs().max().item() for values in numbers if values.numel())])

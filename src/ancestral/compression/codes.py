@@ -82,6 +82,8 @@ def code_of(model: Model) -> Code:
 
 
 def _kind(model: Model) -> type[Code]:
+    if model.levels is None and model.kind != "implicit":
+        raise NotComputable(f"a {type(model).__name__} has a density of real numbers: only probabilities can compress")
     if isinstance(model, AutoregressiveModel):
         return AnyOrder if len(model.orders) > 1 else InOrder
     if isinstance(model, HasStates):
