@@ -131,6 +131,15 @@ def _ends(path: Path) -> list[int]:
     return ends
 
 
+def test_words_that_are_left_over_are_refused(model: Model, written: Path) -> None:
+    """A block with one more word than its images need, and right checksums."""
+    file = CompressedFile(written, written.read_bytes())
+    first, *others = file.blocks()
+    longer = first._replace(words=np.concatenate([np.array([5], np.uint32), first.words]))
+    written.write_bytes(bytes(file.content[: file.start]) + b"".join(map(block_bytes, [longer, *others])))
+    refused(lambda: decompress_levels(model, written), "do not end where its images end")
+
+
 def test_blocks_in_another_order_are_refused(model: Model, written: Path) -> None:
     whole = written.read_bytes()
     start, first, second = _ends(written)[:3]

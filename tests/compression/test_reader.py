@@ -16,12 +16,15 @@ from typing import NamedTuple
 
 import pytest
 import torch
+from helpers import ROOT
 
 from ancestral.compression.files import compress_levels
 from ancestral.families.autoregressive.made import MADE
 
 TOTAL, LEAST = 1 << 24, 2
 UNIT = 1 << 16
+PAGE = (ROOT / "docs" / "handbook" / "compression.md").read_text()
+DICTIONARY = "".join(PAGE.partition("(the-dictionary)=")[2].split("```")[1].splitlines()[1:]).encode()
 Rows = list[list[int]]
 
 
@@ -95,7 +98,7 @@ def read(path: Path, network: Network) -> Rows:
     content = path.read_bytes()
     assert content[:8] == bytes.fromhex("89414E430D0A1A0A")
     at = 12 + _number(content, 8)
-    header = json.loads(zlib.decompress(content[12:at]))
+    header = json.loads(zlib.decompressobj(-15, DICTIONARY).decompress(content[12:at]))
     assert _number(content, at) == zlib.crc32(content[:at])
     assert header["code"] == "pixel by pixel, in the model's order" and header["borrowed"] == 0
     at += 4

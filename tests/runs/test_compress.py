@@ -104,7 +104,7 @@ def test_pixels_that_would_change_are_refused_and_converted_on_demand(
     _, told = printed(capsys, *words, "--convert")
     assert "not lossless" in told and f"{changed:,}" in told
     back = ancestral.decompress(tmp_path / "x.anc", folder / "made")
-    assert np.array_equal(back, np.where(np.round(given * 16 / 255) > 8, 255, 0))
+    assert np.array_equal(back, np.where(np.round(given.astype(float) * 16 / 255) > 8, 255, 0))
 
 
 def test_changes_of_the_shape_are_conversions(folder: Path, tmp_path: Path) -> None:

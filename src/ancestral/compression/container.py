@@ -3,7 +3,8 @@
     bytes    content
     8        magic: 89 41 4E 43 0D 0A 1A 0A
     4        number of bytes H of the header
-    H        header: canonical JSON (sorted keys, no spaces, ASCII) in a zlib stream, see `Header`
+    H        header: canonical JSON (sorted keys, no spaces, ASCII), see `Header`, as a raw deflate stream with the
+             preset dictionary `DICTIONARY`
     4        CRC-32 of all bytes before
     then, for each block:
     4        number of words W of the content
@@ -36,6 +37,20 @@ AXES = ("NHW", "NCHW", "NHWC")
 MOST_HEADER_BYTES = 1 << 20
 MOST_BLOCK_IMAGES = 1 << 20
 MOST_BLOCK_VALUES = 1 << 32
+DICTIONARY = (
+    b"pixel by pixel, in reading order"
+    b"bits-back over the order of the pixels"
+    b"bits-back over the latents"
+    b"bits-back with the exact posterior over the states"
+    b"float64the machine that wrote the fileNCHWNHWC<u265536"
+    b"fashion, 256 levelsdigits, 17 levels, each pixel drawn with probability = its grey value"
+    b"PixelCNNVAEMixtureOfBernoullis0123456789abcdef"
+    b'{"arithmetic":"fixed-point-16","axes":"NHW","block":2500,"borrowed":0,"canary":"'
+    b'","code":"pixel by pixel, in the model\'s order","coder":"ans-32-64-24","content_sha256":"'
+    b'","dtype":"|u1","format":1,"guarantee":"any machine","images":10000,"levels":2,"model":"MADE'
+    b'","model_sha256":"","shape":[1,28,28],"space":"mnist, binary, threshold 0.5","values":null}'
+)
+"""Text that headers share, so that they need few bytes; a part of the format."""
 _NUMBERS = struct.Struct("<2I")
 _CRC = struct.Struct("<I")
 
@@ -113,7 +128,10 @@ class Block(NamedTuple):
 def header_bytes(header: Header) -> bytes:
     """The start of a file, with its CRC."""
     text = json.dumps(asdict(header), sort_keys=True, separators=(",", ":")).encode("ascii")
-    text = zlib.compress(text, 9)
+    packer = zlib.compressobj(
+        9, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, DICTIONARY
+    )
+    text = packer.compress(text) + packer.flush()
     start = MAGIC + _CRC.pack(len(text)) + text
     return start + _CRC.pack(zlib.crc32(start))
 
@@ -194,7 +212,7 @@ class CompressedFile:
 
     def _header(self, text: bytes) -> Header:
         try:
-            unpacker = zlib.decompressobj()
+            unpacker = zlib.decompressobj(-zlib.MAX_WBITS, DICTIONARY)
             record = json.loads(unpacker.decompress(text, MOST_HEADER_BYTES))
             if record.get("format") != FORMAT:
                 raise self._damaged(f"its format {record.get('format')!r} needs another version of ancestral")
