@@ -3,6 +3,7 @@
 ancestral train examples/chain.py --data digits --epochs 10 --out runs/chain
 ancestral evaluate runs/chain --family examples/chain.py
 ancestral explore runs/chain --family examples/chain.py
+ancestral compress runs/chain --family examples/chain.py --out digits.anc
 """
 
 from __future__ import annotations
@@ -36,10 +37,13 @@ class PixelChain(ancestral.ExactModel):
         size = torch.Size(event_shape).numel()
         self.a, self.b = (nn.Parameter(scale * torch.randn(size)) for _ in range(2))
 
+    def conditionals(self, x: Tensor) -> Bernoulli:
+        """p(x_d | the pixels before it), shape of x; `ancestral compress` codes the pixels with it."""
+        before = nn.functional.pad(x.flatten(1), (1, 0))[:, :-1]
+        return Bernoulli(logits=(self.a + self.b * before).view_as(x))
+
     def log_prob(self, x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        before = nn.functional.pad(flat, (1, 0))[:, :-1]
-        return Bernoulli(logits=self.a + self.b * before).log_prob(flat).sum(1)
+        return self.conditionals(x).log_prob(x).flatten(1).sum(1)
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

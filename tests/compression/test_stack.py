@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ancestral.compression.stack import TOTAL, Stack, Stacks, random_words
-from ancestral.compression.tables import edges_from_cumulative, edges_of, frequency_of_one
+from ancestral.compression.tables import edges_from_cumulative, edges_of, frequency_of_one, rounded
 from ancestral.core.errors import InputError
 
 
@@ -115,3 +115,9 @@ def test_edges_of_a_cumulative_function_increase_where_it_is_constant() -> None:
 def test_infinite_logits_are_levels_without_probability() -> None:
     sizes = np.diff(edges_of(np.array([0.0, -np.inf, 0.0])))
     assert sizes[1] == 2
+
+
+def test_ties_of_logits_are_rounded_upwards() -> None:
+    halves = (np.arange(-9, 9) + 0.5) / 256
+    assert rounded(halves).tolist() == list(range(-8, 10))
+    assert rounded(np.array([np.inf, -np.inf])).tolist() == [1 << 48, -(1 << 48)]

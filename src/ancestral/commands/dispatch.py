@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from ancestral.commands.completing import script
+from ancestral.commands.compressing import compress, decompress
 from ancestral.commands.config_files import expand_configs, family_of_configs
 from ancestral.commands.console import listed, say, show_messages, wrapped_at_words
 from ancestral.commands.explaining import explain, infer
@@ -65,6 +66,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "detect": detect,
     "explain": explain,
     "explore": explore,
+    "compress": compress,
+    "decompress": decompress,
     "study": study,
     "bracket": bracket,
     "verify": verify,

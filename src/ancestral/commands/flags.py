@@ -35,6 +35,8 @@ LARGEST = {
     "temperatures": 10**6,
     "chains": 10_000,
     "leapfrogs": 10_000,
+    "block": 1 << 20,  # as the file format allows
+    "only": LARGEST_COUNT,
 }
 """Upper bounds of arguments, where the general bound does not fit; `COMMAND NAME` applies to one command only."""
 

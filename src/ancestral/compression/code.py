@@ -13,7 +13,6 @@ from torch import Tensor
 from ancestral.compression.fixed_point import FixedPoint, fixed_point_copy
 from ancestral.compression.grid import ARITHMETIC
 from ancestral.compression.stack import Stack
-from ancestral.core.errors import NotComputable
 from ancestral.models.base import Model
 
 Array = np.ndarray[Any, Any]
@@ -27,18 +26,15 @@ class Code:
     Args:      model: in any number format; a copy on the fixed-point grid is used. portable: whether the numbers of the
                model are calculated exactly (`FixedPoint`), or only in double precision.
     Attributes: method: in words, for the header of a file. chained: batches grow, because the latents of a batch need
-                the bits of the images before it. numbers: activations for one image, set by the first `probe`.
+                the bits of the images before it. numbers: activations for one image, set by `measure`.
     """
 
     method: ClassVar[str]
     chained: ClassVar[bool] = True
 
     def __init__(self, model: Model, portable: bool = True) -> None:
-        self.portable, self.numbers = portable, 0
-        if model.levels is None:
-            raise NotComputable(
-                f"a {type(model).__name__} has a density of real numbers: only probabilities of levels can compress"
-            )
+        self.portable, self.numbers, self._computed = portable, 0, 0
+        assert model.levels is not None
         self.model, self.levels = fixed_point_copy(model), model.levels
         numbers = [values for values in self.model.state_dict().values() if values.is_floating_point()]
         self._largest = max([float(self.levels), *(values.abs().max().item() for values in numbers if values.numel())])
@@ -73,7 +69,19 @@ class Code:
         mode = FixedPoint(self._largest)
         with torch.no_grad(), mode:
             yield
-        self.numbers = self.numbers or mode.numbers
+        self._computed += mode.numbers
+
+    def measure(self) -> None:
+        """Set `numbers`: what two images need more than one. Masked weights, for example, are not counted.
+
+        Raises:    NotComputable: the model cannot compress, with the reason.
+        """
+        probe, found = torch.zeros(2, *self.model.event_shape, dtype=torch.float64), []
+        for count in (1, 2):
+            self._computed = 0
+            self.probe(probe[:count])
+            found.append(self._computed)
+        self.numbers = found[1] - found[0]
 
     def push(self, stack: Stack, x: Tensor) -> None:
         """Push images of whole levels, shape (n, *event_shape), in double precision."""

@@ -78,17 +78,18 @@ def code_of(model: Model) -> Code:
     Raises:    NotComputable: the model has no probabilities that a decoder can compute, with the reason.
     """
     kind = _kind(model)
-    probe = torch.zeros(1, *model.event_shape, dtype=torch.float64)
+    code = kind(model)
     try:
-        code = kind(model)
-        code.probe(probe)
+        code.measure()
     except NotExact:
         code = kind(model, portable=False)
-        code.probe(probe)
+        code.measure()
     return code
 
 
 def _kind(model: Model) -> type[Code]:
+    if model.levels is None and model.kind != "implicit":
+        raise NotComputable(f"a {type(model).__name__} has a density of real numbers: only probabilities can compress")
     if isinstance(model, AutoregressiveModel):
         return AnyOrder if len(model.orders) > 1 else InOrder
     if isinstance(model, HasStates):

@@ -3,7 +3,8 @@
     bytes    content
     8        magic: 89 41 4E 43 0D 0A 1A 0A
     4        number of bytes H of the header
-    H        header: canonical JSON (sorted keys, no spaces, ASCII) in a zlib stream, see `Header`
+    H        header: canonical JSON (sorted keys, no spaces, ASCII), see `Header`, as a raw deflate stream with the
+             preset dictionary `DICTIONARY`
     4        CRC-32 of all bytes before
     then, for each block:
     4        number of words W of the content
@@ -32,9 +33,24 @@ from ancestral.core.errors import InputError
 Array = np.ndarray[Any, Any]
 MAGIC = b"\x89ANC\r\n\x1a\n"
 FORMAT = 1
+AXES = ("NHW", "NCHW", "NHWC")
 MOST_HEADER_BYTES = 1 << 20
 MOST_BLOCK_IMAGES = 1 << 20
 MOST_BLOCK_VALUES = 1 << 32
+DICTIONARY = (
+    b"pixel by pixel, in reading order"
+    b"bits-back over the order of the pixels"
+    b"bits-back over the latents"
+    b"bits-back with the exact posterior over the states"
+    b"float64the machine that wrote the fileNCHWNHWC<u265536"
+    b"fashion, 256 levelsdigits, 17 levels, each pixel drawn with probability = its grey value"
+    b"PixelCNNVAEMixtureOfBernoullis0123456789abcdef"
+    b'{"arithmetic":"fixed-point-16","axes":"NHW","block":2500,"borrowed":0,"canary":"'
+    b'","code":"pixel by pixel, in the model\'s order","coder":"ans-32-64-24","content_sha256":"'
+    b'","dtype":"|u1","format":1,"guarantee":"any machine","images":10000,"levels":2,"model":"MADE'
+    b'","model_sha256":"","shape":[1,28,28],"space":"mnist, binary, threshold 0.5","values":null}'
+)
+"""Text that headers share, so that they need few bytes; a part of the format."""
 _NUMBERS = struct.Struct("<2I")
 _CRC = struct.Struct("<I")
 
@@ -49,8 +65,9 @@ class Header:
                 arithmetic: of the model. guarantee: where the file can be read. code: how images are coded. coder: the
                 entropy coder. borrowed: words of the generator on an empty stack. images: number of all images.
                 block: images of a block; the last may have fewer. shape: of an image. levels: of a pixel. space: pixel
-                space. values: pixel value in the output for each level, if not the level itself. content_sha256: of
-                all levels, one byte each (two if there are more than 256), images in order.
+                space. values: pixel value in the output for each level, if not the level itself. dtype, axes: of the
+                output, as in a .npy file; see `Form`. content_sha256: of all levels, one byte each (two if there are
+                more than 256), images in order.
     """
 
     model: str
@@ -67,7 +84,9 @@ class Header:
     levels: int
     space: str
     content_sha256: str
-    values: tuple[int, ...] | None = None
+    values: tuple[float, ...] | None = None
+    dtype: str = "|u1"
+    axes: str = "NCHW"
     format: int = FORMAT
 
     @property
@@ -78,6 +97,23 @@ class Header:
     def images_in(self, number: int) -> int:
         """Number of images in a block."""
         return min(self.block, self.images - number * self.block)
+
+
+class Form(NamedTuple):
+    """What the images are when they are read again.
+
+    Args:      values: pixel value for each level; None: the level itself. dtype: of the array, as in a .npy file. axes:
+               NCHW, the shape of the model, NHWC, or NHW for one channel.
+    """
+
+    values: tuple[float, ...] | None = None
+    dtype: str = "|u1"
+    axes: str = "NCHW"
+
+    @classmethod
+    def of_levels(cls, levels: int, shape: tuple[int, ...]) -> Form:
+        """The levels themselves, in the smallest type; images of one channel have no axis for it."""
+        return cls(None, "|u1" if levels <= 256 else "<u2", "NHW" if len(shape) == 3 and shape[0] == 1 else "NCHW")
 
 
 class Block(NamedTuple):
@@ -92,7 +128,10 @@ class Block(NamedTuple):
 def header_bytes(header: Header) -> bytes:
     """The start of a file, with its CRC."""
     text = json.dumps(asdict(header), sort_keys=True, separators=(",", ":")).encode("ascii")
-    text = zlib.compress(text, 9)
+    packer = zlib.compressobj(
+        9, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, DICTIONARY
+    )
+    text = packer.compress(text) + packer.flush()
     start = MAGIC + _CRC.pack(len(text)) + text
     return start + _CRC.pack(zlib.crc32(start))
 
@@ -173,7 +212,7 @@ class CompressedFile:
 
     def _header(self, text: bytes) -> Header:
         try:
-            unpacker = zlib.decompressobj()
+            unpacker = zlib.decompressobj(-zlib.MAX_WBITS, DICTIONARY)
             record = json.loads(unpacker.decompress(text, MOST_HEADER_BYTES))
             if record.get("format") != FORMAT:
                 raise self._damaged(f"its format {record.get('format')!r} needs another version of ancestral")
@@ -187,12 +226,26 @@ class CompressedFile:
             raise self._damaged("its header is incomplete") from error
         if not (sound and 1 <= header.block <= MOST_BLOCK_IMAGES and header.levels >= 1 and header.borrowed <= 1 << 20):
             raise self._damaged("numbers of its header are not possible")
+        if not _is_form(header):
+            raise self._damaged("the form of its images is not possible")
         if header.block * prod(header.shape) > MOST_BLOCK_VALUES:
             raise self._damaged("its blocks have more pixels than can be read")
         return header
 
     def _damaged(self, problem: str) -> InputError:
         return InputError(f"{self.path} is damaged or is no compressed file: {problem}")
+
+
+def _is_form(header: Header) -> bool:
+    """Whether the pixels can be returned in the form that the header states."""
+    try:
+        kind = np.dtype(header.dtype).kind
+        values = None if header.values is None else np.array(header.values, header.dtype)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    if kind not in "biuf" or header.axes not in AXES or (values is not None and values.shape != (header.levels,)):
+        return False
+    return header.axes == "NCHW" or (len(header.shape) == 3 and (header.axes == "NHWC" or header.shape[0] == 1))
 
 
 def _tuple(value: Any) -> Any:

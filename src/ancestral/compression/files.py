@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ancestral.compression.code import Code
 from ancestral.compression.codes import code_of, pop_images, push_images
-from ancestral.compression.container import Block, CompressedFile, Header, block_bytes, header_bytes
+from ancestral.compression.container import Block, CompressedFile, Form, Header, block_bytes, header_bytes
 from ancestral.compression.stack import CODER, Stack
 from ancestral.compression.tables import rounded
 from ancestral.core.errors import InputError
@@ -24,6 +24,7 @@ from ancestral.models.base import Model
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 BLOCK_IMAGES = 2500
+STEPS_AT_ONCE = 8  # a step of the sampler needs less memory than an evaluation of all pixels
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,17 @@ class Decompressed:
     lost: int = 0
     problem: str | None = None
 
+    @property
+    def pixels(self) -> Array:
+        """The images as they were before: with their values, type and layout."""
+        header, found = self.header, self.levels.numpy()
+        if header.values is not None:
+            found = np.array(header.values, header.dtype)[found]
+        found = found.astype(header.dtype)
+        if header.axes == "NHW":
+            return found[:, 0]
+        return found.transpose(0, 2, 3, 1) if header.axes == "NHWC" else found
+
 
 def hash_of(model: Model) -> str:
     """SHA-256 of the names, types, shapes and bytes of all weights of a model, in the order of their names."""
@@ -67,15 +79,16 @@ def compress_levels(
     levels: Tensor,
     path: Path,
     space: str,
-    values: tuple[int, ...] | None = None,
+    form: Form | None = None,
     block: int = BLOCK_IMAGES,
     progress: Progress | None = None,
 ) -> Compressed:
     """Write images to a file, with the probabilities of a model.
 
     Args:      model: with probabilities of levels. levels: whole levels, shape (N, *event_shape). path: of the file.
-               space: pixel space of the levels. values: pixel value of each level in the output. block: images that
-               are coded together; a block is read as a whole. progress: called with (images done, all images).
+               space: pixel space of the levels. form: of the images when they are read again; None: the levels. block:
+               images that are coded together; a block is read as a whole. progress: called with (images done, all
+               images).
     Raises:    NotComputable: the model cannot compress, with the reason. InputError: values are not levels of the
                model, or the file does not decode to these images (only where the guarantee is weak).
     """
@@ -96,7 +109,7 @@ def compress_levels(
         levels=code.levels,
         space=space,
         content_sha256=_content_hash(levels, code.levels),
-        values=values,
+        **(form or Form.of_levels(code.levels, tuple(model.event_shape)))._asdict(),
     )
     parts, words = [header_bytes(header)], 0
     for number, images in enumerate(levels.split(block)):
@@ -129,12 +142,11 @@ def decompress_levels(
     """
     file = CompressedFile(path, read_bytes(path))
     header = file.header
-    code = _matching_code(model, file)
     if only is not None:
         if not 0 <= only < header.images:
             raise InputError(f"image {only}: {path} has the images 0 to {header.images - 1}")
-        number = only // header.block
-        images = _decoded(code, header, [file.block(number)])
+        block = file.block(only // header.block)
+        images = _decoded(_matching_code(model, file), header, [block])
         return Decompressed(images[only % header.block][None], header, only)
     problem, blocks = None, []
     try:
@@ -144,7 +156,7 @@ def decompress_levels(
         if not salvage:
             raise
         problem = str(error)
-    levels = _all(code, header, blocks, progress)
+    levels = _all(_matching_code(model, file), header, blocks, progress)
     if problem is None and _content_hash(levels, header.levels) != header.content_sha256:
         raise InputError(f"{path}: the decoded images are not those that were compressed (their SHA-256 differs)")
     return Decompressed(levels, header, 0, header.images - len(levels), problem)
@@ -152,7 +164,7 @@ def decompress_levels(
 
 def _all(code: Code, header: Header, blocks: list[Block], progress: Progress | None) -> Tensor:
     """The images of some blocks. Several are decoded together: a step costs little more for more images."""
-    together = 1 if code.chained else max(1, code.together // header.block)
+    together = 1 if code.chained else max(1, STEPS_AT_ONCE * code.together // header.block)
     parts: list[Tensor] = []
     for first in range(0, len(blocks), together):
         parts.append(_decoded(code, header, blocks[first : first + together]))

@@ -38,7 +38,7 @@ def read_arrays(path: Path, options: ReadOptions = ReadOptions()) -> Imported:  
     Returns: the parts "train" and "test" (and "valid"), or "all".
     Raises: InputError for any other content, including objects, NaN, infinite numbers and too large headers.
     """
-    members, said = _members(path)
+    members, said = members_of(path)
     return import_members(path, members, options, said)
 
 
@@ -83,7 +83,8 @@ def read_npy(path: Path) -> np.ndarray:
     return member.load()
 
 
-def _members(path: Path) -> tuple[list[Member], list[str]]:
+def members_of(path: Path) -> tuple[list[Member], list[str]]:
+    """The arrays of a file, and notices."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
         member, said = open_npy(path)

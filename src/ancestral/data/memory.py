@@ -107,21 +107,38 @@ def read_memory(name: str, options: ReadOptions) -> tuple[str, Imported]:
     """
     from ancestral.data.arrays import import_members
 
-    held = name.held if isinstance(name, MemoryName) else _held.get(name)
-    if held is None:
-        raise InputError(f"{name}: these data were in memory and are no longer available: give them again, data=...")
+    held = _found(name)
     try:
-        if any(isinstance(value, dict) for value in held.arrays.values()):
+        if _has_frames(held):
             found = import_frames(held.arrays, options)
             found = dataclasses.replace(found, assumptions=(*held.notes, *found.assumptions))
         else:
-            members = [_member(key, array) for key, array in held.arrays.items()]
-            found = import_members(Path(SUBJECT), members, options, list(held.notes))
+            found = import_members(Path(SUBJECT), held_members(name), options, list(held.notes))
     except InputError as error:
         raise InputError(in_python(str(error))) from error
     said = tuple(map(in_python, found.assumptions))
     found = dataclasses.replace(found, repeatable=held.repeatable, assumptions=said)
     return (name if held.repeatable else f"{name} (data not reproducible)"), found
+
+
+def held_members(name: str) -> list[Member]:
+    """The arrays of held data; none for tables.
+
+    Raises:    InputError: the data are not held in this process.
+    """
+    held = _found(name)
+    return [] if _has_frames(held) else [_member(key, array) for key, array in held.arrays.items()]
+
+
+def _found(name: str) -> Held:
+    held = name.held if isinstance(name, MemoryName) else _held.get(name)
+    if held is None:
+        raise InputError(f"{name}: these data were in memory and are no longer available: give them again, data=...")
+    return held
+
+
+def _has_frames(held: Held) -> bool:
+    return any(isinstance(value, dict) for value in held.arrays.values())
 
 
 def in_python(text: str) -> str:

@@ -19,16 +19,17 @@ class Score:
     """Mean log-probability of the images of a split, in nats per image (larger is better).
 
     Args:      nats: mean over images. stderr: its standard error over images. method: `log p(x)`, `ELBO` or
-               `IWAE_5000`, for example. kind: exact, bound or estimate. side: of a bound; `lower`: the true value is at
-               least this. samples: latent samples per image; 0 if there are none. space: the pixel space. split, count:
-               split and number of the images. dimensions: numbers per image. discrete: a log-probability, not a
-               log-density. weights_sha256, data_sha256: of the model and of the data; None if not known.
+               `IWAE_5000`, for example. kind: exact, bound, estimate, or file: the size of a compressed file. side: of
+               a bound; `lower`: the true value is at least this. samples: latent samples per image; 0 if there are
+               none. space: the pixel space. split, count: split and number of the images. dimensions: numbers per
+               image. discrete: a log-probability, not a log-density. weights_sha256, data_sha256: of the model and of
+               the data; None if not known.
     """
 
     nats: float
     stderr: float
     method: str
-    kind: Literal["exact", "bound", "estimate"]
+    kind: Literal["exact", "bound", "estimate", "file"]
     side: Literal["lower", "upper"] | None
     samples: int
     space: str
@@ -79,9 +80,11 @@ class Score:
 def rank(scores: Sequence[Score]) -> list[int]:
     """Indices of the scores from best to worst.
 
-    Raises:    InputError: the scores are of different pixel spaces, splits or numbers of images, so they are not
-               comparable.
+    Raises:    InputError: the scores are of different pixel spaces, splits or numbers of images, or sizes of files are
+               among log-probabilities, so they are not comparable.
     """
+    if len({score.kind == "file" for score in scores}) > 1:
+        raise InputError("sizes of files and log-probabilities cannot be ranked together: leave out one of them")
     compared = {(score.space, score.split, score.count) for score in scores}
     if len(compared) > 1:
         different = "; ".join(f"{space}, {split}, {count} images" for space, split, count in sorted(compared))
@@ -95,12 +98,12 @@ def rank(scores: Sequence[Score]) -> list[int]:
 
 
 def best_of(scores: Sequence[Score], owner: str, split: str = "test") -> Score:
-    """The most informative score of a model: exact before bounds, tighter bounds before looser ones.
+    """The most informative score of a model: exact before bounds, tighter bounds before looser ones; no size of a file.
 
     Args:      scores: of one model. owner: its name, for the message. split: split of the images.
     Raises:    InputError: there is no score on this split.
     """
-    there = [score for score in scores if score.split == split]
+    there = [score for score in scores if score.split == split and score.kind != "file"]
     if not there:
         raise InputError(f"{owner} has no score on {split} images yet: run `ancestral evaluate {owner}`")
     largest = max(score.count for score in there)  # scores of all images are preferred

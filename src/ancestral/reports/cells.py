@@ -12,10 +12,12 @@ from typing import Literal
 from ancestral.core.notebook import shows
 from ancestral.core.text import duration
 from ancestral.evaluation.bracket_record import Bracket
+from ancestral.evaluation.compression_record import CompressionRecord
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
 from ancestral.health.examine import Examination, Verdict
+from ancestral.reports.compression_tables import compression_lines, compression_table
 from ancestral.reports.detection_tables import detection_tables
 from ancestral.reports.explanation_tables import explanation_tables
 from ancestral.reports.html import Table
@@ -106,6 +108,12 @@ def _examination(found: Examination) -> str:
 @shows(Quality)
 def _quality(record: Quality) -> str:
     return render_cell(Cell("Sample quality", record.conditions, [quality_table([("samples", record)])]))
+
+
+@shows(CompressionRecord)
+def _compression(record: CompressionRecord) -> str:
+    notes = [Note(f"{line}.") for line in compression_lines([("this model", record)])]
+    return render_cell(Cell("Lossless compression", record.code, [compression_table([("file", record)])], notes))
 
 
 @shows(DetectionRecord)

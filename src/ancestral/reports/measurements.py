@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ancestral.evaluation.bracket_record import Bracket
+from ancestral.evaluation.compression_record import CompressionRecord
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
+from ancestral.reports.compression_tables import codec_table, compression_lines, compression_table
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
-from ancestral.reports.html import Section
+from ancestral.reports.html import Figure, Section
+from ancestral.reports.pictures.compression import CAPTION, NAME
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, score_table
 from ancestral.runs.bracket import CONDITIONS
 from ancestral.runs.evaluate import target_score
-from ancestral.runs.records import BRACKET, DETECTIONS, QUALITY, SCORES, R, RecordStore
+from ancestral.runs.records import BRACKET, COMPRESSIONS, DETECTIONS, QUALITY, SCORES, R, RecordStore
 from ancestral.runs.run import Run
 
 PRESENT = "this run"
@@ -23,7 +26,7 @@ EARLIER = " (earlier weights)"
 
 
 def measurements(run: Run, scores: Sequence[Score]) -> list[Section]:
-    """Scores, bracket, sample quality and detections of the weights that a run has now.
+    """Scores, bracket, sample quality, detections and compression of the weights that a run has now.
 
     Beside the scores stands the score of the true density, where that is known.
 
@@ -36,6 +39,7 @@ def measurements(run: Run, scores: Sequence[Score]) -> list[Section]:
         *_brackets([("", found) for found in BRACKET.of(run)]),
         *_quality(_present(run, QUALITY)),
         *_detections(_present(run, DETECTIONS)),
+        *_compressions(_present(run, COMPRESSIONS), run),
     ]
 
 
@@ -46,6 +50,7 @@ def earlier_measurements(run: Run) -> list[Section]:
         *_brackets(_earlier(run, BRACKET)),
         *_quality(_earlier(run, QUALITY)),
         *_detections(_earlier(run, DETECTIONS)),
+        *_compressions(_earlier(run, COMPRESSIONS)),
     ]
     note = f"The run was extended. These are not values of its present weights ({str(run.weights_sha256)[:8]})."
     return [
@@ -94,3 +99,16 @@ def _detections(named: Sequence[tuple[str, DetectionRecord]]) -> list[Section]:
         return []
     conditions = "\n\n".join(dict.fromkeys(f"{record.against}: {'; '.join(record.conditions)}." for _, record in named))
     return [Section("Out-of-distribution images", conditions, tables=[power_table(named, DETECTION_CAPTION)])]
+
+
+def _compressions(named: Sequence[tuple[str, CompressionRecord]], drawn: Run | None = None) -> list[Section]:
+    """The size of compressed files. drawn: the run whose picture is shown."""
+    if not named:
+        return []
+    tables = [compression_table(named)]
+    if named[-1][1].codecs:
+        tables.append(codec_table(named[-1:]))
+    path = drawn and drawn.figures / f"{NAME}.png"
+    figures = [Figure(path, CAPTION)] if path and path.exists() else []
+    text = "\n\n".join(f"{line[0].upper()}{line[1:]}." for line in compression_lines(named))
+    return [Section("Lossless compression", text, tables=tables, figures=figures)]

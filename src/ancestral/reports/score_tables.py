@@ -13,6 +13,7 @@ SCORE_CAPTION = (
     "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
     "(smaller is better). For a lower bound, the true value in nats is at least as large, in bits at most as large."
 )
+FILE_CAPTION = "A file is no bound: it is the size of all images after lossless compression with the model."
 BRACKET_CAPTION = (
     "Mean log-probability in nats. The last columns show the difference between the lower bound of annealed importance "
     "sampling (AIS) and each other bound, paired by image; the upper bound is above it."
@@ -34,6 +35,8 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
         ]
         for name, score in named
     ]
+    if any(score.kind == "file" for _, score in named):
+        caption = " ".join(filter(None, [caption, FILE_CAPTION]))
     if len({row[-1] for row in rows}) == 1:
         caption = " ".join(filter(None, [caption, f"Scored on: {rows[0][-1]}."]))
         header, rows = header[:-1], [row[:-1] for row in rows]
@@ -43,10 +46,15 @@ def score_table(named: Sequence[tuple[str, Score]], caption: str = "") -> Table:
 def best_first(named: Sequence[tuple[str, Score]]) -> list[tuple[str, Score]]:
     """Scores of one space in the order of their values, those of one model included.
 
-    Scores on other images than those of the first score cannot be ranked with it and follow at the end.
+    Scores on other images than those of the first score cannot be ranked with it and follow at the end, like sizes of
+    files.
     """
     first = named[0][1]
-    same = [(name, score) for name, score in named if (score.split, score.count) == (first.split, first.count)]
+
+    def conditions(score: Score) -> tuple[str, int, bool]:
+        return score.split, score.count, score.kind == "file"
+
+    same = [(name, score) for name, score in named if conditions(score) == conditions(first)]
     other = [pair for pair in named if pair not in same]
     return [same[i] for i in rank([score for _, score in same])] + other
 

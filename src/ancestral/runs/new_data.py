@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -116,24 +117,24 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         chosen = Imported({split: _part(named.split(split))}, named.levels)
         name = named.name
     else:
-        options = _options(own.read_options, other)
+        options = options_for(own.read_options, other)
         options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data at another path; the run knows the splits
             known = {key: value for key, value in record.items() if not key.endswith("_path")}
             return StoredData(replace(own, data=other.data), known, run.path, run.reading)
-    part, used = _chosen(name, chosen, split)
+    part, used = part_of(name, chosen, split)
     columns, matched = chosen.columns, list[str]()
     if chosen.kind == "points" and levels == 0:
         part, matched = matched_columns(name, part, columns, record.get("columns"))
         columns = tuple(record.get("columns") or columns or ()) or None
-    images, notes = _in_levels(name, part.images, chosen.levels, levels, bool(other.levels))
+    images, notes = in_levels(name, part.images, chosen.levels, levels, bool(other.levels))
     if own.pad_to is not None and other.data not in IMAGE_SETS:
-        images = _padded(images, own.pad_to)
+        images = padded_to(images, own.pad_to)
     if images.ndim == 4 and images.shape[1] == 1 and run.record["data"]["event_shape"][0] == 3:
         images = images.expand(-1, 3, -1, -1)
         notes.append("the images are grey and the model needs colour: three equal channels are used")
-    _refuse_shape(name, images, run)
+    refuse_shape(name, images, run.record["data"]["event_shape"])
     labels, more = _labels(part.labels, chosen.classes, record.get("classes"))
     seen = None if part.seen is None else torch.from_numpy(part.seen)
     of_use = Split(
@@ -171,13 +172,13 @@ def _part(split: Split) -> Part:
     return Part(split.images.numpy(), None if split.labels is None else split.labels.numpy(), split.names)
 
 
-def _options(own: ReadOptions, other: OtherData) -> ReadOptions:
+def options_for(own: ReadOptions, other: OtherData) -> ReadOptions:
     """The options for reading the new data: those of the run, unless the user gives others."""
     given = {name: getattr(other, name) for name in ReadOptions._fields if getattr(other, name, None)}
     return own._replace(**given)
 
 
-def _chosen(name: str, found: Imported, split: str) -> tuple[Part, str]:
+def part_of(name: str, found: Imported, split: str) -> tuple[Part, str]:
     """The part to use, and its name.
 
     Raises:    InputError: the source has splits, but not this one.
@@ -190,7 +191,7 @@ def _chosen(name: str, found: Imported, split: str) -> tuple[Part, str]:
     return found.parts[split], split
 
 
-def _in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: bool) -> tuple[Tensor, list[str]]:
+def in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: bool) -> tuple[Tensor, list[str]]:
     """The images with the levels of the model: unchanged if they have fewer, inferred levels, else scaled.
 
     Raises:    InputError: points for a model of images, or images for a model of points.
@@ -209,7 +210,8 @@ def _in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: b
     return kept, [f"values of {found} levels are scaled to the {wanted} levels of the model"]
 
 
-def _padded(images: Tensor, side: int) -> Tensor:
+def padded_to(images: Tensor, side: int) -> Tensor:
+    """The images with black around them."""
     height, width = images.shape[-2:]
     # larger images raise an error because of their shape
     return images if side < max(height, width) else padded(images, side)
@@ -217,11 +219,12 @@ def _padded(images: Tensor, side: int) -> Tensor:
 
 def _padded_seen(seen: Tensor, side: int) -> Tensor:
     """Padding is observed, not missing: it is black."""
-    return ~_padded((~seen).to(torch.uint8), side).bool()
+    return ~padded_to((~seen).to(torch.uint8), side).bool()
 
 
-def _refuse_shape(name: str, images: Tensor, run: Run) -> None:
-    wanted = tuple(run.record["data"]["event_shape"])
+def refuse_shape(name: str, images: Tensor, event_shape: Sequence[int]) -> None:
+    """Raises:    InputError: the images have another shape than the model needs."""
+    wanted = tuple(event_shape)
     if tuple(images.shape[1:]) == wanted:
         return
     sizes = ["x".join(map(str, size)) for size in (images.shape[1:], wanted)]

@@ -1,4 +1,4 @@
-"""Results that are stored with a run: scores, sample quality, detections and the bracket of log p(x)."""
+"""Results that are stored with a run: scores, sample quality, detections, compression, the bracket of log p(x)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ancestral.core.errors import InputError
 from ancestral.core.files import json_bytes, json_from
 from ancestral.evaluation.bracket_record import Bracket
+from ancestral.evaluation.compression_record import CompressionRecord
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
@@ -179,4 +180,11 @@ DETECTIONS = RecordStore(
     lambda record: (record.against, record.method),
 )
 BRACKET = RecordStore("bracket.json", "bracket", "bracket", Bracket.from_json, lambda record: None, alone=True)
-STORES: tuple[RecordStore[Any], ...] = (SCORES, QUALITY, DETECTIONS, BRACKET)
+COMPRESSIONS = RecordStore(
+    "compression.json",
+    "records",
+    "run `ancestral compress --report`",
+    CompressionRecord.from_json,
+    lambda record: (record.space, record.split, record.images),
+)
+STORES: tuple[RecordStore[Any], ...] = (SCORES, QUALITY, DETECTIONS, BRACKET, COMPRESSIONS)
