@@ -30,9 +30,9 @@ def described(family: str, name: str, model: Model | None = None) -> dict[str, A
 
 
 def by_shape() -> dict[str, list[tuple[str, str]]]:
-    """(family, name) of all tiny models of the families in the package, by the shape of their images."""
+    """(family, name) of all tiny models of the families that run in the browser, by the shape of their images."""
     groups = defaultdict(list)
-    for family in BUILT_IN:
+    for family in (name for name in BUILT_IN if find(name).explorer):
         for name, make in find(family).code("tiny").items():
             groups["x".join(map(str, make().event_shape))].append((family, name))
     return dict(groups)

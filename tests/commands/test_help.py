@@ -148,7 +148,7 @@ def test_help_of_a_user_family_has_the_same_form(
     assert shown["--depth {None}|INT"].endswith("of a third (default: 4)")
 
 
-NO_NAMES = {"of", "a", "mixture", "also", "gan"}  # the other words of that text
+NO_NAMES = {"of", "a", "mixture", "also", "circuit", "gan"}  # the other words of that text
 
 
 def test_the_help_of_draw_names_every_drawing() -> None:

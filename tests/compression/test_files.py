@@ -20,6 +20,7 @@ from zoo import ZOO
 from ancestral.compression.container import CompressedFile, Form, Header, block_bytes, header_bytes
 from ancestral.compression.files import compress_levels, decompress_levels, hash_of
 from ancestral.compression.operations import HANDLERS
+from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.models.base import Model
 
 BLOCK = 7
@@ -46,6 +47,17 @@ def model() -> Model:
 def written(model: Model, tmp_path: Path) -> Path:
     compress_levels(model, images_of(model), tmp_path / "x.anc", "digits, binary", block=BLOCK)
     return tmp_path / "x.anc"
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+def test_256_levels_of_one_byte_each(dtype: torch.dtype, tmp_path: Path) -> None:
+    """The level 255 fits a byte, and the number of levels does not."""
+    torch.manual_seed(0)
+    model = PixelCNN([1, 4, 4], "zero-flag", 256, channels=8, hidden=4, blocks=1, first_kernel=3, frequent=2).eval()
+    levels = torch.randint(256, (9, 1, 4, 4)).to(dtype)
+    levels[0], levels[1] = 0, 255
+    compress_levels(model, levels, tmp_path / "x.anc", "levels")
+    assert torch.equal(decompress_levels(model, tmp_path / "x.anc").levels, levels.long())
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -15,10 +15,12 @@ from torch import Tensor
 from ancestral.core.errors import TrainingDiverged
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
+from ancestral.distributions.pixels import discretised_logistic_log_prob
 from ancestral.evaluation.contract import all_images
 from ancestral.families.circuit.clusters import cluster_centres, k_means, nearest_centre
 from ancestral.families.circuit.em_step import EMStep
 from ancestral.families.circuit.initialise import initialise, patch_states
+from ancestral.families.circuit.leaves import LogisticLeaves
 from ancestral.families.circuit.messages import Counts, downward, upward
 from ancestral.families.circuit.model import Circuit
 from ancestral.families.circuit.settings import CircuitSettings
@@ -91,6 +93,25 @@ def test_expected_counts_are_the_gradient(name: str) -> None:
                     ends.append((weights * model.log_prob(x)).sum().item())
                     parameter.view(-1)[place] -= sign * 1e-5
             assert gradient.flatten()[place].item() == pytest.approx((ends[0] - ends[1]) / 2e-5, abs=1e-6)
+
+
+def test_the_update_of_a_logistic_leaf_climbs_to_the_best_parameters() -> None:
+    """sum_x counts(x) log p(x) never decreases, and ends at the maximum that a search over a fine grid finds."""
+    leaves = LogisticLeaves(1, 3, 2, 12, 1.0).double().requires_grad_(False)
+    with seeded_noise(3):
+        counts = torch.rand(3, 12, 2, dtype=torch.float64).pow(4) + 0.01
+        counts[0, :, 0] = torch.tensor([5.0, *[0.01] * 11])  # almost all at the lowest level: a long tail below it
+    reached = []
+    for _ in range(200):
+        leaves.fit(0, counts)
+        reached.append((counts * leaves.log_table(0)).sum(1))
+    history = torch.stack(reached)
+    assert (history.diff(dim=0) >= -1e-12).all()
+    mean, log_scale = torch.meshgrid(torch.linspace(-30, 20, 501), torch.linspace(-3, 2.48, 200), indexing="ij")
+    levels = torch.arange(12.0).double()[:, None]
+    grid = discretised_logistic_log_prob(levels, mean.flatten().double(), log_scale.flatten().double(), 12)  # (L, G)
+    best = torch.einsum("dlk,lg->dkg", counts, grid).amax(2)
+    assert (history[-1] > best - 0.05).all()
 
 
 def test_counts_of_an_image_average_to_those_of_the_model() -> None:

@@ -14,15 +14,20 @@ import ancestral
 from ancestral.families.circuit.model import Circuit
 from ancestral.health.curves import Case, Facts
 from ancestral.runs.explain import explain_run
-from ancestral.runs.run import Run
 from ancestral.runs.verify import verify_run
 from ancestral.training.log import LogLine
 
 BRIEF: dict[str, Any] = {"data": "digits", "epochs": 3, "train_size": 300, "valid_size": 50, "batch_size": 100}
 
 
+def model_of(run: ancestral.Run) -> Circuit:
+    model = run.load()
+    assert isinstance(model, Circuit)
+    return model
+
+
 @pytest.fixture(scope="module")
-def classes(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def classes(tmp_path_factory: pytest.TempPathFactory) -> ancestral.Run:
     return ancestral.fit("circuit", tmp_path_factory.mktemp("circuit") / "classes", states=4, by_class=True, **BRIEF)
 
 
@@ -47,15 +52,15 @@ def test_every_kind_of_circuit_trains_and_is_loaded_as_it_was(tmp_path: Path, se
     read = [line.value for line in run.log() if (line.split, line.name) == ("valid", "nll")]
     images = run.data.held("valid").first(50)
     with torch.no_grad():
-        stored = -run.load().log_prob(images).mean().item()
+        stored = -model_of(run).log_prob(images).mean().item()
     assert stored == pytest.approx(min(read), abs=1e-4)
     uniform = 64 * np.log(run.data.spec.levels if settings.get("pixels") else 2)
     assert stored < uniform - 5
 
 
-def test_a_model_of_classes_is_a_classifier_and_samples_classes(classes: Run) -> None:
-    model = classes.load()
-    assert isinstance(model, Circuit) and (model.classes, model.components) == (10, 10)
+def test_a_model_of_classes_is_a_classifier_and_samples_classes(classes: ancestral.Run) -> None:
+    model = model_of(classes)
+    assert (model.classes, model.components) == (10, 10)
     images = classes.data.held("test").first(447)
     labels = classes.data.stored("test").labels
     assert labels is not None
@@ -69,25 +74,25 @@ def test_a_model_of_classes_is_a_classifier_and_samples_classes(classes: Run) ->
 
 
 @pytest.mark.parametrize("name", ["trees", "mean-images", "information"])
-def test_the_drawings_show_numbers_of_the_model(classes: Run, name: str) -> None:
+def test_the_drawings_show_numbers_of_the_model(classes: ancestral.Run, name: str) -> None:
     figure = classes.show(name, count=4 if name != "information" else 10)
     texts = " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
     texts += " ".join(text.get_text() for text in figure.texts)
     assert {"trees": "the root", "mean-images": "%", "information": "±"}[name] in texts
 
 
-def test_the_terms_of_the_score_add_up(classes: Run) -> None:
+def test_the_terms_of_the_score_add_up(classes: ancestral.Run) -> None:
     found = explain_run(classes, count=40)
     with torch.no_grad():
-        exact = classes.load().log_prob(classes.data.held("test").first(40))
+        exact = model_of(classes).log_prob(classes.data.held("test").first(40))
     assert len(found.names) == 4 and torch.allclose(found.natural.sum(1).float(), exact, atol=1e-3)
 
 
-def test_a_run_keeps_the_contract(classes: Run) -> None:
+def test_a_run_keeps_the_contract(classes: ancestral.Run) -> None:
     assert all(check.passed for check in verify_run(classes))
 
 
-def test_completions_of_a_run_are_exact(classes: Run) -> None:
+def test_completions_of_a_run_are_exact(classes: ancestral.Run) -> None:
     done = ancestral.complete(classes, hide="bottom", count=3, draws=2)
     assert done.how == "exact" and done.score is not None and done.score.kind == "exact"
 
@@ -125,7 +130,7 @@ def test_constant_pixels_and_tiny_images_train(tmp_path: Path) -> None:
     run = ancestral.fit(
         "circuit", tmp_path / "run", data=str(tmp_path / "x.npz"), pixels="threshold", states=3, epochs=2
     )
-    model = run.load()
+    model = model_of(run)
     x = torch.as_tensor(images[:, None]).float()
     with torch.no_grad():
         assert model.log_prob(x).isfinite().all() and model.log_prob(1 - x).isfinite().all()

@@ -102,9 +102,9 @@ def test_what_is_no_tree_is_refused(order: list[int], parents: list[int]) -> Non
 def test_a_changed_tree_is_noticed() -> None:
     """The levels are kept between calls; loading other weights replaces them."""
     with seeded_noise(0):
-        model, other = Circuit([1, 2, 2], 3), Circuit([1, 2, 2], 3)
-    other.set_structure(0, rooted([(3, 0), (3, 1), (1, 2)], 4))
-    x = torch.tensor([1.0, 0, 0, 1]).view(1, 1, 2, 2)
+        model, other = Circuit([1, 1, 4], 3), Circuit([1, 1, 4], 3)
+    other.set_structure(0, rooted([(3, 0), (3, 1), (3, 2)], 4))
+    x = torch.tensor([1.0, 0, 0, 1]).view(1, 1, 1, 4)
     before = model.log_prob(x)
     model.load_state_dict(other.state_dict())
     assert torch.equal(model.log_prob(x), other.log_prob(x)) and not torch.equal(model.log_prob(x), before)

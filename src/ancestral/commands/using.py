@@ -97,7 +97,7 @@ def draw(
     Args:
         what: samples, reconstructions, interpolations, walks, manifold, steps, curves, density, deformation,
             completions, latents, posterior, traversals, neighbours, frankenstein, surprise, split; of a mixture also
-            components, of a gan vanishing-gradient
+            components, of a circuit information, mean-images, trees, of a gan vanishing-gradient
         run: run folder; if only a run is given, its pictures are listed
         out: .png, .jpg, .pdf or .svg file (default: RUN/figures/PICTURE.png)
         count: number of samples, pairs, rows, components or lines; for a manifold or a density, the side of the grid

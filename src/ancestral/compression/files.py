@@ -230,5 +230,5 @@ def _refuse_other_levels(model: Model, levels: Tensor) -> None:
         raise InputError(f"the model needs images of shape {tuple(model.event_shape)}, not {tuple(levels.shape[1:])}")
     if not len(levels):
         raise InputError("there are no images to compress")
-    if model.levels is not None and (levels.min() < 0 or levels.max() >= model.levels):
+    if model.levels is not None and (int(levels.min()) < 0 or int(levels.max()) >= model.levels):
         raise InputError(f"the model needs whole levels 0 to {model.levels - 1}: found other values")

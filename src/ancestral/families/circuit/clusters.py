@@ -8,7 +8,7 @@ from torch import Tensor
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.pixels import PixelBatches
 
-LOOKED_AT = 20_000  # images from which structure, clusters and initial states are computed
+LOOKED_AT = 10_000  # images from which structure, clusters and initial states are computed
 ROUNDS = 20
 
 

@@ -18,7 +18,7 @@ RADIUS, WIDTH, BLUR = 5, 2.5, 0.7  # pixels: of a patch, of its Gaussian weights
 USUAL_SIDE = 28
 LEAST_WEIGHT = 0.1  # pixels of a patch with smaller weights are left out
 ROUNDS = 4  # of k-means
-MOST_CLASSES = 3  # with more classes, the images of all together are as many as those of this number
+MOST_CLASSES = 6  # with more classes, the images of all together are as many as those of this number
 PER_TREE = 6000  # images whose patches are clustered for one tree
 PSEUDO_COUNT = 0.3  # of each conditional distribution of the initial states
 

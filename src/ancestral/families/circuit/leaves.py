@@ -136,7 +136,9 @@ class PixelLeaves(Leaves):
         super().__init__()
         self.spaces = BINARY_SPACES if levels == 2 else ("levels",)
         self.pixels = pixels
-        self.register_buffer("identity", torch.eye(levels), persistent=False)
+        # a list: `torch.eye` on the device "meta" makes torch import its compiler
+        identity = torch.tensor([[float(x == k) for k in range(levels)] for x in range(levels)])
+        self.register_buffer("identity", identity, persistent=False)
 
     def log_table(self, tree: int) -> Tensor:
         return self.identity.log().expand(self.pixels, -1, -1)

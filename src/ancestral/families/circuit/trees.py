@@ -74,9 +74,12 @@ class TreeMixture(ExactModel):
             self.register_buffer("weights", weights, persistent=False)
         self.roots = nn.Parameter(initial_normal(components, states, scale=weight_scale))
         self.transitions = nn.Parameter(initial_normal(components, pixels - 1, states, states, scale=weight_scale))
-        tree = balanced(pixels)
-        self.register_buffer("node_pixels", tree.order.repeat(components, 1))
-        self.register_buffer("node_parents", tree.parents.repeat(components, 1))
+        self.register_buffer("node_pixels", torch.empty(components, pixels, dtype=torch.long))
+        self.register_buffer("node_parents", torch.empty(components, pixels, dtype=torch.long))
+        if not self.node_pixels.is_meta:  # arithmetic on this device makes torch import its compiler
+            tree = balanced(pixels)
+            self.node_pixels.copy_(tree.order)
+            self.node_parents.copy_(tree.parents)
         self._known: list[tuple[Structure, list[Level]] | None] = [None] * components
 
     @property
