@@ -77,7 +77,7 @@ def _pictures(levels: np.ndarray, count: int) -> list[Codec]:
         _by_program("JPEG XL lossless, sheet", sheet, ["cjxl", "{}.png", "{}.out", "-d", "0", "-e", "7"]),
     ]
     if count == 2 and levels.shape[1] == 1:
-        found.append(_by_program("JBIG1, sheet", sheet, ["pbmtojbg", "{}.pbm", "{}.out"]))
+        found.append(_by_program("JBIG1, sheet", sheet, ["pbmtojbg", "-q", "{}.pbm", "{}.out"]))
         fax = Codec("TIFF G4, sheet", None, "libtiff")
         if features.check("libtiff"):
             fax = Codec(fax.name, 8 * len(_saved(sheet, "tiff", compression="group4")))
