@@ -78,7 +78,13 @@ def numbers_of_commands() -> Iterator[tuple[str, str, bool]]:
                 yield command, name, get_origin(hint) is tuple
 
 
-POSITIONAL = {"draw": ["samples", "run"], "study": ["tour"], "sweep": ["vae"], "data": []}
+POSITIONAL = {
+    "draw": ["samples", "run"],
+    "study": ["tour"],
+    "sweep": ["vae"],
+    "data": [],
+    "decompress": ["x.anc", "--run", "run"],
+}
 
 
 @pytest.mark.parametrize(("command", "name", "several"), list(numbers_of_commands()))

@@ -89,7 +89,7 @@ def code_of(model: Model) -> Code:
 
 def _kind(model: Model) -> type[Code]:
     if model.levels is None and model.kind != "implicit":
-        raise NotComputable(f"a {type(model).__name__} has a density of real numbers: only probabilities can compress")
+        raise NotComputable(f"{type(model).__name__} has a density of real numbers: only probabilities can compress")
     if isinstance(model, AutoregressiveModel):
         return AnyOrder if len(model.orders) > 1 else InOrder
     if isinstance(model, HasStates):
@@ -106,8 +106,8 @@ def _kind(model: Model) -> type[Code]:
 def _reason(model: Model) -> str:
     name = type(model).__name__
     if model.kind == "implicit":
-        return f"a {name} has no likelihood, so it cannot compress images"
+        return f"{name} has no likelihood, so it cannot compress images"
     return (
-        f"a {name} has a likelihood, but neither conditionals of single pixels nor latents with pixels given them: "
+        f"{name} has a likelihood, but neither conditionals of single pixels nor latents with pixels given them: "
         "it cannot compress images"
     )

@@ -12,10 +12,12 @@ import tempfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image, features
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 EFFORT = {"zlib": 9, "bz2": 9, "xz": 9 | lzma.PRESET_EXTREME, "zstd": 19}
 SECONDS = 600  # limit for one program
@@ -66,6 +68,8 @@ def _output(command: Sequence[str], data: bytes) -> bytes:
 
 
 def _pictures(levels: np.ndarray, count: int) -> list[Codec]:
+    from PIL import features
+
     if levels.shape[1] not in (1, 3):
         return []
     sheet = _picture(_sheet(levels), count)
@@ -77,7 +81,7 @@ def _pictures(levels: np.ndarray, count: int) -> list[Codec]:
         _by_program("JPEG XL lossless, sheet", sheet, ["cjxl", "{}.png", "{}.out", "-d", "0", "-e", "7"]),
     ]
     if count == 2 and levels.shape[1] == 1:
-        found.append(_by_program("JBIG1, sheet", sheet, ["pbmtojbg", "{}.pbm", "{}.out"]))
+        found.append(_by_program("JBIG1, sheet", sheet, ["pbmtojbg", "-q", "{}.pbm", "{}.out"]))
         fax = Codec("TIFF G4, sheet", None, "libtiff")
         if features.check("libtiff"):
             fax = Codec(fax.name, 8 * len(_saved(sheet, "tiff", compression="group4")))
@@ -96,20 +100,24 @@ def _sheet(levels: np.ndarray) -> np.ndarray:
     return rows.reshape(channels, down * height, across * width)
 
 
-def _picture(levels: np.ndarray, count: int) -> Image.Image:
+def _picture(levels: np.ndarray, count: int) -> Image:
     """A picture of levels, shape (C, H, W); ones are black in a binary picture, as text is in a fax."""
+    from PIL.Image import fromarray
+
     if levels.shape[0] == 3:
-        return Image.fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
-    return Image.fromarray(levels[0] == 0) if count == 2 else Image.fromarray(levels[0])
+        return fromarray(np.ascontiguousarray(levels.transpose(1, 2, 0)))
+    return fromarray(levels[0] == 0) if count == 2 else fromarray(levels[0])
 
 
-def _saved(picture: Image.Image, format: str, **options: object) -> bytes:
+def _saved(picture: Image, format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     return buffer.getvalue()
 
 
-def _by_pillow(name: str, picture: Image.Image, format: str, **options: object) -> Codec:
+def _by_pillow(name: str, picture: Image, format: str, **options: object) -> Codec:
+    from PIL import features
+
     if not features.check(format):
         return Codec(name, None, f"{format} in Pillow")
     try:
@@ -118,7 +126,7 @@ def _by_pillow(name: str, picture: Image.Image, format: str, **options: object) 
         return Codec(name, None, "a format for sheets of this size")
 
 
-def _by_program(name: str, picture: Image.Image, command: Sequence[str]) -> Codec:
+def _by_program(name: str, picture: Image, command: Sequence[str]) -> Codec:
     """The size of the file that a program writes; `{}` in the command is a path without its ending."""
     if shutil.which(command[0]) is None:
         return Codec(name, None, command[0])
