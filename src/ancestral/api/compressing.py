@@ -32,14 +32,15 @@ def compress(
     data: Any = None,
     split: Split = "test",
     convert: bool = False,
-    block: int = 2500,
+    block: int | None = None,
     **data_settings: Any,
 ) -> Compression:
     """Compress images without loss, with the probabilities of a run or a model.
 
     Args:      of: a run, its folder, or a model with `data`. out: the .anc file to write. data: a file, a folder,
                arrays or tensors; None: the run's data. For a model, a named set too. split: of the data, if any.
-               convert: accept pixels that the pixel space of the model changes. block: images that are coded together.
+               convert: accept pixels that the pixel space of the model changes. block: images that are coded together;
+               None: 2,500, or 500 for large networks.
                data_settings: how to read `data`, for example `levels=17`.
     Returns:   a `Compression`: `bits` of the file, `claimed_bits` of the model, `lines` in words.
     Raises:    NotComputable: the model cannot compress, with the reason. InputError: the images cannot be used,

@@ -21,7 +21,7 @@ def compress(
     out: Path | None = None,
     split: Literal["train", "valid", "test"] = "test",
     convert: bool = False,
-    block: int = 2500,
+    block: int | None = None,
     report: bool = False,
     json: bool = False,
     reading: FileSettings = FileSettings(),  # noqa: B008  (frozen)
@@ -37,7 +37,8 @@ def compress(
         out: .anc file to write
         split: part of the data
         convert: accept images whose pixels the pixel space of the run changes, and state how many
-        block: images that are coded together; small blocks are quick to read alone, and cost more
+        block: images that are coded together; small blocks are quick to read alone, and cost
+            more (default: 2,500; 500 for large networks)
         report: compress, read again, compare every byte, and compare with other codecs; writes no file
         json: print only the numbers, as JSON, on stdout
     """
@@ -96,7 +97,7 @@ def _numbers(name: str, found: Any) -> dict[str, Any]:
     }
 
 
-def _report(paths: tuple[Path, ...], split: str, block: int, json: bool) -> None:
+def _report(paths: tuple[Path, ...], split: str, block: int | None, json: bool) -> None:
     from ancestral.figures.style import save_figure
     from ancestral.reports.compression_tables import codec_table, compression_lines, compression_table
     from ancestral.reports.pictures.compression import NAME, compression_figure

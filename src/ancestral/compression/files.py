@@ -23,7 +23,8 @@ from ancestral.models.base import Model
 
 Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
-BLOCK_IMAGES = 2500
+BLOCK_IMAGES, SMALL_BLOCK_IMAGES = 2500, 500
+LARGE = 1 << 18  # activations of an image: reading a block needs memory for those of all its images
 STEPS_AT_ONCE = 8  # a step of the sampler needs less memory than an evaluation of all pixels
 
 
@@ -80,20 +81,21 @@ def compress_levels(
     path: Path,
     space: str,
     form: Form | None = None,
-    block: int = BLOCK_IMAGES,
+    block: int | None = None,
     progress: Progress | None = None,
 ) -> Compressed:
     """Write images to a file, with the probabilities of a model.
 
     Args:      model: with probabilities of levels. levels: whole levels, shape (N, *event_shape). path: of the file.
                space: pixel space of the levels. form: of the images when they are read again; None: the levels. block:
-               images that are coded together; a block is read as a whole. progress: called with (images done, all
-               images).
+               images that are coded together, and read as a whole; None: 2,500, or 500 for large networks. progress:
+               called with (images done, all images).
     Raises:    NotComputable: the model cannot compress, with the reason. InputError: values are not levels of the
                model, or the file does not decode to these images (only where the guarantee is weak).
     """
     _refuse_other_levels(model, levels)
     code = code_of(model)
+    block = block or (SMALL_BLOCK_IMAGES if code.numbers > LARGE else BLOCK_IMAGES)
     header = Header(
         model=type(model).__name__,
         model_sha256=hash_of(model),

@@ -12,7 +12,7 @@ import numpy as np
 
 from ancestral.compression.codes import code_of
 from ancestral.compression.container import MOST_BLOCK_IMAGES
-from ancestral.compression.files import BLOCK_IMAGES, Compressed, Decompressed, compress_levels, decompress_levels
+from ancestral.compression.files import Compressed, Decompressed, compress_levels, decompress_levels
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 from ancestral.core.threads import keep_large_blocks
@@ -90,7 +90,7 @@ def compress_run(
     other: OtherData | None = None,
     split: str = "test",
     convert: bool = False,
-    block: int = BLOCK_IMAGES,
+    block: int | None = None,
     progress: Progress | None = None,
 ) -> Compression:
     """Compress a split of a run's data, or other images.
@@ -120,7 +120,7 @@ def compress_with_model(
     *,
     split: str = "test",
     convert: bool = False,
-    block: int = BLOCK_IMAGES,
+    block: int | None = None,
 ) -> Compression:
     """Compress images with a model without a run; as `compress_run`."""
     _check(path, block)
@@ -128,15 +128,15 @@ def compress_with_model(
     return compress_pixels(model, pixels_of_file(target, other, split, convert), path, block)
 
 
-def _check(path: Path, block: int) -> None:
+def _check(path: Path, block: int | None) -> None:
     if path.suffix.lower() != ENDING:
         raise InputError(f"--out {path}: choose a name that ends in {ENDING}")
-    if not 1 <= block <= MOST_BLOCK_IMAGES:
+    if block is not None and not 1 <= block <= MOST_BLOCK_IMAGES:
         raise InputError(f"--block {block}: give a whole number from 1 to {MOST_BLOCK_IMAGES:,}")
 
 
 def compress_pixels(
-    model: Model, coded: CodedPixels, path: Path, block: int = BLOCK_IMAGES, progress: Progress | None = None
+    model: Model, coded: CodedPixels, path: Path, block: int | None = None, progress: Progress | None = None
 ) -> Compression:
     """Compress images that are levels of the model already."""
     keep_large_blocks()

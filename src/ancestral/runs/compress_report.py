@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 
 from ancestral.compression.codes import code_of
-from ancestral.compression.files import BLOCK_IMAGES, compress_levels, decompress_levels
+from ancestral.compression.files import compress_levels, decompress_levels
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.codecs import Codec, codecs_of
 from ancestral.evaluation.compression_record import CompressionRecord
@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 def report_compression(
     run: Run | Path | str,
     split: str = "test",
-    block: int = BLOCK_IMAGES,
+    block: int | None = None,
     progress: Progress | None = None,
 ) -> CompressionRecord:
     """Compress all images of a split, read the file again, compare every byte, and store the record with the run.
@@ -60,7 +60,7 @@ def report_compression(
     return record
 
 
-def _measured(model: Model, coded: CodedPixels, block: int, progress: Progress | None) -> dict[str, Any]:
+def _measured(model: Model, coded: CodedPixels, block: int | None, progress: Progress | None) -> dict[str, Any]:
     """The fields of the record that come from writing and reading the file."""
     n = len(coded.levels)
 
@@ -83,7 +83,7 @@ def _measured(model: Model, coded: CodedPixels, block: int, progress: Progress |
         "exact": int(same.sum()),
         "encode_per_second": n / (middle - begun),
         "decode_per_second": n / (ended - middle),
-        "block": block,
+        "block": written.header.block,
         "code": header.code,
         "arithmetic": header.arithmetic,
         "guarantee": header.guarantee,
