@@ -14,6 +14,7 @@ from ancestral.explorer.page import page
 from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.models.base import Model
 
+NOT_SHOWN = "pixelcnn, zero flag, positions"  # a variant without a form in the browser
 GREY = 256  # levels of a source whose pixels the model sees as binary or as fractions
 
 
@@ -34,6 +35,8 @@ def by_shape() -> dict[str, list[tuple[str, str]]]:
     groups = defaultdict(list)
     for family in (name for name in BUILT_IN if find(name).explorer):
         for name, make in find(family).code("tiny").items():
+            if name == NOT_SHOWN:
+                continue
             groups["x".join(map(str, make().event_shape))].append((family, name))
     return dict(groups)
 

@@ -292,7 +292,8 @@ def test_a_family_of_ones_own_is_computed_from_its_description(engine: Engine) -
     one = describe_model("chain", chain.FAMILY, model, PixelSpace("threshold", 256), "images of a test")
     engine.load("chain", one["spec"], one["weights"])
     tests = engine.run("return modules.$models.selfTest(models[args[0]], args[1]);", "chain", one["vectors"])
-    assert [test["call"] for test in tests] == 3 * ["logProb"] and all(test["passed"] for test in tests), tests
+    assert [test["call"] for test in tests] == 3 * ["logProb"] + 3 * ["conditionals"]
+    assert all(test["passed"] for test in tests), tests
     probabilities = np.exp(log_probs(engine, "chain", 2, 9))
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
     assert agrees(counts(engine, "model.sample(random).x", "chain", 2, 9), probabilities)

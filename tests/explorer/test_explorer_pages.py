@@ -12,7 +12,7 @@ import pytest
 import torch
 from browsing import READY_MS, Engine, Opened
 from small_runs import SmallRuns
-from tiny_pages import by_shape, described, write_page
+from tiny_pages import NOT_SHOWN, by_shape, described, write_page
 
 import ancestral
 from ancestral.explorer.packing import Packing
@@ -36,6 +36,10 @@ def test_the_tiny_models_of_all_families_compute_what_pytorch_computes(
     for model, tests in zip(models, results, strict=True):
         assert {test["call"] for test in tests} == {test["call"] for test in model["vectors"]}
         assert all(test["difference"] <= test["limit"] and test["passed"] for test in tests)
+
+
+def test_a_variant_without_a_form_in_the_browser_has_a_reason() -> None:
+    assert "--positions cannot be shown in the browser" in described("pixelcnn", NOT_SHOWN)["reason"]
 
 
 def test_points_with_three_coordinates_have_a_reason() -> None:

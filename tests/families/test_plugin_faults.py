@@ -59,7 +59,7 @@ def family(folder: Path, *hooks: str, code: str = "", old: str = "", new: str = 
 
 
 LOSS = "objective=lambda settings, model: lambda model, batch: "
-LOG_PROB = "return Bernoulli(logits=self.a + self.b * before).log_prob(flat).sum(1)"
+LOG_PROB = "return self.conditionals(x).log_prob(x).flatten(1).sum(1)"
 SAMPLE = "pixels = [self.a.new_zeros(n)]"
 HOOKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "initialise raises": ("initialise=lambda model, train: 1 / 0", ("initialise", "DivisionError", "faulty.py, line")),

@@ -118,7 +118,7 @@ def test_the_flags_of_a_family_file_are_in_its_help(capsys: pytest.CaptureFixtur
 def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "chain: probabilities of all images sum to one" in command("verify", CHAIN)
     broken = tmp_path / "broken.py"
-    broken.write_text(CHAIN.read_text().replace(".log_prob(flat).sum(1)", ".log_prob(flat).mean(1)"))
+    broken.write_text(CHAIN.read_text().replace(".flatten(1).sum(1)", ".flatten(1).mean(1)"))
     said = here(capsys, "verify", broken, code=2)
     assert "FAILED  chain: probabilities of all images sum to one" in said
 

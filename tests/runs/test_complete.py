@@ -405,7 +405,7 @@ def test_the_command_prints_method_and_log_p_of_the_hidden_pixels(
     words = ["complete", trained / "mixture", "--hide", "right", "--count", 3, "--draws", 2]
     out, err = printed(capsys, *words, "--out", picture)
     assert "log p(right" in out
-    assert "drawn: exact" in err
+    assert "Sampling: exact" in err
     first = picture.read_bytes()
     printed(capsys, *words, "--out", picture)
     assert picture.read_bytes() == first

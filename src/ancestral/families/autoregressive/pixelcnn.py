@@ -97,7 +97,7 @@ class PixelCNN(AutoregressiveModel):
         if frequent > levels:
             raise ValueError(f"{frequent} frequent levels: a pixel has {levels}")
         if frequent:
-            self.register_buffer("marked", torch.arange(frequent))
+            self.register_buffer("marked", torch.tensor(range(frequent)))
         self.marks, self.inputs = frequent, colours * (1 + frequent)
         self.first = CausalConv2d(self.inputs, channels, first_kernel, current=False)
         self.places = nn.Parameter(torch.zeros(channels, *event_shape[1:])) if positions else None

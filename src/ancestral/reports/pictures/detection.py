@@ -109,7 +109,7 @@ def power_figure(named: Named, noted: bool = True) -> Figure:
             Shares("natural batches rejected", alarms, (found.alpha,), (steps, low, high)),
         ],
         xlabel="images in a batch",
-        title=f"detection of {_named(found.against)} images: power of a test of batches by log p(x)",
+        title=f"detection of {Path(found.against).name} images: power of a test of batches by log p(x)",
         note=power_note(named) if noted else "",
     )
 
@@ -127,8 +127,3 @@ def _curve(
     sizes, values = [rate.size for rate in found.rates[score]], [share.value for share in shares]
     plain = score == "log_prob"
     return Curve(label, sizes, values, (low, high) if band and plain else None, "line" if plain else "dashed")
-
-
-def _named(against: str) -> str:
-    name = Path(against).name
-    return name[:1].upper() + name[1:]
