@@ -449,7 +449,7 @@ def test_runs_of_different_images_are_refused(trained: Path, tmp_path: Path, cap
 def test_an_autoregressive_run_is_exact_for_the_bottom_only(trained: Path, tmp_path: Path, capsys: Captured) -> None:
     for hide, how in {"bottom": "exact", "left": "approximate: particles", "random": "approximate"}.items():
         out, err = printed(capsys, "complete", trained / "made", "--hide", hide, "--out", tmp_path / "x.png")
-        assert f"drawn: {how}" in err
+        assert f"Sampling: {how}" in err
         assert ("exact" in out) == (hide == "bottom")
 
 

@@ -79,7 +79,7 @@ def _source(source: Path | None, reading: FileSettings) -> OtherData | None:
     given = {field.name: getattr(reading, field.name) for field in fields(FileSettings)}
     if source is None:
         if reading != FileSettings():
-            raise InputError("options for reading images need a FILE: name it after the run")
+            raise InputError("options for reading images need a FILE: give it after the run")
         return None
     return replace(OtherData(str(source)), **given)
 

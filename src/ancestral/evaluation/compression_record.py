@@ -73,7 +73,7 @@ class CompressionRecord:
 
     @property
     def score(self) -> Score:
-        """What was paid, as a score: the bits of the file in nats for each image."""
+        """The size of the file as a score: its bits in nats for each image."""
         return Score(
             nats=-self.file_bits * LOG2 / self.images,
             stderr=self.claim.stderr,

@@ -9,8 +9,9 @@ from ancestral.evaluation.compression_record import CompressionRecord
 from ancestral.reports.html import Table
 
 COMPRESSION_CAPTION = (
-    "Claim: what the model's probabilities promise, computed before its numbers are rounded. File: all bytes that were "
-    "written. Overhead: by how much the file is larger than the claim. Exact: images that came back byte by byte."
+    "Claim: -log2 p(x), or the negative of its lower bound, computed before the model's numbers are rounded. File: all "
+    "bytes that were written. Overhead: by how much the file is larger than the claim. Exact: images that were decoded "
+    "to the same bytes."
 )
 CODEC_CAPTION = (
     "The same pixels. Each: one file for each image. Sheet: one picture of all images side by side. General "
@@ -67,14 +68,14 @@ def compression_lines(named: Sequence[tuple[str, CompressionRecord]]) -> list[st
 
 
 def _cost(name: str, record: CompressionRecord) -> str:
-    """The size of the model, and when it has paid for itself."""
+    """The size of the model, and for how many images file and model together are smaller than the best other file."""
     size = f"{name}: the model itself has {record.model_bytes:,} bytes"
     best, after = record.best_codec, record.paid_after
     if best is None:
         return size
     if after is None:
-        return f"{size} and never pays for itself: {best.name} is smaller than the file"
-    return f"{size}; it has paid for itself after {plural(after, 'image')}, compared with {best.name}"
+        return f"{size}; {best.name} needs no more bits than the file, which does not contain the model"
+    return f"{size}; from {plural(after, 'image')} on, file and model together are smaller than with {best.name}"
 
 
 def _claim_in_words(record: CompressionRecord) -> str:

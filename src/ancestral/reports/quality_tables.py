@@ -10,6 +10,7 @@ from ancestral.reports.html import Table
 ABSENT = "-"
 MOST_COLUMNS = 5  # with more runs, each run is a row
 QUALITY_CAPTION = (
+    "FID, KID: Fréchet and kernel distance between the features of samples and of real images. IS: Inception score. "
     "Smaller is better for FID, KID and class KL; larger is better for the other measures. The column of real images "
     "shows the values of a perfect model. IS, precision, density and recognised can be larger than that; such samples "
     "are less varied, not better. Precision: the share of samples that are close to test images. Recall: the share of "

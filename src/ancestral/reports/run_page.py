@@ -151,7 +151,7 @@ def _health_notice(found: Examination) -> Notice | None:
     if not found.healthy:
         return None
     checks = plural(len(found.healthy), "health check")
-    return Notice(f"Healthy. {checks} found no problem: {', '.join(found.healthy)}.", "good")
+    return Notice(f"Healthy. {checks} found no problem. Checked: {', '.join(found.healthy)}.", "good")
 
 
 def _in_words(score: Score) -> str:

@@ -11,7 +11,8 @@ from ancestral.reports.html import Table
 
 SCORE_CAPTION = (
     "Mean log-probability in nats (larger is better) with its standard error, and the same in bits per dimension "
-    "(smaller is better). For a lower bound, the true value in nats is at least as large, in bits at most as large."
+    "(smaller is better). For a lower bound, the true value in nats is at least as large, in bits at most as large. "
+    "ELBO: the evidence lower bound. IWAE: the importance-weighted bound, with the number of samples per image."
 )
 FILE_CAPTION = "A file is no bound: it is the size of all images after lossless compression with the model."
 BRACKET_CAPTION = (

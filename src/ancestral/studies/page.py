@@ -33,9 +33,9 @@ from ancestral.studies.workshop import Workshop
 
 BUDGET_IN_WORDS = {
     "quick": "This is the quick version: training and measurements are too short to judge the models.",
-    "default": "This is the default budget: about {} on two cores if no run is finished yet.",
-    "full": "This is the full budget, with the numbers of epochs of the source: about {} on two cores if no run is "
-    "finished yet.",
+    "default": "This is the default budget. Estimated time on two cores, if no run is finished yet: {}.",
+    "full": "This is the full budget, with the numbers of epochs of the source. Estimated time on two cores, if no run "
+    "is finished yet: {}.",
 }
 BRIEF_CAPTIONS = {SCORE_CAPTION: "Scores.", QUALITY_CAPTION: "Sample quality."}
 """captions of tables that repeat an explained kind and have no other caption"""

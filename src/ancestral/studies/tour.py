@@ -1,4 +1,4 @@
-"""The tour: every family on the embedded digits, and a flow of points, in a few minutes and on one page."""
+"""The tour: all families except circuits on the digits, and a flow of points, in a few minutes and on one page."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _quality(workshop: Workshop) -> ChapterContent:
     named = [(workshop.titles[names[i]], records[i]) for i in rank_quality(records)]
     text = (
         "The table compares samples with real images, in the features of a fixed classifier of these digits. These "
-        "measures need no likelihood, so every family has values. They do not measure probability: a model that "
+        "measures need no likelihood, so every model has values. They do not measure probability: a model that "
         "repeats some training images scores well. Grey pixels are thresholded at 0.5, so that all samples are "
         "binary.\n\n"
     )
@@ -140,8 +140,8 @@ def _lead(workshop: Workshop) -> str:
     score = binary[best]
     return (
         f"{len(workshop.runs)} models were trained on handwritten digits of 8 by 8 pixels and on points in the plane. "
-        f"On binary pixels, the {workshop.titles[best]} has the highest score: {score.nats:.2f} ± {score.stderr:.2f} "
-        f"nats per image ({score.kind_in_words}, {score.method})."
+        f"On binary pixels, the highest score is {score.nats:.2f} ± {score.stderr:.2f} nats per image "
+        f"({score.kind_in_words}, {score.method}). Its model: {workshop.titles[best]}."
     )
 
 

@@ -4,10 +4,10 @@ import { element } from "./dom.js";
 
 const SECTIONS = [
   ["What this page is", "It runs the trained models in your browser. Nothing is sent anywhere and nothing is loaded: the page is one file, and works without a network."],
-  ["Draw", "Each model computes log p(x) of the drawing, exactly, or a lower bound on it (the ELBO, with its Monte-Carlo error), and its place among the scores of test images. Scores of models with different pixels cannot be compared: each card names its pixels. The map shows where the nats are paid."],
+  ["Draw", "Each model computes log p(x) of the drawing, exactly, or a lower bound on it (the ELBO, with its Monte-Carlo error), and the share of test images with a lower score. Scores of models with different pixels cannot be compared: each card names its pixels. The map shows -log p of each pixel."],
   ["Complete", "Hidden pixels are sampled given the others. Exact means samples of p(hidden | seen) under the model; approximate methods are named."],
   ["Latents and Walk", "Latents are the numbers that a decoder turns into an image. Drag them to see what each does."],
-  ["Sample", "Samples of p(x). Another temperature is another distribution."],
+  ["Sample", "Samples of p(x). With a temperature other than 1, samples do not have the model's distribution."],
   ["Keys on the drawing board", "Arrow keys move the cursor, space uses the chosen tool, E erases, H hides a pixel, Control and Z undo. An image from the clipboard can be pasted."],
   ["Numbers", "The weights are rounded to 16 bits, and the page computes in 32 bits. When it opens, it repeats calculations of PyTorch on the same rounded weights; the result is at the top right."],
   ["Share and save", "The address of the page holds the drawing, the mask and the seed. The drawing can be saved as a PNG picture or as a NumPy file (.npy), which the command line reads: ancestral evaluate RUN --data drawing.npy"],

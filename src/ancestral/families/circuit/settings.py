@@ -16,7 +16,7 @@ LeafName = Literal["auto", "bernoulli", "categorical", "logistic"]
 
 @dataclass(frozen=True)
 class CircuitSettings(FamilySettings):
-    """Probabilistic circuit, a mixture of hidden Chow-Liu trees: exact answers to any question about pixels."""
+    """Probabilistic circuit, a mixture of hidden Chow-Liu trees: exact probabilities of any set of pixels."""
 
     rich_pixels: ClassVar[PixelSpaceName | None] = "levels"
     default_learning_rate: ClassVar[float] = 3e-2

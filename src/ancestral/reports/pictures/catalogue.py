@@ -121,8 +121,8 @@ DRAWINGS = (
     Drawing(
         "frankenstein",
         "Test images, not cherry-picked, and images made of the left half of one test image and the right half of "
-        "another of a different class, with the log-probability of each. A good model assigns the latter a lower "
-        "probability.",
+        "another of a different class, with the log-probability of each. A good model assigns a lower probability "
+        "to images made of two halves.",
         frankenstein_sheet,
     ),
     Drawing(
