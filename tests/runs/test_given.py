@@ -261,7 +261,7 @@ def test_a_user_s_model_is_trained_scored_and_opened(tmp_path):
     assert ancestral.evaluate(again) == score and all(check.passed for check in ancestral.verify(again))
     assert torch.equal(ancestral.load(made.path, into=Pixels()).logits, model.logits)
     assert "samples" in again.drawings() and again.show("samples") is not None
-    assert "A model of its author" in again.report().read_text()
+    assert "own model" in again.report().read_text()
     refused(lambda: ancestral.evaluate(made.path), "into=model")
     refused(lambda: ancestral.load(made.path, into=ancestral.build("vae", data="digits")), "does not fit")
     assert run("evaluate", made.path) == 2
