@@ -8,6 +8,7 @@ import tyro
 
 from ancestral.commands.console import opened_runs, print_json, print_table, say, screen
 from ancestral.core.errors import InputError
+from ancestral.core.text import plural
 from ancestral.settings.data import FileSettings, OtherData
 
 Places = Annotated[
@@ -164,4 +165,4 @@ def decompress(
         say(f"{found.problem}: {found.lost:,} of {found.header.images:,} images are lost, {len(found.levels):,} kept")
     if note:
         say(note)
-    say(f"{len(found.levels):,} images of {found.header.space}: {out}")
+    say(f"{plural(len(found.levels), 'image')} of {found.header.space}: {out}")

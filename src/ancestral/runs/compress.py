@@ -15,6 +15,7 @@ from ancestral.compression.container import MOST_BLOCK_IMAGES
 from ancestral.compression.files import Compressed, Decompressed, compress_levels, decompress_levels
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
+from ancestral.core.text import plural
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.likelihood import log_probs
@@ -75,7 +76,7 @@ class Compression:
         coder = self.block_bits / self.images - each
         many = "1 block" if self.blocks == 1 else f"{self.blocks:,} blocks of up to {self.block:,} images"
         return [
-            f"{self.images:,} images of {self.space}: {self.bits // 8:,} bytes, {self.bits_per_dim:.4f} bits per pixel",
+            f"{plural(self.images, 'image')} of {self.space}: {self.bits // 8:,} bytes, {self.bits_per_dim:.4f} bits per pixel",
             f"the model claims {self.claimed_bits / 8:,.0f} bytes ({self.claim}): the file is {self.overhead:+.2%}",
             f"{many}: {coder:+.2f} bits an image for the coding and the start of the blocks, "
             f"{rest:.2f} for header and checksums",
