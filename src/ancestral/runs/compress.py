@@ -76,7 +76,8 @@ class Compression:
         coder = self.block_bits / self.images - each
         many = "1 block" if self.blocks == 1 else f"{self.blocks:,} blocks of up to {self.block:,} images"
         return [
-            f"{plural(self.images, 'image')} of {self.space}: {self.bits // 8:,} bytes, {self.bits_per_dim:.4f} bits per pixel",
+            f"{plural(self.images, 'image')} of {self.space}: {self.bits // 8:,} bytes, "
+            f"{self.bits_per_dim:.4f} bits per pixel",
             f"the model claims {self.claimed_bits / 8:,.0f} bytes ({self.claim}): the file is {self.overhead:+.2%}",
             f"{many}: {coder:+.2f} bits an image for the coding and the start of the blocks, "
             f"{rest:.2f} for header and checksums",
