@@ -213,7 +213,7 @@ def test_earlier_measurements_are_on_the_page(copy: Path) -> None:
     QUALITY.add(before, quality_of(fid=7.125))
     DETECTIONS.add(before, record_of({1: 20, 10: 97}, against="frankenstein"))
     BRACKET.add(before, Bracket(bounds, Annealing(), (0.7, 0.8), 0))
-    usual = ("Scores", "How tight the bounds are", "Sample quality", "Out-of-distribution images")
+    usual = ("Scores", "Bracket: lower and upper bounds on log p(x)", "Sample quality", "Out-of-distribution images")
     assert [section.title for section in measurements(before, before.scores())] == [*usual]
     assert earlier_measurements(before) == []
     small(copy, 4, resume=True)
@@ -221,7 +221,7 @@ def test_earlier_measurements_are_on_the_page(copy: Path) -> None:
     assert measurements(run, run.scores()) == []
     named = f"after 2 epochs (weights {old[:8]})"
     scores, bounds, quality, detected = earlier_measurements(run)
-    assert bounds.title == f"How tight the bounds are, {named} (earlier weights)" and "0.500" in str(bounds)
+    assert bounds.title == f"Bracket: lower and upper bounds on log p(x), {named} (earlier weights)" and "0.500" in str(bounds)
     for section, title, value in ((scores, "Scores", ""), (quality, usual[2], "7.125"), (detected, usual[3], "0.900")):
         assert section.title == f"{title} (earlier weights)"
         assert str(run.weights_sha256)[:8] in section.text and named in str(section.tables) and value in str(section)

@@ -118,7 +118,7 @@ def test_losses_are_logged_for_each_minibatch_and_the_whole_test_set(study: Path
 @needs_mnist
 def test_layers_and_settings_equal_those_asked_for(study: Path, page: str) -> None:
     assert settings_of(Run(study / "runs" / "vae")) == ASKED_SETTINGS
-    assert page.count("ConvTranspose2d 128, 128, 4, 2, 1</td>") == 2  # asked, and trained
+    assert page.count("ConvTranspose2d 128, 128, 4, 2, 1</span></td>") == 2  # asked, and trained
     assert "are padded with 2 black pixels on each side" in page
 
 

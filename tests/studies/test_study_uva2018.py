@@ -25,7 +25,7 @@ DELIVERABLES = (
     "states of Z",
     "N M D 2",
     "the first 1,000 training images",
-    "5 %, 15 %, ..., 95 %",
+    "5%, 15%, ..., 95%",
     "effective sample size",
     "difference of the two log-densities",
 )
