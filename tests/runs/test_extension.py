@@ -221,7 +221,7 @@ def test_earlier_measurements_are_on_the_page(copy: Path) -> None:
     assert measurements(run, run.scores()) == []
     named = f"after 2 epochs (weights {old[:8]})"
     scores, bounds, quality, detected = earlier_measurements(run)
-    assert bounds.title == f"Bracket: lower and upper bounds on log p(x), {named} (earlier weights)" and "0.500" in str(bounds)
+    assert bounds.title == f"{usual[1]}, {named} (earlier weights)" and "0.500" in str(bounds)
     for section, title, value in ((scores, "Scores", ""), (quality, usual[2], "7.125"), (detected, usual[3], "0.900")):
         assert section.title == f"{title} (earlier weights)"
         assert str(run.weights_sha256)[:8] in section.text and named in str(section.tables) and value in str(section)
