@@ -12,13 +12,12 @@ from ancestral.compression.code import Code
 from ancestral.compression.flow_latents import in_base, latents_of
 from ancestral.compression.latents import Coding, grid_for, pop, push
 from ancestral.compression.pixels import table_of
-from ancestral.compression.stack import Stack
+from ancestral.compression.stack import Array, Stack
 from ancestral.compression.tables import edges_of
 from ancestral.core.errors import NotComputable
 from ancestral.distributions.bijections import FlowDistribution
 from ancestral.models.base import HasPixels, HasStates, LatentModel, Model
 
-Array = np.ndarray[Any, Any]
 MOST_STATES = 1 << 14
 
 

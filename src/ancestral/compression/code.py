@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ancestral.compression.fixed_point import FixedPoint, fixed_point_copy
 from ancestral.compression.grid import ARITHMETIC
-from ancestral.compression.stack import Stack
+from ancestral.compression.stack import Array, Stack
 from ancestral.models.base import Model
 
-Array = np.ndarray[Any, Any]
 BORROWED = 1 << 16  # words on the stack before the first image, from which its latents are popped
 NUMBERS_AT_ONCE, FEWEST_NUMBERS = 1 << 24, 1 << 12  # activations in memory; the least of one image
 

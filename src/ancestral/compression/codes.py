@@ -77,7 +77,7 @@ def code_of(model: Model) -> Code:
 
     Raises:    NotComputable: the model has no probabilities that a decoder can compute, with the reason.
     """
-    kind = _kind(model)
+    kind = kind_of(model)
     code = kind(model)
     try:
         code.measure()
@@ -87,7 +87,11 @@ def code_of(model: Model) -> Code:
     return code
 
 
-def _kind(model: Model) -> type[Code]:
+def kind_of(model: Model) -> type[Code]:
+    """The kind of code for a model, found without a calculation.
+
+    Raises:    NotComputable: there is none, with the reason.
+    """
     if model.levels is None and model.kind != "implicit":
         raise NotComputable(f"{type(model).__name__} has a density of real numbers: only probabilities can compress")
     if isinstance(model, AutoregressiveModel):

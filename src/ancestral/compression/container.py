@@ -28,9 +28,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ancestral.compression.stack import Array
 from ancestral.core.errors import InputError
 
-Array = np.ndarray[Any, Any]
 MAGIC = b"\x89ANC\r\n\x1a\n"
 FORMAT = 1
 AXES = ("NHW", "NCHW", "NHWC")

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +14,12 @@ from torch import Tensor
 from ancestral.compression.code import Code
 from ancestral.compression.codes import code_of, pop_images, push_images
 from ancestral.compression.container import Block, CompressedFile, Form, Header, block_bytes, header_bytes
-from ancestral.compression.stack import CODER, Stack
+from ancestral.compression.stack import CODER, Array, Stack
 from ancestral.compression.tables import rounded
 from ancestral.core.errors import InputError
 from ancestral.core.files import read_bytes, write_atomically
 from ancestral.models.base import Model
 
-Array = np.ndarray[Any, Any]
 Progress = Callable[[int, int], None]
 BLOCK_IMAGES, SMALL_BLOCK_IMAGES = 2500, 500
 LARGE = 1 << 18  # activations of an image: reading a block needs memory for those of all its images

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from ancestral.compression.code import Code
 from ancestral.compression.pixels import Table, table_of
-from ancestral.compression.stack import Stack
+from ancestral.compression.stack import Array, Stack
 from ancestral.compression.tables import edges_of
 from ancestral.distributions.outputs import PixelOutput
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import HasConditionals
-
-Array = np.ndarray[Any, Any]
 
 
 class InOrder(Code):

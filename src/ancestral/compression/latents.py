@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import singledispatch
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +15,12 @@ from torch.distributions import Distribution, Independent, Normal
 
 from ancestral.compression.functions import exp, normal_cdf
 from ancestral.compression.pixels import BitTable
-from ancestral.compression.stack import Stack
+from ancestral.compression.stack import Array, Stack
 from ancestral.compression.tables import edges_from_cumulative, edges_of
 from ancestral.core.errors import NotComputable
 from ancestral.distributions.chains import BernoulliChain
 from ancestral.distributions.priors import GaussianMixture
 
-Array = np.ndarray[Any, Any]
 COARSE = FINE = 64  # intervals, and parts of each: 4,096 values of a latent
 REACH = 8.0  # the least reach of the grid; a standard normal prior has 1e-15 of its mass outside
 SPREAD = 4.0  # standard deviations of a component of the prior that the grid covers on each side

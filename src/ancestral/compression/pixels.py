@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Distribution, Independent
 
-from ancestral.compression.stack import Stack
+from ancestral.compression.stack import Array, Stack
 from ancestral.compression.tables import edges_of, frequency_of_one
 from ancestral.core.errors import NotComputable
 from ancestral.distributions.outputs import ZeroFlag
 from ancestral.distributions.pixels import BernoulliImage, DiscretisedLogisticImage, discretised_logistic_log_prob
 
-Array = np.ndarray[Any, Any]
 AT_ONCE = 1 << 24  # logits of levels in one part
 
 

@@ -9,7 +9,7 @@ Messages and transitions are multiples of 2^-23, so that sums of their products 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,11 +19,10 @@ from ancestral.compression.code import Code
 from ancestral.compression.functions import exp, log
 from ancestral.compression.grid import NotExact, on_grid
 from ancestral.compression.pixels import BitTable, LevelTable, Table
-from ancestral.compression.stack import Stack
+from ancestral.compression.stack import Array, Stack
 from ancestral.compression.tables import edges_of, edges_of_weights
 from ancestral.models.base import HasStateTrees, Model, StateTree
 
-Array = np.ndarray[Any, Any]
 MESSAGE_BITS = 23
 UNIT = float(1 << MESSAGE_BITS)
 MOST_STATES = 1 << (53 - 2 * MESSAGE_BITS)

@@ -6,11 +6,10 @@ The sum of the frequencies of one table is `TOTAL`, and each is at least `LEAST`
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 
-from ancestral.compression.stack import TOTAL
+from ancestral.compression.stack import TOTAL, Array
 
 LOGIT_BITS = 8  # logits are multiples of 2^-8
 REACH = 16  # binary logits are limited to -16..16: a probability of 1e-7 is the least that frequencies can express
@@ -18,8 +17,6 @@ DEPTH = 24  # a level whose logit is more than this below the largest has the le
 LEAST = 2
 WEIGHT_BITS = 32  # e^0 in the table of exponentials
 GUARD = 96  # further bits while the tables are made
-
-Array = np.ndarray[Any, Any]
 
 
 def rounded(logits: Array) -> Array:

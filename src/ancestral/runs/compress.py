@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ancestral.compression.codes import code_of
+from ancestral.compression.codes import kind_of
 from ancestral.compression.container import MOST_BLOCK_IMAGES
 from ancestral.compression.files import Compressed, Decompressed, compress_levels, decompress_levels
 from ancestral.core.errors import InputError
@@ -106,7 +106,7 @@ def compress_run(
     run = run if isinstance(run, Run) else Run(run)
     _check(Path(path), block)
     model = run.load()
-    code_of(model)  # raises the reason before the data are read
+    kind_of(model)  # raises the reason before the data are read
     if other is None or other.data is None:
         coded = pixels_of_split(run.data, split)
     else:
@@ -126,8 +126,8 @@ def compress_with_model(
 ) -> Compression:
     """Compress images with a model without a run; as `compress_run`."""
     _check(path, block)
-    code_of(model.eval())
-    return compress_pixels(model, pixels_of_file(target, other, split, convert), path, block)
+    kind_of(model)
+    return compress_pixels(model.eval(), pixels_of_file(target, other, split, convert), path, block)
 
 
 def _check(path: Path, block: int | None) -> None:

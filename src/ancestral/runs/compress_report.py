@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from ancestral.compression.codes import code_of
+from ancestral.compression.codes import kind_of
 from ancestral.compression.files import compress_levels, decompress_levels
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.codecs import Codec, codecs_of
@@ -45,7 +45,7 @@ def report_compression(
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
     model = run.load()
-    code_of(model)  # raises the reason before the data are read
+    kind_of(model)  # raises the reason before the data are read
     coded = pixels_of_split(run.data, split)
     measured = _measured(model, coded, block, progress)
     record = CompressionRecord(
