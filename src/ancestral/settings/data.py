@@ -39,11 +39,11 @@ class ReadOptions(NamedTuple):
                the stored values; low becomes level 0 and high the last level; None: the range of the array's type.
                array: name of the array that holds the images or points. grey: convert colour images to one channel.
                crop: cut out the central square. resize: height and width in pixels, after the crop. background: colour
-               behind transparent pixels. missing: treat NaN, transparent pixels and masks of the file as missing; by
-               default NaN is an error and transparent pixels are shown on the background. weights: name of the array or
-               column with the weights of the rows; None: an array `weights`. infer: False reads levels as earlier versions
-               did (bytes have 256). columns: names of a table's dimensions, if a model knows them; a column with one of
-               these names is never used as the class.
+               behind transparent pixels. infer: False reads levels as earlier versions did (bytes have 256). missing:
+               treat NaN, transparent pixels and masks of the file as missing; by default NaN is an error and
+               transparent pixels are shown on the background. columns: names of a table's dimensions, if a model knows
+               them; a column with one of these names is never used as the class. weights: name of the array or column
+               with the weights of the rows; None: an array `weights`.
     """
 
     levels: int | None = None
@@ -78,8 +78,8 @@ class FileSettings:
     background: str | None = None
     """colour behind transparent pixels: a colour name or #rrggbb (default: white)"""
     missing: bool = False
-    """leave out missing values: NaN, empty cells of a table, transparent pixels, and pixels outside the array `seen` (or
-    under the array `mask`) of the file"""
+    """leave out missing values: NaN, empty cells of a table, transparent pixels, and pixels outside the array `seen` or
+    under the array `mask` of the file"""
 
     @property
     def read_options(self) -> ReadOptions:

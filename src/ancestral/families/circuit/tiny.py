@@ -26,6 +26,16 @@ def tiny_circuit(
     return model
 
 
+def tiny_point_circuit(components: int = 1) -> Circuit:
+    """A circuit of two real columns, with clearly separate normal densities."""
+    model = Circuit([2], 3, components, "gaussian", None, weight_scale=0.8)
+    with torch.no_grad():
+        model.leaves.centre.copy_(torch.tensor([1.0, -0.5]))
+        model.leaves.spread.copy_(torch.tensor([0.5, 2.0]))
+        model.weights.copy_(0.5 * torch.randn(components) if components > 1 else model.weights)
+    return model
+
+
 TINY: dict[str, Callable[[], Model]] = {
     "circuit": lambda: tiny_circuit(components=3),
     "circuit of one tree": tiny_circuit,
@@ -33,5 +43,6 @@ TINY: dict[str, Callable[[], Model]] = {
     "circuit, Chow-Liu tree, levels": lambda: tiny_circuit(states=4, leaves="pixel", levels=4),
     "circuit by class": lambda: tiny_circuit(components=4, classes=2),
     "circuit, categorical": lambda: tiny_circuit(leaves="categorical", levels=5),
+    "circuit of points": lambda: tiny_point_circuit(components=2),
     "circuit, logistic": lambda: tiny_circuit(leaves="logistic", levels=6),
 }

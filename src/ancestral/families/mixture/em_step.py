@@ -19,8 +19,8 @@ class EMStep:
         n_k = sum_n w_n r_nk,   n_kd = sum_n w_n r_nk s_nd
         p_kd = (sum_n w_n r_nk s_nd x_nd + a) / (n_kd + 2 a),   p(Z = k) = (n_k + a) / (sum_n w_n + K a)
 
-    r_nk = p(Z = k | seen pixels of x_n). w_n is the weight of an image, 1 by default. s_nd is 0 for a missing pixel, else
-    1: a missing pixel adds nothing to the counts of its pixel, which is exact.
+    r_nk = p(Z = k | seen pixels of x_n). w_n is the weight of an image, 1 by default. s_nd is 0 for a missing pixel,
+    else 1. So a missing pixel adds nothing to the counts of its pixel, which is exact.
 
     a > 0 corresponds to a Beta(1 + a, 1 + a) prior on each p_kd, so no probability becomes 0. The log-likelihood plus
     the log-density of this prior does not decrease from one epoch to the next.
