@@ -212,4 +212,4 @@ def test_the_commands_train_and_complete_a_table(tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert run("train", "circuit", "--data", tmp_path / "t.csv", "--states", 4, "--epochs", 2, "--out", out) == 0
     assert run("complete", out, "--columns", "b", "--out", tmp_path / "c.csv") == 0
-    assert run("sample", out, "--count", 5, "--out", tmp_path / "s.csv") == 0
+    assert run("sample", out, "--out", tmp_path / "s.csv") == 0

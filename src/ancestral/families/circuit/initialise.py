@@ -86,8 +86,9 @@ def _assigned(model: Circuit, train: PixelBatches) -> tuple[Batch, Tensor]:
     nearest = _zeros(batch.x)
     if within > 1:
         nearest = component_of_clusters(model, batch.x, cluster_centres(train, within), batch.seen)
-    labelled = batch.labels is not None and model.classes
-    return batch, batch.labels * within + nearest if labelled else nearest
+    if batch.labels is None or not model.classes:
+        return batch, nearest
+    return batch, batch.labels * within + nearest
 
 
 def _zeros(images: Tensor) -> Tensor:

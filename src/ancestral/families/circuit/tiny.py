@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from ancestral.families.circuit.gaussian_leaves import GaussianLeaves
 from ancestral.families.circuit.model import Circuit
 from ancestral.families.circuit.structure import rooted
 from ancestral.models.base import Model
@@ -29,6 +30,7 @@ def tiny_circuit(
 def tiny_point_circuit(components: int = 1) -> Circuit:
     """A circuit of two real columns, with clearly separate normal densities."""
     model = Circuit([2], 3, components, "gaussian", None, weight_scale=0.8)
+    assert isinstance(model.leaves, GaussianLeaves)
     with torch.no_grad():
         model.leaves.centre.copy_(torch.tensor([1.0, -0.5]))
         model.leaves.spread.copy_(torch.tensor([0.5, 2.0]))
