@@ -120,9 +120,8 @@ def test_weights_from_python_and_from_a_file_are_the_same(tmp_path: Path) -> Non
         lambda: ancestral.fit("mixture", tmp_path / "x", data=tmp_path / "a.npz", weights=weights, **options),
         "need data in memory",
     )
-    refused(
-        lambda: ancestral.fit("gan", tmp_path / "x", data=tmp_path / "a.npz", levels=17, **FEW), "has weights", "gan"
-    )
+    few = {**FEW, "levels": 17, "pixels": "unit"}
+    refused(lambda: ancestral.fit("gan", tmp_path / "x", data=tmp_path / "a.npz", **few), "has weights", "gan")
 
 
 def test_a_column_of_weights_trains_a_circuit(tmp_path: Path) -> None:

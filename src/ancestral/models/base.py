@@ -365,31 +365,6 @@ class ScoresMissing(Protocol):
 
 
 @runtime_checkable
-class ScoresSeen(Protocol):
-    """Can compute the probability of some of the pixels, so it can be trained on images with missing pixels."""
-
-    def log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
-        """log p(x where seen), the other pixels summed out; exact, shape (B,), nats; 0 if no pixel is seen.
-
-        It has gradients, and the values of x where `seen` (boolean, shape of x) is False are not used.
-        """
-        ...
-
-
-@runtime_checkable
-class InfersSeen(Protocol):
-    """A latent model that can be trained on images with missing pixels, by the evidence of the seen ones."""
-
-    def posterior_seen(self, x: Tensor, seen: Tensor) -> Distribution:
-        """q(z | x where seen), batch shape (B,). The other values of x are not used."""
-        ...
-
-    def log_likelihood_seen(self, x: Tensor, seen: Tensor, z: Tensor) -> Tensor:
-        """log p(x where seen | z), exact. z: (..., B, M); returns (..., B), nats."""
-        ...
-
-
-@runtime_checkable
 class HasConditionals(Protocol):
     """Can compute the distribution of each pixel given those before it."""
 

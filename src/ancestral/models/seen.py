@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from torch import Tensor
 from torch.distributions import Distribution
 
 from ancestral.core.errors import NotComputable
 from ancestral.distributions.conditional import kl_parts
-from ancestral.models.base import ExactModel, InfersSeen, LatentModel, Model, ScoresSeen
+from ancestral.models.base import ExactModel, LatentModel, Model
 
 M = TypeVar("M")
+
+
+@runtime_checkable
+class ScoresSeen(Protocol):
+    """Can compute the probability of some of the pixels, so it can be trained on images with missing pixels."""
+
+    def log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
+        """log p(x where seen), the other pixels summed out; exact, shape (B,), nats; 0 if no pixel is seen.
+
+        It has gradients, and the values of x where `seen` (boolean, shape of x) is False are not used.
+        """
+        ...
+
+
+@runtime_checkable
+class InfersSeen(Protocol):
+    """A latent model that can be trained on images with missing pixels, by the evidence of the seen ones."""
+
+    def posterior_seen(self, x: Tensor, seen: Tensor) -> Distribution:
+        """q(z | x where seen), batch shape (B,). The other values of x are not used."""
+        ...
+
+    def log_likelihood_seen(self, x: Tensor, seen: Tensor, z: Tensor) -> Tensor:
+        """log p(x where seen | z), exact. z: (..., B, M); returns (..., B), nats."""
+        ...
 
 
 def on_seen(model: M, seen: Tensor | None) -> M:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
@@ -11,15 +9,12 @@ from torch.distributions import Categorical, MixtureSameFamily, Normal
 from ancestral.core.errors import NotComputable
 from ancestral.families.circuit.gaussian_leaves import GaussianLeaves
 from ancestral.families.circuit.messages import posteriors, upward
-from ancestral.families.circuit.trees import row_blocks
+from ancestral.families.circuit.trees import TreeMixture, row_blocks
 from ancestral.models.completion import given_only
-
-if TYPE_CHECKING:
-    from ancestral.families.circuit.model import Circuit
 
 
 @torch.no_grad()
-def column_mixture(model: Circuit, x: Tensor, observed: Tensor) -> MixtureSameFamily:
+def column_mixture(model: TreeMixture, x: Tensor, observed: Tensor) -> MixtureSameFamily:
     """p(x_d | observed columns) of every column of points, exact: a mixture of C K normal densities.
 
         p(x_d | observed) = sum_c p(c | observed) sum_k p(z_d = k | observed, c) N(x_d; m_dk, s_dk^2)
@@ -48,7 +43,7 @@ def column_mixture(model: Circuit, x: Tensor, observed: Tensor) -> MixtureSameFa
     return _mixture(probs, torch.cat(means, 1).expand_as(probs), torch.cat(scales, 1).expand_as(probs))
 
 
-def conditional_mixtures(model: Circuit, x: Tensor) -> MixtureSameFamily:
+def conditional_mixtures(model: TreeMixture, x: Tensor) -> MixtureSameFamily:
     """p(x_d | x_<d) of every column, batch shape (B, D). x: points, shape (B, D)."""
     count, columns = x.shape
     before = torch.ones(columns, columns, dtype=torch.bool, device=x.device).tril(-1).repeat(count, 1)

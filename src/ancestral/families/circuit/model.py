@@ -135,10 +135,6 @@ class Circuit(TreeMixture):
         """p(x_d | observed columns) of every column of points, exact: see `columns.column_mixture`."""
         return column_mixture(self, x, observed)
 
-    def by_pixel(self, component: int, nodes: Tensor) -> Tensor:
-        """Values of nodes (D, ...) in the order of pixels or columns."""
-        return torch.empty_like(nodes).index_copy_(0, self.node_pixels[component], nodes)
-
     @torch.no_grad()
     def conditionals(self, x: Tensor) -> Distribution:
         """p(x_d | x_<d) for every d in reading order, batch shape = shape of x; exact.

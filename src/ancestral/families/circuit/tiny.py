@@ -8,7 +8,7 @@ import torch
 
 from ancestral.families.circuit.gaussian_leaves import GaussianLeaves
 from ancestral.families.circuit.model import Circuit
-from ancestral.families.circuit.structure import rooted
+from ancestral.families.circuit.structure import Structure, rooted
 from ancestral.models.base import Model
 
 
@@ -30,6 +30,7 @@ def tiny_circuit(
 def tiny_point_circuit(components: int = 1) -> Circuit:
     """A circuit of two real columns, with clearly separate normal densities."""
     model = Circuit([2], 3, components, "gaussian", None, weight_scale=0.8)
+    model.set_structure(components - 1, Structure(torch.tensor([1, 0]), torch.tensor([0, 0])))
     assert isinstance(model.leaves, GaussianLeaves)
     with torch.no_grad():
         model.leaves.centre.copy_(torch.tensor([1.0, -0.5]))

@@ -157,6 +157,10 @@ class TreeMixture(ExactModel):
         rows = rows if observed is None else rows.where(observed, 0)
         return rows.to(self.dtype).index_select(1, self.node_pixels[component]).T
 
+    def by_pixel(self, component: int, nodes: Tensor) -> Tensor:
+        """Values of nodes (D, ...) in the order of pixels or columns."""
+        return torch.empty_like(nodes).index_copy_(0, self.node_pixels[component], nodes)
+
     def _densities(self, component: int, rows: Tensor, observed: Tensor | None) -> Tensor:
         assert isinstance(self.leaves, GaussianLeaves)
         return self.leaves.log_density(component, self.node_pixels[component], self.nodes(component, rows, observed))
