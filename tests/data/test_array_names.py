@@ -77,9 +77,10 @@ def test_it_must_be_clear_which_arrays_are_the_images(tmp_path):
     assert list(found.parts) == ["all"] and "train (3)" in said(found)
 
 
-def test_weights_are_refused_unless_they_are_equal(tmp_path):
-    refused(lambda: read(tmp_path, images=images(5), weights=np.arange(5.0)), "a.npz", "weights", "remove")
-    assert len(read(tmp_path, images=images(5), weights=np.full(5, 0.2)).parts["all"]) == 5
+def test_weights_are_read_and_equal_ones_are_left_out(tmp_path):
+    found = read(tmp_path, images=images(5), weights=np.arange(5.0)).parts["all"].weights
+    assert found is not None and found.tolist() == [0, 1, 2, 3, 4]
+    assert read(tmp_path, images=images(5), weights=np.full(5, 0.2)).parts["all"].weights is None
 
 
 def test_parts_must_fit_together(tmp_path):

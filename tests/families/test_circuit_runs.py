@@ -101,7 +101,8 @@ def test_completions_of_a_run_are_exact(classes: ancestral.Run) -> None:
     ("settings", "words"),
     [
         ({"pixels": "unit"}, ["--pixels levels"]),
-        ({"data": "moons"}, ["choose the family flow"]),
+        ({"data": "moons", "output": "categorical"}, ["--output categorical needs pixels with levels"]),
+        ({"data": "moons", "states": 1}, ["at least 2 states"]),
         ({"output": "logistic"}, ["--output logistic cannot be used with threshold pixels"]),
         ({"states": 60_000}, ["not enough memory", "choose smaller sizes"]),
     ],

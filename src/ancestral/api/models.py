@@ -13,6 +13,7 @@ from ancestral.api.progress import Wanted, chosen_progress
 from ancestral.api.run import Run, mark_trained, note_trained, refuse_no_model, run_of, source_of, with_pixels_of
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError
+from ancestral.data.memory import WEIGHTS
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.watching import reported_to
@@ -53,7 +54,9 @@ def fit(
                place. out: the folder.
     model: settings of the family, for example `VAESettings(latents=2)`. data: a named data set, a file or a folder,
     arrays, tensors, a pair (images, labels), a dict of splits, a dataset, or `DataSettings`; default: digits, with a
-    notice. training: `TrainingSettings`.
+    notice. With `missing=True`, NaN, transparent pixels and masks (an array `seen` in a dict) are missing values.
+    `weights`: the weight of each row in training, as an array, or the name of an array or column. training:
+    `TrainingSettings`.
     resume: resume from the folder's checkpoint; settings that are not given are those of the run, and `epochs` may be
     larger.
     progress: show a bar with epochs, last values and remaining time: "auto" (in a notebook or terminal), True or False.
@@ -138,8 +141,15 @@ def _chosen(
     values: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
         values |= {} if part is None else _fields_of(part)
+    weights = settings.get("weights")
+    if weights is not None and not isinstance(weights, str):
+        if data is None or isinstance(data, DataSettings):
+            raise InputError("weights as an array need data in memory: give data=...")
+        settings = {**settings, "weights": WEIGHTS}
+    else:
+        weights = None
     if data is not None and not isinstance(data, DataSettings):
-        values["data"] = source_of(data)
+        values["data"] = source_of(data, weights)
     values |= settings
     if isinstance(family, Model):
         if model is not None:

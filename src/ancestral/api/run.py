@@ -199,16 +199,19 @@ def run_of(
     return used, part
 
 
-def source_of(data: object) -> str:
+def source_of(data: object, weights: Any = None) -> str:
     """The name of data in settings: a named set, a path, or a new name for data in memory.
 
-    Raises:    InputError: data of another type.
+    Args:      weights: of the images or rows, with data in memory.
+    Raises:    InputError: data of another type, or weights for a file.
     """
     if isinstance(data, str | Path):
+        if weights is not None:
+            raise InputError("weights as an array need data in memory: for a file, name its array or column of weights")
         return str(data)
     from ancestral.data.memory import hold
 
-    return hold(data)
+    return hold(data, weights)
 
 
 def _data_settings(model: Model, given: Any, settings: dict[str, Any]) -> DataSettings:

@@ -194,8 +194,6 @@ def complete(
     if draws is not None and draws < 1:
         raise InputError(f"--draws {draws}: give a whole number of at least 1")
     hidden = MASKED if mask is not None else COLUMNS if columns else hide or "halves"
-    if hidden == "missing" and other.data is None:
-        raise InputError("--hide missing: needs --data with missing pixels")
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
     out = out or _place_of_completions(runs, hidden, other, count=count, draws=draws, seed=seed, split=split)

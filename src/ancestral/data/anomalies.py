@@ -40,8 +40,7 @@ def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spli
     if source.labels is None:
         raise InputError("Frankenstein images need labels, but these images have none: choose another --against")
     if bool((source.labels < 0).any()):  # without a label, the class is unknown
-        rows = (source.labels >= 0).nonzero()[:, 0]
-        source = Split(source.images[rows], source.labels[rows])
+        source = source.where(source.labels >= 0)
         assert source.labels is not None
     if len(source.labels.unique()) < 2:
         raise InputError("Frankenstein images need at least two classes, but these have one: choose another --against")

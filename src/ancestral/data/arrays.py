@@ -13,6 +13,7 @@ from ancestral.core.errors import refusal
 from ancestral.data.imported import Imported, Part
 from ancestral.data.labels import Labels, as_classes
 from ancestral.data.layouts import FREY_ROWS, WITH_ALPHA, channels_first, composited, frey_faces
+from ancestral.data.masked_arrays import checked_weights, mask_names, stored_masks, weights_note
 from ancestral.data.names import Chosen, Member, choose, shortened
 from ancestral.data.numpy_files import open_npy, open_npz
 from ancestral.data.readers import as_labels, check_images, check_size
@@ -36,7 +37,8 @@ def read_arrays(path: Path, options: ReadOptions = ReadOptions()) -> Imported:  
         options: how pixels are read.
 
     Returns: the parts "train" and "test" (and "valid"), or "all".
-    Raises: InputError for any other content, including objects, NaN, infinite numbers and too large headers.
+    Raises: InputError for any other content, including objects, infinite numbers, too large headers and, without
+        `options.missing`, NaN.
     """
     members, said = members_of(path)
     return import_members(path, members, options, said)
@@ -51,11 +53,11 @@ def import_members(path: Path, members: list[Member], options: ReadOptions, said
         options: how pixels are read.
         said: notices so far; this function adds its own.
     """
-    chosen = choose(path, members, options.array, options.infer)
+    chosen = choose(path, members, options.array, options.infer, options.weights)
     check_size(path, sum(member.nbytes for member in _used(chosen)))
     stored = {part: member.load() for part, member in chosen.images.items()}
     raw = {part: member.load() for part, member in chosen.labels.items()}
-    _check_weights(path, chosen.weights)
+    chosen, hidden = _with_masks(chosen) if options.missing else (chosen, [])
     options = _with_levels(path, chosen.levels, options, said)
     names = _class_names(chosen, said)
     if path.suffix.lower() == ".mat" and _is_frey(chosen):
@@ -65,12 +67,14 @@ def import_members(path: Path, members: list[Member], options: ReadOptions, said
         ignored = shortened([member.in_words for member in chosen.ignored])
         said.append(f"ignored array{'s' if len(chosen.ignored) > 1 else ''}: {ignored}")
     if all(array.ndim == 2 for array in stored.values()):
-        return _points(path, stored, raw, names, said)
+        return _points(path, stored, raw, names, hidden, chosen.weights, options, said)
     images = _in_layout(path, chosen, stored, raw, said)
     del stored  # free the memory
     counts = {part: len(array) for part, array in images.items()}
     labels, classes = _labels(path, chosen, raw, counts, names, options.infer, said)
-    return _images(path, images, labels, classes, options, said)
+    masks = stored_masks(path, hidden, {part: array.shape for part, array in images.items()})
+    found = _images(path, images, labels, classes, masks, options, said)
+    return _weighted(path, found, chosen.weights)
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -110,17 +114,25 @@ def _used(chosen: Chosen) -> list[Member]:
     return [*chosen.images.values(), *chosen.labels.values(), *extras]
 
 
-def _check_weights(path: Path, weights: Member | None) -> None:
-    """Raises: InputError for weights that are not all equal."""
+def _with_masks(chosen: Chosen) -> tuple[Chosen, list[Member]]:
+    """The chosen arrays, and those of the ignored arrays that are masks."""
+    names = mask_names(chosen.ignored, list(chosen.images))
+    masks = [member for member in chosen.ignored if member.name in names]
+    rest = [member for member in chosen.ignored if member.name not in names]
+    return dataclasses.replace(chosen, ignored=rest), masks
+
+
+def _weighted(path: Path, found: Imported, member: Member | None) -> Imported:
+    """The images or points with the weights of the file, which are those of all images, or of the training images."""
+    if member is None:
+        return found
+    part = "all" if "all" in found.parts else "train"
+    weights = checked_weights(path, member.name, member.load(), len(found.parts[part]))
     if weights is None:
-        return
-    values = weights.load()
-    if values.size and not bool((values == values.flat[0]).all()):
-        raise refusal(
-            path,
-            f"the images have different weights ({weights.name}), which training does not use",
-            f"resample the images in proportion to their weights, or remove {weights.name}",
-        )
+        return found
+    parts = {**found.parts, part: dataclasses.replace(found.parts[part], weights=weights)}
+    notes = (*found.assumptions, weights_note(member.name, weights))
+    return dataclasses.replace(found, parts=parts, assumptions=notes)
 
 
 def _with_levels(path: Path, levels: Member | None, options: ReadOptions, said: list[str]) -> ReadOptions:
@@ -198,10 +210,11 @@ def _images(
     images: Arrays,
     labels: Labels,
     classes: tuple[str, ...] | None,
+    masks: Arrays,
     options: ReadOptions,
     said: list[str],
 ) -> Imported:
-    images, seen = _without_missing(images, options, said) if options.missing else (images, {})
+    images, seen = _without_missing(images, masks, options, said) if options.missing else (images, {})
     found = quantise(path, images, options)
     said += found.assumptions
     result = found.arrays
@@ -219,18 +232,31 @@ def _images(
     return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
 
 
-def _without_missing(images: Arrays, options: ReadOptions, said: list[str]) -> tuple[Arrays, Arrays]:
-    """Images with the lowest value instead of NaN, and masks that are True where a pixel is not NaN."""
+def _without_missing(images: Arrays, masks: Arrays, options: ReadOptions, said: list[str]) -> tuple[Arrays, Arrays]:
+    """Images with the lowest value instead of missing pixels, and masks that are True where a pixel is observed.
+
+    Args:      masks: those of the file; NaN pixels are missing too.
+    """
     filler = 0.0 if options.value_range is None else options.value_range[0]
-    masks = {part: ~np.isnan(array) for part, array in images.items() if array.dtype.kind == "f"}
-    missing = sum(int((~mask).sum()) for mask in masks.values())
+    seen = dict(masks)
+    for part, array in images.items():
+        if array.dtype.kind == "f":
+            seen[part] = ~np.isnan(array) & seen.get(part, np.True_)
+    missing = sum(int((~mask).sum()) for mask in seen.values())
     if not missing:
         return images, {}
-    total = sum(mask.size for mask in masks.values())
-    said.append(f"{missing:,} of {total:,} pixels are NaN: missing")
-    return {
-        part: np.where(masks[part], array, filler) if part in masks else array for part, array in images.items()
-    }, masks
+    total = sum(array.size for array in images.values())
+    said.append(f"{missing:,} of {total:,} pixels are {'missing' if masks else 'NaN: missing'}")
+    filled = {
+        part: np.where(seen[part], array, _as(array, filler)) if part in seen else array
+        for part, array in images.items()
+    }
+    return filled, seen
+
+
+def _as(array: np.ndarray, filler: float) -> np.ndarray:
+    """The filler in the number format of an array; its smallest value for whole numbers."""
+    return np.asarray(filler if array.dtype.kind == "f" else array.min(), array.dtype)
 
 
 def _over_background(
@@ -249,7 +275,16 @@ def _over_background(
     return {part: composited(array, levels, colour) for part, array in images.items()}, seen
 
 
-def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, said: list[str]) -> Imported:
+def _points(
+    path: Path,
+    stored: Arrays,
+    raw: Arrays,
+    names: list[str] | None,
+    hidden: list[Member],
+    weights: Member | None,
+    options: ReadOptions,
+    said: list[str],
+) -> Imported:
     """Points from arrays of two dimensions, with the same rules for all parts."""
     from ancestral.data.tables import as_points
 
@@ -266,12 +301,17 @@ def _points(path: Path, stored: Arrays, raw: Arrays, names: list[str] | None, sa
     side = math.isqrt(width)
     if side >= 4 and side * side == width:
         said.append(f"{width} columns are points, not images of {side}x{side}: store (N, {side}, {side}) for images")
-    found = as_points(path, joined(list(stored.values())))
-    whole = found.parts["all"].images
+    masks = stored_masks(path, hidden, {part: array.shape for part, array in stored.items()})
+    stored = {part: np.where(masks[part], array, np.nan) if part in masks else array for part, array in stored.items()}
+    found = as_points(path, joined(list(stored.values())), missing=options.missing)
+    whole, seen = found.parts["all"].images, found.parts["all"].seen
     ends = np.cumsum(list(counts.values()))
     if len(whole) != ends[-1]:
         raise refusal(path, f"{ends[-1] - len(whole)} rows are not points", "remove these rows")
     pieces = np.split(whole, ends[:-1])
-    parts = {part: Part(piece, labels[part]) for part, piece in zip(counts, pieces, strict=True)}
+    masked = [None] * len(pieces) if seen is None else np.split(seen, ends[:-1])
+    parts = {
+        part: Part(piece, labels[part], seen=mask) for part, piece, mask in zip(counts, pieces, masked, strict=True)
+    }
     notes = (*said, *assumed, *found.assumptions)
-    return dataclasses.replace(found, parts=parts, classes=classes, assumptions=notes)
+    return _weighted(path, dataclasses.replace(found, parts=parts, classes=classes, assumptions=notes), weights)

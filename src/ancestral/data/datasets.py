@@ -12,7 +12,7 @@ import torch
 from ancestral.core.errors import refusal
 from ancestral.data.division import Division, divide
 from ancestral.data.imported import Imported, Part
-from ancestral.data.notes import class_notes, column_notes, repetitions
+from ancestral.data.notes import class_notes, column_notes, missing_notes, repetitions
 from ancestral.data.readers import check_size
 from ancestral.data.sources import (
     DatasetStatus,
@@ -39,6 +39,7 @@ __all__ = [
     "fetch_dataset",
     "load_dataset",
     "padded",
+    "padded_seen",
     "read_source",
     "verify_dataset",
     "why_missing",
@@ -117,6 +118,7 @@ def load_dataset(
         said += repetitions(divided, len(train), len(valid), found.kind)
         said += class_notes(found.classes, train, valid, test, found.kind)
         said += column_notes(name, train, found.columns) if found.kind == "points" else []
+        said += missing_notes(train, found.kind)
     return Dataset(
         name,
         found.levels,
@@ -238,7 +240,12 @@ def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_t
     if names is not None and rows is not None:
         names = tuple(names[row] for row in rows)
     chosen = torch.from_numpy(rows) if in_place and rows is not None else None
-    return Split(images, labels, names, rows, chosen=chosen)
+    seen, weights = (
+        None if of is None else torch.from_numpy(np.ascontiguousarray(of[places])) for of in (part.seen, part.weights)
+    )
+    if seen is not None:
+        seen = None if bool(seen.all()) else seen if pad_to is None else padded_seen(seen, pad_to)
+    return Split(images, labels, names, rows, seen, chosen, weights)
 
 
 def _padded_checked(name: str, images: torch.Tensor, pad_to: int) -> torch.Tensor:
@@ -249,6 +256,11 @@ def _padded_checked(name: str, images: torch.Tensor, pad_to: int) -> torch.Tenso
         raise refusal(name, f"images of {height}x{width} do not fit in {pad_to}", "choose a larger pad_to")
     check_size(name, count * channels * pad_to**2 * images.element_size())
     return padded(images, pad_to)
+
+
+def padded_seen(seen: torch.Tensor, side: int) -> torch.Tensor:
+    """Masks of observed pixels for padded images: the padding is observed, because it is black."""
+    return ~padded((~seen).to(torch.uint8), side).bool()
 
 
 def padded(images: torch.Tensor, side: int) -> torch.Tensor:

@@ -122,7 +122,8 @@ def _how(part: Part, seed: int, by_class: bool) -> str:
 
 
 def _taken(part: Part, rows: slice) -> Part:
-    return Part(part.images[rows], None if part.labels is None else part.labels[rows])
+    labels, seen, weights = (None if of is None else of[rows] for of in (part.labels, part.seen, part.weights))
+    return Part(part.images[rows], labels, seen=seen, weights=weights)
 
 
 def _joined(parts: list[Part]) -> Part:
@@ -130,11 +131,23 @@ def _joined(parts: list[Part]) -> Part:
         return parts[0]
     labelled = [part.labels for part in parts if part.labels is not None]
     named = [part.names for part in parts if part.names is not None]
+    weighted = any(part.weights is not None for part in parts)
+    masked = any(part.seen is not None for part in parts)
     return Part(
         joined([part.images for part in parts]),
         np.concatenate(labelled) if len(labelled) == len(parts) else None,
         tuple(name for names in named for name in names) if len(named) == len(parts) else None,
+        np.concatenate([_seen_of(part) for part in parts]) if masked else None,
+        np.concatenate([_weights_of(part) for part in parts]) if weighted else None,
     )
+
+
+def _weights_of(part: Part) -> np.ndarray:
+    return np.ones(len(part)) if part.weights is None else part.weights
+
+
+def _seen_of(part: Part) -> np.ndarray:
+    return np.ones(part.images.shape, bool) if part.seen is None else part.seen
 
 
 def image_keys(images: np.ndarray) -> np.ndarray:

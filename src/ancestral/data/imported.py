@@ -18,12 +18,14 @@ class Part:
         names: file names of the images, if each has its own file.
         seen: boolean, shape of `images`, False for missing pixels; None if there are none, or without
             `ReadOptions.missing`.
+        weights: float64, shape (N,), weights of the images in training; None if they are equal.
     """
 
     images: np.ndarray
     labels: np.ndarray | None
     names: tuple[str, ...] | None = None
     seen: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ancestral.core.errors import InputError
-from ancestral.data.findings import Findings
+from ancestral.core.errors import InputError, refusal
+from ancestral.data.findings import Findings, as_array
 from ancestral.data.frames import import_frames
 from ancestral.data.imported import Imported
 from ancestral.data.item_pictures import SUBJECT
@@ -28,6 +28,7 @@ from ancestral.data.names import Member
 from ancestral.data.storage import COPIED, is_mapped, row_blocks
 from ancestral.settings.data import MEMORY, ReadOptions
 
+WEIGHTS = "weights"  # name of the array or column of weights that are given separately
 DIGITS = 16  # number of SHA-256 digits in the name
 DIFFERING = (
     "items differ when they are read again (random transforms?): they are read once and not changed in this run; "
@@ -69,7 +70,7 @@ _held: weakref.WeakValueDictionary[str, Held] = weakref.WeakValueDictionary()
 _last: list[Held] = []  # the data that were held last
 
 
-def hold(data: Any) -> MemoryName:
+def hold(data: Any, weights: Any = None) -> MemoryName:
     """The name of data in memory, for use in settings.
 
     Arrays of up to `COPIED` bytes in total are copied, so that later changes have no effect. Larger arrays and
@@ -78,11 +79,14 @@ def hold(data: Any) -> MemoryName:
     Args:      data: an array or tensor; a pair of images and labels; two or three such pairs, or datasets, for
                training, validation and test; a dict of arrays by common names, or of parts; a dataset with
                `__getitem__` and `__len__`, or with `__iter__`, whose items are images, or pairs or dicts of images and
-               labels; a `DataLoader`, whose dataset is used; a pandas table.
+               labels; a `DataLoader`, whose dataset is used; a pandas table. weights: of all images or rows, or of
+               those for training, shape (N,); None if they are equal.
     Raises:    InputError: none of these, or the content cannot be read.
     """
     found = Findings()
     arrays = arrays_of(data, found)
+    if weights is not None:
+        arrays = _with_weights(arrays, weights)
     if not found.repeatable:
         found.say(DIFFERING)
     name = MemoryName(MEMORY + _digest(arrays)[:DIGITS])
@@ -93,6 +97,22 @@ def hold(data: Any) -> MemoryName:
     name.held = _held[str(name)] = held  # plain text as key: a MemoryName would keep the data for ever
     _last[:] = [held]
     return name
+
+
+def _with_weights(arrays: dict[str, Any], weights: Any) -> dict[str, Any]:
+    """The arrays with one more, or the table with one more column, named `WEIGHTS`."""
+    values = as_array(weights).reshape(-1)
+    table = arrays.get("all") if _has_frames(arrays) else arrays
+    if table is None:
+        raise refusal(SUBJECT, "weights for a table in several parts", "store them in a column and name it")
+    if WEIGHTS in table:
+        raise refusal(SUBJECT, f"has {WEIGHTS!r} already, and weights are given too", "give one of them")
+    if _has_frames(arrays):
+        rows = len(next(iter(table.values())))
+        if len(values) != rows:
+            raise refusal(SUBJECT, f"{len(values):,} weights for {rows:,} rows", "give one weight for each row")
+        return {"all": {**table, WEIGHTS: values.astype(np.float64)}}
+    return {**arrays, WEIGHTS: values}
 
 
 def is_held(name: str) -> bool:
@@ -109,7 +129,7 @@ def read_memory(name: str, options: ReadOptions) -> tuple[str, Imported]:
 
     held = _found(name)
     try:
-        if _has_frames(held):
+        if _has_frames(held.arrays):
             found = import_frames(held.arrays, options)
             found = dataclasses.replace(found, assumptions=(*held.notes, *found.assumptions))
         else:
@@ -127,7 +147,7 @@ def held_members(name: str) -> list[Member]:
     Raises:    InputError: the data are not held in this process.
     """
     held = _found(name)
-    return [] if _has_frames(held) else [_member(key, array) for key, array in held.arrays.items()]
+    return [] if _has_frames(held.arrays) else [_member(key, array) for key, array in held.arrays.items()]
 
 
 def _found(name: str) -> Held:
@@ -137,8 +157,8 @@ def _found(name: str) -> Held:
     return held
 
 
-def _has_frames(held: Held) -> bool:
-    return any(isinstance(value, dict) for value in held.arrays.values())
+def _has_frames(arrays: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, dict) for value in arrays.values())
 
 
 def in_python(text: str) -> str:

@@ -98,7 +98,9 @@ class _Lookup:
         return shortened(shown) or "nothing"
 
 
-def choose(path: Path, members: Sequence[Member], array: str | None, infer: bool = True) -> Chosen:
+def choose(
+    path: Path, members: Sequence[Member], array: str | None, infer: bool = True, weights_name: str | None = None
+) -> Chosen:
     """Choose arrays by common names; upper and lower case are equal.
 
     Args:
@@ -106,6 +108,7 @@ def choose(path: Path, members: Sequence[Member], array: str | None, infer: bool
         members: all arrays of the file.
         array: name of the images, from --array; None: common names.
         infer: False uses only the names of labels of earlier versions, so that older runs keep their data.
+        weights_name: name of the weights, from --weights; None: common names.
 
     Raises: InputError if it is not clear which arrays are the images, or for a test set without a training set.
     """
@@ -118,6 +121,8 @@ def choose(path: Path, members: Sequence[Member], array: str | None, infer: bool
         return lookup.find(names, lambda member: member.name not in taken)
 
     levels, classes, weights = other(["levels"]), other(_CLASSES) if infer else None, other(_WEIGHTS) if infer else None
+    if weights_name is not None:
+        weights = _named(lookup, weights_name)
     taken |= {member.name for member in (levels, classes, weights) if member is not None}
     ignored = [member for member in members if member.name not in taken]
     return Chosen(images, labels, levels, classes, weights, ignored)

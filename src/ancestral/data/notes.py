@@ -74,8 +74,12 @@ def column_notes(subject: object, train: Split, columns: Sequence[str] | None) -
     Raises:    InputError: a column has one value in all training points, so its density would be infinite.
     """
     points = train.images.numpy()
+    seen = np.ones(points.shape, bool) if train.seen is None else train.seen.numpy()
     names = columns or [f"x{place + 1}" for place in range(points.shape[1])]
-    distinct = [len(np.unique(column)) for column in points.T]
+    distinct = [len(np.unique(column[there])) for column, there in zip(points.T, seen.T, strict=True)]
+    empty = [name for name, count in zip(names, distinct, strict=True) if count == 0]
+    if empty:
+        raise refusal(subject, f"columns without a value in all training points ({_listed(empty)})", "remove them")
     constant = [name for name, count in zip(names, distinct, strict=True) if count == 1]
     if constant:
         raise refusal(
@@ -90,6 +94,25 @@ def column_notes(subject: object, train: Split, columns: Sequence[str] | None) -
         f"columns with few values ({_listed(few)}): they are discrete, and a density of discrete values has no upper "
         "bound"
     ]
+
+
+def missing_notes(train: Split, kind: str) -> list[str]:
+    """Notices about training images without any seen pixel, and about pixels that no training image has.
+
+    Args:      kind: images or points.
+    """
+    if train.seen is None:
+        return []
+    seen, what = train.seen.flatten(1), "values" if kind == "points" else "pixels"
+    empty, never = int((~seen.any(1)).sum()), int((~seen.any(0)).sum())
+    said = [f"{1 - seen.double().mean().item():.1%} of the {what} of the training {kind} are missing"]
+    if empty:
+        said.append(f"{empty:,} of {len(seen):,} training {kind} have no seen {what}: they do not change the model")
+    if never and kind == "images":
+        said.append(
+            f"{never:,} of {seen.shape[1]:,} pixels are missing in all training images: nothing is learned about them"
+        )
+    return said
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_for
 from ancestral.data.splits import Split
 
@@ -143,6 +143,26 @@ class PixelBatches:
             self._convert = Tensor.float
         self.raw = stored if self._rows is not None else stored.to(self.device)
         self.labels = None if labels is None else labels.to(self.device)
+        self.seen = images.seen.to(self.device) if isinstance(images, Split) and images.seen is not None else None
+        weights = images.weights if isinstance(images, Split) else None
+        self.weights = None if weights is None else weights.to(self.device, torch.float32)
+
+    @property
+    def total_weight(self) -> float:
+        """The sum of the weights of all images; their number if the weights are equal."""
+        return float(len(self)) if self.weights is None else float(self.weights.double().sum())
+
+    @property
+    def mean_weight(self) -> float:
+        """The mean weight of an image, 1 if the weights are equal."""
+        return self.total_weight / max(1, len(self))
+
+    def mean(self, values: Tensor) -> float:
+        """The mean of one value per image, with the weights of the images, if they have any."""
+        if self.weights is None:
+            return values.mean().item()
+        weights = self.weights.to(values)
+        return ((weights * values).sum() / weights.sum()).item()
 
     def __len__(self) -> int:
         return len(self.raw if self._rows is None else self._rows)
@@ -165,27 +185,62 @@ class PixelBatches:
         for batch in range(first, self.batches_per_epoch(batch_size)):
             chosen = order[batch * batch_size : (batch + 1) * batch_size]
             raw = self._gathered(chosen)
-            labels = None if self.labels is None else self.labels.index_select(0, chosen)
+            labels, seen, weights = (
+                None if of is None else of.index_select(0, chosen) for of in (self.labels, self.seen, self.weights)
+            )
             if self._drawn_per_batch:
                 draws.manual_seed(seed_for(self.seed, "pixels", epoch, batch))
-                yield Batch(self.space.convert(raw, draws), labels)
+                x = self.space.convert(raw, draws)
             else:
-                yield Batch(self._convert(raw), labels)
+                x = self._convert(raw)
+            yield Batch(_without_hidden(x, seen), labels, seen, weights)
+
+    def blocks(self, rows: int) -> Iterator[Batch]:
+        """All images in stored order with their masks, in batches of `rows`; the last batch may be smaller."""
+        for first in range(0, max(1, len(self)), rows):
+            yield self._block(first, min(first + rows, len(self)))
+
+    def _block(self, first: int, last: int) -> Batch:
+        raw = self.raw[first:last] if self._rows is None else self._gathered(torch.arange(first, last))
+        labels, seen, weights = (
+            None if of is None else of[first:last] for of in (self.labels, self.seen, self.weights)
+        )
+        return Batch(_without_hidden(self._convert(raw), seen), labels, seen, weights)
 
     def in_order(self, rows: int) -> Iterator[Tensor]:
-        """All images in stored order, in batches of `rows`; the last batch may be smaller."""
-        if self._rows is None:
-            for raw in self.raw.split(rows):
-                yield self._convert(raw)
-            return
-        for chosen in torch.arange(len(self)).split(rows):
-            yield self._convert(self._gathered(chosen))
+        """All images in stored order, in batches of `rows`; the last batch may be smaller.
+
+        Raises:    NotComputable: pixels are missing, which only `blocks` tells.
+        """
+        self.refuse_missing()
+        for batch in self.blocks(rows):
+            yield batch.x
+
+    def first_batch(self, count: int) -> Batch:
+        """The first `count` images with their masks."""
+        return self._block(0, min(count, len(self)))
 
     def first(self, count: int) -> Tensor:
-        """The first `count` images, float32, shape (count, *event_shape)."""
-        if self._rows is None:
-            return self._convert(self.raw[:count])
-        return self._convert(self._gathered(torch.arange(min(count, len(self)))))
+        """The first `count` images, float32, shape (count, *event_shape).
+
+        Raises:    NotComputable: pixels are missing, which only `first_batch` tells.
+        """
+        self.refuse_missing()
+        return self.first_batch(count).x
+
+    def refuse_missing(self) -> None:
+        """Raises:    NotComputable: pixels are missing."""
+        if self.seen is not None:
+            what = "values" if self.space.name == "points" else "pixels"
+            raise NotComputable(
+                f"these {self.space.noun} have missing {what}, and this needs complete {self.space.noun}: "
+                "give others with --data"
+            )
+
+
+def _without_hidden(x: Tensor, seen: Tensor | None) -> Tensor:
+    """The pixels with zeros where they are missing, so that no stored value can be used by mistake."""
+    return x if seen is None else torch.where(seen, x, 0)
 
 
 def _bits(stored: Tensor, rows: Tensor | None, space: PixelSpace, generator: torch.Generator) -> Tensor:

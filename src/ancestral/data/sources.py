@@ -138,7 +138,7 @@ def missing_places(name: str) -> str:
 
 
 def digest(parts: dict[str, Part]) -> str:
-    """The SHA-256 of all images and labels, in hexadecimal. It does not depend on the file format."""
+    """The SHA-256 of all images, labels, masks and weights, in hexadecimal, for any file format."""
     total = hashlib.sha256()
     for name, part in parts.items():
         total.update(f"{name} {part.images.shape} {part.labels is not None};".encode())
@@ -147,6 +147,10 @@ def digest(parts: dict[str, Part]) -> str:
         if part.labels is not None:
             # fixed byte order, so that the sum is the same on all machines
             total.update(np.ascontiguousarray(part.labels, dtype="<i8").data)
+        if part.seen is not None:
+            total.update(b"seen;" + np.packbits(part.seen).tobytes())
+        if part.weights is not None:
+            total.update(b"weights;" + np.ascontiguousarray(part.weights, dtype="<f8").tobytes())
     return total.hexdigest()
 
 

@@ -31,6 +31,7 @@ class Split:
         names: names of the image files, if each image has its own file.
         rows: rows of the images in their file, shape (N,); None for all images in order.
         seen: boolean, shape of `images`, False for missing pixels; None if there are none.
+        weights: float64, shape (N,), weights of the images in training; None if they are equal.
         chosen: rows of `images` in the split, if a large source is not copied; None for all.
 
     Attributes: stored: the argument `images`. images: the chosen images; this copies them.
@@ -44,9 +45,10 @@ class Split:
         rows: np.ndarray | None = None,
         seen: torch.Tensor | None = None,
         chosen: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
     ) -> None:
         self.stored, self.labels, self.names, self.rows = images, labels, names, rows
-        self.seen, self.chosen = seen, chosen
+        self.seen, self.chosen, self.weights = seen, chosen, weights
 
     @property
     def images(self) -> torch.Tensor:
@@ -63,10 +65,17 @@ class Split:
         """The first `count` images, or all."""
         if count is None:
             return self
-        labels = None if self.labels is None else self.labels[:count]
-        if self.chosen is None:
-            return Split(self.stored[:count], labels)
-        return Split(self.stored, labels, chosen=self.chosen[:count])
+        return self.take(slice(count))
+
+    def where(self, kept: torch.Tensor) -> Split:
+        """The images for which `kept`, boolean, shape (N,), is True."""
+        return self.take(kept.nonzero()[:, 0])
+
+    def take(self, rows: slice | torch.Tensor) -> Split:
+        """The images at some rows of the split, without their names."""
+        labels, seen, weights = (None if of is None else of[rows] for of in (self.labels, self.seen, self.weights))
+        stored, chosen = (self.stored[rows], None) if self.chosen is None else (self.stored, self.chosen[rows])
+        return Split(stored, labels, seen=seen, chosen=chosen, weights=weights)
 
     def __len__(self) -> int:
         return len(self.stored if self.chosen is None else self.chosen)

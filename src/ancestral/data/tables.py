@@ -10,6 +10,7 @@ import numpy as np
 from ancestral.core.errors import refusal
 from ancestral.core.text import close_matches
 from ancestral.data.imported import Imported, Part
+from ancestral.data.masked_arrays import checked_weights, weights_note
 from ancestral.data.readers import check_size, parsing
 from ancestral.data.storage import row_blocks
 from ancestral.data.table_columns import INDEX_NAMES, Columns, chosen_labels, listed
@@ -60,6 +61,7 @@ def points_of(
     Returns: the points as the part "all".
     Raises: InputError for missing or infinite numbers, and if no column has numbers.
     """
+    weights = _weights(subject, columns, options, said)
     labels, classes, more = chosen_labels(subject, columns, options.columns)
     said += more
     numbers = columns.numbers()
@@ -77,7 +79,7 @@ def points_of(
         raise refusal(subject, "no column of numbers", "give columns of numbers, in a file separated by commas")
     points = np.stack([numbers[name] for name in kept], 1)
     found = _as_points(subject, points, kept, options.missing, place)
-    part = Part(found.parts["all"].images, labels, seen=found.parts["all"].seen)
+    part = Part(found.parts["all"].images, labels, seen=found.parts["all"].seen, weights=weights)
     return Imported(
         {"all": part},
         0,
@@ -87,6 +89,21 @@ def points_of(
         assumptions=(*said, *found.assumptions),
         kind="points",
     )
+
+
+def _weights(subject: object, columns: Columns, options: ReadOptions, said: list[str]) -> np.ndarray | None:
+    """The weights of the rows, from the column that the options name; the column is removed."""
+    if options.weights is None:
+        return None
+    numbers = columns.numbers()
+    if options.weights not in numbers:
+        raise refusal(subject, f"no column {options.weights} of numbers", close_matches(options.weights, numbers))
+    columns.take(options.weights)
+    values = numbers[options.weights]
+    weights = checked_weights(subject, options.weights, values, len(values))
+    if weights is not None:
+        said.append(weights_note(f"the column {options.weights}", weights))
+    return weights
 
 
 def as_points(
@@ -133,7 +150,7 @@ def matched_columns(
     places = [list(columns).index(name) for name in wanted]
     more = [name for name in columns if name not in wanted]
     seen = None if part.seen is None else part.seen[:, places]
-    matched = Part(np.ascontiguousarray(part.images[:, places]), part.labels, part.names, seen)
+    matched = Part(np.ascontiguousarray(part.images[:, places]), part.labels, part.names, seen, part.weights)
     return matched, [f"columns that the model does not have are ignored: {listed(more)}"] if more else []
 
 
@@ -155,15 +172,25 @@ def _as_points(
             subject,
             f"{int(rows.sum()):,} of {len(array):,} rows have a missing or infinite value, the first in {place(row)}, "
             f"column {names[int((~np.isfinite(array[row])).argmax())]}",
-            "fill them in, or remove these rows or columns",
+            "fill them in, remove these rows or columns, or use --missing for missing values",
         )
     with np.errstate(over="ignore"):
         points = array.astype(np.float32, copy=False)
     if points is not array and not np.isfinite(points).all():
         raise refusal(subject, "numbers beyond 3e38", "scale the columns")
-    part = Part(points, None, seen=None if seen is None or seen.all() else seen)
+    if seen is not None and not seen.all():
+        said = (f"{int((~seen).sum()):,} of {seen.size:,} values are missing",)
+    else:
+        seen, said = None, ()
+    part = Part(points, None, seen=seen)
     return Imported(
-        {"all": part}, 0, None, None, tuple(columns) if columns else None, _rounding(array, points, names), "points"
+        {"all": part},
+        0,
+        None,
+        None,
+        tuple(columns) if columns else None,
+        (*said, *_rounding(array, points, names)),
+        "points",
     )
 
 
@@ -201,7 +228,7 @@ def _numbered(width: int) -> list[str]:
 
 def refuse_image_options(path: object, options: ReadOptions) -> None:
     """Raises:    InputError: an option that applies to images or arrays only."""
-    usual = ReadOptions(infer=options.infer, missing=options.missing, columns=options.columns)
+    usual = ReadOptions(infer=options.infer, missing=options.missing, columns=options.columns, weights=options.weights)
     given = [name for name in ReadOptions._fields if getattr(options, name) != getattr(usual, name)]
     if given:
         raise refusal(path, f"{', '.join(map(flag, given))} cannot be used with a table", "remove these options")

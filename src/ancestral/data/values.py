@@ -141,7 +141,7 @@ def _not_finite(subject: object, arrays: Mapping[str, np.ndarray]) -> InputError
     return refusal(
         subject,
         f"{bad:,} of {count:,} images have NaN or infinite pixels",
-        "remove these images, or fill the pixels",
+        "remove these images, fill the pixels, or use --missing",
     )
 
 

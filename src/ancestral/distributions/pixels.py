@@ -54,10 +54,14 @@ class BernoulliImage(Distribution):
     def mean(self) -> Tensor:
         return self.logits.sigmoid()
 
+    def log_prob_each(self, value: Tensor) -> Tensor:
+        """log p of each pixel, shape (..., *event), nats."""
+        return bernoulli_log_prob(self.logits, value)
+
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        return bernoulli_log_prob(self.logits, value).flatten(-len(self.event_shape)).sum(-1)
+        return self.log_prob_each(value).flatten(-len(self.event_shape)).sum(-1)
 
     def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
         with torch.no_grad():
@@ -111,11 +115,14 @@ class DiscretisedLogisticImage(Distribution):
         differs by less than half a level, except if the tails are cut."""
         return self.location.clamp(0, self.levels - 1)
 
+    def log_prob_each(self, value: Tensor) -> Tensor:
+        """log p of each pixel, shape (..., *event), nats."""
+        return discretised_logistic_log_prob(value, self.location, self.log_scale, self.levels)
+
     def log_prob(self, value: Tensor) -> Tensor:
         if self._validate_args:
             self._validate_sample(value)
-        log_p = discretised_logistic_log_prob(value, self.location, self.log_scale, self.levels)
-        return log_p.flatten(-len(self.event_shape)).sum(-1)
+        return self.log_prob_each(value).flatten(-len(self.event_shape)).sum(-1)
 
     def sample(self, sample_shape: torch.Size | Sequence[int] = ()) -> Tensor:
         with torch.no_grad():
@@ -124,6 +131,16 @@ class DiscretisedLogisticImage(Distribution):
             noise = torch.logit(u.clamp(torch.finfo(u.dtype).tiny, 1 - torch.finfo(u.dtype).eps))
             x = self.location + self.log_scale.exp() * noise
             return x.round().clamp(0, self.levels - 1)
+
+
+def log_prob_of_seen(pixels: Distribution, value: Tensor, seen: Tensor) -> Tensor:
+    """log p of the seen pixels of each image, shape (...), nats; pixels are independent.
+
+    Args:      pixels: the distribution of images. value: shape (..., *event); not used where `seen`, boolean, is False.
+    """
+    value = value.where(seen, 0)
+    each = pixels.base_dist.log_prob(value) if isinstance(pixels, Independent) else pixels.log_prob_each(value)  # type: ignore[attr-defined]
+    return each.where(seen, 0).flatten(-len(pixels.event_shape)).sum(-1)
 
 
 class PixelLikelihood(Conditional):

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.score import Score
 from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
+from ancestral.models.seen import on_seen
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
 BLOCK = 100  # a block has at most 10 * BLOCK images
@@ -61,16 +62,32 @@ def per_image(
     seed: int,
     progress: Progress | None,
 ) -> Tensor:
-    """`value` of each image, shape (N, ...), float64, computed in blocks of images, each with its own seed."""
+    """`value` of each image, shape (N, ...), float64, computed in blocks of images, each with its own seed.
+
+    Raises:    NotComputable: pixels are missing; see `_of_seen`.
+    """
+    images.refuse_missing()
+    return _of_seen(model, images, block, lambda _, x: value(x), seed, progress)
+
+
+def _of_seen(
+    model: Model,
+    images: PixelBatches,
+    block: int,
+    value: Callable[[Any, Tensor], Tensor],
+    seed: int,
+    progress: Progress | None,
+) -> Tensor:
+    """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`."""
     values: list[Tensor] = []
     with _scoring(model, images.device):
-        for number, x in enumerate(images.in_order(block)):
+        for number, batch in enumerate(images.blocks(block)):
             seed_device(images.device, seed_for(seed, "score", number))
-            found = value(x.to(model.dtype))
-            _refuse_other_rows(model, found, len(x))
+            found = value(on_seen(model, batch.seen), batch.x.to(model.dtype))
+            _refuse_other_rows(model, found, len(batch.x))
             values.append(found.double())
             if progress:
-                progress(len(x))
+                progress(len(batch.x))
     return torch.cat(values)
 
 
@@ -88,12 +105,12 @@ def exact_log_prob(model: Model, images: PixelBatches, progress: Progress | None
 
     Raises:    NotComputable: the model has no closed form; the message names the alternatives.
     """
-    return per_image(model, images, 10 * BLOCK, model.log_prob, 0, progress)  # type: ignore[attr-defined]
+    return _of_seen(model, images, 10 * BLOCK, lambda seen, x: seen.log_prob(x), 0, progress)
 
 
 def elbo(model: LatentModel, images: PixelBatches, seed: int = 0, progress: Progress | None = None) -> Tensor:
     """Unbiased estimate of the evidence lower bound of each image from one sample, shape (N,), float64, nats."""
-    return per_image(model, images, 10 * BLOCK, model.elbo, seed, progress)
+    return _of_seen(model, images, 10 * BLOCK, lambda seen, x: seen.elbo(x), seed, progress)
 
 
 def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -105,12 +122,12 @@ def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[
                the latents (each latent, or all in one part), shape (N, J). Float64, nats.
     """
 
-    def value(x: Tensor) -> Tensor:
-        log_likelihood, divergence = model.elbo_parts(x)
+    def value(seen: SplitsElbo, x: Tensor) -> Tensor:
+        log_likelihood, divergence = seen.elbo_parts(x)
         return torch.cat([log_likelihood[:, None], divergence.sum(1, keepdim=True), divergence], 1)
 
     assert isinstance(model, Model)
-    columns = per_image(model, images, 10 * BLOCK, value, seed, None)  # (N, 2 + J)
+    columns = _of_seen(model, images, 10 * BLOCK, value, seed, None)  # (N, 2 + J)
     return columns[:, 0], columns[:, 1], columns[:, 2:]
 
 
@@ -139,10 +156,10 @@ def _importance_weighted(
 ) -> Tensor:
     """The values of `importance_weighted` and their standard errors, shape (N, 2)."""
 
-    def value(x: Tensor) -> Tensor:
-        return _log_mean_weight(lambda k: model.log_weights(x, k), len(x), samples)
+    def value(seen: LatentModel, x: Tensor) -> Tensor:
+        return _log_mean_weight(lambda k: seen.log_weights(x, k), len(x), samples)
 
-    return per_image(model, images, _block_for(samples), value, seed, progress)
+    return _of_seen(model, images, _block_for(samples), value, seed, progress)
 
 
 def prior_monte_carlo(
@@ -161,15 +178,15 @@ def _prior_monte_carlo(
 ) -> Tensor:
     """The values of `prior_monte_carlo` and their standard errors, shape (N, 2)."""
 
-    def value(x: Tensor) -> Tensor:
+    def value(seen: LatentModel, x: Tensor) -> Tensor:
         def log_likelihoods(k: int) -> Tensor:
-            prior = model.prior()
+            prior = seen.prior()
             z = prior.sample((k, len(x)))
-            return (model.log_joint(x, z) - prior.log_prob(z)).T
+            return (seen.log_joint(x, z) - prior.log_prob(z)).T
 
         return _log_mean_weight(log_likelihoods, len(x), samples)
 
-    return per_image(model, images, _block_for(samples), value, seed, progress)
+    return _of_seen(model, images, _block_for(samples), value, seed, progress)
 
 
 def _block_for(samples: int) -> int:
@@ -296,6 +313,21 @@ def score(
     )[0]
 
 
+def seen_in_words(images: PixelBatches) -> str:
+    """The words in a score that state that it is of the seen pixels only; "" if none are missing."""
+    if images.seen is None:
+        return ""
+    what = "values" if images.space.name == "points" else "pixels"
+    return f", of the seen {what} only ({images.seen.double().mean().item():.1%})"
+
+
+def _dimensions(images: PixelBatches) -> int:
+    """Numbers per image; if some are missing, the mean number of the seen ones, at least 1."""
+    if images.seen is None:
+        return math.prod(images.event_shape)
+    return max(1, round(images.seen.flatten(1).double().sum(1).mean().item()))
+
+
 def score_each(
     model: Model,
     images: PixelBatches,
@@ -316,9 +348,9 @@ def score_each(
         kind="exact" if exact else "bound",
         side=None if exact else "lower",
         samples=0 if exact else samples or 1,
-        space=images.space.describe(dataset),
+        space=images.space.describe(dataset) + seen_in_words(images),
         split=split,
-        dimensions=math.prod(images.event_shape),
+        dimensions=_dimensions(images),
         discrete=model.discrete,
     )
     return found, values, errors

@@ -77,7 +77,7 @@ def complete_run(
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} images")
-    x = images.first(count)
+    x = images.first_batch(count).x
     if hide == COLUMNS:
         given: Tensor | None = seen_columns(run.data.columns, columns, len(x))
     else:

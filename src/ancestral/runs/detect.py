@@ -216,4 +216,4 @@ def _in_lasting_order(part: Split) -> Split:
 
 
 def _rows(part: Split, rows: slice | Tensor) -> Split:
-    return Split(part.images[rows], None if part.labels is None else part.labels[rows])
+    return part.take(rows)

@@ -31,6 +31,7 @@ from ancestral.runs.extension import keep_changes, open_run
 from ancestral.runs.given import Given
 from ancestral.runs.hooks import check_losses, checked_step, refuse_no_objective, refuse_no_step, try_out
 from ancestral.runs.parent import Parent, give_step, starting_point
+from ancestral.runs.partial_data import refuse_missing_data, refuse_weights
 from ancestral.runs.provenance import Origin
 from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
@@ -75,6 +76,7 @@ def fit_settings(
     model = initial_model(settings, data, given)
     parent = starting_point(run, settings, model, resume)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
+    refuse_missing_data(model, data)
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given))
     if not given.parts:  # a user's own module may not work on the device "meta"
         refuse_steps_beyond_memory(settings, engine, model, train, partial(_step_with, settings, train))
@@ -83,6 +85,7 @@ def fit_settings(
     fresh = not run.checkpoint.exists()
     if fresh:
         _initialise(settings, model, train, step, parent)
+    refuse_weights(step, data, settings)
     held = data.held("valid", settings.training.batch_size, engine.device)
     try_out(engine, model, step, train, held, settings.training.batch_size)
     with run.locked():  # nothing is written before here; all checks are done
@@ -232,7 +235,7 @@ def build_step(
             refuse_no_objective(family, objective)
     if objective is None:
         objective = objective_of_kind(model)
-    return GradientStep(engine, model, objective, settings.training, total)
+    return GradientStep(engine, model, objective, settings.training, total, train.mean_weight)
 
 
 def _step_with(settings: Settings, train: PixelBatches, engine: Engine, model: Model) -> Step:
@@ -305,19 +308,19 @@ def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
     If the KL divergence has terms per latent, `active_units` is the number of latents with a mean above `ACTIVE`.
     """
     if isinstance(model, ExactModel):
-        return {"nll": -likelihood.exact_log_prob(model, images).mean().item()}
+        return {"nll": -images.mean(likelihood.exact_log_prob(model, images))}
     if isinstance(model, SplitsElbo):
         log_likelihood, divergence, parts = likelihood.elbo_parts(model, images)
         losses = {
-            "negative_elbo": (divergence - log_likelihood).mean().item(),
-            "reconstruction": -log_likelihood.mean().item(),
-            "kl": divergence.mean().item(),
+            "negative_elbo": images.mean(divergence - log_likelihood),
+            "reconstruction": -images.mean(log_likelihood),
+            "kl": images.mean(divergence),
         }
         if parts.shape[1] > 1:
             losses["active_units"] = float((parts.mean(0) > ACTIVE).sum())
         return losses
     if isinstance(model, LatentModel):
-        return {"negative_elbo": -likelihood.elbo(model, images).mean().item()}
+        return {"negative_elbo": -images.mean(likelihood.elbo(model, images))}
     return {}
 
 

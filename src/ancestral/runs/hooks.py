@@ -94,6 +94,11 @@ class CheckedStep:
         if isinstance(step, GradientStep):
             self.part = "objective" if family.objective is not None else "log-probability or bound"
 
+    @property
+    def uses_weights(self) -> bool:
+        """Whether the step uses the weights of images."""
+        return bool(getattr(self.step, "uses_weights", False))
+
     def __call__(self, batch: Batch, step: int) -> Terms:
         with calling(self.family.name, self.part):
             terms = self.step(batch, step)

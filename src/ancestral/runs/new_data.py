@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, refusal
-from ancestral.data.datasets import load_dataset, padded, read_source
+from ancestral.data.datasets import load_dataset, padded, padded_seen, read_source
 from ancestral.data.imported import Imported, Part
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.readers import PART_NAMES
@@ -118,7 +118,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         name = named.name
     else:
         options = options_for(own.read_options, other)
-        options = options._replace(missing=missing, columns=tuple(record.get("columns") or ()))
+        options = options._replace(missing=missing or options.missing, columns=tuple(record.get("columns") or ()))
         name, chosen = read_source(other.data, options)
         if digest(chosen.parts) == record["sha256"]:  # the run's own data at another path; the run knows the splits
             known = {key: value for key, value in record.items() if not key.endswith("_path")}
@@ -137,9 +137,9 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     refuse_shape(name, images, run.record["data"]["event_shape"])
     labels, more = _labels(part.labels, chosen.classes, record.get("classes"))
     seen = None if part.seen is None else torch.from_numpy(part.seen)
-    of_use = Split(
-        images, labels, part.names, seen=seen if seen is None or own.pad_to is None else _padded_seen(seen, own.pad_to)
-    )
+    if seen is not None and own.pad_to is not None:
+        seen = padded_seen(seen, max(own.pad_to, *seen.shape[-2:]))
+    of_use = Split(images, labels, part.names, seen=seen)
     none = Split(images[:0], None if labels is None else labels[:0])
     whole = used == WHOLE
     dataset = Dataset(
@@ -175,7 +175,7 @@ def _part(split: Split) -> Part:
 def options_for(own: ReadOptions, other: OtherData) -> ReadOptions:
     """The options for reading the new data: those of the run, unless the user gives others."""
     given = {name: getattr(other, name) for name in ReadOptions._fields if getattr(other, name, None)}
-    return own._replace(**given)
+    return own._replace(**given, weights=None)
 
 
 def part_of(name: str, found: Imported, split: str) -> tuple[Part, str]:
@@ -215,11 +215,6 @@ def padded_to(images: Tensor, side: int) -> Tensor:
     height, width = images.shape[-2:]
     # larger images raise an error because of their shape
     return images if side < max(height, width) else padded(images, side)
-
-
-def _padded_seen(seen: Tensor, side: int) -> Tensor:
-    """Padding is observed, not missing: it is black."""
-    return ~padded_to((~seen).to(torch.uint8), side).bool()
 
 
 def refuse_shape(name: str, images: Tensor, event_shape: Sequence[int]) -> None:

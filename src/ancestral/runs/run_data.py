@@ -160,10 +160,10 @@ class RunData:
         train = self.dataset.train
         if not labelled_only or train.labels is None or not bool((train.labels < 0).any()):
             return train
-        rows = (train.labels >= 0).nonzero()[:, 0]
-        if not len(rows):
+        labelled = train.labels >= 0
+        if not bool(labelled.any()):
             raise InputError(f"no training image of {self.name} has a label, and this model needs labels")
-        return Split(train.images[rows], train.labels[rows])
+        return train.where(labelled)
 
     def training(self, seed: int, device: Any = "cpu", labelled_only: bool = False) -> PixelBatches:
         """The training images; dynamically binarised pixels are drawn again in each epoch."""

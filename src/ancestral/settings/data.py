@@ -39,10 +39,11 @@ class ReadOptions(NamedTuple):
                the stored values; low becomes level 0 and high the last level; None: the range of the array's type.
                array: name of the array that holds the images or points. grey: convert colour images to one channel.
                crop: cut out the central square. resize: height and width in pixels, after the crop. background: colour
-               behind transparent pixels. missing: treat NaN and transparent pixels as missing; by default NaN is an
-               error and transparent pixels are shown on the background. infer: False reads levels as earlier versions
-               did (bytes have 256). columns: names of a table's dimensions, if a model knows them; a column with one of
-               these names is never used as the class.
+               behind transparent pixels. infer: False reads levels as earlier versions did (bytes have 256). missing:
+               treat NaN, transparent pixels and masks of the file as missing; by default NaN is an error and
+               transparent pixels are shown on the background. columns: names of a table's dimensions, if a model knows
+               them; a column with one of these names is never used as the class. weights: name of the array or column
+               with the weights of the rows; None: an array `weights`.
     """
 
     levels: int | None = None
@@ -55,6 +56,7 @@ class ReadOptions(NamedTuple):
     infer: bool = True
     missing: bool = False
     columns: tuple[str, ...] = ()
+    weights: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,9 @@ class FileSettings:
     """scale each image to this height and width, in pixels"""
     background: str | None = None
     """colour behind transparent pixels: a colour name or #rrggbb (default: white)"""
+    missing: bool = False
+    """leave out missing values: NaN, empty cells of a table, transparent pixels, and pixels outside the array `seen` or
+    under the array `mask` of the file"""
 
     @property
     def read_options(self) -> ReadOptions:
@@ -87,6 +92,7 @@ class FileSettings:
             self.crop,
             self.resize,
             self.background or ReadOptions().background,
+            missing=self.missing,
         )
 
 
@@ -112,6 +118,13 @@ class DataSettings(FileSettings):
     """random seed of a shuffle before the data are split (default: no shuffle)"""
     pad_to: int | None = None
     """pad each image with black to this height and width, in pixels"""
+    weights: str | None = None
+    """name of the column of a table, or of the array of a file, with the weight of each row in training (default: an
+    array `weights`, if there is one)"""
+
+    @property
+    def read_options(self) -> ReadOptions:
+        return super().read_options._replace(weights=self.weights)
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)

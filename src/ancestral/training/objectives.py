@@ -1,7 +1,8 @@
 """Training objectives: functions (model, batch) -> terms, each of shape (B,), nats per image.
 
 The term `loss` is minimised; the other terms are logged. All terms are summed over the dimensions of an image and
-averaged over images only, so that their relative weights do not depend on the number of dimensions.
+averaged over images only, so that their relative weights do not depend on the number of dimensions. For images with
+missing pixels (`batch.seen`), they are those of the seen pixels.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
 from ancestral.data.pixels import Batch
 from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
+from ancestral.models.seen import on_seen
 
 
 def with_gradient_of(surrogate: Tensor, value: Tensor) -> Tensor:
@@ -32,8 +34,7 @@ Objective = Callable[[Any, Batch], Terms]
 
 def nll(model: ExactModel, batch: Batch) -> Terms:
     """Negative log-likelihood, -log p(x), exact, nats."""
-    x = batch.x
-    return {"loss": -model.log_prob(x)}
+    return {"loss": -on_seen(model, batch.seen).log_prob(batch.x)}
 
 
 def elbo(model: LatentModel, batch: Batch, beta: float = 1.0, free_bits: float = 0.0) -> Terms:
@@ -47,7 +48,7 @@ def elbo(model: LatentModel, batch: Batch, beta: float = 1.0, free_bits: float =
     Reference: Kingma and Welling, 2014, eq. 10; beta: Higgins et al., 2017; free bits: Kingma et al., 2016,
                eq. 15, arXiv 1606.04934.
     """
-    x = batch.x
+    x, model = batch.x, on_seen(model, batch.seen)
     if not isinstance(model, SplitsElbo):
         if beta != 1.0 or free_bits:
             raise InputError(f"{type(model).__name__} cannot split its bound: use beta = 1 and free_bits = 0")
@@ -73,8 +74,7 @@ def iwae(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
 
     Reference: Burda et al., 2016, eq. 8, arXiv 1509.00519.
     """
-    x = batch.x
-    return {"loss": -log_mean_exp(model.log_weights(x, k), 1)}
+    return {"loss": -log_mean_exp(on_seen(model, batch.seen).log_weights(batch.x, k), 1)}
 
 
 def dreg(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
@@ -88,7 +88,7 @@ def dreg(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
     Raises:    InputError: the posterior cannot be reparameterised.
     Reference: Tucker et al., 2019, eq. 8, arXiv 1810.04152.
     """
-    x = batch.x
+    x, model = batch.x, on_seen(model, batch.seen)
     q = model.posterior(x)
     if not q.has_rsample:
         raise InputError("dreg needs a posterior that can be reparameterised: use iwae or vimco")

@@ -17,7 +17,7 @@ from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.engine import Engine
-from ancestral.training.objectives import Objective, Terms
+from ancestral.training.objectives import SCHEDULED, Objective, Terms
 
 O = TypeVar("O", bound=Optimizer)
 HOOKED = ("step", "zero_grad", "add_param_group", "state_dict", "load_state_dict")
@@ -127,19 +127,40 @@ class ObjectiveModule(nn.Module):
         return self.objective(self.model, batch)
 
 
+def weighted_terms(terms: Terms, batch: Batch, mean_weight: float) -> Terms:
+    """Terms of each image times its weight over the mean weight, so that their mean over all images is weighted.
+
+    Args:      mean_weight: of all training images. The mean of the batch would make the loss of a batch biased.
+    """
+    if batch.weights is None:
+        return terms
+    factor = batch.weights / mean_weight
+    return {name: term if name.startswith(SCHEDULED) else factor.to(term) * term for name, term in terms.items()}
+
+
 class GradientStep:
-    """One update with the gradient of the mean loss of a batch.
+    """One update with the gradient of the mean loss of a batch. Images may have weights, see `weighted_terms`.
 
     On a CPU, a loss that is not finite raises before the update. On an accelerator, this check would block the queue at
     each step, so the loop checks when it logs.
 
     Args:      engine: device and precision. model: moved to the device in place. objective: see `objectives`.
                settings: learning rate, schedule, clipping. total_steps: updates of the whole run, for the schedule.
+               mean_weight: of the training images.
     """
 
+    uses_weights = True
+
     def __init__(
-        self, engine: Engine, model: Model, objective: Objective, settings: TrainingSettings, total_steps: int
+        self,
+        engine: Engine,
+        model: Model,
+        objective: Objective,
+        settings: TrainingSettings,
+        total_steps: int,
+        mean_weight: float = 1.0,
     ) -> None:
+        self.mean_weight = mean_weight
         self.engine, self.settings, self.total_steps = engine, settings, total_steps
         self.objective = objective
         module = ObjectiveModule(model, objective)
@@ -149,7 +170,7 @@ class GradientStep:
 
     def __call__(self, batch: Batch, step: int) -> Terms:
         set_learning_rate(self.optimizer, step, self.total_steps, self.settings)
-        terms = self.module(self.at(batch, step))
+        terms = weighted_terms(self.module(self.at(batch, step)), batch, self.mean_weight)
         loss = terms["loss"].mean()
         if self._look_at_once and not math.isfinite(loss.item()):
             raise TrainingDiverged(f"the loss is {loss.item()} at step {step + 1}")

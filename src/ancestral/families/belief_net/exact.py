@@ -20,9 +20,12 @@ from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, are_le
 from ancestral.families.belief_net.settings import refuse_beyond_exact
 from ancestral.models.base import ExactModel, as_images
 from ancestral.models.completion import filled, given_only
+from ancestral.models.seen import without_unseen
 
 BLOCK = 1 << 17  # numbers computed at once: a few such arrays fit in the L2 cache of a core
 HALVINGS = 3  # 2^3 pixels share a logarithm; with more, the time hardly decreases
+MOST_MASKED = 14  # latents with which each image may have its own mask
+MASKED_STATES = 1 << 12  # states at once
 TERMS = 1 << 17  # numbers at once in the sum over states, each of which is read once
 
 
@@ -83,6 +86,25 @@ class SigmoidBeliefNet(ExactModel):
         if not self.training and not are_levels(x, 2):
             raise InputError("a sigmoid belief net needs binary pixels: found values other than 0 and 1")
         return _LogSumOverPairs.apply(*self._joint(x))  # type: ignore[return-value]
+
+    def log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
+        """log p(x where seen), exact, shape (B,), nats: A is a sum over the seen pixels of each image.
+
+        The cost is that of all states and pixels for every image, O(2^M D N), as matrix products over blocks of states.
+
+        Raises:    InputError: more than `MOST_MASKED` latents.
+        """
+        if len(self.b) > MOST_MASKED:
+            raise InputError(f"missing pixels need --latents of at most {MOST_MASKED}, not {len(self.b)}")
+        rows, mask = without_unseen(x, seen, self).flatten(1), seen.flatten(1)
+        with without_autocast(x.device):
+            inputs, parts = rows @ self.w.T, []
+            mask, prior = mask.to(rows), -F.softplus(self.b, threshold=40).sum()
+            for states in self.states.split(MASKED_STATES):
+                logits = states @ self.w + self.c
+                joint = (inputs + self.b) @ states.T - mask @ F.softplus(logits, threshold=40).T
+                parts.append(joint.logsumexp(1))
+            return torch.stack(parts, 1).logsumexp(1) + rows @ self.c + prior
 
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""

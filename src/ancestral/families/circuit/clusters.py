@@ -29,13 +29,31 @@ def k_means(points: Tensor, count: int, rounds: int) -> tuple[Tensor, Tensor]:
     return centres, nearest_centre(points, centres)
 
 
-def nearest_centre(points: Tensor, centres: Tensor) -> Tensor:
-    """The index of the centre with the smallest Euclidean distance to each point, shape (N,)."""
+def nearest_centre(points: Tensor, centres: Tensor, seen: Tensor | None = None) -> Tensor:
+    """The index of the centre with the smallest Euclidean distance to each point, shape (N,).
+
+    Args:      seen: boolean, shape of `points`: only these coordinates are compared; None: all.
+    """
+    if seen is not None:
+        mask = seen.to(points)
+        return torch.addmm(mask @ centres.square().T, points * mask, centres.T, alpha=-2).argmin(1)
     return torch.addmm(centres.square().sum(1), points, centres.T, alpha=-2).argmin(1)
 
 
 def cluster_centres(train: PixelBatches, count: int) -> Tensor:
     """The centres of clusters of training images, shape (C, D): a function of the data and C only."""
     with seeded_noise(seed_for("circuit", "clusters")):
-        images = train.first(LOOKED_AT).flatten(1)
-        return k_means(images, count, ROUNDS)[0]
+        batch = train.first_batch(LOOKED_AT)
+        images = batch.x.flatten(1)
+        if batch.seen is not None:
+            images = filled_with_means(images, batch.seen.flatten(1))
+        if train.space.name != "points":
+            return k_means(images, count, ROUNDS)[0]
+        spread = images.std(0).clamp_min(torch.finfo(images.dtype).tiny)
+        return k_means(images / spread, count, ROUNDS)[0] * spread
+
+
+def filled_with_means(x: Tensor, seen: Tensor) -> Tensor:
+    """Rows with the mean of the seen values of their column where they are not seen, shape (N, D)."""
+    means = x.where(seen, 0).sum(0) / seen.sum(0).clamp_min(1)
+    return x.where(seen, means)

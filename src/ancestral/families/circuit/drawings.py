@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ancestral.core.errors import NotComputable
 from ancestral.data.masks import HALVES, seen_pixels
 from ancestral.families.circuit.information import RegionInformation, edge_information, region_information
 from ancestral.families.circuit.model import Circuit
@@ -24,7 +25,7 @@ def mean_images(subject: Subject, count: int | None = None, seed: int = 0) -> Fi
     """The mean image of each tree, or of each state of the root if there is only one tree."""
     from ancestral.figures.grids import image_grid
 
-    model = subject.model
+    model = _of_images(subject)
     log_probs = (model.log_component_probs[:, None] + model.roots.log_softmax(1)).flatten()
     means = model.decode(torch.eye(len(log_probs), dtype=model.dtype))
     if model.components > 1:
@@ -45,6 +46,13 @@ def mean_images(subject: Subject, count: int | None = None, seed: int = 0) -> Fi
     )
 
 
+def _of_images(subject: Subject) -> Circuit:
+    """Raises:    NotComputable: the model is of points."""
+    if subject.model.levels is None:
+        raise NotComputable("this drawing needs images; the model is of points")
+    return subject.model
+
+
 def _named(subject: Subject, tree: int, share: str) -> str:
     """The caption of a tree: its class, if it has one, and its probability."""
     model = subject.model
@@ -59,7 +67,7 @@ def trees(subject: Subject, count: int | None = None, seed: int = 0) -> Figure:
     """Trees over the pixel grid, above their mean images. Wide lines are edges with high mutual information."""
     from ancestral.figures.trees import PixelTree, tree_figure
 
-    model = subject.model
+    model = _of_images(subject)
     chosen = model.log_component_probs.argsort(descending=True)[: count or SHOWN_TREES].tolist()
     found = []
     for c in chosen:
@@ -96,7 +104,7 @@ def information(subject: Subject, count: int | None = None, seed: int = 0) -> Fi
     """How much one half of an image determines about each pixel of the other half."""
     from ancestral.figures.heat import heat_grid
 
-    model, samples = subject.model, count or SAMPLES
+    model, samples = _of_images(subject), count or SAMPLES
     found = halves(model, samples, seed)
     masks = torch.stack([~seen_pixels(half, 1, model.event_shape)[0, :1] for half in found]).float()
     maps = torch.stack([one.by_pixel.sum(0) for one in found.values()]).float()

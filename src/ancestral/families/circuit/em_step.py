@@ -9,14 +9,16 @@ from torch.nn.functional import one_hot
 from ancestral.core.errors import TrainingDiverged
 from ancestral.data.pixels import Batch
 from ancestral.families.circuit.clusters import cluster_centres
+from ancestral.families.circuit.gaussian_leaves import GaussianLeaves
 from ancestral.families.circuit.initialise import component_of_clusters
 from ancestral.families.circuit.messages import Counts, downward, upward
 from ancestral.families.circuit.model import Circuit
 from ancestral.families.circuit.settings import CircuitSettings
-from ancestral.families.circuit.trees import ROWS
+from ancestral.families.circuit.trees import ROWS, row_blocks
 from ancestral.families.circuit.update import expected_counts, set_from_counts
 from ancestral.families.family import StepContext
 from ancestral.training.objectives import Terms
+from ancestral.training.steps import weighted_terms
 
 LEAST_SHARE = 1e-6  # images with a smaller weight for a tree do not train it
 
@@ -31,17 +33,28 @@ class EMStep:
     parameters are the smoothed ratios of the counts (`set_from_counts`). Over whole epochs, the log-likelihood plus the
     log-density of the Dirichlet prior that the pseudo-counts correspond to does not decrease.
 
+    A missing pixel adds to the counts of states, but not to those of its leaf. An image with weight w counts w times;
+    the mean over a batch is then divided by the mean weight of all training images.
+
     An image trains the tree of its class or cluster, so the loss is -log p(x, c); or all trees, with the weights
     p(c | x), so the loss is -log p(x).
 
-    Args:      model: the circuit. settings: of the family. total_steps: T. images: N, number of training images.
-               centres: of the clusters of images, shape (trees, D), for trees of clusters; None otherwise.
+    Args:      model: the circuit. settings: of the family. total_steps: T. images: N, number of training images, or
+               the sum of their weights. centres: of the clusters of images, shape (trees, D), for trees of clusters;
+               None otherwise. mean_weight: of the training images.
     Reference: Cappé and Moulines, 2009, arXiv 0712.4273, eq. 10 and 11; the geometric steps are a deviation.
     """
 
     def __init__(
-        self, model: Circuit, settings: CircuitSettings, total_steps: int, images: int, centres: Tensor | None = None
+        self,
+        model: Circuit,
+        settings: CircuitSettings,
+        total_steps: int,
+        images: float,
+        centres: Tensor | None = None,
+        mean_weight: float = 1.0,
     ) -> None:
+        self.mean_weight = mean_weight
         self.model, self.settings, self.total_steps, self.images = model, settings, total_steps, images
         self.centres, self.running = centres, settings.running
         # sums over an epoch need more digits than running means
@@ -50,28 +63,31 @@ class EMStep:
         self.counts = Counts(
             torch.zeros_like(model.roots, dtype=like.dtype),
             torch.zeros_like(like),
-            like.new_zeros(trees, pixels, model.levels, model.states),
+            like.new_zeros(trees, pixels, model.leaf_statistics, model.states),
         )
         self.shares = like.new_zeros(trees)
         self.begun = torch.zeros((), dtype=torch.bool)
+
+    uses_weights = True
 
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
         if self.running and not self.begun:
             self._begin()
         x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
+        x = x if seen is None else x.where(seen, 0)
         trees, log_prob = self.model.components, torch.zeros(len(x), dtype=self.model.dtype, device=x.device)
         shares = self._shares(batch)
         if self._soft:
-            joint = self.model.joint(batch.x, batch.seen)
+            joint = self.model.joint(x, seen)
             shares, log_prob = joint.softmax(1), joint.logsumexp(1)
-        weights = shares if batch.weights is None else shares * batch.weights[:, None]
+        weights = shares if batch.weights is None else shares * batch.weights[:, None].to(shares)
         rate = self._rate(step) if self.running else 1.0
-        scale = rate / len(x) if self.running else 1.0
+        scale = rate / (len(x) * self.mean_weight) if self.running else 1.0
         self._decay(1 - rate if self.running else 1.0)
         self.shares += scale * weights.sum(0)
         for c in range(trees):
-            rows = (weights[:, c] > LEAST_SHARE).nonzero()[:, 0]
+            rows = (shares[:, c] > LEAST_SHARE).nonzero()[:, 0]
             own = self._count(c, x[rows], None if seen is None else seen[rows], scale * weights[rows, c])
             if not self._soft:
                 log_prob[rows] = own + self.model.log_component_probs[c]
@@ -79,7 +95,7 @@ class EMStep:
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
         if self.running:
             self._update(1 / self.images)
-        return {"loss": -log_prob}
+        return weighted_terms({"loss": -log_prob}, batch, self.mean_weight)
 
     @torch.no_grad()
     def end_epoch(self) -> None:
@@ -97,7 +113,7 @@ class EMStep:
         trees, within = self.model.components, self.settings.components
         chosen = torch.zeros(len(batch.x), dtype=torch.long, device=batch.x.device)
         if self.centres is not None:
-            chosen = component_of_clusters(batch.x, self.centres)
+            chosen = component_of_clusters(self.model, batch.x, self.centres, batch.seen)
         if self.settings.by_class and batch.labels is not None:
             chosen = chosen + within * batch.labels
         return one_hot(chosen, trees).to(self.model.dtype)
@@ -122,16 +138,23 @@ class EMStep:
 
     def _count(self, component: int, x: Tensor, seen: Tensor | None, weights: Tensor) -> Tensor:
         """Add the expected counts of images to those of a tree; returns log p(x | c), shape (B,)."""
-        found = [weights[:0]]
-        tree, codes = self.model.tree(component), self.model.codes(component, x, seen)
-        for part, some in zip(codes.split(ROWS, 1), weights.split(ROWS), strict=False):
-            up = upward(tree, part)
-            counts = downward(tree, part, up, some)
+        found, whole = [weights[:0]], self.model.tree(component)
+        for (part, mask), some in zip(row_blocks(x, seen), weights.split(ROWS), strict=True):
+            tree, codes = self.model.evidence(component, whole, part, mask)
+            up = upward(tree, codes)
+            counts = downward(tree, codes, up, some)
             self.counts.root[component] += counts.root
             self.counts.transitions[component] += counts.transitions
-            self.counts.leaves[component] += counts.leaves[:, :-1]
+            self.counts.leaves[component] += self._leaf_sums(component, counts.leaves[:, :-1], part, mask)
             found.append(up.log_prob)
         return torch.cat(found)
+
+    def _leaf_sums(self, component: int, posteriors: Tensor, x: Tensor, seen: Tensor | None) -> Tensor:
+        """The statistics of the leaves: counts of levels and states, or sums of 1, x and x^2 for each state."""
+        model, leaves = self.model, self.model.leaves
+        if not isinstance(leaves, GaussianLeaves):
+            return posteriors
+        return leaves.sums(posteriors, model.node_pixels[component], model.nodes(component, x, seen))
 
     def _update(self, one: float) -> None:
         """Set all parameters. one: an image in the unit of the counts."""
@@ -157,4 +180,5 @@ def step_for(context: StepContext) -> EMStep | None:
     assert isinstance(model, Circuit)
     clustered = settings.components > 1 and (settings.by_class or settings.assignment == "cluster")
     centres = cluster_centres(context.train, settings.components) if clustered else None
-    return EMStep(model, settings, context.total_steps, len(context.train), centres)
+    train = context.train
+    return EMStep(model, settings, context.total_steps, train.total_weight, centres, train.mean_weight)

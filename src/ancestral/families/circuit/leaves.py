@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ancestral.core.errors import InputError
 from ancestral.core.random import initial_normal
 from ancestral.distributions.pixels import BINARY_SPACES, discretised_logistic_log_prob
 
@@ -145,19 +144,3 @@ class PixelLeaves(Leaves):
 
     def fit(self, tree: int, counts: Tensor) -> None:
         pass
-
-
-def leaves_named(name: str, trees: int, pixels: int, states: int, levels: int, scale: float) -> Leaves:
-    """The leaves by their name.
-
-    Raises:    InputError: an unknown name, or Bernoulli leaves for more than two levels.
-    """
-    if name == "bernoulli" and levels == 2:
-        return BernoulliLeaves(trees, pixels, states, scale)
-    if name == "categorical":
-        return CategoricalLeaves(trees, pixels, states, levels, scale)
-    if name == "logistic":
-        return LogisticLeaves(trees, pixels, states, levels, scale)
-    if name == "pixel":
-        return PixelLeaves(pixels, levels)
-    raise InputError(f"leaves {name!r} with {levels} levels: choose bernoulli (2 levels), categorical, logistic, pixel")

@@ -19,16 +19,17 @@ class Most(NamedTuple):
     states: Tensor
 
 
-def most_probable(tree: Tree, codes: Tensor) -> Most:
+def most_probable(tree: Tree, codes: Tensor, peaks: Tensor | None = None) -> Most:
     """The states z and missing pixels with the largest joint probability p(x, z), given the observed pixels.
 
     A missing pixel has its most probable value given its state. Sums over states are replaced by maxima, in the log
     domain.
 
-    Args:      codes: shape (D, B), see `codes_of`.
+    Args:      codes: shape (D, B), see `codes_of`. peaks: the largest log p(x | z) over x of each node, shape (D, K);
+               None: that of the table of leaves.
     """
     log_leaves = tree.leaves.log() + tree.heights[..., None]
-    log_leaves[:, -1] = log_leaves[:, :-1].amax(1)
+    log_leaves[:, -1] = log_leaves[:, :-1].amax(1) if peaks is None else peaks
     log_transitions, count = tree.transitions.log(), codes.shape[1]
     below, choices = tree.root.new_empty(0), []
     for level in reversed(tree.levels):

@@ -36,10 +36,16 @@ class Tree(NamedTuple):
     def of(cls, levels: list[Level], log_root: Tensor, log_transitions: Tensor, log_leaves: Tensor) -> Tree:
         """From log-probabilities of shape (K,), (D - 1, K, K) and (D, L, K)."""
         tiny = torch.finfo(log_root.dtype).tiny
+        bare = log_root.new_empty(0)
+        tree = cls(levels, log_root.exp().clamp_min(tiny), log_transitions.exp().clamp_min_(tiny), bare, bare)
+        return tree.with_leaves(log_leaves)
+
+    def with_leaves(self, log_leaves: Tensor) -> Tree:
+        """The same tree with other leaves: log p(x | z) of R values of each node, shape (D, R, K)."""
         heights = log_leaves.amax(2)
-        scaled = torch.cat([(log_leaves - heights[..., None]).exp(), torch.ones_like(log_leaves[:, :1])], 1)
-        heights = torch.cat([heights, torch.zeros_like(heights[:, :1])], 1)
-        return cls(levels, log_root.exp().clamp_min(tiny), log_transitions.exp().clamp_min_(tiny), scaled, heights)
+        nodes, _, states = log_leaves.shape
+        scaled = torch.cat([(log_leaves - heights[..., None]).exp(), log_leaves.new_ones(nodes, 1, states)], 1)
+        return self._replace(leaves=scaled, heights=torch.cat([heights, heights.new_zeros(nodes, 1)], 1))
 
     def into(self, first: int, last: int) -> Tensor:
         """p(z | z of the parent) of the nodes first to last - 1, none of which is the root."""
@@ -221,9 +227,9 @@ def leaf_means(tree: Tree) -> Tensor:
     return torch.arange(probs.shape[1], dtype=probs.dtype, device=probs.device) @ probs
 
 
-def means_given_root(tree: Tree) -> Tensor:
-    """E[x of each node | state of the root], shape (D, K)."""
+def means_given_root(tree: Tree, means: Tensor) -> Tensor:
+    """E[x of each node | state of the root], shape (D, K). means: E[x | z] of each node, shape (D, K)."""
     states = [torch.eye(len(tree.root), dtype=tree.root.dtype, device=tree.root.device)[None]]  # (n, K of the root, K)
     for level in tree.levels[1:]:
         states.append(states[-1].index_select(0, level.parents) @ tree.into(level.first, level.last))
-    return (torch.cat(states) @ leaf_means(tree)[..., None])[..., 0]
+    return (torch.cat(states) @ means[..., None])[..., 0]

@@ -6,13 +6,16 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Bernoulli, Categorical, Distribution
+from torch.distributions import Bernoulli, Categorical, Distribution, MixtureSameFamily
 from torch.nn.functional import one_hot
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.serialization import registered
+from ancestral.families.circuit.columns import column_mixture, conditional_mixtures
+from ancestral.families.circuit.gaussian_leaves import GaussianLeaves
 from ancestral.families.circuit.maximum import most_probable, most_probable_pixels
 from ancestral.families.circuit.messages import (
+    Tree,
     draw_pixels,
     draw_states,
     leaf_means,
@@ -22,11 +25,12 @@ from ancestral.families.circuit.messages import (
     upward,
 )
 from ancestral.families.circuit.settings import CircuitSettings
-from ancestral.families.circuit.trees import ROWS, TreeMixture
+from ancestral.families.circuit.trees import ROWS, TreeMixture, row_blocks
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import output_name
 from ancestral.models.base import as_images
 from ancestral.models.completion import filled, given_only
+from ancestral.models.seen import without_unseen
 
 
 @registered
@@ -53,6 +57,10 @@ class Circuit(TreeMixture):
         """
         return self.joint(given_only(self, x, observed), observed).logsumexp(1)
 
+    def log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
+        """As `log_prob_observed`, without checks of the values, for training."""
+        return self.joint(without_unseen(x, seen, self), seen).logsumexp(1)
+
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""
         return self.log_prob(x) - self.log_prob_observed(x, observed)
@@ -68,11 +76,11 @@ class Circuit(TreeMixture):
         chosen = Categorical(logits=self.joint(given, observed), validate_args=False).sample()
         drawn = torch.zeros_like(given).flatten(1)
         for c in chosen.unique().tolist():
-            tree = self.tree(c)
+            whole = self.tree(c)
             for rows in (chosen == c).nonzero()[:, 0].split(ROWS):
-                codes = self.codes(c, given[rows].flatten(1), observed[rows].flatten(1))
+                tree, codes = self.evidence(c, whole, given[rows].flatten(1), observed[rows].flatten(1))
                 states = draw_states(tree, codes, upward(tree, codes), len(rows))
-                drawn[rows] = self._as_rows(c, draw_pixels(tree, states))
+                drawn[rows] = self._as_rows(c, self._draw_values(c, whole, states))
         return filled(x, observed, as_images(drawn, self.event_shape))
 
     @torch.no_grad()
@@ -87,10 +95,12 @@ class Circuit(TreeMixture):
         """
         given, found = given_only(self, x, observed), []
         for c in range(self.components):
-            tree, codes = self.tree(c), self.codes(c, given.flatten(1), observed.flatten(1))
-            best = most_probable(tree, codes)
-            pixels = self._as_rows(c, most_probable_pixels(tree, best.states))
-            found.append((best.log_prob + self.log_component_probs[c], pixels))
+            tree, parts = self.tree(c), []
+            for rows, seen in row_blocks(given.flatten(1), observed.flatten(1)):
+                best = most_probable(*self.evidence(c, tree, rows, seen), self._peaks(c))
+                pixels = self._as_rows(c, self._most_probable_values(c, tree, best.states))
+                parts.append((best.log_prob + self.log_component_probs[c], pixels))
+            found.append(tuple(map(torch.cat, zip(*parts, strict=True))))
         log_probs, images = map(torch.stack, zip(*found, strict=True))
         log_prob, chosen = log_probs.max(0)
         rows = images[chosen, torch.arange(len(x), device=x.device)]
@@ -103,8 +113,10 @@ class Circuit(TreeMixture):
         Observed pixels have probability 1 at their level. The pixels of one image are not independent.
 
         Args:      x, observed: shape (B, *event_shape), observed boolean.
-        Raises:    InputError: as `given_only`.
+        Raises:    InputError: as `given_only`. NotComputable: the columns are real numbers, see `column_mixture`.
         """
+        if self.levels is None:
+            raise NotComputable("real columns have no table of probabilities: use column_mixture")
         given, seen = given_only(self, x, observed).flatten(1), observed.flatten(1)
         found = torch.zeros(*given.shape, self.levels, dtype=self.dtype, device=given.device)
         for rows in torch.arange(len(given), device=given.device).split(ROWS):
@@ -119,12 +131,19 @@ class Circuit(TreeMixture):
         return torch.where(seen[..., None], known, found).unflatten(1, self.event_shape)
 
     @torch.no_grad()
+    def column_mixture(self, x: Tensor, observed: Tensor) -> MixtureSameFamily:
+        """p(x_d | observed columns) of every column of points, exact: see `columns.column_mixture`."""
+        return column_mixture(self, x, observed)
+
+    @torch.no_grad()
     def conditionals(self, x: Tensor) -> Distribution:
         """p(x_d | x_<d) for every d in reading order, batch shape = shape of x; exact.
 
         The cost is that of D images for each image.
         """
         self.check(x)
+        if self.levels is None:
+            return conditional_mixtures(self, x)
         count, pixels = len(x), x[0].numel()
         before = torch.ones(pixels, pixels, dtype=torch.bool, device=x.device).tril(-1)
         each, probs = torch.arange(pixels, device=x.device), []
@@ -141,23 +160,27 @@ class Circuit(TreeMixture):
     @torch.no_grad()
     def state_posteriors(self, x: Tensor, component: int = 0) -> Tensor:
         """p(z_d | x, c) of the hidden state of every pixel in one tree, exact, shape (B, D, K)."""
-        tree, codes = self.tree(component), self.codes(component, x.flatten(1))
-        states = posteriors(tree, codes, upward(tree, codes)).transpose(0, 1)
-        return torch.empty_like(states).index_copy_(1, self.node_pixels[component], states)
+        tree, codes = self.evidence(component, self.tree(component), x.flatten(1))
+        states = posteriors(tree, codes, upward(tree, codes))
+        return self.by_pixel(component, states).transpose(0, 1)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """p(c, state of the root | x), shape (B, C K): entry c K + k is tree c with state k."""
         found = []
         for c in range(self.components):
-            up = upward(tree := self.tree(c), self.codes(c, x.flatten(1)), keep=False)
+            tree, codes = self.evidence(c, self.tree(c), x.flatten(1))
+            up = upward(tree, codes, keep=False)
             found.append(up.top[0] * tree.root / up.value[:, None])
         return (torch.stack(found, 1) * self.posterior(x).probs[..., None]).flatten(1)
 
     @torch.no_grad()
     def decode(self, z: Tensor) -> Tensor:
         """E[x | p(tree, state of the root)] for probabilities z, shape (B, C K); returns (B, *event_shape)."""
-        means = [self._as_rows(c, means_given_root(self.tree(c))) for c in range(self.components)]
+        means = [
+            self._as_rows(c, means_given_root(tree := self.tree(c), self._value_means(c, tree)))
+            for c in range(self.components)
+        ]
         return as_images(z.to(self.dtype) @ torch.cat(means), self.event_shape)
 
     @torch.no_grad()
@@ -216,13 +239,41 @@ class Circuit(TreeMixture):
         drawn = torch.empty(len(trees), self.node_pixels.shape[1], dtype=self.dtype, device=self.node_pixels.device)
         for c in trees.unique().tolist():
             tree = self.tree(c)
-            missing = torch.full((self.node_pixels.shape[1], 1), self.levels, device=self.node_pixels.device)
+            missing = torch.full((self.node_pixels.shape[1], 1), self.levels or 0, device=self.node_pixels.device)
             up = upward(tree, missing)
             for rows in (trees == c).nonzero()[:, 0].split(ROWS):
                 states = draw_states(tree, missing, up, len(rows))
-                pixels = leaf_means(tree).gather(1, states) if mean else draw_pixels(tree, states)
+                pixels = self._value_means(c, tree).gather(1, states) if mean else self._draw_values(c, tree, states)
                 drawn[rows] = self._as_rows(c, pixels)
         return as_images(drawn, self.event_shape)
+
+    def _moments(self, component: int) -> tuple[Tensor, Tensor] | None:
+        """Mean and standard deviation of each real column and state by node, shape (D, K); None for levels."""
+        if not isinstance(self.leaves, GaussianLeaves):
+            return None
+        return self.leaves.moments(component, self.node_pixels[component])
+
+    def _value_means(self, component: int, tree: Tree) -> Tensor:
+        """E[x | z] of each node, shape (D, K)."""
+        moments = self._moments(component)
+        return leaf_means(tree) if moments is None else moments[0]
+
+    def _draw_values(self, component: int, tree: Tree, states: Tensor) -> Tensor:
+        """Samples of the value of each node given its state, shape (D, B)."""
+        moments = self._moments(component)
+        if moments is None:
+            return draw_pixels(tree, states)
+        return torch.normal(*(part.gather(1, states) for part in moments))
+
+    def _peaks(self, component: int) -> Tensor | None:
+        if not isinstance(self.leaves, GaussianLeaves):
+            return None
+        return self.leaves.log_peak(component, self.node_pixels[component])
+
+    def _most_probable_values(self, component: int, tree: Tree, states: Tensor) -> Tensor:
+        """The most probable value of each node given its state, shape (D, B)."""
+        moments = self._moments(component)
+        return most_probable_pixels(tree, states) if moments is None else moments[0].gather(1, states)
 
     def _as_rows(self, component: int, nodes: Tensor) -> Tensor:
         """Values of nodes (D, B) as values of pixels (B, D), in the number format of the model."""
@@ -233,21 +284,31 @@ class Circuit(TreeMixture):
 def build_circuit(settings: CircuitSettings, spec: DataSpec) -> Circuit:
     """The circuit that the settings describe.
 
-    Raises:    InputError: the pixels are real numbers; classes without labels.
+    Raises:    InputError: the pixels are real numbers; an output that does not fit; classes without labels.
     """
-    if len(spec.event_shape) != 3 or spec.space in ("unit", "points"):
-        raise InputError(
-            f"a circuit needs images with binary pixels or whole levels, not {spec.space}"
-            + (
-                "; for points choose the family flow"
-                if spec.space == "points"
-                else ": use --pixels levels, for example"
-            )
-        )
-    name, levels = output_name(settings.output, spec.levels, spec.space)
-    states, leaves = (levels, "pixel") if settings.states == 1 else (settings.states, name)
+    if spec.space == "unit":
+        raise InputError("a circuit needs images with binary pixels or whole levels: use --pixels levels, for example")
+    if spec.space == "points":
+        states, leaves, levels = _of_points(settings)
+    elif settings.output == "gaussian":
+        raise InputError("--output gaussian is for the columns of a table; these data are images: choose another one")
+    else:
+        name, levels = output_name(settings.output, spec.levels, spec.space)
+        states, leaves = (levels, "pixel") if settings.states == 1 else (settings.states, name)
     if settings.by_class and not spec.classes:
         raise InputError("--by-class needs labelled data with classes: these have none; use --components for clusters")
     classes = spec.classes or 0 if settings.by_class else 0
     components = settings.components * max(1, classes)
     return Circuit(list(spec.event_shape), states, components, leaves, levels, classes, start=settings.start)
+
+
+def _of_points(settings: CircuitSettings) -> tuple[int, str, None]:
+    """States and leaves for real columns.
+
+    Raises:    InputError: an output for levels, or a single state, with which the columns would be independent.
+    """
+    if settings.output not in ("auto", "gaussian"):
+        raise InputError(f"--output {settings.output} needs pixels with levels: for a table leave it out (gaussian)")
+    if settings.states == 1:
+        raise InputError("--states 1 is the tree over pixels with levels: for a table give at least 2 states")
+    return settings.states, "gaussian", None

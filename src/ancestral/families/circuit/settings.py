@@ -11,7 +11,7 @@ from ancestral.settings.checks import check_numbers
 from ancestral.settings.data import PixelSpaceName
 from ancestral.settings.family import FamilySettings
 
-LeafName = Literal["auto", "bernoulli", "categorical", "logistic"]
+LeafName = Literal["auto", "bernoulli", "categorical", "logistic", "gaussian"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class CircuitSettings(FamilySettings):
     """a tree for each class of labelled data; the model is then also a classifier and samples given classes"""
     output: LeafName = "auto"
     """distribution of a pixel given its state; auto: bernoulli for binary pixels, categorical for up to 32 levels,
-    logistic for more"""
+    logistic for more, gaussian (a density) for the real columns of a table"""
     method: Literal["minibatch-em", "em", "gradient"] = "minibatch-em"
     """training method: expectation-maximisation with an update after each batch, with one after each epoch (em), or
     gradient ascent on the log-likelihood. With --states 1, both EM methods count pairs of pixels over an epoch"""
@@ -38,7 +38,8 @@ class CircuitSettings(FamilySettings):
     """EM of several trees without classes: each image trains the tree of its cluster (k-means; fast), or all trees,
     with their posterior probabilities as weights"""
     start: Literal["patches", "random"] = "patches"
-    """initial hidden states: clusters of the blurred patches around each pixel, or random"""
+    """initial hidden states: clusters of the blurred patches around each pixel (tables: of each column and its
+    neighbours in the tree), or random"""
     smoothing: float = 0.05
     """EM: pseudo-count of each conditional distribution, spread evenly over its values; it keeps every probability
     above 0"""

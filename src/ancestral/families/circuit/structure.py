@@ -30,28 +30,35 @@ class Structure(NamedTuple):
     parents: Tensor
 
 
-def chow_liu(values: Tensor, levels: int) -> Structure:
+def chow_liu(values: Tensor, levels: int | None, seen: Tensor | None = None) -> Structure:
     """The maximum spanning tree of the pairwise mutual information, rooted at its centre.
 
     Among all trees over the pixels themselves, this one has the highest likelihood.
 
-    Args:      values: whole levels, shape (N, D). levels: number L of levels; more than 4 are cut into 4 bins for each
-               pixel, at the quartiles of its values.
+    Args:      values: whole levels or real numbers, shape (N, D). levels: number L of levels; more than 4, or real
+               numbers (None), are cut into 4 bins for each pixel, at the quartiles of its values. seen: boolean, shape
+               (N, D): the information of two pixels comes from the images in which both are seen; None: all.
     Reference: Chow and Liu, 1968; Liu and Van den Broeck, 2021, arXiv 2106.02264, for trees with hidden states.
     """
-    information = mutual_information(binned(values, levels), min(levels, MOST_BINS))
+    bins = MOST_BINS if levels is None else min(levels, MOST_BINS)
+    information = mutual_information(binned(values, levels, seen), bins)
     return rooted(spanning_tree(information), values.shape[1])
 
 
-def binned(values: Tensor, levels: int) -> Tensor:
-    """Values as the numbers of at most 4 bins, shape (N, D), int64; values of at most 4 levels are not changed."""
-    if levels <= MOST_BINS:
-        return values.long()
-    ranks = [len(values) * part // MOST_BINS for part in range(1, MOST_BINS)]
-    found = torch.zeros_like(values, dtype=torch.long)
-    for limit in values.sort(0).values[ranks]:
-        found += values >= limit
-    return found
+def binned(values: Tensor, levels: int | None, seen: Tensor | None = None) -> Tensor:
+    """Values as the numbers of at most 4 bins, shape (N, D), int64, -1 where they are not seen.
+
+    Values of at most 4 levels are not changed.
+    """
+    if levels is not None and levels <= MOST_BINS:
+        return values.long() if seen is None else values.long().where(seen, -1)
+    values = values if seen is None else values.where(seen, torch.inf)
+    there = torch.full(values.shape[1:], len(values)) if seen is None else seen.sum(0)
+    found, ordered = torch.zeros_like(values, dtype=torch.long), values.sort(0).values
+    for part in range(1, MOST_BINS):
+        rank = (there.to(values.device) * part // MOST_BINS).clamp_max(len(values) - 1)
+        found += values >= ordered.gather(0, rank[None])
+    return found if seen is None else found.where(seen, -1)
 
 
 def mutual_information(values: Tensor, bins: int) -> Tensor:
@@ -60,10 +67,11 @@ def mutual_information(values: Tensor, bins: int) -> Tensor:
     The counts of all pairs of values come from one matrix product of one-hot vectors. Each pair of values has a
     pseudo-count of 1/2.
 
-    Args:      values: whole numbers 0 to bins - 1, shape (N, D).
+    Args:      values: whole numbers 0 to bins - 1, shape (N, D). -1 is missing: the image does not count for the
+               pairs of this pixel.
     Raises:    InputError: the pairs need too much memory.
     """
-    count, pixels = values.shape
+    pixels = values.shape[1]
     needed, free = 4 * 8 * (pixels * bins) ** 2, available_memory()
     if needed > free:
         raise InputError(
@@ -75,7 +83,7 @@ def mutual_information(values: Tensor, bins: int) -> Tensor:
         one_hot = torch.cat([(block == value).float() for value in range(bins)], 1)
         pairs += one_hot.T @ one_hot
     joint = pairs.view(bins, pixels, bins, pixels).transpose(1, 2) + HALF  # (a, b, d, e)
-    joint = joint / (count + HALF * bins * bins)
+    joint = joint / joint.sum((0, 1))  # the images in which both are seen, and the pseudo-counts
     first, second = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
     return (joint * (joint.log() - first.log() - second.log())).sum((0, 1))
 

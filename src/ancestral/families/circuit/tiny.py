@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import torch
 
+from ancestral.families.circuit.gaussian_leaves import GaussianLeaves
 from ancestral.families.circuit.model import Circuit
-from ancestral.families.circuit.structure import rooted
+from ancestral.families.circuit.structure import Structure, rooted
 from ancestral.models.base import Model
 
 
@@ -26,6 +27,18 @@ def tiny_circuit(
     return model
 
 
+def tiny_point_circuit(components: int = 1) -> Circuit:
+    """A circuit of two real columns, with clearly separate normal densities."""
+    model = Circuit([2], 3, components, "gaussian", None, weight_scale=0.8)
+    model.set_structure(components - 1, Structure(torch.tensor([1, 0]), torch.tensor([0, 0])))
+    assert isinstance(model.leaves, GaussianLeaves)
+    with torch.no_grad():
+        model.leaves.centre.copy_(torch.tensor([1.0, -0.5]))
+        model.leaves.spread.copy_(torch.tensor([0.5, 2.0]))
+        model.weights.copy_(0.5 * torch.randn(components) if components > 1 else model.weights)
+    return model
+
+
 TINY: dict[str, Callable[[], Model]] = {
     "circuit": lambda: tiny_circuit(components=3),
     "circuit of one tree": tiny_circuit,
@@ -33,5 +46,6 @@ TINY: dict[str, Callable[[], Model]] = {
     "circuit, Chow-Liu tree, levels": lambda: tiny_circuit(states=4, leaves="pixel", levels=4),
     "circuit by class": lambda: tiny_circuit(components=4, classes=2),
     "circuit, categorical": lambda: tiny_circuit(leaves="categorical", levels=5),
+    "circuit of points": lambda: tiny_point_circuit(components=2),
     "circuit, logistic": lambda: tiny_circuit(leaves="logistic", levels=6),
 }

@@ -13,8 +13,9 @@ from ancestral.core.errors import InputError
 from ancestral.core.precision import without_autocast
 from ancestral.core.random import initial_normal
 from ancestral.distributions.pixels import are_levels
+from ancestral.families.circuit.gaussian_leaves import STATISTICS, GaussianLeaves
 from ancestral.families.circuit.layout import Level, levels_of
-from ancestral.families.circuit.leaves import leaves_named
+from ancestral.families.circuit.leaf_kinds import leaves_named
 from ancestral.families.circuit.log_likelihood import log_likelihood
 from ancestral.families.circuit.messages import Tree, codes_of
 from ancestral.families.circuit.structure import Structure, balanced
@@ -33,15 +34,16 @@ class TreeMixture(ExactModel):
     conditional probabilities of any set of pixels are exact.
 
     Args:      event_shape: shape of an image with D pixels. states: K. components: C. leaves: p(x_d | z_d): bernoulli,
-               categorical, logistic (discretised), or pixel: the state is the pixel itself, K = L, which is the
-               Chow-Liu tree. levels: L, number of values of a pixel. classes: number of classes, 0 for none; tree c
-               belongs to class c // (C / classes). weight_scale: standard deviation of the initial weights.
+               categorical, logistic (discretised), gaussian (a density, for the columns of points), or pixel: the
+               state is the pixel itself, K = L, which is the Chow-Liu tree. levels: L, number of values of a pixel, or
+               None for points. classes: number of classes, 0 for none; tree c belongs to class c // (C / classes).
+               weight_scale: standard deviation of the initial weights.
                start: initial hidden states of a training, `patches` or `random`, see `initialise`.
     Raises:    InputError: sizes that do not fit each other.
     Reference: Liu and Van den Broeck, 2021, arXiv 2106.02264.
     """
 
-    levels: int
+    levels: int | None
     node_pixels: Tensor
     node_parents: Tensor
 
@@ -51,14 +53,14 @@ class TreeMixture(ExactModel):
         states: int = 32,
         components: int = 1,
         leaves: str = "bernoulli",
-        levels: int = 2,
+        levels: int | None = 2,
         classes: int = 0,
         weight_scale: float = 0.5,
         start: str = "random",
     ) -> None:
         super().__init__()
         pixels = math.prod(event_shape)
-        if min(states, components, pixels) < 1 or levels < 2 or (classes and components % classes):
+        if min(states, components, pixels, (levels or 2) - 1) < 1 or (classes and components % classes):
             raise InputError(
                 "a circuit needs at least 1 state, component and pixel, and equally many trees of each class"
             )
@@ -138,16 +140,47 @@ class TreeMixture(ExactModel):
         """A component as probabilities, for messages without gradients."""
         return Tree.of(self.layout(component), *self.log_probabilities(component))
 
+    @property
+    def leaf_statistics(self) -> int:
+        """Number of expected sums that EM keeps for each node and state: L, or 3 for real columns."""
+        return self.levels or STATISTICS
+
     def codes(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
         """See `codes_of`. rows: images, shape (B, D); observed: boolean, the same shape, or None."""
+        if self.levels is None:  # each point has a row of its own in the table of leaves
+            each = torch.arange(len(rows), device=rows.device)[:, None].expand_as(rows)
+            return codes_of(each, self.node_pixels[component], len(rows), observed)
         return codes_of(rows, self.node_pixels[component], self.levels, observed)
+
+    def nodes(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
+        """The values of the nodes of a tree, shape (D, B), with 0 where `observed` is False."""
+        rows = rows if observed is None else rows.where(observed, 0)
+        return rows.to(self.dtype).index_select(1, self.node_pixels[component]).T
+
+    def by_pixel(self, component: int, nodes: Tensor) -> Tensor:
+        """Values of nodes (D, ...) in the order of pixels or columns."""
+        return torch.empty_like(nodes).index_copy_(0, self.node_pixels[component], nodes)
+
+    def _densities(self, component: int, rows: Tensor, observed: Tensor | None) -> Tensor:
+        assert isinstance(self.leaves, GaussianLeaves)
+        return self.leaves.log_density(component, self.node_pixels[component], self.nodes(component, rows, observed))
+
+    def evidence(self, component: int, tree: Tree, rows: Tensor, observed: Tensor | None = None) -> tuple[Tree, Tensor]:
+        """A component with the leaves for at most `ROWS` images, and the rows of its leaves, see `codes_of`.
+
+        Args:      tree: of the component, from `tree`. rows, observed: as `codes`.
+        """
+        codes = self.codes(component, rows, observed)
+        return (tree.with_leaves(self._densities(component, rows, observed)) if self.levels is None else tree), codes
 
     def log_prob_given_tree(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(observed pixels | c) of one tree, shape (B,), nats. Arguments: as `codes`."""
-        codes, values = self.codes(component, rows, observed), self.log_probabilities(component)
-        layout = self.layout(component)
+        layout, (root, transitions, leaves), found = self.layout(component), self.log_probabilities(component), []
         with without_autocast(rows.device):  # in half precision the sums over pixels have errors of several nats
-            return torch.cat([log_likelihood(layout, part, *values) for part in codes.split(ROWS, 1)])
+            for part, seen in row_blocks(rows, observed):
+                leaves = self._densities(component, part, seen) if self.levels is None else leaves
+                found.append(log_likelihood(layout, self.codes(component, part, seen), root, transitions, leaves))
+            return torch.cat(found)
 
     def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(observed pixels, c), shape (B, C), nats.
@@ -159,9 +192,9 @@ class TreeMixture(ExactModel):
         return torch.stack(found, 1) + self.log_component_probs
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact.
+        """log p(x), exact; a log-density for points.
 
-        Args:      x: shape (B, *event_shape), whole levels.
+        Args:      x: shape (B, *event_shape), whole levels, or real numbers for points.
         Returns:   shape (B,), nats.
         Raises:    InputError: a value is not a level.
         """
@@ -170,10 +203,20 @@ class TreeMixture(ExactModel):
 
     def check(self, x: Tensor) -> None:
         """Raises:    InputError: a value is not one of the levels 0 to L - 1."""
-        if not are_levels(x, self.levels):
+        if self.levels is None:
+            if not bool(x.isfinite().all()):
+                raise InputError("this circuit needs finite numbers: found NaN or infinite ones")
+        elif not are_levels(x, self.levels):
             needed = "binary pixels" if self.levels == 2 else f"whole pixel levels 0 to {self.levels - 1}"
             raise InputError(f"this circuit needs {needed}: found other values")
 
     def posterior(self, x: Tensor) -> Categorical:
         """p(c | x) over the trees, exact, batch shape (B,)."""
         return Categorical(logits=self.joint(x), validate_args=False)
+
+
+def row_blocks(rows: Tensor, observed: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+    """Blocks of at most `ROWS` images with their masks. rows: shape (B, D); observed: the same shape, or None."""
+    parts = rows.split(ROWS)
+    masks: Sequence[Tensor | None] = [None] * len(parts) if observed is None else observed.split(ROWS)
+    return list(zip(parts, masks, strict=True))

@@ -1,4 +1,4 @@
-"""Expectation-maximisation for the mixture of Bernoullis."""
+"""Expectation-maximisation for the mixture of Bernoullis, with missing pixels and weights of images."""
 
 from __future__ import annotations
 
@@ -10,50 +10,68 @@ from ancestral.data.pixels import Batch
 from ancestral.families.family import StepContext
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.training.objectives import Terms
+from ancestral.training.steps import weighted_terms
 
 
 class EMStep:
     """Expectation-maximisation for the mixture: batches add to the counts; the end of an epoch sets the parameters.
 
-        n_k = sum_n r_nk,   p_kd = (sum_n r_nk x_nd + a) / (n_k + 2 a),   p(Z = k) = (n_k + a) / (N + K a)
+        n_k = sum_n w_n r_nk,   n_kd = sum_n w_n r_nk s_nd
+        p_kd = (sum_n w_n r_nk s_nd x_nd + a) / (n_kd + 2 a),   p(Z = k) = (n_k + a) / (sum_n w_n + K a)
+
+    r_nk = p(Z = k | seen pixels of x_n). w_n is the weight of an image, 1 by default. s_nd is 0 for a missing pixel,
+    else 1. So a missing pixel adds nothing to the counts of its pixel, which is exact.
 
     a > 0 corresponds to a Beta(1 + a, 1 + a) prior on each p_kd, so no probability becomes 0. The log-likelihood plus
     the log-density of this prior does not decrease from one epoch to the next.
 
-    Args:      smoothing: a, in pseudo-counts.
+    Args:      smoothing: a, in pseudo-counts. mean_weight: of the training images, for the loss.
     Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
     """
 
-    def __init__(self, model: MixtureOfBernoullis, smoothing: float) -> None:
-        self.model, self.smoothing = model, smoothing
+    uses_weights = True
+
+    def __init__(self, model: MixtureOfBernoullis, smoothing: float, mean_weight: float = 1.0) -> None:
+        self.model, self.smoothing, self.mean_weight = model, smoothing, mean_weight
         self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
+        self.seen = torch.zeros_like(self.sums)  # n_kd
 
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
-        joint = self.model.joint(batch.x)
+        x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
+        if seen is not None:
+            x = x.where(seen, 0)
+        joint = self.model.joint(x, seen)
         log_prob = joint.logsumexp(1)
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
         responsibilities = (joint - log_prob[:, None]).exp()
+        if batch.weights is not None:
+            responsibilities = responsibilities * batch.weights[:, None].to(responsibilities)
         self.counts += responsibilities.sum(0)
-        self.sums += responsibilities.T @ batch.x.flatten(1)
-        return {"loss": -log_prob}
+        self.sums += responsibilities.T @ x
+        self.seen += (
+            responsibilities.sum(0)[:, None] if seen is None else responsibilities.T @ seen.to(responsibilities)
+        )
+        return weighted_terms({"loss": -log_prob}, batch, self.mean_weight)
 
     def end_epoch(self) -> None:
         a = self.smoothing
-        pixels = (self.sums + a) / (self.counts + 2 * a)[:, None]
+        pixels = (self.sums + a) / (self.seen + 2 * a)
         components = (self.counts + a) / (self.counts + a).sum()
         self.model.set_probabilities(components, pixels)
-        self.counts.zero_()
-        self.sums.zero_()
+        for total in self.state().values():
+            total.zero_()
 
     def state(self) -> dict[str, Tensor]:
-        return {"counts": self.counts, "sums": self.sums}
+        return {"counts": self.counts, "sums": self.sums, "seen": self.seen}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self.counts.copy_(tensors["counts"])
         self.sums.copy_(tensors["sums"])
+        # checkpoints of earlier versions have no missing pixels, so that each count is that of the component
+        self.seen.copy_(tensors.get("seen", tensors["counts"][:, None]))
 
 
 def step_for(context: StepContext) -> EMStep | None:
@@ -61,4 +79,4 @@ def step_for(context: StepContext) -> EMStep | None:
     if context.settings.method != "em":
         return None
     assert isinstance(context.model, MixtureOfBernoullis)
-    return EMStep(context.model, context.settings.smoothing)
+    return EMStep(context.model, context.settings.smoothing, context.train.mean_weight)

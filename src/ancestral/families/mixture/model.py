@@ -20,6 +20,7 @@ from ancestral.families.family import DataSpec
 from ancestral.families.mixture.settings import MixtureSettings
 from ancestral.models.base import ExactModel, as_images
 from ancestral.models.completion import filled, given_only
+from ancestral.models.seen import without_unseen
 
 
 @registered
@@ -103,6 +104,10 @@ class MixtureOfBernoullis(ExactModel):
         if not self.training and not are_levels(x, 2):
             raise InputError("a mixture of Bernoullis needs binary pixels: found values other than 0 and 1")
         return self.joint(x).logsumexp(1)
+
+    def log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
+        """log p(x where seen), exact, shape (B,), nats: a missing pixel is summed out by leaving out its factor."""
+        return self.joint(without_unseen(x, seen, self), seen.flatten(1)).logsumexp(1)
 
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(missing | observed) = log p(x) - log p(observed), exact, shape (B,), nats."""

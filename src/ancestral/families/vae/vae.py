@@ -11,7 +11,7 @@ from torch.distributions import Distribution, Independent
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
 from ancestral.distributions.conditional import Conditional, DiagonalGaussian, kl_parts
-from ancestral.distributions.pixels import PixelLikelihood
+from ancestral.distributions.pixels import PixelLikelihood, log_prob_of_seen
 from ancestral.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
 from ancestral.families.coding import CodingModel, encoder_network, pixel_likelihood
 from ancestral.families.family import DataSpec
@@ -60,6 +60,17 @@ class VAE(CodingModel, LatentModel):
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         return self.likelihood(z).log_prob(x) + self.prior().log_prob(z)
+
+    def posterior_seen(self, x: Tensor, seen: Tensor) -> Distribution:
+        """q(z | x where seen): the encoder gets zeros for the missing pixels.
+
+        Reference: Mattei and Frellsen, 2019, section 2.3, arXiv 1812.02633.
+        """
+        return self.encoder(self.likelihood.to_unit(x).where(seen, 0))
+
+    def log_likelihood_seen(self, x: Tensor, seen: Tensor, z: Tensor) -> Tensor:
+        """log p(x where seen | z), exact. z: (..., B, M); returns (..., B), nats."""
+        return log_prob_of_seen(self.likelihood(z), x, seen)
 
     def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x | z) for one z ~ q(z | x), shape (B,), and KL(q || p), shape (B, M) or (B, 1); nats.

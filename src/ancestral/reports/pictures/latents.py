@@ -221,6 +221,8 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
     states = mixture or model.latent_kind == "binary"
     if not (states and isinstance(model, Infers) and model.inference.startswith("exact")):
         raise NotComputable(f"the drawing posterior needs a mixture or a belief net; this is a {type(model).__name__}")
+    if run.data.space.noun == "points":
+        raise NotComputable(f"the drawing posterior needs images; {run.data.name} has points")
     found = infer_run(run, "test", max(count, CODED))
     shown = run.data.space.to_unit(run.data.held("test").first(count))
     classes = None if found.labels is None else by_class(found.z, found.labels)

@@ -1,0 +1,122 @@
+"""Models of the seen pixels of a batch, with which objectives and scores treat missing pixels like any images."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+from ancestral.core.errors import NotComputable
+from ancestral.distributions.conditional import kl_parts
+from ancestral.models.base import ExactModel, LatentModel, Model
+
+M = TypeVar("M")
+
+
+@runtime_checkable
+class ScoresSeen(Protocol):
+    """Can compute the probability of some of the pixels, so it can be trained on images with missing pixels."""
+
+    def log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
+        """log p(x where seen), the other pixels summed out; exact, shape (B,), nats; 0 if no pixel is seen.
+
+        It has gradients, and the values of x where `seen` (boolean, shape of x) is False are not used.
+        """
+        ...
+
+
+@runtime_checkable
+class InfersSeen(Protocol):
+    """A latent model that can be trained on images with missing pixels, by the evidence of the seen ones."""
+
+    def posterior_seen(self, x: Tensor, seen: Tensor) -> Distribution:
+        """q(z | x where seen), batch shape (B,). The other values of x are not used."""
+        ...
+
+    def log_likelihood_seen(self, x: Tensor, seen: Tensor, z: Tensor) -> Tensor:
+        """log p(x where seen | z), exact. z: (..., B, M); returns (..., B), nats."""
+        ...
+
+
+def on_seen(model: M, seen: Tensor | None) -> M:
+    """The model of the seen pixels of some images: its `log_prob(x)` or bound is that of x where `seen` is True.
+
+    Args:      seen: boolean, shape of the images; None: all pixels are seen, so the model itself is returned.
+    Raises:    NotComputable: the model cannot leave out pixels.
+    """
+    if seen is None:
+        return model
+    refuse_missing(model)
+    view: Any = _SeenPixels(model, seen) if isinstance(model, ScoresSeen) else _SeenEvidence(model, seen)
+    return view
+
+
+def can_train_on_missing(model: Any) -> bool:
+    """Whether a model can be trained and scored on images with missing pixels.
+
+    A model of a new kind, with an objective of its own that reads `batch.seen`, has an attribute `trains_on_missing`.
+    """
+    known = isinstance(model, ScoresSeen) or (isinstance(model, LatentModel) and isinstance(model, InfersSeen))
+    return known or bool(getattr(model, "trains_on_missing", False))
+
+
+def refuse_missing(model: Any) -> None:
+    """Raises:    NotComputable: the model cannot be trained or scored on missing pixels."""
+    if not can_train_on_missing(model):
+        raise NotComputable(
+            f"a {type(model).__name__} cannot leave out missing values: choose a mixture, a belief-net with the method "
+            "exact, a circuit or a vae, or fill the values in before"
+        )
+
+
+class _SeenPixels(ExactModel):
+    """p(x where seen), exact. It shares the weights of the model and is not trained itself."""
+
+    def __init__(self, model: Any, seen: Tensor) -> None:
+        super().__init__()
+        self._of, self._seen = (model,), seen  # a tuple, so that its weights are not registered twice
+
+    @property
+    def dtype(self) -> Any:
+        return self._of[0].dtype
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self._of[0].log_prob_seen(x, self._seen)
+
+
+class _SeenEvidence(LatentModel):
+    """p(z) p(x where seen | z) with q(z | x where seen). It shares the weights of the model."""
+
+    def __init__(self, model: Any, seen: Tensor) -> None:
+        super().__init__()
+        self._of, self._seen = (model,), seen
+        self.event_shape = model.event_shape
+
+    @property
+    def dtype(self) -> Any:
+        return self._of[0].dtype
+
+    def prior(self) -> Distribution:
+        return self._of[0].prior()
+
+    def posterior(self, x: Tensor) -> Distribution:
+        return self._of[0].posterior_seen(x, self._seen)
+
+    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
+        return self._of[0].log_likelihood_seen(x, self._seen, z) + self.prior().log_prob(z)
+
+    def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As `SplitsElbo`, of the seen pixels."""
+        q = self.posterior(x)
+        z = q.rsample()
+        return self._of[0].log_likelihood_seen(x, self._seen, z), kl_parts(q, self.prior(), z)
+
+    def elbo(self, x: Tensor) -> Tensor:
+        reconstruction, divergence = self.elbo_parts(x)
+        return reconstruction - divergence.sum(1)
+
+
+def without_unseen(x: Tensor, seen: Tensor, like: Model) -> Tensor:
+    """The images with zeros where pixels are not seen, in the number format of a model."""
+    return x.where(seen, 0).to(like.dtype)

@@ -1,0 +1,38 @@
+"""Checks, before a training, that model and step can use missing values and weights of the data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ancestral.core.errors import InputError
+from ancestral.data.readers import PART_NAMES
+from ancestral.families.family import titled
+from ancestral.families.run_settings import Settings
+from ancestral.models.base import Model
+from ancestral.models.seen import can_train_on_missing
+from ancestral.runs.run_data import RunData
+
+ABLE = "mixture, belief-net (--method exact), circuit or vae"
+
+
+def refuse_missing_data(model: Model, data: RunData) -> None:
+    """Raises:    InputError: values are missing, and the model cannot leave them out."""
+    missing = [part for part in PART_NAMES if data.stored(part).seen is not None]
+    if missing and not can_train_on_missing(model):
+        raise InputError(
+            f"{data.name} has missing values, and a {type(model).__name__} cannot leave them out in training: "
+            f"choose the family {ABLE}, or fill the values in"
+        )
+
+
+def refuse_weights(step: Any, data: RunData, settings: Settings) -> None:
+    """Raises:    InputError: rows have weights, and the training step does not use them; or a split has zeros only."""
+    weighted = [part for part in ("train", "valid") if data.stored(part).weights is not None]
+    if weighted and not getattr(step, "uses_weights", False):
+        raise InputError(
+            f"{data.name} has weights, which the training step of {titled(settings.family)} does not use: remove them"
+        )
+    for part in weighted:
+        weights = data.stored(part).weights
+        if weights is not None and len(weights) and not bool((weights > 0).any()):
+            raise InputError(f"all weights of the {part} part of {data.name} are 0: choose another --split-seed")
