@@ -43,7 +43,7 @@ def refuse_without_sampler(name: str) -> None:
 
 
 def sampled_files(name: str) -> Iterator[bytes]:
-    """The contents of the four gzipped IDX files of a set, newly sampled; they are compared with their recorded sums."""
+    """The four gzipped IDX files of a set, newly sampled; their contents are compared with the recorded sums."""
     log.warning("note: %s is sampled from its model and stored; this takes a minute", name)
     parts = _SAMPLERS[0](name)
     arrays = [array for part in (parts["train"], parts["test"]) for array in (part.images[:, 0], part.labels)]

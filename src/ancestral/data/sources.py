@@ -209,7 +209,8 @@ def verify_dataset(name: str) -> DatasetStatus:
         name: a name of `dataset_names()`.
 
     Returns: the status with `verified`, and with a `detail` that names files that differ. A file matches by its own
-        checksum or by that of its contents, if known; the files of a sampled set match by that of their contents. Files that differ but can be read are still "ready".
+        checksum or by that of its contents, if known; the files of a sampled set match by that of their contents.
+        Files that differ but can be read are still "ready".
     Raises: InputError for an unknown name.
     Example:
         >>> verify_dataset("digits").verified

@@ -63,7 +63,9 @@ def divergence(of: Tensor, from_: Tensor, side: Literal["upper", "lower"] | None
         0.0
     """
     if of.shape != from_.shape or of.dim() != 1 or len(of) < 2:
-        raise InputError(f"a divergence needs two values for each of at least two images, not {of.shape}, {from_.shape}")
+        raise InputError(
+            f"a divergence needs two values for each of at least two images, not {of.shape}, {from_.shape}"
+        )
     if not bool(of.isfinite().all()) or bool(from_.isnan().any()):
         raise InputError("a divergence needs finite log-probabilities of its own samples, and no NaN")
     gaps = of.double() - from_.double()

@@ -97,8 +97,9 @@ class DataSettings(FileSettings):
     """Source, split and kind of pixels of the data."""
 
     data: str = "digits"
-    """images: digits, mnist, fashion, kmnist, synthetic-circuit, an array file (.npz, .npy, .mat, .pt), a .csv table, or a folder of
-    images; points of the plane: two-gaussians, moons, rings, pinwheel, spirals, checkerboard"""
+    """images: digits, mnist, fashion, kmnist, synthetic-circuit (sampled from a known distribution), an array file
+    (.npz, .npy, .mat, .pt), a .csv table, or a folder of images; points of the plane: two-gaussians, moons, rings,
+    pinwheel, spirals, checkerboard"""
     pixels: PixelSpaceName | None = None
     """binary: 0 or 1, sampled again in each epoch with probability = grey value; static: the same, but sampled once;
     threshold: 1 if the grey value is above 1/2; levels: whole numbers 0 to N-1; unit: real numbers in [0, 1]

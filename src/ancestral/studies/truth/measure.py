@@ -108,8 +108,10 @@ def on_test(workshop: Workshop) -> OnTest:
 
 def samples_for(workshop: Workshop, name: str) -> int:
     """Samples of z per image for a bound; 0 for a model with an exact value."""
-    return 0 if isinstance(workshop.runs[name].load(), ExactModel) else min(
-        IMPORTANCE_SAMPLES.get(name, 100), workshop.size(10**6, 5)
+    return (
+        0
+        if isinstance(workshop.runs[name].load(), ExactModel)
+        else min(IMPORTANCE_SAMPLES.get(name, 100), workshop.size(10**6, 5))
     )
 
 
