@@ -11,7 +11,7 @@ from scipy import stats
 
 from ancestral.core.errors import InputError
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.known_truth import coverage, divergence, rank_correlation
+from ancestral.evaluation.known_truth import divergence, interval_coverage, rank_correlation
 from ancestral.families.circuit.tiny import tiny_circuit
 
 IMAGES = torch.tensor(list(itertools.product([0.0, 1.0], repeat=9)), dtype=torch.float64).view(-1, 1, 3, 3)
@@ -86,20 +86,20 @@ def test_intervals_of_normal_values_cover_as_often_as_stated():
     """20,000 subsets: the standard error of a share of 95 % is 0.15 %; five of them are allowed. A Student interval
     of 20 values would have 95 %, the normal one has 93.5 %."""
     values = torch.randn(20_000 * 200, generator=torch.Generator().manual_seed(1), dtype=torch.float64) * 3 - 50
-    found = coverage(values[: 2_000 * 200], 200)
+    found = interval_coverage(values[: 2_000 * 200], 200)
     assert found.trials == 2000 and abs(found.value - 0.95) < 0.025
     expected = 1 - 2 * stats.t.sf(1.959964, 19)
-    assert abs(coverage(values[:40_000], 20).value - expected) < 0.025
+    assert abs(interval_coverage(values[:40_000], 20).value - expected) < 0.025
 
 
 def test_the_interval_of_a_biased_estimate_does_not_cover():
     values = torch.randn(5000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    assert coverage(values, 100, values + 1).value == 0
-    assert abs(coverage(values, 100, values.clone()).value - 0.95) < 0.1
+    assert interval_coverage(values, 100, values + 1).value == 0
+    assert abs(interval_coverage(values, 100, values.clone()).value - 0.95) < 0.1
     with pytest.raises(InputError, match="subsets of 1 of"):
-        coverage(values, 1)
+        interval_coverage(values, 1)
     with pytest.raises(InputError, match="at most half"):
-        coverage(values[:10], 6)
+        interval_coverage(values[:10], 6)
 
 
 def test_rank_correlation_is_kendalls():

@@ -80,7 +80,7 @@ def divergence(of: Tensor, from_: Tensor, side: Literal["upper", "lower"] | None
     )
 
 
-def coverage(values: Tensor, size: int, exact: Tensor | None = None) -> Proportion:
+def interval_coverage(values: Tensor, size: int, exact: Tensor | None = None) -> Proportion:
     """How often the 95 % interval of a mean over `size` images covers the mean over all other images.
 
         |m - m'| <= 1.96 sqrt(s^2 / n + s'^2 / (N - n))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral.core.maths import mean_and_error
 from ancestral.evaluation.annealing import Annealing, ais
-from ancestral.evaluation.known_truth import coverage, divergence
+from ancestral.evaluation.known_truth import divergence, interval_coverage
 from ancestral.evaluation.likelihood import elbo, importance_weighted
 from ancestral.families.belief_net.exact import all_states
 from ancestral.figures.scatter import Cloud, scatter_panels
@@ -137,7 +137,7 @@ def covered(workshop: Workshop) -> ChapterContent:
         quantities.append((f"log p(x) \N{MINUS SIGN} log q(x), {workshop.titles[name]}", found.log_p - log_q, None))
     rows, inside, total = [], 0, 0
     for label, values, exact in quantities:
-        shares = [coverage(values, size, exact) for size in sizes]
+        shares = [interval_coverage(values, size, exact) for size in sizes]
         inside += sum(one.interval[0] <= 0.95 <= one.interval[1] for one in shares)
         total += len(shares)
         rows.append([label, *(_share(one.value, one.interval, one.trials) for one in shares)])
@@ -176,7 +176,7 @@ def _bound_coverage(workshop: Workshop) -> tuple[float, tuple[float, float], int
 
     kept = workshop.remember("coverage of a bound", compute, count=count)
     values, exact = (torch.tensor(kept[key], dtype=torch.float64) for key in ("elbo", "exact"))
-    found = coverage(values, size, exact)
+    found = interval_coverage(values, size, exact)
     return found.value, found.interval, found.trials, size
 
 
