@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 OUTSIDE = 0.002  # share of all values that may be outside either end of the axes
-SIZE, OPACITY = 2.2, 0.35
+SIZE, OPACITY = 3.0, 0.4
 
 
 class Cloud(NamedTuple):
@@ -36,8 +36,9 @@ def scatter_panels(
     title: str = "",
     note: str = "",
     plot_height: float = 100.0,
+    line: Literal["diagonal", "zero"] = "diagonal",
 ) -> Figure:
-    """Draw panels of points over the same axes, with the diagonal y = x.
+    """Draw panels of points over the same axes, with the line y = x or y = 0.
 
     Args:
         panels: (title, clouds) of each. A label has the same colour in all panels.
@@ -47,6 +48,7 @@ def scatter_panels(
         title: above all.
         note: small print.
         plot_height: of each panel, points.
+        line: diagonal, y = x, or zero, y = 0.
 
     Returns: the figure.
     Raises: InputError if there is nothing to draw, lengths differ, or values are not finite.
@@ -73,14 +75,15 @@ def scatter_panels(
     limits = [_limits(np.concatenate([pair[axis] for pair in values])) for axis in (0, 1)]
     beyond = 0
     for axes, clouds in zip(page.axes, content, strict=False):
-        low, high = max(limits[0][0], limits[1][0]), min(limits[0][1], limits[1][1])
-        axes.plot([low, high], [low, high], color=MUTED, linewidth=0.8, zorder=1)
+        low, high = limits[0]
+        axes.plot([low, high], [low, high] if line == "diagonal" else [0, 0], color=MUTED, linewidth=0.8, zorder=1)
         for label, x, y in clouds:
             axes.scatter(x, y, s=SIZE, color=looks[label][0], alpha=OPACITY, linewidths=0, rasterized=True)
             inside = (x >= limits[0][0]) & (x <= limits[0][1]) & (y >= limits[1][0]) & (y <= limits[1][1])
             beyond += int((~inside).sum())
         axes.set(xlim=limits[0], ylim=limits[1])
-        axes.locator_params(nbins=4 if columns > 1 else 6)
+        axes.locator_params(nbins=5)
+        axes.locator_params(axis="x", nbins=3 if columns > 2 else 5)
     notes = [note] if note else []
     page.settle(notes + ([f"{beyond:,} points are outside the plots."] if beyond else []))
     return page.figure

@@ -28,7 +28,7 @@ PICTURED = 6
 
 def measured(workshop: Workshop, hide: str) -> dict[str, Any]:
     """For each model and for the truth: calibration, energy scores, log-probability of the hidden part, mean images."""
-    count, draws = workshop.size(16, 3), workshop.size(10, 3)
+    count, draws = workshop.size(16, 2), workshop.size(10, 2)
 
     def compute() -> dict[str, Any]:
         x, _ = test_images(workshop, count)
@@ -105,7 +105,7 @@ def completions(workshop: Workshop) -> ChapterContent:
                 ]
             )
         first = (
-            f"{len(best)} test images, {workshop.size(10, 3)} completions of each. Calibration error: mean gap of "
+            f"{len(best)} test images, {workshop.size(10, 2)} completions of each. Calibration error: mean gap of "
             "predicted and true probabilities of hidden pixels, over ten bins; with few completions it is above 0 even "
             "for the truth. Distance: root of the mean squared difference of the two probabilities of a pixel, without "
             "the noise of few completions. Energy score: lower is better. KL: the mean of "
@@ -123,7 +123,8 @@ def completions(workshop: Workshop) -> ChapterContent:
     text = (
         "Every family completes images, exactly or approximately. The true distribution of the hidden pixels given the "
         "seen ones is known for any mask, so a completion is compared with the right distribution, not only with the "
-        "one hidden part that happened to occur. The first row of each figure is the answer that no model can improve."
+        "one hidden part that happened to occur. The row `truth, exact` of each figure is the answer that no model can "
+        "improve."
     )
     return ChapterContent(text, tables, figures)
 
@@ -149,6 +150,6 @@ def _pictured(workshop: Workshop, found: dict[str, Any], hide: str) -> Figure:
     )
     caption = (
         "Rows: the image, its seen part (hidden pixels are grey), the exact conditional probability of each pixel, and "
-        f"the mean of {workshop.size(10, 3)} completions of each model."
+        f"the mean of {workshop.size(10, 2)} completions of each model."
     )
     return workshop.figure(f"completions-{hide}", drawn, caption, of=[name for name in order if name in workshop.runs])

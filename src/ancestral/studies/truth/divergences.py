@@ -187,8 +187,9 @@ def scored_samples(workshop: Workshop) -> ChapterContent:
         ["model q", "mean log p, nats", "above the data, nats", "standard deviation", "KL(q || p), nats", "class KL"],
         rows,
         f"{count:,} samples of each model, scored by the true log p(x). Above the data: the mean minus that of test "
-        f"images, {level:.2f} nats. Below 0, the samples are too unlikely (over-dispersed); above 0, they are more "
-        "typical than the data (under-dispersed). Standard deviation: of log p(x) over samples; that of test images is "
+        f"images, {plus_minus(level, entropy(workshop)[1])} nats. Below 0, the samples are too unlikely "
+        "(over-dispersed); above 0, they are more typical than the data (under-dispersed). Standard "
+        "deviation: of log p(x) over samples; that of test images is "
         f"{test.log_p.std():.1f} nats. KL(q || p): the mean of log q(x) \N{MINUS SIGN} log p(x). "
         "Class KL: divergence of the classes of the samples, by the true p(y | x), from those of the data, nats.",
         numeric={1, 2, 3, 4, 5},

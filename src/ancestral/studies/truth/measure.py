@@ -15,7 +15,7 @@ from ancestral.evaluation.likelihood import exact_log_prob, log_probs
 from ancestral.evaluation.quality import Quality
 from ancestral.families.circuit.model import Circuit
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel
-from ancestral.runs.quality import View, measure_images
+from ancestral.runs.quality import Comparison, View
 from ancestral.runs.run import Run
 from ancestral.runs.synthetic import true_model
 from ancestral.studies.truth.plan import SOURCE
@@ -50,7 +50,7 @@ def first_run(workshop: Workshop) -> Run:
 
 def count_of(workshop: Workshop) -> int:
     """Number of test images."""
-    return min(workshop.size(5000, 200), len(first_run(workshop).data.dataset.test))
+    return min(workshop.size(5000, 100), len(first_run(workshop).data.dataset.test))
 
 
 def test_images(workshop: Workshop, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -142,10 +142,11 @@ def draw(run: Run, count: int) -> tuple[Tensor, Tensor]:
 
 def of_samples(workshop: Workshop) -> dict[str, OfSamples]:
     """The values of samples of every model."""
-    count = min(workshop.size(2000, 200), len(first_run(workshop).data.dataset.test))
+    count = min(workshop.size(2000, 80), len(first_run(workshop).data.dataset.test))
 
     def compute() -> dict[str, Any]:
-        model, view = truth(), View(first_run(workshop).data)
+        model = truth()
+        comparison = Comparison(View(first_run(workshop).data), count, "pixels" if workshop.quick else "auto")
         found: dict[str, Any] = {}
         with workshop.progress.counter_for("samples of all models") as progress:
             for done, (name, run) in enumerate(workshop.runs.items(), 1):
@@ -155,13 +156,12 @@ def of_samples(workshop: Workshop) -> dict[str, OfSamples]:
                 network, log_q = run.load(), None
                 if isinstance(network, ExactModel | LatentModel):
                     log_q = log_probs(network, as_images(raw), samples_for(workshop, name))[0].tolist()
-                features = "pixels" if workshop.quick else "auto"
                 found[name] = {
                     "p": joint.logsumexp(1).tolist(),
                     "q": log_q,
                     "shares": joint.softmax(1).mean(0).tolist(),
                     "shown": images[:SHOWN].int().tolist(),
-                    "quality": measure_images(view, images, features=features).to_json(),
+                    "quality": comparison.of(images).to_json(),
                 }
                 progress(done, len(workshop.runs))
         return found

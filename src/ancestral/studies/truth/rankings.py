@@ -11,7 +11,6 @@ from torch import Tensor
 
 from ancestral.core.random import seed_for
 from ancestral.data.anomalies import frankenstein
-from ancestral.data.masks import seen_pixels
 from ancestral.data.splits import Split
 from ancestral.evaluation.detection import Auroc, auroc
 from ancestral.evaluation.known_truth import RankCorrelation, rank_correlation
@@ -47,6 +46,7 @@ MEASURES: dict[str, tuple[Callable[[Quality], float], int]] = {  # value, and it
     "coverage": (lambda one: one.coverage.value, -1),
 }
 CHANCE = 0.05
+UNSHOWN = {"tree", "helmholtz"}  # second models of a family, left out of the figure for want of colours
 
 
 def quality(workshop: Workshop) -> ChapterContent:
@@ -85,6 +85,7 @@ def quality(workshop: Workshop) -> ChapterContent:
             [
                 Curve(workshop.titles[n], [max(forward[i], 1e-3)], [value(drawn[n].quality)], style="points")
                 for i, n in enumerate(names)
+                if n not in UNSHOWN
             ],
             log_x=True,
         )
@@ -94,7 +95,7 @@ def quality(workshop: Workshop) -> ChapterContent:
     figure = panel_figure(
         panels, columns=2, xlabel="true KL(p || q), nats", title="Sample quality against the true divergence"
     )
-    caption = "One point for each model with a likelihood. Horizontal: KL(p || q), on a logarithmic axis."
+    caption = "One point for each family with a likelihood. Horizontal: KL(p || q), on a logarithmic axis."
     text = (
         "FID, KID, precision and recall compare features of samples with those of real images. They are used where no "
         "likelihood is known. Here the true divergence is known, so the table shows whether these measures order the "
@@ -120,7 +121,8 @@ def _correlations(
 def _correlation(found: RankCorrelation | None) -> str:
     if found is None:
         return "\N{EN DASH}"
-    return f"{found.tau:+.2f} (P = {found.p_value:.3f})".replace("-", "\N{MINUS SIGN}")
+    chance = f"P = {found.p_value:.3f}" if found.p_value >= 5e-4 else "P below 0.0005"
+    return f"{found.tau:+.2f} ({chance})".replace("-", "\N{MINUS SIGN}")
 
 
 @torch.no_grad()
@@ -133,7 +135,7 @@ def spliced_log_prob(model: Circuit, x: Tensor) -> Tensor:
     Returns:   shape (N,), nats.
     """
     log_prior = model.class_probs.log()
-    seen_left = seen_pixels("right", 1, model.event_shape).expand_as(x)
+    seen_left = torch.arange(x.shape[-1]).expand_as(x) < x.shape[-1] // 2
     left = model.joint(torch.where(seen_left, x, 0), seen_left)
     right = model.joint(torch.where(seen_left, 0, x), ~seen_left) - log_prior
     other = log_prior.expand(len(log_prior), -1) - torch.log1p(-log_prior.exp())[:, None]
@@ -143,7 +145,7 @@ def spliced_log_prob(model: Circuit, x: Tensor) -> Tensor:
 
 def detected(workshop: Workshop) -> ChapterContent:
     """AUROC of each model's score beside that of the true log p and of the best possible test."""
-    count = min(workshop.size(1000, 60), count_of(workshop) // 2)
+    count = min(workshop.size(1000, 40), count_of(workshop) // 2)
     names = [name for name, run in workshop.runs.items() if not isinstance(run.load(), ImplicitModel)]
 
     def compute() -> dict[str, Any]:
