@@ -135,7 +135,7 @@ def _bounds_in_words(workshop: Workshop, gaps: Mapping[str, tuple[float, float]]
 
 def covered(workshop: Workshop) -> ChapterContent:
     found = on_test(workshop)
-    sizes = [size for size in SIZES if 10 * size <= len(found.log_p)]
+    sizes = [size for size in SIZES if 5 * size <= len(found.log_p)]
     quantities: list[tuple[str, Tensor, Tensor | None]] = [("true log p(x)", found.log_p, None)]
     for name, log_q in found.log_q.items():
         quantities.append((f"log p(x) \N{MINUS SIGN} log q(x), {workshop.titles[name]}", found.log_p - log_q, None))
