@@ -50,7 +50,7 @@ def first_run(workshop: Workshop) -> Run:
 
 def count_of(workshop: Workshop) -> int:
     """Number of test images."""
-    return min(workshop.size(5000, 100), len(first_run(workshop).data.dataset.test))
+    return min(workshop.size(2000, 100), len(first_run(workshop).data.dataset.test))
 
 
 def test_images(workshop: Workshop, count: int | None = None) -> tuple[Tensor, Tensor]:
@@ -142,7 +142,7 @@ def draw(run: Run, count: int) -> tuple[Tensor, Tensor]:
 
 def of_samples(workshop: Workshop) -> dict[str, OfSamples]:
     """The values of samples of every model."""
-    count = min(workshop.size(2000, 80), len(first_run(workshop).data.dataset.test))
+    count = min(workshop.size(1000, 80), len(first_run(workshop).data.dataset.test))
 
     def compute() -> dict[str, Any]:
         model = truth()

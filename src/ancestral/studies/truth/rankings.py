@@ -201,7 +201,7 @@ def _detection_in_words(workshop: Workshop, kinds: dict[str, dict[str, Auroc]], 
             + (" (not clearly different from the true log p(x))." if _level(found, top) else ".")
         )
     return (
-        "A model is often used to find images that do not belong to its data: those with a low log q(x). How much of a "
+        "A model is often used to detect out-of-distribution images: those with a low log q(x). How much of a "
         "low power is the fault of the model, and how much of the score? Frankenstein images join the left half of one "
         "digit with the right half of another class. Both halves come from the known distribution, so the distribution "
         "of these images is known too. " + " ".join(told) + " The gap between the first two numbers cannot be closed "
