@@ -134,7 +134,7 @@ def spliced_log_prob(model: Circuit, x: Tensor) -> Tensor:
     Args:      model: the true distribution, one tree for each class. x: shape (N, 1, H, W).
     Returns:   shape (N,), nats.
     """
-    log_prior = model.class_probs.log()
+    log_prior = model.log_component_probs
     seen_left = torch.arange(x.shape[-1]).expand_as(x) < x.shape[-1] // 2
     left = model.joint(torch.where(seen_left, x, 0), seen_left)
     right = model.joint(torch.where(seen_left, 0, x), ~seen_left) - log_prior
