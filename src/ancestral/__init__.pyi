@@ -52,6 +52,7 @@ from ancestral.models.base import ExactModel as ExactModel
 from ancestral.models.base import ImplicitModel as ImplicitModel
 from ancestral.models.base import LatentModel as LatentModel
 from ancestral.models.base import Model as Model
+from ancestral.runs.synthetic import true_model as true_model
 from ancestral.settings.data import DataSettings as DataSettings
 from ancestral.settings.family import FamilySettings as FamilySettings
 from ancestral.settings.training import TrainingSettings as TrainingSettings

@@ -94,7 +94,8 @@ def _draw(settings: DataSettings, out: Path, read: Any = None) -> None:
 
 
 def _fetch(name: str | None) -> None:
-    """Download a data set, or all missing ones."""
+    """Download or sample a data set, or all missing ones."""
+    import ancestral.runs.synthetic  # noqa: F401  (provides the samples of data with a known distribution)
     from ancestral.data.datasets import dataset_names, dataset_status, fetch_dataset
 
     missing = (known for known in dataset_names() if dataset_status(known).state != "ready")

@@ -14,9 +14,11 @@ from typing import Literal
 import numpy as np
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.core.files import write_atomically
 from ancestral.data.readers import PART_NAMES, Part, is_gzip, read_idx_part
+from ancestral.data.sampled import RECORDED, refuse_without_sampler, sampled_files
 from ancestral.data.storage import row_blocks
-from ancestral.settings.data import IMAGE_SETS
+from ancestral.settings.data import IMAGE_SETS, SAMPLED_SETS
 
 _DIGITS_SIZES: tuple[int, int, int] = (1000, 350, 447)
 _DIGITS_LEVELS = 17
@@ -105,17 +107,17 @@ def dataset_names() -> tuple[str, ...]:
     Returns: the names, the embedded one first.
     Example:
         >>> dataset_names()
-        ('digits', 'mnist', 'fashion', 'kmnist')
+        ('digits', 'mnist', 'fashion', 'kmnist', 'synthetic-circuit')
     """
     return IMAGE_SETS
 
 
 def read_named(name: str, fetch: bool = True) -> tuple[dict[str, Part], int]:
-    """Read a named set. It is downloaded if it is in neither of its two folders.
+    """Read a named set. It is downloaded or sampled if it is in neither of its two folders.
 
     Args:
         name: a name of `dataset_names()`.
-        fetch: download the set if it is missing.
+        fetch: download or sample the set if it is missing.
 
     Returns: the parts by name, "train" and "test" (and "valid"), and the number of levels.
     Raises: InputError for an unknown name, a damaged file, or a failed download.
@@ -125,8 +127,9 @@ def read_named(name: str, fetch: bool = True) -> tuple[dict[str, Part], int]:
         return _read_digits(), _DIGITS_LEVELS
     folder = _find(name)
     if folder is None and not fetch:
-        raise refusal(name, _missing(name).detail.partition(";")[0], f"ancestral data {name} --fetch downloads it")
-    return _read_folder(folder or fetch_dataset(name)), 256
+        verb = "samples" if name in SAMPLED_SETS else "downloads"
+        raise refusal(name, _missing(name).detail.partition(";")[0], f"ancestral data {name} --fetch {verb} it")
+    return _read_folder(folder or fetch_dataset(name)), 2 if name in SAMPLED_SETS else 256
 
 
 def missing_places(name: str) -> str:
@@ -155,18 +158,22 @@ def digest(parts: dict[str, Part]) -> str:
 
 
 def fetch_dataset(name: str) -> Path:
-    """Download a named set into the user's cache, and check the SHA-256 of every file.
+    """Download a named set into the user's cache, or sample it, and check the SHA-256 of every file.
 
     Args:
-        name: "mnist", "fashion" or "kmnist". Existing files are kept if they match.
+        name: "mnist", "fashion", "kmnist" or a sampled set. Existing files are kept if they match.
 
     Returns: the folder of the files.
-    Raises: InputError if the set needs no download, or no mirror has the published files.
+    Raises: InputError if the set needs no download, no mirror has the published files, or no package that can sample
+        the set is imported.
     """
     _check_name(name)
     if name == "digits":
         raise refusal(name, "comes with scikit-learn", "there is nothing to download")
     folder = _cache_folder(name)
+    if name in SAMPLED_SETS:
+        _sample_into(name, folder)
+        return folder
     for stem, sha256 in zip(_FILES, _PUBLISHED[name].zipped, strict=True):
         _fetch_file(name, f"{stem}.gz", sha256, folder)
     return folder
@@ -206,7 +213,8 @@ def verify_dataset(name: str) -> DatasetStatus:
         name: a name of `dataset_names()`.
 
     Returns: the status with `verified`, and with a `detail` that names files that differ. A file matches by its own
-        checksum or by that of its contents, if known. Files that differ but can be read are still "ready".
+        checksum or by that of its contents, if known; the files of a sampled set match by that of their contents.
+        Files that differ but can be read are still "ready".
     Raises: InputError for an unknown name.
     Example:
         >>> verify_dataset("digits").verified
@@ -294,8 +302,22 @@ def _find(name: str) -> Path | None:
 
 
 def _missing(name: str) -> DatasetStatus:
-    detail = f"its four files are not in {missing_places(name)}; it is downloaded at first use"
+    how = "sampled" if name in SAMPLED_SETS else "downloaded"
+    detail = f"its four files are not in {missing_places(name)}; it is {how} at first use"
     return DatasetStatus(name, str(_cache_folder(name)), "missing", detail)
+
+
+def _sample_into(name: str, folder: Path) -> None:
+    """Write the files of a sampled set, unless all are there and match.
+
+    Raises:    InputError: as `refuse_without_sampler`.
+    """
+    there = _files_in(folder)
+    if len(there) == len(_FILES) and all(_matches(name, index, path) for index, path in enumerate(there)):
+        return
+    refuse_without_sampler(name)
+    for stem, content in zip(_FILES, sampled_files(name), strict=True):
+        write_atomically(folder / f"{stem}.gz", content)
 
 
 def _fetch_file(name: str, file: str, sha256: str, folder: Path) -> None:
@@ -318,9 +340,9 @@ def _fetch_file(name: str, file: str, sha256: str, folder: Path) -> None:
 
 def _matches(name: str, index: int, path: Path) -> bool | None:
     """Whether a file matches its published checksum; None if there is no checksum for its form."""
-    published = _PUBLISHED[name]
+    published = _PUBLISHED[name] if name in _PUBLISHED else _Published((), (), RECORDED[name])
     with open(path, "rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() == published.zipped[index]:
+        if hashlib.file_digest(stream, "sha256").hexdigest() in published.zipped[index : index + 1]:
             return True
     zipped = is_gzip(path)
     if published.plain is None:

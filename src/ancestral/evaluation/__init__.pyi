@@ -6,6 +6,11 @@ from ancestral.evaluation.contract import all_images as all_images
 from ancestral.evaluation.detection import BatchTest as BatchTest
 from ancestral.evaluation.detection import auroc as auroc
 from ancestral.evaluation.detection import random_batches as random_batches
+from ancestral.evaluation.known_conditionals import energy_scores as energy_scores
+from ancestral.evaluation.known_conditionals import pixel_calibration as pixel_calibration
+from ancestral.evaluation.known_truth import divergence as divergence
+from ancestral.evaluation.known_truth import interval_coverage as interval_coverage
+from ancestral.evaluation.known_truth import rank_correlation as rank_correlation
 from ancestral.evaluation.likelihood import elbo as elbo
 from ancestral.evaluation.likelihood import importance_weighted as importance_weighted
 from ancestral.evaluation.neighbours import density_coverage as density_coverage

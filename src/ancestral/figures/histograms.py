@@ -1,4 +1,4 @@
-"""Histograms of several kinds of values, above curves of shares such as the power of a test."""
+"""Histograms of several kinds of values: in panels, or above curves of shares such as the power of a test."""
 
 from __future__ import annotations
 
@@ -60,6 +60,50 @@ def histograms_and_shares(
     beyond = draw_histograms(page.axes[0], kinds, looks)
     draw_shares(page.axes[1], series, looks, levels)
     page.settle([f"{beyond:,} values are outside the upper plot."] if beyond else [])
+    return page.figure
+
+
+def histogram_panels(
+    panels: Sequence[tuple[str, Sequence[tuple[str, np.ndarray | Tensor]]]],
+    *,
+    xlabel: str,
+    columns: int = 2,
+    title: str = "",
+    note: str = "",
+) -> Figure:
+    """Draw panels of histograms, each with its own axis; a label has the same colour in all panels.
+
+    Args:
+        panels: (title, kinds) of each, where a kind is (label, values).
+        xlabel: below the panels.
+        columns: panels in a row.
+        title: above all.
+        note: small print.
+
+    Returns: the figure.
+    Raises: InputError if there is nothing to draw or values are not finite.
+    """
+    content = [[(label, as_floats(label, one)) for label, one in kinds] for _, kinds in panels]
+    if not content or not all(content):
+        raise InputError("there is nothing to draw")
+    for kinds in content:
+        check_finite(kinds)
+    looks = looks_of((label, "line") for kinds in content for label, _ in kinds)
+    columns = min(columns, len(panels))
+    page = Page(
+        (title, "", xlabel),
+        plot_height=52.0,
+        right=14,
+        grid=(-(-len(panels) // columns), columns),
+        titles=[name for name, _ in panels],
+        legend=[(label, *look) for label, look in looks.items()],
+    )
+    beyond = 0
+    for axes, kinds in zip(page.axes, content, strict=False):
+        beyond += draw_histograms(axes, kinds, looks)
+        axes.locator_params(axis="x", nbins=5)
+    notes = [note] if note else []
+    page.settle(notes + ([f"{beyond:,} values are outside the plots."] if beyond else []))
     return page.figure
 
 

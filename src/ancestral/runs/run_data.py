@@ -16,6 +16,7 @@ from ancestral.data.summary import DataSummary, summarise
 from ancestral.data.toy import DENSITIES, Density, PointDataset, load_points
 from ancestral.families.family import DataSpec
 from ancestral.families.run_settings import Settings, suited
+from ancestral.runs import synthetic  # noqa: F401  (provides the samples of data with a known distribution)
 from ancestral.settings.checks import flag
 from ancestral.settings.data import POINT_SETS, DataSettings
 

@@ -1,0 +1,118 @@
+"""Data with a known distribution: laws of the shipped model on a tiny instance, samples, files and refusals."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from scipy import stats
+
+from ancestral.commands.main import main
+from ancestral.core.errors import InputError
+from ancestral.core.files import sha256_of
+from ancestral.core.random import seeded_noise
+from ancestral.data import sampled
+from ancestral.data.datasets import dataset_status, load_dataset, verify_dataset
+from ancestral.data.readers import read_idx
+from ancestral.families.circuit.tiny import tiny_circuit
+from ancestral.runs import synthetic
+from ancestral.runs.synthetic import sampled_part, ship, true_model
+
+NAME = "synthetic-circuit"
+IMAGES = torch.tensor(list(itertools.product([0.0, 1.0], repeat=9)), dtype=torch.float64).view(-1, 1, 3, 3)
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A tiny circuit with two classes, shipped and read by the same code as the data's model."""
+    with seeded_noise(1):
+        model = tiny_circuit(components=4, classes=2)
+    monkeypatch.setattr(synthetic, "WEIGHTS", tmp_path)
+    ship(model, NAME, tmp_path)
+    return true_model(NAME)
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """The set with few images, in a cache of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("ANCESTRAL_DATA", str(tmp_path / "own"))
+    monkeypatch.setattr(synthetic, "SIZES", {NAME: synthetic.Sizes(120, 30)})
+    return tmp_path / "cache" / "ancestral" / NAME
+
+
+def test_the_shipped_distribution_sums_to_one(tiny):
+    """Also after rounding to half precision: the rounded weights are the distribution."""
+    assert tiny.dtype == torch.float64
+    assert tiny.log_prob(IMAGES).exp().sum().item() == pytest.approx(1, abs=1e-12)
+    joint = tiny.class_posterior(IMAGES).probs * tiny.log_prob(IMAGES).exp()[:, None]
+    assert torch.allclose(joint.sum(0), tiny.log_component_probs.exp().view(2, -1).sum(1), atol=1e-12)
+
+
+def test_images_and_labels_have_the_known_distribution(tiny):
+    """Chi-square test of all 1024 pairs (image, label) with an expected count of at least 5; level 1e-3."""
+    part = sampled_part(tiny, NAME, "train", 40_000)
+    code = torch.from_numpy(part.images).flatten(1).long() @ (2 ** torch.arange(8, -1, -1))
+    seen = torch.bincount(code * 2 + torch.from_numpy(part.labels), minlength=1024).double()
+    expected = (40_000 * tiny.class_posterior(IMAGES).probs * tiny.log_prob(IMAGES).exp()[:, None]).flatten()
+    often = expected >= 5
+    rest = [values[~often].sum()[None] for values in (seen, expected)]
+    seen, expected = torch.cat([seen[often], rest[0]]), torch.cat([expected[often], rest[1]])
+    assert stats.chisquare(seen.numpy(), expected.numpy()).pvalue > 1e-3
+
+
+def test_the_parts_are_reproducible_and_differ(tiny):
+    first, again, other = (sampled_part(tiny, NAME, split, 50) for split in ("train", "train", "test"))
+    assert (first.images == again.images).all() and (first.labels == again.labels).all()
+    assert not (first.images == other.images).all()
+
+
+def test_the_test_images_of_the_package_are_the_recorded_ones():
+    part = sampled_part(true_model(NAME), NAME, "test", 10_000)
+    found = [sha256_of(sampled.idx_bytes(array)) for array in (part.images[:, 0], part.labels)]
+    assert tuple(found) == sampled.RECORDED[NAME][2:]
+
+
+def test_the_set_is_sampled_at_first_use_and_stored(small, caplog):
+    assert dataset_status(NAME).state == "missing" and "it is sampled at first use" in dataset_status(NAME).detail
+    with pytest.raises(InputError, match="--fetch samples it"):
+        load_dataset(NAME, fetch=False)
+    data = load_dataset(NAME, valid_size=20)
+    assert (len(data.train), len(data.valid), len(data.test), data.levels) == (100, 20, 30, 2)
+    assert data.event_shape == (1, 28, 28) and data.train.images.max() == 1
+    assert read_idx(small / "train-images-idx3-ubyte.gz", 3).shape == (120, 28, 28)
+    assert "differ from the recorded ones" in caplog.text  # because there are fewer images
+    assert verify_dataset(NAME).state == "ready" and verify_dataset(NAME).verified is False
+    with seeded_noise(9):
+        assert torch.equal(load_dataset(NAME, valid_size=20).train.images, data.train.images)
+    assert true_model(NAME).log_prob(data.test.images.double()).mean() > -130
+
+
+def test_the_command_samples_the_set_and_a_run_names_it(small, tmp_path, capsys):
+    assert main(["data", NAME, "--fetch"]) == 0
+    assert "ready" in capsys.readouterr().out and small.is_dir()
+    command = ["train", "mixture", "--data", NAME, "--train-size", "80", "--epochs", "1", "--components", "2"]
+    assert main([*command, "--out", str(tmp_path / "run")]) == 0
+    assert f'"data": "{NAME}"' in (tmp_path / "run" / "settings.json").read_text()
+
+
+def test_reading_without_a_sampler_is_refused(small, monkeypatch):
+    monkeypatch.setattr(sampled, "_SAMPLERS", [])
+    with pytest.raises(InputError, match=f"{NAME}: not sampled yet; ancestral data {NAME} --fetch"):
+        load_dataset(NAME)
+
+
+def test_other_sets_and_damaged_weights_are_refused(tiny):
+    with pytest.raises(InputError, match="the distribution of mnist is not known"):
+        true_model("mnist")
+    path = synthetic.WEIGHTS / NAME / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\x00")
+    with pytest.raises(InputError, match="was changed or is damaged"):
+        true_model(NAME)
+
+
+def test_the_weights_are_small():
+    folder = Path(synthetic.__file__).parents[1] / "weights" / NAME
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 2**20
