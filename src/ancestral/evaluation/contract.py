@@ -82,6 +82,9 @@ def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
         known = cache(lambda: log_probs_of_all(model))  # they take most of the time
         yield "probabilities of all images sum to one", lambda _: sums_to_one(model, *known())
         yield "samples fit the probabilities", lambda _: samples_fit(model, *known())
+    from ancestral.evaluation.contract_classes import clauses_of_classes  # it uses the checks of this file
+
+    yield from clauses_of_classes(model)
 
 
 def enumerable(model: Model) -> bool:
@@ -209,16 +212,20 @@ def sums_to_one(model: Model, log_p: Tensor, relative: Tensor) -> tuple[bool, st
     return error < WORST_ERROR and gap <= max(tolerance, 5 * error), evidence
 
 
-def samples_fit(model: Model, log_p: Tensor, relative: Tensor) -> tuple[bool, str]:
-    """Pearson's chi-square test of the counts of all images against their probabilities; rare images share one cell."""
+def samples_fit(model: Model, log_p: Tensor, relative: Tensor, drawn: Tensor | None = None) -> tuple[bool, str]:
+    """Pearson's chi-square test of the counts of all images against their probabilities; rare images share one cell.
+
+    Args:      drawn: the samples; None: `DRAWS` samples of the model.
+    """
     from scipy import stats
 
+    drawn = model.sample(DRAWS) if drawn is None else drawn
     p = log_p.double().exp()
-    expected = DRAWS * p / p.sum()
+    expected = len(drawn) * p / p.sum()
     # the error of an importance-sampled probability adds to the variance of its cell
     variance = expected + (expected * relative).square()
     weights = model.levels ** torch.arange(math.prod(model.event_shape) - 1, -1, -1)  # type: ignore[operator]
-    index = (model.sample(DRAWS).flatten(1).round().long() * weights).sum(1)
+    index = (drawn.flatten(1).round().long() * weights).sum(1)
     counts = torch.bincount(index, minlength=len(p)).double()
     order = expected.argsort(descending=True)
     common = max(1, int((expected >= 5).sum()) - 1)
