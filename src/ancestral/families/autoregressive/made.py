@@ -137,7 +137,7 @@ class MADE(AutoregressiveModel):
         return self.output.log_prob(self.predict_under(x, ordering), x).flatten(1).sum(1)
 
     def added(self) -> list[Tensor | None]:
-        """What the given class adds to each hidden layer and to the output, shapes (1 or B, width); None without one."""
+        """What the given class adds to each hidden layer and the output, shapes (1 or B, width), or None."""
         if self.by_class is None:
             return [None] * (len(self.layers) + 1)
         return [layer(self.condition) for layer in self.by_class]

@@ -43,8 +43,8 @@ class MaskedModel(Protocol):
 class Stage:
     """A hidden layer whose units are sorted by degree, the order in which they are computed.
 
-    Args:      weight: of the layer, (units, inputs). bias: (1 or n, units). degrees: of its units, (units,). inputs: order of
-               its inputs. pixels: D. n: number of images.
+    Args:      weight: of the layer, (units, inputs). bias: (1 or n, units). degrees: of its units, (units,). inputs:
+               order of its inputs. pixels: D. n: number of images.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, degrees: Tensor, inputs: Tensor, pixels: int, n: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
@@ -21,7 +22,7 @@ def tiny_pixelcnn(shape: tuple[int, ...] = (1, 3, 3), *output: object, **setting
     return with_larger_weights(PixelCNN(shape, *output, **small, **settings))  # type: ignore[arg-type]
 
 
-CLASSES: dict[str, object] = {"classes": 3, "proportions": [0.5, 0.2, 0.3]}
+CLASSES: dict[str, Any] = {"classes": 3, "proportions": [0.5, 0.2, 0.3]}
 MADES: dict[str, Callable[[], Model]] = {
     "made": lambda: tiny_made(),
     "made, deep": lambda: tiny_made(hidden=[8, 5, 11], direct=False),
