@@ -51,6 +51,8 @@ class Check(NamedTuple):
 
 
 Clause = Callable[[Model], tuple[bool, str]]
+ByClass = dict[int, tuple[Model, Tensor, Tensor]]
+"""For each class, the model given the class, log p(x | y) of all images, and the relative error of each p(x | y)."""
 
 
 def check_model(model: Model) -> list[Check]:
@@ -250,9 +252,10 @@ def _clauses_of_classes(model: Model) -> Iterator[tuple[str, Clause]]:
     if isinstance(model, ExactModel):
         yield "log p(x) is the sum over the classes, in any batch", sums_over_classes
     if enumerable(model):
-        yield "p(x | y) of each class sums to one", each_class_sums_to_one
-        yield "samples of each class fit p(x | y)", samples_of_each_class_fit
-        yield "p(x | y) depends on the class", classes_differ
+        known = cache(lambda: {label: (given, *log_probs_of_all(given)) for label, given in _present(model)})
+        yield "p(x | y) of each class sums to one", lambda _: each_class_sums_to_one(known())
+        yield "samples of each class fit p(x | y)", lambda _: samples_of_each_class_fit(model, known())
+        yield "p(x | y) depends on the class", lambda _: classes_differ(known())
 
 
 def class_probs_sum_to_one(model: Model) -> tuple[bool, str]:
@@ -282,26 +285,23 @@ def _present(model: Model) -> Iterator[tuple[int, Model]]:
         yield label, model.given(label)
 
 
-def each_class_sums_to_one(model: Model) -> tuple[bool, str]:
-    found = [(label, *sums_to_one(given, *log_probs_of_all(given))) for label, given in _present(model)]
+def each_class_sums_to_one(known: ByClass) -> tuple[bool, str]:
+    found = [(label, *sums_to_one(*one)) for label, one in known.items()]
     return all(passed for _, passed, _ in found), "; ".join(f"class {label}: {words}" for label, _, words in found)
 
 
-def samples_of_each_class_fit(model: Model) -> tuple[bool, str]:
+def samples_of_each_class_fit(model: Model, known: ByClass) -> tuple[bool, str]:
     """The samples of a batch with mixed labels, compared class by class."""
     assert isinstance(model, SamplesClasses)
     labels = torch.arange(DRAWS) % model.classes
     drawn = model.sample_classes(labels)
-    found = [
-        (label, *samples_fit(given, *log_probs_of_all(given), drawn[labels == label]))
-        for label, given in _present(model)
-    ]
+    found = [(label, *samples_fit(*one, drawn[labels == label])) for label, one in known.items()]
     return all(passed for _, passed, _ in found), "; ".join(f"class {label}: {words}" for label, _, words in found)
 
 
-def classes_differ(model: Model) -> tuple[bool, str]:
+def classes_differ(known: ByClass) -> tuple[bool, str]:
     """The largest total variation distance between two classes: 0 if the model ignores the class."""
-    each = [log_probs_of_all(given) for _, given in _present(model)]
+    each = [(log_p, relative) for _, log_p, relative in known.values()]
     distances: list[Tensor] = [
         0.5 * (one[0].exp() - other[0].exp()).abs().sum() - (one[0].exp() * one[1]).square().sum().sqrt() * 5
         for one in each
