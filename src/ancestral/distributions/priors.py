@@ -100,9 +100,9 @@ class MixturePrior(Conditional):
 class VampPrior(Conditional):
     """p(z) = sum_k w_k q(z | u_k): a mixture of the posteriors of K learned pseudo-images u_k.
 
-    Args:      event_shape: shape of a pseudo-image. components: K. classes: of an encoder that gets the class of an
-               image: pseudo-image k has the class k modulo this number; 0 for none. low, high: range of the pseudo-images (a smooth
-               bound), equal to the range of the encoder's input.
+    Args:      event_shape: shape of a pseudo-image. components: K. low, high: range of the pseudo-images (a smooth
+               bound), equal to the range of the encoder's input. classes: of an encoder that gets the class of an
+               image: pseudo-image k has the class k modulo this number; 0 for none.
     Deviation: the weights w_k are learned, from the initial value 1/K; in the paper they stay 1/K.
     Reference: Tomczak and Welling, 2018, eq. 9, arXiv 1705.07120.
     """

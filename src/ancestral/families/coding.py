@@ -75,11 +75,12 @@ def encoder_network(settings: CodingSettings, spec: DataSpec, outputs: int, clas
 def decoder_network(
     settings: CodingSettings, out_shape: tuple[int, ...], networks: Mapping[str, Any], classes: int = 0
 ) -> nn.Module:
-    """The network from latents, followed by a one-hot class if there are classes, to an array of `out_shape`: the user's own decoder, or one that the settings describe.
+    """The network from latents to an array of `out_shape`: the user's own decoder, or one that the settings describe.
 
     Its hidden layers are the encoder's in reverse order, unless the settings describe others.
 
-    Args:      networks: the user's own networks, by name; it may contain a decoder.
+    Args:      networks: the user's own networks, by name; it may contain a decoder. classes: number of classes, whose
+               one-hot vector follows the latents; 0 for none.
     Raises:    InputError: as `given_network`.
     """
     code = [settings.latents + classes]

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
 from ancestral.core.errors import InputError
 from ancestral.families.family import DataSpec
+from ancestral.settings.checks import NO_LABELS
 
 
 def classes_of(settings: Any, spec: DataSpec) -> tuple[int, list[float] | None]:
@@ -17,5 +22,26 @@ def classes_of(settings: Any, spec: DataSpec) -> tuple[int, list[float] | None]:
     if not settings.conditional:
         return 0, None
     if not spec.classes:
-        raise InputError("--conditional needs labelled data with classes: these have none")
+        raise InputError(NO_LABELS)
     return spec.classes, None if spec.proportions is None else list(spec.proportions)
+
+
+def components_of_class(condition: Tensor, components: int) -> Tensor:
+    """Which of C components belong to the given class: component c belongs to class c // (C / K).
+
+    Args:      condition: one-hot classes, shape (B, K). components: C.
+    Returns:   zeros and ones, shape (B, C).
+    """
+    return condition.repeat_interleave(components // condition.shape[1], 1)
+
+
+def joint_of_labels(joint: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """log p(x, c) of the components of the label's class, and minus infinity for the others; shape (B, C), nats.
+
+    Args:      joint: log p(x, c), shape (B, C). labels: shape (B,); -1 and None keep all components. classes: K; 0
+               keeps all components.
+    """
+    if labels is None or not classes:
+        return joint
+    other = components_of_class(one_hot(labels.clamp_min(0), classes), joint.shape[1]) == 0
+    return joint.masked_fill(other & (labels >= 0)[:, None], -torch.inf)

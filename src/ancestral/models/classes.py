@@ -12,6 +12,7 @@ from typing import Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
+from torch.distributions import Categorical
 from torch.nn.functional import one_hot
 
 from ancestral.core.errors import InputError, NotComputable
@@ -147,6 +148,13 @@ class ClassConditional(Model):
         each = [self.given(label).log_weights(x, k) for label in range(self.classes)]  # type: ignore[attr-defined]
         return torch.stack(each, 1) + self.log_class_probs()[:, None]
 
+    def class_posterior(self, x: Tensor, k: int = 1) -> Categorical:
+        """p(y | x) by Bayes' rule, batch shape (B,): exact, or estimated from k samples of the latents of each class.
+
+        Raises:    InputError: the model has no classes.
+        """
+        return Categorical(logits=log_joint_of_classes(self, x, k), validate_args=False)
+
     @torch.no_grad()
     def sample_classes(self, labels: Tensor) -> Tensor:
         """One sample for each label. labels: (n,), whole numbers; returns (n, *event_shape).
@@ -163,6 +171,29 @@ class ClassConditional(Model):
     def present_classes(self) -> Tensor:
         """The classes that occur in the training data, in order."""
         return (self.log_class_probs() > -torch.inf).nonzero()[:, 0]
+
+
+class CodesClasses(ClassConditional):
+    """A model with codes: the latents, followed by the class as a one-hot vector if the model has classes and none is
+    given."""
+
+    @property
+    def condition_width(self) -> int:  # type: ignore[override]
+        return self.classes if self.sums_classes else 0
+
+    def code(self, z: Tensor) -> Tensor:
+        """The input of the decoder: z, followed by the given class if there is one.
+
+        Args:      z: shape (..., B, M) for B given classes; (..., M) for one or none.
+        """
+        return z if self.condition is None else torch.cat([z, self.condition.expand(*z.shape[:-1], -1)], -1)
+
+    def classes_in_turn(self, n: int) -> Tensor:
+        """Conditions of n codes, the classes of the training data in turn, shape (n, condition_width)."""
+        if not self.sums_classes:
+            return self.shares.new_zeros(n, 0)
+        present = self.present_classes()
+        return one_hot(present[torch.arange(n, device=present.device) % len(present)], self.classes).to(self.shares)
 
 
 def refuse_without_classes(model: Model) -> None:

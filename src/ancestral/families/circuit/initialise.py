@@ -38,12 +38,12 @@ def initialise(model: Circuit, train: PixelBatches) -> None:
         if model.start == "patches" and not isinstance(model.leaves, PixelLeaves):
             start_from_patches(model, c, own[:PER_TREE])
     if model.components > 1:
-        counts = torch.bincount(component, minlength=model.components).to(model.dtype)
+        counts = torch.bincount(component[component >= 0], minlength=model.components).to(model.dtype)
         model.weights.copy_((counts + PSEUDO_COUNT).log())
 
 
 def _assigned(model: Circuit, train: PixelBatches) -> tuple[Tensor, Tensor]:
-    """Training images, and the component of each image by its class or cluster."""
+    """Training images, and the component of each image by its class or cluster; negative without a known class."""
     count = LOOKED_AT * max(1, min(model.classes, MOST_CLASSES))
     images = train.first(count)
     within = model.components // max(1, model.classes)
@@ -53,7 +53,7 @@ def _assigned(model: Circuit, train: PixelBatches) -> tuple[Tensor, Tensor]:
     if within == 1:
         return images, labels
     nearest = component_of_clusters(images, cluster_centres(train, within))
-    return images, labels * within + nearest
+    return images, torch.where(labels < 0, labels, labels * within + nearest)
 
 
 def _zeros(images: Tensor) -> Tensor:

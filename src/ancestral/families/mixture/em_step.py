@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ancestral.core.errors import TrainingDiverged
 from ancestral.data.pixels import Batch
+from ancestral.families.conditional import joint_of_labels
 from ancestral.families.family import StepContext
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.training.objectives import Terms
@@ -20,6 +21,8 @@ class EMStep:
     a > 0 corresponds to a Beta(1 + a, 1 + a) prior on each p_kd, so no probability becomes 0. The log-likelihood plus
     the log-density of this prior does not decrease from one epoch to the next.
 
+    With classes, r_nk is 0 for the components of other classes than the label's; for the label -1, it sums over all.
+
     Args:      smoothing: a, in pseudo-counts.
     Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
     """
@@ -31,7 +34,7 @@ class EMStep:
 
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
-        joint = self.model.joint(batch.x)
+        joint = joint_of_labels(self.model.joint(batch.x), batch.labels, self.model.classes)
         log_prob = joint.logsumexp(1)
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")

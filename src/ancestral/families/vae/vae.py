@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -23,20 +23,20 @@ from ancestral.families.flow.points import vector_bijection
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.families.vae.settings import VAESettings
 from ancestral.models.base import CodePairs, LatentModel, LatentScale
-from ancestral.models.classes import ClassConditional
+from ancestral.models.classes import CodesClasses
 from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
 
 PRIOR_DRAWS = 10_000  # for the mean and standard deviation of a prior that has no closed form
 
 
 @registered
-class VAE(CodingModel, ClassConditional, LatentModel):
+class VAE(CodingModel, CodesClasses, LatentModel):
     """Variational autoencoder: p(x, z) = p(z) p(x | z) with an approximate posterior q(z | x).
 
         log p(x) >= ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z))
 
-    With classes y, p(x, z, y) = p(y) p(z) p(x | z, y) and q(z | x, y). `given` returns the model of one class. Otherwise
-    the latents are codes: z, followed by y as a one-hot vector.
+    With classes y, p(x, z, y) = p(y) p(z) p(x | z, y) and q(z | x, y). `given` returns the model of one class. If none
+    is given, the latents are codes: z, followed by y as a one-hot vector.
 
     Args:      encoder: pixels in [0, 1] to q(z | x); with classes, pixels and y to q(z | x, y). likelihood: codes to
                p(x | z). prior: p(z). classes: number of classes of y, 0 for none. proportions: of the classes in the
@@ -67,14 +67,6 @@ class VAE(CodingModel, ClassConditional, LatentModel):
         if isinstance(prior, VampPrior):
             prior.use_encoder(encoder)
 
-    @property
-    def condition_width(self) -> int:  # type: ignore[override]
-        return self.classes if self.sums_classes else 0
-
-    def code(self, z: Tensor) -> Tensor:
-        """The input of the decoder: z, followed by the given class. z: (..., B, M) for a batch of B given classes."""
-        return z if self.condition is None else torch.cat([z, self.condition.expand(*z.shape[:-1], -1)], -1)
-
     def prior(self) -> Distribution:
         """p(z); with classes of which none is given, p(z) p(y) over codes."""
         p = self.latent_prior()
@@ -90,7 +82,7 @@ class VAE(CodingModel, ClassConditional, LatentModel):
         unit = self.likelihood.to_unit(x)
         return self.encoder(unit) if self.condition is None else self.encoder(unit, self.condition)
 
-    def _posterior_of_classes(self, x: Tensor) -> tuple[ClassAndLatents, list[VAE]]:
+    def _posterior_of_classes(self, x: Tensor) -> tuple[ClassAndLatents, list[Self]]:
         given = [self.given(label) for label in range(self.classes)]
         parts = [model.posterior(x) for model in given]
         bounds = [
@@ -178,14 +170,11 @@ class VAE(CodingModel, ClassConditional, LatentModel):
 
     @torch.no_grad()
     def sample_code_pairs(self, n: int) -> CodePairs:
-        """`n` pairs of independent draws from the prior. Both draws of a pair have the same class, if there are classes;
+        """`n` pairs of independent draws from the prior. With classes, both draws of a pair have the same class, and
         pairs use the classes in turn."""
         z = self.latent_prior().sample((2 * n,))
         first, last = z.unflatten(0, (n, 2)).unbind(1)
-        if not self.sums_classes:
-            return CodePairs(first, last, z.new_zeros(n, 0))
-        present = self.present_classes()
-        return CodePairs(first, last, one_hot(present[torch.arange(n) % len(present)], self.classes).to(z))
+        return CodePairs(first, last, self.classes_in_turn(n))
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, warming: int = WARMING, sweeps: int = SWEEPS) -> Tensor:
