@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.families.family import DataSpec
+from ancestral.models.base import Model
+from ancestral.models.classes import scores_classes
 from ancestral.settings.checks import NO_LABELS
 
 
@@ -45,3 +47,9 @@ def joint_of_labels(joint: Tensor, labels: Tensor | None, classes: int) -> Tenso
         return joint
     other = components_of_class(one_hot(labels.clamp_min(0), classes), joint.shape[1]) == 0
     return joint.masked_fill(other & (labels >= 0)[:, None], -torch.inf)
+
+
+def refuse_classes(model: Model) -> None:
+    """Raises:    NotComputable: the model has classes, which the explorer's page has no input for."""
+    if scores_classes(model):
+        raise NotComputable(f"a conditional {type(model).__name__} cannot be shown in the browser: it needs a class")
