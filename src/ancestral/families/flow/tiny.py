@@ -14,9 +14,8 @@ from ancestral.models.base import Model
 def tiny_flow(shape: tuple[int, ...], levels: int, space: str, shake: float = 0.3, **settings: object) -> Model:
     """A small flow with perturbed weights, so that it is not the identity."""
     tiny: dict[str, object] = {"depth": 2, "hidden": (8,), "couplings": 2, "width": 4, "bins": 3, "scales": 1}
-    flow = build_flow(
-        FlowSettings(**{**tiny, "activation": "tanh", **settings}), DataSpec(shape, levels, space, classes=2)
-    )  # type: ignore[arg-type]
+    spec = DataSpec(shape, levels, space, classes=2)
+    flow = build_flow(FlowSettings(**{**tiny, "activation": "tanh", **settings}), spec)  # type: ignore[arg-type]
     return perturbed(flow, shake)
 
 
