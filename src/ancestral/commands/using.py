@@ -29,7 +29,7 @@ def sample(
     out: Path | None = None,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
-    label: str | None = None,
+    label: tuple[str, ...] = (),
     mean: bool = False,
 ) -> None:
     """Sample new images or points from a trained model.
@@ -41,18 +41,18 @@ def sample(
             (default: RUN/figures/draws-N.png)
         n: number of samples
         seed: random seed
-        label: sample only this class, given by name or number (conditional models)
+        label: sample only this class, or these classes in equal numbers, given by name or number (conditional models)
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
     """
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
 
     refuse_ending("--out", out, "", *PICTURES, ".npy", ".csv")
-    if mean and label is not None:
+    if mean and label:
         raise InputError("--mean and --label cannot be combined: leave out one of them")
     opened = Run(run)
-    out = out or picture_of(run, f"draws-{n}", seed=seed, label=label, means=mean)
-    model, number = opened.load(), None if label is None else class_number(opened, label)
+    out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean)
+    model, number = opened.load(), [class_number(opened, one) for one in label] or None
     if out.suffix == "" and is_conditional(model) and not mean:
         drawn, labels = sample_labelled(model, n, seed, number)
     else:
@@ -153,6 +153,7 @@ def complete(
     columns: tuple[str, ...] = (),
     count: int = 8,
     draws: int | None = None,
+    label: str | None = None,
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
@@ -170,6 +171,7 @@ def complete(
         columns: names of the columns to complete, for tables
         count: number of images
         draws: completions per image (default: 4, or 1 for several runs)
+        label: complete all images as this class, given by name or number (conditional models)
         seed: random seed of the completions and of --hide random
         split: part of the data
     """
@@ -198,10 +200,12 @@ def complete(
         raise InputError("--hide missing: needs --data with missing pixels")
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
-    out = out or _place_of_completions(runs, hidden, other, count=count, draws=draws, seed=seed, split=split)
+    out = out or _place_of_completions(
+        runs, hidden, other, count=count, draws=draws, seed=seed, split=split, label=label
+    )
     draws = draws or (DRAWS if len(named) == 1 else 1)
     with counter(screen, "completing") as progress:
-        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns)
+        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns, label)
     if out.suffix.lower() == ".npz":
         save_completions(found, [name for name, _ in named], out)
     elif out.suffix.lower() == ".csv":
@@ -218,7 +222,7 @@ def complete(
 
 def _place_of_completions(runs: tuple[Path, ...], hidden: str, other: OtherData, **options: Any) -> Path:
     """The default output file of completions."""
-    usual = {"count": 8, "draws": None, "seed": 0, "split": "test"}
+    usual = {"count": 8, "draws": None, "seed": 0, "split": "test", "label": None}
     differing = {name: value for name, value in options.items() if value != usual[name]}
     first, *others = runs
     several = f"-of-{len(runs)}-runs" if others else ""
