@@ -27,7 +27,7 @@ class Code:
                 the bits of the images before it. numbers: activations for one image, set by `measure`.
     """
 
-    method: ClassVar[str]
+    method: str
     chained: ClassVar[bool] = True
 
     def __init__(self, model: Model, portable: bool = True) -> None:

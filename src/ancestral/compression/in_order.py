@@ -76,8 +76,8 @@ class AnyOrder(InOrder):
         super().__init__(model, portable)
         if self.model.sums_classes:
             self.method = "bits-back over the class" + (" and the order" if len(self.model.orders) > 1 else "")
-        with torch.no_grad():
-            known = [(one, float(share)) for one, share in self.model.each_class() if share > -torch.inf]
+        with torch.no_grad():  # rounded: the last digits of a logarithm depend on the machine
+            known = [(one, round(float(share), 6)) for one, share in self.model.each_class() if share > -torch.inf]
         self.choices = [(one, share, j) for one, share in known for j in range(len(self.model.orders))]
 
     def push(self, stack: Stack, x: Tensor) -> None:

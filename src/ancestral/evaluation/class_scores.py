@@ -98,7 +98,7 @@ def log_joint_classes(
 def class_scores(
     joint: Tensor, log_class_probs: Tensor, labels: Tensor, *, exact: bool, samples: int, space: str, split: str
 ) -> ClassScores:
-    """The scores of labelled images. Images with the label -1, or of a class that the model does not have, are left out.
+    """The scores of labelled images. Others, with the label -1 or of an unknown class, are left out.
 
     Args:      joint: log p(x, y), shape (N, K). log_class_probs: log p(y), shape (K,). labels: shape (N,).
     Raises:    InputError: no image has a label of the model.

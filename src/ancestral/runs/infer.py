@@ -26,9 +26,10 @@ Progress = Callable[[int, int], None]
 class Inference:
     """Latents of images, and the probabilities of their classes.
 
-    Attributes: z: shape (N, M); M = 0 for a model with classes and no other latents. labels: shape (N,), if known. stddev: standard deviations of the posterior, shape (N,
-                M), if the model has them. how: what z is, and whether it is exact. class_probs: p(y | x) of a model
-                with classes, shape (N, K): exact, or estimated with importance weights.
+    Attributes: z: shape (N, M); M = 0 for a model with classes and no other latents. labels: shape (N,), if known.
+                stddev: standard deviations of the posterior, shape (N, M), if the model has them. how: what z is, and
+                whether it is exact. class_probs: p(y | x) of a model with classes, shape (N, K): exact, or estimated
+                with importance weights.
     """
 
     z: Tensor
