@@ -27,7 +27,8 @@ def sample_model(
     """`n` samples, shape (n, *event_shape), in the model's pixel space; `AT_ONCE` are drawn at a time.
 
     Args:      model: to sample from. n: number of samples. seed: random seed. label: sample images of this
-               class, or of these classes in equal numbers, one class after the other. means: return E[x | z] for random latents z; these are not samples of x.
+               class, or of these classes in equal numbers, one class after the other. means: return E[x | z] for
+               random latents z; these are not samples of x.
     Raises:    InputError: n < 1, or no such class. NotComputable: the model is not conditional, or has no E[x | z].
     """
     if n < 1:

@@ -171,6 +171,7 @@ class MADE(AutoregressiveModel):
         """`n` samples; the ordering and, if none is given, the class of each are drawn at random."""
         if self.sums_classes:
             return self.sample_classes(self.draw_classes(n))
+        self.conditions(n)  # raises for a wrong number of labels
         like = self.positions
         noise = torch.rand(n, *self.event_shape, dtype=self.dtype, device=like.device)
         chosen = torch.randint(len(like), (n,), device=like.device)

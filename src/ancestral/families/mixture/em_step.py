@@ -22,6 +22,7 @@ class EMStep:
     the log-density of this prior does not decrease from one epoch to the next.
 
     With classes, r_nk is 0 for the components of other classes than the label's; for the label -1, it sums over all.
+    Images without a label are left out of the first epoch, because random components belong to no class yet.
 
     Args:      smoothing: a, in pseudo-counts.
     Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
@@ -31,6 +32,7 @@ class EMStep:
         self.model, self.smoothing = model, smoothing
         self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
+        self.begun = torch.zeros((), dtype=torch.bool)
 
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
@@ -39,6 +41,8 @@ class EMStep:
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
         responsibilities = (joint - log_prob[:, None]).exp()
+        if self.model.classes and batch.labels is not None and not self.begun:
+            responsibilities = responsibilities * (batch.labels >= 0)[:, None]
         self.counts += responsibilities.sum(0)
         self.sums += responsibilities.T @ batch.x.flatten(1)
         return {"loss": -log_prob}
@@ -50,13 +54,17 @@ class EMStep:
         self.model.set_probabilities(components, pixels)
         self.counts.zero_()
         self.sums.zero_()
+        self.begun.fill_(True)
 
     def state(self) -> dict[str, Tensor]:
-        return {"counts": self.counts, "sums": self.sums}
+        begun = {"begun": self.begun} if self.model.classes else {}  # runs of early versions do not have it
+        return {"counts": self.counts, "sums": self.sums, **begun}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self.counts.copy_(tensors["counts"])
         self.sums.copy_(tensors["sums"])
+        if self.model.classes:
+            self.begun.copy_(tensors["begun"])
 
 
 def step_for(context: StepContext) -> EMStep | None:
