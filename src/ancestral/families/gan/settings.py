@@ -56,7 +56,7 @@ class GANSettings(FamilySettings):
     conditional: bool = False
     """learn to sample given classes of labelled data; generator and critic get the class"""
     classes: int = 0
-    """number of classes of a conditional GAN (default: with --conditional, that of the data)"""
+    """number of classes of a conditional GAN; 0: none, or with --conditional that of the data"""
 
     network_settings: ClassVar[Mapping[str, str]] = {
         "generator": "hidden channels batch_norm dropout",
