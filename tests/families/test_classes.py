@@ -26,6 +26,7 @@ from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.families.vae.vae import VAE
 from ancestral.models.base import ExactModel, LatentModel
 from ancestral.models.classes import ClassConditional, ScoresClasses, log_joint_of_classes
+from ancestral.runs.sample import labels_of
 from ancestral.training.objectives import elbo, nll, terms_of_labels
 
 CONDITIONAL = [
@@ -242,6 +243,9 @@ def test_a_run_stores_the_scores_of_its_classes(trained: ancestral.Run, capsys: 
 
 def test_samples_completions_and_inferences_of_a_run_know_the_classes(trained: ancestral.Run, tmp_path: Path) -> None:
     assert ancestral.sample(trained, 6, label=[3, 7]).shape == (6, 1, 8, 8)
+    assert labels_of([3, 7, 1], 5).tolist() == [3, 3, 7, 7, 1] and labels_of(4, 2).tolist() == [4, 4]
+    refused(lambda: ancestral.sample(trained, 2, label=[1, 2, 3]), "--n 2")
+    assert run("sample", trained.path, "--label", 3, 5, "--n", 4) == 0
     found = ancestral.infer(trained, count=20)
     assert found.class_probs is not None and found.class_probs.shape == (20, 10)
     assert torch.allclose(found.class_probs.sum(1), torch.ones(20), atol=1e-5) and "z" not in found.arrays()

@@ -57,12 +57,13 @@ def sample(
         drawn, labels = sample_labelled(model, n, seed, number)
     else:
         drawn, labels = sample_model(model, n, seed, number, mean), None
-    _save_drawn(opened, drawn, labels, out)
+    _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
     say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}: {out}")
 
 
-def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
-    """Write samples in the format given by the ending of the file name."""
+def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path, rows: tuple[str, ...] = ()) -> None:
+    """Write samples in the format given by the ending of the file name. rows: titles of equal rows of a picture."""
+    from ancestral.figures.grids import image_grid
     from ancestral.figures.style import save_figure
     from ancestral.runs.sample import save_array, save_images, save_table
 
@@ -75,6 +76,9 @@ def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
         if not points:
             raise InputError(f"--out {out}: .csv is for points only; choose a picture, .npy or a folder for images")
         save_table(drawn, out, record.get("columns"))
+    elif ending in PICTURES and len(rows) > 1 and not points:
+        grey = run.space.to_unit(drawn.float())
+        save_figure(image_grid(grey, columns=len(drawn) // len(rows), row_titles=list(rows), smooth=True), out)
     elif ending in PICTURES:
         save_figure(run.data.picture(drawn), out)
     elif points:

@@ -83,9 +83,15 @@ def sample_labelled(
 
 
 def labels_of(label: int | Sequence[int], n: int) -> Tensor:
-    """The labels of n samples of a class, or of several classes in equal numbers, one after the other, shape (n,)."""
+    """The labels of n samples of a class, or of several classes in equal numbers, one after the other, shape (n,).
+
+    Raises:    InputError: more classes than samples.
+    """
     labels = torch.as_tensor(label).reshape(-1)
-    return labels.repeat_interleave(-(-n // len(labels)))[:n] if len(labels) <= n else labels[:n]
+    if len(labels) > n:
+        raise InputError(f"--n {n} is less than one sample for each of {len(labels)} classes: give a larger --n")
+    place = torch.arange(n) * len(labels) // n
+    return labels[place]
 
 
 def is_conditional(model: Model) -> bool:
