@@ -1,6 +1,7 @@
 """Public names of the package."""
 
 from ancestral.api.compressing import compress as compress
+from ancestral.api.compressing import compress_report as compress_report
 from ancestral.api.compressing import decompress as decompress
 from ancestral.api.exploring import explore as explore
 from ancestral.api.functions import bracket as bracket

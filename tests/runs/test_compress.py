@@ -231,6 +231,14 @@ def test_the_report_is_stored_shown_and_kept_apart_from_likelihoods(folder: Path
     assert "PNG, each" in out and "447 of 447" in out and "zlib" in out
 
 
+def test_the_report_is_a_function_too(folder: Path) -> None:
+    found = ancestral.compress_report(folder / "made", split="valid", block=7)
+    assert found.exact == found.images == 20 and found.split == "valid" and found.block == 7
+    assert found in COMPRESSIONS.of(Run(folder / "made"))
+    model = Run(folder / "made").load()
+    refused(lambda: ancestral.compress_report(model), "give Run, Path or a text")  # type: ignore[arg-type]
+
+
 def test_the_model_pays_for_itself_only_if_its_files_are_smaller() -> None:
     def record(file_bits: int) -> CompressionRecord:
         from ancestral.evaluation.codecs import Codec

@@ -16,6 +16,7 @@ from ancestral.settings.data import IMAGE_SETS, DataSettings, FileSettings, Othe
 if TYPE_CHECKING:
     import numpy as np
 
+    from ancestral.evaluation.compression_record import CompressionRecord
     from ancestral.runs.compress import Compression
 
 log = logging.getLogger("ancestral")
@@ -82,3 +83,21 @@ def decompress(path: Path | str, of: Of, *, only: int | None = None, salvage: bo
     if found.problem:
         log.warning("%s: %s of %s images are lost", found.problem, f"{found.lost:,}", f"{found.header.images:,}")
     return found.pixels
+
+
+@plain_arguments()
+def compress_report(
+    run: StoredRun | Path | str, *, split: Split = "test", block: int | None = None
+) -> CompressionRecord:
+    """Compress all images of a split, read them again, compare every byte, and measure other codecs.
+
+    Args:      run: the run or its folder. split: of its data. block: images that are coded together; None: 2,500, or
+               500 for large networks.
+    Returns:   a `CompressionRecord`: bits of the file beside those of the claim, images that came back exactly, images
+               per second, other codecs on the same pixels. It is stored with the run, and shown on its page.
+    Raises:    NotComputable: the model cannot compress, with the reason. InputError: the split is empty.
+    Example:   `compress_report("runs/made").overhead`
+    """
+    from ancestral.runs.compress_report import report_compression
+
+    return report_compression(run_of(run, None)[0], split, block)
