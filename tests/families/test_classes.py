@@ -10,6 +10,7 @@ import pytest
 import torch
 import zoo
 from helpers import assert_bounds_in_order, refused, run
+from scipy import stats
 from torch import Tensor
 
 import ancestral
@@ -110,7 +111,9 @@ def test_missing_pixels_are_scored_by_the_mixture_over_classes(name: str) -> Non
         drawn = model.complete(start, observed[:1].expand_as(start))  # type: ignore[operator]
     shares = torch.bincount((drawn.flatten(1) @ 2 ** torch.arange(8.0, -1, -1).double()).long(), minlength=512) / 4000
     expected = torch.where(same[37], log_p - total[37], -torch.inf).exp()
-    assert (shares - expected).abs().max() < 5 * 0.5 / math.sqrt(4000)
+    likely = expected * 4000 >= 5
+    statistic = (4000 * (shares - expected)[likely].square() / expected[likely]).sum().item()
+    assert stats.chi2.sf(statistic, int(likely.sum()) - 1) > 1e-4
 
 
 def labelled_batch(model: ClassConditional, labels: list[int]) -> Batch:
