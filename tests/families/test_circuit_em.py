@@ -164,7 +164,7 @@ def test_running_counts_follow_their_formula() -> None:
 def test_an_image_trains_the_tree_of_its_class_only() -> None:
     model = model_of("circuit by class").requires_grad_(False)
     before = copy.deepcopy(model.state_dict())
-    settings = CircuitSettings(by_class=True, components=2, smoothing=1e-6)
+    settings = CircuitSettings(conditional=True, components=2, smoothing=1e-6)
     step = EMStep(model, settings, 10, 60, torch.zeros(2, 9, dtype=torch.float64))
     x = data_of(model)
     step(Batch(x, labels=torch.ones(60, dtype=torch.long)), 0)
@@ -256,7 +256,8 @@ def test_trees_of_classes_are_learned_from_their_images() -> None:
     for c, edge in enumerate(({0, 1}, {2, 3})):
         order, parents = model.node_pixels[c], model.node_parents[c]
         assert edge in [{int(order[n]), int(order[parents[n]])} for n in range(1, 4)]
-    assert model.class_probs[:2].tolist() == pytest.approx([0.5, 0.5], abs=0.01) and model.class_probs[2] < 0.01
+    class_probs = model.log_class_probs().exp()
+    assert class_probs[:2].tolist() == pytest.approx([0.5, 0.5], abs=0.01) and class_probs[2] < 0.01
 
 
 def test_clusters_depend_on_the_data_only() -> None:

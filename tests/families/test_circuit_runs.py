@@ -120,7 +120,7 @@ def test_classes_need_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=images)
     build = {"data": str(tmp_path / "x.npz"), "pixels": "threshold", "epochs": 1}
     refused(
-        lambda: ancestral.fit("circuit", tmp_path / "run", by_class=True, **build), "--by-class needs labelled data"
+        lambda: ancestral.fit("circuit", tmp_path / "run", by_class=True, **build), "--conditional needs labelled data"
     )
 
 

@@ -345,7 +345,7 @@ def test_generator_and_critic_of_a_conditional_gan_use_the_class() -> None:
     for wrong in (-1, 3):
         with pytest.raises(InputError, match="0 to 2"):
             model.sample_classes(torch.tensor([wrong]))
-    with pytest.raises(InputError, match="not conditional"):
+    with pytest.raises(InputError, match="has no classes"):
         build_gan(GANSettings(**TINY), DataSpec(SHAPE, 0, "unit")).sample_classes(labels)
 
 

@@ -76,22 +76,25 @@ def evaluate(
 
 
 @plain_arguments()
-def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | str | None = None) -> Tensor:
+def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | str | Sequence[int | str] | None = None) -> Tensor:
     """Sample from a run or a model.
 
     Args:      of: a run, its folder, or a model. n: number of samples. seed: random seed. label: for a conditional
-               model, sample images of this class only: its number, or its name in the run.
+               model, sample images of this class only, or of several classes in equal numbers: numbers, or names in
+               the run.
     Returns:   shape (n, *event_shape), in the model's pixel space.
     Raises:    InputError: n < 1, or no such class. NotComputable: a class is given and the model is not conditional.
     """
     from ancestral.runs.sample import class_number, sample_model
 
+    wanted = [] if label is None else [label] if isinstance(label, int | str) else list(label)
     if isinstance(of, Model):
-        if isinstance(label, str):
-            raise InputError(f"label {label!r}: a model without a run has no class names: give a number")
-        return sample_model(of, n, seed, label)
+        for one in wanted:
+            if isinstance(one, str):
+                raise InputError(f"label {one!r}: a model without a run has no class names: give a number")
+        return sample_model(of, n, seed, [int(one) for one in wanted] or None)
     run, _ = run_of(of, None)
-    return sample_model(run.load(), n, seed, None if label is None else class_number(run, label))
+    return sample_model(run.load(), n, seed, [class_number(run, one) for one in wanted] or None)
 
 
 @plain_arguments(DATA)
@@ -101,6 +104,7 @@ def complete(
     *,
     count: int = 8,
     draws: int = 4,
+    label: int | str | None = None,
     seed: int = 0,
     split: Split = "test",
     data: Any = None,
@@ -109,8 +113,9 @@ def complete(
     """Hide part of some images and sample it from a model.
 
     Args:      of: a run, its folder, or a model with `data`. hide: left, right, top, bottom, random, or halves for all
-               four in turn. count: number of images. draws: completions of each image. seed: random seed. split: of the
-               data. data, data_settings: as in `evaluate`.
+               four in turn. count: number of images. draws: completions of each image. label: of a conditional model,
+               complete all images as this class. seed: random seed. split: of the data. data, data_settings: as in
+               `evaluate`.
     Returns:   the images, masks and draws, whether the draws are exact, and log p(hidden | seen) in nats if it can be
                computed.
     Raises:    NotComputable: the model cannot complete images. InputError: an unknown part.
@@ -118,7 +123,7 @@ def complete(
     from ancestral.runs.complete import complete_run
 
     used, part = run_of(of, data, split, **data_settings)
-    return complete_run(used, hide, count, draws, seed, part)
+    return complete_run(used, hide, count, draws, seed, part, label=label)
 
 
 @plain_arguments(DATA)
@@ -134,7 +139,7 @@ def infer(
 
     Args:      of: a run, its folder, or a model with `data`. split: of the data. count: use only the first `count`
                images. data, data_settings: as in `evaluate`.
-    Returns:   z, shape (N, M), with labels and standard deviations if there are any.
+    Returns:   z, shape (N, M), with labels, standard deviations, and p(class | x) if there are any.
     Raises:    NotComputable: the model has no latents. InputError: the split is empty.
     """
     from ancestral.runs.infer import infer_run

@@ -59,12 +59,12 @@ def infer(
     count: int | None = None,
     other: OtherData = OtherData(),  # noqa: B008
 ) -> None:
-    """Compute the latents of images.
+    """Compute the latents of images, and p(class | x) of a conditional model.
 
     Args:
         run: run folder
-        out: .npz file for the arrays z, labels (if the images have labels) and stddev (if the posterior has one)
-            (default: RUN/latents-SPLIT.npz)
+        out: .npz file for the arrays z, labels (if the images have labels), stddev (if the posterior has one) and
+            class_probs (if the model is conditional) (default: RUN/latents-SPLIT.npz)
         split: part of the data
         count: use only the first N images
     """
@@ -80,5 +80,8 @@ def infer(
         found = infer_run(opened, part, count, progress)
     out = out or array_of(run, f"latents-{part}", count=count, on=other.data and Path(other.data).name)
     found.save(out)
-    say(f"z, shape {found.z.shape[0]:,} x {found.z.shape[1]:,}, {found.how}")
+    if found.z.shape[1]:
+        say(f"z, shape {found.z.shape[0]:,} x {found.z.shape[1]:,}, {found.how}")
+    if found.class_probs is not None:
+        say(f"p(class | x), shape {found.class_probs.shape[0]:,} x {found.class_probs.shape[1]:,}")
     say(f"{found.z.shape[0]:,} {opened.data.space.noun}, {', '.join(found.arrays())}: {out}")

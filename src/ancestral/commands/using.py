@@ -29,7 +29,7 @@ def sample(
     out: Path | None = None,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
-    label: str | None = None,
+    label: tuple[str, ...] = (),
     mean: bool = False,
 ) -> None:
     """Sample new images or points from a trained model.
@@ -41,28 +41,29 @@ def sample(
             (default: RUN/figures/draws-N.png)
         n: number of samples
         seed: random seed
-        label: sample only this class, given by name or number (conditional models)
+        label: sample only this class, or these classes in equal numbers, given by name or number (conditional models)
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
     """
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
 
     refuse_ending("--out", out, "", *PICTURES, ".npy", ".csv")
-    if mean and label is not None:
+    if mean and label:
         raise InputError("--mean and --label cannot be combined: leave out one of them")
     opened = Run(run)
-    out = out or picture_of(run, f"draws-{n}", seed=seed, label=label, means=mean)
-    model, number = opened.load(), None if label is None else class_number(opened, label)
+    out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean)
+    model, number = opened.load(), [class_number(opened, one) for one in label] or None
     if out.suffix == "" and is_conditional(model) and not mean:
         drawn, labels = sample_labelled(model, n, seed, number)
     else:
         drawn, labels = sample_model(model, n, seed, number, mean), None
-    _save_drawn(opened, drawn, labels, out)
+    _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
     say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}: {out}")
 
 
-def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
-    """Write samples in the format given by the ending of the file name."""
+def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path, rows: tuple[str, ...] = ()) -> None:
+    """Write samples in the format given by the ending of the file name. rows: titles of equal rows of a picture."""
+    from ancestral.figures.grids import image_grid
     from ancestral.figures.style import save_figure
     from ancestral.runs.sample import save_array, save_images, save_table
 
@@ -75,6 +76,9 @@ def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path) -> None:
         if not points:
             raise InputError(f"--out {out}: .csv is for points only; choose a picture, .npy or a folder for images")
         save_table(drawn, out, record.get("columns"))
+    elif ending in PICTURES and len(rows) > 1 and not points:
+        grey = run.space.to_unit(drawn.float())
+        save_figure(image_grid(grey, columns=len(drawn) // len(rows), row_titles=list(rows), smooth=True), out)
     elif ending in PICTURES:
         save_figure(run.data.picture(drawn), out)
     elif points:
@@ -153,6 +157,7 @@ def complete(
     columns: tuple[str, ...] = (),
     count: int = 8,
     draws: int | None = None,
+    label: str | None = None,
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
@@ -170,6 +175,7 @@ def complete(
         columns: names of the columns to complete, for tables
         count: number of images
         draws: completions per image (default: 4, or 1 for several runs)
+        label: complete all images as this class, given by name or number (conditional models)
         seed: random seed of the completions and of --hide random
         split: part of the data
     """
@@ -196,10 +202,12 @@ def complete(
     hidden = MASKED if mask is not None else COLUMNS if columns else hide or "halves"
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
-    out = out or _place_of_completions(runs, hidden, other, count=count, draws=draws, seed=seed, split=split)
+    out = out or _place_of_completions(
+        runs, hidden, other, count=count, draws=draws, seed=seed, split=split, label=label
+    )
     draws = draws or (DRAWS if len(named) == 1 else 1)
     with counter(screen, "completing") as progress:
-        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns)
+        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns, label)
     if out.suffix.lower() == ".npz":
         save_completions(found, [name for name, _ in named], out)
     elif out.suffix.lower() == ".csv":
@@ -216,7 +224,7 @@ def complete(
 
 def _place_of_completions(runs: tuple[Path, ...], hidden: str, other: OtherData, **options: Any) -> Path:
     """The default output file of completions."""
-    usual = {"count": 8, "draws": None, "seed": 0, "split": "test"}
+    usual = {"count": 8, "draws": None, "seed": 0, "split": "test", "label": None}
     differing = {name: value for name, value in options.items() if value != usual[name]}
     first, *others = runs
     several = f"-of-{len(runs)}-runs" if others else ""

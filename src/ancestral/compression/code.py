@@ -33,7 +33,7 @@ class Code:
                 the result is not needed any more; None if nothing can set it.
     """
 
-    method: ClassVar[str]
+    method: str
     chained: ClassVar[bool] = True
 
     def __init__(self, model: Model, portable: bool = True) -> None:

@@ -2,6 +2,7 @@
 
     autoregressive, one order     pixel by pixel with p(x_d | x_<d)
     autoregressive, J orders      bits-back over the order, with p(order | x)
+    autoregressive, K classes     bits-back over class and order, with p(class, order | x)
     a latent with K states        bits-back over the state, with the exact p(z | x)
     a tree of hidden states       bits-back over all states, with the exact p(z | x)
     latents with q(z | x)         bits-back over the latents
@@ -30,6 +31,7 @@ from ancestral.compression.state_trees import ByTrees
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import HasConditionals, HasPixels, HasStates, HasStateTrees, LatentModel, Model
+from ancestral.models.classes import scores_classes
 
 MOST_IMAGES = 128  # images whose latents are popped at once
 SHARE = 2  # a batch has at most half as many images as those before it: its latents need bits of theirs
@@ -95,12 +97,14 @@ def kind_of(model: Model) -> type[Code]:
     if model.levels is None and model.kind != "implicit":
         raise NotComputable(f"{type(model).__name__} has a density of real numbers: only probabilities can compress")
     if isinstance(model, AutoregressiveModel):
-        return AnyOrder if len(model.orders) > 1 else InOrder
+        return AnyOrder if len(model.orders) > 1 or model.sums_classes else InOrder
     if isinstance(model, HasStates):
         return ByState
     if isinstance(model, HasStateTrees):
         return ByTrees
     if isinstance(model, LatentModel) and isinstance(model, HasPixels):
+        if scores_classes(model) and getattr(model, "sums_classes", False):
+            raise NotComputable(f"a conditional {type(model).__name__} cannot compress: its code has no class")
         return ByLatents
     if isinstance(model, HasConditionals):
         return ByConditionals

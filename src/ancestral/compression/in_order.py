@@ -23,34 +23,34 @@ class InOrder(Code):
     model: AutoregressiveModel
 
     def push(self, stack: Stack, x: Tensor) -> None:
-        self.push_under(stack, x, 0)
+        self.push_under(stack, x, self.model, 0)
 
     def pop(self, stack: Stack, n: int) -> Tensor:
-        return self.pop_under(stack, n, 0)
+        return self.pop_under(stack, n, self.model, 0)
 
-    def push_under(self, stack: Stack, x: Tensor, ordering: int) -> None:
-        """Push images in one order of the model."""
+    def push_under(self, stack: Stack, x: Tensor, model: AutoregressiveModel, ordering: int) -> None:
+        """Push images in one order of a model."""
         kept = []
         for part in x.split(self.together):
             with self.exact():
-                parameters = self.model.predict_under(part, torch.tensor([ordering]))
-                table = table_of(self.model.output.distribution(parameters.flatten(1, -2)), self.levels)
+                parameters = model.predict_under(part, torch.tensor([ordering]))
+                table = table_of(model.output.distribution(parameters.flatten(1, -2)), self.levels)
             kept.append(table.keep(part.flatten(1).numpy()))
-        kept[0].joined(kept[1:]).push(stack, self.model.orders[ordering].numpy())
+        kept[0].joined(kept[1:]).push(stack, model.orders[ordering].numpy())
 
-    def pop_under(self, stack: Stack, n: int, ordering: int) -> Tensor:
-        """Pop images in one order of the model: its sampler, with the decoder in place of random numbers."""
-        output = self.model.output
-        self.model.output = _Decoding(output, stack, self)  # type: ignore[assignment]
+    def pop_under(self, stack: Stack, n: int, model: AutoregressiveModel, ordering: int) -> Tensor:
+        """Pop images in one order of a model: its sampler, with the decoder in place of random numbers."""
+        output = model.output
+        model.output = _Decoding(output, stack, self)  # type: ignore[assignment]
         try:
             with self.exact():
-                return self.model.draw_under(torch.zeros(n, *self.model.event_shape, dtype=torch.float64), ordering)
+                return model.draw_under(torch.zeros(n, *model.event_shape, dtype=torch.float64), ordering)
         finally:
-            self.model.output = output
+            model.output = output
 
     def probe(self, x: Tensor) -> list[Array]:
         with self.exact():
-            return [self.model.predict(x).numpy()]
+            return [model.predict(x).numpy() for model, _ in self.model.each_class()[:1]]
 
 
 class _Decoding(PixelOutput):
@@ -67,37 +67,49 @@ class _Decoding(PixelOutput):
 
 
 class AnyOrder(InOrder):
-    """An autoregressive model that averages over J orders: the order is a latent with the posterior p(order | x)."""
+    """An autoregressive model that averages over J orders, K classes or both: they are a latent with the posterior
+    p(class, order | x)."""
 
     method = "bits-back over the order of the pixels"
     chained = True
 
+    def __init__(self, model: AutoregressiveModel, portable: bool = True) -> None:
+        super().__init__(model, portable)
+        if self.model.sums_classes:
+            self.method = "bits-back over the class" + (" and the order" if len(self.model.orders) > 1 else "")
+        with torch.no_grad():  # rounded: the last digits of a logarithm depend on the machine
+            known = [(one, round(float(share), 6)) for one, share in self.model.each_class() if share > -torch.inf]
+        self.choices = [(one, share, j) for one, share in known for j in range(len(self.model.orders))]
+
     def push(self, stack: Stack, x: Tensor) -> None:
         chosen = stack.pop(self._edges(x))
-        for ordering in np.unique(chosen)[::-1]:
-            self.push_under(stack, x[chosen == ordering], int(ordering))
+        for choice in np.unique(chosen)[::-1]:
+            model, _, ordering = self.choices[int(choice)]
+            self.push_under(stack, x[chosen == choice], model, ordering)
         stack.push_symbols(chosen, self._prior(len(x)))
 
     def pop(self, stack: Stack, n: int) -> Tensor:
         chosen = stack.pop(self._prior(n))
         x = torch.empty(n, *self.model.event_shape, dtype=torch.float64)
-        for ordering in np.unique(chosen):
-            rows = chosen == ordering
-            x[rows] = self.pop_under(stack, int(rows.sum()), int(ordering))
+        for choice in np.unique(chosen):
+            rows = chosen == choice
+            model, _, ordering = self.choices[int(choice)]
+            x[rows] = self.pop_under(stack, int(rows.sum()), model, ordering)
         stack.push_symbols(chosen, self._edges(x))
         return x
 
     def _edges(self, x: Tensor) -> Array:
-        """Tables of p(order | x), shape (n, J + 1)."""
+        """Tables of p(class, order | x), shape (n, choices + 1)."""
         log_probs = []
-        for ordering in torch.arange(len(self.model.orders)).split(1):
+        for model, share, ordering in self.choices:
             with self.exact():
-                parameters = self.model.predict_under(x, ordering)
-                log_probs.append(self.model.output.log_prob(parameters, x).flatten(1).sum(1))
+                parameters = model.predict_under(x, torch.tensor([ordering]))
+                log_probs.append(share + model.output.log_prob(parameters, x).flatten(1).sum(1))
         return edges_of(torch.stack(log_probs, 1).numpy())
 
     def _prior(self, n: int) -> Array:
-        return np.broadcast_to(edges_of(np.zeros(len(self.model.orders))), (n, len(self.model.orders) + 1))
+        shares = np.array([share for _, share, _ in self.choices])
+        return np.broadcast_to(edges_of(shares), (n, len(shares) + 1))
 
 
 class ByConditionals(Code):

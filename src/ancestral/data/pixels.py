@@ -93,9 +93,9 @@ class Moment(NamedTuple):
 class Batch(NamedTuple):
     """Some images of a split.
 
-    Args:      x: float32, shape (B, *event_shape). labels: classes, shape (B,), if known. seen: boolean, shape of x,
-               False for missing pixels; None if there are none. weights: weights of the images, shape (B,); None if
-               equal. moment: position in the training; None outside of a training.
+    Args:      x: float32, shape (B, *event_shape). labels: classes, -1 for unknown ones, shape (B,); None if the data
+               have none. seen: boolean, shape of x, False for missing pixels; None if there are none. weights: weights
+               of the images, shape (B,); None if equal. moment: position in the training; None outside of a training.
     """
 
     x: Tensor
@@ -103,6 +103,11 @@ class Batch(NamedTuple):
     seen: Tensor | None = None
     weights: Tensor | None = None
     moment: Moment | None = None
+
+    def rows(self, chosen: Tensor) -> Batch:
+        """Some images of the batch. chosen: their indices, shape (n,)."""
+        parts = {name: getattr(self, name) for name in ("x", "labels", "seen", "weights")}
+        return self._replace(**{name: values[chosen] for name, values in parts.items() if values is not None})
 
 
 class PixelBatches:

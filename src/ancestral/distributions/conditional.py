@@ -35,7 +35,7 @@ def diagonal_gaussian(mean: Tensor, log_variance: Tensor, event_dims: int = 1) -
 class DiagonalGaussian(Conditional):
     """q(z | x) = N(z; mean(x), diag exp(log_variance(x))); one network computes both.
 
-    Args:      network: maps x to shape (..., 2 M): the M means, then the M log-variances.
+    Args:      network: maps x, or x and a condition, to shape (..., 2 M): the M means, then the M log-variances.
     Returns:   a distribution with batch shape (...) and event shape (M,).
     Deviation: log-variances are bounded smoothly (`bounded_log_variance`).
     Reference: Kingma and Welling, 2014, eq. 9, arXiv 1312.6114.
@@ -45,8 +45,9 @@ class DiagonalGaussian(Conditional):
         super().__init__()
         self.network = network
 
-    def forward(self, context: Tensor | None = None) -> Independent:
-        mean, raw = self.network(context).chunk(2, dim=-1)
+    def forward(self, context: Tensor | None = None, condition: Tensor | None = None) -> Independent:
+        found = self.network(context) if condition is None else self.network(context, condition)
+        mean, raw = found.chunk(2, dim=-1)
         return diagonal_gaussian(mean, bounded_log_variance(raw))
 
 

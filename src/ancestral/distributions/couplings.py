@@ -31,6 +31,8 @@ class Coupling(Bijection):
     The parts are split by views and joined by one copy, without masks. A `Permutation`, `InvertibleConv1x1` or
     `Squeeze` before the coupling determines which dimensions are in which part.
 
+    A context of shape (B, C) for images is given to the network as C constant channels.
+
     Args:      network: (B, features of x_a (+ those of a context), ...) to (B, parameters * features of x_b, ...).
                features: size of axis 1; the first `features // 2` are x_a, at least one.
                flip: transform the first part given the second.
@@ -63,6 +65,9 @@ class Coupling(Bijection):
     def _apply_to_part(self, g: Elementwise, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
         first, second = x.split(self.sizes, 1)
         kept, changed = (second, first) if self.flip else (first, second)
+        if context is not None:
+            sides = kept.shape[context.dim() :]  # a context without height and width is the same everywhere
+            context = context.view(*context.shape, *[1] * len(sides)).expand(*context.shape, *sides)
         raw = self.network(kept if context is None else torch.cat([kept, context], 1))
         y, log_slope = g(changed, raw.unflatten(1, (self.parameters_each, -1)))
         return torch.cat([y, kept] if self.flip else [kept, y], 1), sum_event(log_slope, x.dim() - 1)
@@ -142,7 +147,8 @@ class ElementwiseSpline(Bijection):
 class MaskedAutoregressive(Bijection):
     """z_d = (x_d - m_d(x_<d)) e^-s_d(x_<d): one pass forward, D passes for the inverse.
 
-    Args:      network: (B, D) to (B, 2 D): first m, then the raw log-scales; output d depends on x_<d only.
+    Args:      network: (B, D), and a context (B, C) if there is one, to (B, 2 D): first m, then the raw log-scales;
+               output d depends on x_<d only.
                features: D. limit: smooth bound of the log-scales, s = limit tanh(raw / limit).
     Reference: Papamakarios et al., 2017, eqs. 3 to 5, arXiv 1705.07057.
     """
@@ -152,16 +158,16 @@ class MaskedAutoregressive(Bijection):
         self.network, self.features, self.limit = network, features, limit
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        mean, log_scale = self._shift_and_log_scale(x)
+        mean, log_scale = self._shift_and_log_scale(x, context)
         return (x - mean) * (-log_scale).exp(), -log_scale.sum(1)
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x = torch.zeros_like(z)
         for d in range(self.features):  # after pass d, x_1..x_d are final
-            mean, log_scale = self._shift_and_log_scale(x)
+            mean, log_scale = self._shift_and_log_scale(x, context)
             x = torch.cat([x[:, :d], (z * log_scale.exp() + mean)[:, d:]], 1)
-        return x, self._shift_and_log_scale(x)[1].sum(1)
+        return x, self._shift_and_log_scale(x, context)[1].sum(1)
 
-    def _shift_and_log_scale(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        mean, raw = self.network(x).chunk(2, 1)
+    def _shift_and_log_scale(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor]:
+        mean, raw = (self.network(x) if context is None else self.network(x, context)).chunk(2, 1)
         return mean, bounded_log_variance(raw, self.limit)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, constraints
+from torch.nn.functional import one_hot
 
 from ancestral.core.maths import bounded_log_variance
 from ancestral.core.random import initial_normal
@@ -100,7 +101,8 @@ class VampPrior(Conditional):
     """p(z) = sum_k w_k q(z | u_k): a mixture of the posteriors of K learned pseudo-images u_k.
 
     Args:      event_shape: shape of a pseudo-image. components: K. low, high: range of the pseudo-images (a smooth
-               bound), equal to the range of the encoder's input.
+               bound), equal to the range of the encoder's input. classes: of an encoder that gets the class of an
+               image: pseudo-image k has the class k modulo this number; 0 for none.
     Deviation: the weights w_k are learned, from the initial value 1/K; in the paper they stay 1/K.
     Reference: Tomczak and Welling, 2018, eq. 9, arXiv 1705.07120.
     """
@@ -108,9 +110,11 @@ class VampPrior(Conditional):
     if TYPE_CHECKING:
         _encoder: DiagonalGaussian
 
-    def __init__(self, event_shape: Sequence[int], components: int, low: float = 0.0, high: float = 1.0) -> None:
+    def __init__(
+        self, event_shape: Sequence[int], components: int, low: float = 0.0, high: float = 1.0, classes: int = 0
+    ) -> None:
         super().__init__()
-        self.low, self.high = low, high
+        self.low, self.high, self.classes = low, high, classes
         self.log_weights = nn.Parameter(torch.zeros(components))
         self.pseudo_inputs = nn.Parameter(initial_normal(components, *event_shape).sub_(2.0))
 
@@ -120,7 +124,10 @@ class VampPrior(Conditional):
 
     def forward(self, context: Tensor | None = None) -> GaussianMixture:
         images = self.low + (self.high - self.low) * self.pseudo_inputs.sigmoid()
-        q = self._encoder(images)
+        condition = None
+        if self.classes:
+            condition = one_hot(torch.arange(len(images), device=images.device) % self.classes, self.classes).to(images)
+        q = self._encoder(images, condition)
         return GaussianMixture(self.log_weights, q.base_dist.loc, 2 * q.base_dist.scale.log())
 
 

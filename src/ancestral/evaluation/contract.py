@@ -23,7 +23,16 @@ from ancestral.core.errors import NotComputable
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
 from ancestral.core.serialization import holds_given
-from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, Reconstructs, load_saved
+from ancestral.models.base import (
+    ExactModel,
+    ImplicitModel,
+    LatentModel,
+    Model,
+    Reconstructs,
+    SamplesClasses,
+    load_saved,
+)
+from ancestral.models.classes import HasClasses, ScoresClasses, scores_classes
 from ancestral.models.saved import read_into
 
 MAX_STATES = 4096
@@ -42,6 +51,8 @@ class Check(NamedTuple):
 
 
 Clause = Callable[[Model], tuple[bool, str]]
+ByClass = dict[int, tuple[Model, Tensor, Tensor]]
+"""For each class, the model given the class, log p(x | y) of all images, and the relative error of each p(x | y)."""
 
 
 def check_model(model: Model) -> list[Check]:
@@ -82,6 +93,7 @@ def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
         known = cache(lambda: log_probs_of_all(model))  # they take most of the time
         yield "probabilities of all images sum to one", lambda _: sums_to_one(model, *known())
         yield "samples fit the probabilities", lambda _: samples_fit(model, *known())
+    yield from _clauses_of_classes(model)
 
 
 def enumerable(model: Model) -> bool:
@@ -209,16 +221,20 @@ def sums_to_one(model: Model, log_p: Tensor, relative: Tensor) -> tuple[bool, st
     return error < WORST_ERROR and gap <= max(tolerance, 5 * error), evidence
 
 
-def samples_fit(model: Model, log_p: Tensor, relative: Tensor) -> tuple[bool, str]:
-    """Pearson's chi-square test of the counts of all images against their probabilities; rare images share one cell."""
+def samples_fit(model: Model, log_p: Tensor, relative: Tensor, drawn: Tensor | None = None) -> tuple[bool, str]:
+    """Pearson's chi-square test of the counts of all images against their probabilities; rare images share one cell.
+
+    Args:      drawn: the samples; None: `DRAWS` samples of the model.
+    """
     from scipy import stats
 
+    drawn = model.sample(DRAWS) if drawn is None else drawn
     p = log_p.double().exp()
-    expected = DRAWS * p / p.sum()
+    expected = len(drawn) * p / p.sum()
     # the error of an importance-sampled probability adds to the variance of its cell
     variance = expected + (expected * relative).square()
     weights = model.levels ** torch.arange(math.prod(model.event_shape) - 1, -1, -1)  # type: ignore[operator]
-    index = (model.sample(DRAWS).flatten(1).round().long() * weights).sum(1)
+    index = (drawn.flatten(1).round().long() * weights).sum(1)
     counts = torch.bincount(index, minlength=len(p)).double()
     order = expected.argsort(descending=True)
     common = max(1, int((expected >= 5).sum()) - 1)
@@ -226,3 +242,72 @@ def samples_fit(model: Model, log_p: Tensor, relative: Tensor) -> tuple[bool, st
     statistic = ((cells[2] - cells[0]).square() / cells[1]).sum().item()
     p_value = float(stats.chi2.sf(statistic, common))
     return p_value > FALSE_ALARM, f"chi-square {statistic:.1f} over {common + 1} cells, p = {p_value:.3g}"
+
+
+def _clauses_of_classes(model: Model) -> Iterator[tuple[str, Clause]]:
+    """The checks of a model with classes, by name; none for a model without."""
+    if not scores_classes(model):
+        return
+    yield "the probabilities of the classes sum to one", class_probs_sum_to_one
+    if isinstance(model, ExactModel):
+        yield "log p(x) is the sum over the classes, in any batch", sums_over_classes
+    if enumerable(model):
+        known = cache(lambda: {label: (given, *log_probs_of_all(given)) for label, given in _present(model)})
+        yield "p(x | y) of each class sums to one", lambda _: each_class_sums_to_one(known())
+        yield "samples of each class fit p(x | y)", lambda _: samples_of_each_class_fit(model, known())
+        yield "p(x | y) depends on the class", lambda _: classes_differ(known())
+
+
+def class_probs_sum_to_one(model: Model) -> tuple[bool, str]:
+    assert isinstance(model, HasClasses)
+    log_probs = model.log_class_probs().detach().double()
+    total = log_probs.exp().sum().item()
+    return log_probs.shape == (model.classes,) and abs(total - 1) < 1e-6, f"{model.classes} classes, sum {total:.8f}"
+
+
+@torch.no_grad()
+def sums_over_classes(model: Model) -> tuple[bool, str]:
+    """log p(x) is the log-sum-exp of log p(x, y), and labels in one batch give the same as one class at a time."""
+    assert isinstance(model, ExactModel) and isinstance(model, ScoresClasses)
+    x, labels = model.sample(9), torch.arange(9) % model.classes
+    joint, given = model.log_joint_classes(x), model.given(labels)
+    assert isinstance(given, ExactModel)
+    of_labels = (joint - model.log_class_probs())[torch.arange(9), labels]
+    gaps = [joint.logsumexp(1) - model.log_prob(x), of_labels - given.log_prob(x)]
+    worst = max(gap.nan_to_num(posinf=torch.inf).abs().max().item() for gap in gaps)
+    return worst <= 1e-4 * joint.max(1).values.abs().max().item(), f"largest difference {worst:.1e} nats"
+
+
+def _present(model: Model) -> Iterator[tuple[int, Model]]:
+    """The model given each class that has a probability above 0."""
+    assert isinstance(model, HasClasses)
+    for label in (model.log_class_probs() > -torch.inf).nonzero()[:, 0].tolist():
+        yield label, model.given(label)
+
+
+def each_class_sums_to_one(known: ByClass) -> tuple[bool, str]:
+    found = [(label, *sums_to_one(*one)) for label, one in known.items()]
+    return all(passed for _, passed, _ in found), "; ".join(f"class {label}: {words}" for label, _, words in found)
+
+
+def samples_of_each_class_fit(model: Model, known: ByClass) -> tuple[bool, str]:
+    """The samples of a batch with mixed labels, compared class by class."""
+    assert isinstance(model, SamplesClasses)
+    labels = torch.arange(DRAWS) % model.classes
+    drawn = model.sample_classes(labels)
+    found = [(label, *samples_fit(*one, drawn[labels == label])) for label, one in known.items()]
+    return all(passed for _, passed, _ in found), "; ".join(f"class {label}: {words}" for label, _, words in found)
+
+
+def classes_differ(known: ByClass) -> tuple[bool, str]:
+    """The largest total variation distance between two classes: 0 if the model ignores the class."""
+    each = [(log_p, relative) for _, log_p, relative in known.values()]
+    distances: list[Tensor] = [
+        0.5 * (one[0].exp() - other[0].exp()).abs().sum() - (one[0].exp() * one[1]).square().sum().sqrt() * 5
+        for one in each
+        for other in each
+    ]
+    if len(each) < 2:
+        return True, "one class only"
+    largest = max(distance.item() for distance in distances)
+    return largest > 1e-3, f"total variation distance up to {largest:.3f}"

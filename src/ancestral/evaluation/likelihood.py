@@ -25,6 +25,7 @@ from ancestral.models.seen import on_seen
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
 BLOCK = 100  # a block has at most 10 * BLOCK images
+EXACT = "log p(x)"  # name of the method of exact scores
 Progress = Callable[[int], None]  # called with the number of images that were just done
 
 
@@ -157,9 +158,9 @@ def _importance_weighted(
     """The values of `importance_weighted` and their standard errors, shape (N, 2)."""
 
     def value(seen: LatentModel, x: Tensor) -> Tensor:
-        return _log_mean_weight(lambda k: seen.log_weights(x, k), len(x), samples)
+        return log_mean_weight(lambda k: seen.log_weights(x, k), len(x), samples)
 
-    return _of_seen(model, images, _block_for(samples), value, seed, progress)
+    return _of_seen(model, images, block_for(samples), value, seed, progress)
 
 
 def prior_monte_carlo(
@@ -184,16 +185,17 @@ def _prior_monte_carlo(
             z = prior.sample((k, len(x)))
             return (seen.log_joint(x, z) - prior.log_prob(z)).T
 
-        return _log_mean_weight(log_likelihoods, len(x), samples)
+        return log_mean_weight(log_likelihoods, len(x), samples)
 
-    return _of_seen(model, images, _block_for(samples), value, seed, progress)
+    return _of_seen(model, images, block_for(samples), value, seed, progress)
 
 
-def _block_for(samples: int) -> int:
+def block_for(samples: int) -> int:
+    """Number of images in a block, for this number of latent samples per image."""
     return max(1, min(10 * BLOCK, ROWS // min(samples, BLOCK)))
 
 
-def _log_mean_weight(log_weights: Callable[[int], Tensor], images: int, samples: int) -> Tensor:
+def log_mean_weight(log_weights: Callable[[int], Tensor], images: int, samples: int) -> Tensor:
     """Log-mean of K weights per image and its standard error, shape (images, 2), in batches of `ROWS` rows.
 
     The error is the relative standard error of the mean weight (delta method), NaN for one sample. With few effective
@@ -241,7 +243,7 @@ def log_probs_with_errors(
 ) -> tuple[Tensor, Tensor | None, str]:
     """As `log_probs`, with the standard error of each value if it is an average over several samples, else None."""
     if isinstance(model, ExactModel):
-        return exact_log_prob(model, images, progress), None, "log p(x)"
+        return exact_log_prob(model, images, progress), None, EXACT
     if not isinstance(model, LatentModel):
         model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, with the reason
         raise NotComputable(f"a {type(model).__name__} has no likelihood")
@@ -267,7 +269,7 @@ def request_of(method: str) -> Request:
         >>> request_of("IWAE_50"), request_of("ELBO").samples, request_of("prior MC_1").from_prior
         (Request(samples=50, from_prior=False), 0, True)
     """
-    if method in ("log p(x)", "ELBO"):
+    if method in (EXACT, "ELBO"):
         return Request()
     found = re.fullmatch(r"(IWAE|prior MC)_([1-9]\d*)", method)
     if found is None:
@@ -338,10 +340,17 @@ def score_each(
     from_prior: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    known: Tensor | None = None,
 ) -> tuple[Score, Tensor, Tensor | None]:
-    """As `score`, with the value of each image and its standard error, if it has one, shapes (N,), float64, nats."""
-    values, errors, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
+    """As `score`, with the value of each image and its standard error, if it has one, shapes (N,), float64, nats.
+
+    Args:      known: the exact log p(x) of each image, if it was computed before.
+    """
     exact = isinstance(model, ExactModel)
+    if known is not None and exact:
+        values, errors, method = known, None, EXACT
+    else:
+        values, errors, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
     found = Score.of(
         values,
         method=method,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from itertools import product
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
-from torch.distributions import Categorical, Distribution
+from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.distributions.outputs import PixelOutput
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.models.base import ExactModel
+from ancestral.models.classes import ClassConditional
 from ancestral.models.completion import filled, given_only
 from ancestral.models.particles import Particles
 
@@ -19,8 +21,10 @@ PARTICLES, ROWS = 50, 1000  # particles per image in a completion; particles in 
 MOST_FREE_LEVELS = 32  # with more levels, a mixture of logistics learns faster than a categorical
 
 
-class AutoregressiveModel(ExactModel):
+class AutoregressiveModel(ClassConditional, ExactModel):
     """log p(x) = sum_d log p(x_d | x_<d): one network computes the parameters of all conditionals at once.
+
+    With classes, the network gets the class, and p(x) = sum_y p(y) p(x | y). `predict` and `draw` need a given class.
 
     Attributes: output: distribution of one value, given its parameters.
     """
@@ -70,11 +74,28 @@ class AutoregressiveModel(ExactModel):
         """
         if not self.training:
             self.output.check(x)
+        if self.sums_classes:
+            return self.log_joint_classes(x).logsumexp(1)
+        return self.log_prob_of_orders(x)
+
+    def log_prob_of_orders(self, x: Tensor) -> Tensor:
+        """log p(x) for a given class or without classes, averaged over the orderings, shape (B,), nats."""
         return self.output.log_prob(self.predict(x), x).flatten(1).sum(1)
 
     def conditionals(self, x: Tensor) -> Distribution:
-        """p(x_d | x_<d) for every d, batch shape = shape of x; exact."""
-        return self.output.distribution(self.predict(x))
+        """p(x_d | x_<d) for every d, batch shape = shape of x; exact.
+
+        With classes, the distributions given each class have the weights p(y | x_<d).
+        """
+        if not self.sums_classes:
+            return self.output.distribution(self.predict(x))
+        each = torch.stack([self.given(label).predict(x) for label in range(self.classes)], -2)  # (B, *event, K, size)
+        log_p = self.output.log_prob(each, x[..., None])
+        in_order = log_p.flatten(1, -2)[:, self.order]
+        before = torch.empty_like(in_order)
+        before[:, self.order] = in_order.cumsum(1) - in_order  # log p(x_<d | y)
+        posterior = Categorical(logits=self.log_class_probs() + before.view_as(log_p), validate_args=False)
+        return MixtureSameFamily(posterior, self.output.distribution(each), validate_args=False)
 
     def log_prob_missing(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(missing | observed), exact, shape (B,), nats.
@@ -90,11 +111,19 @@ class AutoregressiveModel(ExactModel):
                 "come before them in its order"
             )
         both = []
-        for ordering in torch.arange(len(self.orders), device=x.device).split(1):
-            log_p = self.output.log_prob(self.predict_under(x, ordering), x)
-            both.append(torch.stack([values.flatten(1).sum(1) for values in (log_p, torch.where(observed, log_p, 0))]))
-        log_p_x, log_p_observed = torch.stack(both).logsumexp(0)  # over the orderings: (2, B)
+        for model, log_share in self.each_class():
+            for ordering in torch.arange(len(self.orders), device=x.device).split(1):
+                log_p = self.output.log_prob(model.predict_under(x, ordering), x)
+                sums = [values.flatten(1).sum(1) for values in (log_p, torch.where(observed, log_p, 0))]
+                both.append(torch.stack(sums) + log_share)
+        log_p_x, log_p_observed = torch.stack(both).logsumexp(0)  # over classes and orderings: (2, B)
         return log_p_x - log_p_observed
+
+    def each_class(self) -> list[tuple[Self, Tensor | float]]:
+        """The model given each class with log p(y); or the model alone, if it does not sum over classes."""
+        if not self.sums_classes:
+            return [(self, 0.0)]
+        return [(self.given(label), log_share) for label, log_share in enumerate(self.log_class_probs())]
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, particles: int = PARTICLES) -> Tensor:
@@ -117,20 +146,24 @@ class AutoregressiveModel(ExactModel):
         return filled(x, observed, torch.cat(drawn))
 
     def _draw_around(self, given: Tensor, observed: Tensor, particles: int) -> Tensor:
-        """One particle of each image, from all orderings. given, observed: (B, D); returns (B, *event_shape)."""
+        """One particle of each image, from all classes and orderings. given, observed: (B, D); returns
+        (B, *event_shape)."""
         tries: list[Tensor] = []
         log_weights: list[Tensor] = []
-        for ordering, order in enumerate(self.orders):
+        models = [(model, share) for model, share in self.each_class() if share > -torch.inf]
+        for (model, log_share), (ordering, order) in product(models, enumerate(self.orders)):
             exact = bool(_come_first(observed, order[None]).all())
-            tried = Particles(given, observed, 1 if exact else -(-particles // len(self.orders)))
+            tried = Particles(given, observed, 1 if exact else -(-particles // (len(models) * len(self.orders))))
             noise = torch.rand(len(tried.given), *self.event_shape, dtype=self.dtype, device=given.device)
-            tries.append(self.draw_under(noise, ordering, tried).unflatten(0, (len(given), -1)))
-            log_weights.append(tried.final_weights())
+            tries.append(model.draw_under(noise, ordering, tried).unflatten(0, (len(given), -1)))
+            log_weights.append(tried.final_weights() + log_share)
         chosen = Categorical(logits=torch.cat(log_weights, 1), validate_args=False).sample()
         return torch.cat(tries, 1)[torch.arange(len(given), device=given.device), chosen]
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
+        if self.sums_classes:
+            return self.sample_classes(self.draw_classes(n))
         like = next(self.parameters())
         return self.draw(torch.rand(n, *self.event_shape, dtype=like.dtype, device=like.device))
 

@@ -73,24 +73,35 @@ class PixelCache:
 class GatedBlock(nn.Module):
     """A gated residual block: x + U [tanh(a) * sigmoid(b)] with (a, b) = causal convolution of V relu(x).
 
-    The convolution has `hidden` channels, fewer than the `channels` of the residual path (a bottleneck).
+    The convolution has `hidden` channels, fewer than the `channels` of the residual path (a bottleneck). With a
+    condition c, such as a class, V_a c and V_b c are added to a and b at every pixel.
 
-    Reference: gates: van den Oord et al., 2016, eq. 2, arXiv 1606.05328; the bottleneck: 1601.06759, figure 5.
+    Args:      channels, hidden, kernel: sizes. condition: number of entries of c; 0: none.
+    Reference: gates: van den Oord et al., 2016, eq. 2, and the condition: eq. 4, arXiv 1606.05328; the bottleneck:
+               1601.06759, figure 5.
     """
 
-    def __init__(self, channels: int, hidden: int, kernel: int) -> None:
+    def __init__(self, channels: int, hidden: int, kernel: int, condition: int = 0) -> None:
         super().__init__()
         self.reduce = nn.Conv2d(channels, hidden, 1)
         self.conv = CausalConv2d(hidden, 2 * hidden, kernel, current=True)
         self.expand = nn.Conv2d(hidden, channels, 1)
+        self.given = nn.Linear(condition, 2 * hidden, bias=False) if condition else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (B, channels, H, W); returns the same shape."""
-        a, b = self.conv(self.reduce(F.relu(x))).chunk(2, dim=1)
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """x: (B, channels, H, W), condition: (1 or B, entries); returns the shape of x."""
+        gates = self.conv(self.reduce(F.relu(x)))
+        if self.given is not None:
+            gates = gates + self.given(condition)[..., None, None]
+        a, b = gates.chunk(2, dim=1)
         return x + self.expand(torch.tanh(a) * torch.sigmoid(b))
 
-    def at_pixel(self, x: Tensor, i: int, j: int, cache: PixelCache, kernel: Tensor) -> Tensor:
-        """The same for one pixel, shape (B, channels), given the cache of earlier pixels and `conv.rows()`."""
+    def at_pixel(self, x: Tensor, i: int, j: int, cache: PixelCache, kernel: Tensor, bias: Tensor) -> Tensor:
+        """The same for one pixel, shape (B, channels), given the cache of earlier pixels, `conv.rows()` and `bias`."""
         cache.put(i, j, F.linear(F.relu(x), self.reduce.weight[:, :, 0, 0], self.reduce.bias))
-        a, b = torch.addmm(self.conv.bias, cache.window(i, j), kernel).chunk(2, dim=1)
+        a, b = torch.addmm(bias, cache.window(i, j), kernel).chunk(2, dim=1)
         return x + F.linear(torch.tanh(a) * torch.sigmoid(b), self.expand.weight[:, :, 0, 0], self.expand.bias)
+
+    def bias_of(self, condition: Tensor | None = None) -> Tensor:
+        """The bias of the gates, shape (2 hidden,), or (B, 2 hidden) for a condition of shape (B, entries)."""
+        return self.conv.bias if self.given is None else self.conv.bias + self.given(condition)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ancestral.evaluation.bracket_record import Bracket
+from ancestral.evaluation.class_scores import ClassScores
 from ancestral.evaluation.compression_record import CompressionRecord
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.quality import Quality
 from ancestral.evaluation.score import Score
+from ancestral.reports.class_tables import CLASS_CAPTION, class_table
 from ancestral.reports.compression_tables import codec_table, compression_lines, compression_table
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Figure, Section
@@ -18,7 +20,7 @@ from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
 from ancestral.reports.score_tables import BRACKET_CAPTION, SCORE_CAPTION, bracket_table, score_table
 from ancestral.runs.bracket import CONDITIONS
 from ancestral.runs.evaluate import target_score
-from ancestral.runs.records import BRACKET, COMPRESSIONS, DETECTIONS, QUALITY, SCORES, R, RecordStore
+from ancestral.runs.records import BRACKET, CLASS_SCORES, COMPRESSIONS, DETECTIONS, QUALITY, SCORES, R, RecordStore
 from ancestral.runs.run import Run
 
 PRESENT = "this run"
@@ -36,6 +38,7 @@ def measurements(run: Run, scores: Sequence[Score]) -> list[Section]:
     target = target_score(run.data) if named else None
     return [
         *_scores([*named, ("true density", target)] if target else named),
+        *_classes(_present(run, CLASS_SCORES)),
         *_brackets([("", found) for found in BRACKET.of(run)]),
         *_quality(_present(run, QUALITY)),
         *_detections(_present(run, DETECTIONS)),
@@ -47,6 +50,7 @@ def earlier_measurements(run: Run) -> list[Section]:
     """Measurements of the weights before an extension, with the number of epochs and the hash of these weights."""
     sections = [
         *_scores(_earlier(run, SCORES)),
+        *_classes(_earlier(run, CLASS_SCORES)),
         *_brackets(_earlier(run, BRACKET)),
         *_quality(_earlier(run, QUALITY)),
         *_detections(_earlier(run, DETECTIONS)),
@@ -72,6 +76,11 @@ def _earlier(run: Run, store: RecordStore[R]) -> list[tuple[str, R]]:
 
 def _scores(named: Sequence[tuple[str, Score]]) -> list[Section]:
     return [Section("Scores", tables=[score_table(named, SCORE_CAPTION)])] if named else []
+
+
+def _classes(named: Sequence[tuple[str, ClassScores]]) -> list[Section]:
+    """log p(x | class), and the model as a classifier."""
+    return [Section("Classes", tables=[class_table(named, CLASS_CAPTION)])] if named else []
 
 
 def _brackets(named: Sequence[tuple[str, Bracket]]) -> list[Section]:

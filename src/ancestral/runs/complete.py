@@ -18,8 +18,9 @@ from ancestral.data.mask_files import read_masks
 from ancestral.data.masks import seen_columns, seen_pixels
 from ancestral.evaluation.score import Score
 from ancestral.models.base import Completes, Model, ScoresMissing
+from ancestral.models.classes import HasClasses, refuse_without_classes
 from ancestral.runs.run import Run
-from ancestral.runs.sample import save_table
+from ancestral.runs.sample import class_number, save_table
 
 IMAGES, DRAWS = 8, 4
 MASKED, MISSING, COLUMNS = "mask", "missing", "columns"  # further values of `hide`
@@ -56,6 +57,7 @@ def complete_run(
     scored: int = SCORED,
     masks: Path | None = None,
     columns: Sequence[str] = (),
+    label: int | str | None = None,
 ) -> Completion:
     """Hide part of the first images of a split and sample it from the model, several times for each image.
 
@@ -63,10 +65,11 @@ def complete_run(
                needs data with missing pixels. count: number of images. draws: completions of each image. seed: random
                seed of draws and masks. split: of the data. scored: number of images whose true hidden pixels are
                scored, if the model can. masks: file or folder, see `read_masks`. columns: names of the hidden columns
-               of points.
-    Raises:    NotComputable: the model cannot complete, or the data are not images. InputError: an unknown part.
+               of points. label: class of all images, by number or name; the true hidden pixels are then not scored.
+    Raises:    NotComputable: the model cannot complete, or the data are not images. InputError: an unknown part, or a
+               label that the model does not have.
     """
-    model = run.load()
+    model = run.load() if label is None else model_given(run, label)
     points = run.data.space.noun == "points"
     if points and hide not in (COLUMNS, MISSING):
         raise NotComputable(f"{run.data.name} has points, not images: name the columns to complete with --columns")
@@ -89,7 +92,7 @@ def complete_run(
         drawn = torch.cat([model.complete(*part) for part in zip(*rows, strict=True)])
     drawn = drawn.unflatten(0, (len(x), draws)).transpose(0, 1)
     exact = _can_score(model, x, seen)
-    known = hide != MISSING and run.data.stored(split).seen is None
+    known = hide != MISSING and label is None and run.data.stored(split).seen is None
     again = _Hiding(hide, seed, hidden.masks)  # scoring starts at the first image
     score = _score_hidden(run, model, again, split, scored) if exact and known else None
     return Completion(x, seen, drawn, hide, "exact" if exact else model.completion.split("else ")[-1], score)
@@ -106,11 +109,12 @@ def complete_runs(
     progress: Progress | None = None,
     masks: Path | None = None,
     columns: Sequence[str] = (),
+    label: int | str | None = None,
 ) -> list[Completion]:
     """`complete_run` for several runs, with the same images and hidden parts.
 
     Args:      named: pairs (name, run); pixel spaces may differ. progress: called with (runs done, total runs). masks:
-               file or folder of masks. columns: names of the hidden columns of points.
+               file or folder of masks. columns: names of the hidden columns of points. label: as in `complete_run`.
     Raises:    NotComputable, InputError: as `complete_run`; or the runs have different images.
     """
     _refuse_other_images(named, split, count)
@@ -118,8 +122,20 @@ def complete_runs(
     for done, (_, run) in enumerate(named):
         if progress:
             progress(done, len(named))
-        found.append(complete_run(run, hide, count, draws, seed, split, scored, masks, columns))
+        found.append(complete_run(run, hide, count, draws, seed, split, scored, masks, columns, label))
     return found
+
+
+def model_given(run: Run, label: int | str) -> Model:
+    """The distribution p(x | y) of a run's model for one class, by number or name.
+
+    Raises:    InputError: the model has no classes, or not this one.
+    """
+    model = run.load()
+    if not isinstance(model, HasClasses):
+        raise InputError(f"--label {label}: a {type(model).__name__} has no classes: leave --label out")
+    refuse_without_classes(model)  # before the name of the class
+    return model.given(class_number(run, label))
 
 
 class _Hiding:

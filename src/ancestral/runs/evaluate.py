@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
+from ancestral.evaluation.class_scores import LEAST_SAMPLES, ClassScores, class_scores, log_joint_classes
 from ancestral.evaluation.likelihood import counted, score_each
 from ancestral.evaluation.score import Score
+from ancestral.models.base import ExactModel
+from ancestral.models.classes import HasClasses, scores_classes
 from ancestral.runs.per_item import write_items
-from ancestral.runs.records import SCORES
+from ancestral.runs.records import CLASS_SCORES, SCORES
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 
@@ -68,12 +71,33 @@ def score_run(
     Returns:   the score, in nats; exact, bound or estimate as it states.
     Raises:    NotComputable: the model has no likelihood. InputError: the split is empty.
     """
+    return evaluate_run(run, split, samples, from_prior, count, progress, per_image)[0]
+
+
+def evaluate_run(
+    run: Run | Path | str,
+    split: str = "test",
+    samples: int = 0,
+    from_prior: bool = False,
+    count: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    per_image: Path | None = None,
+) -> tuple[Score, ClassScores | None]:
+    """As `score_run`; with log p(x | class) and p(class | x), if the model has classes and the images have labels."""
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
     model = run.load()
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {images.space.noun}")
+    labels = run.data.stored(split).labels
+    classified = scores_classes(model) and labels is not None and not from_prior
+    exact = isinstance(model, ExactModel)
+    advance = counted(progress, len(images) * (2 if classified and not exact else 1))
+    joint = None
+    if classified:
+        samples_each = 0 if exact else max(samples, LEAST_SAMPLES)
+        joint = log_joint_classes(model, images, samples_each, progress=advance)
     found, values, errors = score_each(
         model,
         images,
@@ -81,13 +105,27 @@ def score_run(
         split=split,
         samples=samples,
         from_prior=from_prior,
-        progress=counted(progress, len(images)),
+        progress=advance,
+        known=joint.logsumexp(1) if joint is not None and exact else None,
     )
     found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.sha256)
     SCORES.add(run, found)
     if per_image is not None:
         write_items(per_image, run.data, split, _each(found, values, errors))
-    return found
+    if joint is None or labels is None or not bool((labels[: len(images)] >= 0).any()):
+        return found, None
+    assert isinstance(model, HasClasses)
+    of_classes = class_scores(
+        joint,
+        model.log_class_probs().detach().cpu(),
+        labels[: len(images)],
+        exact=exact,
+        samples=samples_each,
+        space=found.space,
+        split=split,
+    )
+    CLASS_SCORES.add(run, of_classes)
+    return found, of_classes
 
 
 def _each(score: Score, values: Tensor, errors: Tensor | None) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ from ancestral.runs.sample import drawn_in_words
 from ancestral.runs.step_memory import refuse_steps_beyond_memory
 from ancestral.runs.stored_settings import same_settings
 from ancestral.runs.thumbnails import write_thumbnails
+from ancestral.settings.family import FamilySettings
 from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome
@@ -151,7 +152,7 @@ def fit_or_reuse(
     """
     run = Run(out)
     if run.finished:
-        if not same_settings(run.settings, _with_pixels_of(run, settings)):
+        if not same_settings(run.settings, _with_data_of(run, settings)):
             raise InputError(f"{run.path} contains a run with other settings: choose another --out")
         _examine_again(run)
         return run, False
@@ -177,8 +178,11 @@ def _with_former_defaults(run: Run, settings: Settings) -> Settings:
     return replace(settings, model=replace(settings.model, **kept))
 
 
-def _with_pixels_of(run: Run, settings: Settings) -> Settings:
-    """The settings with the pixel space of the run, if they do not name one."""
+def _with_data_of(run: Run, settings: Settings) -> Settings:
+    """The settings with the pixel space and the number of classes of the run, if they do not name them."""
+    if isinstance(settings.model, FamilySettings):
+        classes = getattr(run.settings.model, "classes", None)
+        settings = replace(settings, model=settings.model.with_classes(classes))
     if settings.data.pixels is not None:
         return settings
     return replace(settings, data=replace(settings.data, pixels=run.settings.data.pixels))

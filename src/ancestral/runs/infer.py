@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
+from ancestral.evaluation.class_scores import LEAST_SAMPLES, log_joint_classes
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image
-from ancestral.models.base import EncodesWithSpread, Infers
+from ancestral.models.base import EncodesWithSpread, ExactModel, Infers
+from ancestral.models.classes import scores_classes
 from ancestral.runs.run import Run
 
 Progress = Callable[[int, int], None]
@@ -22,21 +24,24 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Inference:
-    """Latents of images.
+    """Latents of images, and the probabilities of their classes.
 
-    Attributes: z: shape (N, M). labels: shape (N,), if known. stddev: standard deviations of the posterior, shape (N,
-                M), if the model has them. how: what z is, and whether it is exact.
+    Attributes: z: shape (N, M); M = 0 for a model with classes and no other latents. labels: shape (N,), if known.
+                stddev: standard deviations of the posterior, shape (N, M), if the model has them. how: what z is, and
+                whether it is exact. class_probs: p(y | x) of a model with classes, shape (N, K): exact, or estimated
+                with importance weights.
     """
 
     z: Tensor
     labels: Tensor | None
     stddev: Tensor | None
     how: str
+    class_probs: Tensor | None = None
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that are not None, by name."""
-        known = {"z": self.z, "labels": self.labels, "stddev": self.stddev}
-        return {name: values.numpy() for name, values in known.items() if values is not None}
+        known = {"z": self.z, "labels": self.labels, "stddev": self.stddev, "class_probs": self.class_probs}
+        return {name: values.numpy() for name, values in known.items() if values is not None and values.numel()}
 
     def save(self, path: Path) -> None:
         """Write the arrays to one .npz file, atomically."""
@@ -53,11 +58,21 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
     Raises:    NotComputable: the model has no latents, or cannot infer them. InputError: the split is empty.
     """
     model = run.load()
-    if not isinstance(model, Infers):
+    if not isinstance(model, Infers) and not scores_classes(model):
         raise NotComputable(f"a {type(model).__name__} has no latents that can be inferred")
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {run.data.space.noun}")
+
+    labels = run.data.stored(split).labels
+    labels = None if labels is None else labels[: len(images)]
+    probs = None
+    if scores_classes(model):
+        samples = 0 if isinstance(model, ExactModel) else LEAST_SAMPLES
+        probs = log_joint_classes(model, images, samples).softmax(1).to(model.dtype)
+    if not isinstance(model, Infers):
+        assert probs is not None
+        return Inference(probs[:, :0], labels, None, "exact: p(y | x)", probs)
 
     def columns(x: Tensor) -> Tensor:
         return torch.cat(model.encode_with_stddev(x), 1) if isinstance(model, EncodesWithSpread) else model.encode(x)
@@ -65,5 +80,4 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
     block = BLOCK if model.encodes_by_search else 10 * BLOCK
     found = per_image(model, images, block, columns, 0, counted(progress, len(images))).to(model.dtype)
     z, stddev = found.chunk(2, 1) if isinstance(model, EncodesWithSpread) else (found, None)
-    labels = run.data.stored(split).labels
-    return Inference(z, None if labels is None else labels[: len(z)], stddev, model.inference)
+    return Inference(z, labels, stddev, model.inference, probs)

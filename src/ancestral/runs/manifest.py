@@ -19,7 +19,7 @@ MANIFEST = "manifest.json"
 CONFIG, WEIGHTS = "model/config.json", "model/model.safetensors"
 STATE, LOG = "checkpoint/state.safetensors", "log.jsonl"
 DECIDING = ("settings.json", CONFIG, WEIGHTS, LOG, STATE, "training.json", "health.json")
-RECORDS = ("scores.json", "quality.json", "detections.json", "bracket.json", "compression.json")
+RECORDS = ("scores.json", "quality.json", "detections.json", "bracket.json", "compression.json", "classes.json")
 TRIES, PAUSE = 5, 0.05  # seconds; another process may be between the file and its entry
 MAX_BYTES = 1 << 20
 

@@ -1,4 +1,4 @@
-"""Results that are stored with a run: scores, sample quality, detections, compression, the bracket of log p(x)."""
+"""Results that are stored with a run: scores, classes, sample quality, detections, compression, the bracket."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ancestral.core.errors import InputError
 from ancestral.core.files import json_bytes, json_from
 from ancestral.evaluation.bracket_record import Bracket
+from ancestral.evaluation.class_scores import ClassScores
 from ancestral.evaluation.compression_record import CompressionRecord
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.quality import Quality
@@ -187,4 +188,11 @@ COMPRESSIONS = RecordStore(
     CompressionRecord.from_json,
     lambda record: (record.space, record.split, record.images),
 )
-STORES: tuple[RecordStore[Any], ...] = (SCORES, QUALITY, DETECTIONS, BRACKET, COMPRESSIONS)
+CLASS_SCORES = RecordStore(
+    "classes.json",
+    "records",
+    "evaluate",
+    ClassScores.from_json,
+    lambda record: (record.space, record.split, record.count, record.samples),
+)
+STORES: tuple[RecordStore[Any], ...] = (SCORES, QUALITY, DETECTIONS, BRACKET, COMPRESSIONS, CLASS_SCORES)

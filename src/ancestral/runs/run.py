@@ -16,6 +16,7 @@ from ancestral.core.files import is_temporary, json_bytes, json_from, sha256_of,
 from ancestral.core.notebook import as_html
 from ancestral.data.datasets import READING
 from ancestral.data.pixels import PixelSpace
+from ancestral.evaluation.class_scores import ClassScores
 from ancestral.evaluation.score import Score
 from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
@@ -24,7 +25,7 @@ from ancestral.runs.config_file import CONFIG_FILE, config_text
 from ancestral.runs.given import Given, refuse_missing, refuse_other_parts
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import Origin, made_by_newer, new_record, read_record
-from ancestral.runs.records import SCORES
+from ancestral.runs.records import CLASS_SCORES, SCORES
 from ancestral.runs.run_data import RunData
 from ancestral.runs.stored_data import StoredData, difference
 from ancestral.runs.stored_settings import refuse_changes, settings_from_json, settings_to_json
@@ -236,6 +237,10 @@ class Run:
     def scores(self) -> list[Score]:
         """The scores of the present weights."""
         return SCORES.of(self)
+
+    def class_scores(self) -> list[ClassScores]:
+        """log p(x | class), and accuracy and calibration of p(class | x), of the present weights."""
+        return CLASS_SCORES.of(self)
 
     def earlier_scores(self) -> list[Score]:
         """The scores of the weights before extensions; each has the SHA-256 of its weights."""

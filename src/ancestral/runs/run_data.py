@@ -6,6 +6,7 @@ import copy
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ancestral.core.errors import InputError
@@ -19,6 +20,7 @@ from ancestral.families.run_settings import Settings, suited
 from ancestral.runs import synthetic  # noqa: F401  (provides the samples of data with a known distribution)
 from ancestral.settings.checks import flag
 from ancestral.settings.data import POINT_SETS, DataSettings
+from ancestral.settings.family import FamilySettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -212,6 +214,8 @@ def read_data(settings: Settings, version: int = READING, known: RunData | None 
     channels = data.event_shape[0] if data.dataset.levels else 0
     settings, choice = suited(settings, channels, data.dataset.levels)
     data = data.in_space(settings.data)
+    if isinstance(settings.model, FamilySettings):
+        settings = replace(settings, model=settings.model.with_classes(data.spec.classes))
     if known is None and isinstance(data.dataset, Dataset) and data.dataset.own:
         summary = data.summary()
         for line in summary.facts():

@@ -21,11 +21,14 @@ AT_ONCE = 1000
 
 
 @torch.no_grad()
-def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, means: bool = False) -> Tensor:
+def sample_model(
+    model: Model, n: int, seed: int = 0, label: int | Sequence[int] | None = None, means: bool = False
+) -> Tensor:
     """`n` samples, shape (n, *event_shape), in the model's pixel space; `AT_ONCE` are drawn at a time.
 
-    Args:      model: to sample from. n: number of samples. seed: random seed. label: sample images of this class only.
-               means: return E[x | z] for random latents z; these are not samples of x.
+    Args:      model: to sample from. n: number of samples. seed: random seed. label: sample images of this
+               class, or of these classes in equal numbers, one class after the other. means: return E[x | z] for
+               random latents z; these are not samples of x.
     Raises:    InputError: n < 1, or no such class. NotComputable: the model is not conditional, or has no E[x | z].
     """
     if n < 1:
@@ -36,7 +39,7 @@ def sample_model(model: Model, n: int, seed: int = 0, label: int | None = None, 
     with seeded_noise(seed_for(seed, "sample")):
         if label is not None:
             conditional = _conditional(model)
-            return torch.cat([conditional.sample_classes(torch.full((size,), label)) for size in sizes])
+            return torch.cat([conditional.sample_classes(part) for part in labels_of(label, n).split(AT_ONCE)])
         return torch.cat([_drawn(model, size, means) for size in sizes])
 
 
@@ -58,11 +61,13 @@ def _drawn(model: Model, n: int, means: bool) -> Tensor:
 
 
 @torch.no_grad()
-def sample_labelled(model: Model, n: int, seed: int = 0, label: int | None = None) -> tuple[Tensor, Tensor]:
+def sample_labelled(
+    model: Model, n: int, seed: int = 0, label: int | Sequence[int] | None = None
+) -> tuple[Tensor, Tensor]:
     """`n` samples of a conditional model with their classes, shapes (n, *event_shape) and (n,).
 
-    Args:      model: to sample from. n: number of samples. seed: random seed. label: class of all samples; None draws
-               the classes in the proportions of the training data.
+    Args:      model: to sample from. n: number of samples. seed: random seed. label: class or classes, as in
+               `sample_model`; None draws the classes in the proportions of the training data.
     Raises:    as `sample_model`.
     """
     conditional = _conditional(model)
@@ -72,9 +77,21 @@ def sample_labelled(model: Model, n: int, seed: int = 0, label: int | None = Non
         elif label is None:
             labels = torch.randint(conditional.classes, (n,))
         else:
-            labels = torch.full((n,), label)
+            labels = labels_of(label, n)
     with seeded_noise(seed_for(seed, "sample")):
         return torch.cat([conditional.sample_classes(part) for part in labels.split(AT_ONCE)]), labels
+
+
+def labels_of(label: int | Sequence[int], n: int) -> Tensor:
+    """The labels of n samples of a class, or of several classes in equal numbers, one after the other, shape (n,).
+
+    Raises:    InputError: more classes than samples.
+    """
+    labels = torch.as_tensor(label).reshape(-1)
+    if len(labels) > n:
+        raise InputError(f"--n {n} is less than one sample for each of {len(labels)} classes: give a larger --n")
+    place = torch.arange(n) * len(labels) // n
+    return labels[place]
 
 
 def is_conditional(model: Model) -> bool:
@@ -88,8 +105,11 @@ def present_classes(model: SamplesClasses) -> list[int]:
 
 
 def _conditional(model: Model) -> SamplesClasses:
-    if not isinstance(model, SamplesClasses):
-        raise NotComputable(f"a {type(model).__name__} cannot sample a given class: leave --label out")
+    if not isinstance(model, SamplesClasses) or not model.classes:
+        raise NotComputable(
+            f"a {type(model).__name__} without classes cannot sample a given class: leave --label out, or train one "
+            "with --conditional"
+        )
     return model
 
 

@@ -14,6 +14,7 @@ from ancestral.core.text import close_matches
 LARGEST_WHOLE = 1 << 16
 """Default upper bound of a size, such as a width or a number of latents. A dataclass may set another bound."""
 LARGEST_REAL = 1e6
+NO_LABELS = "--conditional needs labelled data with classes: these have none"
 LARGEST_COUNT = 10**9
 """Upper bound of counts that cost time but no memory: epochs, steps, images of a file."""
 LARGEST_SEED = 2**63 - 1

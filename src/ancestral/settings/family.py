@@ -42,6 +42,14 @@ class FamilySettings:
         """
         return self
 
+    def with_classes(self, classes: int | None) -> Self:
+        """The same settings with the number of classes of the data, where a setting needs it and it was not given.
+
+        Args:      classes: of the data; None without labels.
+        Raises:    InputError: the settings need classes and the data have none.
+        """
+        return self
+
     def unused(self, points: bool | None) -> dict[str, str]:
         """Settings that have no effect given the others: the reason, by name of the setting.
 

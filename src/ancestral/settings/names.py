@@ -8,7 +8,7 @@ from typing import Any
 from ancestral.core.errors import InputError
 from ancestral.settings.checks import flag
 
-FORMER_NAMES = {"split": "protocol"}
+FORMER_NAMES = {"split": "protocol", "by_class": "conditional"}
 """Present name of a setting by its former name. Files, commands, calls of `fit` and stored runs may use both."""
 ALIASES = {
     "lr": "learning_rate",

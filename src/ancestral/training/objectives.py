@@ -17,6 +17,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
 from ancestral.data.pixels import Batch
 from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
+from ancestral.models.classes import HasClasses
 from ancestral.models.seen import on_seen
 
 
@@ -102,6 +103,31 @@ def dreg(model: LatentModel, batch: Batch, k: int = 5) -> Terms:
         z.register_hook(lambda gradient: gradient * weights.unflatten(1, (-1, *latent_axes)))
     surrogate = -(weights * log_w).sum(0)
     return {"loss": with_gradient_of(surrogate, -log_mean_exp(log_w, 0))}
+
+
+def terms_of_labels(model: Model, objective: Objective, batch: Batch) -> Terms:
+    """The terms of an objective; for a model with classes, of the joint probability of an image and its label.
+
+        label y      loss of p(x | y) - log p(y)
+        label -1     loss of p(x): the class is summed out
+
+    So images without a label are used too (semi-supervised learning). Without labels, all classes are summed out.
+
+    Returns:   shape (B,) each, nats; `loss` includes -log p(y), which the other terms do not.
+    Reference: Kingma et al., 2014, eqs. 6 to 8, arXiv 1406.5298 (there q(y | x) is a network of its own).
+    """
+    if batch.labels is None or not isinstance(model, HasClasses) or not model.classes:
+        return objective(model, batch)
+    known = batch.labels >= 0
+    if bool(known.all()):
+        terms = objective(model.given(batch.labels), batch)
+        return terms | {"loss": terms["loss"] - model.log_class_probs()[batch.labels]}
+    if not bool(known.any()):
+        return objective(model, batch)
+    rows = [known.nonzero()[:, 0], (~known).nonzero()[:, 0]]
+    both = [terms_of_labels(model, objective, batch.rows(part)) for part in rows]
+    order = torch.cat(rows).argsort()
+    return {name: torch.cat([terms[name] for terms in both])[order] for name in both[0] if name in both[1]}
 
 
 def objective_of_kind(model: Model) -> Objective:

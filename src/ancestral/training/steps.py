@@ -17,7 +17,7 @@ from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.engine import Engine
-from ancestral.training.objectives import SCHEDULED, Objective, Terms
+from ancestral.training.objectives import SCHEDULED, Objective, Terms, terms_of_labels
 
 O = TypeVar("O", bound=Optimizer)
 HOOKED = ("step", "zero_grad", "add_param_group", "state_dict", "load_state_dict")
@@ -116,7 +116,8 @@ def set_learning_rate(optimizer: Optimizer, step: int, total_steps: int, setting
 class ObjectiveModule(nn.Module):
     """An objective as the forward pass of a module, because engines wrap modules for precision and devices.
 
-    An objective can be a module itself, for example with a learned baseline. It is then trained with the model.
+    An objective can be a module itself, for example with a learned baseline. It is then trained with the model. A model
+    with classes gets the labels of the batch, see `terms_of_labels`.
     """
 
     def __init__(self, model: Model, objective: Objective) -> None:
@@ -124,7 +125,7 @@ class ObjectiveModule(nn.Module):
         self.model, self.objective = model, objective
 
     def forward(self, batch: Batch) -> Terms:
-        return self.objective(self.model, batch)
+        return terms_of_labels(self.model, self.objective, batch)
 
 
 def weighted_terms(terms: Terms, batch: Batch, mean_weight: float) -> Terms:

@@ -17,9 +17,10 @@ from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import lasting_permutation, seed_for
 from ancestral.core.serialization import registered
 from ancestral.distributions.outputs import CategoricalOutput, pixel_output
-from ancestral.families.autoregressive.made_sampling import draw_in_order
+from ancestral.families.autoregressive.made_sampling import draw_in_order, with_added
 from ancestral.families.autoregressive.own_network import given_autoregressive
 from ancestral.families.autoregressive.settings import MADESettings
+from ancestral.families.conditional import classes_of
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.particles import Particles
@@ -43,7 +44,9 @@ class MADE(AutoregressiveModel):
     Args:      event_shape: shape of an image with D pixels. output: bernoulli, categorical or logistic. levels: of a
                pixel. hidden: widths of the hidden layers, () for a fully visible belief net. orderings: J; with J = 1
                the ordering is the reading order, else all are random. direct: add connections from pixels to the
-               outputs of later pixels. seed: random seed of orderings and degrees.
+               outputs of later pixels. seed: random seed of orderings and degrees. classes: K, number of classes, whose
+               one-hot vector is an input of every unit and output, without a mask; 0 for none. proportions: of the
+               classes in the training data; None: equal.
     Deviation: hidden degrees are spread evenly, then shuffled for J > 1; the paper draws them at random.
     Reference: Germain et al., 2015, arXiv 1502.03509; order-agnostic: Uria et al., 2014, arXiv 1310.1757.
     Example:
@@ -65,8 +68,11 @@ class MADE(AutoregressiveModel):
         activation: str = "relu",
         components: int = 10,
         seed: int = 0,
+        classes: int = 0,
+        proportions: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        self.set_classes(classes, proportions)
         if orderings < 1 or not (direct or hidden):
             raise ValueError("a MADE needs an ordering, and hidden layers or direct connections")
         if orderings > MAX_ORDERINGS:
@@ -80,6 +86,8 @@ class MADE(AutoregressiveModel):
         self.layers = nn.ModuleList(MaskedLinear(a, b) for a, b in pairwise(widths))
         self.last = MaskedLinear(widths[-1], pixels * self.output.size) if hidden else None
         self.direct = MaskedLinear(widths[0], pixels * self.output.size, bias=not hidden) if direct else None
+        widths = [*hidden, pixels * self.output.size]
+        self.by_class = nn.ModuleList(nn.Linear(classes, width, bias=False) for width in widths) if classes else None
         positions, degrees = _orderings(pixels, hidden, orderings, seed)
         self.register_buffer("positions", positions, persistent=False)
         for layer, values in zip(self.layers, degrees, strict=True):
@@ -105,33 +113,37 @@ class MADE(AutoregressiveModel):
 
         Args:      ordering: index, shape (1,); a tensor, so that a random index is not copied from the device.
         """
+        self.refuse_without_class()
         position = self.positions.index_select(0, ordering)[0]
         before = position.repeat_interleave(self.inputs)
         wanted = position.repeat_interleave(self.output.size)
         pixels = self.seen(x.flatten(1))
+        *of_hidden, of_output = self.added()
         parameters = self.direct(pixels, before, wanted, strict=True) if self.direct else 0
         h = pixels
-        for layer in self.layers:
+        for layer, added in zip(self.layers, of_hidden, strict=True):
             degrees = layer.degrees.index_select(0, ordering)[0]  # type: ignore[operator, union-attr]
-            h, before = self.activation(layer(h, before, degrees)), degrees
+            h, before = self.activation(with_added(layer(h, before, degrees), added)), degrees
         if self.last is not None:
             parameters = parameters + self.last(h, before, wanted, strict=True)
         assert isinstance(parameters, Tensor)
-        return parameters.unflatten(1, (*self.event_shape, self.output.size))
+        return with_added(parameters, of_output).unflatten(1, (*self.event_shape, self.output.size))
 
     def log_prob_under(self, x: Tensor, ordering: Tensor) -> Tensor:
-        """log p_j(x) of one ordering, exact, shape (B,), nats."""
+        """log p_j(x) of one ordering, exact, shape (B,), nats; summed over the classes if none is given."""
+        if self.sums_classes:
+            each = [model.log_prob_under(x, ordering) + share for model, share in self.each_class()]
+            return torch.stack(each).logsumexp(0)
         return self.output.log_prob(self.predict_under(x, ordering), x).flatten(1).sum(1)
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact: the log of the mean probability over all orderings.
+    def added(self) -> list[Tensor | None]:
+        """What the given class adds to each hidden layer and the output, shapes (1 or B, width), or None."""
+        if self.by_class is None:
+            return [None] * (len(self.layers) + 1)
+        return [layer(self.condition) for layer in self.by_class]
 
-        Args:      x: shape (B, *event_shape).
-        Returns:   shape (B,), nats.
-        Raises:    InputError: in evaluation mode, values that are not levels.
-        """
-        if not self.training:
-            self.output.check(x)
+    def log_prob_of_orders(self, x: Tensor) -> Tensor:
+        """For a given class or without classes, the log of the mean probability over all orderings; (B,), nats."""
         each = torch.arange(len(self.positions), device=x.device).split(1)
         return log_mean_exp(torch.stack([self.log_prob_under(x, ordering) for ordering in each]), 0)
 
@@ -146,6 +158,7 @@ class MADE(AutoregressiveModel):
 
     def draw_under(self, noise: Tensor, ordering: int, particles: Particles | None = None) -> Tensor:
         """Images from uniform noise of shape (n, *event_shape), in one ordering."""
+        self.refuse_without_class()
         return draw_in_order(self, ordering, noise.flatten(1), particles).reshape(noise.shape)
 
     def hidden_layers(self, ordering: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -155,14 +168,17 @@ class MADE(AutoregressiveModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        """`n` samples; the ordering of each is drawn at random."""
+        """`n` samples; the ordering and, if none is given, the class of each are drawn at random."""
+        if self.sums_classes:
+            return self.sample_classes(self.draw_classes(n))
+        self.conditions(n)  # raises for a wrong number of labels
         like = self.positions
         noise = torch.rand(n, *self.event_shape, dtype=self.dtype, device=like.device)
         chosen = torch.randint(len(like), (n,), device=like.device)
         x = torch.empty_like(noise)
         for ordering in chosen.unique().tolist():
             rows = chosen == ordering
-            x[rows] = self.draw_under(noise[rows], ordering)
+            x[rows] = self.rows_of(rows).draw_under(noise[rows], ordering)
         return x
 
 
@@ -186,7 +202,7 @@ def build_made(settings: MADESettings, spec: DataSpec) -> AutoregressiveModel:
     Raises:    InputError: too many orderings for a saved model; or as `given_autoregressive`.
     """
     output, levels = output_name(settings.output, spec.levels, spec.space)
-    if own := given_autoregressive(spec, output, levels, settings.components):
+    if own := given_autoregressive(spec, output, levels, settings.components, settings.conditional):
         return own
     if settings.orderings * (math.prod(spec.event_shape) + sum(settings.hidden)) > MAX_CONSTANTS:
         raise InputError(
@@ -202,4 +218,6 @@ def build_made(settings: MADESettings, spec: DataSpec) -> AutoregressiveModel:
         settings.direct,
         settings.activation,
         settings.components,
+        0,
+        *classes_of(settings, spec),
     )

@@ -27,6 +27,10 @@ class MaskedModel(Protocol):
     last: MaskedLinear | None
     direct: MaskedLinear | None
 
+    def added(self) -> list[Tensor | None]:
+        """What the given class adds to each hidden layer and to the output, shapes (1 or n, width), or None."""
+        ...
+
     def hidden_layers(self, ordering: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Weight, bias and degrees of each hidden layer in one ordering."""
         ...
@@ -39,13 +43,13 @@ class MaskedModel(Protocol):
 class Stage:
     """A hidden layer whose units are sorted by degree, the order in which they are computed.
 
-    Args:      weight: of the layer, (units, inputs). bias: (units,). degrees: of its units, (units,). inputs: order of
-               its inputs. pixels: D. n: number of images.
+    Args:      weight: of the layer, (units, inputs). bias: (1 or n, units). degrees: of its units, (units,). inputs:
+               order of its inputs. pixels: D. n: number of images.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, degrees: Tensor, inputs: Tensor, pixels: int, n: int) -> None:
         self.order = degrees.argsort(stable=True)
-        self.weight, self.bias = weight[self.order][:, inputs], bias[self.order, None]
+        self.weight, self.bias = weight[self.order][:, inputs], bias[:, self.order].T
         steps = torch.arange(pixels + 1, device=degrees.device)
         self.ends = torch.searchsorted(degrees[self.order], steps, right=True).tolist()  # units of degree <= m
         self.values = weight.new_empty(len(degrees), n)
@@ -60,6 +64,11 @@ class Stage:
     def so_far(self, m: int) -> Tensor:
         """The activations of the units of degree m or less."""
         return self.values[: self.ends[m]]
+
+
+def with_added(values: Tensor, added: Tensor | None) -> Tensor:
+    """The sum, or the values alone."""
+    return values if added is None else values + added
 
 
 def draw_in_order(model: MaskedModel, ordering: int, noise: Tensor, particles: Particles | None = None) -> Tensor:
@@ -77,12 +86,13 @@ def draw_in_order(model: MaskedModel, ordering: int, noise: Tensor, particles: P
 
     stages: list[Stage] = []
     feeding = columns
-    for weight, bias, degrees in model.hidden_layers(ordering):
-        stages.append(Stage(weight, bias, degrees, feeding, pixels, n))
+    *of_hidden, of_output = model.added()
+    for (weight, bias, degrees), added in zip(model.hidden_layers(ordering), of_hidden, strict=True):
+        stages.append(Stage(weight, with_added(bias[None], added), degrees, feeding, pixels, n))
         feeding = stages[-1].order
     last = model.last.weight[rows][:, feeding] if model.last else None
     direct = model.direct.weight[rows][:, columns] if model.direct else None
-    bias = (model.last or model.direct).bias[rows, None]  # type: ignore[union-attr]
+    bias = with_added((model.last or model.direct).bias[None], of_output)[:, rows].T  # type: ignore[union-attr]
 
     for p in range(pixels):  # p pixels are known
         here = slice(p * size, (p + 1) * size)

@@ -77,13 +77,18 @@ class NetworkAutoregressive(AutoregressiveModel):
         return x.view(-1, *self.event_shape)
 
 
-def given_autoregressive(spec: DataSpec, output: str, levels: int, components: int) -> NetworkAutoregressive | None:
+def given_autoregressive(
+    spec: DataSpec, output: str, levels: int, components: int, conditional: bool = False
+) -> NetworkAutoregressive | None:
     """The model of the user's own network; None if the user gave none.
 
-    Raises:    InputError: the data are not images; the network is not causal in either order; or as `given_network`.
+    Raises:    InputError: the data are not images; the network is not causal in either order; a conditional model; or
+               as `given_network`.
     """
     if "network" not in spec.networks:
         return None
+    if conditional:
+        raise InputError("your own network gets images only, not classes: leave out --conditional")
     if len(spec.event_shape) != 3:
         raise InputError(
             f"your own network for an autoregressive model needs images, not arrays of shape {spec.event_shape}"

@@ -14,6 +14,7 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.distributions.outputs import ZeroFlagOutput, pixel_output
 from ancestral.families.autoregressive.own_network import given_autoregressive
 from ancestral.families.autoregressive.settings import PixelCNNSettings
+from ancestral.families.conditional import classes_of
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.particles import Particles
@@ -65,6 +66,8 @@ class PixelCNN(AutoregressiveModel):
                first_kernel: size of the first convolution. components: of a logistic output. frequent: number of levels
                that have an input channel of their own, which is 1 where a pixel has the level; `initialise` chooses the
                most frequent levels of the training data. positions: add a learned value for each position and channel.
+               classes: K, number of classes, which every block gets; 0 for none. proportions: of the classes in the
+               training data; None: equal.
     Deviation: one stack instead of the paper's two (vertical and horizontal). Its receptive field lacks pixels far to
                the right in the rows just above; the wide first kernel covers most of them, at half the cost.
     Reference: van den Oord et al., 2016, arXiv 1601.06759 and 1606.05328.
@@ -89,8 +92,11 @@ class PixelCNN(AutoregressiveModel):
         components: int = 10,
         frequent: int = 0,
         positions: bool = False,
+        classes: int = 0,
+        proportions: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        self.set_classes(classes, proportions)
         self.event_shape = tuple(event_shape)
         self.output = pixel_output(output, levels, components)
         colours = event_shape[0]
@@ -101,7 +107,7 @@ class PixelCNN(AutoregressiveModel):
         self.marks, self.inputs = frequent, colours * (1 + frequent)
         self.first = CausalConv2d(self.inputs, channels, first_kernel, current=False)
         self.places = nn.Parameter(torch.zeros(channels, *event_shape[1:])) if positions else None
-        self.blocks = nn.ModuleList(GatedBlock(channels, hidden, kernel) for _ in range(blocks))
+        self.blocks = nn.ModuleList(GatedBlock(channels, hidden, kernel, classes) for _ in range(blocks))
         self.head = ChannelHead(channels, channels, colours, self.output.size)
 
     @property
@@ -118,24 +124,32 @@ class PixelCNN(AutoregressiveModel):
         return torch.cat([image, marks.flatten(1, 2).to(image)], 1)
 
     def predict(self, x: Tensor) -> Tensor:
+        self.refuse_without_class()
         # the memory layout in which convolutions are fastest; it changes no value
         image = self.seen(x).contiguous(memory_format=torch.channels_last)
         features = self.first(image)
         if self.places is not None:
             features = features + self.places
         for block in self.blocks:
-            features = block(features)
+            features = block(features, self.condition)
         return self.head(features, image[:, : self.event_shape[0]])
 
     @torch.no_grad()
     def draw(self, noise: Tensor, particles: Particles | None = None) -> Tensor:
         """See `AutoregressiveModel.draw`. Each activation is computed once, after all its inputs are known."""
+        self.refuse_without_class()
         n, (_, height, width) = len(noise), self.event_shape
+        condition = self.conditions(n)
         noise = self.output.noise(noise)
         x = torch.zeros_like(noise)
         image = PixelCache(n, height, width, self.inputs, self.first, noise)
         blocks = [
-            (block, PixelCache(n, height, width, block.conv.weight.shape[1], block.conv, noise), block.conv.rows())
+            (
+                block,
+                PixelCache(n, height, width, block.conv.weight.shape[1], block.conv, noise),
+                block.conv.rows(),
+                block.bias_of(condition),
+            )
             for block in self.blocks
             if isinstance(block, GatedBlock)
         ]
@@ -145,12 +159,12 @@ class PixelCNN(AutoregressiveModel):
                 features = torch.addmm(self.first.bias, image.window(i, j), first_kernel)
                 if self.places is not None:
                     features = features + self.places[:, i, j]
-                for block, cache, kernel in blocks:
-                    features = block.at_pixel(features, i, j, cache, kernel)
+                for block, cache, kernel, bias in blocks:
+                    features = block.at_pixel(features, i, j, cache, kernel, bias)
                 self._draw_pixel(features[:, :, None, None], noise, x, (i, j), particles)
                 if particles is not None and (ancestors := particles.ancestors()) is not None:
                     x = x[ancestors]
-                    for cache in (image, *(cache for _, cache, _ in blocks)):
+                    for cache in (image, *(block[1] for block in blocks)):
                         cache.reorder(i, ancestors)
                 image.put(i, j, self.seen(x[:, :, i, j]))
         return x
@@ -177,7 +191,7 @@ def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> Autoregressive
     if len(spec.event_shape) != 3:
         raise InputError(f"a PixelCNN needs images, not arrays of shape {spec.event_shape}")
     output, levels = output_name(settings.output, spec.levels, spec.space)
-    if own := given_autoregressive(spec, output, levels, settings.components):
+    if own := given_autoregressive(spec, output, levels, settings.components, settings.conditional):
         return own
     if settings.frequent > levels:
         raise InputError(f"--frequent {settings.frequent}: the pixels have {levels} levels")
@@ -193,6 +207,7 @@ def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> Autoregressive
         settings.components,
         settings.frequent,
         settings.positions,
+        *classes_of(settings, spec),
     )
 
 

@@ -11,6 +11,7 @@ from ancestral.core.errors import NotComputable
 from ancestral.distributions.outputs import BernoulliOutput, CategoricalOutput, LogisticMixtureOutput, PixelOutput
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
+from ancestral.families.conditional import refuse_classes
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.networks.causal import GatedBlock
 from ancestral.networks.layers import Layer, layers_of
@@ -20,8 +21,10 @@ from ancestral.networks.masked import MaskedLinear
 def autoregressive(model: AutoregressiveModel) -> dict[str, Any]:
     """Kind `autoregressive`: see `explorer/engine/autoregressive.js`.
 
-    Raises:    NotComputable: a network that is neither a MADE's nor a PixelCNN's; an activation without a form.
+    Raises:    NotComputable: a network that is neither a MADE's nor a PixelCNN's; an activation without a form;
+               classes.
     """
+    refuse_classes(model)
     if isinstance(model, MADE):
         network = _masked(model)
     elif isinstance(model, PixelCNN):

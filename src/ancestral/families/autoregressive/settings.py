@@ -39,6 +39,8 @@ class MADESettings(FamilySettings):
     zero-flag: a flag for level 0 and a probability for each other level, for images with a background of zeros"""
     components: int = 10
     """logistic: number of components of the mixture of logistic distributions"""
+    conditional: bool = False
+    """learn p(x | class) of labelled data; the network gets the class. Labels of -1 are summed out"""
 
     network_settings: ClassVar[Mapping[str, str]] = {"network": "hidden orderings direct activation"}
     upper_bounds: ClassVar[Mapping[str, float]] = {"orderings": 10_000}
@@ -80,6 +82,8 @@ class PixelCNNSettings(FamilySettings):
     zero-flag: a flag for level 0 and a probability for each other level, for images with a background of zeros"""
     components: int = 10
     """logistic: number of components of the mixture of logistic distributions"""
+    conditional: bool = False
+    """learn p(x | class) of labelled data; the network gets the class. Labels of -1 are summed out"""
 
     network_settings: ClassVar[Mapping[str, str]] = {
         "network": "channels hidden_channels blocks kernel first_kernel frequent positions"

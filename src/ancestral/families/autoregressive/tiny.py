@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
@@ -21,6 +22,7 @@ def tiny_pixelcnn(shape: tuple[int, ...] = (1, 3, 3), *output: object, **setting
     return with_larger_weights(PixelCNN(shape, *output, **small, **settings))  # type: ignore[arg-type]
 
 
+CLASSES: dict[str, Any] = {"classes": 3, "proportions": [0.5, 0.2, 0.3]}
 MADES: dict[str, Callable[[], Model]] = {
     "made": lambda: tiny_made(),
     "made, deep": lambda: tiny_made(hidden=[8, 5, 11], direct=False),
@@ -28,10 +30,14 @@ MADES: dict[str, Callable[[], Model]] = {
     "made, categorical": lambda: tiny_made((1, 2, 2), "categorical", 3, orderings=2),
     "made, logistic": lambda: tiny_made((1, 2, 2), "logistic", 4, components=2),
     "fully visible belief net": lambda: tiny_made(hidden=[]),
+    "made, conditional": lambda: tiny_made(hidden=[8, 5], **CLASSES),
+    "made, conditional, two orderings": lambda: tiny_made((1, 2, 2), "categorical", 3, orderings=2, **CLASSES),
 }
 PIXELCNNS: dict[str, Callable[[], Model]] = {
     "pixelcnn": lambda: tiny_pixelcnn(),
     "pixelcnn, categorical": lambda: tiny_pixelcnn((1, 2, 2), "categorical", 3),
     "pixelcnn, zero flag, positions": lambda: tiny_pixelcnn((1, 2, 2), "zero-flag", 3, frequent=2, positions=True),
     "pixelcnn, logistic, colour": lambda: tiny_pixelcnn((3, 1, 2), "logistic", 3),
+    "pixelcnn, conditional": lambda: tiny_pixelcnn(**CLASSES),
+    "pixelcnn, conditional, colour": lambda: tiny_pixelcnn((3, 1, 2), "logistic", 3, **CLASSES),
 }

@@ -37,7 +37,7 @@ class EMStep:
     the mean over a batch is then divided by the mean weight of all training images.
 
     An image trains the tree of its class or cluster, so the loss is -log p(x, c); or all trees, with the weights
-    p(c | x), so the loss is -log p(x).
+    p(c | x), so the loss is -log p(x). Images with the label -1 do the latter.
 
     Args:      model: the circuit. settings: of the family. total_steps: T. images: N, number of training images, or
                the sum of their weights. centres: of the clusters of images, shape (trees, D), for trees of clusters;
@@ -77,10 +77,10 @@ class EMStep:
         x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
         x = x if seen is None else x.where(seen, 0)
         trees, log_prob = self.model.components, torch.zeros(len(x), dtype=self.model.dtype, device=x.device)
-        shares = self._shares(batch)
-        if self._soft:
-            joint = self.model.joint(x, seen)
-            shares, log_prob = joint.softmax(1), joint.logsumexp(1)
+        shares, soft = self._shares(batch), self._soft(batch)
+        if bool(soft.any()):
+            joint = self.model.joint(x[soft], None if seen is None else seen[soft])
+            shares[soft], log_prob[soft] = joint.softmax(1), joint.logsumexp(1)
         weights = shares if batch.weights is None else shares * batch.weights[:, None].to(shares)
         rate = self._rate(step) if self.running else 1.0
         scale = rate / (len(x) * self.mean_weight) if self.running else 1.0
@@ -89,8 +89,8 @@ class EMStep:
         for c in range(trees):
             rows = (shares[:, c] > LEAST_SHARE).nonzero()[:, 0]
             own = self._count(c, x[rows], None if seen is None else seen[rows], scale * weights[rows, c])
-            if not self._soft:
-                log_prob[rows] = own + self.model.log_component_probs[c]
+            single = ~soft[rows]
+            log_prob[rows[single]] = own[single] + self.model.log_component_probs[c]
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
         if self.running:
@@ -103,10 +103,13 @@ class EMStep:
             self._update(1.0)
             self._decay(0.0)
 
-    @property
-    def _soft(self) -> bool:
-        """Whether an image trains several trees."""
-        return self.model.components > 1 and self.settings.assignment == "posterior" and not self.settings.by_class
+    def _soft(self, batch: Batch) -> Tensor:
+        """Whether each image trains several trees, boolean, shape (B,): with the posterior, or without a class."""
+        classes, several = self.model.classes, self.model.components > 1
+        if classes and batch.labels is not None:
+            return batch.labels < 0
+        always = several and (classes > 0 or self.settings.assignment == "posterior")
+        return torch.full((len(batch.x),), always, device=batch.x.device)
 
     def _shares(self, batch: Batch) -> Tensor:
         """The weight of each image for each tree, shape (B, C): 1 for the tree of its class or cluster."""
@@ -114,8 +117,8 @@ class EMStep:
         chosen = torch.zeros(len(batch.x), dtype=torch.long, device=batch.x.device)
         if self.centres is not None:
             chosen = component_of_clusters(self.model, batch.x, self.centres, batch.seen)
-        if self.settings.by_class and batch.labels is not None:
-            chosen = chosen + within * batch.labels
+        if self.model.classes and batch.labels is not None:
+            chosen = chosen + within * batch.labels.clamp_min(0)
         return one_hot(chosen, trees).to(self.model.dtype)
 
     def _rate(self, step: int) -> float:
@@ -178,7 +181,7 @@ def step_for(context: StepContext) -> EMStep | None:
     if settings.method == "gradient":
         return None
     assert isinstance(model, Circuit)
-    clustered = settings.components > 1 and (settings.by_class or settings.assignment == "cluster")
+    clustered = settings.components > 1 and (settings.conditional or settings.assignment == "cluster")
     centres = cluster_centres(context.train, settings.components) if clustered else None
     train = context.train
     return EMStep(model, settings, context.total_steps, train.total_weight, centres, train.mean_weight)

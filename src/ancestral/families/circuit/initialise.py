@@ -51,7 +51,7 @@ def initialise(model: Circuit, train: PixelBatches) -> None:
         else:
             start_from_patches(model, c, images[:PER_TREE], None if seen is None else seen[:PER_TREE])
     if model.components > 1:
-        counts = torch.bincount(component, minlength=model.components).to(model.dtype)
+        counts = torch.bincount(component[component >= 0], minlength=model.components).to(model.dtype)
         model.weights.copy_((counts + PSEUDO_COUNT).log())
 
 
@@ -79,7 +79,7 @@ def standardise(model: Circuit, train: PixelBatches) -> None:
 
 
 def _assigned(model: Circuit, train: PixelBatches) -> tuple[Batch, Tensor]:
-    """Training images, and the component of each image by its class or cluster."""
+    """Training images, and the component of each image by its class or cluster; negative without a known class."""
     count = LOOKED_AT * max(1, min(model.classes, MOST_CLASSES))
     batch = train.first_batch(count)
     within = model.components // max(1, model.classes)
@@ -88,7 +88,7 @@ def _assigned(model: Circuit, train: PixelBatches) -> tuple[Batch, Tensor]:
         nearest = component_of_clusters(model, batch.x, cluster_centres(train, within), batch.seen)
     if batch.labels is None or not model.classes:
         return batch, nearest
-    return batch, batch.labels * within + nearest
+    return batch, torch.where(batch.labels < 0, batch.labels, batch.labels * within + nearest)
 
 
 def _zeros(images: Tensor) -> Tensor:

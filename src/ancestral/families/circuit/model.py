@@ -26,6 +26,7 @@ from ancestral.families.circuit.messages import (
 )
 from ancestral.families.circuit.settings import CircuitSettings
 from ancestral.families.circuit.trees import ROWS, TreeMixture, row_blocks
+from ancestral.families.conditional import classes_of
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import output_name
 from ancestral.models.base import as_images
@@ -98,9 +99,9 @@ class Circuit(TreeMixture):
             tree, parts = self.tree(c), []
             for rows, seen in row_blocks(given.flatten(1), observed.flatten(1)):
                 best = most_probable(*self.evidence(c, tree, rows, seen), self._peaks(c))
-                pixels = self._as_rows(c, self._most_probable_values(c, tree, best.states))
-                parts.append((best.log_prob + self.log_component_probs[c], pixels))
-            found.append(tuple(map(torch.cat, zip(*parts, strict=True))))
+                parts.append((best.log_prob, self._as_rows(c, self._most_probable_values(c, tree, best.states))))
+            log_probs, pixels = map(torch.cat, zip(*parts, strict=True))
+            found.append((log_probs + self.log_component_probs[..., c], pixels))
         log_probs, images = map(torch.stack, zip(*found, strict=True))
         log_prob, chosen = log_probs.max(0)
         rows = images[chosen, torch.arange(len(x), device=x.device)]
@@ -191,48 +192,11 @@ class Circuit(TreeMixture):
     def sample_mean(self, n: int) -> Tensor:
         return self._drawn(self._draw_trees(n), mean=True)
 
-    def sample_classes(self, labels: Tensor) -> Tensor:
-        """One sample for each label. labels: (n,), integers; returns (n, *event_shape).
-
-        Raises:    InputError: the circuit has no classes, or a label is out of range.
-        """
-        if not self.classes:
-            raise InputError("this circuit has no classes: train one with --by-class")
-        if not bool(((labels >= 0) & (labels < self.classes)).all()):
-            raise InputError(f"this circuit has the classes 0 to {self.classes - 1}: give one of them")
-        logits = self.log_component_probs.view(self.classes, -1)
-        within = Categorical(logits=logits[labels], validate_args=False).sample()
-        with torch.no_grad():
-            return self._drawn(labels * logits.shape[1] + within, mean=False)
-
-    def draw_classes(self, n: int) -> Tensor:
-        """`n` random classes in the proportions of the training data, shape (n,)."""
-        return self._draw_trees(n) // (self.components // self.classes)
-
-    def present_classes(self) -> Tensor:
-        """The classes that occur in the training data, in order."""
-        return (self.class_probs > 0).nonzero()[:, 0]
-
-    @property
-    def class_probs(self) -> Tensor:
-        """p(y) of each class, shape (classes,)."""
-        return self.log_component_probs.exp().view(self.classes, -1).sum(1)
-
-    def class_posterior(self, x: Tensor) -> Categorical:
-        """p(y | x) of the classes, exact, batch shape (B,).
-
-        Raises:    InputError: the circuit has no classes.
-        """
-        if not self.classes:
-            raise InputError("this circuit has no classes: train one with --by-class")
-        return Categorical(logits=self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2), validate_args=False)
-
     def _draw_trees(self, n: int) -> Tensor:
-        return (
-            torch.multinomial(self.log_component_probs.exp(), n, replacement=True)
-            if n
-            else self.node_pixels.new_empty(0)
-        )
+        probs = self.log_component_probs.exp()
+        if not n:
+            return self.node_pixels.new_empty(0)
+        return torch.multinomial(probs, n, replacement=True) if probs.ndim == 1 else torch.multinomial(probs, 1)[:, 0]
 
     def _drawn(self, trees: Tensor, mean: bool) -> Tensor:
         """Samples, or the means of the pixels given sampled states, of the given trees, shape (n, *event_shape)."""
@@ -284,7 +248,7 @@ class Circuit(TreeMixture):
 def build_circuit(settings: CircuitSettings, spec: DataSpec) -> Circuit:
     """The circuit that the settings describe.
 
-    Raises:    InputError: the pixels are real numbers; an output that does not fit; classes without labels.
+    Raises:    InputError: the pixels are real numbers; an output that does not fit; classes for data without labels.
     """
     if spec.space == "unit":
         raise InputError("a circuit needs images with binary pixels or whole levels: use --pixels levels, for example")
@@ -295,9 +259,7 @@ def build_circuit(settings: CircuitSettings, spec: DataSpec) -> Circuit:
     else:
         name, levels = output_name(settings.output, spec.levels, spec.space)
         states, leaves = (levels, "pixel") if settings.states == 1 else (settings.states, name)
-    if settings.by_class and not spec.classes:
-        raise InputError("--by-class needs labelled data with classes: these have none; use --components for clusters")
-    classes = spec.classes or 0 if settings.by_class else 0
+    classes, _ = classes_of(settings, spec)
     components = settings.components * max(1, classes)
     return Circuit(list(spec.event_shape), states, components, leaves, levels, classes, start=settings.start)
 

@@ -25,9 +25,9 @@ class CircuitSettings(FamilySettings):
     states: int = 32
     """number K of hidden states of each pixel; 1: no hidden states, the Chow-Liu tree over the pixels themselves"""
     components: int = 1
-    """number of trees in the mixture; with --by-class, the number of trees of each class"""
-    by_class: bool = False
-    """a tree for each class of labelled data; the model is then also a classifier and samples given classes"""
+    """number of trees in the mixture; with --conditional, the number of trees of each class"""
+    conditional: bool = False
+    """trees for each class of labelled data. Labels of -1 are summed out"""
     output: LeafName = "auto"
     """distribution of a pixel given its state; auto: bernoulli for binary pixels, categorical for up to 32 levels,
     logistic for more, gaussian (a density) for the real columns of a table"""
@@ -65,8 +65,8 @@ class CircuitSettings(FamilySettings):
             found |= dict.fromkeys(("first_step", "last_step"), reason)
         if self.method == "gradient":
             found["smoothing"] = "only used with --method em or minibatch-em"
-        if self.method == "gradient" or self.by_class or self.components == 1:
-            found["assignment"] = "only used by EM with several --components and without --by-class"
+        if self.method == "gradient" or self.conditional or self.components == 1:
+            found["assignment"] = "only used by EM with several --components and without --conditional"
         if self.states == 1:
             reason = "the tree of --states 1 has no hidden states"
             found |= {"start": reason, "output": reason}
@@ -80,10 +80,6 @@ class CircuitSettings(FamilySettings):
     @property
     def stretched(self) -> tuple[str, ...]:
         return ("method",) if self.running else ()
-
-    @property
-    def labelled_only(self) -> bool:
-        return self.by_class
 
     @property
     def fitted_start(self) -> bool:

@@ -19,12 +19,14 @@ from ancestral.families.circuit.leaf_kinds import leaves_named
 from ancestral.families.circuit.log_likelihood import log_likelihood
 from ancestral.families.circuit.messages import Tree, codes_of
 from ancestral.families.circuit.structure import Structure, balanced
+from ancestral.families.conditional import components_of_class
 from ancestral.models.base import ExactModel, StateTree
+from ancestral.models.classes import ClassConditional, refuse_without_classes
 
 ROWS = 250  # images whose messages are computed together: few enough for the cache
 
 
-class TreeMixture(ExactModel):
+class TreeMixture(ClassConditional, ExactModel):
     """Mixture of C hidden Chow-Liu trees.
 
         p(x) = sum_c p(c) sum_z prod_d p(z_d | z_parent(d), c) p(x_d | z_d, c)
@@ -66,7 +68,8 @@ class TreeMixture(ExactModel):
             )
         if leaves == "pixel" and states != levels:
             raise InputError(f"leaves of pixels need as many states as levels: {levels}, not {states}")
-        self.event_shape, self.levels, self.classes = tuple(event_shape), levels, classes
+        self.set_classes(classes)
+        self.event_shape, self.levels = tuple(event_shape), levels
         self.leaves = leaves_named(leaves, components, pixels, states, levels, weight_scale)
         self.spaces, self.start = self.leaves.spaces, start
         weights = torch.zeros(components)
@@ -96,8 +99,21 @@ class TreeMixture(ExactModel):
 
     @property
     def log_component_probs(self) -> Tensor:
-        """log p(c), shape (C,)."""
-        return self.weights.log_softmax(0)
+        """log p(c), shape (C,), nats; for given classes log p(c | y), shape (C,) or (B, C)."""
+        if self.condition is None:
+            return self.weights.log_softmax(0)
+        allowed = components_of_class(self.condition, self.components)
+        return (self.weights + allowed.log()).log_softmax(1).squeeze(0)
+
+    def log_class_probs(self) -> Tensor:
+        """log p(y), the sum over the trees of each class, shape (classes,), nats."""
+        refuse_without_classes(self)
+        return self.weights.log_softmax(0).view(self.classes, -1).logsumexp(1)
+
+    def log_joint_classes(self, x: Tensor) -> Tensor:
+        """log p(x, y) of all classes, exact, shape (B, classes), nats."""
+        refuse_without_classes(self)
+        return self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2)
 
     @torch.no_grad()
     def set_structure(self, component: int, structure: Structure) -> None:
@@ -188,8 +204,13 @@ class TreeMixture(ExactModel):
         Args:      x: shape (B, *event_shape). observed: boolean, the same shape; None: all pixels.
         """
         rows, seen = x.flatten(1), None if observed is None else observed.flatten(1)
-        found = [self.log_prob_given_tree(c, rows, seen) for c in range(self.components)]
-        return torch.stack(found, 1) + self.log_component_probs
+        log_shares = self.log_component_probs
+        possible = (log_shares.view(-1, self.components) > -torch.inf).any(0).tolist()  # trees of other classes are not
+        found = [
+            self.log_prob_given_tree(c, rows, seen) if possible[c] else log_shares.new_zeros(len(rows))
+            for c in range(self.components)
+        ]
+        return torch.stack(found, 1) + log_shares
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log p(x), exact; a log-density for points.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 from torch.nn import functional as F
+from torch.nn.functional import one_hot
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.serialization import registered
@@ -20,10 +21,12 @@ from ancestral.distributions.dequantisation import UniformDequantisation, Variat
 from ancestral.distributions.multiscale import MultiScale, Squeeze
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels
 from ancestral.distributions.priors import StandardNormal
+from ancestral.families.conditional import classes_of
 from ancestral.families.family import NONE_GIVEN, DataSpec
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.models.base import ImportanceSample, LatentModel, LatentScale
+from ancestral.models.classes import CodesClasses
 from ancestral.models.completion import filled, given_only, nearest_image
 from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.networks.gated import GatedConvNet
@@ -36,14 +39,16 @@ EDGE = 1e-3  # a chain starts at least this share of a cell away from the edges 
 
 
 @registered
-class ImageFlow(LatentModel):
+class ImageFlow(CodesClasses, LatentModel):
     """Normalizing flow of dequantised images: P(x) is the integral of a density over the cell of x.
 
         P(x) = integral of p_Y((x + u) / L) L^-D over u in [0, 1)^D
         log w = log p_Y((x + u) / L) - D log L - log q(u | x),   E_q[log w] <= log P(x)
 
     Args:      bijection: f, from (0, 1)^D, shape (B, C, H, W), to a vector z of N(0, I), shape (B, D).
-               dequantisation: q(u | x). event_shape: (C, H, W). levels: L; 2 for binary pixels.
+               dequantisation: q(u | x). event_shape: (C, H, W). levels: L; 2 for binary pixels. classes: number of
+               classes, which are the context of f; 0 for none. proportions: of the classes in the training data; None:
+               equal. The noise does not depend on the class, and p_Y(y) = sum_c p(c) p_Y(y | c).
     Reference: Theis et al., 2016, eq. 8, arXiv 1511.01844; Ho et al., 2019, eq. 5, arXiv 1902.00275.
     Example:
         >>> model = build_image_flow(FlowSettings(width=8), DataSpec((1, 8, 8), 17, "levels"))
@@ -56,9 +61,16 @@ class ImageFlow(LatentModel):
     inference: ClassVar[str] = "approximate: z = f(y) for the centre y of the cell of x"
 
     def __init__(
-        self, bijection: Bijection, dequantisation: Conditional, event_shape: Sequence[int], levels: int
+        self,
+        bijection: Bijection,
+        dequantisation: Conditional,
+        event_shape: Sequence[int],
+        levels: int,
+        classes: int = 0,
+        proportions: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
+        self.set_classes(classes, proportions)
         self.bijection, self.dequantisation = bijection, dequantisation
         self.event_shape, self.levels = tuple(event_shape), levels
         self.spaces = ("levels", *BINARY_SPACES) if levels == 2 else ("levels",)
@@ -74,8 +86,19 @@ class ImageFlow(LatentModel):
         return LatentScale(base.mean, base.stddev, "the prior")
 
     def distribution(self) -> FlowDistribution:
-        """p_Y, the density of y = (x + u) / L in (0, 1)^D."""
-        return FlowDistribution(self.base(), self.bijection, event_shape=self.event_shape)
+        """p_Y, the density of y = (x + u) / L in (0, 1)^D; for given classes one for each.
+
+        Raises:    NotComputable: the model has classes and none is given.
+        """
+        self.refuse_without_class()
+        return FlowDistribution(self.base(), self.bijection, self.condition, self.event_shape)
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """log p_Y(y), exact, summed over the classes if none is given. y: (..., *event_shape); returns (...), nats."""
+        if not self.sums_classes:
+            return self.distribution().log_prob(y)
+        each = torch.stack([self.given(label).log_density(y) for label in range(self.classes)], -1)
+        return (each + self.log_class_probs()).logsumexp(-1)
 
     def prior(self) -> Distribution:
         raise NotComputable("an image flow has no prior: its latent is the dequantisation noise")
@@ -95,7 +118,7 @@ class ImageFlow(LatentModel):
         """log p_Y((x + z) / L) - D log L; minus infinity for noise z outside [0, 1)^D."""
         dims = len(self.event_shape)
         inside = ((z >= 0) & (z < 1)).flatten(-dims).all(-1)
-        density = self.distribution().log_prob((x + z) / self.levels)
+        density = self.log_density((x + z) / self.levels)
         return torch.where(inside, density - math.prod(self.event_shape) * math.log(self.levels), -math.inf)
 
     def importance_sample(self, x: Tensor, k: int) -> ImportanceSample:
@@ -106,12 +129,23 @@ class ImageFlow(LatentModel):
         return super().importance_sample(x, k)
 
     def encode(self, x: Tensor) -> Tensor:
-        """z = f((x + 1/2) / L), shape (B, D): the latent of the centre of the cell."""
-        return self.bijection((x + 0.5) / self.levels)[0]
+        """z = f((x + 1/2) / L), shape (B, D): the latent of the centre of the cell.
+
+        With classes of which none is given, codes (B, D + classes), for the class that is most probable at the centre.
+        """
+        centre = (x + 0.5) / self.levels
+        if not self.sums_classes:
+            return self.bijection(centre, self.conditions(len(x)))[0]
+        each = torch.stack([self.given(label).log_density(centre) for label in range(self.classes)], 1)
+        y = one_hot((each + self.log_class_probs()).argmax(1), self.classes)
+        return torch.cat([self.under(y).encode(x), y.to(each)], 1)
 
     def decode(self, z: Tensor) -> Tensor:
         """The image whose cell contains f^-1(z), shape (B, C, H, W): the inverse of `encode`."""
-        y = self.bijection.inverse(z)[0]
+        if self.sums_classes:
+            latents, classes = z.split([z.shape[1] - self.classes, self.classes], 1)
+            return self.under(classes).decode(latents)
+        y = self.bijection.inverse(z, self.conditions(len(z)))[0]
         return (self.levels * y).floor().clamp(0, self.levels - 1)
 
     @torch.no_grad()
@@ -130,12 +164,15 @@ class ImageFlow(LatentModel):
 
         Args:      x, observed: shape (B, *event_shape), observed boolean. warming, sweeps: of the chain, see
                    `hamiltonian_chains`. steps: of the search for its start.
-        Raises:    InputError: as `given_only`.
+        Raises:    InputError: as `given_only`. NotComputable: the model has classes and none is given.
         """
         given = given_only(self, x, observed)
+        if self.sums_classes:
+            raise NotComputable("a conditional flow of images completes images of a given class only: give --label")
+        context = None if self.condition is None else self.conditions(len(x)).repeat(STARTS, 1)  # type: ignore[union-attr]
 
         def images(z: Tensor) -> Tensor:
-            return self.bijection.inverse(z.flatten(0, 1))[0].unflatten(0, z.shape[:2])
+            return self.bijection.inverse(z.flatten(0, 1), context)[0].unflatten(0, z.shape[:2])
 
         z = torch.randn(STARTS, len(x), self.standard_normal.latents, dtype=self.dtype, device=given.device)
         found = nearest_image(images, z, (given + 0.5) / self.levels, observed, steps, RATE)
@@ -148,7 +185,7 @@ class ImageFlow(LatentModel):
 
         def log_density(v: Tensor) -> Tensor:
             volume = (F.logsigmoid(v) + F.logsigmoid(-v)).flatten(1).sum(1)  # log dy/dv, up to a constant
-            return self.distribution().log_prob(place(v)) + volume
+            return self.log_density(place(v)) + volume
 
         y = place(hamiltonian_chains(log_density, v, warming, sweeps))
         return filled(x, observed, (self.levels * y).floor().clamp(0, self.levels - 1))
@@ -156,12 +193,14 @@ class ImageFlow(LatentModel):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """z ~ N(0, I), then the level of each pixel of f^-1(z)."""
+        if self.sums_classes:
+            return self.sample_classes(self.draw_classes(n))
         like = self.standard_normal.origin
         return self.decode(torch.randn(n, len(like), dtype=self.dtype, device=like.device))
 
 
 def image_bijection(
-    settings: FlowSettings, event_shape: tuple[int, ...], networks: Mapping[str, Any] = NONE_GIVEN
+    settings: FlowSettings, event_shape: tuple[int, ...], networks: Mapping[str, Any] = NONE_GIVEN, classes: int = 0
 ) -> Chain:
     """The bijection from (0, 1)^D to N(0, I): logits, then squeeze and couplings at each scale.
 
@@ -179,9 +218,9 @@ def image_bijection(
         steps += [ActNorm(channels)] if scale == 0 else []
         for i in range(settings.couplings):
             steps += [ActNorm(channels), InvertibleConv1x1(channels, seed=i)] if scale else []
-            steps.append(build_coupling(settings, channels, i % 2 == 1, _network(settings, sides, networks)))
+            steps.append(build_coupling(settings, channels, i % 2 == 1, _network(settings, sides, networks, classes)))
         if scale < settings.scales - 1:
-            network = _network(settings, sides, networks)(channels // 2, channels)
+            network = _network(settings, sides, networks, classes)(channels // 2, channels)
             steps.append(AffineCoupling(network, channels, flip=True))
         scales.append(Chain(steps))
         shapes.append([channels, *sides])
@@ -190,11 +229,15 @@ def image_bijection(
 
 
 def _network(
-    settings: FlowSettings, sides: Sequence[int], networks: Mapping[str, Any]
+    settings: FlowSettings, sides: Sequence[int], networks: Mapping[str, Any], classes: int
 ) -> Callable[[int, int], nn.Module]:
-    """A function that makes the network of a coupling from its numbers of channels: the user's own or a new one."""
+    """A function that makes the network of a coupling from its numbers of channels: the user's own or a new one.
 
-    def conditioner(inputs: int, outputs: int) -> nn.Module:
+    The network gets the class as additional constant channels.
+    """
+
+    def conditioner(kept: int, outputs: int) -> nn.Module:
+        inputs = kept + classes
         own = given_network(networks, "conditioner", [inputs, *sides], [outputs, *sides], (inputs, outputs))
         return own or GatedConvNet(inputs, outputs, sides, settings.width, settings.blocks, settings.activation)
 
@@ -235,5 +278,6 @@ def build_image_flow(settings: FlowSettings, spec: DataSpec) -> ImageFlow:
         else variational_dequantisation(settings, spec.event_shape, 2 if spec.space in BINARY_SPACES else spec.levels)
     )
     levels = 2 if spec.space in BINARY_SPACES else spec.levels
-    bijection = image_bijection(settings, spec.event_shape, spec.networks)
-    return ImageFlow(bijection, dequantisation, list(spec.event_shape), levels)
+    classes, proportions = classes_of(settings, spec)
+    bijection = image_bijection(settings, spec.event_shape, spec.networks, classes)
+    return ImageFlow(bijection, dequantisation, list(spec.event_shape), levels, classes, proportions)

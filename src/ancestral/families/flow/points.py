@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
+from torch.nn.functional import one_hot
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
@@ -24,11 +25,13 @@ from ancestral.distributions.bijections import (
 from ancestral.distributions.conditional import diagonal_gaussian
 from ancestral.distributions.couplings import ElementwiseSpline, MaskedAutoregressive
 from ancestral.distributions.pixels import BINARY_SPACES
+from ancestral.families.conditional import classes_of
 from ancestral.families.family import NONE_GIVEN, DataSpec
 from ancestral.families.flow.images import build_image_flow
 from ancestral.families.flow.layers import build_coupling
 from ancestral.families.flow.settings import FlowSettings
 from ancestral.models.base import ExactModel, LatentScale, Model
+from ancestral.models.classes import CodesClasses
 from ancestral.models.completion import filled, given_only
 from ancestral.models.hamiltonian import hamiltonian_chains
 from ancestral.networks.masked_flow import MaskedMLP
@@ -41,12 +44,16 @@ STEP_SIZES = (-2.0, 0.5)  # log10 of the proposal scales, in standard deviations
 
 
 @registered
-class NormalizingFlow(ExactModel):
+class NormalizingFlow(CodesClasses, ExactModel):
     """Normalizing flow of real vectors; with affine couplings it is RealNVP.
 
         p(x) = N(f(x); 0, scale^2 I) |det df/dx|
 
-    Args:      bijection: f, from data to latent. event_shape: (D,). base_scale: standard deviation of the base.
+    With classes, f depends on the class y, and p(x) = sum_y p(y) p(x | y).
+
+    Args:      bijection: f, from data to latent, with the class as context if there are classes. event_shape: (D,).
+               base_scale: standard deviation of the base. classes: number of classes, 0 for none. proportions: of the
+               classes in the training data; None: equal.
     Reference: Rezende and Mohamed, 2015, arXiv 1505.05770; Dinh et al., 2017, arXiv 1605.08803.
     Example:
         >>> model = build_flow(FlowSettings(layers="affine"), DataSpec((2,), 0, "points"))
@@ -60,8 +67,16 @@ class NormalizingFlow(ExactModel):
     inference: ClassVar[str] = "exact: z = f(x)"
     log_variance: Tensor
 
-    def __init__(self, bijection: Bijection, event_shape: Sequence[int], base_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        bijection: Bijection,
+        event_shape: Sequence[int],
+        base_scale: float = 1.0,
+        classes: int = 0,
+        proportions: Sequence[float] | None = None,
+    ) -> None:
         super().__init__()
+        self.set_classes(classes, proportions)
         self.bijection, self.event_shape = bijection, tuple(event_shape)
         log_variance = (2 * torch.tensor(base_scale, device="cpu").log()).item()  # no arithmetic on the device "meta"
         self.register_buffer("log_variance", torch.tensor(log_variance).expand(self.event_shape), persistent=False)
@@ -76,20 +91,33 @@ class NormalizingFlow(ExactModel):
         return LatentScale(base.mean, base.stddev, "the prior")
 
     def distribution(self) -> FlowDistribution:
-        """p(x) as a `torch.distributions.Distribution` over one vector."""
-        return FlowDistribution(self.base(), self.bijection)
+        """p(x) as a `torch.distributions.Distribution` over one vector; for given classes p(x | y), one for each.
+
+        Raises:    NotComputable: the model has classes and none is given.
+        """
+        self.refuse_without_class()
+        return FlowDistribution(self.base(), self.bijection, self.condition)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """The log-density log p(x), exact. x: (B, D); returns (B,), nats."""
-        return self.distribution().log_prob(x)
+        return self.log_joint_classes(x).logsumexp(1) if self.sums_classes else self.distribution().log_prob(x)
 
     def encode(self, x: Tensor) -> Tensor:
-        """z = f(x), shape (B, D): the only latent with decode(z) = x."""
-        return self.bijection(x)[0]
+        """z = f(x), shape (B, D): the only latent with decode(z) = x.
+
+        With classes of which none is given, codes (B, D + classes), for the most probable class.
+        """
+        if not self.sums_classes:
+            return self.bijection(x, self.conditions(len(x)))[0]
+        y = one_hot(self.log_joint_classes(x).argmax(1), self.classes)
+        return torch.cat([self.under(y).encode(x), y.to(x)], 1)
 
     def decode(self, z: Tensor) -> Tensor:
         """x = f^-1(z), shape (B, D): the inverse of `encode`."""
-        return self.bijection.inverse(z)[0]
+        if not self.sums_classes:
+            return self.bijection.inverse(z, self.conditions(len(z)))[0]
+        latents, y = z.split([z.shape[1] - self.classes, self.classes], 1)
+        return self.under(y).decode(latents)
 
     @torch.no_grad()
     def complete(self, x: Tensor, observed: Tensor, sweeps: int = 200, hamiltonian_steps: int = 20) -> Tensor:
@@ -134,7 +162,11 @@ class NormalizingFlow(ExactModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        return self.distribution().sample((n,))
+        if self.sums_classes:
+            return self.sample_classes(self.draw_classes(n))
+        if self.condition is None:
+            return self.distribution().sample((n,))
+        return FlowDistribution(self.base(), self.bijection, self.conditions(n)).sample()
 
 
 def standardise(model: Model, train: PixelBatches) -> None:
@@ -156,12 +188,17 @@ def standardise(model: Model, train: PixelBatches) -> None:
         step.fit(mean.to(step.mean), scale.to(step.scale))
 
 
-def vector_bijection(settings: FlowSettings, features: int, networks: Mapping[str, Any] = NONE_GIVEN) -> Chain:
+def vector_bijection(
+    settings: FlowSettings, features: int, networks: Mapping[str, Any] = NONE_GIVEN, classes: int = 0
+) -> Chain:
     """The bijection that the settings describe, for vectors; untrained couplings are the identity.
 
     Args:      features: dimension of the vectors. networks: the user's own networks; may have a "conditioner".
-    Raises:    InputError: layers other than splines for a single dimension.
+               classes: number of classes, whose one-hot vector is the context of every layer; 0 for none.
+    Raises:    InputError: layers other than splines, or classes, for a single dimension.
     """
+    if features == 1 and classes:
+        raise InputError("--conditional needs points with at least two dimensions, or images")
     if features < 2 and settings.layers != "spline":
         raise InputError(
             f"--layers {settings.layers} with one dimension can only give a normal density: choose --layers spline"
@@ -170,13 +207,13 @@ def vector_bijection(settings: FlowSettings, features: int, networks: Mapping[st
     for i in range(settings.depth):
         if settings.actnorm:
             steps.append(ActNorm(features))
-        steps.append(_layer(settings, features, i % 2 == 1, networks))
+        steps.append(_layer(settings, features, i % 2 == 1, networks, classes))
         if i < settings.depth - 1:
             steps += _mixing(settings, features, seed=i)
     return Chain(steps)
 
 
-def _layer(settings: FlowSettings, features: int, flip: bool, networks: Mapping[str, Any]) -> Bijection:
+def _layer(settings: FlowSettings, features: int, flip: bool, networks: Mapping[str, Any], classes: int) -> Bijection:
     hidden = list(settings.hidden)
     if networks and (features == 1 or settings.layers == "maf"):
         raise InputError(
@@ -185,9 +222,11 @@ def _layer(settings: FlowSettings, features: int, flip: bool, networks: Mapping[
     if features == 1:
         return ElementwiseSpline(features, settings.bins, settings.bound)
     if settings.layers == "maf":
-        return MaskedAutoregressive(MaskedMLP(features, hidden, activation=settings.activation), features)
+        network = MaskedMLP(features, hidden, activation=settings.activation, condition=classes)
+        return MaskedAutoregressive(network, features)
 
-    def conditioner(inputs: int, outputs: int) -> nn.Module:
+    def conditioner(kept: int, outputs: int) -> nn.Module:
+        inputs = kept + classes
         own = given_network(networks, "conditioner", [inputs], [outputs], (inputs, outputs))
         return own or MLP([inputs], hidden, [outputs], settings.activation)
 
@@ -209,9 +248,10 @@ def build_flow(settings: FlowSettings, spec: DataSpec) -> Model:
     """
     if spec.space == "points":
         (features,) = spec.event_shape
-        layers = vector_bijection(settings, features, spec.networks)
+        classes, proportions = classes_of(settings, spec)
+        layers = vector_bijection(settings, features, spec.networks, classes)
         bijection = Chain([Standardise(features), layers]) if spec.standardise else layers
-        return NormalizingFlow(bijection, list(spec.event_shape), settings.base_scale)
+        return NormalizingFlow(bijection, list(spec.event_shape), settings.base_scale, classes, proportions)
     if spec.space in ("levels", *BINARY_SPACES):
         return build_image_flow(settings, spec)
     raise InputError(f"a flow needs points or integer pixels, not {spec.space}: use --pixels levels, for example")

@@ -7,6 +7,7 @@ from typing import Any
 from ancestral.core.errors import NotComputable
 from ancestral.distributions.dequantisation import VariationalDequantisation
 from ancestral.distributions.portable import bijection_of
+from ancestral.families.conditional import refuse_classes
 from ancestral.families.flow.images import ImageFlow
 from ancestral.families.flow.points import NormalizingFlow
 from ancestral.networks.layers import layers_of
@@ -18,8 +19,9 @@ def flow(model: NormalizingFlow | ImageFlow) -> dict[str, Any]:
     """Kind `point-flow` or `image-flow`: see `explorer/engine/flow.js`.
 
     Raises:    NotComputable: points with more or fewer than two coordinates; a layer or network that the page does not
-               know.
+               know; classes.
     """
+    refuse_classes(model)
     if isinstance(model, NormalizingFlow):
         if model.event_shape != PLANE:
             raise NotComputable(

@@ -38,6 +38,8 @@ class FlowSettings(FamilySettings):
     """spline: number of bins of each spline"""
     bound: float = 4.0
     """spline: the splines act on [-bound, bound] and are the identity outside"""
+    conditional: bool = False
+    """learn p(x | class) of labelled data; the network of each layer gets the class. Labels of -1 are summed out"""
     base_scale: float = 1.0
     """points: standard deviation of the normal base distribution"""
     scales: int = 2

@@ -15,6 +15,7 @@ from ancestral.core.serialization import registered
 from ancestral.families.family import DataSpec
 from ancestral.families.gan.settings import GANSettings
 from ancestral.models.base import CodePairs, ImplicitModel, LatentScale
+from ancestral.models.classes import CodesClasses, refuse_without_classes
 from ancestral.models.completion import filled, fit_latents, given_only, misfit_energy, nearest_image
 from ancestral.networks.conv import ConvDecoder
 from ancestral.networks.mlp import MLP
@@ -27,7 +28,7 @@ FIRST, LAST = 30, 100  # its steps from each start, then from the best result
 
 
 @registered
-class GAN(ImplicitModel):
+class GAN(CodesClasses, ImplicitModel):
     """Generative adversarial network: x = G(z) for z ~ N(0, I); sampling only, no likelihood.
 
     A conditional GAN samples x = G(z, y) for a class y. If no class is given, classes are drawn in the proportions of
@@ -48,7 +49,6 @@ class GAN(ImplicitModel):
     inference: ClassVar[str] = "approximate: found by optimisation, the best of several starts"
     encodes_by_search: ClassVar[bool] = True
     origin: Tensor
-    shares: Tensor
 
     def __init__(
         self,
@@ -59,29 +59,23 @@ class GAN(ImplicitModel):
         proportions: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        self.generator, self.latents, self.classes = generator, latents, classes
-        self.event_shape, self.condition_width = tuple(event_shape), classes
+        self.set_classes(classes, proportions)
+        self.generator, self.latents, self.event_shape = generator, latents, tuple(event_shape)
         self.draws_images = len(self.event_shape) == 3
         self.spaces = ("unit",) if self.draws_images else ("points",)
         self.register_buffer("origin", torch.zeros(latents), persistent=False)
-        shares = [1.0] * classes if proportions is None else list(proportions)
-        if len(shares) != classes or any(share < 0 for share in shares) or (classes and not sum(shares) > 0):
-            raise InputError(
-                f"proportions {shares} are not valid for {classes} classes: give {classes} numbers >= 0, not all zero"
-            )
         self.even = proportions is None
-        self.register_buffer("shares", torch.tensor(shares), persistent=False)
 
     def codes(self, n: int, labels: Tensor | None = None) -> Tensor:
-        """`n` random inputs of the generator, shape (n, M + classes).
+        """`n` random codes, shape (n, M + classes); if a class is given, only z, shape (n, M).
 
         Args:      labels: classes for a conditional GAN, shape (n,); None draws them at random.
         Raises:    InputError: labels for a GAN without classes.
         """
         z = torch.randn(n, self.latents, dtype=self.origin.dtype, device=self.origin.device)
-        if not self.classes:
-            if labels is not None:
-                raise InputError("this GAN is not conditional, so it cannot sample a class: train one with --classes")
+        if labels is not None:
+            refuse_without_classes(self)
+        elif not self.sums_classes:
             return z
         return self._of_class(z, self.draw_classes(n) if labels is None else labels)
 
@@ -91,21 +85,15 @@ class GAN(ImplicitModel):
             return torch.randint(self.classes, (n,), device=self.shares.device)
         return torch.multinomial(self.shares, n, replacement=True) if n else self.shares[:0].long()
 
-    def present_classes(self) -> Tensor:
-        """The classes that occur in the training data, in order."""
-        return self.shares.nonzero()[:, 0]
-
     def _of_class(self, z: Tensor, labels: Tensor) -> Tensor:
         return torch.cat([z, one_hot(labels, self.classes).to(z)], 1)
 
     @torch.no_grad()
     def sample_code_pairs(self, n: int) -> CodePairs:
         """`n` pairs of draws of z. Both draws of a pair have the same class; pairs use the classes in turn."""
-        present = self.present_classes()
-        labels = present[torch.arange(n).repeat_interleave(2) % len(present)] if self.classes else None
-        z, classes = self.codes(2 * n, labels).split([self.latents, self.classes], 1)
+        z = torch.randn(2 * n, self.latents, dtype=self.origin.dtype, device=self.origin.device)
         first, last = z.unflatten(0, (n, 2)).unbind(1)
-        return CodePairs(first, last, classes[::2])
+        return CodePairs(first, last, self.classes_in_turn(n))
 
     def latent_scale(self) -> LatentScale:
         """Mean 0 and standard deviation 1 of each latent under the prior, shape (M,)."""
@@ -116,8 +104,8 @@ class GAN(ImplicitModel):
         return (1 + raw.tanh()) / 2 if self.draws_images else raw
 
     def decode(self, z: Tensor) -> Tensor:
-        """G(z). z: codes, shape (B, M + classes); returns (B, *event_shape)."""
-        return self.to_pixels(self.generator(z))
+        """G(z). z: codes, shape (B, M + classes), or (B, M) if a class is given; returns (B, *event_shape)."""
+        return self.to_pixels(self.generator(self.code(z)))
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
@@ -136,7 +124,7 @@ class GAN(ImplicitModel):
         """
         given = given_only(self, x, observed)
         codes = self.codes(starts * len(x)).unflatten(0, (starts, -1))  # (starts, B, M + classes)
-        z, classes = codes.split([self.latents, self.classes], -1)
+        z, classes = codes.split([self.latents, self.condition_width], -1)
         return filled(x, observed, nearest_image(self._images(classes), z, given, observed, steps, RATE))
 
     @torch.no_grad()
@@ -152,12 +140,12 @@ class GAN(ImplicitModel):
         x, whole = x.to(self.dtype), torch.ones((), dtype=torch.bool, device=x.device)
         noise = torch.Generator().manual_seed(seed_for("encode"))
         pool = torch.randn(POOL, self.latents, generator=noise).to(self.origin)
-        if self.classes:  # each class equally often
+        if self.sums_classes:  # each class equally often
             pool = self._of_class(pool, torch.arange(POOL, device=pool.device) % self.classes)
         distances = torch.cdist(x.flatten(1), self.decode(pool).flatten(1))  # (B, POOL)
         codes = pool[distances.topk(NEAR, 1, largest=False).indices.T]  # (NEAR, B, M + classes)
         for steps in (FIRST, LAST):
-            z, classes = codes.split([self.latents, self.classes], -1)
+            z, classes = codes.split([self.latents, self.condition_width], -1)
             energy = misfit_energy(self._images(classes), x, whole)
             z = fit_latents(energy, z, steps, RATE)
             best = energy(z).argmin(0)
@@ -167,16 +155,6 @@ class GAN(ImplicitModel):
     def _images(self, classes: Tensor) -> Callable[[Tensor], Tensor]:
         """G as a function of z with fixed classes (S, B, classes): (S, B, M) to (S, B, *event_shape)."""
         return lambda z: self.decode(torch.cat([z, classes], -1).flatten(0, 1)).unflatten(0, z.shape[:2])
-
-    @torch.no_grad()
-    def sample_classes(self, labels: Tensor) -> Tensor:
-        """One sample for each label. labels: (n,), integers; returns (n, *event_shape).
-
-        Raises:    InputError: the GAN is not conditional, or a label is out of range.
-        """
-        if self.classes and not bool(((labels >= 0) & (labels < self.classes)).all()):
-            raise InputError(f"this GAN has the classes 0 to {self.classes - 1}: give one of them")
-        return self.decode(self.codes(len(labels), labels))
 
 
 def build_gan(settings: GANSettings, spec: DataSpec) -> GAN:

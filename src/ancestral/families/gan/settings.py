@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
 
 from ancestral.core.errors import InputError
-from ancestral.settings.checks import check_numbers
+from ancestral.settings.checks import NO_LABELS, check_numbers
 from ancestral.settings.data import PixelSpaceName
 from ancestral.settings.family import FamilySettings
 
@@ -53,8 +53,10 @@ class GANSettings(FamilySettings):
     average: float = 0.0
     """decay of an exponential moving average of the generator's weights, which becomes the model, for example 0.999; 0:
     off"""
+    conditional: bool = False
+    """learn to sample given classes of labelled data; generator and critic get the class"""
     classes: int = 0
-    """number of classes of a conditional GAN, which needs labelled data; 0: labels are not used"""
+    """number of classes of a conditional GAN; 0: none, or with --conditional that of the data"""
 
     network_settings: ClassVar[Mapping[str, str]] = {
         "generator": "hidden channels batch_norm dropout",
@@ -73,7 +75,14 @@ class GANSettings(FamilySettings):
 
     @property
     def labelled_only(self) -> bool:
-        return self.classes > 0
+        return self.conditional or self.classes > 0
+
+    def with_classes(self, classes: int | None) -> Self:
+        if not self.conditional or self.classes:
+            return self
+        if not classes:
+            raise InputError(NO_LABELS)
+        return replace(self, classes=classes)
 
     def __post_init__(self) -> None:
         super().__post_init__()

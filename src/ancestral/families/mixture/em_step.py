@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ancestral.core.errors import TrainingDiverged
 from ancestral.data.pixels import Batch
+from ancestral.families.conditional import joint_of_labels
 from ancestral.families.family import StepContext
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.training.objectives import Terms
@@ -25,6 +26,9 @@ class EMStep:
     a > 0 corresponds to a Beta(1 + a, 1 + a) prior on each p_kd, so no probability becomes 0. The log-likelihood plus
     the log-density of this prior does not decrease from one epoch to the next.
 
+    With classes, r_nk is 0 for the components of other classes than the label's; for the label -1, it sums over all.
+    Images without a label are left out of the first epoch, because random components belong to no class yet.
+
     Args:      smoothing: a, in pseudo-counts. mean_weight: of the training images, for the loss.
     Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
     """
@@ -36,19 +40,22 @@ class EMStep:
         self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
         self.seen = torch.zeros_like(self.sums)  # n_kd
+        self.begun = torch.zeros((), dtype=torch.bool)
 
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
         x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
         if seen is not None:
             x = x.where(seen, 0)
-        joint = self.model.joint(x, seen)
+        joint = joint_of_labels(self.model.joint(x, seen), batch.labels, self.model.classes)
         log_prob = joint.logsumexp(1)
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
         responsibilities = (joint - log_prob[:, None]).exp()
         if batch.weights is not None:
             responsibilities = responsibilities * batch.weights[:, None].to(responsibilities)
+        if self.model.classes and batch.labels is not None and not self.begun:
+            responsibilities = responsibilities * (batch.labels >= 0)[:, None]
         self.counts += responsibilities.sum(0)
         self.sums += responsibilities.T @ x
         self.seen += (
@@ -61,17 +68,21 @@ class EMStep:
         pixels = (self.sums + a) / (self.seen + 2 * a)
         components = (self.counts + a) / (self.counts + a).sum()
         self.model.set_probabilities(components, pixels)
-        for total in self.state().values():
+        for total in (self.counts, self.sums, self.seen):
             total.zero_()
+        self.begun.fill_(True)
 
     def state(self) -> dict[str, Tensor]:
-        return {"counts": self.counts, "sums": self.sums, "seen": self.seen}
+        begun = {"begun": self.begun} if self.model.classes else {}  # runs of early versions do not have it
+        return {"counts": self.counts, "sums": self.sums, "seen": self.seen, **begun}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self.counts.copy_(tensors["counts"])
         self.sums.copy_(tensors["sums"])
         # checkpoints of earlier versions have no missing pixels, so that each count is that of the component
         self.seen.copy_(tensors.get("seen", tensors["counts"][:, None]))
+        if self.model.classes:
+            self.begun.copy_(tensors["begun"])
 
 
 def step_for(context: StepContext) -> EMStep | None:

@@ -16,15 +16,17 @@ from ancestral.core.precision import without_autocast
 from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, are_levels
+from ancestral.families.conditional import classes_of, components_of_class
 from ancestral.families.family import DataSpec
 from ancestral.families.mixture.settings import MixtureSettings
 from ancestral.models.base import ExactModel, as_images
+from ancestral.models.classes import ClassConditional, refuse_without_classes
 from ancestral.models.completion import filled, given_only
 from ancestral.models.seen import without_unseen
 
 
 @registered
-class MixtureOfBernoullis(ExactModel):
+class MixtureOfBernoullis(ClassConditional, ExactModel):
     """Mixture of Bernoullis with K components.
 
         p(x) = sum_k p(Z = k) prod_d Bernoulli(x_d; sigmoid(w_kd + c_d)),   p(Z) = softmax(b)
@@ -33,7 +35,8 @@ class MixtureOfBernoullis(ExactModel):
     components.
 
     Args:      event_shape: shape of an image with D pixels. components: K.
-               weight_scale: standard deviation of the initial w.
+               weight_scale: standard deviation of the initial w. classes: number C of classes, 0 for none; component k
+               belongs to class k // (K / C), so p(x | y) is a mixture of K / C components.
     Reference: `uva2018`; Bishop, 2006, section 9.3.3.
     Example:
         >>> model = MixtureOfBernoullis([1, 8, 8], components=5)
@@ -47,10 +50,15 @@ class MixtureOfBernoullis(ExactModel):
     inference: ClassVar[str] = "exact: responsibilities p(Z = k | x)"
     latent_kind: ClassVar[str] = "component"
 
-    def __init__(self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01) -> None:
+    def __init__(
+        self, event_shape: Sequence[int], components: int = 20, weight_scale: float = 0.01, classes: int = 0
+    ) -> None:
         super().__init__()
         if components < 1:
             raise InputError(f"a mixture needs at least 1 component, not {components}")
+        if classes and components % classes:
+            raise InputError(f"a mixture needs equally many components of each class: {components} for {classes}")
+        self.set_classes(classes)
         self.event_shape = tuple(event_shape)
         pixels = math.prod(event_shape)
         self.b = nn.Parameter(torch.zeros(components))
@@ -69,8 +77,8 @@ class MixtureOfBernoullis(ExactModel):
 
     @property
     def component_probs(self) -> Tensor:
-        """p(Z), shape (K,)."""
-        return self.b.softmax(0)
+        """p(Z), shape (K,); for given classes p(Z | y), shape (K,) or (B, K)."""
+        return self.log_prior().exp()
 
     def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
         """log p(x, Z = k), shape (B, K), nats; with a mask of shape (B, D), of the observed pixels only."""
@@ -78,13 +86,26 @@ class MixtureOfBernoullis(ExactModel):
         rows, off = x.flatten(1).to(logits), F.softplus(logits, threshold=40)
         with without_autocast(x.device):  # in half precision the sums over pixels have errors of several nats
             if observed is None:
-                return self.b.log_softmax(0) + rows @ logits.T - off.sum(1)
+                return self.log_prior() + rows @ logits.T - off.sum(1)
             seen = observed.to(rows)
-            return self.b.log_softmax(0) + (seen * rows) @ logits.T - seen @ off.T
+            return self.log_prior() + (seen * rows) @ logits.T - seen @ off.T
 
     def log_prior(self) -> Tensor:
-        """log p(Z), shape (K,), nats."""
-        return self.b.log_softmax(0)
+        """log p(Z), shape (K,), nats; for given classes log p(Z | y), shape (K,) or (B, K)."""
+        if self.condition is None:
+            return self.b.log_softmax(0)
+        allowed = components_of_class(self.condition, len(self.b))
+        return (self.b + allowed.log()).log_softmax(1).squeeze(0)
+
+    def log_class_probs(self) -> Tensor:
+        """log p(y), the sum over the components of each class, shape (C,), nats."""
+        refuse_without_classes(self)
+        return self.b.log_softmax(0).view(self.classes, -1).logsumexp(1)
+
+    def log_joint_classes(self, x: Tensor) -> Tensor:
+        """log p(x, y) of all classes, exact, shape (B, C), nats."""
+        refuse_without_classes(self)
+        return self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2)
 
     def log_joint_states(self, x: Tensor) -> Tensor:
         """log p(x, Z = k), shape (B, K), nats."""
@@ -143,7 +164,8 @@ class MixtureOfBernoullis(ExactModel):
 
     @torch.no_grad()
     def sample_mean(self, n: int) -> Tensor:
-        k = torch.multinomial(self.component_probs, n, replacement=True)
+        probs = self.component_probs
+        k = torch.multinomial(probs, n, replacement=True) if probs.ndim == 1 else torch.multinomial(probs, 1)[:, 0]
         return self.component_images[k]
 
     @torch.no_grad()
@@ -172,4 +194,5 @@ def build_mixture(settings: MixtureSettings, spec: DataSpec) -> MixtureOfBernoul
         )
         raise InputError(f"a mixture of Bernoullis needs binary pixels, not {spec.space}{advice}")
     scale = 0.01 if settings.method == "gradient" else 0.5
-    return MixtureOfBernoullis(list(spec.event_shape), settings.components, scale)
+    classes, _ = classes_of(settings, spec)
+    return MixtureOfBernoullis(list(spec.event_shape), settings.components * max(1, classes), scale, classes)

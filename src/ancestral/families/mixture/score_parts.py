@@ -11,7 +11,7 @@ from ancestral.families.score_parts import ScoreParts
 
 def score_parts(model: MixtureOfBernoullis, x: Tensor) -> ScoreParts:
     """The terms of log p(x) = E log p(x | k) - KL(p(k | x) || p(k)), with the exact p(k | x); nats."""
-    posterior, log_prior = model.posterior(x), model.b.log_softmax(0)
+    posterior, log_prior = model.posterior(x), model.log_prior()
     given_k = (posterior.probs * (model.joint(x) - log_prior)).sum(1)
     divergence = (posterior.probs * (posterior.logits - log_prior)).sum(1)
     values = torch.stack([given_k, -divergence], 1)

@@ -16,7 +16,9 @@ class MixtureSettings(FamilySettings):
     default_learning_rate: ClassVar[float] = 1e-2
 
     components: int = 20
-    """number K of mixture components"""
+    """number K of mixture components; with --conditional, of each class"""
+    conditional: bool = False
+    """components for each class of labelled data. Labels of -1 are summed out"""
     method: Literal["gradient", "em"] = "gradient"
     """training method: gradient ascent on the log-likelihood, or expectation-maximisation (em)"""
     smoothing: float = 0.05

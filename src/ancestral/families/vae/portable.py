@@ -6,6 +6,7 @@ from typing import Any
 
 from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.distributions.portable import pixels_of, prior_of
+from ancestral.families.conditional import refuse_classes
 from ancestral.families.vae.autoencoder import Autoencoder
 from ancestral.families.vae.vae import VAE
 from ancestral.networks.layers import layers_of
@@ -14,8 +15,9 @@ from ancestral.networks.layers import layers_of
 def vae(model: VAE) -> dict[str, Any]:
     """Kind `latent`: see `explorer/engine/latent.js`.
 
-    Raises:    NotComputable: a network or distribution that the page does not know.
+    Raises:    NotComputable: classes, or a network or distribution that the page does not know.
     """
+    refuse_classes(model)
     return {
         **_decoded(model.likelihood),
         "latents": len(model.latent_scale().mean),

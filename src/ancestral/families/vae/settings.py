@@ -104,6 +104,8 @@ class VAESettings(CodingSettings):
     objective: Literal["elbo", "iwae", "dreg"] = "elbo"
     """objective to maximise: elbo (evidence lower bound), iwae (importance-weighted bound), or dreg (the same bound
     with doubly reparameterised gradients)"""
+    conditional: bool = False
+    """learn p(x | z, class) and q(z | x, class) of labelled data. Labels of -1 are summed out"""
     importance_samples: int = 5
     """iwae, dreg: samples of z per image; more give a tighter bound and slower training"""
     beta: float = 1.0
@@ -146,6 +148,8 @@ class VAESettings(CodingSettings):
         super().__post_init__()
         check_numbers(self, "components importance_samples", 1)
         check_numbers(self, "beta free_bits beta_warmup beta_cycles free_bits_decay", 0)
+        if self.conditional and self.objective == "dreg":
+            raise InputError("--objective dreg does not sum over classes: use --objective iwae with --conditional")
         if self.beta_warmup and self.beta_cycles:
             raise InputError("--beta-warmup and --beta-cycles cannot be combined: give one of them")
 

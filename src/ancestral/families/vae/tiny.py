@@ -20,7 +20,8 @@ from ancestral.models.base import Model
 def tiny_vae(space: str = "threshold", levels: int = 2, side: int = 3, **settings: object) -> VAE:
     """A VAE with 2 latents. Its weights are large enough that p(x | z) depends clearly on z."""
     defaults: dict[str, object] = {"latents": 2, "hidden": (8,), "activation": "tanh", "components": 3}
-    model = build_vae(VAESettings(**{**defaults, **settings}), DataSpec((1, side, side), levels, space))  # type: ignore[arg-type]
+    spec = DataSpec((1, side, side), levels, space, classes=2, proportions=(0.7, 0.3))
+    model = build_vae(VAESettings(**{**defaults, **settings}), spec)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in model.likelihood.parameters():
             parameter.mul_(3.0)
@@ -47,6 +48,8 @@ VAES: dict[str, Callable[[], Model]] = {
     "vae, discretised logistic": lambda: tiny_vae("levels", 4, side=2, likelihood="logistic"),
     "vae, Gaussian": lambda: tiny_vae("unit", prior="mixture", variance=1.0, learn_variance=True),
     "vae, flow prior": lambda: flow_vae(),
+    "vae, conditional": lambda: tiny_vae(side=2, conditional=True),
+    "vae, conditional, VampPrior, convolutional": lambda: tiny_vae(side=2, conditional=True, prior="vamp", **CONV),
 }
 AUTOENCODERS: dict[str, Callable[[], Model]] = {
     "autoencoder": lambda: build_autoencoder(

@@ -304,6 +304,7 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     along = torch.linspace(-REACH, REACH, STEPS, dtype=start.dtype)
     at = centre[:, None] + spread[:, None] * along  # (M, steps)
     divergences = _divergences(run, model)
+    divergences = None if divergences is None else divergences[: len(centre)]  # without that of the class
     everyone = list(range(len(centre)))
     if divergences is not None:
         weights, first = divergences, "the largest KL, which is shown next to them"

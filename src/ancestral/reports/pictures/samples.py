@@ -66,6 +66,7 @@ def steps(run: Run, count: int = 8, seed: int = 0) -> Figure:
     if not isinstance(model, AutoregressiveModel):
         raise NotComputable(f"only an autoregressive model samples pixel by pixel, not this {type(model).__name__}")
     with seeded_noise(seed_for(seed, "drawing")):
+        model = model.given(model.draw_classes(count)) if model.sums_classes else model
         whole = model.draw(torch.rand(count, *model.event_shape, dtype=model.dtype))
     pixels = len(model.order)
     known = torch.linspace(0, pixels, STEPS_SHOWN).round()

@@ -32,7 +32,7 @@ PLAN = (
         "circuit",
         "circuit",
         "circuit",
-        {**DRAWN, "states": 32, "by_class": True, "epochs": 6, "batch_size": 2500},
+        {**DRAWN, "states": 32, "conditional": True, "epochs": 6, "batch_size": 2500},
         minutes=4,
         full={"states": 64, "epochs": 20},
         quick={"states": 2},

@@ -31,7 +31,7 @@ PLAN = (
         "circuit",
         "circuit",
         "circuit",
-        {**BINARY, "states": 7, "by_class": True, "epochs": 4, "batch_size": 2500},
+        {**BINARY, "states": 7, "conditional": True, "epochs": 4, "batch_size": 2500},
         minutes=0.6,
         full={**WHOLE, "epochs": 20},
         quick={"states": 2},

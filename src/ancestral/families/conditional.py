@@ -1,0 +1,55 @@
+"""The setting `--conditional`, which every family with classes has, and the classes of the data for a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from ancestral.core.errors import InputError, NotComputable
+from ancestral.families.family import DataSpec
+from ancestral.models.base import Model
+from ancestral.models.classes import scores_classes
+from ancestral.settings.checks import NO_LABELS
+
+
+def classes_of(settings: Any, spec: DataSpec) -> tuple[int, list[float] | None]:
+    """Number and proportions of the classes of a conditional model; 0 and None for any other model.
+
+    Args:      settings: of the family. spec: the data.
+    Raises:    InputError: a conditional model for data without labels.
+    """
+    if not settings.conditional:
+        return 0, None
+    if not spec.classes:
+        raise InputError(NO_LABELS)
+    return spec.classes, None if spec.proportions is None else list(spec.proportions)
+
+
+def components_of_class(condition: Tensor, components: int) -> Tensor:
+    """Which of C components belong to the given class: component c belongs to class c // (C / K).
+
+    Args:      condition: one-hot classes, shape (B, K). components: C.
+    Returns:   zeros and ones, shape (B, C).
+    """
+    return condition.repeat_interleave(components // condition.shape[1], 1)
+
+
+def joint_of_labels(joint: Tensor, labels: Tensor | None, classes: int) -> Tensor:
+    """log p(x, c) of the components of the label's class, and minus infinity for the others; shape (B, C), nats.
+
+    Args:      joint: log p(x, c), shape (B, C). labels: shape (B,); -1 and None keep all components. classes: K; 0
+               keeps all components.
+    """
+    if labels is None or not classes:
+        return joint
+    other = components_of_class(one_hot(labels.clamp_min(0), classes), joint.shape[1]) == 0
+    return joint.masked_fill(other & (labels >= 0)[:, None], -torch.inf)
+
+
+def refuse_classes(model: Model) -> None:
+    """Raises:    NotComputable: the model has classes, which the explorer's page has no input for."""
+    if scores_classes(model):
+        raise NotComputable(f"a conditional {type(model).__name__} cannot be shown in the browser: it needs a class")
