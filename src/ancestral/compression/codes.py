@@ -2,6 +2,7 @@
 
     autoregressive, one order     pixel by pixel with p(x_d | x_<d)
     autoregressive, J orders      bits-back over the order, with p(order | x)
+    any order                     pixel by pixel in reading order, one evaluation for each pixel
     a latent with K states        bits-back over the state, with the exact p(z | x)
     a tree of hidden states       bits-back over all states, with the exact p(z | x)
     latents with q(z | x)         bits-back over the latents
@@ -24,12 +25,20 @@ from torch import Tensor
 from ancestral.compression.bits_back import ByLatents, ByState
 from ancestral.compression.code import Code
 from ancestral.compression.grid import NotExact
-from ancestral.compression.in_order import AnyOrder, ByConditionals, InOrder
+from ancestral.compression.in_order import AnyOrder, ByConditionals, InOrder, OneByOne
 from ancestral.compression.stack import Stack, Stacks
 from ancestral.compression.state_trees import ByTrees
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.base import HasConditionals, HasPixels, HasStates, HasStateTrees, LatentModel, Model
+from ancestral.models.base import (
+    HasConditionalAt,
+    HasConditionals,
+    HasPixels,
+    HasStates,
+    HasStateTrees,
+    LatentModel,
+    Model,
+)
 
 MOST_IMAGES = 128  # images whose latents are popped at once
 SHARE = 2  # a batch has at most half as many images as those before it: its latents need bits of theirs
@@ -102,6 +111,8 @@ def kind_of(model: Model) -> type[Code]:
         return ByTrees
     if isinstance(model, LatentModel) and isinstance(model, HasPixels):
         return ByLatents
+    if isinstance(model, HasConditionalAt):
+        return OneByOne
     if isinstance(model, HasConditionals):
         return ByConditionals
     raise NotComputable(_reason(model))

@@ -92,7 +92,7 @@ class UNet(nn.Module):
         self.leave = nn.Conv2d(width, 4 * out_channels, 3, padding=1)
         with torch.no_grad():
             self.leave.weight.mul_(LAST_SHARE)
-        self.to(memory_format=torch.channels_last)  # convolutions on a CPU are faster in this layout
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions on a CPU are faster in this layout
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]

@@ -34,7 +34,8 @@ class AveragedWeights:
         """Include the present weights. steps: number of earlier updates."""
         decay = min(self.decay, (1 + steps) / (EARLY + steps))
         # a + (w - a) (1 - d): the average of a frozen weight stays exactly that weight
-        torch._foreach_lerp_(list(self.averages.values()), [w.detach() for w in self.weights.values()], 1 - decay)
+        for name, weight in self.weights.items():
+            self.averages[name].lerp_(weight.detach(), 1 - decay)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -96,7 +96,8 @@ class Loop:
                training. validate: returns readings of the model on held-out data; the first reading of split `valid`
                selects the best weights (smaller is better). log: receives the readings. checkpoint: file for the state,
                or None. after_epoch: called with (epoch, model) after each epoch, and with epoch 0 before training.
-               checkpoint_seconds: seconds between checkpoints.
+               checkpoint_seconds: seconds between checkpoints. averaged: averages of the model's weights, which
+               validation, pictures and the final model use; None: the latest weights.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class Loop:
         after_epoch: Callable[[int, Model], None] | None = None,
         reporter: Reporter | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        averaged: AveragedWeights | None = None,
     ) -> None:
         self.model, self.step, self.train, self.settings = model, step, train, settings
         self.validate, self.log, self.checkpoint = validate, log, checkpoint
@@ -125,8 +127,7 @@ class Loop:
         self._saved_at = time.monotonic()
         self._clock = Clock()
         self._frozen: FrozenWeights | None = None
-        decay = settings.average_weights
-        self.averaged = None if decay is None else AveragedWeights(model, decay)
+        self.averaged = averaged
 
     def run(self) -> Outcome:
         """Train until all epochs are done or the patience ends. The model then has its best weights.

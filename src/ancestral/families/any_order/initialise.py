@@ -13,7 +13,7 @@ COUNTED_AT_ONCE = 4096  # images
 @torch.no_grad()
 def begin_at_marginals(model: AnyOrderModel, train: PixelBatches) -> None:
     """Set the bias of every pixel to the frequencies of its levels in the training data."""
-    pixels, levels = model.pixels, model.levels
+    pixels, levels = model.dimensions, model.levels
     counts = torch.zeros(pixels * levels, dtype=torch.double, device=train.device)
     places = torch.arange(pixels, device=train.device) * levels
     for x in train.in_order(COUNTED_AT_ONCE):

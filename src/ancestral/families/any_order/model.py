@@ -88,7 +88,7 @@ class AnyOrderModel(LatentModel):
         return self.output.spaces
 
     @property
-    def pixels(self) -> int:
+    def dimensions(self) -> int:
         """D, the number of values of an image."""
         return math.prod(self.event_shape)
 
@@ -119,14 +119,14 @@ class AnyOrderModel(LatentModel):
         Returns:   shape (B,), nats.
         """
         observed = (turns < shown[:, None]).view(x.shape)
-        return self.pixels * self.log_probs_hidden(x, observed).sum(1) / (self.pixels - shown)
+        return self.dimensions * self.log_probs_hidden(x, observed).sum(1) / (self.dimensions - shown)
 
     def prior(self) -> UniformOrders:
-        return UniformOrders(self.pixels, device=self.bias.device)
+        return UniformOrders(self.dimensions, device=self.bias.device)
 
     def posterior(self, x: Tensor) -> UniformOrders:
         """The uniform distribution over orders; batch shape (B,)."""
-        return UniformOrders(self.pixels, (len(x),), x.device)
+        return UniformOrders(self.dimensions, (len(x),), x.device)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, order), exact. x: (B, *event_shape), z: orders, (k, B, D); returns (k, B), nats."""
@@ -142,7 +142,7 @@ class AnyOrderModel(LatentModel):
         The cost is one evaluation of the network for each mask; `log_weights` needs D evaluations for each order.
         """
         self._check(x)
-        return self.bound_in_steps(x, self.pixels)
+        return self.bound_in_steps(x, self.dimensions)
 
     def bound_in_steps(self, x: Tensor, steps: int) -> Tensor:
         """Unbiased estimate of a lower bound on log p(x) under the generation in `steps` parallel steps.
@@ -153,10 +153,10 @@ class AnyOrderModel(LatentModel):
         Returns:   shape (B,), nats.
         """
         total = torch.zeros(len(x), dtype=self.bias.dtype, device=x.device)
-        sizes = torch.stack([stratified(self.bound_masks, self.pixels, x.device) for _ in x])
+        sizes = torch.stack([stratified(self.bound_masks, self.dimensions, x.device) for _ in x])
         for column in sizes.T:
-            turns = random_turns(len(x), self.pixels, x.device)
-            shown = _start_of_step(column, steps, self.pixels)
+            turns = random_turns(len(x), self.dimensions, x.device)
+            shown = _start_of_step(column, steps, self.dimensions)
             parts = zip(x.split(ROWS), turns.split(ROWS), shown.split(ROWS), strict=True)
             total = total + torch.cat([self.bound_from(*part) for part in parts])
         return total / self.bound_masks
@@ -207,7 +207,7 @@ class AnyOrderModel(LatentModel):
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
         """`n` exact samples of p(x), each in a random order of its own: D evaluations of the network for each."""
-        return self.sample_in_steps(n, self.pixels)
+        return self.sample_in_steps(n, self.dimensions)
 
     @torch.no_grad()
     def sample_in_steps(self, n: int, steps: int) -> Tensor:
@@ -218,12 +218,12 @@ class AnyOrderModel(LatentModel):
         Args:      steps: 1 to D; the number of evaluations of the network for each image.
         Raises:    InputError: `steps` is out of range.
         """
-        if not 1 <= steps <= self.pixels:
-            raise InputError(f"steps {steps}: give a whole number from 1 to {self.pixels}, the number of pixels")
-        ends = [0, *(step * self.pixels // steps for step in range(1, steps + 1))]
+        if not 1 <= steps <= self.dimensions:
+            raise InputError(f"steps {steps}: give a whole number from 1 to {self.dimensions}, the number of pixels")
+        ends = [0, *(step * self.dimensions // steps for step in range(1, steps + 1))]
         found = []
         for size in [ROWS] * (n // ROWS) + [n % ROWS] * (n % ROWS > 0):
-            turns = random_turns(size, self.pixels, self.bias.device)
+            turns = random_turns(size, self.dimensions, self.bias.device)
             x = torch.zeros(size, *self.event_shape, dtype=self.dtype, device=self.bias.device)
             for first, end in pairwise(ends):
                 x = torch.where(self._turned(turns, first, end), self._draw_all(x, turns < first), x)
@@ -246,8 +246,9 @@ class AnyOrderModel(LatentModel):
     def conditional(self, x: Tensor, place: int) -> Distribution:
         """p(x_d | the pixels before d) of the pixel d at a place of the raster order, exact, batch shape (B,)."""
         turns = scans(self.event_shape)[0].to(x.device)
-        observed = (turns < place).view(1, *self.event_shape).expand_as(x)
-        return self.output.distribution(self.predict(x, observed).flatten(1, -2)[:, int(turns.argsort()[place])])
+        observed, pixel = (turns < place).view(1, *self.event_shape), int(turns.argsort()[place])
+        found = [self.predict(part, observed.expand_as(part)).flatten(1, -2)[:, pixel] for part in x.split(ROWS)]
+        return self.output.distribution(torch.cat(found))
 
     def _order(self, name: str) -> Order:
         rule = order_of(name, self.event_shape, self.output)

@@ -38,7 +38,7 @@ def training_masks(count: int, model: AnyOrderModel, scan_share: float, half_sha
     The number of observed pixels is stratified over the batch. A scan shows the first pixels of one of four scans, and
     gives most of the weight to the next few pixels. A half shows one half of the image and some of the other pixels.
     """
-    device, pixels = model.bias.device, model.pixels
+    device, pixels = model.bias.device, model.dimensions
     scanned, halved = round(scan_share * count), round(half_share * count)
     turns = random_turns(count, pixels, device)
     shown = stratified(count, pixels, device)
@@ -79,7 +79,7 @@ class AnyOrderObjective:
         x = batch.x
         masks = training_masks(len(x), model, self.scan_share, self.half_share)
         log_p = model.log_probs_hidden(x, masks.observed.view(x.shape))
-        loss = -model.pixels * (masks.weights * log_p).sum(1)
+        loss = -model.dimensions * (masks.weights * log_p).sum(1)
         share = masks.uniform.to(loss).mean().clamp_min(1 / len(x))
         return {"loss": loss, "negative_elbo": torch.where(masks.uniform, loss.detach() / share, 0)}
 
@@ -99,8 +99,8 @@ def held_out(model: AnyOrderModel, images: PixelBatches) -> dict[str, float]:
     with torch.random.fork_rng(devices=devices):
         for number, x in enumerate(images.in_order(BLOCK)):
             seed_device(images.device, seed_for(0, "held-out masks", number))
-            turns = random_turns(len(x), model.pixels, x.device)
-            shown = stratified(len(x), model.pixels, x.device)
+            turns = random_turns(len(x), model.dimensions, x.device)
+            shown = stratified(len(x), model.dimensions, x.device)
             total -= model.bound_from(x.to(model.dtype), turns, shown).double().sum().item()
             done += len(x)
     return {"negative_elbo": total / done if done else math.nan}

@@ -27,11 +27,14 @@ class UniformOrders(Distribution):
     """
 
     arg_constraints = {}  # type: ignore[assignment]  # noqa: RUF012  (read by the base class)
-    support = constraints.nonnegative_integer
 
     def __init__(self, pixels: int, batch_shape: Sequence[int] = (), device: torch.device | None = None) -> None:
         self.device = device
         super().__init__(torch.Size(batch_shape), torch.Size([pixels]), validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return constraints.independent(constraints.nonnegative_integer, 1)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         shape = (*sample_shape, *self.batch_shape, *self.event_shape)
