@@ -117,19 +117,19 @@ def test_the_estimate_of_the_bound_has_no_bias(masks: int) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
         truth = exact_bound(model, x)
-        found = torch.stack([model.elbo(x) for _ in range(3000)])
+        found = torch.stack([model.elbo(x) for _ in range(500)])
     error = found.std(0) / math.sqrt(len(found))
     assert ((found.mean(0) - truth).abs() < 4.5 * error).all()  # 8 images: false alarm below 1e-4
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 9])
 def test_the_bound_in_steps_is_that_of_independent_groups(steps: int) -> None:
-    """By the sum over the random order of the log-probabilities of the groups, from 20,000 orders."""
+    """By the sum over the random order of the log-probabilities of the groups, from 4,000 orders."""
     model = nine_pixels()
     x = all_images(model)[365:366]
     ends = [step * 9 // steps for step in range(steps + 1)]
     torch.manual_seed(0)
-    turns = random_turns(20_000, 9, x.device)
+    turns = random_turns(4000, 9, x.device)
     rows, total = x.expand(len(turns), *x.shape[1:]), torch.zeros(len(turns), dtype=torch.float64)
     with torch.no_grad():
         for first, end in itertools.pairwise(ends):
@@ -262,16 +262,16 @@ def test_the_loss_and_the_held_out_bound_are_estimates_of_the_bound() -> None:
     objective = AnyOrderObjective(0.0, 0.0)
     torch.manual_seed(0)
     with torch.no_grad():
-        losses = torch.stack([objective(model, Batch(x))["loss"].mean() for _ in range(2000)])
+        losses = torch.stack([objective(model, Batch(x))["loss"].mean() for _ in range(400)])
         shares = AnyOrderObjective(0.25, 0.2)
-        batches = (Batch(x[torch.randperm(64)]) for _ in range(4000))  # a training shuffles its images
+        batches = (Batch(x[torch.randperm(64)]) for _ in range(1500))  # a training shuffles its images
         terms = torch.stack([shares(model, batch)["negative_elbo"].mean() for batch in batches])
     for found in (losses, terms):
         assert abs(found.mean().item() - truth) < 4 * found.std().item() / math.sqrt(len(found))
-    images = PixelBatches(x.repeat(200, 1, 1, 1).to(torch.uint8), PixelSpace("levels", 2))
+    images = PixelBatches(x.repeat(100, 1, 1, 1).to(torch.uint8), PixelSpace("levels", 2))
     found = held_out(model, images)["negative_elbo"]
     assert found == held_out(model, images)["negative_elbo"]
-    assert abs(found - truth) < 0.1
+    assert abs(found - truth) < 0.15
 
 
 def test_scans_go_in_four_directions_with_the_channels_of_a_pixel_together() -> None:
