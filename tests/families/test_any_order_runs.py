@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_every_kind_trains_and_is_loaded_as_it_was(tmp_path: Path, settings: dic
     run = ancestral.fit("any-order", tmp_path / "run", **small, **settings, **BRIEF)
     values = [line.value for line in run.log() if (line.split, line.name) == ("valid", "negative_elbo")]
     assert len(values) == 2
-    assert values[-1] < values[0]
+    assert values[-1] < 64 * math.log(run.data.spec.levels if settings.get("pixels") else 2) - 5  # uniform pixels
     assert isinstance(run.load(), AnyOrderModel)
 
 
