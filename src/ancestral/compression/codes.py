@@ -31,7 +31,6 @@ from ancestral.compression.state_trees import ByTrees
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import (
-    HasConditionalAt,
     HasConditionals,
     HasPixels,
     HasStates,
@@ -39,6 +38,7 @@ from ancestral.models.base import (
     LatentModel,
     Model,
 )
+from ancestral.models.orders import HasConditionalAt
 
 MOST_IMAGES = 128  # images whose latents are popped at once
 SHARE = 2  # a batch has at most half as many images as those before it: its latents need bits of theirs

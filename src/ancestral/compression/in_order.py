@@ -12,7 +12,8 @@ from ancestral.compression.stack import Array, Stack
 from ancestral.compression.tables import edges_of
 from ancestral.distributions.outputs import PixelOutput
 from ancestral.models.autoregressive import AutoregressiveModel
-from ancestral.models.base import HasConditionalAt, HasConditionals
+from ancestral.models.base import HasConditionals
+from ancestral.models.orders import HasConditionalAt
 
 
 class InOrder(Code):

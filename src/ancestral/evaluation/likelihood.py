@@ -20,15 +20,8 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.score import Score
-from ancestral.models.base import (
-    ExactModel,
-    HasOrders,
-    LatentModel,
-    Model,
-    Reconstructs,
-    SamplesInSteps,
-    SplitsElbo,
-)
+from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
+from ancestral.models.orders import HasOrders, SamplesInSteps
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
 BLOCK = 100  # a block has at most 10 * BLOCK images

@@ -28,8 +28,6 @@ class Model(nn.Module):
                encodes_posterior_mean: `encode` returns the mean of the posterior over the latents.
                encodes_by_search: `encode` runs an optimisation for each image, so it is called with few images.
                condition_width: number of entries of a code, after its latents, for a condition, such as a class.
-               scores_missing_slowly: `log_prob_missing` evaluates the network once for each missing pixel, so it is
-               called with few images.
     """
 
     kind: ClassVar[str]
@@ -41,7 +39,6 @@ class Model(nn.Module):
     encodes_posterior_mean: ClassVar[bool] = False
     encodes_by_search: ClassVar[bool] = False
     condition_width: int = 0
-    scores_missing_slowly: ClassVar[bool] = False
 
     @property
     def discrete(self) -> bool:
@@ -373,49 +370,6 @@ class HasConditionals(Protocol):
 
     def conditionals(self, x: Tensor) -> Distribution:
         """p(x_d | x_<d) for every d, batch shape = shape of x."""
-        ...
-
-
-@runtime_checkable
-class HasOrders(Protocol):
-    """Can generate its pixels in any order, and compute log p(x) exactly in each. Completions have `default_order`."""
-
-    default_order: ClassVar[str]
-
-    def check_order(self, order: str) -> None:
-        """Raise an `InputError` if no order has this name."""
-        ...
-
-    def log_prob_in_order(self, x: Tensor, order: str) -> Tensor:
-        """log p(x | order), exact, shape (B,), nats. order: its name."""
-        ...
-
-
-@runtime_checkable
-class SamplesInSteps(Protocol):
-    """Can sample in fewer steps than there are pixels, which then are not exact samples."""
-
-    def sample_in_steps(self, n: int, steps: int) -> Tensor:
-        """`n` samples with `steps` evaluations of the network, shape (n, *event_shape)."""
-        ...
-
-    def bound_in_steps(self, x: Tensor, steps: int) -> Tensor:
-        """Unbiased estimate of a lower bound on log p(x) of such samples, with the same random numbers for each
-        number of steps, shape (B,), nats."""
-        ...
-
-
-@runtime_checkable
-class HasConditionalAt(Protocol):
-    """Can compute the conditional distribution of one pixel, without those of the others."""
-
-    @property
-    def reading_order(self) -> Tensor:
-        """Indices of the pixels in the order in which they are generated, shape (D,)."""
-        ...
-
-    def conditional(self, x: Tensor, place: int) -> Distribution:
-        """p(x_d | the pixels before d) of the pixel d at a place of the order, batch shape (B,)."""
         ...
 
 

@@ -17,7 +17,8 @@ from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.mask_files import read_masks
 from ancestral.data.masks import seen_columns, seen_pixels
 from ancestral.evaluation.score import Score
-from ancestral.models.base import Completes, HasOrders, Model, ScoresMissing
+from ancestral.models.base import Completes, Model, ScoresMissing
+from ancestral.models.orders import HasOrders
 from ancestral.runs.run import Run
 from ancestral.runs.sample import save_table
 
@@ -179,7 +180,7 @@ def _can_score(model: Model, x: Tensor, seen: Tensor) -> bool:
 def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: int) -> Score | None:
     """Mean log p(hidden | seen) of the true hidden pixels of the first images of a split."""
     count = count if hiding.most is None else min(count, hiding.most)
-    count = min(count, SCORED_SLOWLY) if model.scores_missing_slowly else count
+    count = min(count, SCORED_SLOWLY) if isinstance(model, HasOrders) else count
     if not count:
         return None
     assert isinstance(model, ScoresMissing)

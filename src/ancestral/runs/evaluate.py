@@ -15,7 +15,7 @@ from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import counted, score_each
 from ancestral.evaluation.score import Score
-from ancestral.models.base import HasOrders
+from ancestral.models.orders import HasOrders
 from ancestral.runs.per_item import write_items
 from ancestral.runs.records import SCORES
 from ancestral.runs.run import Run

@@ -17,7 +17,8 @@ from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.text import close_matches
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
-from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses, SamplesInSteps
+from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
+from ancestral.models.orders import SamplesInSteps
 from ancestral.runs.run import Run
 
 AT_ONCE = 1000

@@ -61,7 +61,6 @@ class AnyOrderModel(LatentModel):
     """
 
     completion: ClassVar[str] = "exact in the raster order of the hidden pixels"
-    scores_missing_slowly: ClassVar[bool] = True
     default_order: ClassVar[str] = RASTER
 
     def __init__(
