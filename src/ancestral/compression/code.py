@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import ClassVar
 
 import torch
@@ -18,13 +19,18 @@ BORROWED = 1 << 16  # words on the stack before the first image, from which its 
 NUMBERS_AT_ONCE, FEWEST_NUMBERS = 1 << 24, 1 << 12  # activations in memory; the least of one image
 
 
+class Stopped(Exception):
+    """Another block failed, or the user interrupted the command."""
+
+
 class Code:
     """How to code the images of one model.
 
     Args:      model: in any number format; a copy on the fixed-point grid is used. portable: whether the numbers of the
                model are calculated exactly (`FixedPoint`), or only in double precision.
     Attributes: method: in words, for the header of a file. chained: batches grow, because the latents of a batch need
-                the bits of the images before it. numbers: activations for one image, set by `measure`.
+                the bits of the images before it. numbers: activations for one image, set by `measure`. stopped: set if
+                the result is not needed any more; None if nothing can set it.
     """
 
     method: ClassVar[str]
@@ -32,6 +38,7 @@ class Code:
 
     def __init__(self, model: Model, portable: bool = True) -> None:
         self.portable, self.numbers, self._computed = portable, 0, 0
+        self.stopped: Event | None = None
         assert model.levels is not None
         self.model, self.levels = fixed_point_copy(model), model.levels
         numbers = [values for values in self.model.state_dict().values() if values.is_floating_point()]
@@ -60,6 +67,7 @@ class Code:
     @contextmanager
     def exact(self) -> Iterator[None]:
         """A context for calculations of the model; see `FixedPoint`."""
+        self.check_stopped()
         if not self.portable:
             with torch.no_grad():
                 yield
@@ -68,6 +76,11 @@ class Code:
         with torch.no_grad(), mode:
             yield
         self._computed += mode.numbers
+
+    def check_stopped(self) -> None:
+        """Raise an error if the result is not needed any more."""
+        if self.stopped is not None and self.stopped.is_set():
+            raise Stopped
 
     def measure(self) -> None:
         """Set `numbers`: what two images need more than one. Masked weights, for example, are not counted.

@@ -16,6 +16,7 @@ from ancestral.compression.codes import code_of, pop_images, push_images
 from ancestral.compression.container import Block, CompressedFile, Form, Header, block_bytes, header_bytes
 from ancestral.compression.stack import CODER, Array, Stack
 from ancestral.compression.tables import rounded
+from ancestral.compression.threads import in_threads
 from ancestral.core.errors import InputError
 from ancestral.core.files import read_bytes, write_atomically
 from ancestral.models.base import Model
@@ -112,15 +113,14 @@ def compress_levels(
         **(form or Form.of_levels(code.levels, tuple(model.event_shape)))._asdict(),
     )
     parts, words = [header_bytes(header)], 0
-    for number, images in enumerate(levels.split(block)):
-        stack = push_images(code, images)
-        found = Block(number, len(images), stack.lowest, stack.content())
+    jobs = list(enumerate(levels.split(block)))
+    for (number, images), found in zip(jobs, in_threads(code, _encoded, jobs), strict=True):
         if not code.portable:
             _verify(code, header, found, images)
         parts.append(block_bytes(found))
         words += len(found.words)
         if progress is not None:
-            progress(min((number + 1) * block, len(levels)), len(levels))
+            progress(number * block + len(images), len(levels))
     content = b"".join(parts)
     write_atomically(path, content)
     return Compressed(path, header, 8 * len(content), 32 * words)
@@ -162,12 +162,20 @@ def decompress_levels(
     return Decompressed(levels, header, 0, header.images - len(levels), problem)
 
 
+def _encoded(code: Code, job: tuple[int, Tensor]) -> Block:
+    number, images = job
+    stack = push_images(code, images)
+    return Block(number, len(images), stack.lowest, stack.content())
+
+
 def _all(code: Code, header: Header, blocks: list[Block], progress: Progress | None) -> Tensor:
-    """The images of some blocks. Several are decoded together: a step costs little more for more images."""
-    together = 1 if code.chained else max(1, STEPS_AT_ONCE * code.together // header.block)
+    """The images of some blocks. A thread decodes several together: a step costs little more for more images."""
+    most = 1 if code.chained else max(1, STEPS_AT_ONCE * code.together // header.block)
+    together = max(1, min(most, len(blocks) // torch.get_num_threads()))
+    jobs = [blocks[first : first + together] for first in range(0, len(blocks), together)]
     parts: list[Tensor] = []
-    for first in range(0, len(blocks), together):
-        parts.append(_decoded(code, header, blocks[first : first + together]))
+    for part in in_threads(code, lambda own, some: _decoded(own, header, some), jobs):
+        parts.append(part)
         if progress is not None:
             progress(sum(map(len, parts)), header.images)
     return torch.cat(parts) if parts else torch.empty(0, *header.shape, dtype=torch.int64)

@@ -14,12 +14,12 @@ An operation that is not known to be exact raises `NotExact`.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_map_only
 
 from ancestral.compression.grid import EXACT, NotExact, on_grid
 from ancestral.compression.operations import HANDLERS, packets
@@ -58,7 +58,7 @@ class FixedPoint(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
-        if packet in AS_IS or not _has_real(args, kwargs):
+        if packet in AS_IS or not (_has_real(args) or _has_real(kwargs.values())):
             found = func(*args, **kwargs)
             return self._entered(packet, found)
         name = packet.__name__
@@ -95,16 +95,15 @@ class FixedPoint(TorchDispatchMode):
             raise NotExact("numbers of this model are too large to be added exactly")
 
 
-def _has_real(args: Any, kwargs: Any) -> bool:
+def _has_real(args: Iterable[Any]) -> bool:
     """Whether a tensor of real numbers is among the arguments; whole numbers are always exact."""
-    found = False
-
-    def look(x: Tensor) -> None:
-        nonlocal found
-        found = found or x.is_floating_point()
-
-    tree_map_only(Tensor, look, (args, kwargs))
-    return found
+    for one in args:
+        if isinstance(one, Tensor):
+            if one.is_floating_point():
+                return True
+        elif isinstance(one, (list, tuple)) and _has_real(one):
+            return True
+    return False
 
 
 def _functional(packet: Any) -> Any:

@@ -15,20 +15,23 @@ from torch import Tensor
 
 LOG2E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # the first has 21 zero bits at its end
-TERMS = 14
+PART_BITS = 5
+PARTS = 1 << PART_BITS  # of a power of two: the table of exp holds 2^(j / PARTS)
+TERMS = 6
 LARGEST_EXPONENT = 700.0
 FINEST, FARTHEST = 12, 9  # the table of the normal distribution: steps of 2^-12 from -9 to 9
 
 
 def exp(x: Tensor) -> Tensor:
-    """e^x: x = k log 2 + r with |r| <= log(2) / 2, and a Taylor polynomial of r."""
+    """e^x: x = (e + j / 32) log 2 + r with |r| <= log(2) / 64, a table of 2^(j / 32), and a Taylor polynomial of r."""
     x = x.clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT)
-    k = (x * LOG2E + 0.5).floor_()
-    r = (x - k * LN2_HIGH) - k * LN2_LOW
+    k = (x * (LOG2E * PARTS) + 0.5).floor_()
+    r = (x - k * (LN2_HIGH / PARTS)) - k * (LN2_LOW / PARTS)
     total = torch.full_like(r, 1 / math.factorial(TERMS))
     for n in range(TERMS - 1, -1, -1):
         total.mul_(r).add_(1 / math.factorial(n))
-    return total * _power_of_two(k)
+    whole = k.long()
+    return total.mul_(_parts_of_two()[whole & (PARTS - 1)]).mul_(_power_of_two(whole >> PART_BITS))
 
 
 def log(x: Tensor) -> Tensor:
@@ -92,5 +95,20 @@ def _normal_table() -> Tensor:
     return torch.cat([1 - upper.flip(0)[:-1], upper])
 
 
+@cache
+def _parts_of_two() -> Tensor:
+    """2^(j / 32) for j from 0 to 31, as products of repeated square roots of 2, which IEEE 754 rounds correctly."""
+    roots = [math.sqrt(2)]
+    while len(roots) < PART_BITS:
+        roots.append(math.sqrt(roots[-1]))
+    table = []
+    for j in range(PARTS):
+        value = 1.0
+        for bit, root in enumerate(reversed(roots)):
+            value *= root if j >> bit & 1 else 1.0
+        table.append(value)
+    return torch.tensor(table, dtype=torch.float64)
+
+
 def _power_of_two(k: Tensor) -> Tensor:
-    return ((k.long() + 1023) << 52).view(torch.float64)
+    return ((k + 1023) << 52).view(torch.float64)

@@ -42,7 +42,7 @@ class InOrder(Code):
     def pop_under(self, stack: Stack, n: int, ordering: int) -> Tensor:
         """Pop images in one order of the model: its sampler, with the decoder in place of random numbers."""
         output = self.model.output
-        self.model.output = _Decoding(output, stack, self.levels)  # type: ignore[assignment]
+        self.model.output = _Decoding(output, stack, self)  # type: ignore[assignment]
         try:
             with self.exact():
                 return self.model.draw_under(torch.zeros(n, *self.model.event_shape, dtype=torch.float64), ordering)
@@ -57,11 +57,12 @@ class InOrder(Code):
 class _Decoding(PixelOutput):
     """An output whose samples are the next pixels of the stack."""
 
-    def __init__(self, output: PixelOutput, stack: Stack, levels: int) -> None:
-        self.output, self.stack, self.levels = output, stack, levels
+    def __init__(self, output: PixelOutput, stack: Stack, code: Code) -> None:
+        self.output, self.stack, self.code, self.levels = output, stack, code, code.levels
         self.size, self.spaces = output.size, output.spaces
 
     def draw(self, parameters: Tensor, noise: Tensor) -> Tensor:
+        self.code.check_stopped()
         table = table_of(self.output.distribution(parameters), self.levels)
         return torch.from_numpy(table.pop(self.stack)).to(parameters.dtype)
 
