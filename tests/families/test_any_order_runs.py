@@ -69,7 +69,7 @@ def test_fewer_steps_cost_nats(trained: ancestral.Run, tmp_path: Path, capsys: p
     costs = [cost_of_steps(trained, steps) for steps in (64, 8, 1)]
     assert costs[0].nats == 0
     assert costs[1].nats + 2 * costs[1].stderr < costs[2].nats
-    assert costs[2].nats > 3
+    assert costs[2].nats > 1
     _, err = printed(capsys, "sample", trained.path, "--n", 4, "--steps", 8, "--out", tmp_path / "x.npy")
     assert f"8 parallel steps cost {costs[1].nats:.2f} nats per image" in err
     drawn = ancestral.sample(trained, 5, steps=64)
@@ -87,8 +87,8 @@ def test_completions_state_their_order(trained: ancestral.Run) -> None:
 
 def test_compression_is_exact(trained: ancestral.Run, tmp_path: Path) -> None:
     images = trained.data.held("test").first(6)
-    ancestral.compress(trained, tmp_path / "file", data=images.numpy())
-    back = ancestral.decompress(tmp_path / "file", trained)
+    ancestral.compress(trained, tmp_path / "file.anc", data=images.numpy())
+    back = ancestral.decompress(tmp_path / "file.anc", trained)
     assert torch.equal(torch.as_tensor(back).float().view(images.shape), images)
 
 
@@ -105,7 +105,7 @@ def test_an_own_network_predicts_the_pixels(tmp_path: Path) -> None:
     run = ancestral.fit("any-order", tmp_path / "run", predictor=Own(), average_weights=0.9, **BRIEF)
     assert ancestral.evaluate(run, count=50).nats < 0
     again = ancestral.load(run.path, predictor=Own())
-    assert torch.equal(again.load().bias, run.load().bias)  # type: ignore[arg-type]
+    assert torch.equal(again.bias, run.load().bias)  # type: ignore[arg-type]
 
 
 def test_what_a_model_cannot_do_is_one_line(trained: ancestral.Run, tmp_path: Path) -> None:

@@ -150,7 +150,9 @@ class AnyOrderModel(LatentModel):
         same random numbers are used for every number of steps. With D steps, it is the ELBO.
 
         Returns:   shape (B,), nats.
+        Raises:    InputError: `steps` is out of range.
         """
+        self._check_steps(steps)
         total = torch.zeros(len(x), dtype=self.bias.dtype, device=x.device)
         sizes = torch.stack([stratified(self.bound_masks, self.dimensions, x.device) for _ in x])
         for column in sizes.T:
@@ -217,8 +219,7 @@ class AnyOrderModel(LatentModel):
         Args:      steps: 1 to D; the number of evaluations of the network for each image.
         Raises:    InputError: `steps` is out of range.
         """
-        if not 1 <= steps <= self.dimensions:
-            raise InputError(f"steps {steps}: give a whole number from 1 to {self.dimensions}, the number of pixels")
+        self._check_steps(steps)
         ends = [0, *(step * self.dimensions // steps for step in range(1, steps + 1))]
         found = []
         for size in [ROWS] * (n // ROWS) + [n % ROWS] * (n % ROWS > 0):
@@ -228,6 +229,10 @@ class AnyOrderModel(LatentModel):
                 x = torch.where(self._turned(turns, first, end), self._draw_all(x, turns < first), x)
             found.append(x)
         return torch.cat(found) if found else torch.zeros(0, *self.event_shape, dtype=self.dtype)
+
+    def _check_steps(self, steps: int) -> None:
+        if not 1 <= steps <= self.dimensions:
+            raise InputError(f"steps {steps}: give a whole number from 1 to {self.dimensions}, the number of pixels")
 
     def _turned(self, turns: Tensor, first: int, end: int) -> Tensor:
         return ((turns >= first) & (turns < end)).view(-1, *self.event_shape)
