@@ -103,7 +103,7 @@ def _size(stack: Stack) -> float:
     return 32 * (len(words) - 2) + math.log2(top)
 
 
-LATENT = [name for name in CODES if isinstance(ZOO[name](), LatentModel)]
+LATENT = [name for name in CODES if isinstance(ZOO[name](), LatentModel) and not name.startswith("any-order")]
 
 
 @pytest.mark.parametrize("name", LATENT)

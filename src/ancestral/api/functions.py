@@ -57,6 +57,8 @@ def evaluate(
     samples: int = 0,
     from_prior: bool = False,
     count: int | None = None,
+    order: str | None = None,
+    steps: int | None = None,
     data: Any = None,
     **data_settings: Any,
 ) -> Score:
@@ -64,24 +66,34 @@ def evaluate(
 
     Args:      of: a run, its folder, or a model with `data`. split: of the data. samples: latent samples per image for
                the importance-weighted bound; 0 gives the ELBO. from_prior: sample the latents from the prior instead of
-               the posterior. count: use only the first `count` images. data, data_settings: for a model, its data,
-               `pixels` and so on; for a run, other data, whose scores are not stored.
+               the posterior. count: use only the first `count` images. order: for an any-order model, the exact score
+               in this order of the pixels: raster, columns, random:SEED or confidence. steps: for an any-order model,
+               the bound for samples in so many parallel steps. data, data_settings: for a model, its data, `pixels`
+               and so on; for a run, other data, whose scores are not stored.
     Returns:   a `Score` in nats with kind (exact, bound or estimate), side, space, split, count and standard error.
     Raises:    NotComputable: the model has no likelihood. InputError: the split is empty.
     """
     from ancestral.runs.evaluate import score_run
 
     used, part = run_of(of, data, split, **data_settings)
-    return score_run(used, part, samples, from_prior, count)
+    return score_run(used, part, samples, from_prior, count, order=order, steps=steps)
 
 
 @plain_arguments()
-def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | str | Sequence[int | str] | None = None) -> Tensor:
+def sample(
+    of: Of,
+    n: int = 64,
+    *,
+    seed: int = 0,
+    label: int | str | Sequence[int | str] | None = None,
+    steps: int | None = None,
+) -> Tensor:
     """Sample from a run or a model.
 
     Args:      of: a run, its folder, or a model. n: number of samples. seed: random seed. label: for a conditional
                model, sample images of this class only, or of several classes in equal numbers: numbers, or names in
-               the run.
+               the run. steps: for an any-order model, number of parallel steps; with fewer than there are pixels, the
+               samples are not exact.
     Returns:   shape (n, *event_shape), in the model's pixel space.
     Raises:    InputError: n < 1, or no such class. NotComputable: a class is given and the model is not conditional.
     """
@@ -92,9 +104,9 @@ def sample(of: Of, n: int = 64, *, seed: int = 0, label: int | str | Sequence[in
         for one in wanted:
             if isinstance(one, str):
                 raise InputError(f"label {one!r}: a model without a run has no class names: give a number")
-        return sample_model(of, n, seed, [int(one) for one in wanted] or None)
+        return sample_model(of, n, seed, [int(one) for one in wanted] or None, steps=steps)
     run, _ = run_of(of, None)
-    return sample_model(run.load(), n, seed, [class_number(run, one) for one in wanted] or None)
+    return sample_model(run.load(), n, seed, [class_number(run, one) for one in wanted] or None, steps=steps)
 
 
 @plain_arguments(DATA)

@@ -68,13 +68,19 @@ def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
 
 
 def score_one(
-    run: Any, samples: int, split: str, from_prior: bool, count: int | None = None, per_image: Path | None = None
+    run: Any,
+    samples: int,
+    split: str,
+    from_prior: bool,
+    count: int | None = None,
+    per_image: Path | None = None,
+    steps: int | None = None,
 ) -> Any:
     from ancestral.runs.evaluate import evaluate_run
     from ancestral.runs.progress import counter
 
     with counter(screen, f"scoring {run.path.name}") as progress:
-        score, of_classes = evaluate_run(run, split, samples, from_prior, count, progress, per_image)
+        score, of_classes = evaluate_run(run, split, samples, from_prior, count, progress, per_image, steps)
     if of_classes is not None:
         say(f"{run.path.name}: {of_classes.summary}")
     return score

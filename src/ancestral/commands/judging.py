@@ -28,6 +28,8 @@ def evaluate(
     from_prior: bool = False,
     count: int | None = None,
     per_image: Path | None = None,
+    order: tuple[str, ...] = (),
+    steps: int | None = None,
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
@@ -40,6 +42,9 @@ def evaluate(
         from_prior: sample z from the prior p(z) and not from the encoder (plain Monte Carlo)
         count: score only the first N images
         per_image: .csv file for the value of each image (one run only)
+        order: any-order models: exact log p(x) in these orders of the pixels, and their paired differences: raster,
+            columns, random:SEED, confidence; slow, so of 100 images unless --count says otherwise
+        steps: any-order models: the lower bound for samples in N parallel steps
         json: print only the scores, as JSON, on stdout
     """
     from ancestral.reports.run_page import write_run_page
@@ -51,18 +56,44 @@ def evaluate(
     refuse_below_one(count)
     if per_image is not None and (len(runs) != 1 or per_image.suffix != ".csv"):
         raise InputError(f"--per-image {per_image}: needs one run and a file name that ends in .csv")
+    if (order and steps is not None) or ((order or steps is not None) and (samples or from_prior)):
+        raise InputError("--order, --steps and --samples are different scores: give one of them")
+    if order and per_image is not None:
+        raise InputError("--per-image cannot be combined with --order: leave out one of them")
     opened = opened_runs(runs)
     used = [on_data(run, other, split) for run in opened]
-    scored = [(run.path.name, score_one(run, samples, part, from_prior, count, per_image)) for run, part in used]
+    if order:
+        scored, lines = _scored_in_orders(used, order, count)
+    else:
+        scored = [(r.path.name, score_one(r, samples, part, from_prior, count, per_image, steps)) for r, part in used]
+        lines = []
     own = [run for run, _ in used if run.keeps_records]
     for run in own:
         write_run_page(run, redraw=False)
     show_scores(scored, json)
+    for line in lines:
+        say(line)
     if len(own) < len(used):
         say("scores on data given by --data are not stored in the run")
     say_entropies(own)
     if per_image is not None:
         say(f"values of each image: {per_image}")
+
+
+def _scored_in_orders(
+    used: list[tuple[Any, str]], orders: tuple[str, ...], count: int | None
+) -> tuple[list[tuple[str, Any]], list[str]]:
+    """The exact scores of runs in some orders, and lines with the differences between orders."""
+    from ancestral.runs.evaluate import ORDER_IMAGES, score_orders
+    from ancestral.runs.progress import counter
+
+    scored, lines = [], []
+    for run, part in used:
+        with counter(screen, f"scoring {run.path.name}") as progress:
+            found = score_orders(run, orders, part, count or ORDER_IMAGES, progress)
+        scored += [(run.path.name, score) for score in found.scores]
+        lines += [f"{run.path.name}, {line}" for line in found.lines]
+    return scored, lines
 
 
 def compare(

@@ -31,6 +31,7 @@ def sample(
     seed: int = 0,
     label: tuple[str, ...] = (),
     mean: bool = False,
+    steps: int | None = None,
 ) -> None:
     """Sample new images or points from a trained model.
 
@@ -43,6 +44,8 @@ def sample(
         seed: random seed
         label: sample only this class, or these classes in equal numbers, given by name or number (conditional models)
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
+        steps: any-order models: number of parallel steps, each for several pixels; faster, but not exact; the cost in
+            nats is printed (default: one pixel at a time)
     """
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
@@ -51,14 +54,30 @@ def sample(
     if mean and label:
         raise InputError("--mean and --label cannot be combined: leave out one of them")
     opened = Run(run)
-    out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean)
+    out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean, steps=steps)
     model, number = opened.load(), [class_number(opened, one) for one in label] or None
-    if out.suffix == "" and is_conditional(model) and not mean:
+    if out.suffix == "" and is_conditional(model) and not mean and steps is None:
         drawn, labels = sample_labelled(model, n, seed, number)
     else:
-        drawn, labels = sample_model(model, n, seed, number, mean), None
+        drawn, labels = sample_model(model, n, seed, number, mean, steps), None
     _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
     say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}: {out}")
+    if steps is not None:
+        say(_cost_in_words(opened, steps))
+
+
+def _cost_in_words(run: Any, steps: int) -> str:
+    """The cost of parallel steps, as a line; it needs the data of the run."""
+    from ancestral.runs.sample import COSTED, cost_of_steps
+
+    try:
+        cost = cost_of_steps(run, steps)
+    except InputError as error:
+        return f"the cost of {steps:,} parallel steps needs the test images of the run: {error}"
+    return (
+        f"{steps:,} parallel steps cost {cost.nats:.2f} nats per image (s.e. {cost.stderr:.2f}): the lower bound on "
+        f"log p(x) of one pixel at a time minus that of these steps, on up to {COSTED} test images"
+    )
 
 
 def _save_drawn(run: Any, drawn: Any, labels: Any, out: Path, rows: tuple[str, ...] = ()) -> None:

@@ -3,6 +3,7 @@
     autoregressive, one order     pixel by pixel with p(x_d | x_<d)
     autoregressive, J orders      bits-back over the order, with p(order | x)
     autoregressive, K classes     bits-back over class and order, with p(class, order | x)
+    any order                     pixel by pixel in reading order, one evaluation for each pixel
     a latent with K states        bits-back over the state, with the exact p(z | x)
     a tree of hidden states       bits-back over all states, with the exact p(z | x)
     latents with q(z | x)         bits-back over the latents
@@ -25,13 +26,14 @@ from torch import Tensor
 from ancestral.compression.bits_back import ByLatents, ByState
 from ancestral.compression.code import Code
 from ancestral.compression.grid import NotExact
-from ancestral.compression.in_order import AnyOrder, ByConditionals, InOrder
+from ancestral.compression.in_order import AnyOrder, ByConditionals, InOrder, OneByOne
 from ancestral.compression.stack import Stack, Stacks
 from ancestral.compression.state_trees import ByTrees
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import HasConditionals, HasPixels, HasStates, HasStateTrees, LatentModel, Model
 from ancestral.models.classes import scores_classes
+from ancestral.models.orders import HasConditionalAt
 
 MOST_IMAGES = 128  # images whose latents are popped at once
 SHARE = 2  # a batch has at most half as many images as those before it: its latents need bits of theirs
@@ -106,6 +108,8 @@ def kind_of(model: Model) -> type[Code]:
         if scores_classes(model) and getattr(model, "sums_classes", False):
             raise NotComputable(f"a conditional {type(model).__name__} cannot compress: its code has no class")
         return ByLatents
+    if isinstance(model, HasConditionalAt):
+        return OneByOne
     if isinstance(model, HasConditionals):
         return ByConditionals
     raise NotComputable(_reason(model))

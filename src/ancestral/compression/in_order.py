@@ -13,6 +13,7 @@ from ancestral.compression.tables import edges_of
 from ancestral.distributions.outputs import PixelOutput
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import HasConditionals
+from ancestral.models.orders import HasConditionalAt
 
 
 class InOrder(Code):
@@ -110,6 +111,44 @@ class AnyOrder(InOrder):
     def _prior(self, n: int) -> Array:
         shares = np.array([share for _, share, _ in self.choices])
         return np.broadcast_to(edges_of(shares), (n, len(shares) + 1))
+
+
+class OneByOne(Code):
+    """Pixel after pixel, with an evaluation of the model for each pixel of each image."""
+
+    method = "pixel by pixel, in reading order"
+    chained = False
+
+    def push(self, stack: Stack, x: Tensor) -> None:
+        order = self._order.tolist()
+        for place in reversed(range(len(order))):
+            self._table(x, place).push(stack, x.flatten(1)[:, order[place]].numpy())
+
+    def pop(self, stack: Stack, n: int) -> Tensor:
+        x = torch.zeros(n, *self.model.event_shape, dtype=torch.float64)
+        rows = x.view(n, -1)
+        for place, pixel in enumerate(self._order.tolist()):
+            rows[:, pixel] = torch.from_numpy(self._table(x, place).pop(stack)).double()
+        return x
+
+    @property
+    def _order(self) -> Tensor:
+        assert isinstance(self.model, HasConditionalAt)
+        return self.model.reading_order
+
+    def _table(self, x: Tensor, place: int) -> Table:
+        assert isinstance(self.model, HasConditionalAt)
+        with self.exact():
+            return table_of(self.model.conditional(x, place), self.levels)
+
+    def probe(self, x: Tensor) -> list[Array]:
+        places = (0, x[0].numel() // 2, x[0].numel() - 1)
+        at = self._order[list(places)].tolist()
+        return [
+            numbers
+            for place, pixel in zip(places, at, strict=True)
+            for numbers in self._table(x, place).keep(x.flatten(1)[:, pixel].numpy()).numbers()
+        ]
 
 
 class ByConditionals(Code):

@@ -17,6 +17,8 @@ from ancestral.core.errors import InputError
 from ancestral.core.maths import bounded_log_variance
 from ancestral.distributions.pixels import BINARY_SPACES, are_levels, bernoulli_log_prob, discretised_logistic_log_prob
 
+FITTED_SCALE = 0.1  # initial scale of a logistic distribution around a quantile, in units of half the range of levels
+
 
 class PixelOutput:
     """p(x) of one value on {0, ..., L - 1}, given `size` parameters. All methods broadcast.
@@ -47,6 +49,21 @@ class PixelOutput:
         below = self.distribution(parameters).log_prob(levels).exp().cumsum(0)[:-1]
         return (below <= noise).sum(0).to(parameters.dtype)
 
+    def fitted(self, counts: Tensor) -> Tensor:
+        """Parameters of a distribution close to given counts of the levels, with a pseudo-count of 1 for each level.
+
+        Args:      counts: shape (..., L), double precision.
+        Returns:   shape (..., size).
+        """
+        raise NotImplementedError
+
+    def entropy(self, parameters: Tensor) -> Tensor:
+        """-sum_v p(v) log p(v) of each value, exact. (..., size) to (...), nats."""
+        levels = torch.arange(self.levels, dtype=parameters.dtype, device=parameters.device)
+        levels = levels.view(-1, *[1] * (parameters.dim() - 1))
+        log_p = self.distribution(parameters).log_prob(levels)
+        return -(log_p.exp() * log_p).nan_to_num(0).sum(0)  # p log p is 0 for p = 0
+
     def check(self, x: Tensor) -> None:
         """Raises:    InputError: a value is not one of the levels."""
         if not are_levels(x, self.levels):
@@ -63,6 +80,10 @@ class BernoulliOutput(PixelOutput):
 
     def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
         return bernoulli_log_prob(parameters[..., 0], x)
+
+    def fitted(self, counts: Tensor) -> Tensor:
+        log_counts = (counts + 1).log()
+        return log_counts[..., 1:] - log_counts[..., :1]
 
     def noise(self, uniform: Tensor) -> Tensor:
         # x = 1 if u >= 1 - p, that is, if the logit is at least logit(1 - u)
@@ -81,6 +102,9 @@ class CategoricalOutput(PixelOutput):
     def distribution(self, parameters: Tensor) -> Categorical:
         return Categorical(logits=parameters, validate_args=False)
 
+    def fitted(self, counts: Tensor) -> Tensor:
+        return _log_shares(counts)
+
 
 class ZeroFlagOutput(PixelOutput):
     """A flag for level 0, and a separate probability for each of the other levels: L parameters.
@@ -95,6 +119,15 @@ class ZeroFlagOutput(PixelOutput):
 
     def distribution(self, parameters: Tensor) -> ZeroFlag:
         return ZeroFlag(parameters)
+
+    def fitted(self, counts: Tensor) -> Tensor:
+        log_shares = _log_shares(counts)
+        flag = log_shares[..., 1:].logsumexp(-1, keepdim=True) - log_shares[..., :1]
+        return torch.cat([flag, log_shares[..., 1:]], -1)
+
+
+def _log_shares(counts: Tensor) -> Tensor:
+    return ((counts + 1) / (counts + 1).sum(-1, keepdim=True)).log()
 
 
 class ZeroFlag(Distribution):
@@ -148,6 +181,14 @@ class LogisticMixtureOutput(PixelOutput):
 
     def distribution(self, parameters: Tensor) -> LogisticMixture:
         return LogisticMixture(parameters, self.levels)
+
+    def fitted(self, counts: Tensor) -> Tensor:
+        """Equal weights, means at quantiles of the counts, and one scale for all."""
+        below, components = (counts + 1).cumsum(-1), self.size // 3
+        wanted = (torch.arange(components, dtype=counts.dtype) + 0.5) / components * below[..., -1:]
+        levels = torch.searchsorted(below.contiguous(), wanted.contiguous()).to(counts.dtype)
+        means = 2 * levels / (self.levels - 1) - 1
+        return torch.cat([torch.zeros_like(means), means, torch.full_like(means, math.log(FITTED_SCALE) + 1)], -1)
 
 
 class LogisticMixture(Distribution):

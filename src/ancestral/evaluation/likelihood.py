@@ -21,6 +21,7 @@ from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.score import Score
 from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
+from ancestral.models.orders import HasOrders, SamplesInSteps
 from ancestral.models.seen import on_seen
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
@@ -216,6 +217,31 @@ def log_mean_weight(log_weights: Callable[[int], Tensor], images: int, samples: 
     return torch.stack([total - math.log(samples), error], 1)
 
 
+def in_order(model: Model, images: PixelBatches, order: str, progress: Progress | None = None) -> Tensor:
+    """log p(x | order) of each image in a named order of its pixels, shape (N,), float64, nats, exact.
+
+    Raises:    NotComputable: the model has no orders. InputError: it has no order of this name.
+    """
+    if not isinstance(model, HasOrders):
+        raise NotComputable(f"a {type(model).__name__} has no orders of its pixels to choose from: leave --order out")
+    model.check_order(order)
+    return per_image(model, images, BLOCK // 10, lambda x: model.log_prob_in_order(x, order), 0, progress)
+
+
+def bound_in_steps(
+    model: Model, images: PixelBatches, steps: int, seed: int = 0, progress: Progress | None = None
+) -> Tensor:
+    """Unbiased estimate of a lower bound on log p(x) of samples in `steps` parallel steps, shape (N,), float64, nats.
+
+    The same seed gives the same random numbers for each number of steps, so differences are paired.
+
+    Raises:    NotComputable: the model has no parallel steps. InputError: the number is out of range.
+    """
+    if not isinstance(model, SamplesInSteps):
+        raise NotComputable(f"a {type(model).__name__} has no parallel steps: leave --steps out")
+    return per_image(model, images, 10 * BLOCK, lambda x: model.bound_in_steps(x, steps), seed, progress)
+
+
 def log_probs(
     model: Model,
     images: PixelBatches,
@@ -223,13 +249,15 @@ def log_probs(
     from_prior: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    order: str | None = None,
+    steps: int | None = None,
 ) -> tuple[Tensor, str]:
     """log p(x) of each image, or a bound or estimate of it, shape (N,), float64, nats; and the name of the method.
 
     Args:      as in `score`.
     Raises:    NotComputable: the model has no likelihood.
     """
-    values, _, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
+    values, _, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress, order, steps)
     return values, method
 
 
@@ -240,8 +268,14 @@ def log_probs_with_errors(
     from_prior: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    order: str | None = None,
+    steps: int | None = None,
 ) -> tuple[Tensor, Tensor | None, str]:
     """As `log_probs`, with the standard error of each value if it is an average over several samples, else None."""
+    if order is not None:
+        return in_order(model, images, order, progress), None, f"log p(x), {order} order"
+    if steps is not None:
+        return bound_in_steps(model, images, steps, seed, progress), None, f"ELBO, {steps} steps"
     if isinstance(model, ExactModel):
         return exact_log_prob(model, images, progress), None, EXACT
     if not isinstance(model, LatentModel):
@@ -255,10 +289,13 @@ def log_probs_with_errors(
 
 
 class Request(NamedTuple):
-    """Arguments of `log_probs`. samples: latent samples per image; 0: exact value or ELBO. from_prior: their source."""
+    """Arguments of `log_probs`. samples: latent samples per image; 0: exact value or ELBO. from_prior: their source.
+    order: name of an order of the pixels. steps: number of parallel steps."""
 
     samples: int = 0
     from_prior: bool = False
+    order: str | None = None
+    steps: int | None = None
 
 
 def request_of(method: str) -> Request:
@@ -271,6 +308,10 @@ def request_of(method: str) -> Request:
     """
     if method in (EXACT, "ELBO"):
         return Request()
+    if order := re.fullmatch(r"log p\(x\), (\S+) order", method):
+        return Request(order=order[1])
+    if steps := re.fullmatch(r"ELBO, ([1-9]\d*) steps", method):
+        return Request(steps=int(steps[1]))
     found = re.fullmatch(r"(IWAE|prior MC)_([1-9]\d*)", method)
     if found is None:
         raise InputError(f"values of the method {method!r} cannot be computed again: use `ancestral evaluate`")
@@ -295,11 +336,15 @@ def score(
     from_prior: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
+    order: str | None = None,
+    steps: int | None = None,
 ) -> Score:
     """The score of a model on a split: exact if possible, otherwise the ELBO or an importance-weighted bound.
 
     Args:      images: in a pixel space of the model. dataset, split: for the record. samples: latent samples per image;
                0: the ELBO of a latent model. from_prior: sample latents from the prior (plain Monte Carlo), not from q.
+               order: compute the exact score in this order of the pixels. steps: compute the bound for samples in so
+               many parallel steps.
     Returns:   a `Score`, nats per image. Values that are not finite are included in the mean, so that they are noticed.
     Raises:    NotComputable: the model has no likelihood. InputError: pixels outside the model's space.
     """
@@ -312,6 +357,8 @@ def score(
         from_prior=from_prior,
         seed=seed,
         progress=progress,
+        order=order,
+        steps=steps,
     )[0]
 
 
@@ -341,16 +388,18 @@ def score_each(
     seed: int = 0,
     progress: Progress | None = None,
     known: Tensor | None = None,
+    order: str | None = None,
+    steps: int | None = None,
 ) -> tuple[Score, Tensor, Tensor | None]:
     """As `score`, with the value of each image and its standard error, if it has one, shapes (N,), float64, nats.
 
     Args:      known: the exact log p(x) of each image, if it was computed before.
     """
-    exact = isinstance(model, ExactModel)
+    exact = isinstance(model, ExactModel) or order is not None
     if known is not None and exact:
         values, errors, method = known, None, EXACT
     else:
-        values, errors, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress)
+        values, errors, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress, order, steps)
     found = Score.of(
         values,
         method=method,

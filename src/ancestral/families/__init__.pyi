@@ -1,5 +1,6 @@
 """Public names of `ancestral.families`."""
 
+from ancestral.families.any_order.model import AnyOrderModel as AnyOrderModel
 from ancestral.families.autoregressive.made import MADE as MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN as PixelCNN
 from ancestral.families.belief_net.exact import SigmoidBeliefNet as SigmoidBeliefNet

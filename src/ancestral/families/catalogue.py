@@ -32,6 +32,7 @@ BUILT_IN = {
     "autoencoder": "ancestral.families.vae.family:AUTOENCODER",
     "flow": "ancestral.families.flow.family:FAMILY",
     "circuit": "ancestral.families.circuit.family:FAMILY",
+    "any-order": "ancestral.families.any_order.family:FAMILY",
     "gan": "ancestral.families.gan.family:FAMILY",
 }
 """The place of the record of each built-in family."""

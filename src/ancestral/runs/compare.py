@@ -121,7 +121,12 @@ def _values(runs: Sequence[Run], scores: Sequence[Score], progress: Progress | N
     keep_large_blocks()
     advance = counted(progress, sum(score.count for score in scores))
     return [
-        log_probs(run.load(), run.data.held(score.split, score.count), *request_of(score.method), progress=advance)[0]
+        log_probs(
+            run.load(),
+            run.data.held(score.split, score.count),
+            progress=advance,
+            **request_of(score.method)._asdict(),
+        )[0]
         for run, score in zip(runs, scores, strict=True)
     ]
 

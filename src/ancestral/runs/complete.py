@@ -19,6 +19,7 @@ from ancestral.data.masks import seen_columns, seen_pixels
 from ancestral.evaluation.score import Score
 from ancestral.models.base import Completes, Model, ScoresMissing
 from ancestral.models.classes import HasClasses, refuse_without_classes
+from ancestral.models.orders import HasOrders
 from ancestral.runs.run import Run
 from ancestral.runs.sample import class_number, save_table
 
@@ -26,6 +27,7 @@ IMAGES, DRAWS = 8, 4
 MASKED, MISSING, COLUMNS = "mask", "missing", "columns"  # further values of `hide`
 ROWS = 200  # images completed together
 SCORED, BLOCK = 1000, 100  # images whose hidden pixels are scored, and how many at once
+SCORED_SLOWLY = 100  # the same, for a model that evaluates its network once for each hidden pixel
 Progress = Callable[[int, int], None]
 
 
@@ -194,6 +196,7 @@ def _can_score(model: Model, x: Tensor, seen: Tensor) -> bool:
 def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: int) -> Score | None:
     """Mean log p(hidden | seen) of the true hidden pixels of the first images of a split."""
     count = count if hiding.most is None else min(count, hiding.most)
+    count = min(count, SCORED_SLOWLY) if isinstance(model, HasOrders) else count
     if not count:
         return None
     assert isinstance(model, ScoresMissing)
@@ -209,7 +212,7 @@ def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: in
         hidden.append((~seen).flatten(1).sum(1))
     return Score.of(
         torch.cat(values),
-        method=f"log p({hidden_in_words(hide)} | the rest)",
+        method=f"log p({hidden_in_words(hide)} | the rest)" + _order_in_words(model),
         kind="exact",
         side=None,
         samples=0,
@@ -218,6 +221,11 @@ def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: in
         dimensions=round(torch.cat(hidden).double().mean().item()),
         discrete=model.discrete,
     )
+
+
+def _order_in_words(model: Model) -> str:
+    """The order of the hidden pixels that a score is for, if another order would give another score."""
+    return f", {model.default_order} order" if isinstance(model, HasOrders) else ""
 
 
 def hidden_in_words(hide: str) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.class_scores import LEAST_SAMPLES, ClassScores, class_scores, log_joint_classes
+from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import counted, score_each
 from ancestral.evaluation.score import Score
 from ancestral.models.base import ExactModel
 from ancestral.models.classes import HasClasses, scores_classes
+from ancestral.models.orders import HasOrders
 from ancestral.runs.per_item import write_items
 from ancestral.runs.records import CLASS_SCORES, SCORES
 from ancestral.runs.run import Run
@@ -23,6 +26,8 @@ from ancestral.runs.run_data import RunData
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+ORDER_IMAGES = 100  # images that are scored in a named order, unless the user says otherwise
 
 
 def entropy_in_words(data: RunData) -> str | None:
@@ -62,16 +67,20 @@ def score_run(
     count: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     per_image: Path | None = None,
+    order: str | None = None,
+    steps: int | None = None,
 ) -> Score:
     """Score a trained run on a split of its data and store the score with the run.
 
     Args:      run: the run or its folder. split: of its data. samples: latent samples per image (0: exact value or
                ELBO). from_prior: sample the latents from the prior. count: use only the first `count` images. progress:
-               called with (images done, total images). per_image: .csv file for the score of each image.
+               called with (images done, total images). per_image: .csv file for the score of each image. order: score
+               exactly in this order of the pixels. steps: score samples in so many parallel steps.
     Returns:   the score, in nats; exact, bound or estimate as it states.
-    Raises:    NotComputable: the model has no likelihood. InputError: the split is empty.
+    Raises:    NotComputable: the model has no likelihood, or no orders or steps. InputError: the split is empty, or
+               there is no such order or number of steps.
     """
-    return evaluate_run(run, split, samples, from_prior, count, progress, per_image)[0]
+    return _evaluated(run, split, samples, from_prior, count, progress, per_image, order, steps)[0]
 
 
 def evaluate_run(
@@ -82,8 +91,25 @@ def evaluate_run(
     count: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     per_image: Path | None = None,
+    steps: int | None = None,
 ) -> tuple[Score, ClassScores | None]:
     """As `score_run`; with log p(x | class) and p(class | x), if the model has classes and the images have labels."""
+    found, _, of_classes = _evaluated(run, split, samples, from_prior, count, progress, per_image, None, steps)
+    return found, of_classes
+
+
+def _evaluated(
+    run: Run | Path | str,
+    split: str = "test",
+    samples: int = 0,
+    from_prior: bool = False,
+    count: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    per_image: Path | None = None,
+    order: str | None = None,
+    steps: int | None = None,
+) -> tuple[Score, Tensor, ClassScores | None]:
+    """As `score_run`, with the value of each image, and the scores of the classes; see `evaluate_run`."""
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
     model = run.load()
@@ -91,7 +117,7 @@ def evaluate_run(
     if not len(images):
         raise InputError(f"{run.path} has no {split} {images.space.noun}")
     labels = run.data.stored(split).labels
-    classified = scores_classes(model) and labels is not None and not from_prior
+    classified = scores_classes(model) and labels is not None and not from_prior and order is steps is None
     exact = isinstance(model, ExactModel)
     advance = counted(progress, len(images) * (2 if classified and not exact else 1))
     joint = None
@@ -107,13 +133,15 @@ def evaluate_run(
         from_prior=from_prior,
         progress=advance,
         known=joint.logsumexp(1) if joint is not None and exact else None,
+        order=order,
+        steps=steps,
     )
     found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.sha256)
     SCORES.add(run, found)
     if per_image is not None:
         write_items(per_image, run.data, split, _each(found, values, errors))
     if joint is None or labels is None or not bool((labels[: len(images)] >= 0).any()):
-        return found, None
+        return found, values, None
     assert isinstance(model, HasClasses)
     of_classes = class_scores(
         joint,
@@ -125,7 +153,56 @@ def evaluate_run(
         split=split,
     )
     CLASS_SCORES.add(run, of_classes)
-    return found, of_classes
+    return found, values, of_classes
+
+
+@dataclass(frozen=True)
+class OrderScores:
+    """Exact scores of a run in several orders of the pixels, on the same images, and how much they differ.
+
+    Attributes: orders: their names. scores: one for each. differences: of each pair, by the two names, paired by image.
+    """
+
+    orders: tuple[str, ...]
+    scores: tuple[Score, ...]
+    differences: dict[tuple[str, str], Difference]
+
+    @property
+    def lines(self) -> list[str]:
+        """A line for each pair of orders."""
+        return [
+            f"{first} minus {second}: {difference.nats:+.2f} nats (paired, s.e. {difference.stderr:.2f})"
+            for (first, second), difference in self.differences.items()
+        ]
+
+
+def score_orders(
+    run: Run | Path | str,
+    orders: Sequence[str],
+    split: str = "test",
+    count: int | None = ORDER_IMAGES,
+    progress: Callable[[int, int], None] | None = None,
+) -> OrderScores:
+    """Score a run exactly in several orders of the pixels, and store the scores with the run.
+
+    The network is evaluated once for each pixel of each image, so a subset of the images is scored.
+
+    Args:      run: the run or its folder. orders: names. split: of its data. count: use only the first images; None:
+               all. progress: called with (images done, total images) of each order.
+    Raises:    NotComputable: the model has no orders. InputError: an order does not exist or is named twice.
+    """
+    if len(set(orders)) < len(orders):
+        raise InputError(f"--order {' '.join(orders)}: name each order once")
+    run = run if isinstance(run, Run) else Run(run)
+    model = run.load()
+    if not isinstance(model, HasOrders):
+        raise NotComputable(f"a {type(model).__name__} has no orders of its pixels to choose from: leave --order out")
+    for order in orders:
+        model.check_order(order)
+    found = [_evaluated(run, split, count=count, progress=progress, order=order) for order in orders]
+    values = {order: value for order, (_, value, _) in zip(orders, found, strict=True)}
+    pairs = {pair: paired_difference(values[pair[0]], values[pair[1]]) for pair in combinations(orders, 2)}
+    return OrderScores(tuple(orders), tuple(score for score, _, _ in found), pairs)
 
 
 def _each(score: Score, values: Tensor, errors: Tensor | None) -> dict[str, Tensor]:

@@ -40,6 +40,7 @@ from ancestral.runs.step_memory import refuse_steps_beyond_memory
 from ancestral.runs.stored_settings import same_settings
 from ancestral.runs.thumbnails import write_thumbnails
 from ancestral.settings.family import FamilySettings
+from ancestral.training.averaging import AveragedWeights
 from ancestral.training.engine import Engine, build_engine
 from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome
@@ -111,6 +112,7 @@ def fit_settings(
             after_epoch=partial(_draw_samples, run, data, settings, engine.device),
             reporter=watch,
             checkpoint_seconds=checkpoint_seconds,
+            averaged=_averages(settings, model),
         )
         if facts:
             loop.restore(tensors, facts)
@@ -240,6 +242,14 @@ def build_step(
     if objective is None:
         objective = objective_of_kind(model)
     return GradientStep(engine, model, objective, settings.training, total, train.mean_weight)
+
+
+def _averages(settings: Settings, model: Model) -> AveragedWeights | None:
+    """The averages of the weights, if the settings ask for them and the training takes steps along gradients."""
+    decay = settings.training.average_weights
+    if decay is None or not getattr(settings.model, "has_learning_rate", True):
+        return None
+    return AveragedWeights(model, decay)
 
 
 def _step_with(settings: Settings, train: PixelBatches, engine: Engine, model: Model) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,33 +15,66 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically, write_csv
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.text import close_matches
+from ancestral.evaluation.differences import Difference, paired_difference
+from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
+from ancestral.models.orders import SamplesInSteps
 from ancestral.runs.run import Run
 
 AT_ONCE = 1000
+COSTED = 500  # images on which the cost of parallel steps is measured
 
 
 @torch.no_grad()
 def sample_model(
-    model: Model, n: int, seed: int = 0, label: int | Sequence[int] | None = None, means: bool = False
+    model: Model,
+    n: int,
+    seed: int = 0,
+    label: int | Sequence[int] | None = None,
+    means: bool = False,
+    steps: int | None = None,
 ) -> Tensor:
     """`n` samples, shape (n, *event_shape), in the model's pixel space; `AT_ONCE` are drawn at a time.
 
     Args:      model: to sample from. n: number of samples. seed: random seed. label: sample images of this
                class, or of these classes in equal numbers, one class after the other. means: return E[x | z] for
-               random latents z; these are not samples of x.
-    Raises:    InputError: n < 1, or no such class. NotComputable: the model is not conditional, or has no E[x | z].
+               random latents z; these are not samples of x. steps: number of parallel steps; None: exact samples.
+    Raises:    InputError: n < 1, or no such class or number of steps. NotComputable: the model is not conditional, or
+               has no E[x | z] or no parallel steps.
     """
     if n < 1:
         raise InputError(f"--n {n}: give at least 1")
     if means and type(model).sample_mean is Model.sample_mean:
         raise NotComputable(f"a {type(model).__name__} has no mean of x given a latent: leave --mean out")
     sizes = [min(AT_ONCE, n - first) for first in range(0, n, AT_ONCE)]
+    if steps is not None and (means or label is not None):
+        raise InputError("--steps cannot be combined with --mean or --label: leave out one of them")
     with seeded_noise(seed_for(seed, "sample")):
+        if steps is not None:
+            in_steps = _in_steps(model)
+            return torch.cat([in_steps.sample_in_steps(size, steps) for size in sizes])
         if label is not None:
             conditional = _conditional(model)
             return torch.cat([conditional.sample_classes(part) for part in labels_of(label, n).split(AT_ONCE)])
         return torch.cat([_drawn(model, size, means) for size in sizes])
+
+
+def _in_steps(model: Model) -> SamplesInSteps:
+    if not isinstance(model, SamplesInSteps):
+        raise NotComputable(f"a {type(model).__name__} has no parallel steps: leave --steps out")
+    return model
+
+
+@torch.no_grad()
+def cost_of_steps(run: Run, steps: int, count: int = COSTED) -> Difference:
+    """What parallel steps cost: the lower bound on log p(x) of one pixel at a time minus that of `steps` steps.
+
+    Args:      run: the run. steps: number of parallel steps. count: number of test images.
+    Returns:   estimates of the mean difference in nats per image and of its standard error, paired by image.
+    """
+    model, images = run.load(), run.data.held("test", count)
+    each = math.prod(images.event_shape)
+    return paired_difference(*(bound_in_steps(model, images, number) for number in (each, steps)))
 
 
 def drawn_in_words(model: Model) -> str:

@@ -37,6 +37,9 @@ class TrainingSettings:
     """number of steps at the start over which the learning rate rises from zero"""
     clip_norm: float | None = None
     """largest norm of the gradient; a longer gradient is scaled down (default: no clipping)"""
+    average_weights: float | None = None
+    """decay, below 1, of an exponential moving average of the weights, which validation, samples and the saved model
+    use, for example 0.999 (default: no average)"""
     patience: int | None = None
     """stop after N validations without improvement (default: never)"""
     validate_every: int | None = None
@@ -71,7 +74,9 @@ class TrainingSettings:
         check_numbers(self, "weight_decay momentum beta1", 0)
         if self.beta1 is not None and self.beta1 >= 1:
             raise InputError(f"--beta1 {self.beta1}: give a number of at least 0 and below 1")
-        check_numbers(self, "learning_rate clip_norm", 0, above=True)
+        check_numbers(self, "learning_rate clip_norm average_weights", 0, above=True)
+        if self.average_weights is not None and self.average_weights >= 1:
+            raise InputError(f"--average-weights {self.average_weights}: give a number above 0 and below 1")
 
     @property
     def unused(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The tour: all families except circuits on the digits, and a flow of points, in a few minutes and on one page."""
+"""The tour: all families except circuits and any-order models on the digits, and a flow of points, in a few minutes."""
 
 from __future__ import annotations
 

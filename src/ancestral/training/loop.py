@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.models.base import Model
 from ancestral.settings.stored import dataclass_from
 from ancestral.settings.training import TrainingSettings
+from ancestral.training.averaging import AveragedWeights
 from ancestral.training.checkpoint import load_state, save_state, under_prefix, with_prefix
 from ancestral.training.frozen import FrozenWeights, training_mode
 from ancestral.training.log import Reading, TrainingLog
@@ -95,7 +96,8 @@ class Loop:
                training. validate: returns readings of the model on held-out data; the first reading of split `valid`
                selects the best weights (smaller is better). log: receives the readings. checkpoint: file for the state,
                or None. after_epoch: called with (epoch, model) after each epoch, and with epoch 0 before training.
-               checkpoint_seconds: seconds between checkpoints.
+               checkpoint_seconds: seconds between checkpoints. averaged: averages of the model's weights, which
+               validation, pictures and the final model use; None: the latest weights.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Loop:
         after_epoch: Callable[[int, Model], None] | None = None,
         reporter: Reporter | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        averaged: AveragedWeights | None = None,
     ) -> None:
         self.model, self.step, self.train, self.settings = model, step, train, settings
         self.validate, self.log, self.checkpoint = validate, log, checkpoint
@@ -124,6 +127,7 @@ class Loop:
         self._saved_at = time.monotonic()
         self._clock = Clock()
         self._frozen: FrozenWeights | None = None
+        self.averaged = averaged
 
     def run(self) -> Outcome:
         """Train until all epochs are done or the patience ends. The model then has its best weights.
@@ -138,7 +142,7 @@ class Loop:
         with torch.random.fork_rng(devices=devices), _stop_requests() as stop:
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
             if self.position.step == 0:
-                self.after_epoch(0, self.model.eval())
+                self.after_epoch(0, self.model.eval())  # the averages are still the initial weights
                 self._save()  # so that there are finite weights even after an early divergence
             try:
                 while self.position.epoch < self.settings.epochs and not self.position.finished:
@@ -152,9 +156,7 @@ class Loop:
                 raise
             finally:
                 self.reporter.finish(ended)
-        if self.best is not None:
-            self.model.load_state_dict(self.best)
-        self.model.eval()
+        self._take_final_weights()
         where = self.position
         return Outcome(
             reason=where.finished,
@@ -167,6 +169,18 @@ class Loop:
             images_per_second=self._clock.images / self._clock.steps if self._clock.steps else 0.0,
         )
 
+    def _take_final_weights(self) -> None:
+        """Set the model to its best weights, or else to the last averages, if there are some."""
+        if self.best is not None:
+            self.model.load_state_dict(self.best)
+        elif self.averaged is not None:
+            self.averaged.take()
+        self.model.eval()
+
+    def _averages_in_use(self) -> AbstractContextManager[None]:
+        """Context for everything that evaluates the model during the training."""
+        return nullcontext() if self.averaged is None else self.averaged.in_use()
+
     def _epoch(self, stop: threading.Event) -> None:
         where, settings = self.position, self.settings
         training_mode(self.model, settings.freeze)
@@ -174,6 +188,8 @@ class Loop:
         for batch in self.train.shuffled(where.epoch, settings.batch_size, where.batch):
             seed_device(self.train.device, seed_for(settings.seed, "step", where.step))
             self._collect(self.step(batch, where.step))
+            if self.averaged is not None:
+                self.averaged.update(where.step)
             where.step += 1
             where.batch += 1
             self._clock.images += len(batch.x)
@@ -197,7 +213,8 @@ class Loop:
             self._frozen.check()
         if self.log:
             self.log.refuse_if_gone()  # pictures may be drawn next, which would create the folder again
-        self.after_epoch(where.epoch, self.model.eval())
+        with self._averages_in_use():
+            self.after_epoch(where.epoch, self.model.eval())
         self._pause(stop)
 
     def _pause(self, stop: threading.Event) -> None:
@@ -240,8 +257,9 @@ class Loop:
             return
         where = self.position
         self.model.eval()
-        with torch.no_grad():
+        with torch.no_grad(), self._averages_in_use():
             readings = list(self.validate(self.model))
+            validated = copy.deepcopy(self.model.state_dict())
         training_mode(self.model, self.settings.freeze)
         if self.log:
             self.log.write(where.step, where.epoch + (where.batch > 0), readings)
@@ -251,7 +269,7 @@ class Loop:
             return
         if math.isfinite(criterion) and (where.best_value is None or criterion < where.best_value):
             where.best_value, where.best_step, where.waited = criterion, where.step, 0
-            self.best = copy.deepcopy(self.model.state_dict())
+            self.best = validated
         else:
             where.waited += 1
             if self.settings.patience is not None and where.waited >= self.settings.patience:
@@ -270,6 +288,8 @@ class Loop:
             return
         tensors = with_prefix("model", weights) | with_prefix("step", self.step.state())
         tensors |= with_prefix("pending", self._sums) | with_prefix("best", self.best or {})
+        if self.averaged is not None:
+            tensors |= with_prefix("averaged", self.averaged.state())
         log_bytes, log_sha256 = self.log.position() if self.log else (0, None)
         facts: dict[str, Any] = {
             "position": asdict(self.position),
@@ -289,6 +309,8 @@ class Loop:
             self.position = dataclass_from(Position, facts["position"], "position")
             self.model.load_state_dict(under_prefix("model", tensors))
             self.step.restore(under_prefix("step", tensors))
+            if self.averaged is not None:
+                self.averaged.restore(under_prefix("averaged", tensors))
             self._clock = dataclass_from(Clock, facts["clock"], "clock")
             sums = under_prefix("pending", tensors)
             self._sums = {name: sums[name] for name in facts["pending"]}

@@ -222,9 +222,7 @@ def begin_at_frequencies(model: AutoregressiveModel, train: PixelBatches) -> Non
         count += torch.bincount(x.flatten().long(), minlength=model.levels).to(count)
     if model.marks:
         model.marked.copy_(count.argsort(descending=True, stable=True)[: len(model.marked)].sort().values)
-    log_share = ((count + 1) / (count + 1).sum()).log()
-    bias = model.head.out.bias
-    assert bias is not None
     if isinstance(model.output, ZeroFlagOutput):
-        flag = log_share[1:].logsumexp(0) - log_share[0]
-        bias.copy_(torch.cat([flag[None], log_share[1:]]).repeat(model.event_shape[0]))
+        bias = model.head.out.bias
+        assert bias is not None
+        bias.copy_(model.output.fitted(count).repeat(model.event_shape[0]))

@@ -1,0 +1,106 @@
+"""Training masks, the training loss and the held-out bound of any-order models."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ancestral.core.random import seed_device, seed_for
+from ancestral.data.pixels import Batch, PixelBatches
+from ancestral.families.any_order.model import AnyOrderModel
+from ancestral.families.any_order.orders import random_turns, scans, stratified
+from ancestral.families.any_order.settings import AnyOrderSettings
+from ancestral.training.objectives import Objective, Terms
+
+ROW_SHARE = 0.7  # of the scans, the share that goes by rows from the start; the three others share the rest
+NEAR, NEAR_SHARE = 8, 0.6  # the next pixels of a scan, and their share of the weights
+BLOCK = 500  # held-out images in one evaluation
+
+
+class Masks(NamedTuple):
+    """Observed pixels (boolean) and weights of the hidden ones, which sum to 1 for each image; shapes (B, D).
+
+    Attributes: uniform: whether an image has a random set of observed pixels and equal weights, shape (B,). Only for
+                these is D times the weighted sum an unbiased estimate of the bound.
+    """
+
+    observed: Tensor
+    weights: Tensor
+    uniform: Tensor
+
+
+def training_masks(count: int, model: AnyOrderModel, scan_share: float, half_share: float) -> Masks:
+    """Random masks for the images of a batch: scans first, then halves, then uniform ones.
+
+    The number of observed pixels is stratified over the batch. A scan shows the first pixels of one of four scans, and
+    gives most of the weight to the next few pixels. A half shows one half of the image and some of the other pixels.
+    """
+    device, pixels = model.bias.device, model.dimensions
+    scanned, halved = round(scan_share * count), round(half_share * count)
+    turns = random_turns(count, pixels, device)
+    shown = stratified(count, pixels, device)
+    orders = scans(model.event_shape).to(device)
+    chosen = torch.randint(1, 4, (scanned,), device=device)
+    chosen = torch.where(torch.rand(scanned, device=device) < ROW_SHARE, 0, chosen)
+    turns[:scanned] = orders[chosen]
+    halves = slice(scanned, scanned + halved)
+    half = pixels // 2
+    first = orders[torch.randint(4, (halved,), device=device)] < half
+    turns[halves] = (turns[halves] - first.long() * pixels).argsort(1).argsort(1)  # the half comes first
+    shown[halves] = half + shown[halves] * (pixels - half) // pixels
+    observed = turns < shown[:, None]
+    weights = (~observed).to(model.bias.dtype) / (pixels - shown[:, None])
+    near = (~observed[:scanned] & (turns[:scanned] < shown[:scanned, None] + NEAR)).to(weights)
+    weights[:scanned] *= 1 - NEAR_SHARE
+    weights[:scanned] += NEAR_SHARE * near / near.sum(1, keepdim=True)
+    uniform = torch.arange(count, device=device) >= scanned + halved
+    return Masks(observed, weights, uniform)
+
+
+class AnyOrderObjective:
+    """The negative bound on random masks, and the same weighted sum on structured masks.
+
+        loss = -D sum_d w_d log p(x_d | observed),    sum_d w_d = 1 over the hidden pixels
+
+    For uniform masks and w_d = 1 / (D - t), the mean of the loss is the negative ELBO. The structured masks make it a
+    surrogate: they move weight to the prefixes and halves that named orders and completions use. The term
+    `negative_elbo` averages the uniform masks only, so it is unbiased.
+
+    Args:      scan_share, half_share: shares of the structured masks in a batch.
+    """
+
+    def __init__(self, scan_share: float, half_share: float) -> None:
+        self.scan_share, self.half_share = scan_share, half_share
+
+    def __call__(self, model: AnyOrderModel, batch: Batch) -> Terms:
+        x = batch.x
+        masks = training_masks(len(x), model, self.scan_share, self.half_share)
+        log_p = model.log_probs_hidden(x, masks.observed.view(x.shape))
+        loss = -model.dimensions * (masks.weights * log_p).sum(1)
+        share = masks.uniform.to(loss).mean().clamp_min(1 / len(x))
+        return {"loss": loss, "negative_elbo": torch.where(masks.uniform, loss.detach() / share, 0)}
+
+
+def objective_for(settings: AnyOrderSettings, model: AnyOrderModel) -> Objective:
+    return AnyOrderObjective(settings.scan_share, settings.half_share)
+
+
+@torch.no_grad()
+def held_out(model: AnyOrderModel, images: PixelBatches) -> dict[str, float]:
+    """The negative ELBO, estimated with one uniform mask for each image; the sizes are stratified over the images.
+
+    The masks are the same at each validation, so that the differences between validations have little random error.
+    """
+    total, done = 0.0, 0
+    devices = [images.device] if images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        for number, x in enumerate(images.in_order(BLOCK)):
+            seed_device(images.device, seed_for(0, "held-out masks", number))
+            turns = random_turns(len(x), model.dimensions, x.device)
+            shown = stratified(len(x), model.dimensions, x.device)
+            total -= model.bound_from(x.to(model.dtype), turns, shown).double().sum().item()
+            done += len(x)
+    return {"negative_elbo": total / done if done else math.nan}

@@ -1,0 +1,54 @@
+"""Protocols for models that can generate their pixels in any order, or several pixels in one step."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol, runtime_checkable
+
+from torch import Tensor
+from torch.distributions import Distribution
+
+
+@runtime_checkable
+class HasOrders(Protocol):
+    """Can generate its pixels in any order, and compute log p(x) exactly in each. Completions have `default_order`.
+
+    It evaluates its network once for each pixel of each image, so few images are scored in an order.
+    """
+
+    default_order: ClassVar[str]
+
+    def check_order(self, order: str) -> None:
+        """Raise an `InputError` if no order has this name."""
+        ...
+
+    def log_prob_in_order(self, x: Tensor, order: str) -> Tensor:
+        """log p(x | order), exact, shape (B,), nats. order: its name."""
+        ...
+
+
+@runtime_checkable
+class SamplesInSteps(Protocol):
+    """Can sample in fewer steps than there are pixels, which then are not exact samples."""
+
+    def sample_in_steps(self, n: int, steps: int) -> Tensor:
+        """`n` samples with `steps` evaluations of the network, shape (n, *event_shape)."""
+        ...
+
+    def bound_in_steps(self, x: Tensor, steps: int) -> Tensor:
+        """Unbiased estimate of a lower bound on log p(x) of such samples, with the same random numbers for each
+        number of steps, shape (B,), nats."""
+        ...
+
+
+@runtime_checkable
+class HasConditionalAt(Protocol):
+    """Can compute the conditional distribution of one pixel, without those of the others."""
+
+    @property
+    def reading_order(self) -> Tensor:
+        """Indices of the pixels in the order in which they are generated, shape (D,)."""
+        ...
+
+    def conditional(self, x: Tensor, place: int) -> Distribution:
+        """p(x_d | the pixels before d) of the pixel d at a place of the order, batch shape (B,)."""
+        ...
