@@ -79,7 +79,7 @@ def test_fewer_steps_cost_nats(trained: ancestral.Run, tmp_path: Path, capsys: p
 def test_completions_state_their_order(trained: ancestral.Run) -> None:
     found = ancestral.complete(trained, "bottom", count=4, draws=2)
     assert found.score is not None
-    assert (found.how, found.score.kind) == ("exact", "exact")
+    assert (found.how, found.score.kind) == ("exact in the raster order of the hidden pixels", "exact")
     assert found.score.method == "log p(bottom half | the rest), raster order"
     assert found.score.count == 100  # of a slow model, few images are scored
     assert torch.equal(found.drawn[:, found.seen], found.x[found.seen].expand(2, -1))

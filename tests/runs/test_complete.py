@@ -383,6 +383,7 @@ def test_every_family_that_completes_states_its_method() -> None:
                 "exact",
                 "approximate",
                 "exact in its order, else approximate",
+                "exact in the raster order of the hidden pixels",
             )
 
 
@@ -422,7 +423,13 @@ def test_several_runs_are_completed_in_one_picture(
     runs = [trained / name for name in ("mixture", "grey", "made")]  # pixels of two kinds
     out, err = printed(capsys, "complete", *runs, "--count", 6, "--out", tmp_path / "all.png")
     (images, texts), *_ = drawn
-    assert texts["row_titles"] == ["true", "given", "mixture", "grey", "made"]
+    names, beside = zip(*(title.partition("\n")[::2] for title in texts["row_titles"]), strict=True)
+    assert names == ("true", "given", "mixture", "grey", "made")
+    score = complete_run(Run(trained / "mixture"), "halves").score
+    assert score is not None and beside[:2] == ("", "")
+    assert beside[2] == f"\N{MINUS SIGN}{-score.nats:.2f} \u00b1 {score.stderr:.2f} nats,\nexact"
+    assert [words.partition(" ")[0] for words in beside[3:]] == ["approximate"] * 2
+    assert f"true hidden pixels of the first {score.count} test images" in texts["note"]
     true, given, *rows = images.unflatten(0, (5, 6))
     mixture = Run(trained / "mixture").data.held("test").first(6)
     seen = seen_pixels("halves", 6, (1, 8, 8)).expand(6, 3, 8, 8)

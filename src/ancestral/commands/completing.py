@@ -54,6 +54,7 @@ def table(
         "study": list(STUDIES),
         "data": [*IMAGE_SETS, *POINT_SETS],
         "draw": sorted({*GENERAL_DRAWINGS, *OWN_DRAWINGS}),
+        "families": families,
         "shell-completion": list(SHELLS),
         **dict.fromkeys(("train", "sweep"), families),
     }

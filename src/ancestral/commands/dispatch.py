@@ -26,6 +26,7 @@ from ancestral.commands.exploring import explore
 from ancestral.commands.flags import registry, shown_well, usage
 from ancestral.commands.judging import bracket, compare, evaluate, quality, verify
 from ancestral.commands.known_flags import known_flags, refuse_unknown_words
+from ancestral.commands.listing import families
 from ancestral.commands.narrow_help import NARROW, RENDERED, as_wide_as, rewrapped
 from ancestral.commands.parse_errors import parse_error
 from ancestral.commands.publishing import export, open_page, publish
@@ -75,6 +76,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": export,
     "publish": publish,
     "data": data,
+    "families": families,
     "shell-completion": shell_completion,
 }
 FRAME = re.compile(r"^(?:(?:\x1b\[[0-9;]*m)*╭| .*\n -{4,})", re.MULTILINE)  # start of the first table, framed or not

@@ -21,3 +21,5 @@ from ancestral.evaluation.quality import frechet_distance as frechet_distance
 from ancestral.evaluation.quality import inception_score as inception_score
 from ancestral.evaluation.quality import kernel_distance as kernel_distance
 from ancestral.evaluation.quality import near_copies as near_copies
+from ancestral.evaluation.queries import entropy as entropy
+from ancestral.evaluation.queries import log_marginal as log_marginal

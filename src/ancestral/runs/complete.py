@@ -37,7 +37,7 @@ class Completion:
 
     Attributes: x: images, shape (N, *event_shape). seen: boolean, the same shape, True for observed pixels. drawn:
                 shape (K, N, *event_shape). hide: the hidden part, see `seen_pixels`, or `MASKED`, `MISSING` or
-                `COLUMNS`. how: "exact", or the approximation. score: log p(hidden | seen) of the true
+                `COLUMNS`. how: "exact", the order for which it is exact, or the approximation. score: log p(hidden | seen) of the true
                 hidden pixels, also of further images; None if it cannot be computed.
     """
 
@@ -97,7 +97,9 @@ def complete_run(
     known = hide != MISSING and label is None and run.data.stored(split).seen is None
     again = _Hiding(hide, seed, hidden.masks)  # scoring starts at the first image
     score = _score_hidden(run, model, again, split, scored) if exact and known else None
-    return Completion(x, seen, drawn, hide, "exact" if exact else model.completion.split("else ")[-1], score)
+    # an autoregressive model is exact for some masks; other orders of an any-order model give other probabilities
+    how = "exact" if exact and not isinstance(model, HasOrders) else model.completion.split("else ")[-1]
+    return Completion(x, seen, drawn, hide, how, score)
 
 
 def complete_runs(

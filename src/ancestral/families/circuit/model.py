@@ -47,6 +47,7 @@ class Circuit(TreeMixture):
     """
 
     completion: ClassVar[str] = "exact"
+    maximisation: ClassVar[str] = "exact: jointly with the tree and its hidden states"
     inference: ClassVar[str] = "exact: p(tree, state of the root | x)"
     latent_kind: ClassVar[str] = "component"
 

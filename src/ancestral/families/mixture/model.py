@@ -47,6 +47,7 @@ class MixtureOfBernoullis(ClassConditional, ExactModel):
     spaces = BINARY_SPACES
     levels = 2
     completion: ClassVar[str] = "exact"
+    maximisation: ClassVar[str] = "exact: jointly with the component"
     inference: ClassVar[str] = "exact: responsibilities p(Z = k | x)"
     latent_kind: ClassVar[str] = "component"
 
@@ -145,6 +146,21 @@ class MixtureOfBernoullis(ClassConditional, ExactModel):
         joint = self.joint(given_only(self, x, observed), observed.flatten(1))
         k = Categorical(logits=joint, validate_args=False).sample()
         return filled(x, observed, torch.bernoulli(self.component_images[k]))
+
+    @torch.no_grad()
+    def most_probable(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """The missing pixels of the most probable joint assignment of component and missing pixels.
+
+        It maximises p(x, Z), not p(x): for the most probable image alone, no efficient exact algorithm is known.
+
+        Args:      x, observed: shape (B, *event_shape), observed boolean.
+        Returns:   images, shape (B, *event_shape), and log p(x, Z), shape (B,), nats, exact.
+        Raises:    InputError: as `given_only`.
+        """
+        joint, hidden = self.joint(given_only(self, x, observed), observed.flatten(1)), ~observed.flatten(1)
+        peaks = F.logsigmoid(self.logits.abs())  # log-probability of the more probable value, shape (K, D)
+        log_prob, k = (joint + hidden.to(peaks) @ peaks.T).max(1)
+        return filled(x, observed, as_images((self.logits > 0)[k], self.event_shape)), log_prob
 
     def posterior(self, x: Tensor) -> Categorical:
         """p(Z | x), exact, batch shape (B,)."""

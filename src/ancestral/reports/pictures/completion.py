@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,14 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid
 from ancestral.figures.pairs import pair_figure
+from ancestral.reports.score_tables import decimals_for
 from ancestral.runs.complete import DRAWS, IMAGES, Completion, complete_runs, hidden_in_words
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WRAPPED = 26  # letters in a line of a title of a row
 TINT = (0.34, 0.71, 0.91)  # of hidden pixels: no grey value
 
 
@@ -31,17 +34,41 @@ def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completi
     first, views = found[0], [run.data.space.to_unit for _, run in named]
     true, seen = _in_colour(views[0](first.x.float())), first.seen
     rows = [true, torch.where(seen, true, torch.tensor(TINT)[:, None, None])]
-    titles = ["true", "given"]
+    titles, scored = ["true", "given"], any(one.score is not None for one in found)
     for (name, _), to_unit, completion in zip(named, views, found, strict=True):
         rows += [_in_colour(to_unit(images.float())) for images in completion.drawn]
-        titles += [name if len(named) > 1 else "sample"] * len(completion.drawn)
+        title, *others = [name if len(named) > 1 else "sample"] * len(completion.drawn)
+        titles += [title + (_score_in_words(completion) if scored else ""), *others]
     return image_grid(
         torch.cat(rows),
         columns=len(first.x),
         row_titles=titles,
         title=f"{_whose(named)}completions of images, {hidden_in_words(first.hide)} hidden",
-        note=" ".join(drawn_in_words(named, found)),
+        note=" ".join([*drawn_in_words(named, found), *_scores_in_words(found)]),
     )
+
+
+def _score_in_words(completion: Completion) -> str:
+    """Further lines of a title: log p(hidden | seen), and whether the completions are exact."""
+    how, score = textwrap.fill(completion.how.split(":")[0], WRAPPED), completion.score
+    if score is None:
+        return f"\n{how}"
+    digits = decimals_for(score.dimensions)
+    return f"\n{score.nats:.{digits}f} \u00b1 {score.stderr:.{digits}f} nats,\n{how}".replace("-", "\N{MINUS SIGN}", 1)
+
+
+def _scores_in_words(found: Sequence[Completion]) -> list[str]:
+    """What the scores beside the rows mean."""
+    scores = [one.score for one in found if one.score is not None]
+    if not scores:
+        return []
+    counts = " and ".join(f"{count:,}" for count in sorted({score.count for score in scores}))
+    lines = [
+        f"Nats: mean log p(hidden | seen) of the true hidden pixels of the first {counts} {scores[0].split} images."
+    ]
+    if len({score.space for score in scores}) > 1:
+        lines.append("Runs with different pixels: their scores cannot be compared.")
+    return lines
 
 
 def _of_points(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ancestral.families.abilities import abilities_of
+from ancestral.families.abilities import abilities_of, kind_of
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.samples import sample_rows
 from ancestral.runs.run import Run
@@ -62,14 +62,16 @@ VERDICTS = {  # strengths, weaknesses
     "flow": ("exact density of real numbers; one z for each x", "z as large as the data; only a bound on grey levels"),
     "gan": ("sharp samples in one pass", "no likelihood; may miss parts of the data"),
 }
-OF_PROBABILITIES = ("log p(x)", "conditionals", "detect", "bracket")
+OF_PROBABILITIES = ("log p(x)", "any marginal", "any conditional", "entropy", "conditionals", "bracket")
 MEANINGS = (
-    "Abilities that use probabilities. Conditionals: log p of each pixel given the pixels before it. Detect: detect "
-    "out-of-distribution images. Bracket: a lower and an upper bound on log p(x) by annealing; not needed where "
-    "log p(x) is exact. `not available: raises` means that the request raises an error with the reason.",
-    "Abilities that use latents and pixels. Infer: the latents of an image; for the flow they are exact for the image "
-    "with noise added. Decode: an image from latents. Complete: sample hidden pixels given the others; MADE and "
-    "PixelCNN do this exactly if the hidden pixels come last in their order, an any-order model for any mask.",
+    "Queries for probabilities. Any marginal: the probability of some pixels, the others summed out. Any conditional: "
+    "the probability of hidden pixels given the others. Entropy: estimated from samples of the model. Conditionals: "
+    "log p of each pixel given the pixels before it. Bracket: a lower and an upper bound on log p(x) by annealing; not "
+    "needed where log p(x) is exact. If a query is not available, the request raises an error with the reason.",
+    "Queries for pixels, classes and latents. Complete: sample hidden pixels given the others; MADE and PixelCNN do "
+    "this exactly if the hidden pixels come last in their order, an any-order model for any mask. p(y | x): for models "
+    "trained with classes. Infer: the latents of an image; for the flow they are exact for the image with noise added. "
+    "Decode: an image from latents.",
 )
 
 
@@ -119,7 +121,7 @@ def _conditions(workshop: Workshop) -> Table:
 
 
 def abilities(workshop: Workshop) -> ChapterContent:
-    """A table of abilities that use probabilities, and one of the others; abilities of all families are in the text."""
+    """A table of queries for probabilities, and one of the others; queries that all families answer are in the text."""
     can = {workshop.titles[name]: abilities_of(type(run.load())) for name, run in workshop.runs.items()}
     names = list(next(iter(can.values())))
     same = [name for name in names if {one[name] for one in can.values()} == {"yes"}]
@@ -128,7 +130,7 @@ def abilities(workshop: Workshop) -> ChapterContent:
     first = sum(name in OF_PROBABILITIES for name in differing)
     words = [[workshop.titles[name], *VERDICTS[name]] for name in workshop.runs]
     return ChapterContent(
-        "The tables show the abilities of each family, as its class defines them."
+        "The tables show the queries that each family answers, as its class defines them."
         + "".join(f" Every family can {name}." for name in same),
         [
             *(
@@ -142,5 +144,5 @@ def abilities(workshop: Workshop) -> ChapterContent:
 
 def _abilities_table(can: Mapping[str, Mapping[str, str]], names: Sequence[str], meaning: str) -> Table:
     """A table of the named abilities; `can` by family and ability."""
-    rows = [[title, *(one[name] for name in names)] for title, one in can.items()]
+    rows = [[title, *(kind_of(one[name]) for name in names)] for title, one in can.items()]
     return Table(["family", *names], rows, meaning)
