@@ -152,7 +152,7 @@ def test_data(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "spirals" in refused(capsys, "data", "circles")
 
 
-@pytest.mark.parametrize("family", [name for name in BUILT_IN if name not in ("flow", "gan")])
+@pytest.mark.parametrize("family", [name for name in BUILT_IN if name not in ("circuit", "flow", "gan")])
 def test_families_of_images_refuse_points(capsys: Captured, tmp_path: Path, family: str) -> None:
     out = tmp_path / "run"
     said = refused(capsys, "train", family, "--data", "moons", "--epochs", 1, "--out", out)
