@@ -18,6 +18,7 @@ from ancestral.core import files
 from ancestral.core.errors import InputError
 from ancestral.core.files import json_text, write_json
 from ancestral.evaluation.score import Score
+from ancestral.families.run_settings import settings_for
 from ancestral.runs import run_data
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.manifest import MANIFEST
@@ -25,7 +26,7 @@ from ancestral.runs.provenance import Origin, new_record
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
-from ancestral.runs.stored_settings import refuse_changes
+from ancestral.runs.stored_settings import refuse_changes, settings_from_json, settings_to_json
 from ancestral.runs.verify import verify_run
 from ancestral.settings.data import DataSettings
 
@@ -179,6 +180,16 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 def test_a_setting_of_a_wrong_type_is_refused_in_a_line(copy: Path, case: str) -> None:
     change, word = WRONG[case]
     refused(lambda: Run(changed(copy, change)).settings, word)
+
+
+def test_former_names_of_settings_of_all_parts_are_read() -> None:
+    record = settings_to_json(settings_for("circuit", conditional=True, protocol=None))
+    record["model"]["by_class"] = record["model"].pop("conditional")
+    record["data"]["split"] = record["data"].pop("protocol")
+    assert settings_from_json(record) == settings_for("circuit", conditional=True)
+    record["model"]["colour"] = "red"
+    with pytest.raises(InputError, match="choose states, components, conditional"):
+        settings_from_json(record)
 
 
 def test_a_run_of_a_newer_version_is_refused_with_the_reason(copy: Path) -> None:

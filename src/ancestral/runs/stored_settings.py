@@ -36,17 +36,17 @@ def settings_from_json(record: dict[str, Any]) -> Settings:
     family = record["family"]
     if family is not None and not isinstance(family, str):
         raise InputError(f"the settings of this run cannot be read: its family is {str(family)[:40]!r}")
-    data, training = (
-        renamed(record[part], cls.__dataclass_fields__) if isinstance(record[part], dict) else record[part]
-        for part, cls in (("data", DataSettings), ("training", TrainingSettings))
-    )
     try:
-        return Settings(
-            family,
-            dataclass_from(_family_of_run(family).settings, record["model"], "model"),
-            dataclass_from(DataSettings, data, "data"),
-            dataclass_from(TrainingSettings, training, "training"),
+        kinds = {"model": _family_of_run(family).settings, "data": DataSettings, "training": TrainingSettings}
+        parts = (
+            dataclass_from(
+                cls,
+                renamed(record[part], cls.__dataclass_fields__) if isinstance(record[part], dict) else record[part],
+                part,
+            )
+            for part, cls in kinds.items()
         )
+        return Settings(family, *parts)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

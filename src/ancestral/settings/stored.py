@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from dataclasses import fields
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ancestral.core.errors import InputError
@@ -32,9 +33,10 @@ def dataclass_from(cls: type[T], values: Any, what: str) -> T:
         hints = get_type_hints(cls)
     except (NameError, TypeError) as error:
         raise InputError(f"the types of the {what} settings cannot be read: {error}") from error
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     for name in values:
-        if name not in cls.__dataclass_fields__:  # type: ignore[attr-defined]
-            raise InputError(f"this run has an unknown {what} setting {name[:40]!r}: {close_matches(name, hints)}")
+        if name not in names:
+            raise InputError(f"this run has an unknown {what} setting {name[:40]!r}: {close_matches(name, names)}")
     return cls(**{name: typed(name, value, hints[name]) for name, value in values.items()})
 
 
