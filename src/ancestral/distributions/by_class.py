@@ -40,3 +40,18 @@ class ClassAndLatents(Distribution):
         log_y = self.log_probs.expand(*y.shape[:-1], -1).gather(-1, y).squeeze(-1)
         each = [part.log_prob(z) for part in self.parts]
         return log_y + (each[0] if len(each) == 1 else torch.stack(each, -1).gather(-1, y).squeeze(-1))
+
+
+def mean_over_classes(
+    q: ClassAndLatents, log_class_probs: Tensor, log_likelihoods: Sequence[Tensor], divergences: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """The two parts of the evidence lower bound with a class: E_q[log p(x | z, y)] and the divergences of z and of y.
+
+    Args:      q: q(y | x) q(z | x, y). log_class_probs: log p(y), shape (K,). log_likelihoods: log p(x | z, y) of each
+               class, shape (B,). divergences: KL(q(z | x, y) || p(z)) of each class, shape (B, M).
+    Returns:   shapes (B,) and (B, M + 1), nats: averages over q(y | x); the last column is KL(q(y | x) || p(y)).
+    """
+    share = q.log_probs.exp()  # (B, K)
+    of_class = torch.where(share > 0, share * (q.log_probs - log_class_probs), 0).sum(1, keepdim=True)
+    divergence = (share[..., None] * torch.stack(list(divergences), 1)).sum(1)
+    return (share * torch.stack(list(log_likelihoods), 1)).sum(1), torch.cat([divergence, of_class], 1)

@@ -138,8 +138,8 @@ def refuse_to_anneal(model: Model, x: Tensor) -> LatentModel:
     """The model, if annealing can bound its log p(x).
 
     Args:      x: some images, shape (B, *event_shape).
-    Raises:    NotComputable: the model has no likelihood, an exact likelihood, no prior, or latents that are not real
-               vectors.
+    Raises:    NotComputable: the model has no likelihood, an exact likelihood, no prior, classes of which none is
+               given, or latents that are not real vectors.
     """
     name = type(model).__name__
     if isinstance(model, ExactModel):
@@ -151,6 +151,12 @@ def refuse_to_anneal(model: Model, x: Tensor) -> LatentModel:
         model.prior()
     except NotComputable as error:
         raise NotComputable(f"no bracket for a {name}: {error}") from error
+    if getattr(model, "sums_classes", False):
+        raise NotComputable(
+            f"no bracket for a {name} with classes: annealing needs gradients of log p(x, z) in z, but the class is "
+            "discrete; use `ancestral evaluate --samples` for a lower bound, or `ancestral.evaluation.ais` with "
+            "model.given(label)"
+        )
     q = model.posterior(x)
     if not q.has_rsample or len(q.event_shape) != 1:
         raise NotComputable(

@@ -12,7 +12,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 from ancestral.core.maths import mean_and_error
 from ancestral.data.pixels import PixelBatches
-from ancestral.evaluation.likelihood import Progress, block_for, log_mean_weight, per_image
+from ancestral.evaluation.likelihood import Progress, block_for, log_mean_weight, per_image_seen
 from ancestral.models.base import ExactModel, Model
 from ancestral.models.classes import WeighsClasses, log_joint_of_classes
 
@@ -83,16 +83,16 @@ def log_joint_classes(
     Raises:    InputError: the model has no classes.
     """
     if isinstance(model, ExactModel) or not isinstance(model, WeighsClasses):
-        return per_image(model, images, block_for(1), lambda x: log_joint_of_classes(model, x), seed, progress)
+        return per_image_seen(model, images, block_for(1), log_joint_of_classes, seed, progress)
     classes = model.classes
 
-    def value(x: Tensor) -> Tensor:
+    def value(of_seen: WeighsClasses, x: Tensor) -> Tensor:
         def weights(k: int) -> Tensor:
-            return model.log_weights_classes(x, k).flatten(0, 1)
+            return of_seen.log_weights_classes(x, k).flatten(0, 1)
 
         return log_mean_weight(weights, len(x) * classes, samples)[:, 0].unflatten(0, (len(x), classes))
 
-    return per_image(model, images, max(1, block_for(samples) // classes), value, seed, progress)
+    return per_image_seen(model, images, max(1, block_for(samples) // classes), value, seed, progress)
 
 
 def class_scores(

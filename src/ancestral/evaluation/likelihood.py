@@ -64,13 +64,13 @@ def per_image(
 ) -> Tensor:
     """`value` of each image, shape (N, ...), float64, computed in blocks of images, each with its own seed.
 
-    Raises:    NotComputable: pixels are missing; see `_of_seen`.
+    Raises:    NotComputable: pixels are missing; see `per_image_seen`.
     """
     images.refuse_missing()
-    return _of_seen(model, images, block, lambda _, x: value(x), seed, progress)
+    return per_image_seen(model, images, block, lambda _, x: value(x), seed, progress)
 
 
-def _of_seen(
+def per_image_seen(
     model: Model,
     images: PixelBatches,
     block: int,
@@ -105,12 +105,12 @@ def exact_log_prob(model: Model, images: PixelBatches, progress: Progress | None
 
     Raises:    NotComputable: the model has no closed form; the message names the alternatives.
     """
-    return _of_seen(model, images, 10 * BLOCK, lambda seen, x: seen.log_prob(x), 0, progress)
+    return per_image_seen(model, images, 10 * BLOCK, lambda seen, x: seen.log_prob(x), 0, progress)
 
 
 def elbo(model: LatentModel, images: PixelBatches, seed: int = 0, progress: Progress | None = None) -> Tensor:
     """Unbiased estimate of the evidence lower bound of each image from one sample, shape (N,), float64, nats."""
-    return _of_seen(model, images, 10 * BLOCK, lambda seen, x: seen.elbo(x), seed, progress)
+    return per_image_seen(model, images, 10 * BLOCK, lambda seen, x: seen.elbo(x), seed, progress)
 
 
 def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,7 +127,7 @@ def elbo_parts(model: SplitsElbo, images: PixelBatches, seed: int = 0) -> tuple[
         return torch.cat([log_likelihood[:, None], divergence.sum(1, keepdim=True), divergence], 1)
 
     assert isinstance(model, Model)
-    columns = _of_seen(model, images, 10 * BLOCK, value, seed, None)  # (N, 2 + J)
+    columns = per_image_seen(model, images, 10 * BLOCK, value, seed, None)  # (N, 2 + J)
     return columns[:, 0], columns[:, 1], columns[:, 2:]
 
 
@@ -159,7 +159,7 @@ def _importance_weighted(
     def value(seen: LatentModel, x: Tensor) -> Tensor:
         return log_mean_weight(lambda k: seen.log_weights(x, k), len(x), samples)
 
-    return _of_seen(model, images, block_for(samples), value, seed, progress)
+    return per_image_seen(model, images, block_for(samples), value, seed, progress)
 
 
 def prior_monte_carlo(
@@ -186,7 +186,7 @@ def _prior_monte_carlo(
 
         return log_mean_weight(log_likelihoods, len(x), samples)
 
-    return _of_seen(model, images, block_for(samples), value, seed, progress)
+    return per_image_seen(model, images, block_for(samples), value, seed, progress)
 
 
 def block_for(samples: int) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from torch import Tensor
 from torch.distributions import Distribution
 
 from ancestral.core.errors import NotComputable
+from ancestral.distributions.by_class import ClassAndLatents, mean_over_classes
 from ancestral.distributions.conditional import kl_parts
 from ancestral.models.base import ExactModel, LatentModel, Model
+from ancestral.models.classes import ClassConditional, HasClasses
 
 M = TypeVar("M")
 
@@ -70,32 +72,39 @@ def refuse_missing(model: Any) -> None:
         )
 
 
-class _SeenPixels(ExactModel):
-    """p(x where seen), exact. It shares the weights of the model and is not trained itself."""
+class _Seen(ClassConditional):
+    """Base class of the views. They share the weights of the model, and have its classes and its given class."""
 
     def __init__(self, model: Any, seen: Tensor) -> None:
         super().__init__()
         self._of, self._seen = (model,), seen  # a tuple, so that its weights are not registered twice
+        self.classes = model.classes if isinstance(model, HasClasses) else 0
+        self.condition = model.condition if isinstance(model, ClassConditional) else None
 
     @property
     def dtype(self) -> Any:
         return self._of[0].dtype
+
+    def log_class_probs(self) -> Tensor:
+        return self._of[0].log_class_probs()
+
+    def given(self, labels: int | Tensor) -> Self:
+        return type(self)(self._of[0].given(labels), self._seen)
+
+
+class _SeenPixels(_Seen, ExactModel):
+    """p(x where seen), exact."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         return self._of[0].log_prob_seen(x, self._seen)
 
 
-class _SeenEvidence(LatentModel):
-    """p(z) p(x where seen | z) with q(z | x where seen). It shares the weights of the model."""
+class _SeenEvidence(_Seen, LatentModel):
+    """p(z) p(x where seen | z) with q(z | x where seen)."""
 
     def __init__(self, model: Any, seen: Tensor) -> None:
-        super().__init__()
-        self._of, self._seen = (model,), seen
+        super().__init__(model, seen)
         self.event_shape = model.event_shape
-
-    @property
-    def dtype(self) -> Any:
-        return self._of[0].dtype
 
     def prior(self) -> Distribution:
         return self._of[0].prior()
@@ -106,9 +115,16 @@ class _SeenEvidence(LatentModel):
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         return self._of[0].log_likelihood_seen(x, self._seen, z) + self.prior().log_prob(z)
 
+    def log_weights(self, x: Tensor, k: int) -> Tensor:
+        """As `LatentModel.log_weights`; the sum of the weights of all classes, if none is given."""
+        return self.log_weights_classes(x, k).logsumexp(1) if self.sums_classes else super().log_weights(x, k)
+
     def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """As `SplitsElbo`, of the seen pixels."""
         q = self.posterior(x)
+        if isinstance(q, ClassAndLatents):
+            each = [self.given(label).elbo_parts(x) for label in range(self.classes)]
+            return mean_over_classes(q, self.log_class_probs(), *zip(*each, strict=True))
         z = q.rsample()
         return self._of[0].log_likelihood_seen(x, self._seen, z), kl_parts(q, self.prior(), z)
 

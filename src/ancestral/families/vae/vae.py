@@ -12,7 +12,7 @@ from torch.nn.functional import one_hot
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import registered
-from ancestral.distributions.by_class import ClassAndLatents
+from ancestral.distributions.by_class import ClassAndLatents, mean_over_classes
 from ancestral.distributions.conditional import Conditional, DiagonalGaussian, kl_parts
 from ancestral.distributions.pixels import PixelLikelihood, log_prob_of_seen
 from ancestral.distributions.priors import FlowPrior, MixturePrior, StandardNormal, VampPrior
@@ -77,20 +77,29 @@ class VAE(CodingModel, CodesClasses, LatentModel):
 
         q(y | x) is proportional to p(y) exp(log p(x | y, m) - KL(q(z | x, y) || p(z))) with the mean m of q(z | x, y).
         """
+        return self._posterior(x, None)
+
+    def _posterior(self, x: Tensor, seen: Tensor | None) -> Distribution:
         if self.sums_classes:
-            return self._posterior_of_classes(x)[0]
+            return self._posterior_of_classes(x, seen)[0]
         unit = self.likelihood.to_unit(x)
+        if seen is not None:
+            unit = unit.where(seen, 0)
         return self.encoder(unit) if self.condition is None else self.encoder(unit, self.condition)
 
-    def _posterior_of_classes(self, x: Tensor) -> tuple[ClassAndLatents, list[Self]]:
+    def _posterior_of_classes(self, x: Tensor, seen: Tensor | None = None) -> tuple[ClassAndLatents, list[Self]]:
         given = [self.given(label) for label in range(self.classes)]
-        parts = [model.posterior(x) for model in given]
+        parts = [model._posterior(x, seen) for model in given]
         bounds = [
-            model.pixels(q.mean).log_prob(x) - kl_parts(q, self.latent_prior(), q.mean).sum(1)
+            model._log_likelihood(x, seen, q.mean) - kl_parts(q, self.latent_prior(), q.mean).sum(1)
             for model, q in zip(given, parts, strict=True)
         ]
         log_q = (torch.stack(bounds, 1) + self.log_class_probs()).log_softmax(1)
         return ClassAndLatents(log_q, parts), given
+
+    def _log_likelihood(self, x: Tensor, seen: Tensor | None, z: Tensor) -> Tensor:
+        pixels = self.pixels(z)
+        return pixels.log_prob(x) if seen is None else log_prob_of_seen(pixels, x, seen)
 
     def pixels(self, z: Tensor) -> Distribution:
         """p(x | z). z: (..., M); or codes (..., M + classes), if the model has classes and none is given."""
@@ -108,15 +117,15 @@ class VAE(CodingModel, CodesClasses, LatentModel):
         return self.log_weights_classes(x, k).logsumexp(1) if self.sums_classes else super().log_weights(x, k)
 
     def posterior_seen(self, x: Tensor, seen: Tensor) -> Distribution:
-        """q(z | x where seen): the encoder gets zeros for the missing pixels.
+        """q(z | x where seen): the encoder gets zeros for the missing pixels. With classes, as `posterior`.
 
         Reference: Mattei and Frellsen, 2019, section 2.3, arXiv 1812.02633.
         """
-        return self.encoder(self.likelihood.to_unit(x).where(seen, 0))
+        return self._posterior(x, seen)
 
     def log_likelihood_seen(self, x: Tensor, seen: Tensor, z: Tensor) -> Tensor:
         """log p(x where seen | z), exact. z: (..., B, M); returns (..., B), nats."""
-        return log_prob_of_seen(self.likelihood(z), x, seen)
+        return self._log_likelihood(x, seen, z)
 
     def elbo_parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """log p(x | z) for one z ~ q(z | x), shape (B,), and KL(q || p), shape (B, M) or (B, 1); nats.
@@ -133,16 +142,13 @@ class VAE(CodingModel, CodesClasses, LatentModel):
 
     def _elbo_parts_of_classes(self, x: Tensor) -> tuple[Tensor, Tensor]:
         q, given = self._posterior_of_classes(x)
-        prior, log_y = self.latent_prior(), self.log_class_probs()
+        prior = self.latent_prior()
         log_likelihoods, divergences = [], []
         for model, part in zip(given, q.parts, strict=True):
             z = part.rsample()
             log_likelihoods.append(model.pixels(z).log_prob(x))
             divergences.append(kl_parts(part, prior, z))
-        share = q.log_probs.exp()  # (B, K)
-        of_class = torch.where(share > 0, share * (q.log_probs - log_y), 0).sum(1, keepdim=True)
-        divergence = (share[..., None] * torch.stack(divergences, 1)).sum(1)
-        return (share * torch.stack(log_likelihoods, 1)).sum(1), torch.cat([divergence, of_class], 1)
+        return mean_over_classes(q, self.log_class_probs(), log_likelihoods, divergences)
 
     def elbo(self, x: Tensor) -> Tensor:
         reconstruction, divergence = self.elbo_parts(x)
