@@ -437,7 +437,9 @@ def approximate_latents_have_their_law(cls: type) -> None:
         the_bound_is_below(cls)
         name = names_of(cls, lambda model: enumerable(model) and not getattr(model, "classes", 0))[0]
         model, x = model_of(name), truth_of(name)[0][::20]
-        with seeded_noise(8):  # the weighted mean of the samples of q converges to the posterior mean; q is no posterior
+        with seeded_noise(
+            8
+        ):  # the weighted mean of the samples of q converges to the posterior mean; q is no posterior
             sample = model.importance_sample(x, 4000)
             log_w = sample.log_joint - sample.log_q
             effective = log_w.softmax(0).square().sum(0).reciprocal() / 4000
@@ -512,7 +514,16 @@ LAWS: dict[tuple[str, str], Callable[[type], None]] = {
 }
 
 
-@pytest.mark.parametrize("query, cls", CASES, ids=lambda part: part if isinstance(part, str) else part.__name__)
+SLOW = {("complete", "ImageFlow"), ("complete", "PixelCNN"), ("log p(x)", "ImageFlow")}
+MARKED = [
+    pytest.param(
+        query, cls, marks=pytest.mark.slow if (query, cls.__name__) in SLOW else (), id=f"{query}-{cls.__name__}"
+    )
+    for query, cls in CASES
+]
+
+
+@pytest.mark.parametrize("query, cls", MARKED)
 def test_every_answer_of_the_table_keeps_its_law(query: str, cls: type[Model]) -> None:
     LAWS[query, kind_of(abilities_of(cls)[query])](cls)
 
