@@ -10,8 +10,9 @@ from helpers import refused
 from ancestral import fit
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.evaluation.likelihood import Request, log_probs_with_errors, request_of
+from ancestral.evaluation.likelihood import log_probs_with_errors
 from ancestral.evaluation.score import Score
+from ancestral.evaluation.scoring import Request, request_of
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.records import SCORES
 from ancestral.runs.run import Run

@@ -13,7 +13,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.distributions.outputs import pixel_output
-from ancestral.evaluation import likelihood
+from ancestral.evaluation import scoring
 from ancestral.evaluation.contract import all_images
 from ancestral.families.any_order.initialise import begin_at_marginals
 from ancestral.families.any_order.model import AnyOrderModel, build_any_order
@@ -341,15 +341,15 @@ def test_named_orders_are_scored_exactly_and_can_be_scored_again() -> None:
     model = nine_pixels()
     x = all_images(model)[::31]
     images = PixelBatches(x.to(torch.uint8), PixelSpace("threshold", 2))
-    score = likelihood.score(model, images, dataset="tiny", split="test", order="random:5")
+    score = scoring.score(model, images, dataset="tiny", split="test", order="random:5")
     assert (score.kind, score.side, score.method) == ("exact", None, "log p(x), random:5 order")
     assert score.nats == pytest.approx(model.log_prob_in_order(x, "random:5").mean().item())
-    assert likelihood.score_again(model, images, score, "tiny") == score
-    parallel = likelihood.score(model, images, dataset="tiny", split="test", steps=3)
+    assert scoring.score_again(model, images, score, "tiny") == score
+    parallel = scoring.score(model, images, dataset="tiny", split="test", steps=3)
     assert (parallel.kind, parallel.side, parallel.method) == ("bound", "lower", "ELBO, 3 steps")
-    assert likelihood.score_again(model, images, parallel, "tiny") == parallel
-    whole = likelihood.score(model, images, dataset="tiny", split="test", steps=9)
-    assert whole.nats == likelihood.score(model, images, dataset="tiny", split="test").nats
+    assert scoring.score_again(model, images, parallel, "tiny") == parallel
+    whole = scoring.score(model, images, dataset="tiny", split="test", steps=9)
+    assert whole.nats == scoring.score(model, images, dataset="tiny", split="test").nats
 
 
 def test_a_fixed_order_may_differ_between_images() -> None:

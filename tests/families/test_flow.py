@@ -20,7 +20,7 @@ from ancestral.distributions.conditional import Conditional, diagonal_gaussian
 from ancestral.distributions.couplings import AffineCoupling, SplineCoupling
 from ancestral.distributions.dequantisation import UniformDequantisation, VariationalDequantisation
 from ancestral.distributions.priors import FlowPrior
-from ancestral.evaluation import likelihood
+from ancestral.evaluation import scoring
 from ancestral.evaluation.contract import all_images
 from ancestral.families.build import build_model
 from ancestral.families.family import DataSpec
@@ -268,11 +268,11 @@ def test_scores_of_images_are_labelled_as_lower_bounds(layers: str, dequantisati
     model = tiny_images(layers=layers, dequantisation=dequantisation)
     images = PixelBatches(torch.randint(0, 17, (5, 1, 8, 8)).to(torch.uint8), PixelSpace("levels", 17))
     for samples in (0, 3):
-        score = likelihood.score(model, images, dataset="digits", split="test", samples=samples)
+        score = scoring.score(model, images, dataset="digits", split="test", samples=samples)
         assert (score.kind, score.side) == ("bound", "lower")
         assert math.isfinite(score.nats)
     with pytest.raises(NotComputable):
-        likelihood.score(model, images, dataset="digits", split="test", samples=3, from_prior=True)
+        scoring.score(model, images, dataset="digits", split="test", samples=3, from_prior=True)
     with pytest.raises(NotComputable):
         model.log_prob(torch.zeros(1, 1, 8, 8))
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.data.splits import Split
-from ancestral.evaluation import likelihood
+from ancestral.evaluation import likelihood, scoring
 from ancestral.evaluation.contract import all_images
 from ancestral.families.belief_net.exact import SigmoidBeliefNet
 from ancestral.families.circuit.em_step import EMStep as CircuitStep
@@ -271,7 +271,7 @@ def test_scores_of_seen_pixels_say_so() -> None:
     x, seen = data_of(model, 30)
     split = Split(x.to(torch.uint8), None, seen=seen)
     images = PixelBatches(split, PixelSpace("threshold", 2))
-    found = likelihood.score(model, images, dataset="d", split="test")
+    found = scoring.score(model, images, dataset="d", split="test")
     assert found.nats == pytest.approx(model.log_prob_seen(x, seen).mean().item(), abs=1e-5)
     share = seen.double().mean().item()
     assert found.space == f"d, binary, threshold 0.5, of the seen pixels only ({share:.1%})"

@@ -9,7 +9,7 @@ import torch
 
 from ancestral import fit
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.likelihood import score
+from ancestral.evaluation.scoring import score
 from ancestral.families.mixture.model import MixtureOfBernoullis
 
 

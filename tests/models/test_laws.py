@@ -10,7 +10,7 @@ import zoo
 from helpers import assert_bounds_in_order, prior_samples_fit
 
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.evaluation import likelihood
+from ancestral.evaluation import likelihood, scoring
 from ancestral.evaluation.contract import all_images, check_model
 from ancestral.models.base import ExactModel, LatentModel
 
@@ -121,7 +121,7 @@ def test_a_score_is_the_plain_mean_over_images_and_its_standard_error() -> None:
     model = zoo.seeded(zoo.ZOO["mixture"])
     x = all_images(model)[:45]
     images = PixelBatches(x.to(torch.uint8), PixelSpace("threshold", 2))
-    score = likelihood.score(model, images, dataset="tiny", split="test")
+    score = scoring.score(model, images, dataset="tiny", split="test")
     values = model.log_prob(x)
     assert score.nats == pytest.approx(values.mean().item(), abs=1e-12)
     assert score.stderr == pytest.approx((values.std() / math.sqrt(45)).item(), abs=1e-12)

@@ -344,13 +344,13 @@ def test_a_parameter_without_gradient_is_caught() -> None:
 
 def test_a_nan_image_makes_the_mean_nan() -> None:
     from ancestral.data.pixels import PixelBatches, PixelSpace
-    from ancestral.evaluation import likelihood
+    from ancestral.evaluation import scoring
 
     model = zoo.seeded(zoo.ZOO["mixture"])
     images = PixelBatches(torch.ones(5, 1, 3, 3, dtype=torch.uint8), PixelSpace("threshold", 2))
     with torch.no_grad():
         model.c[0] = math.nan  # type: ignore[union-attr]
-    assert math.isnan(likelihood.score(model, images, dataset="tiny", split="test").nats)
+    assert math.isnan(scoring.score(model, images, dataset="tiny", split="test").nats)
 
 
 def test_the_encoder_halves_the_log_variance_in_the_exponent() -> None:

@@ -247,8 +247,8 @@ def test_the_model_pays_for_itself_only_if_its_files_are_smaller() -> None:
         codecs = (Codec("a", 5000), Codec("b", 4000), Codec("c", None, "c"))
         return CompressionRecord(score, file_bits, 100, 10, 100, 1, 1, 50, "", "", "", 1000, codecs, "s", "test", 1)
 
-    assert record(4000).paid_after is None and record(4500).paid_after is None
-    assert record(2000).paid_after == 400  # 8,000 bits of the model, 20 bits saved for each image
+    assert record(4000).images_to_break_even is None and record(4500).images_to_break_even is None
+    assert record(2000).images_to_break_even == 400  # 8,000 bits of the model, 20 bits saved for each image
 
 
 def test_other_codecs_get_the_same_pixels() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from ancestral.core.digest import digest_of
 from ancestral.runs.manifest import MANIFEST, Manifest
 from ancestral.runs.stored_data import difference
-from ancestral.training.checkpoint import digest_of
 
 
 def test_tensors_under_other_names_have_another_hash() -> None:

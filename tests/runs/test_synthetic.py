@@ -18,10 +18,22 @@ from ancestral.data.datasets import dataset_status, load_dataset, verify_dataset
 from ancestral.data.readers import read_idx
 from ancestral.families.circuit.tiny import tiny_circuit
 from ancestral.runs import synthetic
+from ancestral.runs.fixed_samples import uniform_stream
 from ancestral.runs.synthetic import sampled_part, ship, true_model
 
 NAME = "synthetic-circuit"
 IMAGES = torch.tensor(list(itertools.product([0.0, 1.0], repeat=9)), dtype=torch.float64).view(-1, 1, 3, 3)
+
+
+def philox(counter: tuple[int, ...], key: tuple[int, ...]) -> tuple[int, ...]:
+    """Four numbers of 64 bits, after ten rounds of two products."""
+    a, b, c, d = counter
+    for turn in range(10):
+        one = (key[0] + turn * 0x9E3779B97F4A7C15) % 2**64
+        two = (key[1] + turn * 0xBB67AE8584CAA73B) % 2**64
+        first, second = a * 0xD2E7470EE14C6C93, c * 0xCA5A826395121157
+        a, b, c, d = (second >> 64) ^ b ^ one, second % 2**64, (first >> 64) ^ d ^ two, first % 2**64
+    return a, b, c, d
 
 
 @pytest.fixture
@@ -67,6 +79,23 @@ def test_the_parts_are_reproducible_and_differ(tiny):
     first, again, other = (sampled_part(tiny, NAME, split, 50) for split in ("train", "train", "test"))
     assert (first.images == again.images).all() and (first.labels == again.labels).all()
     assert not (first.images == other.images).all()
+
+
+def test_the_stream_never_changes():
+    """The first 53 bits of Philox-4x64-10, computed here from its definition (Salmon et al., 2011); in [0, 1)."""
+    assert philox((0, 0, 0, 0), (0, 0))[0] == 0x16554D9ECA36314C  # the first number that its authors publish
+    for key in (0, 7):
+        expected = [number >> 11 for counter in (1, 2) for number in philox((counter, 0, 0, 0), (key, 0))]
+        assert (uniform_stream(key)(8) * 2**53).tolist() == expected
+    assert uniform_stream(7)(1000).max() < 1 and uniform_stream(7)(1000).mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_samples_do_not_depend_on_other_random_numbers(tiny, monkeypatch):
+    """Neither the state of any generator nor the way in which the model itself samples changes them."""
+    before = sampled_part(tiny, NAME, "train", 50)
+    monkeypatch.setattr(type(tiny), "sample", None)
+    torch.rand(3)
+    assert (sampled_part(tiny, NAME, "train", 50).images == before.images).all()
 
 
 def test_the_test_images_of_the_package_are_the_recorded_ones():

@@ -77,7 +77,7 @@ def test_the_page_states_the_conditions_of_its_numbers(out: Path) -> None:
         for score in run.scores():
             assert score.space in page
     assert machine_in_words() in page
-    for words in ("0.5 is chance", "of 14 of these shares are within", "hidden pixels come before visible ones"):
+    for words in ("0.5 is chance", "of 16 of these shares are within", "hidden pixels come before visible ones"):
         assert words in page, words
 
 

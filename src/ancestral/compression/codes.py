@@ -36,7 +36,7 @@ from ancestral.models.classes import scores_classes
 from ancestral.models.orders import HasConditionalAt
 
 MOST_IMAGES = 128  # images whose latents are popped at once
-SHARE = 2  # a batch has at most half as many images as those before it: its latents need bits of theirs
+SHARE = 8  # a batch has at most an eighth as many images as those before it, whose bits its latents need
 
 
 def batches(code: Code, n: int) -> list[slice]:

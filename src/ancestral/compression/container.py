@@ -59,7 +59,7 @@ _CRC = struct.Struct("<I")
 class Header:
     """What a reader needs to know.
 
-    Attributes: format: version of the format. model: class of the model. model_sha256: of its weights (`hash_of`).
+    Attributes: format: version of the format. model: class of the model. model_sha256: of its weights (`core.digest`).
                 canary: hash of rounded numbers of the model for a probe image (its first 64 bits); differs if
                 the arithmetic differs.
                 arithmetic: of the model. guarantee: where the file can be read. code: how images are coded. coder: the

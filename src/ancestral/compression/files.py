@@ -17,6 +17,7 @@ from ancestral.compression.container import Block, CompressedFile, Form, Header,
 from ancestral.compression.stack import CODER, Array, Stack
 from ancestral.compression.tables import rounded
 from ancestral.compression.threads import in_threads
+from ancestral.core.digest import digest_of
 from ancestral.core.errors import InputError
 from ancestral.core.files import read_bytes, write_atomically
 from ancestral.models.base import Model
@@ -64,16 +65,6 @@ class Decompressed:
         return found.transpose(0, 2, 3, 1) if header.axes == "NHWC" else found
 
 
-def hash_of(model: Model) -> str:
-    """SHA-256 of the names, types, shapes and bytes of all weights of a model, in the order of their names."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        values = tensor.detach().cpu().contiguous()
-        found.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        found.update(values.flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
-
-
 def compress_levels(
     model: Model,
     levels: Tensor,
@@ -97,7 +88,7 @@ def compress_levels(
     block = block or (SMALL_BLOCK_IMAGES if code.numbers > LARGE else BLOCK_IMAGES)
     header = Header(
         model=type(model).__name__,
-        model_sha256=hash_of(model),
+        model_sha256=digest_of(model.state_dict()),
         canary=canary_of(code),
         arithmetic=code.arithmetic,
         guarantee=code.guarantee,
@@ -192,7 +183,7 @@ def _matching_code(model: Model, file: CompressedFile) -> Code:
     Raises:    InputError: it is another model, or this machine calculates otherwise.
     """
     header = file.header
-    if header.model_sha256 != hash_of(model):
+    if header.model_sha256 != digest_of(model.state_dict()):
         raise InputError(
             f"{file.path} was written with another model: a {header.model} whose weights have the SHA-256 "
             f"{header.model_sha256[:12]}..."

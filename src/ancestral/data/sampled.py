@@ -20,10 +20,10 @@ log = logging.getLogger("ancestral")
 
 RECORDED: dict[str, tuple[str, ...]] = {
     "synthetic-circuit": (
-        "2a0b7f3f2b0a322750177522fecc539576638a900d12a42d6f08f2b3074fc21a",
-        "829d29ed31b716f11b7bc5a97434f582a3008dc460b337080a56f48c0fc5f1d1",
-        "99dbb3a9354a74fe9d3917a802c6a9e109daaf9b1c4d8e9ddd8ae697b3b1ee0f",
-        "16103bfc97c9eb9d74b08d0bb0620dc5c50ff27dcf7e40b8471df5bd7d288bfd",
+        "0800b7e1e25eac6b640c2b29dd97857686b82945df4fcd59de6c37eff368432d",
+        "96cb6e83dd386e2089174e40038334823adf072d43c5f995ffa955ed3dc3a85d",
+        "39a36c9d10bb12fe8388c93a23433f45a3cc00565570e93f58c7c4a38b6ba027",
+        "a9734d505b8f4dcac5c4e916461e114d788e44fba3f4a1a2c03ced93094a7807",
     ),
 }
 """SHA-256 of the contents of the four files: training images and labels, test images and labels."""

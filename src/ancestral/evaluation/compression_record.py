@@ -64,7 +64,7 @@ class CompressionRecord:
         return min((one for one in self.codecs if one.bits is not None), key=lambda one: one.bits or 0, default=None)
 
     @property
-    def paid_after(self) -> int | None:
+    def images_to_break_even(self) -> int | None:
         """Number of images after which file and model are together smaller than the best other codec; None: never."""
         best = self.best_codec
         if best is None or best.bits is None or best.bits <= self.file_bits:

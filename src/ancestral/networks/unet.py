@@ -16,6 +16,15 @@ FIRST_SHARE = 0.2  # initial scale of the last layer of a block, relative to its
 LAST_SHARE = 0.1
 
 
+def _set_normal(weights: Tensor, deviation: float) -> None:
+    """Set weights to samples of a normal distribution, except on the device "meta", where they have no values.
+
+    There, torch would import its compiler, which takes about a second whenever a model is loaded.
+    """
+    if not weights.is_meta:
+        nn.init.normal_(weights, std=deviation)
+
+
 class ResidualBlock(nn.Module):
     """h + conv(silu(conv(silu(h)))), 3x3 convolutions.
 
@@ -29,7 +38,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        nn.init.normal_(self.second.weight, std=FIRST_SHARE / math.sqrt(9 * width))
+        _set_normal(self.second.weight, FIRST_SHARE / math.sqrt(9 * width))
         nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, h: Tensor) -> Tensor:
@@ -81,7 +90,8 @@ class UNet(nn.Module):
         quarter = [-(-side // FOLD) for side in sides]
         deep = 2 * width
         self.enter = nn.Conv2d(4 * in_channels, width, 3, padding=1)
-        self.places = nn.Parameter(0.1 * torch.randn(1, width, *(2 * side for side in quarter)))
+        self.places = nn.Parameter(torch.empty(1, width, *(2 * side for side in quarter)))
+        _set_normal(self.places, 0.1)
         self.before = nn.Sequential(*(ResidualBlock(width) for _ in range(blocks)))
         self.down = nn.Conv2d(width, deep, 2, stride=2)
         self.below = nn.Sequential(*(ResidualBlock(deep) for _ in range(blocks)))
@@ -90,8 +100,9 @@ class UNet(nn.Module):
         self.up = nn.ConvTranspose2d(deep, width, 2, stride=2)
         self.after = nn.Sequential(*(ResidualBlock(width) for _ in range(2 * blocks)))
         self.leave = nn.Conv2d(width, 4 * out_channels, 3, padding=1)
-        with torch.no_grad():
-            self.leave.weight.mul_(LAST_SHARE)
+        if not self.leave.weight.is_meta:  # as in `_set_normal`
+            with torch.no_grad():
+                self.leave.weight.mul_(LAST_SHARE)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions on a CPU are faster in this layout
 
     def forward(self, x: Tensor) -> Tensor:

@@ -70,7 +70,7 @@ def compression_lines(named: Sequence[tuple[str, CompressionRecord]]) -> list[st
 def _cost(name: str, record: CompressionRecord) -> str:
     """The size of the model, and for how many images file and model together are smaller than the best other file."""
     size = f"{name}: the model itself has {record.model_bytes:,} bytes"
-    best, after = record.best_codec, record.paid_after
+    best, after = record.best_codec, record.images_to_break_even
     if best is None:
         return size
     if after is None:

@@ -13,8 +13,9 @@ from ancestral.core.errors import InputError
 from ancestral.core.notebook import as_html
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.differences import Difference, best_in_words, paired_difference, unpaired_difference
-from ancestral.evaluation.likelihood import counted, log_probs, request_of, score_each
+from ancestral.evaluation.likelihood import counted, log_probs
 from ancestral.evaluation.score import Score, best_of, rank
+from ancestral.evaluation.scoring import request_of, score_each
 from ancestral.runs.run import Run
 
 ROWS = 1000  # images compared at once

@@ -14,8 +14,9 @@ from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.class_scores import LEAST_SAMPLES, ClassScores, class_scores, log_joint_classes
 from ancestral.evaluation.differences import Difference, paired_difference
-from ancestral.evaluation.likelihood import counted, score_each
+from ancestral.evaluation.likelihood import counted
 from ancestral.evaluation.score import Score
+from ancestral.evaluation.scoring import score_each
 from ancestral.models.base import ExactModel
 from ancestral.models.classes import HasClasses, scores_classes
 from ancestral.models.orders import HasOrders

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ancestral.core.digest import digest_of
 from ancestral.core.errors import InputError
 from ancestral.core.given import MODEL, qualified_name
 from ancestral.core.text import close_matches
@@ -19,7 +20,6 @@ from ancestral.families.catalogue import find
 from ancestral.families.family import Family
 from ancestral.models.base import Model
 from ancestral.models.saved import read_into
-from ancestral.training.checkpoint import digest_of
 from ancestral.training.objectives import Objective
 
 MOST_TEXT = 4000  # characters of the text of a network
@@ -147,4 +147,4 @@ def _facts(part: Any) -> dict[str, Any]:
 
 def _weights_hash(module: nn.Module) -> str:
     """SHA-256 of the names, types, shapes and values of a module's tensors."""
-    return digest_of({name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()})
+    return digest_of(module.state_dict())

@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.random import seed_for
 from ancestral.core.text import close_matches
 from ancestral.data.imported import Part
 from ancestral.data.sampled import provide_samples
 from ancestral.families.build import load_model
-from ancestral.models.base import DrawsClasses, Model, SamplesClasses
+from ancestral.models.base import HasStateTrees, Model, SamplesClasses
+from ancestral.runs.fixed_samples import sample_trees, uniform_stream
 from ancestral.settings.data import SAMPLED_SETS
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 MODEL_FILES = ("config.json", "model.safetensors")
-AT_ONCE = 5000  # images that are sampled together
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,16 @@ def true_model(name: str) -> Model:
 
 
 def sampled_part(model: Model, name: str, split: str, count: int) -> Part:
-    """Labels from p(y), and an image from p(x | y) for each; the seed is a function of the names.
+    """Images from p(x, y) with their labels; the seed is a function of the names. See `fixed_samples`.
 
-    Args:      model: with classes. name: of the set. split: train or test. count: number of images.
+    Args:      model: a mixture of trees with classes. name: of the set. split: train or test. count: of images.
     """
-    assert isinstance(model, SamplesClasses) and isinstance(model, DrawsClasses)
-    with seeded_noise(seed_for(name, split)), torch.no_grad():
-        labels: Tensor = model.draw_classes(count)
-        images = torch.cat([model.sample_classes(some).to(torch.uint8) for some in labels.split(AT_ONCE)])
-    return Part(images.numpy(), labels.numpy())
+    assert isinstance(model, HasStateTrees) and isinstance(model, SamplesClasses)
+    uniform = uniform_stream(seed_for(name, split))
+    with torch.no_grad():
+        trees, pixels = sample_trees(model, uniform, count)
+    labels = trees // (len(model.log_prior_trees()) // model.classes)  # the trees of a class are neighbours
+    return Part(pixels.reshape(count, *model.event_shape), labels)
 
 
 def sampled_parts(name: str) -> dict[str, Part]:

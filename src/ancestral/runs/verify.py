@@ -10,7 +10,7 @@ from pathlib import Path
 from ancestral.core.errors import InputError
 from ancestral.core.random import seeded_noise
 from ancestral.evaluation.contract import Check, check_model
-from ancestral.evaluation.likelihood import score_again
+from ancestral.evaluation.scoring import score_again
 from ancestral.families.family import Family
 from ancestral.models.base import Model
 from ancestral.runs.run import ELSEWHERE, Run

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from ancestral.core.digest import digest_of
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 
@@ -53,18 +53,6 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except (OSError, KeyError, ValueError, RecursionError, safetensors.SafetensorError) as error:
         problem = " ".join(str(error).split())
         raise InputError(f"the checkpoint {path} cannot be read ({problem}); train again without --resume") from error
-
-
-def digest_of(tensors: dict[str, Tensor], facts: str = "") -> str:
-    """SHA-256 of the facts and of each tensor's name, type, shape and bytes, independent of their order in the file.
-
-    Args:      tensors: contiguous, on the CPU.
-    """
-    total = hashlib.sha256(facts.encode())
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

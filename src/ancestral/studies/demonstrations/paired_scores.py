@@ -11,6 +11,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.maths import mean_and_error
 from ancestral.data.toy import PointDataset
 from ancestral.evaluation.likelihood import counted, log_probs
+from ancestral.models.orders import HasOrders
 from ancestral.runs.run import Run
 
 
@@ -42,7 +43,8 @@ def paired_difference(
 ) -> Difference:
     """Compare two runs image by image on the first test images.
 
-    Args:      samples: samples of z per image, 0 for the ELBO. count: of images. progress: (images scored, total).
+    Args:      samples: samples of z per image, 0 for the ELBO. A model with orders has the ELBO only: more samples need
+               an evaluation of its network for each pixel. count: of images. progress: (images scored, total).
     Raises:    InputError: the runs have different pixels or data, so their scores cannot be compared.
     """
     sides = [(run.data.space.describe(run.data.name), run.data.dataset.sha256) for run in (first, second)]
@@ -50,7 +52,10 @@ def paired_difference(
         raise InputError(f"scores of different spaces cannot be compared: {sides[0][0]}; {sides[1][0]}")
     images = first.data.held("test", count)
     advance = counted(progress, 2 * len(images))
-    (a, method), (b, _) = (log_probs(run.load(), images, samples, progress=advance) for run in (first, second))
+    models = [run.load() for run in (first, second)]
+    if any(isinstance(model, HasOrders) for model in models):
+        samples = 0
+    (a, method), (b, _) = (log_probs(model, images, samples, progress=advance) for model in models)
     return Difference.of(a - b, method)
 
 

@@ -11,6 +11,7 @@ from ancestral.evaluation.detection_record import POWER, DetectionRecord
 from ancestral.evaluation.score import Score
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ImplicitModel, ScoresMissing
+from ancestral.models.orders import HasOrders
 from ancestral.reports.detection_tables import DETECTION_CAPTION, power_table
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.completion import completion_figure
@@ -25,7 +26,7 @@ from ancestral.studies.parts import listed
 from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
 
-TOGETHER = {"pixelcnn": 16, "made": 64}  # batch sizes of the families that sample slowly
+TOGETHER = {"pixelcnn": 16, "any-order": 16, "made": 64}  # batch sizes of the families that sample slowly
 USUAL = 256
 HIDDEN = {"bottom": "the bottom half", "halves": "each half in turn"}
 FRANKENSTEINS = 5  # spliced images in the figure
@@ -61,7 +62,7 @@ def speed(workshop: Workshop) -> ChapterContent:
         for name, run in workshop.runs.items()
     ]
     fastest, slowest = max(paces, key=paces.__getitem__), min(paces, key=paces.__getitem__)
-    stepwise = [name for name, run in workshop.runs.items() if isinstance(run.load(), AutoregressiveModel)]
+    stepwise = [name for name, run in workshop.runs.items() if isinstance(run.load(), AutoregressiveModel | HasOrders)]
     steps = math.prod(workshop.runs[stepwise[0]].data.event_shape)
     at_once = min(paces[name] for name in paces if name not in stepwise)
     stepped = max(paces[name] for name in stepwise)

@@ -42,6 +42,7 @@ LATENTS = {  # z, its prior, from z to x, from x to z
     ),
     "made": ("none", "–", "pixel after pixel", "–"),
     "pixelcnn": ("none", "–", "pixel after pixel", "–"),
+    "any-order": ("an order of the pixels", "uniform over all orders", "pixel after pixel in this order", "any order"),
     "flow": (
         "{pixels} real numbers, one per pixel",
         "standard normal",
@@ -57,6 +58,7 @@ VERDICTS = {  # strengths, weaknesses
     "vae": ("fast encoding and sampling, smooth latent space", "only a bound; independent noise on every pixel"),
     "made": ("exact likelihood in one pass", "sampling takes one step per pixel; no latents"),
     "pixelcnn": ("exact likelihood; few weights for local patterns", "sampling takes one step per pixel; no latents"),
+    "any-order": ("completes any mask in any order", "a bound over orders; sampling takes one step per pixel"),
     "flow": ("exact density of real numbers; one z for each x", "z as large as the data; only a bound on grey levels"),
     "gan": ("sharp samples in one pass", "no likelihood; may miss parts of the data"),
 }
@@ -67,8 +69,9 @@ MEANINGS = (
     "log p of each pixel given the pixels before it. Bracket: a lower and an upper bound on log p(x) by annealing; not "
     "needed where log p(x) is exact. If a query is not available, the request raises an error with the reason.",
     "Queries for pixels, classes and latents. Complete: sample hidden pixels given the others; MADE and PixelCNN do "
-    "this exactly if the hidden pixels come last in their order. p(y | x): for models trained with classes. Infer: the "
-    "latents of an image; for the flow they are exact for the image with noise added. Decode: an image from latents.",
+    "this exactly if the hidden pixels come last in their order, an any-order model for any mask. p(y | x): for models "
+    "trained with classes. Infer: the latents of an image; for the flow they are exact for the image with noise added. "
+    "Decode: an image from latents.",
 )
 
 

@@ -109,7 +109,8 @@ def completions(workshop: Workshop) -> ChapterContent:
             "predicted and true probabilities of hidden pixels, over ten bins; with few completions it is above 0 even "
             "for the truth. Distance: root of the mean squared difference of the two probabilities of a pixel, without "
             "the noise of few completions. Energy score: lower is better. KL: the mean of "
-            "log p(hidden | seen) \N{MINUS SIGN} log q(hidden | seen), exact; \N{EN DASH}: not computable."
+            "log p(hidden | seen) \N{MINUS SIGN} log q(hidden | seen), exact (any-order model: in raster order); "
+            "\N{EN DASH}: not computable."
         )
         tables.append(
             Table(

@@ -15,6 +15,7 @@ from ancestral.evaluation.likelihood import exact_log_prob, log_probs
 from ancestral.evaluation.quality import Quality
 from ancestral.families.circuit.model import Circuit
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel
+from ancestral.models.orders import HasOrders
 from ancestral.runs.quality import Comparison, View
 from ancestral.runs.run import Run
 from ancestral.runs.synthetic import true_model
@@ -107,12 +108,11 @@ def on_test(workshop: Workshop) -> OnTest:
 
 
 def samples_for(workshop: Workshop, name: str) -> int:
-    """Samples of z per image for a bound; 0 for a model with an exact value."""
-    return (
-        0
-        if isinstance(workshop.runs[name].load(), ExactModel)
-        else min(IMPORTANCE_SAMPLES.get(name, 100), workshop.size(10**6, 5))
-    )
+    """Samples of z per image for a bound; 0 for a model with an exact value, and for the ELBO of a model with orders,
+    because an importance-weighted bound needs one evaluation of its network for each pixel and sample."""
+    if isinstance(workshop.runs[name].load(), ExactModel | HasOrders):
+        return 0
+    return min(IMPORTANCE_SAMPLES.get(name, 100), workshop.size(10**6, 5))
 
 
 @dataclass(frozen=True)
