@@ -415,12 +415,13 @@ def latents_follow_from_bayes(cls: type) -> None:
         return
     for name in names_of(cls, lambda model: enumerable(model) and model.levels == 2):
         model, x = model_of(name), truth_of(name)[0]
+        codes: Tensor = model.encode(x)
         if isinstance(model, HasStates):
             states = torch.arange(len(model.log_prior()))
             given = torch.stack([model.pixels_of_states(s.expand(len(x))).log_prob(x) for s in states], 1)
             posterior = (model.log_prior() + given).softmax(1)
             units = getattr(model, "states", None)  # of a belief net, whose codes are marginals of units
-            assert torch.allclose(model.encode(x), posterior if units is None else posterior @ units, atol=1e-10)
+            assert torch.allclose(codes, posterior if units is None else posterior @ units, atol=1e-10)
             continue
         parts = []
         for tree, states, log_p in log_joints_of_trees(model):
@@ -428,7 +429,7 @@ def latents_follow_from_bayes(cls: type) -> None:
             leaves = [leaves_of(tree, row)[torch.arange(states.shape[1]), states].sum(1) for row in x[::40].flatten(1)]
             parts.append(torch.stack([(log_p + leaf).exp() @ root for leaf in leaves]))
         joint = torch.cat(parts, 1)
-        assert torch.allclose(model.encode(x[::40]), joint / joint.sum(1, keepdim=True), atol=1e-10)
+        assert torch.allclose(codes[::40], joint / joint.sum(1, keepdim=True), atol=1e-10)
 
 
 def approximate_latents_have_their_law(cls: type) -> None:
@@ -514,7 +515,16 @@ LAWS: dict[tuple[str, str], Callable[[type], None]] = {
 }
 
 
-@pytest.mark.parametrize("query, cls", CASES, ids=lambda part: part if isinstance(part, str) else part.__name__)
+SLOW = {("complete", "ImageFlow"), ("complete", "PixelCNN"), ("log p(x)", "ImageFlow")}
+MARKED = [
+    pytest.param(
+        query, cls, marks=pytest.mark.slow if (query, cls.__name__) in SLOW else (), id=f"{query}-{cls.__name__}"
+    )
+    for query, cls in CASES
+]
+
+
+@pytest.mark.parametrize("query, cls", MARKED)
 def test_every_answer_of_the_table_keeps_its_law(query: str, cls: type[Model]) -> None:
     LAWS[query, kind_of(abilities_of(cls)[query])](cls)
 

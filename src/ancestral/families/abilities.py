@@ -11,7 +11,6 @@ from ancestral.families.catalogue import BUILT_IN, model_classes
 from ancestral.models.base import (
     Decodes,
     ExactModel,
-    FindsMostProbable,
     HasConditionals,
     LatentModel,
     Model,
@@ -19,7 +18,7 @@ from ancestral.models.base import (
     ScoresMissing,
 )
 from ancestral.models.classes import ScoresClasses, WeighsClasses
-from ancestral.models.seen import InfersSeen, ScoresSeen
+from ancestral.models.seen import FindsMostProbable, InfersSeen, ScoresSeen
 
 NONE = "not available"
 HEADERS = {"complete": "sample given any mask (`complete`)", "infer": "posterior (`infer`)", "bracket": "`bracket`"}

@@ -365,17 +365,6 @@ class ScoresMissing(Protocol):
 
 
 @runtime_checkable
-class FindsMostProbable(Protocol):
-    """Can find the most probable missing pixels. `maximisation` describes what is maximised, and whether exactly."""
-
-    maximisation: ClassVar[str]
-
-    def most_probable(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """The images with the missing pixels of the maximum, and its log-probability, shape (B,), nats."""
-        ...
-
-
-@runtime_checkable
 class HasConditionals(Protocol):
     """Can compute the distribution of each pixel given those before it."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 from torch import Tensor
 from torch.distributions import Distribution
@@ -38,6 +38,17 @@ class InfersSeen(Protocol):
 
     def log_likelihood_seen(self, x: Tensor, seen: Tensor, z: Tensor) -> Tensor:
         """log p(x where seen | z), exact. z: (..., B, M); returns (..., B), nats."""
+        ...
+
+
+@runtime_checkable
+class FindsMostProbable(Protocol):
+    """Can find the most probable missing pixels. `maximisation` describes what is maximised, and whether exactly."""
+
+    maximisation: ClassVar[str]
+
+    def most_probable(self, x: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """The images with the missing pixels of the maximum, and its log-probability, shape (B,), nats."""
         ...
 
 

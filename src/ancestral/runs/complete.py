@@ -37,8 +37,8 @@ class Completion:
 
     Attributes: x: images, shape (N, *event_shape). seen: boolean, the same shape, True for observed pixels. drawn:
                 shape (K, N, *event_shape). hide: the hidden part, see `seen_pixels`, or `MASKED`, `MISSING` or
-                `COLUMNS`. how: "exact", the order for which it is exact, or the approximation. score: log p(hidden | seen) of the true
-                hidden pixels, also of further images; None if it cannot be computed.
+                `COLUMNS`. how: "exact", the order for which it is exact, or the approximation. score: log p(hidden |
+                seen) of the true hidden pixels, also of further images; None if it cannot be computed.
     """
 
     x: Tensor

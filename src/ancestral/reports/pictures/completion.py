@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ from ancestral.runs.run import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WRAPPED = 26  # letters in a line of a title of a row
 TINT = (0.34, 0.71, 0.91)  # of hidden pixels: no grey value
 
 
@@ -49,12 +47,12 @@ def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completi
 
 
 def _score_in_words(completion: Completion) -> str:
-    """Further lines of a title: log p(hidden | seen), and whether the completions are exact."""
-    how, score = textwrap.fill(completion.how.split(":")[0], WRAPPED), completion.score
+    """A second line for a title: log p(hidden | seen), and whether the completions are exact."""
+    kind, score = completion.how.split()[0].rstrip(":"), completion.score  # the note has the order, or the method
     if score is None:
-        return f"\n{how}"
+        return f"\n{kind}"
     digits = decimals_for(score.dimensions)
-    return f"\n{score.nats:.{digits}f} \u00b1 {score.stderr:.{digits}f} nats,\n{how}".replace("-", "\N{MINUS SIGN}", 1)
+    return f"\n{score.nats:.{digits}f} \u00b1 {score.stderr:.{digits}f} nats, {kind}".replace("-", "\N{MINUS SIGN}", 1)
 
 
 def _scores_in_words(found: Sequence[Completion]) -> list[str]:
