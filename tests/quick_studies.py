@@ -20,8 +20,8 @@ SHEET = 110_000  # bytes of 64 images of pure noise in MNIST's size, the heavies
 EMBEDDED = 2 * 4 / 3  # each picture is in a page twice, to look at and to download, as base64
 
 
-def carried_out(name: str, folders: pytest.TempPathFactory) -> Path:
-    """Run a study with `--quick`; returns its folder."""
+def carried_out(name: str, folders: pytest.TempPathFactory, *options: str) -> Path:
+    """Run a study with `--quick` and other options; returns its folder."""
     out = folders.mktemp(name) / "out"
-    assert main(["study", name, "--quick", "--out", str(out)]) == 0
+    assert main(["study", name, "--quick", "--out", str(out), *options]) == 0
     return out

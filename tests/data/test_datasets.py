@@ -129,7 +129,7 @@ def test_digits_are_the_embedded_default():
 
 
 def test_names_and_splits_are_checked():
-    assert dataset_names() == ("digits", "mnist", "fashion", "kmnist", "synthetic-circuit")
+    assert dataset_names() == ("digits", "mnist", "fashion", "kmnist", "synthetic-circuit", "synthetic-pixelcnn")
     refused(lambda: load_dataset("digits").split("training"), "training", "train, valid, test")
     refused(lambda: load_dataset("minst"), "minst", *dataset_names()[1:2])
     refused(lambda: load_dataset(""), "unknown")

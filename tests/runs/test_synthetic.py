@@ -16,10 +16,13 @@ from ancestral.core.random import seeded_noise
 from ancestral.data import sampled
 from ancestral.data.datasets import dataset_status, load_dataset, verify_dataset
 from ancestral.data.readers import read_idx
+from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.families.circuit.tiny import tiny_circuit
+from ancestral.families.tiny import with_larger_weights
 from ancestral.runs import synthetic
 from ancestral.runs.fixed_samples import uniform_stream
 from ancestral.runs.synthetic import sampled_part, ship, true_model
+from ancestral.settings.data import SAMPLED_SETS
 
 NAME = "synthetic-circuit"
 IMAGES = torch.tensor(list(itertools.product([0.0, 1.0], repeat=9)), dtype=torch.float64).view(-1, 1, 3, 3)
@@ -75,6 +78,22 @@ def test_images_and_labels_have_the_known_distribution(tiny):
     assert stats.chisquare(seen.numpy(), expected.numpy()).pvalue > 1e-3
 
 
+def test_images_of_an_autoregressive_model_have_the_known_distribution():
+    """As above, for a PixelCNN with two classes of unequal probability."""
+    with seeded_noise(3):
+        model = PixelCNN([1, 3, 3], channels=4, hidden=4, blocks=1, classes=2, proportions=[0.3, 0.7])
+        model = with_larger_weights(model).double().eval()
+    part = sampled_part(model, NAME, "train", 40_000)
+    code = torch.from_numpy(part.images).flatten(1).long() @ (2 ** torch.arange(8, -1, -1))
+    seen = torch.bincount(code * 2 + torch.from_numpy(part.labels), minlength=1024).double()
+    with torch.no_grad():
+        expected = 40_000 * model.log_joint_classes(IMAGES).exp().flatten()
+    often = expected >= 5
+    rest = [values[~often].sum()[None] for values in (seen, expected)]
+    seen, expected = torch.cat([seen[often], rest[0]]), torch.cat([expected[often], rest[1]])
+    assert stats.chisquare(seen.numpy(), expected.numpy()).pvalue > 1e-3
+
+
 def test_the_parts_are_reproducible_and_differ(tiny):
     first, again, other = (sampled_part(tiny, NAME, split, 50) for split in ("train", "train", "test"))
     assert (first.images == again.images).all() and (first.labels == again.labels).all()
@@ -98,10 +117,11 @@ def test_samples_do_not_depend_on_other_random_numbers(tiny, monkeypatch):
     assert (sampled_part(tiny, NAME, "train", 50).images == before.images).all()
 
 
-def test_the_test_images_of_the_package_are_the_recorded_ones():
-    part = sampled_part(true_model(NAME), NAME, "test", 10_000)
+@pytest.mark.parametrize("name", [NAME, pytest.param("synthetic-pixelcnn", marks=pytest.mark.slow)])
+def test_the_test_images_of_the_package_are_the_recorded_ones(name):
+    part = sampled_part(true_model(name), name, "test", synthetic.SIZES[name].test)
     found = [sha256_of(sampled.idx_bytes(array)) for array in (part.images[:, 0], part.labels)]
-    assert tuple(found) == sampled.RECORDED[NAME][2:]
+    assert tuple(found) == sampled.RECORDED[name][2:]
 
 
 def test_the_set_is_sampled_at_first_use_and_stored(small, caplog):
@@ -142,6 +162,7 @@ def test_other_sets_and_damaged_weights_are_refused(tiny):
         true_model(NAME)
 
 
-def test_the_weights_are_small():
-    folder = Path(synthetic.__file__).parents[1] / "weights" / NAME
+@pytest.mark.parametrize("name", SAMPLED_SETS)
+def test_the_weights_are_small(name):
+    folder = Path(synthetic.__file__).parents[1] / "weights" / name
     assert sum(file.stat().st_size for file in folder.iterdir()) < 2**20

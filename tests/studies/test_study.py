@@ -230,6 +230,10 @@ def test_options_that_a_study_does_not_have_are_refused(tmp_path: Path, capsys: 
     out = ["--out", str(tmp_path / "out")]
     assert main(["study", "tour", "--learning-rates", "0.1", *out]) == 2
     assert "does not compare learning rates" in capsys.readouterr().err
+    assert main(["study", "tour", "--source", "synthetic-circuit", *out]) == 2
+    assert "it has one set of images only" in capsys.readouterr().err
+    assert main(["study", "truth", "--source", "mnist", *out]) == 2
+    assert "--source mnist: the study truth cannot use it: synthetic-circuit or" in capsys.readouterr().err
     assert main(["study", "tour", "--quick", "--full", *out]) == 2
     assert "cannot be combined" in capsys.readouterr().err and not (tmp_path / "out").exists()
 

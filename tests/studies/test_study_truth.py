@@ -18,9 +18,10 @@ from ancestral.families.belief_net.helmholtz import HelmholtzMachine
 from ancestral.families.catalogue import BUILT_IN
 from ancestral.families.circuit.tiny import tiny_circuit
 from ancestral.runs import synthetic
+from ancestral.studies.recipe import Options
 from ancestral.studies.truth.bounds import summed_over_states
 from ancestral.studies.truth.measure import OnTest
-from ancestral.studies.truth.plan import PLAN
+from ancestral.studies.truth.plan import PLAN, plan
 from ancestral.studies.truth.rankings import spliced_log_prob
 from ancestral.studies.truth.recipe import STUDY
 
@@ -42,6 +43,31 @@ def parts_of(out: Path) -> list[str]:
 
 def test_every_family_is_planned() -> None:
     assert {planned.family for planned in PLAN} == set(BUILT_IN) - {"autoencoder"}  # an autoencoder is no distribution
+
+
+def test_another_source_changes_the_data_of_all_runs() -> None:
+    other = plan(Options("full", source="synthetic-pixelcnn"))
+    assert {one.settings["data"] for one in other} == {"synthetic-pixelcnn"}
+    assert len(other) == len(PLAN) and {one.settings["data"] for one in PLAN} == {"synthetic-circuit"}
+    for one in other:
+        data = one.settings_under("full", STUDY.quick).data
+        assert data.train_size + data.valid_size <= synthetic.SIZES["synthetic-pixelcnn"].train
+
+
+@pytest.mark.slow
+def test_a_truth_without_any_mask_leaves_out_what_it_cannot_compute(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("ANCESTRAL_DATA", str(tmp_path_factory.mktemp("own")))
+        patch.setattr(synthetic, "SIZES", {"synthetic-pixelcnn": synthetic.Sizes(720, 110)})
+        page = carried_out("truth", tmp_path_factory, "--source", "synthetic-pixelcnn")
+    parts = parts_of(page)
+    assert "a PixelCNN, which gets the class" in parts[1] and "ten trees" not in parts[1]
+    assert "They are left out here" in parts[7] and "AUROC, Frankenstein" not in parts[7]
+    assert "Other masks and calibration are left out" in parts[8] and "calibration error" not in parts[8]
+    assert [part.count("<img") for part in parts[1:9]] == [1, 1, 1, 1, 0, 1, 0, 1]
+    words = re.sub(r"<[^>]*>", " ", parts[-1]).split()
+    assert "study truth --quick --source synthetic-pixelcnn" in " ".join(words)
 
 
 @pytest.mark.slow

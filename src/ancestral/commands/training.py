@@ -74,6 +74,7 @@ def study(
     quick: bool = False,
     full: bool = False,
     learning_rates: tuple[float, ...] = (),
+    source: str | None = None,
 ) -> None:
     """Train and score all models of a study, and write one report with its questions and answers.
 
@@ -81,11 +82,12 @@ def study(
     Finished runs are reused and interrupted ones are resumed, so the same command can be repeated.
 
     Args:
-        name: tour, uva2018, uva2020, tue2024, csds600 or families; or your own .py file that defines STUDY
+        name: tour, uva2018, uva2020, tue2024, csds600, families or truth; or your own .py file that defines STUDY
         out: folder for runs and report (default: runs/NAME)
         quick: short test: train everything for a short time only; the results mean nothing
         full: train for as many epochs as the source of the study
         learning_rates: tue2024: learning rates to compare
+        source: truth: synthetic-circuit (default) or synthetic-pixelcnn, the images with a known distribution
     """
     from ancestral.runs.progress import terminal_progress
     from ancestral.studies.page import carry_out_study
@@ -93,6 +95,6 @@ def study(
 
     if quick and full:
         raise InputError("--quick and --full cannot be combined: give one of them")
-    options = Options("quick" if quick else "full" if full else "default", learning_rates)
+    options = Options("quick" if quick else "full" if full else "default", learning_rates, source)
     page = carry_out_study(name, out or Path("runs") / Path(name).stem, options, terminal_progress(screen))
     say(f"report: {page}")

@@ -25,6 +25,12 @@ RECORDED: dict[str, tuple[str, ...]] = {
         "39a36c9d10bb12fe8388c93a23433f45a3cc00565570e93f58c7c4a38b6ba027",
         "a9734d505b8f4dcac5c4e916461e114d788e44fba3f4a1a2c03ced93094a7807",
     ),
+    "synthetic-pixelcnn": (
+        "4cc0337b62de5abc10f888f36888dc46707c978d3b39528a41787918683c34fa",
+        "03788b7b45c0280837b224799acf1ff630cbcd385561d95bbeadabc0b427f34c",
+        "f7caaaeb0bff1eedf2b18f87e9c84485625999a54ec70e926cb2b6609ce3bdbc",
+        "b0edf34e9f4b7767ce0b45b1fde8bf64d102eb8df6e33c563922ba0e6316e345",
+    ),
 }
 """SHA-256 of the contents of the four files: training images and labels, test images and labels."""
 
@@ -44,7 +50,7 @@ def refuse_without_sampler(name: str) -> None:
 
 def sampled_files(name: str) -> Iterator[bytes]:
     """The four gzipped IDX files of a set, newly sampled; their contents are compared with the recorded sums."""
-    log.warning("note: %s is sampled from its model and stored; this takes a minute", name)
+    log.warning("note: %s is sampled from its model and stored; this takes up to some minutes", name)
     parts = _SAMPLERS[0](name)
     arrays = [array for part in (parts["train"], parts["test"]) for array in (part.images[:, 0], part.labels)]
     contents = [idx_bytes(np.asarray(array)) for array in arrays]

@@ -107,7 +107,7 @@ def dataset_names() -> tuple[str, ...]:
     Returns: the names, the embedded one first.
     Example:
         >>> dataset_names()
-        ('digits', 'mnist', 'fashion', 'kmnist', 'synthetic-circuit')
+        ('digits', 'mnist', 'fashion', 'kmnist', 'synthetic-circuit', 'synthetic-pixelcnn')
     """
     return IMAGE_SETS
 

@@ -1,20 +1,26 @@
 """Samples of a model that depend on its weights and on a seed only, not on how the model itself samples.
 
-Every choice compares one number of a stream that never changes with cumulative sums in double precision. So a later
+Every choice compares one number of a stream that never changes with probabilities in double precision. So a later
 version of this package, another number of threads or another machine gives the same samples, unless a number of the
-stream lies within a rounding error of a sum: about 1e-16 for each choice.
+stream lies within a rounding error of a limit between two choices. This error is about 1e-16 for trees and 1e-15 for
+a network, so even for 60,000 images the probability of another choice is below 1e-6.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
+from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import HasStateTrees, StateTree
 
 Array = np.ndarray
 Uniform = Callable[[int], Array]  # the next numbers of a stream in [0, 1), multiples of 2^-53, shape (n,)
+
+AT_ONCE = 1000  # images that an autoregressive model samples together; it changes no sample
 
 
 def uniform_stream(seed: int) -> Uniform:
@@ -60,3 +66,17 @@ def _of_tree(tree: StateTree, uniform: Uniform, count: int) -> Array:
         states[node] = chosen(uniform(count), table)
         values[:, pixel] = chosen(uniform(count), leaves[node, states[node]])
     return values
+
+
+def sample_in_order(model: AutoregressiveModel, uniform: Uniform, count: int) -> tuple[Array, Array]:
+    """Images of an autoregressive model in double precision: a class from p(y), then pixel after pixel.
+
+    Returns:   the class of each image, shape (count,), and the values of the pixels, shape (count, D).
+    """
+    labels = torch.from_numpy(chosen(uniform(count), cumulative(model.log_class_probs().numpy())))
+    blocks = []
+    for some in labels.split(AT_ONCE):
+        size = (len(some), *model.event_shape)
+        noise = torch.from_numpy(uniform(math.prod(size))).view(size)
+        blocks.append(model.given(some).draw(noise).flatten(1).to(torch.uint8))
+    return labels.numpy(), torch.cat(blocks).numpy()

@@ -18,8 +18,9 @@ from ancestral.core.text import close_matches
 from ancestral.data.imported import Part
 from ancestral.data.sampled import provide_samples
 from ancestral.families.build import load_model
+from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import HasStateTrees, Model, SamplesClasses
-from ancestral.runs.fixed_samples import sample_trees, uniform_stream
+from ancestral.runs.fixed_samples import sample_in_order, sample_trees, uniform_stream
 from ancestral.settings.data import SAMPLED_SETS
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -34,7 +35,10 @@ class Sizes:
     test: int
 
 
-SIZES = {"synthetic-circuit": Sizes(60_000, 10_000)}
+SIZES = {
+    "synthetic-circuit": Sizes(60_000, 10_000),
+    "synthetic-pixelcnn": Sizes(24_000, 6_000),  # it is sampled pixel after pixel, in minutes
+}
 
 
 def true_model(name: str) -> Model:
@@ -56,13 +60,17 @@ def true_model(name: str) -> Model:
 def sampled_part(model: Model, name: str, split: str, count: int) -> Part:
     """Images from p(x, y) with their labels; the seed is a function of the names. See `fixed_samples`.
 
-    Args:      model: a mixture of trees with classes. name: of the set. split: train or test. count: of images.
+    Args:      model: a mixture of trees or an autoregressive model, with classes. name: of the set. split: train or
+               test. count: of images.
     """
-    assert isinstance(model, HasStateTrees) and isinstance(model, SamplesClasses)
+    assert isinstance(model, AutoregressiveModel | HasStateTrees) and isinstance(model, SamplesClasses)
     uniform = uniform_stream(seed_for(name, split))
     with torch.no_grad():
-        trees, pixels = sample_trees(model, uniform, count)
-    labels = trees // (len(model.log_prior_trees()) // model.classes)  # the trees of a class are neighbours
+        if isinstance(model, AutoregressiveModel):
+            labels, pixels = sample_in_order(model, uniform, count)
+        else:
+            trees, pixels = sample_trees(model, uniform, count)
+            labels = trees // (len(model.log_prior_trees()) // model.classes)  # the trees of a class are neighbours
     return Part(pixels.reshape(count, *model.event_shape), labels)
 
 

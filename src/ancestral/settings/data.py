@@ -13,7 +13,7 @@ from ancestral.core.text import closest
 from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields, check_numbers, flag, shown
 
 PixelSpaceName = Literal["binary", "static", "threshold", "levels", "unit"]
-SAMPLED_SETS = ("synthetic-circuit",)
+SAMPLED_SETS = ("synthetic-circuit", "synthetic-pixelcnn")
 """Named sets of images that are sampled from a model of this package, so their distribution is known."""
 IMAGE_SETS = ("digits", "mnist", "fashion", "kmnist", *SAMPLED_SETS)
 """Named sets of images. `digits` comes with scikit-learn, which is required; the next three are downloaded."""
@@ -103,9 +103,9 @@ class DataSettings(FileSettings):
     """Source, split and kind of pixels of the data."""
 
     data: str = "digits"
-    """images: digits, mnist, fashion, kmnist, synthetic-circuit (sampled from a known distribution), an array file
-    (.npz, .npy, .mat, .pt), a .csv table, or a folder of images; points of the plane: two-gaussians, moons, rings,
-    pinwheel, spirals, checkerboard"""
+    """images: digits, mnist, fashion, kmnist, synthetic-circuit or synthetic-pixelcnn (sampled from a known
+    distribution), an array file (.npz, .npy, .mat, .pt), a .csv table, or a folder of images; points of the plane:
+    two-gaussians, moons, rings, pinwheel, spirals, checkerboard"""
     pixels: PixelSpaceName | None = None
     """binary: 0 or 1, sampled again in each epoch with probability = grey value; static: the same, but sampled once;
     threshold: 1 if the grey value is above 1/2; levels: whole numbers 0 to N-1; unit: real numbers in [0, 1]

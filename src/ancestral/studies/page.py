@@ -50,6 +50,9 @@ def carry_out_study(name: str, out: Path, options: Options, progress: Progress) 
     study = find_study(name)
     if options.learning_rates and not study.learning_rates:
         raise InputError(f"--learning-rates: the study {name} does not compare learning rates")
+    if options.source and options.source not in study.sources:
+        known = f"{' or '.join(study.sources)}" if study.sources else "it has one set of images only"
+        raise InputError(f"--source {options.source}: the study {name} cannot use it: {known}")
     plan = study.plan(options)
     if repeated := {one.name for one in plan if [other.name for other in plan].count(one.name) > 1}:
         raise InputError(f"the study {name} plans several runs with the same name: {', '.join(sorted(repeated))}")
@@ -100,6 +103,7 @@ def _report(
     budget, runs = workshop.options.budget, workshop.runs
     seconds = sum(run.outcome.get("total_seconds", 0) for run in runs.values())
     command = f"ancestral study {name}" + ("" if budget == "default" else f" --{budget}")
+    command += f" --source {workshop.options.source}" if workshop.options.source else ""
     takes = duration(60 * _minutes(study, budget, plan))
     in_words = BUDGET_IN_WORDS[budget].format(takes)
     return Report(

@@ -17,10 +17,12 @@ class Options:
 
     Args:      budget: quick trains every model for a short time only; full trains as long as the source did.
                learning_rates: rates to compare, in a study that compares rates; empty for the study's own.
+               source: set of images, in a study that can use several; None: the study's first.
     """
 
     budget: Budget = "default"
     learning_rates: tuple[float, ...] = ()
+    source: str | None = None
 
 
 @dataclass(frozen=True)

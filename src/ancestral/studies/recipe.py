@@ -81,6 +81,7 @@ class Study:
     Args:      title, subtitle: of the page. plan: returns the runs, given the options. chapters: of the page, in
                order. lead: returns the main result in a few sentences. facts: returns the key numbers.
                quick: settings of every run under `--quick`. learning_rates: the rates that are compared, if any.
+               sources: the sets of images that the study can use, if it can use several.
     Example:
         >>> study = Study("Mine", "a mixture", lambda options: [PlannedRun("m", "mixture", "mixture", {})], [])
         >>> study.plan(Options())[0].settings_under("quick", study.quick).training.epochs
@@ -95,3 +96,4 @@ class Study:
     facts: Callable[[Workshop], list[tuple[str, str]]] = lambda workshop: []
     quick: Mapping[str, Any] = field(default_factory=lambda: dict(QUICK))
     learning_rates: tuple[float, ...] = ()
+    sources: tuple[str, ...] = ()

@@ -8,13 +8,14 @@ import torch
 
 from ancestral.core.maths import mean_and_error
 from ancestral.evaluation.known_truth import Divergence, divergence
+from ancestral.families.circuit.model import Circuit
 from ancestral.figures.grids import image_grid
 from ancestral.figures.histograms import histogram_panels
 from ancestral.figures.scatter import Cloud, scatter_panels
 from ancestral.reports.html import Table
 from ancestral.studies.parts import listed
 from ancestral.studies.recipe import AN_IDENTITY, ChapterContent, ReferenceCheck
-from ancestral.studies.truth.measure import SHOWN, OfSamples, of_samples, on_test, test_images
+from ancestral.studies.truth.measure import SHOWN, OfSamples, of_samples, on_test, test_images, truth
 from ancestral.studies.workshop import Workshop
 
 NOISE = 0.1  # share of the uniform distribution in the check
@@ -50,10 +51,8 @@ def the_data(workshop: Workshop) -> ChapterContent:
     )
     mean, error = entropy(workshop)
     text = (
-        "The images are sampled from a model of this package: a mixture of ten trees of hidden states, one for each "
-        "digit, that was trained on MNIST. So the true probability p(x) of any image is known exactly, and so are "
-        "p(y | x) of its class and the conditional probability of any pixels given any others. On real data, all of "
-        "these are unknown.\n\n"
+        f"The images are sampled from a model of this package: {_of_truth(workshop)} On real data, all of these are "
+        "unknown.\n\n"
         f"The entropy of the images is {plus_minus(mean, error)} nats (mean of \N{MINUS SIGN}log p(x) over "
         f"{len(found.log_p):,} test images). No model can have a better expected score than \N{MINUS SIGN}{mean:.2f} "
         f"nats. The true p(y | x) finds the class of {right.mean():.2%} of these images: no classifier is better on "
@@ -64,6 +63,21 @@ def the_data(workshop: Workshop) -> ChapterContent:
         "values of the GAN are set to 0 or 1, split at one half."
     )
     return ChapterContent(text, figures=[workshop.figure("samples", figure, caption, of=drawn)])
+
+
+def _of_truth(workshop: Workshop) -> str:
+    """What the true distribution is, and what is known exactly, as sentences."""
+    known = "So the true probability p(x) of any image is known exactly, and so are p(y | x) of its class and"
+    if isinstance(truth(workshop), Circuit):
+        return (
+            "a mixture of ten trees of hidden states, one for each digit, that was trained on MNIST. "
+            f"{known} the conditional probability of any pixels given any others."
+        )
+    return (
+        "a PixelCNN, which gets the class of the digit and was trained on MNIST. "
+        f"{known} the conditional probability of all pixels after a given one, in reading order. Conditional "
+        "probabilities of other parts of an image are not computable."
+    )
 
 
 def divergences(workshop: Workshop) -> ChapterContent:

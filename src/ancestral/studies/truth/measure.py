@@ -13,25 +13,29 @@ from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.known_truth import Divergence, divergence
 from ancestral.evaluation.likelihood import exact_log_prob, log_probs
 from ancestral.evaluation.quality import Quality
-from ancestral.families.circuit.model import Circuit
-from ancestral.models.base import ExactModel, ImplicitModel, LatentModel
+from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model
+from ancestral.models.classes import log_joint_of_classes
 from ancestral.models.orders import HasOrders
 from ancestral.runs.quality import Comparison, View
 from ancestral.runs.run import Run
 from ancestral.runs.synthetic import true_model
-from ancestral.studies.truth.plan import SOURCE
 from ancestral.studies.workshop import Workshop
 
 AT_ONCE = 250  # samples drawn together
+BLOCK = 250  # images scored together
 IMPORTANCE_SAMPLES = {"vae": 200, "helmholtz": 200, "flow": 8}
 SHOWN = 8
 
 
-def truth() -> Circuit:
-    """The true distribution p."""
-    model = true_model(SOURCE)
-    assert isinstance(model, Circuit)
-    return model
+def truth(workshop: Workshop) -> Model:
+    """The true distribution p, with classes; see `true_model`."""
+    return true_model(first_run(workshop).data.name)
+
+
+def true_joint(model: Model, x: Tensor) -> Tensor:
+    """log p(x, y), exact, float64, shape (N, classes), nats."""
+    with torch.no_grad():
+        return torch.cat([log_joint_of_classes(model, some.double()) for some in x.split(BLOCK)])
 
 
 def as_images(x: Tensor) -> PixelBatches:
@@ -39,7 +43,7 @@ def as_images(x: Tensor) -> PixelBatches:
     return PixelBatches(x, PixelSpace("points", 0))
 
 
-def true_log_probs(model: Circuit, x: Tensor) -> Tensor:
+def true_log_probs(model: Model, x: Tensor) -> Tensor:
     """log p(x), exact, float64, nats."""
     return exact_log_prob(model, as_images(x))
 
@@ -87,9 +91,7 @@ def on_test(workshop: Workshop) -> OnTest:
 
     def compute() -> dict[str, Any]:
         x, _ = test_images(workshop)
-        model = truth()
-        with torch.no_grad():
-            joint = torch.cat([model.joint(some.double()) for some in x.split(1000)])
+        joint = true_joint(truth(workshop), x)
         found: dict[str, Any] = {"p": joint.logsumexp(1).tolist(), "posteriors": joint.softmax(1).tolist(), "q": {}}
         found["methods"] = {}
         with workshop.progress.counter_for("log q(x) of test images") as progress:
@@ -145,14 +147,13 @@ def of_samples(workshop: Workshop) -> dict[str, OfSamples]:
     count = min(workshop.size(1000, 80), len(first_run(workshop).data.dataset.test))
 
     def compute() -> dict[str, Any]:
-        model = truth()
+        model = truth(workshop)
         comparison = Comparison(View(first_run(workshop).data), count, "pixels" if workshop.quick else "auto")
         found: dict[str, Any] = {}
         with workshop.progress.counter_for("samples of all models") as progress:
             for done, (name, run) in enumerate(workshop.runs.items(), 1):
                 raw, images = draw(run, count)
-                with torch.no_grad():
-                    joint = torch.cat([model.joint(some.double()) for some in images.split(1000)])
+                joint = true_joint(model, images)
                 network, log_q = run.load(), None
                 if isinstance(network, ExactModel | LatentModel):
                     log_q = log_probs(network, as_images(raw), samples_for(workshop, name))[0].tolist()

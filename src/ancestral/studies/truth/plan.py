@@ -1,11 +1,15 @@
-"""The runs of the study: every family on images that are sampled from a known circuit."""
+"""The runs of the study: every family on images that are sampled from a known model."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from ancestral.runs.synthetic import SIZES
+from ancestral.settings.data import SAMPLED_SETS
 from ancestral.studies.recipe import Options, PlannedRun
 
-SOURCE = "synthetic-circuit"
-BINARY = {"data": SOURCE, "pixels": "threshold", "train_size": 20_000, "valid_size": 1_000}
+BINARY: dict[str, Any] = {"data": SAMPLED_SETS[0], "pixels": "threshold", "train_size": 20_000, "valid_size": 1_000}
 FALLING = {"schedule": "cosine"}
 WHOLE = {"train_size": 50_000, "valid_size": 5_000}
 QUICK = {"epochs": 1, "train_size": 500, "valid_size": 200}
@@ -147,4 +151,12 @@ PLAN = (
 
 
 def plan(options: Options) -> tuple[PlannedRun, ...]:
-    return PLAN
+    if options.source is None:
+        return PLAN
+    found, images = [], SIZES[options.source].train
+    for one in PLAN:
+        full = dict(one.full)
+        if WHOLE["train_size"] + WHOLE["valid_size"] > images:
+            full |= {"train_size": images - BINARY["valid_size"], "valid_size": BINARY["valid_size"]}
+        found.append(replace(one, settings={**one.settings, "data": options.source}, full=full))
+    return tuple(found)

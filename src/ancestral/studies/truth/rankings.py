@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -46,6 +46,7 @@ MEASURES: dict[str, tuple[Callable[[Quality], float], int]] = {  # value, and it
     "coverage": (lambda one: one.coverage.value, -1),
 }
 CHANCE = 0.05
+SPLICED, SAMPLED = "Frankenstein images", "samples of the mixture"
 UNSHOWN = {"tree", "helmholtz", "belief-net"}  # the figure has seven colours; a second model of a family is left out
 
 
@@ -152,19 +153,21 @@ def detected(workshop: Workshop) -> ChapterContent:
     names = [name for name, run in workshop.runs.items() if not isinstance(run.load(), ImplicitModel)]
 
     def compute() -> dict[str, Any]:
-        model, x, labels = truth(), *test_images(workshop, 2 * count)
+        model, x, labels = truth(workshop), *test_images(workshop, 2 * count)
         natural, mixture = x[:count].double(), workshop.runs["mixture"]
-        spliced = frankenstein(Split(x[count:].to(torch.uint8), labels[count:]), seed_for("truth")).images.double()
-        _, sampled = draw(mixture, count)
-        kinds = {"Frankenstein images": spliced, "samples of the mixture": sampled.double()}
+        kinds: dict[str, Tensor] = {}
+        if isinstance(model, Circuit):
+            split = Split(x[count:].to(torch.uint8), labels[count:])
+            kinds[SPLICED] = frankenstein(split, seed_for("truth")).images.double()
+        kinds[SAMPLED] = draw(mixture, count)[1].double()
         found: dict[str, Any] = {}
         for kind, anomalous in kinds.items():
             both = [natural, anomalous]
             log_p = [true_log_probs(model, part) for part in both]
-            if kind == "samples of the mixture":
-                log_r = [log_probs(mixture.load(), as_images(part.float()))[0] for part in both]
-            else:
+            if isinstance(model, Circuit) and kind == SPLICED:
                 log_r = [spliced_log_prob(model, part) for part in both]
+            else:
+                log_r = [log_probs(mixture.load(), as_images(part.float()))[0] for part in both]
             found[kind] = {
                 "best": list(auroc(*(r - p for r, p in zip(log_r, log_p, strict=True)))),
                 "truth": list(auroc(-log_p[0], -log_p[1])),
@@ -205,11 +208,19 @@ def _detection_in_words(workshop: Workshop, kinds: dict[str, dict[str, Auroc]], 
         )
     return (
         "A model is often used to detect out-of-distribution images: those with a low log q(x). How much of a "
-        "low power is the fault of the model, and how much of the score? Frankenstein images join the left half of one "
-        "digit with the right half of another class. Both halves come from the known distribution, so the distribution "
-        "of these images is known too. " + " ".join(told) + " The gap between the first two numbers cannot be closed "
+        f"low power is the fault of the model, and how much of the score? {_of_spliced(kinds)} "
+        + " ".join(told)
+        + " The gap between the first two numbers cannot be closed "
         "by a better model of the data: it is due to the score, which does not use r(x)."
     )
+
+
+def _of_spliced(kinds: Mapping[str, object]) -> str:
+    """What Frankenstein images are, or why they are left out, as sentences."""
+    what = "Frankenstein images join the left half of one digit with the right half of another class."
+    if SPLICED in kinds:
+        return f"{what} Both halves come from the known distribution, so the distribution of these images is known too."
+    return f"{what} They are left out here: a PixelCNN cannot compute the probability of a right half alone."
 
 
 def _level(found: dict[str, Auroc], name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ancestral.settings.data import SAMPLED_SETS
 from ancestral.studies.recipe import Chapter, Study
 from ancestral.studies.truth.bounds import bounds, covered
 from ancestral.studies.truth.completions import completions
@@ -40,6 +41,7 @@ STUDY = Study(
     lead=lead,
     facts=facts,
     quick=QUICK,
+    sources=SAMPLED_SETS,
     chapters=(
         Chapter("The data", the_data, "What are data with a known distribution?", 4),
         Chapter("Divergence from the truth", divergences, "How far is each model from the true distribution?", 0.1),
