@@ -17,9 +17,7 @@ from typing import Any
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SEVERE = ("serious", "critical")
 PHONE, SCREEN = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-VIOLATIONS = {
-    "resultTypes": ["violations"]
-}  # no selectors of nodes that pass, which take most of the time
+VIOLATIONS = {"resultTypes": ["violations"]}  # no selectors of nodes that pass, which take most of the time
 CONTRAST = VIOLATIONS | {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 OPEN = "document.querySelectorAll('details').forEach(block => { block.open = true })"
 
