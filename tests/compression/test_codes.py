@@ -88,7 +88,8 @@ def test_the_file_of_every_image_has_the_length_that_its_probability_says(name: 
     assert ((paid - claimed).abs() <= tolerance)[likely].all(), (paid - claimed)[likely].abs().max()
     if len(images) == code.levels ** math.prod(model.event_shape):
         kraft = (-paid).exp2().sum().item()
-        assert 0.98 < kraft <= 1 + 1e-3
+        # logits are rounded to 2^-8; with latents, those of p and q are rounded each
+        assert 0.98 < kraft <= 1 + (3e-3 if code.chained else 1e-3)
 
 
 def _bits(code: Code, x: Tensor) -> float:

@@ -40,6 +40,8 @@ def test_the_tiny_models_of_all_families_compute_what_pytorch_computes(
 
 def test_a_variant_without_a_form_in_the_browser_has_a_reason() -> None:
     assert "--positions cannot be shown in the browser" in described("pixelcnn", NOT_SHOWN)["reason"]
+    for family in ("made", "pixelcnn", "vae"):
+        assert "it needs a class" in described(family, f"{family}, conditional")["reason"]
 
 
 def test_points_with_three_coordinates_have_a_reason() -> None:

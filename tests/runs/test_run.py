@@ -83,7 +83,12 @@ def copy(mixture: Path, tmp_path: Path) -> Path:
 def test_the_record_holds_all_that_determines_the_run(mixture: Path) -> None:
     record = json.loads((mixture / "settings.json").read_text())
     assert record["settings"]["family"] == "mixture"
-    assert record["settings"]["model"] == {"components": 3, "method": "gradient", "smoothing": 0.05}
+    assert record["settings"]["model"] == {
+        "components": 3,
+        "conditional": False,
+        "method": "gradient",
+        "smoothing": 0.05,
+    }
     assert record["settings"]["training"]["batch_size"] == 64 and record["settings"]["training"]["seed"] == 0
     assert record["data"]["name"] == "digits" and len(record["data"]["sha256"]) == 64
     assert record["data"]["counts"] == {"train": 200, "valid": 50, "test": 447}
