@@ -37,7 +37,7 @@ def test_known_weights_give_their_mean_and_its_error(samples: int, monkeypatch: 
     """Also where the last draws are fewer than those computed together: of 30, parts of 12, 12 and 6."""
     monkeypatch.setattr(likelihood, "ROWS", 12)
     model = Weights()
-    values, errors, _ = likelihood.log_probs_with_errors(model, IMAGE, samples)
+    values, errors, _ = likelihood.log_probs_with_errors(model, IMAGE, likelihood.Request(samples))
     assert errors is not None and sum(model.asked) == samples and max(model.asked) <= 12
     assert values.tolist() == pytest.approx([math.log(2)])
     deviation = math.sqrt(samples / (samples - 1))  # of samples that are 1 from their mean, half on each side

@@ -10,9 +10,9 @@ from helpers import refused
 from ancestral import fit
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
-from ancestral.evaluation.likelihood import log_probs_with_errors
+from ancestral.evaluation.likelihood import Request, log_probs_with_errors
 from ancestral.evaluation.score import Score
-from ancestral.evaluation.scoring import Request, request_of
+from ancestral.evaluation.scoring import request_of
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.records import SCORES
 from ancestral.runs.run import Run
@@ -56,8 +56,8 @@ def test_the_error_of_an_estimate_is_the_spread_of_repeated_estimates() -> None:
         x = model.sample(1)
     images = PixelBatches(x.expand(400, *x.shape[1:]).to(torch.uint8), PixelSpace("levels", 2))
     for from_prior in (False, True):
-        values, errors, _ = log_probs_with_errors(model, images, samples=200, from_prior=from_prior)
+        values, errors, _ = log_probs_with_errors(model, images, Request(200, from_prior))
         assert errors is not None
         # 400 repetitions know a standard deviation to 3.5 percent
         assert errors.mean().item() == pytest.approx(values.std().item(), rel=0.2)
-    assert log_probs_with_errors(model, images, samples=1)[1] is None
+    assert log_probs_with_errors(model, images, Request(1))[1] is None

@@ -76,14 +76,16 @@ def score_one(
     per_image: Path | None = None,
     steps: int | None = None,
 ) -> Any:
+    from ancestral.evaluation.likelihood import Request
     from ancestral.runs.evaluate import evaluate_run
     from ancestral.runs.progress import counter
 
     with counter(screen, f"scoring {run.path.name}") as progress:
-        score, of_classes = evaluate_run(run, split, samples, from_prior, count, progress, per_image, steps)
-    if of_classes is not None:
-        say(f"{run.path.name}: {of_classes.summary}")
-    return score
+        request = Request(samples, from_prior, steps=steps)
+        found = evaluate_run(run, split, request, count, progress, per_image)
+    if found.of_classes is not None:
+        say(f"{run.path.name}: {found.of_classes.summary}")
+    return found.score
 
 
 def show_scores(named: list[tuple[str, Any]], as_json: bool) -> None:

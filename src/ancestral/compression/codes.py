@@ -26,7 +26,7 @@ from torch import Tensor
 from ancestral.compression.bits_back import ByLatents, ByState
 from ancestral.compression.code import Code
 from ancestral.compression.grid import NotExact
-from ancestral.compression.in_order import AnyOrder, ByConditionals, InOrder, OneByOne
+from ancestral.compression.in_order import ByConditionals, ByOrderAndClass, InOrder, OneByOne
 from ancestral.compression.stack import Stack, Stacks
 from ancestral.compression.state_trees import ByTrees
 from ancestral.core.errors import InputError, NotComputable
@@ -99,7 +99,7 @@ def kind_of(model: Model) -> type[Code]:
     if model.levels is None and model.kind != "implicit":
         raise NotComputable(f"{type(model).__name__} has a density of real numbers: only probabilities can compress")
     if isinstance(model, AutoregressiveModel):
-        return AnyOrder if len(model.orders) > 1 or model.sums_classes else InOrder
+        return ByOrderAndClass if len(model.orders) > 1 or model.sums_classes else InOrder
     if isinstance(model, HasStates):
         return ByState
     if isinstance(model, HasStateTrees):

@@ -67,7 +67,7 @@ class _Decoding(PixelOutput):
         return torch.from_numpy(table.pop(self.stack)).to(parameters.dtype)
 
 
-class AnyOrder(InOrder):
+class ByOrderAndClass(InOrder):
     """An autoregressive model that averages over J orders, K classes or both: they are a latent with the posterior
     p(class, order | x)."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Event
 from typing import TypeVar
@@ -13,6 +12,7 @@ from typing import TypeVar
 import torch
 
 from ancestral.compression.code import Code
+from ancestral.core.threads import one_thread
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -42,7 +42,7 @@ def in_threads(code: Code, work: Callable[[Code, T], R], jobs: Sequence[T]) -> I
             idle.put(own)
 
     with (
-        _one_thread_an_operation(),
+        one_thread(),
         ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) as pool,
     ):
         try:
@@ -51,13 +51,3 @@ def in_threads(code: Code, work: Callable[[Code, T], R], jobs: Sequence[T]) -> I
             stopped.set()  # the other threads stop soon, so that an interruption does not wait for their blocks
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-@contextmanager
-def _one_thread_an_operation() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

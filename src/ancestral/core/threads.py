@@ -1,8 +1,10 @@
-"""Memory use of the process while it computes."""
+"""Memory use and threads of the process while it computes."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def keep_large_blocks() -> bool:
@@ -19,3 +21,16 @@ def keep_large_blocks() -> bool:
     except (OSError, AttributeError):
         return False
     return bool(mallopt(mmap_threshold, one_gib)) and bool(mallopt(trim_threshold, one_gib))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Context with one thread an operation of PyTorch. Sums then have a fixed order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
-from ancestral.models.orders import HasOrders, SamplesInSteps
+from ancestral.models.orders import with_orders, with_steps
 from ancestral.models.seen import on_seen
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
@@ -220,10 +220,9 @@ def in_order(model: Model, images: PixelBatches, order: str, progress: Progress 
 
     Raises:    NotComputable: the model has no orders. InputError: it has no order of this name.
     """
-    if not isinstance(model, HasOrders):
-        raise NotComputable(f"a {type(model).__name__} has no orders of its pixels to choose from: leave --order out")
-    model.check_order(order)
-    return per_image(model, images, BLOCK // 10, lambda x: model.log_prob_in_order(x, order), 0, progress)
+    ordered = with_orders(model)
+    ordered.check_order(order)
+    return per_image(model, images, BLOCK // 10, lambda x: ordered.log_prob_in_order(x, order), 0, progress)
 
 
 def bound_in_steps(
@@ -235,9 +234,18 @@ def bound_in_steps(
 
     Raises:    NotComputable: the model has no parallel steps. InputError: the number is out of range.
     """
-    if not isinstance(model, SamplesInSteps):
-        raise NotComputable(f"a {type(model).__name__} has no parallel steps: leave --steps out")
-    return per_image(model, images, 10 * BLOCK, lambda x: model.bound_in_steps(x, steps), seed, progress)
+    stepped = with_steps(model)
+    return per_image(model, images, 10 * BLOCK, lambda x: stepped.bound_in_steps(x, steps), seed, progress)
+
+
+class Request(NamedTuple):
+    """How log p(x) is computed. samples: latent samples per image; 0: exact value or ELBO. from_prior: their source.
+    order: name of an order of the pixels. steps: number of parallel steps."""
+
+    samples: int = 0
+    from_prior: bool = False
+    order: str | None = None
+    steps: int | None = None
 
 
 def log_probs(
@@ -247,29 +255,25 @@ def log_probs(
     from_prior: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
-    order: str | None = None,
-    steps: int | None = None,
 ) -> tuple[Tensor, str]:
     """log p(x) of each image, or a bound or estimate of it, shape (N,), float64, nats; and the name of the method.
 
     Args:      as in `score`.
     Raises:    NotComputable: the model has no likelihood.
     """
-    values, _, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress, order, steps)
+    values, _, method = log_probs_with_errors(model, images, Request(samples, from_prior), seed, progress)
     return values, method
 
 
 def log_probs_with_errors(
     model: Model,
     images: PixelBatches,
-    samples: int = 0,
-    from_prior: bool = False,
+    request: Request = Request(),  # noqa: B008  (immutable)
     seed: int = 0,
     progress: Progress | None = None,
-    order: str | None = None,
-    steps: int | None = None,
 ) -> tuple[Tensor, Tensor | None, str]:
     """As `log_probs`, with the standard error of each value if it is an average over several samples, else None."""
+    samples, from_prior, order, steps = request
     if order is not None:
         return in_order(model, images, order, progress), None, f"log p(x), {order} order"
     if steps is not None:

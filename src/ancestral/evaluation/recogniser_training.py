@@ -8,14 +8,13 @@ noise as an eight, and would give a collapsed model good values.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.threads import one_thread
 from ancestral.data.splits import Split
 from ancestral.networks.classifier import ImageClassifier, classifier_for
 
@@ -38,7 +37,7 @@ def train_classifier(images: Split, labels: Tensor, classes: int, levels: int, s
     Reference: outlier exposure, Hendrycks et al., 2019, eq. 1, arXiv 1812.04606; here the outliers are made from the
                images.
     """
-    with _one_thread(), seeded_noise(seed_for(seed, "recogniser")):
+    with one_thread(), seeded_noise(seed_for(seed, "recogniser")):
         network = classifier_for(tuple(images.stored.shape[1:]), classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         epochs = min(MOST_EPOCHS, max(EPOCHS, math.ceil(IMAGES_SEEN / len(images))))
         steps = epochs * math.ceil(len(images) / BATCH)
@@ -110,14 +109,3 @@ def _movements(count: int) -> Tensor:
     cosine, sine = scale * angle.cos(), scale * angle.sin()
     rows = [torch.stack([cosine, -sine, SHIFT * across], 1), torch.stack([sine, cosine, SHIFT * down], 1)]
     return torch.stack(rows, 1)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Context with one thread: sums then have a fixed order, so the weights do not depend on the number of threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import NamedTuple
 
 from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.data.pixels import PixelBatches
-from ancestral.evaluation.likelihood import EXACT, Progress, log_probs_with_errors
+from ancestral.evaluation.likelihood import EXACT, Progress, Request, log_probs_with_errors
 from ancestral.evaluation.score import Score
 from ancestral.models.base import ExactModel, Model
-
-
-class Request(NamedTuple):
-    """Arguments of `log_probs`. samples: latent samples per image; 0: exact value or ELBO. from_prior: their source.
-    order: name of an order of the pixels. steps: number of parallel steps."""
-
-    samples: int = 0
-    from_prior: bool = False
-    order: str | None = None
-    steps: int | None = None
 
 
 def request_of(method: str) -> Request:
@@ -50,7 +39,7 @@ def score_again(model: Model, images: PixelBatches, stored: Score, dataset: str)
 
     Raises:    InputError: as `request_of`. NotComputable: as `score`.
     """
-    return score(model, images, dataset=dataset, split=stored.split, **request_of(stored.method)._asdict())
+    return score_each(model, images, request_of(stored.method), dataset=dataset, split=stored.split)[0]
 
 
 def score(
@@ -75,18 +64,8 @@ def score(
     Returns:   a `Score`, nats per image. Values that are not finite are included in the mean, so that they are noticed.
     Raises:    NotComputable: the model has no likelihood. InputError: pixels outside the model's space.
     """
-    return score_each(
-        model,
-        images,
-        dataset=dataset,
-        split=split,
-        samples=samples,
-        from_prior=from_prior,
-        seed=seed,
-        progress=progress,
-        order=order,
-        steps=steps,
-    )[0]
+    request = Request(samples, from_prior, order, steps)
+    return score_each(model, images, request, dataset=dataset, split=split, seed=seed, progress=progress)[0]
 
 
 def seen_in_words(images: PixelBatches) -> str:
@@ -107,32 +86,29 @@ def _dimensions(images: PixelBatches) -> int:
 def score_each(
     model: Model,
     images: PixelBatches,
+    request: Request = Request(),  # noqa: B008  (immutable)
     *,
     dataset: str,
     split: str,
-    samples: int = 0,
-    from_prior: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
     known: Tensor | None = None,
-    order: str | None = None,
-    steps: int | None = None,
 ) -> tuple[Score, Tensor, Tensor | None]:
     """As `score`, with the value of each image and its standard error, if it has one, shapes (N,), float64, nats.
 
     Args:      known: the exact log p(x) of each image, if it was computed before.
     """
-    exact = isinstance(model, ExactModel) or order is not None
+    exact = isinstance(model, ExactModel) or request.order is not None
     if known is not None and exact:
         values, errors, method = known, None, EXACT
     else:
-        values, errors, method = log_probs_with_errors(model, images, samples, from_prior, seed, progress, order, steps)
+        values, errors, method = log_probs_with_errors(model, images, request, seed, progress)
     found = Score.of(
         values,
         method=method,
         kind="exact" if exact else "bound",
         side=None if exact else "lower",
-        samples=0 if exact else samples or 1,
+        samples=0 if exact else request.samples or 1,
         space=images.space.describe(dataset) + seen_in_words(images),
         split=split,
         dimensions=_dimensions(images),

@@ -77,6 +77,12 @@ def _class_posterior_of(cls: type[Model]) -> str:
     return "approximate: importance samples of the latents of each class" if sampled else NONE
 
 
+def trains_on_missing(cls: type[Model]) -> bool:
+    """Whether models of a class can be trained on missing values; as `models.seen.can_train_on_missing` of one."""
+    of_seen = _has(cls, ScoresSeen) or (issubclass(cls, LatentModel) and _has(cls, InfersSeen))
+    return of_seen or bool(getattr(cls, "trains_on_missing", False))
+
+
 def _bracket_of(cls: type[Model]) -> str:
     if issubclass(cls, ExactModel):
         return "not needed"

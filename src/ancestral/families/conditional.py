@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.families.family import DataSpec
 from ancestral.models.base import Model
-from ancestral.models.classes import scores_classes
+from ancestral.models.classes import ClassConditional, refuse_without_classes, scores_classes
 from ancestral.settings.checks import NO_LABELS
 
 
@@ -35,6 +35,38 @@ def components_of_class(condition: Tensor, components: int) -> Tensor:
     Returns:   zeros and ones, shape (B, C).
     """
     return condition.repeat_interleave(components // condition.shape[1], 1)
+
+
+class ComponentsByClass(ClassConditional):
+    """Base class of mixtures of C components, of which C / K neighbours belong to each of K classes."""
+
+    @property
+    def component_logits(self) -> Tensor:
+        """Logits of p(c), shape (C,)."""
+        raise NotImplementedError
+
+    def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+        """log p(x, c), shape (B, C), nats; with a mask, of the observed pixels only."""
+        raise NotImplementedError
+
+    @property
+    def log_component_probs(self) -> Tensor:
+        """log p(c), shape (C,), nats; for given classes log p(c | y), shape (C,) or (B, C)."""
+        logits = self.component_logits
+        if self.condition is None:
+            return logits.log_softmax(0)
+        allowed = components_of_class(self.condition, len(logits))
+        return (logits + allowed.log()).log_softmax(1).squeeze(0)
+
+    def log_class_probs(self) -> Tensor:
+        """log p(y), the sum over the components of each class, shape (K,), nats."""
+        refuse_without_classes(self)
+        return self.component_logits.log_softmax(0).view(self.classes, -1).logsumexp(1)
+
+    def log_joint_classes(self, x: Tensor) -> Tensor:
+        """log p(x, y) of all classes, exact, shape (B, K), nats."""
+        refuse_without_classes(self)
+        return self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2)
 
 
 def joint_of_labels(joint: Tensor, labels: Tensor | None, classes: int) -> Tensor:

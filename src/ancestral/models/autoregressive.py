@@ -10,35 +10,24 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from ancestral.core.errors import InputError, NotComputable
-from ancestral.distributions.outputs import PixelOutput
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.models.base import ExactModel
 from ancestral.models.classes import ClassConditional
 from ancestral.models.completion import filled, given_only
+from ancestral.models.outputs import OutputModel
 from ancestral.models.particles import Particles
 
 PARTICLES, ROWS = 50, 1000  # particles per image in a completion; particles in one batch
 MOST_FREE_LEVELS = 32  # with more levels, a mixture of logistics learns faster than a categorical
 
 
-class AutoregressiveModel(ClassConditional, ExactModel):
+class AutoregressiveModel(ClassConditional, OutputModel, ExactModel):
     """log p(x) = sum_d log p(x_d | x_<d): one network computes the parameters of all conditionals at once.
 
     With classes, the network gets the class, and p(x) = sum_y p(y) p(x | y). `predict` and `draw` need a given class.
-
-    Attributes: output: distribution of one value, given its parameters.
     """
 
-    output: PixelOutput
     completion: ClassVar[str] = "exact in its order, else approximate: particles weighted by the observed pixels"
-
-    @property
-    def levels(self) -> int:  # type: ignore[override]
-        return self.output.levels
-
-    @property
-    def spaces(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.output.spaces
 
     @property
     def order(self) -> Tensor:
@@ -166,10 +155,6 @@ class AutoregressiveModel(ClassConditional, ExactModel):
             return self.sample_classes(self.draw_classes(n))
         like = next(self.parameters())
         return self.draw(torch.rand(n, *self.event_shape, dtype=like.dtype, device=like.device))
-
-    def centred(self, x: Tensor) -> Tensor:
-        """Levels as input for the network, in [-1, 1]."""
-        return 2 * x / (self.levels - 1) - 1
 
 
 def _come_first(observed: Tensor, orders: Tensor) -> Tensor:

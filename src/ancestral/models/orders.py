@@ -7,6 +7,8 @@ from typing import ClassVar, Protocol, runtime_checkable
 from torch import Tensor
 from torch.distributions import Distribution
 
+from ancestral.core.errors import NotComputable
+
 
 @runtime_checkable
 class HasOrders(Protocol):
@@ -52,3 +54,23 @@ class HasConditionalAt(Protocol):
     def conditional(self, x: Tensor, place: int) -> Distribution:
         """p(x_d | the pixels before d) of the pixel d at a place of the order, batch shape (B,)."""
         ...
+
+
+def with_orders(model: object) -> HasOrders:
+    """The model, which has orders of its pixels to choose from.
+
+    Raises:    NotComputable: it has none.
+    """
+    if not isinstance(model, HasOrders):
+        raise NotComputable(f"a {type(model).__name__} has no orders of its pixels to choose from: leave --order out")
+    return model
+
+
+def with_steps(model: object) -> SamplesInSteps:
+    """The model, which can sample in parallel steps.
+
+    Raises:    NotComputable: it cannot.
+    """
+    if not isinstance(model, SamplesInSteps):
+        raise NotComputable(f"a {type(model).__name__} has no parallel steps: leave --steps out")
+    return model

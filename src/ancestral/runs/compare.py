@@ -13,7 +13,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.notebook import as_html
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.differences import Difference, best_in_words, paired_difference, unpaired_difference
-from ancestral.evaluation.likelihood import counted, log_probs
+from ancestral.evaluation.likelihood import Request, counted, log_probs_with_errors
 from ancestral.evaluation.score import Score, best_of, rank
 from ancestral.evaluation.scoring import request_of, score_each
 from ancestral.runs.run import Run
@@ -107,7 +107,7 @@ def compare_on(used: Sequence[tuple[Run, str]], samples: int = 0, progress: Prog
     held = [run.data.held(split) for run, split in used]
     advance = counted(progress, sum(map(len, held)))
     found = [
-        score_each(run.load(), images, dataset=run.data.name, split=split, samples=samples, progress=advance)
+        score_each(run.load(), images, Request(samples), dataset=run.data.name, split=split, progress=advance)
         for (run, split), images in zip(used, held, strict=True)
     ]
     order = rank([score for score, *_ in found])
@@ -122,11 +122,8 @@ def _values(runs: Sequence[Run], scores: Sequence[Score], progress: Progress | N
     keep_large_blocks()
     advance = counted(progress, sum(score.count for score in scores))
     return [
-        log_probs(
-            run.load(),
-            run.data.held(score.split, score.count),
-            progress=advance,
-            **request_of(score.method)._asdict(),
+        log_probs_with_errors(
+            run.load(), run.data.held(score.split, score.count), request_of(score.method), progress=advance
         )[0]
         for run, score in zip(runs, scores, strict=True)
     ]

@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.class_scores import LEAST_SAMPLES, ClassScores, class_scores, log_joint_classes
 from ancestral.evaluation.differences import Difference, paired_difference
-from ancestral.evaluation.likelihood import counted
+from ancestral.evaluation.likelihood import EXACT, Request, counted
 from ancestral.evaluation.score import Score
 from ancestral.evaluation.scoring import score_each
 from ancestral.models.base import ExactModel
 from ancestral.models.classes import HasClasses, scores_classes
-from ancestral.models.orders import HasOrders
+from ancestral.models.orders import with_orders
 from ancestral.runs.per_item import write_items
 from ancestral.runs.records import CLASS_SCORES, SCORES
 from ancestral.runs.run import Run
@@ -49,7 +49,7 @@ def target_score(data: RunData, split: str = "test") -> Score | None:
     values = data.density.log_prob(data.stored(split).images)
     return Score.of(
         values,
-        method="log p(x)",
+        method=EXACT,
         kind="exact",
         side=None,
         samples=0,
@@ -81,36 +81,28 @@ def score_run(
     Raises:    NotComputable: the model has no likelihood, or no orders or steps. InputError: the split is empty, or
                there is no such order or number of steps.
     """
-    return _evaluated(run, split, samples, from_prior, count, progress, per_image, order, steps)[0]
+    request = Request(samples, from_prior, order, steps)
+    return evaluate_run(run, split, request, count, progress, per_image).score
+
+
+class Evaluation(NamedTuple):
+    """The score of a run, the value of each image, shape (N,), and the scores of the classes, if it has classes and the
+    images have labels."""
+
+    score: Score
+    values: Tensor
+    of_classes: ClassScores | None
 
 
 def evaluate_run(
     run: Run | Path | str,
     split: str = "test",
-    samples: int = 0,
-    from_prior: bool = False,
+    request: Request = Request(),  # noqa: B008  (immutable)
     count: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     per_image: Path | None = None,
-    steps: int | None = None,
-) -> tuple[Score, ClassScores | None]:
+) -> Evaluation:
     """As `score_run`; with log p(x | class) and p(class | x), if the model has classes and the images have labels."""
-    found, _, of_classes = _evaluated(run, split, samples, from_prior, count, progress, per_image, None, steps)
-    return found, of_classes
-
-
-def _evaluated(
-    run: Run | Path | str,
-    split: str = "test",
-    samples: int = 0,
-    from_prior: bool = False,
-    count: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    per_image: Path | None = None,
-    order: str | None = None,
-    steps: int | None = None,
-) -> tuple[Score, Tensor, ClassScores | None]:
-    """As `score_run`, with the value of each image, and the scores of the classes; see `evaluate_run`."""
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
     model = run.load()
@@ -118,31 +110,29 @@ def _evaluated(
     if not len(images):
         raise InputError(f"{run.path} has no {split} {images.space.noun}")
     labels = run.data.stored(split).labels
-    classified = scores_classes(model) and labels is not None and not from_prior and order is steps is None
+    of_x = not request.from_prior and request.order is request.steps is None
+    classified = of_x and scores_classes(model) and labels is not None
     exact = isinstance(model, ExactModel)
     advance = counted(progress, len(images) * (2 if classified and not exact else 1))
     joint = None
     if classified:
-        samples_each = 0 if exact else max(samples, LEAST_SAMPLES)
+        samples_each = 0 if exact else max(request.samples, LEAST_SAMPLES)
         joint = log_joint_classes(model, images, samples_each, progress=advance)
     found, values, errors = score_each(
         model,
         images,
+        request,
         dataset=run.data.name,
         split=split,
-        samples=samples,
-        from_prior=from_prior,
         progress=advance,
         known=joint.logsumexp(1) if joint is not None and exact else None,
-        order=order,
-        steps=steps,
     )
     found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.sha256)
     SCORES.add(run, found)
     if per_image is not None:
         write_items(per_image, run.data, split, _each(found, values, errors))
     if joint is None or labels is None or not bool((labels[: len(images)] >= 0).any()):
-        return found, values, None
+        return Evaluation(found, values, None)
     assert isinstance(model, HasClasses)
     of_classes = class_scores(
         joint,
@@ -154,7 +144,7 @@ def _evaluated(
         split=split,
     )
     CLASS_SCORES.add(run, of_classes)
-    return found, values, of_classes
+    return Evaluation(found, values, of_classes)
 
 
 @dataclass(frozen=True)
@@ -195,15 +185,13 @@ def score_orders(
     if len(set(orders)) < len(orders):
         raise InputError(f"--order {' '.join(orders)}: name each order once")
     run = run if isinstance(run, Run) else Run(run)
-    model = run.load()
-    if not isinstance(model, HasOrders):
-        raise NotComputable(f"a {type(model).__name__} has no orders of its pixels to choose from: leave --order out")
+    model = with_orders(run.load())
     for order in orders:
         model.check_order(order)
-    found = [_evaluated(run, split, count=count, progress=progress, order=order) for order in orders]
-    values = {order: value for order, (_, value, _) in zip(orders, found, strict=True)}
+    found = [evaluate_run(run, split, Request(order=order), count, progress) for order in orders]
+    values = {order: one.values for order, one in zip(orders, found, strict=True)}
     pairs = {pair: paired_difference(values[pair[0]], values[pair[1]]) for pair in combinations(orders, 2)}
-    return OrderScores(tuple(orders), tuple(score for score, _, _ in found), pairs)
+    return OrderScores(tuple(orders), tuple(one.score for one in found), pairs)
 
 
 def _each(score: Score, values: Tensor, errors: Tensor | None) -> dict[str, Tensor]:

@@ -6,13 +6,13 @@ from typing import Any
 
 from ancestral.core.errors import InputError
 from ancestral.data.readers import PART_NAMES
+from ancestral.families.abilities import trains_on_missing
+from ancestral.families.catalogue import model_classes, names
 from ancestral.families.family import titled
 from ancestral.families.run_settings import Settings
 from ancestral.models.base import Model
 from ancestral.models.seen import can_train_on_missing
 from ancestral.runs.run_data import RunData
-
-ABLE = "mixture, belief-net (--method exact), circuit or vae"
 
 
 def refuse_missing_data(model: Model, data: RunData) -> None:
@@ -21,8 +21,14 @@ def refuse_missing_data(model: Model, data: RunData) -> None:
     if missing and not can_train_on_missing(model):
         raise InputError(
             f"{data.name} has missing values, and a {type(model).__name__} cannot leave them out in training: "
-            f"choose the family {ABLE}, or fill the values in"
+            f"choose {_able()}, or fill the values in"
         )
+
+
+def _able() -> str:
+    """The families with models that can, and these models."""
+    found = [f"{name} ({cls.__name__})" for name in names() for cls in model_classes(name) if trains_on_missing(cls)]
+    return f"{', '.join(found[:-1])} or {found[-1]}"
 
 
 def refuse_weights(step: Any, data: RunData, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from ancestral.core.text import close_matches
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
-from ancestral.models.orders import SamplesInSteps
+from ancestral.models.orders import with_steps
 from ancestral.runs.run import Run
 
 AT_ONCE = 1000
@@ -51,18 +51,12 @@ def sample_model(
         raise InputError("--steps cannot be combined with --mean or --label: leave out one of them")
     with seeded_noise(seed_for(seed, "sample")):
         if steps is not None:
-            in_steps = _in_steps(model)
+            in_steps = with_steps(model)
             return torch.cat([in_steps.sample_in_steps(size, steps) for size in sizes])
         if label is not None:
             conditional = _conditional(model)
             return torch.cat([conditional.sample_classes(part) for part in labels_of(label, n).split(AT_ONCE)])
         return torch.cat([_drawn(model, size, means) for size in sizes])
-
-
-def _in_steps(model: Model) -> SamplesInSteps:
-    if not isinstance(model, SamplesInSteps):
-        raise NotComputable(f"a {type(model).__name__} has no parallel steps: leave --steps out")
-    return model
 
 
 @torch.no_grad()

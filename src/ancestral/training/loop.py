@@ -259,17 +259,19 @@ class Loop:
         self.model.eval()
         with torch.no_grad(), self._averages_in_use():
             readings = list(self.validate(self.model))
-            validated = copy.deepcopy(self.model.state_dict())
+            criterion = next((reading.value for reading in readings if reading.split == "valid"), None)
+            best = math.inf if where.best_value is None else where.best_value
+            better = criterion is not None and criterion < best and math.isfinite(criterion)
+            if better:
+                self.best = copy.deepcopy(self.model.state_dict())
         training_mode(self.model, self.settings.freeze)
         if self.log:
             self.log.write(where.step, where.epoch + (where.batch > 0), readings)
         self.reporter.advance(where.step, readings)
-        criterion = next((reading.value for reading in readings if reading.split == "valid"), None)
         if criterion is None:
             return
-        if math.isfinite(criterion) and (where.best_value is None or criterion < where.best_value):
+        if better:
             where.best_value, where.best_step, where.waited = criterion, where.step, 0
-            self.best = validated
         else:
             where.waited += 1
             if self.settings.patience is not None and where.waited >= self.settings.patience:

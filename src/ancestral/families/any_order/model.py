@@ -31,6 +31,7 @@ from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import output_name
 from ancestral.models.base import LatentModel
 from ancestral.models.completion import filled, given_only
+from ancestral.models.outputs import OutputModel
 from ancestral.networks.mlp import MLP
 from ancestral.networks.own import given_network
 from ancestral.networks.unet import UNet
@@ -39,7 +40,7 @@ ROWS = 256  # masked images in one evaluation of the network
 
 
 @registered
-class AnyOrderModel(LatentModel):
+class AnyOrderModel(OutputModel, LatentModel):
     """Autoregressive model whose order is random: p(x) is the mean over all D! orders of the pixels.
 
         p(x) = (1/D!) sum_o p(x | o),    log p(x | o) = sum_t log p(x_o(t) | x_o(1), ..., x_o(t-1))
@@ -79,14 +80,6 @@ class AnyOrderModel(LatentModel):
         self.bias = nn.Parameter(torch.zeros(*event_shape, self.output.size))
 
     @property
-    def levels(self) -> int:  # type: ignore[override]
-        return self.output.levels
-
-    @property
-    def spaces(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.output.spaces
-
-    @property
     def dimensions(self) -> int:
         """D, the number of values of an image."""
         return math.prod(self.event_shape)
@@ -101,7 +94,7 @@ class AnyOrderModel(LatentModel):
             marks = F.one_hot(torch.where(observed, x, 0).long(), self.levels).movedim(-1, 2)  # (B, C, L, H, W)
             values = (marks * observed[:, :, None]).flatten(1, 2).to(self.bias.dtype)
         else:
-            values = torch.where(observed, 2 * x / (self.levels - 1) - 1, 0)
+            values = torch.where(observed, self.centred(x), 0)
         found = self.network(torch.cat([values, observed.to(values.dtype)], 1))
         return found.unflatten(1, (self.event_shape[0], -1)).movedim(2, -1) + self.bias
 

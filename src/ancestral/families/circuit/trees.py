@@ -19,14 +19,13 @@ from ancestral.families.circuit.leaf_kinds import leaves_named
 from ancestral.families.circuit.log_likelihood import log_likelihood
 from ancestral.families.circuit.messages import Tree, codes_of
 from ancestral.families.circuit.structure import Structure, balanced
-from ancestral.families.conditional import components_of_class
+from ancestral.families.conditional import ComponentsByClass
 from ancestral.models.base import ExactModel, StateTree
-from ancestral.models.classes import ClassConditional, refuse_without_classes
 
 ROWS = 250  # images whose messages are computed together: few enough for the cache
 
 
-class TreeMixture(ClassConditional, ExactModel):
+class TreeMixture(ComponentsByClass, ExactModel):
     """Mixture of C hidden Chow-Liu trees.
 
         p(x) = sum_c p(c) sum_z prod_d p(z_d | z_parent(d), c) p(x_d | z_d, c)
@@ -98,22 +97,8 @@ class TreeMixture(ClassConditional, ExactModel):
         return len(self.roots)
 
     @property
-    def log_component_probs(self) -> Tensor:
-        """log p(c), shape (C,), nats; for given classes log p(c | y), shape (C,) or (B, C)."""
-        if self.condition is None:
-            return self.weights.log_softmax(0)
-        allowed = components_of_class(self.condition, self.components)
-        return (self.weights + allowed.log()).log_softmax(1).squeeze(0)
-
-    def log_class_probs(self) -> Tensor:
-        """log p(y), the sum over the trees of each class, shape (classes,), nats."""
-        refuse_without_classes(self)
-        return self.weights.log_softmax(0).view(self.classes, -1).logsumexp(1)
-
-    def log_joint_classes(self, x: Tensor) -> Tensor:
-        """log p(x, y) of all classes, exact, shape (B, classes), nats."""
-        refuse_without_classes(self)
-        return self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2)
+    def component_logits(self) -> Tensor:
+        return self.weights
 
     @torch.no_grad()
     def set_structure(self, component: int, structure: Structure) -> None:

@@ -39,7 +39,7 @@ class EMStep:
         self.model, self.smoothing, self.mean_weight = model, smoothing, mean_weight
         self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
-        self.seen = torch.zeros_like(self.sums)  # n_kd
+        self.hidden = torch.zeros_like(self.sums)  # n_k - n_kd: 0 unless pixels are missing
         self.begun = torch.zeros((), dtype=torch.bool)
 
     @torch.no_grad()
@@ -58,29 +58,27 @@ class EMStep:
             responsibilities = responsibilities * (batch.labels >= 0)[:, None]
         self.counts += responsibilities.sum(0)
         self.sums += responsibilities.T @ x
-        self.seen += (
-            responsibilities.sum(0)[:, None] if seen is None else responsibilities.T @ seen.to(responsibilities)
-        )
+        if seen is not None:
+            self.hidden += responsibilities.T @ (~seen).to(responsibilities)
         return weighted_terms({"loss": -log_prob}, batch, self.mean_weight)
 
     def end_epoch(self) -> None:
         a = self.smoothing
-        pixels = (self.sums + a) / (self.seen + 2 * a)
+        pixels = (self.sums + a) / (self.counts[:, None] - self.hidden + 2 * a)
         components = (self.counts + a) / (self.counts + a).sum()
         self.model.set_probabilities(components, pixels)
-        for total in (self.counts, self.sums, self.seen):
+        for total in (self.counts, self.sums, self.hidden):
             total.zero_()
         self.begun.fill_(True)
 
     def state(self) -> dict[str, Tensor]:
         begun = {"begun": self.begun} if self.model.classes else {}  # runs of early versions do not have it
-        return {"counts": self.counts, "sums": self.sums, "seen": self.seen, **begun}
+        return {"counts": self.counts, "sums": self.sums, "hidden": self.hidden, **begun}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self.counts.copy_(tensors["counts"])
         self.sums.copy_(tensors["sums"])
-        # checkpoints of earlier versions have no missing pixels, so that each count is that of the component
-        self.seen.copy_(tensors.get("seen", tensors["counts"][:, None]))
+        self.hidden.copy_(tensors.get("hidden", torch.zeros(())))  # earlier versions had no missing pixels
         if self.model.classes:
             self.begun.copy_(tensors["begun"])
 

@@ -16,17 +16,16 @@ from ancestral.core.precision import without_autocast
 from ancestral.core.random import initial_normal
 from ancestral.core.serialization import registered
 from ancestral.distributions.pixels import BINARY_SPACES, BernoulliImage, are_levels
-from ancestral.families.conditional import classes_of, components_of_class
+from ancestral.families.conditional import ComponentsByClass, classes_of
 from ancestral.families.family import DataSpec
 from ancestral.families.mixture.settings import MixtureSettings
 from ancestral.models.base import ExactModel, as_images
-from ancestral.models.classes import ClassConditional, refuse_without_classes
 from ancestral.models.completion import filled, given_only
 from ancestral.models.seen import without_unseen
 
 
 @registered
-class MixtureOfBernoullis(ClassConditional, ExactModel):
+class MixtureOfBernoullis(ComponentsByClass, ExactModel):
     """Mixture of Bernoullis with K components.
 
         p(x) = sum_k p(Z = k) prod_d Bernoulli(x_d; sigmoid(w_kd + c_d)),   p(Z) = softmax(b)
@@ -67,6 +66,10 @@ class MixtureOfBernoullis(ClassConditional, ExactModel):
         self.c = nn.Parameter(torch.zeros(pixels))
 
     @property
+    def component_logits(self) -> Tensor:
+        return self.b
+
+    @property
     def logits(self) -> Tensor:
         """l_kd, shape (K, D)."""
         return self.w + self.c
@@ -93,20 +96,7 @@ class MixtureOfBernoullis(ClassConditional, ExactModel):
 
     def log_prior(self) -> Tensor:
         """log p(Z), shape (K,), nats; for given classes log p(Z | y), shape (K,) or (B, K)."""
-        if self.condition is None:
-            return self.b.log_softmax(0)
-        allowed = components_of_class(self.condition, len(self.b))
-        return (self.b + allowed.log()).log_softmax(1).squeeze(0)
-
-    def log_class_probs(self) -> Tensor:
-        """log p(y), the sum over the components of each class, shape (C,), nats."""
-        refuse_without_classes(self)
-        return self.b.log_softmax(0).view(self.classes, -1).logsumexp(1)
-
-    def log_joint_classes(self, x: Tensor) -> Tensor:
-        """log p(x, y) of all classes, exact, shape (B, C), nats."""
-        refuse_without_classes(self)
-        return self.joint(x).unflatten(1, (self.classes, -1)).logsumexp(2)
+        return self.log_component_probs
 
     def log_joint_states(self, x: Tensor) -> Tensor:
         """log p(x, Z = k), shape (B, K), nats."""

@@ -8,6 +8,7 @@ import torch
 
 from ancestral.core.maths import mean_and_error
 from ancestral.evaluation.known_truth import Divergence, divergence
+from ancestral.evaluation.likelihood import EXACT
 from ancestral.families.circuit.model import Circuit
 from ancestral.figures.grids import image_grid
 from ancestral.figures.histograms import histogram_panels
@@ -19,7 +20,6 @@ from ancestral.studies.truth.measure import SHOWN, OfSamples, of_samples, on_tes
 from ancestral.studies.workshop import Workshop
 
 NOISE = 0.1  # share of the uniform distribution in the check
-PIXELS = 784
 
 
 def plus_minus(mean: float, error: float, digits: int = 2) -> str:
@@ -158,7 +158,7 @@ def _error_in_words(workshop: Workshop) -> str:
 def checks(workshop: Workshop) -> list[ReferenceCheck]:
     """Two divergences that are known without any model."""
     log_p = on_test(workshop).log_p
-    log_u = -PIXELS * math.log(2)
+    log_u = -math.prod(truth(workshop).event_shape) * math.log(2)
     itself = divergence(log_p, log_p.clone())
     mixed = torch.logaddexp(log_p + math.log1p(-NOISE), torch.full_like(log_p, math.log(NOISE) + log_u))
     noisy, expected = divergence(log_p, mixed), -math.log1p(-NOISE)
@@ -234,6 +234,6 @@ def _reverse(workshop: Workshop, name: str, one: OfSamples) -> str:
     """KL(q || p) as text; at least this if log q is a lower bound."""
     if one.log_q is None:
         return "\N{EN DASH}"
-    bound = on_test(workshop).methods[name] != "log p(x)"
+    bound = on_test(workshop).methods[name] != EXACT
     found = divergence(one.log_q, one.log_p, "lower" if bound else None)
     return ("at least " if bound else "") + plus_minus(found.nats, found.stderr)

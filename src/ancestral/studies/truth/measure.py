@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.known_truth import Divergence, divergence
-from ancestral.evaluation.likelihood import exact_log_prob, log_probs
+from ancestral.evaluation.likelihood import EXACT, exact_log_prob, log_probs
 from ancestral.evaluation.quality import Quality
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model
 from ancestral.models.classes import log_joint_of_classes
@@ -28,8 +29,13 @@ SHOWN = 8
 
 
 def truth(workshop: Workshop) -> Model:
-    """The true distribution p, with classes; see `true_model`."""
-    return true_model(first_run(workshop).data.name)
+    """The true distribution p, with classes; see `true_model`. It is read once."""
+    return _truth(first_run(workshop).data.name)
+
+
+@functools.cache
+def _truth(name: str) -> Model:
+    return true_model(name)
 
 
 def true_joint(model: Model, x: Tensor) -> Tensor:
@@ -81,7 +87,7 @@ class OnTest:
 
     def divergence(self, name: str) -> Divergence:
         """KL(p || q); at most this if log q is a lower bound."""
-        bound = self.methods[name] != "log p(x)"
+        bound = self.methods[name] != EXACT
         return divergence(self.log_p, self.log_q[name], "upper" if bound else None)
 
 
