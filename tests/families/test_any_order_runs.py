@@ -13,6 +13,8 @@ from torch import nn
 
 import ancestral
 from ancestral.families.any_order.model import AnyOrderModel
+from ancestral.models.orders import bound_samples
+from ancestral.reports.pictures.detection import frankenstein_sheet
 from ancestral.runs.evaluate import score_orders
 from ancestral.runs.sample import cost_of_steps
 from ancestral.runs.verify import verify_run
@@ -51,6 +53,14 @@ def test_a_run_passes_its_own_verification(trained: ancestral.Run) -> None:
     score_orders(trained, ["random:1"], count=10)
     ancestral.evaluate(trained, count=20, steps=4)
     assert all(check.passed for check in verify_run(trained.path))
+
+
+def test_what_is_drawn_without_being_asked_for_needs_the_elbo_only(trained: ancestral.Run) -> None:
+    """One importance sample of an order needs an evaluation of the network for each pixel."""
+    drawn = frankenstein_sheet(trained, count=4)
+    words = " ".join(" ".join(text.get_text() for text in drawn.texts).split())
+    assert "with ELBO in nats (a lower bound on log p(x))" in words
+    assert bound_samples(trained.load(), 100) == 0 and bound_samples(ancestral.build("vae", data="digits"), 100) == 100
 
 
 def test_orders_are_printed_with_paired_differences(trained: ancestral.Run, capsys: pytest.CaptureFixture[str]) -> None:

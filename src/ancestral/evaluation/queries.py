@@ -13,7 +13,7 @@ from ancestral.core.maths import log_mean_exp, mean_and_error
 from ancestral.core.random import seeded_noise
 from ancestral.models.base import ExactModel, LatentModel, Model, ScoresMissing
 from ancestral.models.completion import given_only
-from ancestral.models.orders import HasOrders
+from ancestral.models.orders import bound_samples
 from ancestral.models.seen import InfersSeen, ScoresSeen, on_seen
 
 BLOCK = 100  # images in one evaluation, for latent samples of each
@@ -89,5 +89,5 @@ def _log_prob(model: ExactModel | LatentModel, x: Tensor, samples: int) -> Tenso
     """log p(x), or an estimate whose expectation is a lower bound, shape (B,), nats."""
     if isinstance(model, ExactModel):
         return model.log_prob(x)
-    # the bound of an order has one evaluation of the network for each pixel
-    return model.elbo(x) if isinstance(model, HasOrders) else log_mean_exp(model.log_weights(x, samples), 1)
+    samples = bound_samples(model, samples)
+    return log_mean_exp(model.log_weights(x, samples), 1) if samples else model.elbo(x)

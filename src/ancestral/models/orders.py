@@ -74,3 +74,12 @@ def with_steps(model: object) -> SamplesInSteps:
     if not isinstance(model, SamplesInSteps):
         raise NotComputable(f"a {type(model).__name__} has no parallel steps: leave --steps out")
     return model
+
+
+def bound_samples(model: object, samples: int) -> int:
+    """Latent samples per image for a bound on log p(x), if a caller would like this number of them.
+
+    0, which means the ELBO, for a model with orders: each sample would need an evaluation of its network for each
+    pixel, and the ELBO needs only a few in all.
+    """
+    return 0 if isinstance(model, HasOrders) else samples

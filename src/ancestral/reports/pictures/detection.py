@@ -20,6 +20,7 @@ from ancestral.figures.histograms import histograms_and_shares
 from ancestral.figures.series import Curve
 from ancestral.figures.shares import Shares, share_panels
 from ancestral.models.base import ExactModel
+from ancestral.models.orders import bound_samples
 from ancestral.runs.detect import Detection, divided, refuse_unable
 from ancestral.runs.run import Run
 
@@ -38,7 +39,7 @@ def frankenstein_sheet(run: Run, count: int = SHOWN, seed: int = 0) -> Figure:
         raise InputError(f"{count} natural images are more than there are: {len(pools.natural)}")
     natural = pools.natural.images[:count]
     images = PixelBatches(torch.cat([natural, frankenstein(pools.source, seed, count).images]), data.space)
-    values, method = log_probs(model, images, SHOWN_DRAWS)
+    values, method = log_probs(model, images, bound_samples(model, SHOWN_DRAWS))
     columns = next(n for n in range(COLUMNS, 0, -1) if count % n == 0)  # no row of both kinds
     kind = "exact" if isinstance(model, ExactModel) else "a lower bound on log p(x)"
     return image_grid(

@@ -11,7 +11,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.maths import mean_and_error
 from ancestral.data.toy import PointDataset
 from ancestral.evaluation.likelihood import counted, log_probs
-from ancestral.models.orders import HasOrders
+from ancestral.models.orders import bound_samples
 from ancestral.runs.run import Run
 
 
@@ -53,8 +53,7 @@ def paired_difference(
     images = first.data.held("test", count)
     advance = counted(progress, 2 * len(images))
     models = [run.load() for run in (first, second)]
-    if any(isinstance(model, HasOrders) for model in models):
-        samples = 0
+    samples = min(bound_samples(model, samples) for model in models)
     (a, method), (b, _) = (log_probs(model, images, samples, progress=advance) for model in models)
     return Difference.of(a - b, method)
 

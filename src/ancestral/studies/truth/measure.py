@@ -16,7 +16,7 @@ from ancestral.evaluation.likelihood import EXACT, exact_log_prob, log_probs
 from ancestral.evaluation.quality import Quality
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model
 from ancestral.models.classes import log_joint_of_classes
-from ancestral.models.orders import HasOrders
+from ancestral.models.orders import bound_samples
 from ancestral.runs.quality import Comparison, View
 from ancestral.runs.run import Run
 from ancestral.runs.synthetic import true_model
@@ -104,7 +104,9 @@ def on_test(workshop: Workshop) -> OnTest:
             for done, (name, run) in enumerate(workshop.runs.items(), 1):
                 network = run.load()
                 if not isinstance(network, ImplicitModel):
-                    values, method = log_probs(network, run.data.held("test", count), samples_for(workshop, name))
+                    values, method = log_probs(
+                        network, run.data.held("test", count), samples_for(workshop, name, network)
+                    )
                     found["q"][name], found["methods"][name] = values.tolist(), method
                 progress(done, len(workshop.runs))
         return found
@@ -115,12 +117,9 @@ def on_test(workshop: Workshop) -> OnTest:
     return OnTest(log_p, posteriors, as_double, kept["methods"])
 
 
-def samples_for(workshop: Workshop, name: str) -> int:
-    """Samples of z per image for a bound; 0 for a model with an exact value, and for the ELBO of a model with orders,
-    because an importance-weighted bound needs one evaluation of its network for each pixel and sample."""
-    if isinstance(workshop.runs[name].load(), ExactModel | HasOrders):
-        return 0
-    return min(IMPORTANCE_SAMPLES.get(name, 100), workshop.size(10**6, 5))
+def samples_for(workshop: Workshop, name: str, model: Model) -> int:
+    """Samples of z per image for a bound; a model with an exact value does not use them."""
+    return bound_samples(model, min(IMPORTANCE_SAMPLES.get(name, 100), workshop.size(10**6, 5)))
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def of_samples(workshop: Workshop) -> dict[str, OfSamples]:
                 joint = true_joint(model, images)
                 network, log_q = run.load(), None
                 if isinstance(network, ExactModel | LatentModel):
-                    log_q = log_probs(network, as_images(raw), samples_for(workshop, name))[0].tolist()
+                    log_q = log_probs(network, as_images(raw), samples_for(workshop, name, network))[0].tolist()
                 found[name] = {
                     "p": joint.logsumexp(1).tolist(),
                     "q": log_q,

@@ -167,14 +167,16 @@ def detected(workshop: Workshop) -> ChapterContent:
             if isinstance(model, Circuit) and kind == SPLICED:
                 log_r = [spliced_log_prob(model, part) for part in both]
             else:
-                log_r = [log_probs(mixture.load(), as_images(part.float()))[0] for part in both]
+                other = mixture.load()
+                log_r = [log_probs(other, as_images(part.float()))[0] for part in both]
             found[kind] = {
                 "best": list(auroc(*(r - p for r, p in zip(log_r, log_p, strict=True)))),
                 "truth": list(auroc(-log_p[0], -log_p[1])),
             }
             for name in names:
-                run = workshop.runs[name]
-                pair = [log_probs(run.load(), as_images(part.float()), samples_for(workshop, name))[0] for part in both]
+                network = workshop.runs[name].load()
+                samples = samples_for(workshop, name, network)
+                pair = [log_probs(network, as_images(part.float()), samples)[0] for part in both]
                 found[kind][name] = list(auroc(-pair[0], -pair[1]))
         return found
 
