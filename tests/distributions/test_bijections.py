@@ -297,7 +297,7 @@ def test_spline_is_exact_at_its_own_knots() -> None:
     for k in range(knots.x.shape[1]):
         y, log_slope = spline(knots.x[:, k], knots)
         assert torch.allclose(y, knots.y[:, k], atol=1e-12)
-        assert torch.allclose(log_slope.exp(), knots.slopes[:, k], rtol=1e-9)
+        assert torch.allclose(log_slope.exp(), knots.table[:, 2, k], rtol=1e-9)
         assert torch.allclose(inverse_spline(knots.y[:, k], knots)[0], knots.x[:, k], atol=1e-9)
 
 
@@ -325,7 +325,7 @@ def test_spline_agrees_with_zuko(zuko_transforms: Any) -> None:
     bins, bound = 7, 3.0
     raw = raw_spline(bins=bins).squeeze(-1)
     theirs = zuko_transforms.MonotonicRQSTransform(*raw.split([bins, bins, bins - 1], 1), bound=bound)
-    knots = Knots(theirs.horizontal, theirs.vertical, theirs.derivatives)
+    knots = Knots(torch.stack([theirs.horizontal, theirs.vertical, theirs.derivatives], 1))
     x = torch.linspace(-3.5, 3.5, len(raw), dtype=DOUBLE)
     for ours, reference in ((spline, theirs), (inverse_spline, theirs.inv)):
         y, log_slope = ours(x, knots)

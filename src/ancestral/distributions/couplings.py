@@ -140,7 +140,7 @@ class ElementwiseSpline(Bijection):
         return x, log_slope.sum(1)
 
     def _knots(self, x: Tensor) -> Knots:
-        return Knots(*(part.expand(x.shape[0], -1, -1) for part in knots_from(self.raw, self.bound)))
+        return Knots(knots_from(self.raw, self.bound).table.expand(x.shape[0], -1, -1, -1))
 
 
 @registered

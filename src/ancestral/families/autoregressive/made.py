@@ -117,9 +117,9 @@ class MADE(AutoregressiveModel):
         Args:      ordering: index, shape (1,); a tensor, so that a random index is not copied from the device.
         """
         self.refuse_without_class()
-        masks: dict[nn.Module, Tensor] = (
-            dict(self._masks(ordering)) if len(self.positions) > 1 else {}
-        )  # else kept by the layers
+        masks: dict[nn.Module, Tensor] = {}
+        if len(self.positions) > 1:  # otherwise the layers keep their masks
+            masks.update(self._masks(ordering))
         pixels = self.seen(x.flatten(1))
         *of_hidden, of_output = self.added()
         parameters = self.direct(pixels, masks.get(self.direct)) if self.direct else 0
