@@ -268,9 +268,9 @@ def _start(world: int, device: str, precision: str) -> Several:
         return _started
     found = ranks.place()
     here = world if found is None else found.per_machine
-    refuse_devices(here, device)
     if found and found.rank:
         log.setLevel(logging.CRITICAL)  # the first process prints
+    refuse_devices(here, device)
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
