@@ -19,11 +19,12 @@ from several_processes import KINDS, SIZES, settings_of
 from ancestral.core.errors import InputError
 from ancestral.core.ranks import place
 from ancestral.data.pixels import Batch
+from ancestral.evaluation.likelihood import importance_weighted
 from ancestral.families.catalogue import BUILT_IN
 from ancestral.families.run_settings import settings_for
 from ancestral.runs.fit import fit_settings
 from ancestral.runs.run import Run
-from ancestral.training.processes import Alone
+from ancestral.training.processes import Alone, dividing
 from ancestral.training.shards import Part, Shards
 
 DRIVER = Path(__file__).with_name("several_processes.py")
@@ -158,7 +159,7 @@ def test_rows_cover_the_batch_and_are_even() -> None:
 
 
 def test_buffers_become_the_means_over_the_images() -> None:
-    module = torch.nn.BatchNorm1d(2, momentum=1.0)
+    module = torch.nn.BatchNorm1d(2, momentum=0.5)
     x = torch.randn(10, 2)
 
     def forward(part: Part) -> tuple[dict[str, torch.Tensor], list[torch.Tensor | None]]:
@@ -166,8 +167,8 @@ def test_buffers_become_the_means_over_the_images() -> None:
 
     Shards(3).sum(Batch(x), 0, forward, module)
     variances = [part.var(0) * len(part) / 10 for part in x.split([4, 3, 3])]
-    assert torch.allclose(module.running_mean, x.mean(0), atol=1e-6)  # type: ignore[arg-type]
-    assert torch.allclose(module.running_var, sum(variances), atol=1e-6)  # type: ignore[arg-type]
+    assert torch.allclose(module.running_mean, x.mean(0) / 2, atol=1e-6)  # type: ignore[arg-type]
+    assert torch.allclose(module.running_var, (1 + sum(variances)) / 2, atol=1e-6)  # type: ignore[arg-type]
     assert module.num_batches_tracked == 1
 
 
@@ -281,3 +282,19 @@ def test_an_error_ends_all_processes_with_one_line(tmp_path: Path) -> None:
             [sys.executable, "-m", "ancestral", *words, *more], env=environment(), capture_output=True, text=True
         )
         assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and expected in done.stderr
+
+
+def test_scores_of_several_processes_are_those_of_one(tmp_path: Path) -> None:
+    """The blocks of images are divided among processes; here two of them, one after the other."""
+    run = fit_settings(settings_for("vae", **(SIZES | KINDS["vae"][1] | {"epochs": 1})), tmp_path / "run")
+    images, model = run.data.held("test", 90), run.load()
+    whole = importance_weighted(model, images, 50)  # type: ignore[arg-type]
+    pair = [Pretends(rank, 2) for rank in range(2)]
+    for one in pair:
+        with dividing(one):
+            importance_weighted(model, images, 50)  # type: ignore[arg-type]
+    for one in pair:
+        one.others = [other.sent[0] for other in pair]
+        with dividing(one):
+            assert torch.equal(importance_weighted(model, images, 50), whole)  # type: ignore[arg-type]
+    assert not torch.equal(pair[0].sent[0], pair[1].sent[0])  # they computed different blocks

@@ -130,7 +130,7 @@ class Several(Alone):
         )
         with suppress(Exception):
             self._store.check([FAULT])
-            return _Shared.of(lost)  # the first process is there and says so
+            return _Shared.of(lost)  # the first process is there and prints it
         if self.rank == 1:
             ranks.last_words(str(lost))
         return _Shared.of(lost)
