@@ -201,12 +201,16 @@ def test_the_place_of_a_process_is_read_from_the_environment(monkeypatch: pytest
     assert place() is None
     monkeypatch.setenv("SLURM_PROCID", "0")  # a batch script is one process, whatever its job has reserved
     assert place() is None
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert place() == (1, 2, 2, "Lightning Fabric")  # started by a command in a job of one task
     for name, value in {"STEP_NUM_TASKS": "6", "PROCID": "4", "STEP_NUM_NODES": "2"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    assert place() == (4, 6, 3)
+    assert place() == (4, 6, 3, "SLURM")
     for name, value in {"TORCHELASTIC_RUN_ID": "x", "RANK": "3", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
-    assert place() == (3, 4, 2)
+    assert place() == (3, 4, 2, "torchrun")
 
 
 def begin(folder: Path, epochs: int) -> subprocess.Popen[str]:

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from typing import NamedTuple
 
+TORCHRUN, SLURM, FABRIC = "torchrun", "SLURM", "Lightning Fabric"
 LAUNCHING = ("train", "evaluate")
 """Commands that may start the other processes: each of these executes the same command line again."""
 _can_launch = False
@@ -14,11 +15,12 @@ _stderr: int | None = None
 
 
 class Place(NamedTuple):
-    """Rank of this process, number of processes, and number of processes on each machine."""
+    """Rank of this process, number of processes, number of processes on each machine, and what started them."""
 
     rank: int
     world: int
     per_machine: int
+    starter: str
 
 
 def place() -> Place | None:
@@ -27,16 +29,14 @@ def place() -> Place | None:
     In a SLURM job, only the processes of srun count: a batch script itself is one process.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        found = Place(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_WORLD_SIZE"))
-    elif "SLURM_STEP_NUM_TASKS" in os.environ and "SLURM_PROCID" in os.environ:
-        world = _number("SLURM_STEP_NUM_TASKS")
-        found = Place(_number("SLURM_PROCID"), world, -(-world // max(1, _number("SLURM_STEP_NUM_NODES", 1))))
-    elif "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
-        world = _number("WORLD_SIZE")
-        found = Place(_number("LOCAL_RANK"), world, world)
-    else:
-        return None
-    return found if found.world > 1 else None
+        found = Place(_number("RANK"), _number("WORLD_SIZE"), _number("LOCAL_WORLD_SIZE"), TORCHRUN)
+        return found if found.world > 1 else None
+    tasks, world = _number("SLURM_STEP_NUM_TASKS"), _number("WORLD_SIZE")
+    if tasks > 1 and "SLURM_PROCID" in os.environ:
+        return Place(_number("SLURM_PROCID"), tasks, -(-tasks // max(1, _number("SLURM_STEP_NUM_NODES", 1))), SLURM)
+    if world > 1 and "LOCAL_RANK" in os.environ:
+        return Place(_number("LOCAL_RANK"), world, world, FABRIC)
+    return None
 
 
 def _number(name: str, default: int = 0) -> int:

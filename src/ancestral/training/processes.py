@@ -272,7 +272,9 @@ def _start(world: int, device: str, precision: str) -> Several:
         log.setLevel(logging.CRITICAL)  # the first process prints
     refuse_devices(here, device)
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
@@ -284,8 +286,12 @@ def _start(world: int, device: str, precision: str) -> Several:
             self.module_to_device(module)
             return module
 
-    elastic, slurm = "TORCHELASTIC_RUN_ID" in os.environ, "SLURM_PROCID" in os.environ
-    plugins: list[Any] = [SLURMEnvironment()] if found and slurm and not elastic else []
+    starters = {
+        ranks.TORCHRUN: TorchElasticEnvironment,
+        ranks.SLURM: SLURMEnvironment,
+        ranks.FABRIC: LightningEnvironment,
+    }
+    starter = starters[ranks.FABRIC if found is None else found.starter]
     kind = "cpu" if device == "auto" and not torch.accelerator.is_available() else device
     try:
         fabric = Fabric(
@@ -294,7 +300,7 @@ def _start(world: int, device: str, precision: str) -> Several:
             num_nodes=world // here,
             precision=precision,  # type: ignore[arg-type]
             strategy=Unwrapped(timeout=PATIENCE),
-            plugins=plugins,
+            plugins=[starter()],
         )
         fabric.launch()
     except Exception as error:  # Fabric and torch have their own errors; each means that the processes cannot start
