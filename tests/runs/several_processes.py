@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ancestral.core.ranks import place
 from ancestral.families.run_settings import settings_for
-from ancestral.runs.fit import fit_settings
+from ancestral.runs import fit
 
 # 102 images in batches of 25: the last batch has 2 images, so two of its shards are empty
 SIZES: dict[str, Any] = {"data": "digits", "train_size": 102, "valid_size": 20, "batch_size": 25, "shards": 4}
@@ -42,7 +43,15 @@ def settings_of(name: str, epochs: int = 1) -> Any:
     return settings_for(family, **(SIZES | {"epochs": epochs} | values))
 
 
+def refuse(*arguments: object, **named: object) -> None:
+    raise AssertionError("a process that is not the first one writes to the folder")
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
+    here = place()
+    if here is not None and here.rank:
+        for name in ("TrainingLog", "write_thumbnails", "write_json", "open_run"):
+            setattr(fit, name, refuse)
     for kind in sys.argv[2:] or KINDS:
-        fit_settings(settings_of(kind), folder / kind, resume=True)
+        fit.fit_settings(settings_of(kind), folder / kind, resume=True)
