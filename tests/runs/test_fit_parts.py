@@ -8,8 +8,9 @@ import torch
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.families.run_settings import settings_for
 from ancestral.models.base import LatentModel
-from ancestral.runs.fit import _sample_readings, build_step, held_out_losses, initial_model
+from ancestral.runs.fit import build_step, initial_model
 from ancestral.runs.run_data import RunData
+from ancestral.runs.validation import _sample_readings, held_out_losses
 from ancestral.training.engine import PlainEngine
 
 

@@ -659,7 +659,9 @@ def test_a_fit_selects_by_the_validation_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: tuple[str, ...]
 ) -> None:
     scripts = {200: iter([3.0, 2.0, 1.0]), 50: iter([3.0, 1.0, 2.0]), 447: iter([1.0, 2.0, 3.0])}
-    monkeypatch.setattr(fit_module, "held_out_losses", lambda model, images: {"nll": next(scripts[len(images)])})
+    monkeypatch.setattr(
+        "ancestral.runs.validation.held_out_losses", lambda model, images: {"nll": next(scripts[len(images)])}
+    )
     run = fit("mixture", tmp_path / "run", watch=watch, **{**SMALL, "epochs": 3})
     assert run.outcome["best_step"] == 8 and run.outcome["best_value"] == 1.0
     logged = {line.split for line in run.log()}

@@ -12,8 +12,8 @@ from ancestral.families.family import DataSpec
 from ancestral.families.mixture.em_step import EMStep
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.families.run_settings import settings_for
-from ancestral.runs.fit import validation
 from ancestral.runs.run_data import RunData
+from ancestral.runs.validation import validation
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.steps import learning_rate_at
 

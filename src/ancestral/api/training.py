@@ -19,6 +19,7 @@ from ancestral.settings.checks import flag
 from ancestral.settings.data import DataSettings
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.loop import CHECKPOINT_SECONDS
+from ancestral.training.processes import together
 
 
 def train_run(
@@ -48,9 +49,19 @@ def train_run(
     settings = Settings(family, model, data, training)
     for name, reason in without_effect(model, data, training).items():
         progress.say(f"{flag(name)} has no effect: {reason}")
-    with progress.reporter_for(family or "model", settings.training.epochs) as reporter:
-        fit_settings(settings, out, resume, reporter, checkpoint_seconds, given)
-    run = Run(out, **given.keywords).keeping(data.data)
+    with together(training.devices, training.device, training.precision) as processes:
+        progress = progress if processes.first else Progress()
+        with progress.reporter_for(family or "model", settings.training.epochs) as reporter:
+            fit_settings(settings, out, resume, reporter, checkpoint_seconds, given)
+        run = Run(out, **given.keywords).keeping(data.data)
+        if processes.first:
+            _report(run, report, explorer, progress)
+        processes.barrier()  # the scores and pictures are there
+    return run
+
+
+def _report(run: Run, report: bool, explorer: bool, progress: Progress) -> None:
+    """Scores, pictures and pages of a trained run."""
     if report:
         with suppress(NotComputable), progress.counter_for(f"scoring {run.path.name}") as counter:
             score_run(run, progress=counter)  # some models, such as an autoencoder, have no score
@@ -60,7 +71,6 @@ def train_run(
         _explore(run, progress)
     for verdict in run.verdicts():
         progress.say(verdict.line)
-    return run
 
 
 def _explore(run: Run, progress: Progress) -> None:

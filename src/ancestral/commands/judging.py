@@ -30,6 +30,7 @@ def evaluate(
     per_image: Path | None = None,
     order: tuple[str, ...] = (),
     steps: int | None = None,
+    devices: int = 1,
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
@@ -45,10 +46,11 @@ def evaluate(
         order: any-order models: exact log p(x) in these orders of the pixels, and their paired differences: raster,
             columns, random:SEED, confidence; slow, so of 100 images unless --count says otherwise
         steps: any-order models: the lower bound for samples in N parallel steps
+        devices: number of processes, one core each
         json: print only the scores, as JSON, on stdout
     """
-    from ancestral.reports.run_page import write_run_page
     from ancestral.runs.new_data import on_data
+    from ancestral.training.processes import dividing, together
 
     if samples < 0 or (from_prior and samples < 1):
         least = 1 if from_prior else 0
@@ -58,15 +60,30 @@ def evaluate(
         raise InputError(f"--per-image {per_image}: needs one run and a file name that ends in .csv")
     if (order and steps is not None) or ((order or steps is not None) and (samples or from_prior)):
         raise InputError("--order, --steps and --samples are different scores: give one of them")
+    if devices < 1:
+        raise InputError(f"--devices {devices}: give a whole number of at least 1")
     if order and per_image is not None:
         raise InputError("--per-image cannot be combined with --order: leave out one of them")
     opened = opened_runs(runs)
     used = [on_data(run, other, split) for run in opened]
-    if order:
-        scored, lines = _scored_in_orders(used, order, count)
-    else:
-        scored = [(r.path.name, score_one(r, samples, part, from_prior, count, per_image, steps)) for r, part in used]
-        lines = []
+    lines: list[str] = []
+    with together(devices, "cpu", "32-true") as processes, dividing(processes):
+        if order:
+            scored, lines = _scored_in_orders(used, order, count)
+        else:
+            scored = [
+                (r.path.name, score_one(r, samples, part, from_prior, count, per_image, steps)) for r, part in used
+            ]
+    if processes.first:
+        _show_evaluation(used, scored, lines, json, per_image)
+
+
+def _show_evaluation(
+    used: list[tuple[Any, str]], scored: list[tuple[str, Any]], lines: list[str], json: bool, per_image: Path | None
+) -> None:
+    """Print scores and update the pages of the runs."""
+    from ancestral.reports.run_page import write_run_page
+
     own = [run for run, _ in used if run.keeps_records]
     for run in own:
         write_run_page(run, redraw=False)

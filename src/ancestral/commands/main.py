@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from ancestral.core.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
+from ancestral.core.ranks import allow_launch, silence_others
 
 INTERRUPTED = 130
 REPEATS = 1.0  # seconds in which further interrupts count as the same one: a key that is held down sends many
@@ -107,6 +108,8 @@ def answer_interrupts() -> None:
 def entry() -> None:
     """Entry point of the installed command."""
     answer_interrupts()
+    allow_launch(sys.argv[1:])
+    silence_others()
     try:
         # Waiting threads spin, which is very slow when the cores have other work. A short spin doubles the speed on
         # two busy cores and costs nothing on idle ones; without any spin, idle cores lose a third of their speed. The

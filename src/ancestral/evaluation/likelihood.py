@@ -21,6 +21,7 @@ from ancestral.data.pixels import PixelBatches
 from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
 from ancestral.models.orders import with_orders, with_steps
 from ancestral.models.seen import on_seen
+from ancestral.training.processes import Alone, present
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
 BLOCK = 100  # a block has at most 10 * BLOCK images
@@ -78,17 +79,34 @@ def per_image_seen(
     seed: int,
     progress: Progress | None,
 ) -> Tensor:
-    """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`."""
-    values: list[Tensor] = []
+    """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`.
+
+    Inside of `training.processes.dividing`, each process computes some of the blocks; all get all values.
+    """
+    processes = present()
+    values: dict[int, Tensor] = {}
+    last = max(0, -(-len(images) // block) - 1)
     with _scoring(model, images.device):
         for number, batch in enumerate(images.blocks(block)):
-            seed_device(images.device, seed_for(seed, "score", number))
-            found = value(on_seen(model, batch.seen), batch.x.to(model.dtype))
-            _refuse_other_rows(model, found, len(batch.x))
-            values.append(found.double())
+            # a process without a block computes the last one, because it needs the shape of the values
+            if number % processes.world == processes.rank or (number == last and not values):
+                seed_device(images.device, seed_for(seed, "score", number))
+                found = value(on_seen(model, batch.seen), batch.x.to(model.dtype))
+                _refuse_other_rows(model, found, len(batch.x))
+                values[number] = found.double()
             if progress:
                 progress(len(batch.x))
-    return torch.cat(values)
+    return torch.cat([*values.values()]) if processes.world == 1 else _gathered(values, len(images), block, processes)
+
+
+def _gathered(values: dict[int, Tensor], images: int, block: int, processes: Alone) -> Tensor:
+    """The values of all images, from those of the blocks of each process."""
+    shape = next(iter(values.values()))
+    whole = shape.new_zeros((images, *shape.shape[1:]))
+    for number, found in values.items():
+        whole[number * block : number * block + len(found)] = found
+    parts = [everything.split(block) for everything in processes.gather(whole)]
+    return torch.cat([parts[number % processes.world][number] for number in range(len(parts[0]))])
 
 
 def _refuse_other_rows(model: Model, found: object, images: int) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ancestral.data.pixels import PixelBatches
     from ancestral.models.base import Model
     from ancestral.training.engine import Engine
+    from ancestral.training.shards import Shards
 
 FLAGS = {
     *("family", "model", "data", "training", "out", "resume", "tolerate", "json", "seeds", "trials", "storage"),
@@ -69,6 +70,7 @@ class StepContext(NamedTuple):
                total_steps: number of updates in the whole run.
                train: the training data.
                networks: the user's own networks, by name.
+               shards: into which the step divides a batch; a step that does so has the attribute `divides = True`.
     """
 
     engine: Engine
@@ -78,6 +80,7 @@ class StepContext(NamedTuple):
     total_steps: int
     train: PixelBatches
     networks: Mapping[str, Any] = NONE_GIVEN
+    shards: Shards | None = None
 
 
 class Subject(NamedTuple):

@@ -15,8 +15,8 @@ from ancestral.families.catalogue import find
 from ancestral.lightning.data import GenerativeData
 from ancestral.lightning.installed import pl
 from ancestral.models.base import Model
-from ancestral.runs.fit import held_out_losses
 from ancestral.runs.hooks import check_terms
+from ancestral.runs.validation import held_out_losses
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.objectives import Objective, objective_of_kind
 from ancestral.training.steps import ObjectiveModule, build_optimizer, learning_rate_at

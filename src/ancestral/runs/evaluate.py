@@ -24,6 +24,7 @@ from ancestral.runs.per_item import write_items
 from ancestral.runs.records import CLASS_SCORES, SCORES
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
+from ancestral.training.processes import present
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -102,8 +103,12 @@ def evaluate_run(
     progress: Callable[[int, int], None] | None = None,
     per_image: Path | None = None,
 ) -> Evaluation:
-    """As `score_run`; with log p(x | class) and p(class | x), if the model has classes and the images have labels."""
+    """As `score_run`; with log p(x | class) and p(class | x), if the model has classes and the images have labels.
+
+    Inside of `training.processes.dividing`, the first process stores the scores.
+    """
     keep_large_blocks()
+    writes = present().first
     run = run if isinstance(run, Run) else Run(run)
     model = run.load()
     images = run.data.held(split, count)
@@ -128,8 +133,9 @@ def evaluate_run(
         known=joint.logsumexp(1) if joint is not None and exact else None,
     )
     found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.sha256)
-    SCORES.add(run, found)
-    if per_image is not None:
+    if writes:
+        SCORES.add(run, found)
+    if writes and per_image is not None:
         write_items(per_image, run.data, split, _each(found, values, errors))
     if joint is None or labels is None or not bool((labels[: len(images)] >= 0).any()):
         return Evaluation(found, values, None)
@@ -143,7 +149,8 @@ def evaluate_run(
         space=found.space,
         split=split,
     )
-    CLASS_SCORES.add(run, of_classes)
+    if writes:
+        CLASS_SCORES.add(run, of_classes)
     return Evaluation(found, values, of_classes)
 
 

@@ -2,54 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import torch
+from torch import Tensor
 
 from ancestral.core.errors import InputError, TrainingDiverged
 from ancestral.core.files import write_json
-from ancestral.core.random import seed_device, seed_for, seeded_noise
-from ancestral.core.text import plural
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches
-from ancestral.evaluation import likelihood
-from ancestral.evaluation.sample_readings import ENOUGH, SampleReadings
 from ancestral.families.build import build_model, refuse_unfit
 from ancestral.families.catalogue import find
 from ancestral.families.family import StepContext
 from ancestral.families.hooks import calling
 from ancestral.families.run_settings import Settings
-from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.health.monitor import Monitor, facts_for
-from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
-from ancestral.runs.extension import keep_changes, open_run
+from ancestral.models.base import Model
+from ancestral.runs.divided import fixed_threads, refuse_other_weights, with_shards
+from ancestral.runs.extension import Entry, keep_changes, open_run
 from ancestral.runs.given import Given
-from ancestral.runs.hooks import check_losses, checked_step, refuse_no_objective, refuse_no_step, try_out
+from ancestral.runs.hooks import checked_step, refuse_no_objective, refuse_no_step, try_out
 from ancestral.runs.parent import Parent, give_step, starting_point
 from ancestral.runs.partial_data import refuse_missing_data, refuse_weights
 from ancestral.runs.provenance import Origin
 from ancestral.runs.run import NOTHING_GIVEN, Run
 from ancestral.runs.run_data import RunData, labelled_only, read_data
-from ancestral.runs.sample import drawn_in_words
 from ancestral.runs.step_memory import refuse_steps_beyond_memory
 from ancestral.runs.stored_settings import same_settings
 from ancestral.runs.thumbnails import write_thumbnails
+from ancestral.runs.validation import draw_samples, validation
 from ancestral.settings.family import FamilySettings
 from ancestral.training.averaging import AveragedWeights
 from ancestral.training.engine import Engine, build_engine
-from ancestral.training.log import Reading, TrainingLog, read_log
+from ancestral.training.log import TrainingLog, read_log
 from ancestral.training.loop import CHECKPOINT_SECONDS, Loop, Outcome
 from ancestral.training.objectives import Objective, objective_of_kind
+from ancestral.training.processes import together
 from ancestral.training.reporters import GuardedReporter, Reporter
+from ancestral.training.shards import WHOLE, Shards, refuse_undivided
 from ancestral.training.steps import GradientStep, Step
 from ancestral.training.trackers import LACKING
-
-LOOKED_AT = 512  # samples, and held-out images or points, that are compared at each validation without a likelihood
 
 
 def fit_settings(
@@ -71,15 +69,49 @@ def fit_settings(
                last state is kept.
     """
     keep_large_blocks()
-    run = Run(out, given)
-    run.label = label
-    settings, data = read_data(_with_former_defaults(run, settings), run.reading)
-    engine = build_engine(settings.training.device, settings.training.precision)
+    training = settings.training
+    with together(training.devices, training.device, training.precision) as processes:
+        run = Run(out, given)
+        run.label = label
+        settings, shards = with_shards(run, _with_former_defaults(run, settings), resume, processes)
+        with fixed_threads(shards):
+            prepared = _prepare(run, settings, resume, shards)
+            processes.barrier()  # all have read the folder before the first process changes it
+            with run.locked() if processes.first else nullcontext():  # all checks of the settings are done
+                _train(prepared, resume, reporter, checkpoint_seconds)
+        processes.barrier()  # the run is complete
+    return run
+
+
+class _Prepared(NamedTuple):
+    """Everything that a training needs, before anything is written. fresh: whether there is no checkpoint."""
+
+    run: Run
+    settings: Settings
+    data: RunData
+    engine: Engine
+    model: Model
+    parent: Parent | None
+    train: PixelBatches
+    step: Step
+    shards: Shards
+    fresh: bool
+
+
+def _prepare(run: Run, settings: Settings, resume: bool, shards: Shards) -> _Prepared:
+    """Read the data, build model and step, and check that they can be trained.
+
+    Raises:    InputError: they cannot.
+    """
+    given = run.given
+    settings, data = read_data(settings, run.reading)
+    engine = shards.processes.engine or build_engine(settings.training.device, settings.training.precision)
     model = initial_model(settings, data, given)
     parent = starting_point(run, settings, model, resume)
     train = data.training(settings.training.seed, engine.device, labelled_only(settings))
     refuse_missing_data(model, data)
-    step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given))
+    step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given, shards))
+    refuse_undivided(step, shards.count)
     if not given.parts:  # a user's own module may not work on the device "meta"
         refuse_steps_beyond_memory(settings, engine, model, train, partial(_step_with, settings, train))
     if "tensorboard" in settings.training.track and find_spec("tensorboard") is None:
@@ -90,51 +122,88 @@ def fit_settings(
     refuse_weights(step, data, settings)
     held = data.held("valid", settings.training.batch_size, engine.device)
     try_out(engine, model, step, train, held, settings.training.batch_size)
-    with run.locked():  # nothing is written before here; all checks are done
-        origin = Origin(str(engine.device), parent and parent.record, given.facts(model))
-        tensors, facts, changes = open_run(run, settings, data, resume, origin)
-        if not facts and not fresh:
-            _initialise(settings, model, train, step, parent)
+    return _Prepared(run, settings, data, engine, model, parent, train, step, shards, fresh)
+
+
+def _train(ready: _Prepared, resume: bool, reporter: Reporter | None, checkpoint_seconds: float) -> None:
+    """Train. The first process, which holds the lock of the folder, reads and writes it; others change their model.
+
+    Raises:    as `fit_settings`.
+    """
+    run, settings, data, model = ready.run, ready.settings, ready.data, ready.model
+    processes = ready.shards.processes
+    origin = Origin(str(ready.engine.device), ready.parent and ready.parent.record, run.given.facts(model))
+    changes: list[Entry] = []
+
+    def opened() -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors, facts, planned = open_run(run, settings, data, resume, origin)
+        changes.extend(planned)
+        return tensors, facts
+
+    tensors, facts = processes.from_first(opened)
+    if not facts and not ready.fresh:
+        _initialise(settings, model, ready.train, ready.step, ready.parent)
+    writer = _Writer(ready, facts, reporter) if processes.first else None
+    loop = Loop(
+        model,
+        ready.step,
+        ready.train,
+        settings.training,
+        validate=validation(settings, data, model, ready.engine.device),
+        log=writer and writer.log,
+        checkpoint=run.checkpoint if writer else None,
+        after_epoch=partial(draw_samples, run, data, settings, ready.engine.device) if writer else None,
+        reporter=writer and writer.watch,
+        checkpoint_seconds=checkpoint_seconds,
+        averaged=_averages(settings, model),
+        shards=ready.shards,
+    )
+    if facts:
+        loop.restore(tensors, facts)
+    refuse_other_weights(processes, model)
+    if writer is None:
+        loop.run()
+        return
+    keep_changes(run, settings, changes)  # the first change of the folder, after all checks
+    run.manifest.remove()
+    run.write_config(settings, origin)
+    writer.carry_out(loop, model)
+
+
+class _Writer:
+    """Log and health checks of a training, and the files at its end.
+
+    Args:      ready: the training. facts: of its checkpoint. reporter: receives the progress.
+    """
+
+    def __init__(self, ready: _Prepared, facts: dict[str, Any], reporter: Reporter | None) -> None:
+        self.run, settings = ready.run, ready.settings
         if settings.training.thumbnails:
-            write_thumbnails(run.path, data)
+            write_thumbnails(self.run.path, ready.data)
         track = dict.fromkeys(settings.training.track)
-        log = TrainingLog(run.log_path, facts.get("log_bytes", 0), [*track], facts.get("log_sha256"))
-        known = facts_for(settings, data.train_split(labelled_only(settings)), data.spec)
-        watch = Monitor(GuardedReporter(reporter), known, read_log(run.log_path))
-        loop = Loop(
-            model,
-            step,
-            train,
-            settings.training,
-            validate=validation(settings, data, model, engine.device),
-            log=log,
-            checkpoint=run.checkpoint,
-            after_epoch=partial(_draw_samples, run, data, settings, engine.device),
-            reporter=watch,
-            checkpoint_seconds=checkpoint_seconds,
-            averaged=_averages(settings, model),
-        )
-        if facts:
-            loop.restore(tensors, facts)
-        keep_changes(run, settings, changes)  # the first change of the folder, after all checks
-        run.manifest.remove()
-        run.write_config(settings, origin)
+        log_path = self.run.log_path
+        self.log = TrainingLog(log_path, facts.get("log_bytes", 0), [*track], facts.get("log_sha256"))
+        known = facts_for(settings, ready.data.train_split(labelled_only(settings)), ready.data.spec)
+        self.watch = Monitor(GuardedReporter(reporter), known, read_log(log_path))
+
+    def carry_out(self, loop: Loop, model: Model) -> None:
+        """Train and write the model, its outcome, the health checks and the manifest."""
+        run = self.run
         try:
             _keep(run, model, loop.run())
-            run.keep_health(watch.conclude())
-            log.close()  # the manifest holds the hash of the whole log
+            run.keep_health(self.watch.conclude())
+            self.log.close()  # the manifest holds the hash of the whole log
             run.manifest.write()
         except TrainingDiverged as error:
             if loop.best is not None:
-                model.save(run.model_folder, given=given.model is not None)
+                model.save(run.model_folder, given=run.given.model is not None)
             write_json(run.path / "training.json", {"reason": "diverged", "detail": str(error)})
-            run.keep_health(watch.conclude(str(error)))
-            log.close()
+            run.keep_health(self.watch.conclude(str(error)))
+            self.log.close()
             run.manifest.write()
             raise
         finally:
-            log.close()
-    return run
+            self.log.close()
 
 
 def fit_or_reuse(
@@ -185,6 +254,9 @@ def _with_data_of(run: Run, settings: Settings) -> Settings:
     if isinstance(settings.model, FamilySettings):
         classes = getattr(run.settings.model, "classes", None)
         settings = replace(settings, model=settings.model.with_classes(classes))
+    known = run.settings.training
+    same = {"devices": known.devices, "shards": settings.training.shards or known.shards}
+    settings = replace(settings, training=replace(settings.training, **same))
     if settings.data.pixels is not None:
         return settings
     return replace(settings, data=replace(settings.data, pixels=run.settings.data.pixels))
@@ -218,7 +290,12 @@ def _keep(run: Run, model: Model, outcome: Outcome) -> None:
 
 
 def build_step(
-    settings: Settings, engine: Engine, model: Model, train: PixelBatches, given: Given = NOTHING_GIVEN
+    settings: Settings,
+    engine: Engine,
+    model: Model,
+    train: PixelBatches,
+    given: Given = NOTHING_GIVEN,
+    shards: Shards = WHOLE,
 ) -> Step:
     """The training step of the family, else a gradient step on its objective or on the default objective.
 
@@ -229,7 +306,8 @@ def build_step(
     total = settings.training.epochs * train.batches_per_epoch(settings.training.batch_size)
     if own_step := family.code("step"):
         with calling(family.name, "step"):
-            step = own_step(StepContext(engine, model, settings.model, settings.training, total, train, given.networks))
+            context = (engine, model, settings.model, settings.training, total, train, given.networks, shards)
+            step = own_step(StepContext(*context))
         if step is not None:
             refuse_no_step(family, step)
             return step
@@ -241,7 +319,7 @@ def build_step(
             refuse_no_objective(family, objective)
     if objective is None:
         objective = objective_of_kind(model)
-    return GradientStep(engine, model, objective, settings.training, total, train.mean_weight)
+    return GradientStep(engine, model, objective, settings.training, total, train.mean_weight, shards)
 
 
 def _averages(settings: Settings, model: Model) -> AveragedWeights | None:
@@ -268,84 +346,3 @@ def _initialise(settings: Settings, model: Model, train: PixelBatches, step: Ste
     if initialise is not None:
         with seeded_noise(seed_for(settings.training.seed, "initialise")), calling(settings.family, "initialise"):
             initialise(model, train)
-
-
-def validation(
-    settings: Settings, data: RunData, model: Model, device: torch.device
-) -> Callable[[Model], Sequence[Reading]]:
-    """A function that reads the log-likelihood or bound of held-out images, without weights such as beta.
-
-    The split `valid` is always read if it has images; it alone selects the best weights.
-    """
-    batches = {
-        # terms of minibatches are logged as `train`; the score of the training images is another quantity
-        ("train-set" if split == "train" else split): data.held(
-            split, None if split == "valid" else settings.training.watch_size, device
-        )
-        for split in dict.fromkeys(("valid", *settings.training.watch))
-    }
-
-    family = find(settings.family)
-    own_losses = family.code("held_out")
-    unscored = isinstance(model, ImplicitModel) and own_losses is None
-
-    def losses(model: Model, images: PixelBatches) -> dict[str, float]:
-        if own_losses is None:
-            with calling(family.name, "score on held-out data"):
-                return held_out_losses(model, images)
-        with calling(family.name, "held_out"):
-            found = own_losses(model, images)
-        return check_losses(family, found)
-
-    of_samples = _sample_readings(settings, data, device) if unscored else lambda model: []
-
-    def readings(model: Model) -> list[Reading]:
-        return [
-            Reading(split, name, value)
-            for split, images in batches.items()
-            if len(images)
-            for name, value in losses(model, images).items()
-        ] + of_samples(model)
-
-    return readings
-
-
-def _sample_readings(settings: Settings, data: RunData, device: torch.device) -> SampleReadings:
-    """Readings that compare samples of a model without a likelihood with held-out data."""
-    beside = data.held("valid" if len(data.dataset.valid) >= ENOUGH else "train", LOOKED_AT, device)
-    return SampleReadings(beside.first(LOOKED_AT), data.dataset, settings.training.seed)
-
-
-def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
-    """Mean losses of images in nats, smaller is better; the first one selects the weights.
-
-    If the KL divergence has terms per latent, `active_units` is the number of latents with a mean above `ACTIVE`.
-    """
-    if isinstance(model, ExactModel):
-        return {"nll": -images.mean(likelihood.exact_log_prob(model, images))}
-    if isinstance(model, SplitsElbo):
-        log_likelihood, divergence, parts = likelihood.elbo_parts(model, images)
-        losses = {
-            "negative_elbo": images.mean(divergence - log_likelihood),
-            "reconstruction": -images.mean(log_likelihood),
-            "kl": images.mean(divergence),
-        }
-        if parts.shape[1] > 1:
-            losses["active_units"] = float((parts.mean(0) > ACTIVE).sum())
-        return losses
-    if isinstance(model, LatentModel):
-        return {"negative_elbo": -images.mean(likelihood.elbo(model, images))}
-    return {}
-
-
-def _draw_samples(run: Run, data: RunData, settings: Settings, device: torch.device, epoch: int, model: Model) -> None:
-    """Draw samples after the chosen epochs, always from the same noise, so that only the model differs."""
-    if epoch in settings.training.samples_at:
-        from ancestral.figures.style import save_figure
-
-        seed_device(device, seed_for(settings.training.seed, "samples"))
-        with calling(settings.family, f"sample of the {type(model).__name__}"):
-            drawn = model.sample_mean(data.pictured).float().cpu()
-        when = f"after {plural(epoch, 'epoch')}" if epoch else "before training"
-        picture = data.picture(drawn, title=f"{run.called}: {drawn_in_words(model)}, {when}")
-        save_figure(picture, run.figures / f"samples-epoch-{epoch:04d}.png")

@@ -95,6 +95,11 @@ class CheckedStep:
             self.part = "objective" if family.objective is not None else "log-probability or bound"
 
     @property
+    def divides(self) -> bool:
+        """Whether the step divides its batches into shards."""
+        return bool(getattr(self.step, "divides", False))
+
+    @property
     def uses_weights(self) -> bool:
         """Whether the step uses the weights of images."""
         return bool(getattr(self.step, "uses_weights", False))

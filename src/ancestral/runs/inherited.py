@@ -16,7 +16,7 @@ from ancestral.runs.provenance import place_of_data
 from ancestral.runs.run import Run
 from ancestral.settings.data import DataSettings
 
-OF_ONE_TRAINING = ("init_from", "freeze", "device", "track", "samples_at", "patience")
+OF_ONE_TRAINING = ("init_from", "freeze", "device", "devices", "shards", "track", "samples_at", "patience")
 """Settings of a training that a run which starts from its weights does not inherit."""
 log = logging.getLogger("ancestral")
 
@@ -76,7 +76,7 @@ def inherited_words(family: str, words: Sequence[str], default_out: Callable[[st
 def _source(family: str | None, out: Path | str, resume: bool, given: dict[str, Any]) -> Source | None:
     run, parent = Run(out), given.get("init_from")
     if resume and run.started:
-        settings, names = run.settings, _names(run.settings)
+        settings, names = run.settings, _names(run.settings) - {"devices"}
     elif parent is None or not Run(parent).started:
         return None
     else:

@@ -17,7 +17,7 @@ from ancestral.settings.stored import dataclass_from
 from ancestral.settings.training import TrainingSettings
 
 PARTS = ("data", "model", "training")
-CHECKED_ELSEWHERE = ("epochs", "patience", "device", "init_from")  # by `extension` and `parent`
+CHECKED_ELSEWHERE = ("epochs", "patience", "device", "devices", "init_from")  # by `extension` and `parent`
 
 
 def settings_to_json(settings: Settings) -> dict[str, Any]:

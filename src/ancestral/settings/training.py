@@ -9,7 +9,7 @@ from ancestral.core.errors import InputError
 from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields, check_numbers
 
 USUAL_RATE, USUAL_BETA1, BETA2 = 1e-3, 0.9, 0.999
-COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at"
+COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at devices shards"
 LARGEST = {**dict.fromkeys(COUNTS.split(), LARGEST_COUNT), "seed": LARGEST_SEED, "learning_rate": 1e38}
 
 
@@ -58,6 +58,11 @@ class TrainingSettings:
     """random seed of the run"""
     device: str = "auto"
     """auto, cpu, cuda, mps, or one of several devices, for example cuda:1"""
+    devices: int = 1
+    """number of processes of one run: on CPUs one core each, on accelerators one device each"""
+    shards: int | None = None
+    """number of parts of a batch whose contributions are summed; results depend on it, and not on the number of
+    processes (default: number of processes at the start)"""
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
     """number format of the computation; mixed: 16 bits where it is safe, 32 bits elsewhere"""
     init_from: str | None = None
@@ -69,7 +74,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)
-        check_numbers(self, "epochs batch_size patience validate_every watch_size log_every", 1)
+        check_numbers(self, "epochs batch_size patience validate_every watch_size log_every devices shards", 1)
         check_numbers(self, "warmup_steps samples_at seed", 0)
         check_numbers(self, "weight_decay momentum beta1", 0)
         if self.beta1 is not None and self.beta1 >= 1:

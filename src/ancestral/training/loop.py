@@ -28,7 +28,9 @@ from ancestral.training.checkpoint import load_state, save_state, under_prefix, 
 from ancestral.training.frozen import FrozenWeights, training_mode
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.objectives import Terms
+from ancestral.training.processes import dividing
 from ancestral.training.reporters import Reporter
+from ancestral.training.shards import WHOLE, Shards
 from ancestral.training.steps import Step
 
 Validate = Callable[[Model], Sequence[Reading]]
@@ -97,7 +99,7 @@ class Loop:
                selects the best weights (smaller is better). log: receives the readings. checkpoint: file for the state,
                or None. after_epoch: called with (epoch, model) after each epoch, and with epoch 0 before training.
                checkpoint_seconds: seconds between checkpoints. averaged: averages of the model's weights, which
-               validation, pictures and the final model use; None: the latest weights.
+               validation, pictures and the final model use; None: the latest weights. shards: as of the step.
     """
 
     def __init__(
@@ -114,7 +116,9 @@ class Loop:
         reporter: Reporter | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         averaged: AveragedWeights | None = None,
+        shards: Shards = WHOLE,
     ) -> None:
+        self.shards = shards
         self.model, self.step, self.train, self.settings = model, step, train, settings
         self.validate, self.log, self.checkpoint = validate, log, checkpoint
         self.after_epoch = after_epoch or (lambda epoch, model: None)
@@ -140,6 +144,7 @@ class Loop:
         ended = "interrupted"
         devices = [self.train.device] if self.train.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices), _stop_requests() as stop:
+            self.shards.tell_of(stop)
             self.reporter.begin(self.settings.epochs * self._steps_per_epoch, self.position.step)
             if self.position.step == 0:
                 self.after_epoch(0, self.model.eval())  # the averages are still the initial weights
@@ -219,9 +224,10 @@ class Loop:
 
     def _pause(self, stop: threading.Event) -> None:
         """Between two steps: save a checkpoint if it is time, and stop if requested."""
-        if stop.is_set() or time.monotonic() - self._saved_at > self.checkpoint_seconds:
+        stopping = self.shards.stopping(stop)
+        if stopping or time.monotonic() - self._saved_at > self.checkpoint_seconds:
             self._save()
-        if stop.is_set():
+        if stopping:
             raise Interrupted("interrupted; the state is saved: continue with --resume")
 
     def _recover(self) -> None:
@@ -258,7 +264,7 @@ class Loop:
         where = self.position
         self.model.eval()
         with torch.no_grad(), self._averages_in_use():
-            readings = list(self.validate(self.model))
+            readings = self._readings(self.validate)
             criterion = next((reading.value for reading in readings if reading.split == "valid"), None)
             best = math.inf if where.best_value is None else where.best_value
             better = criterion is not None and criterion < best and math.isfinite(criterion)
@@ -276,6 +282,13 @@ class Loop:
             where.waited += 1
             if self.settings.patience is not None and where.waited >= self.settings.patience:
                 where.finished = "patience"
+
+    def _readings(self, validate: Validate) -> list[Reading]:
+        """The readings of a validation, whose work is divided; all processes use those of the first one."""
+        with dividing(self.shards.processes):
+            found = list(validate(self.model))
+        _, facts = self.shards.processes.from_first(lambda: ({}, {"readings": found}))
+        return [Reading(*reading) for reading in facts["readings"]]
 
     def _save(self) -> None:
         """Write a checkpoint.

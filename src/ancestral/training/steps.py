@@ -18,6 +18,7 @@ from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.engine import Engine
 from ancestral.training.objectives import SCHEDULED, Objective, Terms, terms_of_labels
+from ancestral.training.shards import WHOLE, Part, Shards, Sums, put_gradients, settle
 
 O = TypeVar("O", bound=Optimizer)
 HOOKED = ("step", "zero_grad", "add_param_group", "state_dict", "load_state_dict")
@@ -147,10 +148,12 @@ class GradientStep:
 
     Args:      engine: device and precision. model: moved to the device in place. objective: see `objectives`.
                settings: learning rate, schedule, clipping. total_steps: updates of the whole run, for the schedule.
-               mean_weight: of the training images.
+               mean_weight: of the training images. shards: into which a batch is divided. The objective sees one shard:
+               means over a batch in the objective are then means over a shard.
     """
 
     uses_weights = True
+    divides = True
 
     def __init__(
         self,
@@ -160,23 +163,33 @@ class GradientStep:
         settings: TrainingSettings,
         total_steps: int,
         mean_weight: float = 1.0,
+        shards: Shards = WHOLE,
     ) -> None:
-        self.mean_weight = mean_weight
+        self.mean_weight, self.shards = mean_weight, shards
         self.engine, self.settings, self.total_steps = engine, settings, total_steps
         self.objective = objective
         module = ObjectiveModule(model, objective)
         self.module, self.optimizer = engine.setup(module, build_optimizer(module, settings))
+        self._weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         self._look_at_once = engine.device.type == "cpu"
         self._steps_per_epoch = max(1, total_steps // settings.epochs)
 
     def __call__(self, batch: Batch, step: int) -> Terms:
         set_learning_rate(self.optimizer, step, self.total_steps, self.settings)
-        terms = weighted_terms(self.module(self.at(batch, step)), batch, self.mean_weight)
-        loss = terms["loss"].mean()
-        if self._look_at_once and not math.isfinite(loss.item()):
-            raise TrainingDiverged(f"the loss is {loss.item()} at step {step + 1}")
-        self.optimizer.zero_grad()
-        self.engine.backward(loss)
+        if step == 0 and self.shards.count > 1:
+            settle(self.module, lambda: self.module(self.at(batch, step)))
+
+        def contribution(part: Part) -> tuple[Terms, Sums]:
+            terms = weighted_terms(self.module(self.at(part.batch, step)), part.batch, self.mean_weight)
+            loss = part.mean(terms["loss"])
+            if self._look_at_once and not math.isfinite(loss.item()):
+                raise TrainingDiverged(f"the loss is {loss.item()} at step {step + 1}")
+            self.optimizer.zero_grad()
+            self.engine.backward(loss)
+            return terms, [weight.grad for weight in self._weights]
+
+        terms, gradients = self.shards.sum(batch, step, contribution, self.module)
+        put_gradients(self._weights, gradients)
         if self.settings.clip_norm is not None:
             self.engine.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip_norm)
         self.optimizer.step()

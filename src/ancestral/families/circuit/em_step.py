@@ -18,6 +18,7 @@ from ancestral.families.circuit.trees import ROWS, row_blocks
 from ancestral.families.circuit.update import expected_counts, set_from_counts
 from ancestral.families.family import StepContext
 from ancestral.training.objectives import Terms
+from ancestral.training.shards import WHOLE, Shards, Sums
 from ancestral.training.steps import weighted_terms
 
 LEAST_SHARE = 1e-6  # images with a smaller weight for a tree do not train it
@@ -41,7 +42,7 @@ class EMStep:
 
     Args:      model: the circuit. settings: of the family. total_steps: T. images: N, number of training images, or
                the sum of their weights. centres: of the clusters of images, shape (trees, D), for trees of clusters;
-               None otherwise. mean_weight: of the training images.
+               None otherwise. mean_weight: of the training images. shards: into which a batch is divided.
     Reference: Cappé and Moulines, 2009, arXiv 0712.4273, eq. 10 and 11; the geometric steps are a deviation.
     """
 
@@ -53,8 +54,9 @@ class EMStep:
         images: float,
         centres: Tensor | None = None,
         mean_weight: float = 1.0,
+        shards: Shards = WHOLE,
     ) -> None:
-        self.mean_weight = mean_weight
+        self.mean_weight, self.shards = mean_weight, shards
         self.model, self.settings, self.total_steps, self.images = model, settings, total_steps, images
         self.centres, self.running = centres, settings.running
         # sums over an epoch need more digits than running means
@@ -69,11 +71,31 @@ class EMStep:
         self.begun = torch.zeros((), dtype=torch.bool)
 
     uses_weights = True
+    divides = True
 
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
         if self.running and not self.begun:
             self._begin()
+        rate = self._rate(step) if self.running else 1.0
+        scale = rate / (len(batch.x) * self.mean_weight) if self.running else 1.0
+        self._decay(1 - rate if self.running else 1.0)
+        terms, sums = self.shards.sum(batch, step, lambda part: self._contribution(part.batch, scale, step))
+        for total, more in zip((*self.counts, self.shares), sums, strict=False):
+            total += more
+        if self.running:
+            self._update(1 / self.images)
+        return terms
+
+    def _contribution(self, batch: Batch, scale: float, step: int) -> tuple[Terms, Sums]:
+        """The terms of some images, and their counts times `scale`. A whole batch is added to the totals at once."""
+        if self.shards.count == 1:
+            return self._add(batch, scale, step, self.counts, self.shares), []
+        counts, shares = Counts(*map(torch.zeros_like, self.counts)), torch.zeros_like(self.shares)
+        return self._add(batch, scale, step, counts, shares), [*counts, shares]
+
+    def _add(self, batch: Batch, scale: float, step: int, counts: Counts, total: Tensor) -> Terms:
+        """Add the counts of images and the weights of the trees to `counts` and `total`; returns the terms."""
         x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
         x = x if seen is None else x.where(seen, 0)
         trees, log_prob = self.model.components, torch.zeros(len(x), dtype=self.model.dtype, device=x.device)
@@ -82,19 +104,15 @@ class EMStep:
             joint = self.model.joint(x[soft], None if seen is None else seen[soft])
             shares[soft], log_prob[soft] = joint.softmax(1), joint.logsumexp(1)
         weights = shares if batch.weights is None else shares * batch.weights[:, None].to(shares)
-        rate = self._rate(step) if self.running else 1.0
-        scale = rate / (len(x) * self.mean_weight) if self.running else 1.0
-        self._decay(1 - rate if self.running else 1.0)
-        self.shares += scale * weights.sum(0)
+        total += scale * weights.sum(0)
         for c in range(trees):
             rows = (shares[:, c] > LEAST_SHARE).nonzero()[:, 0]
-            own = self._count(c, x[rows], None if seen is None else seen[rows], scale * weights[rows, c])
+            hidden = None if seen is None else seen[rows]
+            own = self._count(counts, c, x[rows], hidden, scale * weights[rows, c])
             single = ~soft[rows]
             log_prob[rows[single]] = own[single] + self.model.log_component_probs[c]
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
-        if self.running:
-            self._update(1 / self.images)
         return weighted_terms({"loss": -log_prob}, batch, self.mean_weight)
 
     @torch.no_grad()
@@ -139,16 +157,16 @@ class EMStep:
         for total in (*self.counts, self.shares):
             total.mul_(factor)
 
-    def _count(self, component: int, x: Tensor, seen: Tensor | None, weights: Tensor) -> Tensor:
+    def _count(self, into: Counts, component: int, x: Tensor, seen: Tensor | None, weights: Tensor) -> Tensor:
         """Add the expected counts of images to those of a tree; returns log p(x | c), shape (B,)."""
         found, whole = [weights[:0]], self.model.tree(component)
         for (part, mask), some in zip(row_blocks(x, seen), weights.split(ROWS), strict=True):
             tree, codes = self.model.evidence(component, whole, part, mask)
             up = upward(tree, codes)
             counts = downward(tree, codes, up, some)
-            self.counts.root[component] += counts.root
-            self.counts.transitions[component] += counts.transitions
-            self.counts.leaves[component] += self._leaf_sums(component, counts.leaves[:, :-1], part, mask)
+            into.root[component] += counts.root
+            into.transitions[component] += counts.transitions
+            into.leaves[component] += self._leaf_sums(component, counts.leaves[:, :-1], part, mask)
             found.append(up.log_prob)
         return torch.cat(found)
 
@@ -184,4 +202,5 @@ def step_for(context: StepContext) -> EMStep | None:
     clustered = settings.components > 1 and (settings.conditional or settings.assignment == "cluster")
     centres = cluster_centres(context.train, settings.components) if clustered else None
     train = context.train
-    return EMStep(model, settings, context.total_steps, train.total_weight, centres, train.mean_weight)
+    shards = context.shards or WHOLE
+    return EMStep(model, settings, context.total_steps, train.total_weight, centres, train.mean_weight, shards)

@@ -27,6 +27,7 @@ from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.engine import Engine
 from ancestral.training.objectives import Terms
+from ancestral.training.shards import WHOLE, Part, Shards, Sums, put_gradients
 from ancestral.training.steps import build_optimizer, set_learning_rate
 
 R1_EVERY = 16  # updates; a lazy penalty costs less and works as well (Karras et al., 2020, section 3.1)
@@ -144,10 +145,12 @@ class AdversarialStep:
                generator_gradient, critic_gradient: norms of the gradients of the mean losses.
     Args:      model: moved to the device in place; with `settings.average` it holds the moving average of the trained
                generator. critic: moved to the device in place. total_steps: number of updates in the whole run.
+               shards: into which a batch is divided; batch normalisation uses the statistics of a shard.
     Reference: Goodfellow et al., 2014, algorithm 1.
     """
 
     beside = "critic"
+    divides = True
 
     def __init__(
         self,
@@ -157,7 +160,9 @@ class AdversarialStep:
         settings: GANSettings,
         training: TrainingSettings,
         total_steps: int,
+        shards: Shards = WHOLE,
     ) -> None:
+        self.shards = shards
         self.engine, self.settings, self.training, self.total_steps = engine, settings, training, total_steps
         self.model = model
         self.trained = copy.deepcopy(model) if settings.average else model
@@ -165,6 +170,7 @@ class AdversarialStep:
         generator = self.trained.generator
         self.generator, self.generator_optimizer = engine.setup(generator, build_optimizer(generator, training))
         self.critic, self.critic_optimizer = engine.setup(critic, build_optimizer(critic, training))
+        self.both = nn.ModuleList([self.generator, self.critic])
         self.loss = LOSSES[settings.loss]
         # of the last update of the generator; logged again in steps that update the critic only
         self.last = {name: torch.zeros((), device=engine.device) for name in ("loss", "generator_gradient")}
@@ -173,17 +179,32 @@ class AdversarialStep:
     def __call__(self, batch: Batch, step: int) -> Terms:
         for optimizer in (self.generator_optimizer, self.critic_optimizer):
             set_learning_rate(optimizer, step, self.total_steps, self.training)
-        x, labels = batch.x, batch.labels if self.settings.classes else None
-        fake = self.trained.to_pixels(self.generator(self.trained.codes(len(x), labels)))
-        terms = self._update_critic(x, fake.detach(), labels, step)
+        fakes: dict[int, Tensor] = {}  # of the shards that this process computes
+        terms = self._update_critic(batch, fakes, step)
         if (step + 1) % self.settings.critic_steps == 0:
-            self._update_generator(fake, labels, step)
+            self._update_generator(batch, fakes, step)
             if self.settings.average:
                 self._average(step)
-        everywhere = {name: value.expand(len(x)) for name, value in self.last.items()}
+        everywhere = {name: value.expand(len(batch.x)) for name, value in self.last.items()}
         return {"loss": everywhere.pop("loss"), **terms, **everywhere}
 
-    def _update_critic(self, real: Tensor, fake: Tensor, labels: Tensor | None, step: int) -> Terms:
+    def _labels(self, batch: Batch) -> Tensor | None:
+        return batch.labels if self.settings.classes else None
+
+    def _update_critic(self, batch: Batch, fakes: dict[int, Tensor], step: int) -> Terms:
+        def contribution(part: Part) -> tuple[Terms, Sums]:
+            real, labels = part.batch.x, self._labels(part.batch)
+            fake = self.trained.to_pixels(self.generator(self.trained.codes(len(real), labels)))
+            fakes[part.number] = fake
+            terms, total = self._critic_terms(real, fake.detach(), labels, step)
+            return terms, self._gradients(part.mean(total), self.critic, self.critic_optimizer, step)
+
+        terms, gradients = self.shards.sum(batch, step, contribution, self.both)
+        norm = self._descend(gradients, self.critic, self.critic_optimizer)
+        return terms | {"critic_gradient": norm.expand(len(batch.x))}
+
+    def _critic_terms(self, real: Tensor, fake: Tensor, labels: Tensor | None, step: int) -> tuple[Terms, Tensor]:
+        """The terms of real images, and the critic's loss with penalties, shape (B,)."""
         both = None if labels is None else labels.repeat(2)
         real_score, fake_score = self.critic(torch.cat([real, fake]), both).chunk(2)
         critic_loss = self.loss.critic(real_score, fake_score)
@@ -193,26 +214,35 @@ class AdversarialStep:
             total = total + R1_EVERY * self.settings.r1 * r1_penalty(plain, real, labels)
         if self.settings.loss == "wasserstein" and self.settings.gradient_penalty:
             total = total + self.settings.gradient_penalty * gradient_penalty(plain, real, fake, labels)
-        norm = self._descend(total.mean(), self.critic, self.critic_optimizer, step)
         terms = {"critic_loss": critic_loss, "real_score": real_score, "fake_score": fake_score}
         if self.loss.has_probabilities:
             terms |= {"real_prob": real_score.sigmoid(), "fake_prob": fake_score.sigmoid(), "value": -critic_loss}
-        return {name: term.detach() for name, term in terms.items()} | {"critic_gradient": norm.expand(len(real))}
+        return {name: term.detach() for name, term in terms.items()}, total
 
-    def _update_generator(self, fake: Tensor, labels: Tensor | None, step: int) -> None:
+    def _update_generator(self, batch: Batch, fakes: dict[int, Tensor], step: int) -> None:
+        def contribution(part: Part) -> tuple[Terms, Sums]:
+            losses = self.loss.generator(self.critic(fakes[part.number], self._labels(part.batch)))
+            gradients = self._gradients(part.mean(losses), self.generator, self.generator_optimizer, step)
+            return {"loss": losses.detach()}, gradients
+
         self.critic.requires_grad_(False)  # their gradients are not needed here and would be a third of the work
-        loss = self.loss.generator(self.critic(fake, labels)).mean()
-        norm = self._descend(loss, self.generator, self.generator_optimizer, step)
+        terms, gradients = self.shards.sum(batch, step, contribution, self.critic, "generator")
+        norm = self._descend(gradients, self.generator, self.generator_optimizer)
         self.critic.requires_grad_(True)
-        self.last = {"loss": loss.detach(), "generator_gradient": norm}
+        self.last = {"loss": terms["loss"].mean(), "generator_gradient": norm}
 
-    def _descend(self, loss: Tensor, module: Any, optimizer: Any, step: int) -> Tensor:
-        """One gradient step of the critic or the generator; returns the norm of the gradient before clipping."""
+    def _gradients(self, loss: Tensor, module: Any, optimizer: Any, step: int) -> Sums:
+        """The gradients of a loss for the weights of the critic or the generator."""
         if self._look_at_once and not math.isfinite(loss.item()):
             raise TrainingDiverged(f"a loss of the GAN is {loss.item()} at step {step + 1}")
         optimizer.zero_grad()
         self.engine.backward(loss)
-        norm = get_total_norm([weight.grad for weight in module.parameters() if weight.grad is not None])
+        return [weight.grad for weight in module.parameters()]
+
+    def _descend(self, gradients: Sums, module: Any, optimizer: Any) -> Tensor:
+        """One gradient step of the critic or the generator; returns the norm of the gradient before clipping."""
+        put_gradients(list(module.parameters()), gradients)
+        norm = get_total_norm([gradient for gradient in gradients if gradient is not None])
         if self.training.clip_norm is not None:
             self.engine.clip_gradients(module, optimizer, max_norm=self.training.clip_norm)
         optimizer.step()
@@ -265,7 +295,10 @@ def step_for(context: StepContext) -> AdversarialStep:
         refuse_other_classes(context.train, settings.classes)
     with seeded_noise(seed_for(context.training.seed, "critic")):
         critic = build_critic(settings, context.model.event_shape, context.networks)
-    return AdversarialStep(context.engine, context.model, critic, settings, context.training, context.total_steps)
+    shards = context.shards or WHOLE
+    return AdversarialStep(
+        context.engine, context.model, critic, settings, context.training, context.total_steps, shards
+    )
 
 
 def refuse_other_classes(train: PixelBatches, classes: int) -> None:

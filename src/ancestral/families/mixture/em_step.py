@@ -11,6 +11,7 @@ from ancestral.families.conditional import joint_of_labels
 from ancestral.families.family import StepContext
 from ancestral.families.mixture.model import MixtureOfBernoullis, Table
 from ancestral.training.objectives import Terms
+from ancestral.training.shards import WHOLE, Shards, Sums
 from ancestral.training.steps import weighted_terms
 
 
@@ -30,12 +31,17 @@ class EMStep:
     Images without a label are left out of the first epoch, because random components belong to no class yet.
 
     Args:      smoothing: a, in pseudo-counts. mean_weight: of the training images, for the loss.
+               shards: into which a batch is divided.
     Reference: Dempster et al., 1977; Bishop, 2006, eqs. 9.56 to 9.60.
     """
 
     uses_weights = True
+    divides = True
 
-    def __init__(self, model: MixtureOfBernoullis, smoothing: float, mean_weight: float = 1.0) -> None:
+    def __init__(
+        self, model: MixtureOfBernoullis, smoothing: float, mean_weight: float = 1.0, shards: Shards = WHOLE
+    ) -> None:
+        self.shards = shards
         self.model, self.smoothing, self.mean_weight = model, smoothing, mean_weight
         self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
@@ -46,6 +52,14 @@ class EMStep:
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
         self._table = self._table or self.model.table()
+        terms, sums = self.shards.sum(batch, step, lambda part: self._contribution(part.batch, step))
+        for total, more in zip((self.counts, self.sums, self.hidden), sums, strict=True):
+            if more is not None:
+                total += more
+        return terms
+
+    def _contribution(self, batch: Batch, step: int) -> tuple[Terms, Sums]:
+        """The terms of some images, and their part of the counts."""
         x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
         if seen is not None:
             x = x.where(seen, 0)
@@ -58,11 +72,9 @@ class EMStep:
             responsibilities = responsibilities * batch.weights[:, None].to(responsibilities)
         if self.model.classes and batch.labels is not None and not self.begun:
             responsibilities = responsibilities * (batch.labels >= 0)[:, None]
-        self.counts += responsibilities.sum(0)
-        self.sums += responsibilities.T @ x
-        if seen is not None:
-            self.hidden += responsibilities.T @ (~seen).to(responsibilities)
-        return weighted_terms({"loss": -log_prob}, batch, self.mean_weight)
+        hidden = None if seen is None else responsibilities.T @ (~seen).to(responsibilities)
+        terms = weighted_terms({"loss": -log_prob}, batch, self.mean_weight)
+        return terms, [responsibilities.sum(0), responsibilities.T @ x, hidden]
 
     def end_epoch(self) -> None:
         a = self.smoothing
@@ -92,4 +104,4 @@ def step_for(context: StepContext) -> EMStep | None:
     if context.settings.method != "em":
         return None
     assert isinstance(context.model, MixtureOfBernoullis)
-    return EMStep(context.model, context.settings.smoothing, context.train.mean_weight)
+    return EMStep(context.model, context.settings.smoothing, context.train.mean_weight, context.shards or WHOLE)

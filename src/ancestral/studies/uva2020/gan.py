@@ -14,8 +14,8 @@ from ancestral.health.training_curves import TrainingCurves
 from ancestral.reports.html import Table
 from ancestral.reports.pictures.training import training_curves
 from ancestral.reports.quality_tables import QUALITY_CAPTION, quality_table
-from ancestral.runs.fit import LOOKED_AT
 from ancestral.runs.run import Run
+from ancestral.runs.validation import LOOKED_AT
 from ancestral.studies.demonstrations.midway import Midway, midway
 from ancestral.studies.parts import health_in_words
 from ancestral.studies.recipe import OURS, ChapterContent, ReferenceCheck
