@@ -14,7 +14,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_for
 from ancestral.data.orders import epoch_order
 from ancestral.data.read_ahead import read_ahead
-from ancestral.data.sharded import ShardedImages, as_tensor, gathered
+from ancestral.data.sharded import ShardedImages, as_tensor, touch
 from ancestral.data.splits import Split
 from ancestral.data.storage import COPIED, allocated
 
@@ -29,6 +29,7 @@ SPACES = {
 # binary pixels for evaluation are sampled once per split, equally for all runs, so that scores are comparable
 DRAW_SEED = 0
 BLOCK = 4096  # images per block
+TOUCHED = 4  # batches that are read from disk together, in the order of the file
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ class PixelBatches:
     sampled in it are pure functions of (seed, epoch, batch), so a resumed run gets the same data.
 
     Args:      images: whole numbers, shape (N, C, H, W); or points, float32, shape (N, D); or a split. A large split
-               stays where it is stored, and batches are gathered from there, those of an epoch by a second thread ahead
-               of time. space: the pixel space. seed: random seed
+               stays where it is stored, and batches are gathered from there, and a second
+               thread reads those of an epoch from disk ahead of time. space: the pixel space. seed: random seed
                of order and pixels. device: device of the batches. fresh: for `binary`, sample pixels again in every
                epoch (training); otherwise they are sampled once, equally for all runs (evaluation). labels: classes,
                shape (N,), if known. draw: name of the random seed for `fresh=False`; each split has its own, so that
@@ -189,7 +190,7 @@ class PixelBatches:
         if self._rows is None:
             assert isinstance(self.raw, Tensor)
             return self.raw.index_select(0, chosen)
-        return gathered(self.raw, self._rows[chosen.cpu()]).contiguous().to(self.device)
+        return self.raw.index_select(0, self._rows[chosen.cpu()]).contiguous().to(self.device)
 
     def batches_per_epoch(self, batch_size: int) -> int:
         """Number of steps of one epoch, including a last, smaller batch."""
@@ -212,8 +213,13 @@ class PixelBatches:
             yield Batch(_without_hidden(x, seen), labels, seen, weights)
 
     def _read(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The stored pixels of the batches with these indices; those of a large split are read ahead."""
-        return map(self._gathered, rows) if self._rows is None else read_ahead(self._gathered, rows)
+        """The stored pixels of the batches with these indices; those of a large split are read from disk ahead."""
+        if self._rows is None:
+            return map(self._gathered, rows)
+        stored, places = self.raw, self._rows
+        groups = [rows[first : first + TOUCHED] for first in range(0, len(rows), TOUCHED)]
+        touched = read_ahead(lambda group: touch(stored, places[torch.cat(list(group)).cpu()]), groups)
+        return (self._gathered(chosen) for group in touched for chosen in group)
 
     def blocks(self, rows: int) -> Iterator[Batch]:
         """All images in stored order with their masks, in batches of `rows`; the last batch may be smaller."""

@@ -1,4 +1,4 @@
-"""Reading data in a second thread, so that the caller does not wait for the disk."""
+"""Reading data from disk in a second thread, so that the caller does not wait."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
-AHEAD = 4  # results that are computed or waiting, at most
+AHEAD = 2  # items that are read before they are used, at most
 
 
-def read_ahead(read: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """`read(item)` of each item, in their order; up to `AHEAD` results are computed before they are used.
+def read_ahead(read: Callable[[Item], object], items: Sequence[Item]) -> Iterator[Item]:
+    """The items in their order, each after `read(item)` in a second thread; up to `AHEAD` items are read before.
 
     An error of `read` is raised in the caller when it reaches the item. Nothing is read after the caller stops.
     """
-    waiting: deque[Future[Result]] = deque()
+    waiting: deque[tuple[Item, Future[object]]] = deque()
     pool = ThreadPoolExecutor(1, "ancestral-read-ahead")
     try:
         for item in items:
-            waiting.append(pool.submit(read, item))
+            waiting.append((item, pool.submit(read, item)))
             if len(waiting) == AHEAD:
-                yield waiting.popleft().result()
+                yield _first(waiting)
         while waiting:
-            yield waiting.popleft().result()
+            yield _first(waiting)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _first(waiting: deque[tuple[Item, Future[object]]]) -> Item:
+    item, reading = waiting.popleft()
+    reading.result()
+    return item

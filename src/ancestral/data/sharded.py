@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PAGE = 4096  # bytes; smallest unit that is read from a disk
+
 
 def as_tensor(array: np.ndarray) -> Tensor:
     """A tensor that shares the memory of an array. Do not write to it: the array may be a memory-mapped file."""
@@ -33,6 +35,7 @@ class ShardedImages:
         self._starts = np.cumsum([0, *map(len, self.pieces)])
         self.shape = (int(self._starts[-1]), *self.pieces[0].shape[1:])
         self.dtype, self.ndim = self.pieces[0].dtype, len(self.shape)
+        self._tensors = [as_tensor(piece) for piece in self.pieces]
 
     @property
     def size(self) -> int:
@@ -53,22 +56,35 @@ class ShardedImages:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def index_select(self, dim: int, rows: Tensor) -> Tensor:
-        """The images at some rows, shape (B, C, H, W). Rows in increasing order are read file by file."""
+        """The images at some rows, shape (B, C, H, W)."""
         assert dim == 0
-        number = torch.from_numpy(np.searchsorted(self._starts, rows.numpy(), "right")) - 1
-        present, sizes = number.unique_consecutive(return_counts=True)
-        found, first = list[Tensor](), 0
-        for piece, size in zip(present.tolist(), sizes.tolist(), strict=True):
-            inside = rows[first : first + size] - int(self._starts[piece])
-            found.append(as_tensor(self.pieces[piece]).index_select(0, inside))
-            first += size
-        return torch.cat(found) if found else as_tensor(self.pieces[0][:0])
+        ordered, places = rows.sort()
+        found = torch.empty(len(rows), *self.shape[1:], dtype=self._tensors[0].dtype)
+        for piece, here, inside in self._by_piece(ordered):
+            torch.index_select(piece, 0, inside, out=found[here])
+        return found.index_select(0, places.argsort())
+
+    def touch(self, rows: Tensor) -> None:
+        """As the function `touch`, for images in several files."""
+        for piece, _, inside in self._by_piece(rows.sort().values):
+            touch(piece, inside)
+
+    def _by_piece(self, ordered: Tensor) -> Iterator[tuple[Tensor, slice, Tensor]]:
+        """Each array that has some of the rows, their places in `ordered`, and their places in the array."""
+        ends = np.searchsorted(ordered.numpy(), self._starts)
+        for number in np.flatnonzero(np.diff(ends)).tolist():
+            here = slice(int(ends[number]), int(ends[number + 1]))
+            yield self._tensors[number], here, ordered[here] - int(self._starts[number])
 
 
-def gathered(stored: Tensor | ShardedImages, rows: Tensor) -> Tensor:
-    """The images at some rows, shape (B, C, H, W). They are read in the order of the file, as a disk reads faster."""
-    ordered, places = rows.sort()
-    return stored.index_select(0, ordered).index_select(0, places.argsort())
+def touch(stored: Tensor | ShardedImages, rows: Tensor) -> None:
+    """Read one value of each page of some images, in the order of the file, so that they are in the page cache."""
+    if isinstance(stored, ShardedImages):
+        stored.touch(rows)
+        return
+    step = PAGE // stored.element_size()
+    pages = -(-math.prod(stored.shape[1:]) // step)
+    stored.as_strided((len(stored), pages), (stored.stride(0), step)).index_select(0, rows.sort().values)
 
 
 def joined_pieces(arrays: Sequence[np.ndarray | ShardedImages]) -> ShardedImages:

@@ -11,7 +11,7 @@ import torch
 
 from ancestral.core.errors import refusal
 from ancestral.data.readers import PART_NAMES
-from ancestral.data.sharded import ShardedImages, gathered
+from ancestral.data.sharded import ShardedImages
 
 
 class Split:
@@ -57,7 +57,7 @@ class Split:
     def at(self, rows: torch.Tensor | slice) -> torch.Tensor:
         """The images at some rows of the split, shape (B, C, H, W)."""
         if self.chosen is not None:
-            return gathered(self.stored, self.chosen[rows])
+            return self.stored.index_select(0, self.chosen[rows])
         assert isinstance(self.stored, torch.Tensor)  # images in several files are always chosen
         return self.stored[rows]
 

@@ -17,7 +17,7 @@ from ancestral.data.datasets import load_dataset, padded, padded_seen, read_sour
 from ancestral.data.imported import Imported, Part
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.readers import PART_NAMES
-from ancestral.data.sharded import as_tensor
+from ancestral.data.sharded import ShardedImages, as_tensor
 from ancestral.data.sources import digest
 from ancestral.data.splits import Dataset, Split
 from ancestral.data.storage import compact, refuse_at_once
