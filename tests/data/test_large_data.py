@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_the_images_of_a_window_are_close_in_the_file() -> None:
         places = stored[epoch_order(1000, seed, 50, stored)]
         far = (places.diff().abs() >= 50).nonzero()[:, 0] + 1
         ends = [0, *far.tolist(), 1000]
-        pieces = [places[first:last] for first, last in zip(ends, ends[1:], strict=False)]
+        pieces = [places[first:last] for first, last in pairwise(ends)]
         assert all(int(piece.max() - piece.min()) < 2 * 50 for piece in pieces) and 15 <= len(pieces) <= 21
         cuts.add(int(places[:50].min()) % 50)
         inside = max(pieces, key=len)
@@ -296,11 +297,6 @@ def test_many_shards_need_no_open_files(tmp_path: Path, on_disk: None) -> None:
     assert len(found.parts["all"]) == COUNT and after - before < 20
 
 
-def train(folder: Path, out: Path, resume: bool = False, **more: object) -> ancestral.Run:
-    settings = {"latents": 2, "hidden": (8,), "epochs": 3, "batch_size": 16, "pixels": "levels", **more}
-    return ancestral.fit("vae", out, data=str(folder), shuffle_window=40, resume=resume, page=False, **settings)
-
-
 def test_a_resumed_training_on_shards_has_the_same_weights(
     tmp_path: Path, on_disk: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -347,15 +343,16 @@ def test_commands_that_need_all_images_refuse_too_many(
     tmp_path: Path, on_disk: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_shards(tmp_path / "many", labels="one")
-    run = ancestral.fit("mixture", tmp_path / "run", data=str(folder), components=2, epochs=1, pixels="threshold")
+    settings = {"components": 2, "epochs": 1, "pixels": "threshold", "valid_size": 60}
+    run = ancestral.fit("mixture", tmp_path / "run", data=str(folder), **settings)
     assert ancestral.evaluate(run).count == 20
     assert len(ancestral.evaluate(run, data=str(folder)).data_sha256 or "") == 64
-    assert ancestral.detect(run, against="noise", trials=20, alpha=0.2).counts == (10, 10)
+    assert ancestral.detect(run, against="noise", trials=20).counts == (10, 10)
     ancestral.compress(run, tmp_path / "test.anc")
     write_shards(tmp_path / "new", IMAGES[:30], sizes=(10, 20))
     assert ancestral.evaluate(run, data=str(tmp_path / "new")).count == 30
     monkeypatch.setattr(storage, "MOST_AT_ONCE", 5 * IMAGES[0].size)
-    refused(lambda: ancestral.detect(run, against="noise", trials=20, alpha=0.2), "40 images in memory", "--count")
+    refused(lambda: ancestral.detect(run, against="noise", trials=20), "80 images in memory", "--count")
     refused(lambda: ancestral.compress(run, tmp_path / "test.anc"), "20 images in memory")
 
 
