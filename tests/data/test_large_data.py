@@ -20,6 +20,7 @@ from ancestral.core.errors import InputError
 from ancestral.data import anomalies, datasets, numpy_files, pixels, sharded, shards, storage
 from ancestral.data.datasets import load_dataset
 from ancestral.data.imported import Imported
+from ancestral.data.memory import hold
 from ancestral.data.orders import epoch_order
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.read_ahead import AHEAD, read_ahead
@@ -134,7 +135,7 @@ def test_batches_are_equal_to_the_bit(
     for module in (storage, datasets, shards, pixels):
         monkeypatch.setattr(module, "COPIED", 0)
     mapped = np.load(tmp_path / "one.npy", mmap_mode="r")
-    sources = str(tmp_path / "many"), ancestral.data.memory.hold((mapped, CLASSES))
+    sources = str(tmp_path / "many"), hold((mapped, CLASSES))
     for source in sources:
         data = load_dataset(source)
         assert data.train.chosen is not None
@@ -221,7 +222,7 @@ def test_reading_ahead_keeps_order_and_errors_and_is_bounded() -> None:
         next(found)
     again = read_ahead(read, [1, 2, 3, 4, 5, 6])
     next(again)
-    again.close()
+    again.close()  # as when the training stops
     assert not any(thread.name.startswith("ancestral-read-ahead") for thread in threading.enumerate())
 
 

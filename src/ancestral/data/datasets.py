@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ READING = 2
 have the same random seed. 2: levels are inferred, splits are stratified by class, and each split has its own seed.
 """
 INT16_LEVELS = 2**15
+LONG_READING = 2**30  # bytes; reading more may take long, so it is said
+log = logging.getLogger("ancestral")
 
 
 def load_dataset(
@@ -104,6 +107,8 @@ def load_dataset(
     _check_protocol(protocol, train_size, valid_size, split_seed)
     name, found = read_source(source, options._replace(infer=version > 1), fetch)
     own = source not in dataset_names()
+    if (stored := sum(part.images.nbytes for part in found.parts.values())) > LONG_READING:
+        log.info("computing the SHA-256 of %s bytes, in blocks", f"{stored:,}")
     sha256 = digest(found.parts) if found.repeatable else None
     divided = divide(name, found, split_seed, in_order=not own or protocol is not None, by_class=own and version > 1)
     if protocol is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 AHEAD = 2  # items that are read before they are used, at most
 
 
-def read_ahead(read: Callable[[Item], object], items: Sequence[Item]) -> Iterator[Item]:
+def read_ahead(read: Callable[[Item], object], items: Sequence[Item]) -> Generator[Item, None, None]:
     """The items in their order, each after `read(item)` in a second thread; up to `AHEAD` items are read before.
 
     An error of `read` is raised in the caller when it reaches the item. Nothing is read after the caller stops.
