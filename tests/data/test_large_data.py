@@ -71,7 +71,7 @@ def same_data(found: Dataset, expected: Dataset) -> None:
         assert (ours.rows is None) == (theirs.rows is None)
         assert ours.rows is None or theirs.rows is None or np.array_equal(ours.rows, theirs.rows)
         assert (ours.labels is None) == (theirs.labels is None)
-        assert ours.labels is None or torch.equal(ours.labels, theirs.labels)
+        assert ours.labels is None or theirs.labels is None or torch.equal(ours.labels, theirs.labels)
 
 
 @pytest.mark.parametrize("labels", ["one", "each"])
@@ -368,7 +368,9 @@ GROWTH = """
 import sys, threading, time, warnings
 import torch
 import ancestral
+from ancestral.core.threads import keep_large_blocks
 from ancestral.data import datasets, numpy_files, pixels, storage
+from ancestral.evaluation.likelihood import per_image
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import DataSettings
 
@@ -378,6 +380,9 @@ def anonymous():
 
 numpy_files.MAPPED_BYTES = storage.COPIED = datasets.COPIED = pixels.COPIED = 2**20
 torch.set_num_threads(1)
+keep_large_blocks()
+model = torch.nn.Linear(1, 1)
+model.dtype = torch.float32
 stop, peak = threading.Event(), 0
 
 def watch():
@@ -395,7 +400,7 @@ for path in sys.argv[1:]:
     for number, batch in enumerate(data.training(0).shuffled(0, 64)):
         if number == 40:
             break
-    total = sum(float(x.sum()) for x in data.held("test").in_order(500))
+    per_image(model, data.held("train"), 1000, lambda x: (x * 2).flatten(1)[:, :200] * 1.0, 0, None)
     stop.set()
     watching.join()
     found.append(peak - before)
@@ -406,7 +411,7 @@ print(*found)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
 def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
-    """Four times as many images, 246 MB in place of 61 MB, need at most 40 MiB more of anonymous memory."""
+    """Four times as many images, 246 MB in place of 61 MB, need at most 80 MiB more of anonymous memory."""
     shape = (3, 64, 64)
     for name, count in (("small", 5_000), ("large", 20_000)):
         with open(tmp_path / f"{name}.npy", "wb") as stream:  # a sparse file: only the first image takes space
@@ -418,4 +423,4 @@ def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
     files = [str(tmp_path / f"{name}.npy") for name in ("small", "small", "large")]
     done = subprocess.run([sys.executable, "-c", GROWTH, *files], capture_output=True, text=True, check=True)
     _, small, large = map(int, done.stdout.split())
-    assert large - small < 40, done.stdout
+    assert large - small < 80, done.stdout

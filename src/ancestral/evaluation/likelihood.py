@@ -79,16 +79,21 @@ def per_image_seen(
     progress: Progress | None,
 ) -> Tensor:
     """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`."""
-    values: list[Tensor] = []
+    values: Tensor | None = None  # one tensor: a small one for each block would split the memory that blocks reuse
+    done = 0
     with _scoring(model, images.device):
         for number, batch in enumerate(images.blocks(block)):
             seed_device(images.device, seed_for(seed, "score", number))
             found = value(on_seen(model, batch.seen), batch.x.to(model.dtype))
             _refuse_other_rows(model, found, len(batch.x))
-            values.append(found.double())
+            if values is None:
+                values = found.new_empty(len(images), *found.shape[1:], dtype=torch.float64)
+            values[done : done + len(batch.x)] = found
+            done += len(batch.x)
             if progress:
                 progress(len(batch.x))
-    return torch.cat(values)
+    assert values is not None  # there is at least one block, which may be empty
+    return values
 
 
 def _refuse_other_rows(model: Model, found: object, images: int) -> None:
