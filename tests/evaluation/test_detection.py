@@ -138,8 +138,10 @@ def test_other_images_are_stretched_to_the_levels_wanted(tmp_path: Path) -> None
 
 def test_training_images_cannot_be_tested() -> None:
     train = numbered(30).images
-    refuse_training_images(train + 100, train, "x.npy")
-    refused(lambda: refuse_training_images(torch.cat([train[7:9], train + 100]), train, "x.npy"), "2 of its 32")
+    refuse_training_images(train + 100, Split(train, None), "x.npy")
+    refused(
+        lambda: refuse_training_images(torch.cat([train[7:9], train + 100]), Split(train, None), "x.npy"), "2 of its 32"
+    )
 
 
 # ---- scores of single images

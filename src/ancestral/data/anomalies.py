@@ -12,6 +12,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError, refusal
 from ancestral.core.random import seed_for
 from ancestral.data.datasets import Split, dataset_names, load_dataset
+from ancestral.data.storage import refuse_at_once
 from ancestral.settings.data import MEMORY
 
 
@@ -50,31 +51,34 @@ def frankenstein(source: Split, seed: int = 0, count: int | None = None) -> Spli
     right = left.clone()
     while len(wrong := (source.labels[left] == source.labels[right]).nonzero()[:, 0]):
         right[wrong] = torch.randint(len(source), (len(wrong),), generator=generator)
-    images = source.images[left].clone()
+    images = source.at(left).clone()
     middle = images.shape[-1] // 2
-    images[..., middle:] = source.images[right][..., middle:]
+    images[..., middle:] = source.at(right)[..., middle:]
     return Spliced(images, left, right)
 
 
 def noise(source: Split, levels: int, seed: int = 0) -> Tensor:
     """Noise: every pixel is sampled uniformly from all levels."""
     generator = torch.Generator().manual_seed(seed_for(seed, "noise"))
-    return torch.randint(levels, source.images.shape, generator=generator).to(source.images.dtype)
+    images = source.images
+    return torch.randint(levels, images.shape, generator=generator).to(images.dtype)
 
 
 def constant(source: Split, levels: int, seed: int = 0) -> Tensor:
     """Constant images: one level per image, sampled uniformly."""
     generator = torch.Generator().manual_seed(seed_for(seed, "constant"))
-    drawn = torch.randint(levels, (len(source), 1, 1, 1), generator=generator).to(source.images.dtype)
-    return drawn.expand_as(source.images).clone()
+    images = source.images
+    drawn = torch.randint(levels, (len(source), 1, 1, 1), generator=generator).to(images.dtype)
+    return drawn.expand_as(images).clone()
 
 
 def shuffled(source: Split, levels: int, seed: int = 0) -> Tensor:
     """Images with shuffled pixels, in a different order for each image. The channels of a pixel stay together."""
     generator = torch.Generator().manual_seed(seed_for(seed, "shuffled"))
-    flat = source.images.flatten(2)
+    images = source.images
+    flat = images.flatten(2)
     order = torch.rand(len(flat), 1, flat.shape[2], generator=generator).argsort(2)
-    return flat.gather(2, order.expand_as(flat)).view_as(source.images)
+    return flat.gather(2, order.expand_as(flat)).view_as(images)
 
 
 def rotated(source: Split, levels: int, seed: int = 0) -> Tensor:
@@ -82,7 +86,7 @@ def rotated(source: Split, levels: int, seed: int = 0) -> Tensor:
 
     Raises:    InputError: the images are not square, so their shape would change.
     """
-    if source.images.shape[-1] != source.images.shape[-2]:
+    if source.event_shape[-1] != source.event_shape[-2]:
         raise InputError("rotated needs square images, because other images change their shape: choose upside-down")
     return source.images.rot90(1, (2, 3)).contiguous()
 
@@ -122,22 +126,25 @@ def other_images(source: str, shape: tuple[int, ...], levels: int, pad_to: int |
         raise refusal(f"--against {source}", "unknown", f"choose {known}, or a .npz/.npy file or a folder of images")
     found = load_dataset(source, pad_to=pad_to, fetch=False)
     parts = [found.test] if source in dataset_names() else [found.train, found.valid, found.test]
-    images = torch.cat([part.images for part in parts])
-    if tuple(images.shape[1:]) != tuple(shape):
-        sizes = ["x".join(map(str, size)) for size in (images.shape[1:], shape)]
+    if found.event_shape != tuple(shape):
+        sizes = ["x".join(map(str, size)) for size in (found.event_shape, shape)]
         raise refusal(source, f"images of {sizes[0]}", f"this model needs {sizes[1]} (channels x height x width)")
+    refuse_at_once("detect", (sum(map(len, parts)), *shape), f"give fewer images in {source}")
+    images = torch.cat([part.images for part in parts])
     if found.levels == levels:
         return images
     return (images.double() * ((levels - 1) / (found.levels - 1))).round().to(torch.uint8)
 
 
-def refuse_training_images(images: Tensor, training: Tensor, source: str) -> None:
+def refuse_training_images(images: Tensor, training: Split, source: str) -> None:
     """Check that no image was in the training data, because training images are not out-of-distribution.
 
-    Args:      images, training: uint8, shapes (N, C, H, W) and (M, C, H, W).
+    Args:      images: uint8, shape (N, C, H, W). training: uint8, read in blocks.
     Raises:    InputError: some images are equal to training images, byte for byte.
     """
-    known = {row.tobytes() for row in training.numpy()}
-    again = sum(row.tobytes() in known for row in images.numpy())
+    rows = [row.tobytes() for row in images.numpy()]
+    wanted = set(rows)
+    known = {found for block in training.blocks() for row in block.numpy() if (found := row.tobytes()) in wanted}
+    again = sum(row in known for row in rows)
     if again:
         raise refusal(source, f"{again} of its {len(images)} images are training images", "give other images")

@@ -304,7 +304,7 @@ def _points(
     masks = stored_masks(path, hidden, {part: array.shape for part, array in stored.items()})
     stored = {part: np.where(masks[part], array, np.nan) if part in masks else array for part, array in stored.items()}
     found = as_points(path, joined(list(stored.values())), missing=options.missing)
-    whole, seen = found.parts["all"].images, found.parts["all"].seen
+    whole, seen = found.parts["all"].array, found.parts["all"].seen
     ends = np.cumsum(list(counts.values()))
     if len(whole) != ends[-1]:
         raise refusal(path, f"{ends[-1] - len(whole)} rows are not points", "remove these rows")

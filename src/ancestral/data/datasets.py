@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ancestral.data.division import Division, divide
 from ancestral.data.imported import Imported, Part
 from ancestral.data.notes import class_notes, column_notes, missing_notes, repetitions
 from ancestral.data.readers import check_size
+from ancestral.data.sharded import ShardedImages, as_tensor
 from ancestral.data.sources import (
     DatasetStatus,
     dataset_names,
@@ -24,7 +26,7 @@ from ancestral.data.sources import (
     read_named,
     verify_dataset,
 )
-from ancestral.data.splits import Dataset, Split, as_tensor
+from ancestral.data.splits import Dataset, Split
 from ancestral.data.storage import COPIED, compact
 from ancestral.settings.data import ARRAY_FILES, IMAGE_FILES, MEMORY, ReadOptions, check_source
 
@@ -59,6 +61,8 @@ READING = 2
 have the same random seed. 2: levels are inferred, splits are stratified by class, and each split has its own seed.
 """
 INT16_LEVELS = 2**15
+LONG_READING = 2**30  # bytes; reading more may take long, so it is said
+log = logging.getLogger("ancestral")
 
 
 def load_dataset(
@@ -103,6 +107,8 @@ def load_dataset(
     _check_protocol(protocol, train_size, valid_size, split_seed)
     name, found = read_source(source, options._replace(infer=version > 1), fetch)
     own = source not in dataset_names()
+    if (stored := sum(part.images.nbytes for part in found.parts.values())) > LONG_READING:
+        log.info("computing the SHA-256 of %s bytes, in blocks", f"{stored:,}")
     sha256 = digest(found.parts) if found.repeatable else None
     divided = divide(name, found, split_seed, in_order=not own or protocol is not None, by_class=own and version > 1)
     if protocol is not None:
@@ -158,6 +164,10 @@ def read_source(source: str, options: ReadOptions, fetch: bool = True) -> tuple[
         return source, Imported(parts, levels, (0.0, levels - 1.0))
     path = Path(os.path.expanduser(source))
     if os.path.isdir(path):
+        from ancestral.data.shards import has_shards, read_shards
+
+        if has_shards(path):
+            return path.resolve().name, read_shards(path, options)
         from ancestral.data.folders import read_folder
 
         return path.resolve().name, read_folder(path, options)
@@ -228,6 +238,8 @@ def _sizes(name: str, pool: int, train: int | None, valid: int | None, default_v
 def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_to: int | None) -> Split:
     places: Any = slice(None) if rows is None else rows
     whole = part.images
+    if isinstance(whole, ShardedImages):
+        return _sharded_split(name, whole, part, rows, pad_to)
     if whole.dtype == np.uint16 and levels <= INT16_LEVELS:
         whole = whole.view(np.int16)  # torch supports few operations with uint16
     in_place = rows is not None and whole.nbytes > COPIED and pad_to is None and whole.dtype != np.uint16
@@ -246,6 +258,15 @@ def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_t
     if seen is not None:
         seen = None if bool(seen.all()) else seen if pad_to is None else padded_seen(seen, pad_to)
     return Split(images, labels, names, rows, seen, chosen, weights)
+
+
+def _sharded_split(name: str, images: ShardedImages, part: Part, rows: np.ndarray | None, pad_to: int | None) -> Split:
+    """The images at some rows, which stay in their files."""
+    if pad_to is not None:
+        raise refusal(name, "images in shards cannot be padded when they are read", "store padded images")
+    chosen = np.arange(len(images)) if rows is None else rows
+    labels = None if part.labels is None else torch.from_numpy(part.labels[chosen])
+    return Split(images, labels, rows=rows, chosen=torch.from_numpy(chosen))
 
 
 def _padded_checked(name: str, images: torch.Tensor, pad_to: int) -> torch.Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 from ancestral.core.errors import refusal
 from ancestral.core.random import lasting_permutation, seed_for
 from ancestral.data.imported import Imported, Part
-from ancestral.data.storage import joined, row_blocks
+from ancestral.data.sharded import ShardedImages
+from ancestral.data.storage import joined_images, row_blocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +87,8 @@ def divide(name: str, found: Imported, seed: int | None, *, in_order: bool, by_c
         first = len(pool) - own_valid
         order = np.concatenate(
             [
-                _order(_taken(pool, slice(first)), 0, by_class),
-                first + _order(_taken(pool, slice(first, None)), 0, by_class),
+                _order(pool, 0, by_class, slice(first)),
+                first + _order(pool, 0, by_class, slice(first, None)),
             ]
         )
         return Division(pool, order, test, None, size, "")
@@ -103,8 +104,8 @@ def _divided_at_random(name: str, whole: Part, parts: dict[str, Part], seed: int
         own = len(parts["valid"])
         first = len(whole) - own
         tenth = max(1, first // 10)
-        order = _order(_taken(whole, slice(first)), seed, by_class)
-        kept = np.concatenate([order[:-tenth], first + _order(_taken(whole, slice(first, None)), seed, by_class)])
+        order = _order(whole, seed, by_class, slice(first))
+        kept = np.concatenate([order[:-tenth], first + _order(whole, seed, by_class, slice(first, None))])
         words = f"a tenth of the training images, drawn at random{_how(whole, seed, by_class)}, is the test set"
         return Division(whole, kept, whole, order[-tenth:], own, words)
     order = _order(whole, seed, by_class)
@@ -112,18 +113,14 @@ def _divided_at_random(name: str, whole: Part, parts: dict[str, Part], seed: int
     return Division(whole, order[:-tenth], whole, order[-tenth:], tenth, words)
 
 
-def _order(part: Part, seed: int, by_class: bool) -> np.ndarray:
-    return stratified_permutation(part.labels if by_class else None, len(part), seed)
+def _order(part: Part, seed: int, by_class: bool, rows: slice = slice(None)) -> np.ndarray:
+    labels = part.labels[rows] if by_class and part.labels is not None else None
+    return stratified_permutation(labels, len(range(*rows.indices(len(part)))), seed)
 
 
 def _how(part: Part, seed: int, by_class: bool) -> str:
     classes = ", in proportion to the classes" if by_class and part.labels is not None else ""
     return f"{classes} (--split-seed {seed})"
-
-
-def _taken(part: Part, rows: slice) -> Part:
-    labels, seen, weights = (None if of is None else of[rows] for of in (part.labels, part.seen, part.weights))
-    return Part(part.images[rows], labels, seen=seen, weights=weights)
 
 
 def _joined(parts: list[Part]) -> Part:
@@ -134,7 +131,7 @@ def _joined(parts: list[Part]) -> Part:
     weighted = any(part.weights is not None for part in parts)
     masked = any(part.seen is not None for part in parts)
     return Part(
-        joined([part.images for part in parts]),
+        joined_images([part.images for part in parts]),
         np.concatenate(labelled) if len(labelled) == len(parts) else None,
         tuple(name for names in named for name in names) if len(named) == len(parts) else None,
         np.concatenate([_seen_of(part) for part in parts]) if masked else None,
@@ -150,7 +147,7 @@ def _seen_of(part: Part) -> np.ndarray:
     return np.ones(part.images.shape, bool) if part.seen is None else part.seen
 
 
-def image_keys(images: np.ndarray) -> np.ndarray:
+def image_keys(images: np.ndarray | ShardedImages) -> np.ndarray:
     """A 64-bit key of each image, equal for equal images, shape (N,).
 
     It is the sum, modulo 2^64, of the 64-bit words of the image, each multiplied by a random odd number. Two different

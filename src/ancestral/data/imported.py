@@ -7,13 +7,15 @@ from typing import Literal
 
 import numpy as np
 
+from ancestral.data.sharded import ShardedImages
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """Images or points of one part of a source, with their labels.
 
     Args:
-        images: uint8 or uint16, shape (N, C, H, W); points are float32, shape (N, D).
+        images: uint8 or uint16, shape (N, C, H, W); points are float32, shape (N, D). `ShardedImages` stay on disk.
         labels: int64, shape (N,), class numbers from 0; -1 for an image without a label; None if there are no labels.
         names: file names of the images, if each has its own file.
         seen: boolean, shape of `images`, False for missing pixels; None if there are none, or without
@@ -21,7 +23,7 @@ class Part:
         weights: float64, shape (N,), weights of the images in training; None if they are equal.
     """
 
-    images: np.ndarray
+    images: np.ndarray | ShardedImages
     labels: np.ndarray | None
     names: tuple[str, ...] | None = None
     seen: np.ndarray | None = None
@@ -29,6 +31,11 @@ class Part:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def array(self) -> np.ndarray:
+        """The images as one array; this reads those that stay on disk."""
+        return self.images[:] if isinstance(self.images, ShardedImages) else self.images
 
 
 @dataclass(frozen=True, eq=False)

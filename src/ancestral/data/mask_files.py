@@ -58,4 +58,4 @@ def _arrays(path: Path) -> np.ndarray:
 def _only(path: Path, found: Imported) -> np.ndarray:
     if "all" not in found.parts:
         raise refusal(path, "masks with training and test parts", "give one array or one folder of masks")
-    return found.parts["all"].images
+    return found.parts["all"].array

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from ancestral.core.errors import refusal
 from ancestral.core.text import close_matches
@@ -29,14 +28,14 @@ class Member:
         name: name in the file.
         shape: shape of the array.
         nbytes: bytes that it needs in memory.
-        load: reads the array; InputError if it cannot be read.
+        load: reads the array, or the `ShardedImages`; InputError if it cannot be read.
         readable: False if its header shows that it cannot be read.
     """
 
     name: str
     shape: tuple[int, ...]
     nbytes: int
-    load: Callable[[], np.ndarray]
+    load: Callable[[], Any]
     readable: bool = True
 
     @property

@@ -14,14 +14,16 @@ import numpy as np
 
 from ancestral.core.errors import InputError, refusal
 from ancestral.core.free_memory import available_memory
+from ancestral.data.layouts import CHANNELS
 from ancestral.data.names import Member
 from ancestral.data.readers import DEFLATE_RATIO, parsing
 
 MAX_MEMBERS = 10_000
 MAPPED_SHARE = 0.25  # of the available memory; larger arrays are memory-mapped
+MAPPED_BYTES = 2**30  # larger arrays are memory-mapped, whatever the available memory
 
 
-class _Header(NamedTuple):
+class Header(NamedTuple):
     shape: tuple[int, ...]
     fortran: bool
     dtype: np.dtype
@@ -37,15 +39,30 @@ def open_npy(path: Path) -> tuple[Member, list[str]]:
 
     Raises: InputError for a damaged, unknown or too large file.
     """
-    with parsing(path, ".npy file"), open(path, "rb") as stream:
-        header = _header(path, stream, os.fstat(stream.fileno()).st_size)
+    header = npy_header(path)
     if _is_mapped(header):
         said = f"the array of {header.nbytes:,} bytes stays in its file (memory-mapped)"
         return Member("array", header.shape, 0, functools.partial(_map_npy, path, header)), [said]
     return Member("array", header.shape, header.nbytes, functools.partial(_load_npy, path)), []
 
 
-def _map_npy(path: Path, header: _Header) -> np.ndarray:
+def npy_header(path: Path) -> Header:
+    """Shape and type of the array of a .npy file.
+
+    Raises: InputError for a damaged or unknown file, or one that has not as many bytes as its header states.
+    """
+    with parsing(path, ".npy file"), open(path, "rb") as stream:
+        return _header(path, stream, os.fstat(stream.fileno()).st_size)
+
+
+def holds_image_bytes(header: Header) -> bool:
+    """Whether the bytes of an array in its file can be used as images without conversion."""
+    shape = header.shape
+    channels = len(shape) == 3 or (len(shape) == 4 and (shape[1] in CHANNELS or shape[3] in CHANNELS))
+    return header.dtype == np.uint8 and not header.fortran and channels
+
+
+def _map_npy(path: Path, header: Header) -> np.ndarray:
     with parsing(path, ".npy file"):
         return np.memmap(path, header.dtype, "c", header.offset, header.shape).view(np.ndarray)
 
@@ -97,7 +114,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: s
     return Member(name, header.shape, header.nbytes, load)
 
 
-def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Header:
+def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> Header:
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise refusal(path, f"{name} has an unsupported compression", "write it with np.savez_compressed")
     if info.file_size > DEFLATE_RATIO * info.compress_size:
@@ -106,7 +123,7 @@ def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, 
         return _header(path, stream, info.file_size, name)
 
 
-def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> _Header:
+def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> Header:
     """Raises:    InputError: Python objects, another type than numbers or text, or a size unlike that of the file."""
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
@@ -118,7 +135,7 @@ def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> _H
         raise refusal(path, f"{name} has pickled Python objects, which are never loaded", "store plain numbers")
     if dtype.kind not in "biufcMmUS" or dtype.itemsize == 0:
         raise refusal(path, f"{name} is of type {dtype}", "store plain numbers")
-    header = _Header(tuple(map(int, shape)), fortran, dtype, stream.tell())
+    header = Header(tuple(map(int, shape)), fortran, dtype, stream.tell())
     held = size - header.offset
     if min(header.shape, default=0) < 0 or header.nbytes != held:
         raise refusal(
@@ -129,9 +146,6 @@ def _header(path: Path, stream: IO[bytes], size: int, name: str = "array") -> _H
     return header
 
 
-def _is_mapped(header: _Header) -> bool:
+def _is_mapped(header: Header) -> bool:
     """Whether an array is large, and its bytes in the file can be used as images without conversion."""
-    shape = header.shape
-    as_stored = header.dtype == np.uint8 and not header.fortran and (len(shape) == 3 or len(shape) == 4)
-    channels_first = len(shape) == 3 or (len(shape) == 4 and shape[1] in (1, 3))
-    return as_stored and channels_first and header.nbytes > MAPPED_SHARE * available_memory()
+    return holds_image_bytes(header) and header.nbytes > min(MAPPED_BYTES, MAPPED_SHARE * available_memory())

@@ -42,7 +42,7 @@ def original_pixels(source: str, options: ReadOptions, found: Imported, part: st
     else:
         members = []
     if not members:
-        images = found.parts[part].images
+        images = found.parts[part].array
         return Original(images, "NHW" if images.shape[1] == 1 else "NHWC", np.dtype(images.dtype).str)
     chosen = choose(path, members, options.array, options.infer)
     stored = chosen.images[part].load()

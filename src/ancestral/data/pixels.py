@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_for
+from ancestral.data.orders import epoch_order
+from ancestral.data.read_ahead import read_ahead
+from ancestral.data.sharded import ShardedImages, as_tensor, touch
 from ancestral.data.splits import Split
+from ancestral.data.storage import COPIED, allocated
 
 SPACES = {
     "binary": "binary, each pixel drawn with probability = its grey value",
@@ -24,6 +29,7 @@ SPACES = {
 # binary pixels for evaluation are sampled once per split, equally for all runs, so that scores are comparable
 DRAW_SEED = 0
 BLOCK = 4096  # images per block
+TOUCHED = 4  # batches that are read from disk together, in the order of the file
 
 
 @dataclass(frozen=True)
@@ -117,11 +123,13 @@ class PixelBatches:
     sampled in it are pure functions of (seed, epoch, batch), so a resumed run gets the same data.
 
     Args:      images: whole numbers, shape (N, C, H, W); or points, float32, shape (N, D); or a split. A large split
-               stays where it is stored, and batches are gathered from there. space: the pixel space. seed: random seed
+               stays where it is stored, and batches are gathered from there, and a second
+               thread reads those of an epoch from disk ahead of time. space: the pixel space. seed: random seed
                of order and pixels. device: device of the batches. fresh: for `binary`, sample pixels again in every
                epoch (training); otherwise they are sampled once, equally for all runs (evaluation). labels: classes,
                shape (N,), if known. draw: name of the random seed for `fresh=False`; each split has its own, so that
-               equal images in two splits have different noise.
+               equal images in two splits have different noise. window: shuffle within windows of so many images, see
+               `orders.epoch_order`; None: all images.
     """
 
     def __init__(
@@ -133,10 +141,13 @@ class PixelBatches:
         fresh: bool = False,
         labels: Tensor | None = None,
         draw: str = "test",
+        window: int | None = None,
     ) -> None:
-        self.space, self.seed, self.device = space, seed, torch.device(device)
+        self.space, self.seed, self.device, self.window = space, seed, torch.device(device), window
         stored, self._rows = (images.stored, images.chosen) if isinstance(images, Split) else (images, None)
         self.event_shape = tuple(stored.shape[1:])
+        placed = images.rows if isinstance(images, Split) else None
+        self._places = self._rows if placed is None else torch.from_numpy(placed)
         self._drawn_per_batch = fresh and space.name == "binary"
         drawn_once = space.name in ("binary", "static") and not self._drawn_per_batch
         self._convert: Callable[[Tensor], Tensor] = space.convert
@@ -144,9 +155,11 @@ class PixelBatches:
             # the seed of the test images has no name, because published scores were computed without it
             named = () if draw == "test" else (draw,)
             generator = torch.Generator().manual_seed(seed_for(DRAW_SEED, "pixels", *named))
-            stored, self._rows = _bits(stored, self._rows, space, generator), None
+            large = self._rows is not None
+            stored = _bits(stored, self._rows, space, generator)
+            self._rows = torch.arange(len(stored)) if large else None
             self._convert = Tensor.float
-        self.raw = stored if self._rows is not None else stored.to(self.device)
+        self.raw = stored.to(self.device) if isinstance(stored, Tensor) and self._rows is None else stored
         self.labels = None if labels is None else labels.to(self.device)
         self.seen = images.seen.to(self.device) if isinstance(images, Split) and images.seen is not None else None
         weights = images.weights if isinstance(images, Split) else None
@@ -175,6 +188,7 @@ class PixelBatches:
     def _gathered(self, chosen: Tensor) -> Tensor:
         """Stored pixels of some images, by their indices in the split, on the device."""
         if self._rows is None:
+            assert isinstance(self.raw, Tensor)
             return self.raw.index_select(0, chosen)
         return self.raw.index_select(0, self._rows[chosen.cpu()]).contiguous().to(self.device)
 
@@ -184,12 +198,10 @@ class PixelBatches:
 
     def shuffled(self, epoch: int, batch_size: int, first: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from batch `first` on, in the order given by (seed, epoch)."""
-        generator = torch.Generator().manual_seed(seed_for(self.seed, "order", epoch))
-        order = torch.randperm(len(self), generator=generator).to(self.device)
+        order = epoch_order(len(self), seed_for(self.seed, "order", epoch), self.window, self._places)
         draws = torch.Generator(self.device)
-        for batch in range(first, self.batches_per_epoch(batch_size)):
-            chosen = order[batch * batch_size : (batch + 1) * batch_size]
-            raw = self._gathered(chosen)
+        rows = order.to(self.device).split(batch_size)[first:]
+        for batch, (chosen, raw) in enumerate(zip(rows, self._read(rows), strict=True), first):
             labels, seen, weights = (
                 None if of is None else of.index_select(0, chosen) for of in (self.labels, self.seen, self.weights)
             )
@@ -200,13 +212,26 @@ class PixelBatches:
                 x = self._convert(raw)
             yield Batch(_without_hidden(x, seen), labels, seen, weights)
 
+    def _read(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The stored pixels of the batches with these indices; those of a large split are read from disk ahead."""
+        if self._rows is None:
+            return map(self._gathered, rows)
+        stored, places = self.raw, self._rows
+        groups = [rows[first : first + TOUCHED] for first in range(0, len(rows), TOUCHED)]
+        touched = read_ahead(lambda group: touch(stored, places[torch.cat(list(group)).cpu()]), groups)
+        return (self._gathered(chosen) for group in touched for chosen in group)
+
     def blocks(self, rows: int) -> Iterator[Batch]:
         """All images in stored order with their masks, in batches of `rows`; the last batch may be smaller."""
         for first in range(0, max(1, len(self)), rows):
             yield self._block(first, min(first + rows, len(self)))
 
     def _block(self, first: int, last: int) -> Batch:
-        raw = self.raw[first:last] if self._rows is None else self._gathered(torch.arange(first, last))
+        if self._rows is None:
+            assert isinstance(self.raw, Tensor)
+            raw = self.raw[first:last]
+        else:
+            raw = self._gathered(torch.arange(first, last))
         labels, seen, weights = (
             None if of is None else of[first:last] for of in (self.labels, self.seen, self.weights)
         )
@@ -248,12 +273,18 @@ def _without_hidden(x: Tensor, seen: Tensor | None) -> Tensor:
     return x if seen is None else torch.where(seen, x, 0)
 
 
-def _bits(stored: Tensor, rows: Tensor | None, space: PixelSpace, generator: torch.Generator) -> Tensor:
-    """Binary pixels of all images, uint8, computed in blocks to avoid a copy of all images as floats."""
-    count = len(stored if rows is None else rows)
-    bits = torch.empty(count, *stored.shape[1:], dtype=torch.uint8, device=stored.device)
-    for first in range(0, count, BLOCK):
+def _bits(stored: Tensor | ShardedImages, rows: Tensor | None, space: PixelSpace, generator: torch.Generator) -> Tensor:
+    """Binary pixels of all images, uint8, computed in blocks to avoid a copy of all images as floats.
+
+    Those of a large split are in a temporary file.
+    """
+    images = Split(stored, None, chosen=rows)
+    shape = (len(images), *images.event_shape)
+    if rows is not None:
+        bits = as_tensor(allocated(shape, np.uint8, most=COPIED))
+    else:
+        bits = torch.empty(shape, dtype=torch.uint8, device=stored.device if isinstance(stored, Tensor) else None)
+    for first in range(0, len(images), BLOCK):
         block = slice(first, first + BLOCK)
-        raw = stored[block] if rows is None else stored.index_select(0, rows[block])
-        bits[block] = space.convert(raw, generator)
+        bits[block] = space.convert(images.at(block), generator)
     return bits

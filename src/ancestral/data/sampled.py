@@ -52,7 +52,7 @@ def sampled_files(name: str) -> Iterator[bytes]:
     """The four gzipped IDX files of a set, newly sampled; their contents are compared with the recorded sums."""
     log.warning("note: %s is sampled from its model and stored; this takes up to some minutes", name)
     parts = _SAMPLERS[0](name)
-    arrays = [array for part in (parts["train"], parts["test"]) for array in (part.images[:, 0], part.labels)]
+    arrays = [array for part in (parts["train"], parts["test"]) for array in (part.array[:, 0], part.labels)]
     contents = [idx_bytes(np.asarray(array)) for array in arrays]
     if tuple(map(sha256_of, contents)) != RECORDED[name]:
         log.warning(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -12,13 +11,7 @@ import torch
 
 from ancestral.core.errors import refusal
 from ancestral.data.readers import PART_NAMES
-
-
-def as_tensor(array: np.ndarray) -> torch.Tensor:
-    """A tensor that shares the memory of an array. Do not write to it: the array may be a memory-mapped file."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(array)
+from ancestral.data.sharded import ShardedImages
 
 
 class Split:
@@ -26,7 +19,7 @@ class Split:
 
     Args:
         images: whole numbers 0..levels-1, shape (N, C, H, W): uint8, or int16 or int32 for more than 256 levels; points
-            are float32, shape (N, D).
+            are float32, shape (N, D). Images in several files are given with `chosen`.
         labels: int64, shape (N,), -1 for an image without a label; None if there are no labels.
         names: names of the image files, if each image has its own file.
         rows: rows of the images in their file, shape (N,); None for all images in order.
@@ -39,7 +32,7 @@ class Split:
 
     def __init__(
         self,
-        images: torch.Tensor,
+        images: torch.Tensor | ShardedImages,
         labels: torch.Tensor | None,
         names: tuple[str, ...] | None = None,
         rows: np.ndarray | None = None,
@@ -47,19 +40,30 @@ class Split:
         chosen: torch.Tensor | None = None,
         weights: torch.Tensor | None = None,
     ) -> None:
+        if chosen is None and isinstance(images, ShardedImages):
+            chosen = torch.arange(len(images))
         self.stored, self.labels, self.names, self.rows = images, labels, names, rows
         self.seen, self.chosen, self.weights = seen, chosen, weights
 
     @property
     def images(self) -> torch.Tensor:
-        return self.stored if self.chosen is None else self.stored.index_select(0, self.chosen)
+        return self.at(slice(None))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape (C, H, W) of one image, or (D,) of one point."""
+        return tuple(self.stored.shape[1:])
+
+    def at(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """The images at some rows of the split, shape (B, C, H, W)."""
+        if self.chosen is not None:
+            return self.stored.index_select(0, self.chosen[rows])
+        assert isinstance(self.stored, torch.Tensor)  # images in several files are always chosen
+        return self.stored[rows]
 
     def blocks(self, size: int = 4096) -> Iterator[torch.Tensor]:
         """The images in order, in blocks."""
-        if self.chosen is None:
-            yield from self.stored.split(size)
-        else:
-            yield from (self.stored.index_select(0, rows) for rows in self.chosen.split(size))
+        return (self.at(slice(first, first + size)) for first in range(0, max(1, len(self)), size))
 
     def first(self, count: int | None) -> Split:
         """The first `count` images, or all."""
@@ -74,8 +78,9 @@ class Split:
     def take(self, rows: slice | torch.Tensor) -> Split:
         """The images at some rows of the split, without their names."""
         labels, seen, weights = (None if of is None else of[rows] for of in (self.labels, self.seen, self.weights))
-        stored, chosen = (self.stored[rows], None) if self.chosen is None else (self.stored, self.chosen[rows])
-        return Split(stored, labels, seen=seen, chosen=chosen, weights=weights)
+        stored, chosen = (self.at(rows), None) if self.chosen is None else (self.stored, self.chosen[rows])
+        places = None if self.rows is None else self.rows[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
+        return Split(stored, labels, rows=places, seen=seen, chosen=chosen, weights=weights)
 
     def __len__(self) -> int:
         return len(self.stored if self.chosen is None else self.chosen)
@@ -113,7 +118,7 @@ class Dataset:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape (C, H, W) of one image, or (D,) of one point."""
-        return tuple(self.train.stored.shape[1:])
+        return self.train.event_shape
 
     @property
     def kind(self) -> Literal["images", "points"]:

@@ -150,7 +150,7 @@ def matched_columns(
     places = [list(columns).index(name) for name in wanted]
     more = [name for name in columns if name not in wanted]
     seen = None if part.seen is None else part.seen[:, places]
-    matched = Part(np.ascontiguousarray(part.images[:, places]), part.labels, part.names, seen, part.weights)
+    matched = Part(np.ascontiguousarray(part.array[:, places]), part.labels, part.names, seen, part.weights)
     return matched, [f"columns that the model does not have are ignored: {listed(more)}"] if more else []
 
 

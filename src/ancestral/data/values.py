@@ -87,7 +87,7 @@ def quantise(subject: object, arrays: Mapping[str, np.ndarray], options: ReadOpt
         _say_few(survey, scale, options, said)
     dtype = np.dtype(np.uint8 if scale.levels <= BYTE_LEVELS else np.uint16)
     converted = {name: _converted(array, scale, dtype) for name, array in arrays.items()}
-    if any(is_mapped(array) and not np.may_share_memory(array, arrays[name]) for name, array in converted.items()):
+    if any(is_mapped(array) and array is not arrays[name] for name, array in converted.items()):
         said.append("the levels need much memory: they are stored in a temporary file (memory-mapped)")
     return Quantised(
         converted,

@@ -84,28 +84,27 @@ def per_image_seen(
     Inside of `training.processes.dividing`, each process computes some of the blocks; all get all values.
     """
     processes = present()
-    values: dict[int, Tensor] = {}
+    values: Tensor | None = None  # one tensor: a small one for each block would split the memory that blocks reuse
     last = max(0, -(-len(images) // block) - 1)
     with _scoring(model, images.device):
         for number, batch in enumerate(images.blocks(block)):
             # a process without a block computes the last one, because it needs the shape of the values
-            if number % processes.world == processes.rank or (number == last and not values):
+            if number % processes.world == processes.rank or (number == last and values is None):
                 seed_device(images.device, seed_for(seed, "score", number))
                 found = value(on_seen(model, batch.seen), batch.x.to(model.dtype))
                 _refuse_other_rows(model, found, len(batch.x))
-                values[number] = found.double()
+                if values is None:
+                    values = found.new_zeros(len(images), *found.shape[1:], dtype=torch.float64)
+                values[number * block : number * block + len(batch.x)] = found
             if progress:
                 progress(len(batch.x))
-    return torch.cat([*values.values()]) if processes.world == 1 else _gathered(values, len(images), block, processes)
+    assert values is not None  # there is at least one block, which may be empty
+    return values if processes.world == 1 else _gathered(values, block, processes)
 
 
-def _gathered(values: dict[int, Tensor], images: int, block: int, processes: Alone) -> Tensor:
+def _gathered(values: Tensor, block: int, processes: Alone) -> Tensor:
     """The values of all images, from those of the blocks of each process."""
-    shape = next(iter(values.values()))
-    whole = shape.new_zeros((images, *shape.shape[1:]))
-    for number, found in values.items():
-        whole[number * block : number * block + len(found)] = found
-    parts = [everything.split(block) for everything in processes.gather(whole)]
+    parts = [everything.split(block) for everything in processes.gather(values)]
     return torch.cat([parts[number % processes.world][number] for number in range(len(parts[0]))])
 
 

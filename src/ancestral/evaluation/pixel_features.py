@@ -116,12 +116,12 @@ def fit_pixels(training: Split, levels: int, name: str) -> PixelFeatures:
     Raises:    InputError: fewer than two training images, or all are equal.
     Reference: Turk and Pentland, 1991, Eigenfaces for recognition, section 2, also for few images of many pixels.
     """
-    shape = tuple(training.stored.shape[1:])
+    shape = training.event_shape
     many_pixels = math.prod(shape) > LARGEST_SIDE
     count = min(len(training), LARGEST_SIDE if many_pixels else MOST_FITTED)
     if count < 2:
         raise InputError(f"{name} has {count} training images: principal components need at least 2")
-    blocks = (training.stored[rows].flatten(1) for rows in _places(training, count).split(BLOCK))
+    blocks = (training.at(rows).flatten(1) for rows in _places(training, count).split(BLOCK))
     total = hashlib.sha256(f"{RECIPE} {COMPONENTS} {levels} {shape} {count}".encode())
     mean, variances, vectors = (_of_images if many_pixels else _of_pixels)(blocks, count, total)
     kept = min(COMPONENTS, int((variances > NEGLIGIBLE * variances[0].clamp(min=NEGLIGIBLE)).sum()))
@@ -139,13 +139,12 @@ def fit_pixels(training: Split, levels: int, name: str) -> PixelFeatures:
 
 def rows_of(split: Split, count: int) -> Tensor:
     """`count` stored images of a split, the same in each call, shape (count, C, H, W)."""
-    return split.stored[_places(split, count)]
+    return split.at(_places(split, count))
 
 
 def _places(split: Split, count: int) -> Tensor:
-    """Rows of `split.stored`, shape (count,)."""
-    rows = torch.from_numpy(lasting_permutation(len(split), 0)[:count].copy())
-    return rows if split.chosen is None else split.chosen[rows]
+    """Rows of the split, shape (count,)."""
+    return torch.from_numpy(lasting_permutation(len(split), 0)[:count].copy())
 
 
 def _of_pixels(blocks: Iterator[Tensor], count: int, total: Hash) -> tuple[Tensor, Tensor, Tensor]:

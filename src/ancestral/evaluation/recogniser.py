@@ -299,7 +299,7 @@ def _digest(*splits: Split) -> str:
     total = hashlib.sha256()
     for part in splits:
         assert part.labels is not None
-        total.update(str((len(part), *part.stored.shape[1:])).encode())
+        total.update(str((len(part), *part.event_shape)).encode())
         for block in part.blocks():
             total.update(block.contiguous().numpy().data)
         total.update(part.labels.numpy().astype("<i8").data)

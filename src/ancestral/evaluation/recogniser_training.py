@@ -38,15 +38,14 @@ def train_classifier(images: Split, labels: Tensor, classes: int, levels: int, s
                images.
     """
     with one_thread(), seeded_noise(seed_for(seed, "recogniser")):
-        network = classifier_for(tuple(images.stored.shape[1:]), classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = classifier_for(images.event_shape, classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         epochs = min(MOST_EPOCHS, max(EPOCHS, math.ceil(IMAGES_SEEN / len(images))))
         steps = epochs * math.ceil(len(images) / BATCH)
         optimizer = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps)
         for _ in range(epochs):
             for rows in torch.randperm(len(images)).split(BATCH):
-                stored = images.stored[rows if images.chosen is None else images.chosen[rows]]
-                x = _varied(stored.float() / (levels - 1))
+                x = _varied(images.at(rows).float() / (levels - 1))
                 logits = network(torch.cat([x, showing_nothing(x)]))
                 unsure = -logits[len(x) :].log_softmax(1).mean()
                 loss = functional.cross_entropy(logits[: len(x)], labels[rows]) + NOTHING_WEIGHT * unsure

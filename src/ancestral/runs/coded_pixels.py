@@ -16,6 +16,7 @@ from ancestral.data.datasets import read_source
 from ancestral.data.imported import Imported
 from ancestral.data.originals import Original, original_pixels
 from ancestral.data.pixels import PixelBatches, PixelSpace
+from ancestral.data.storage import refuse_at_once
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.models.base import Model
 from ancestral.runs.new_data import in_levels, options_for, padded_to, part_of, refuse_shape
@@ -63,6 +64,7 @@ def pixels_of_split(data: RunData, split: str) -> CodedPixels:
     images = data.held(split)
     if not len(images):
         raise InputError(f"{data.name} has no {split} images: choose another --split")
+    refuse_at_once("compress", (len(images), *images.event_shape), "give some of them with --data")
     return CodedPixels(_levels(images), None, images.space.describe(data.name))
 
 
@@ -77,8 +79,9 @@ def pixels_of_file(target: Target, other: OtherData, split: str, convert: bool) 
     options = options_for(target.options, other)
     name, found = read_source(other.data, options)
     part, key = part_of(name, found, split)
+    refuse_at_once("compress", part.images.shape, "compress them in several files")
     space = replace(target.space, levels=target.space.levels or found.levels)
-    images, notes = in_levels(name, part.images, found.levels, space.levels, bool(other.levels))
+    images, notes = in_levels(name, part.array, found.levels, space.levels, bool(other.levels))
     for line in (*found.assumptions, *notes):
         log.warning("note: %s", line)
     if target.pad_to is not None:

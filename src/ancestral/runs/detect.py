@@ -16,6 +16,7 @@ from ancestral.core.threads import keep_large_blocks
 from ancestral.data.anomalies import ANOMALIES, other_images, refuse_training_images
 from ancestral.data.datasets import Dataset, Split
 from ancestral.data.pixels import PixelBatches
+from ancestral.data.storage import refuse_at_once
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.evaluation.detection import (
     PixelBackground,
@@ -99,6 +100,8 @@ def detect_run(
     model, data = run.load(), run.data
     refuse_unable(model, data)
     pools = divided(data, calibrate, count)
+    held = len(pools.calibration) + len(pools.natural) + len(pools.source)  # one anomaly for each image of the last
+    refuse_at_once("detect", (held, *data.event_shape), "use fewer images with --count N")
     anomalous = _anomalies(data, pools.source, against, seed)[:count]
     raw = (pools.calibration.images, pools.natural.images, anomalous)
     images = PixelBatches(torch.cat(raw), data.space)
@@ -185,7 +188,7 @@ def _anomalies(data: RunData, source: Split, against: str, seed: int) -> Tensor:
     if against == data.settings.data:
         raise InputError(f"--against {against}: the model was trained on these data; choose other data")
     images = other_images(against, dataset.event_shape, dataset.levels, data.settings.pad_to)
-    refuse_training_images(images, dataset.train.images, against)
+    refuse_training_images(images, dataset.train, against)
     return images
 
 

@@ -108,7 +108,8 @@ def _prepare(run: Run, settings: Settings, resume: bool, shards: Shards) -> _Pre
     engine = shards.processes.engine or build_engine(settings.training.device, settings.training.precision)
     model = initial_model(settings, data, given)
     parent = starting_point(run, settings, model, resume)
-    train = data.training(settings.training.seed, engine.device, labelled_only(settings))
+    window = settings.training.shuffle_window
+    train = data.training(settings.training.seed, engine.device, labelled_only(settings), window)
     refuse_missing_data(model, data)
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given, shards))
     refuse_undivided(step, shards.count)

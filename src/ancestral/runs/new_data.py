@@ -17,9 +17,10 @@ from ancestral.data.datasets import load_dataset, padded, padded_seen, read_sour
 from ancestral.data.imported import Imported, Part
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.data.readers import PART_NAMES
+from ancestral.data.sharded import ShardedImages, as_tensor
 from ancestral.data.sources import digest
-from ancestral.data.splits import Dataset, Split, as_tensor
-from ancestral.data.storage import compact
+from ancestral.data.splits import Dataset, Split
+from ancestral.data.storage import compact, refuse_at_once
 from ancestral.data.tables import matched_columns
 from ancestral.data.values import MOST_INFERRED
 from ancestral.runs.run import Run
@@ -51,8 +52,10 @@ class NewData(RunData):
             return PixelBatches(self.dataset.test.first(count), self.space, device=device)
         return self.run.data.held(split, count, device)
 
-    def training(self, seed: int, device: Any = "cpu", labelled_only: bool = False) -> PixelBatches:
-        return self.run.data.training(seed, device, labelled_only)
+    def training(
+        self, seed: int, device: Any = "cpu", labelled_only: bool = False, window: int | None = None
+    ) -> PixelBatches:
+        return self.run.data.training(seed, device, labelled_only, window)
 
     @property
     def name(self) -> str:
@@ -128,19 +131,15 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     if chosen.kind == "points" and levels == 0:
         part, matched = matched_columns(name, part, columns, record.get("columns"))
         columns = tuple(record.get("columns") or columns or ()) or None
-    images, notes = in_levels(name, part.images, chosen.levels, levels, bool(other.levels))
-    if own.pad_to is not None and other.data not in IMAGE_SETS:
-        images = padded_to(images, own.pad_to)
-    if images.ndim == 4 and images.shape[1] == 1 and run.record["data"]["event_shape"][0] == 3:
-        images = images.expand(-1, 3, -1, -1)
-        notes.append("the images are grey and the model needs colour: three equal channels are used")
+    padded_side = None if other.data in IMAGE_SETS else own.pad_to
+    images, notes = _as_needed(name, part, run, chosen.levels, bool(other.levels), padded_side)
     refuse_shape(name, images, run.record["data"]["event_shape"])
     labels, more = _labels(part.labels, chosen.classes, record.get("classes"))
     seen = None if part.seen is None else torch.from_numpy(part.seen)
     if seen is not None and own.pad_to is not None:
         seen = padded_seen(seen, max(own.pad_to, *seen.shape[-2:]))
     of_use = Split(images, labels, part.names, seen=seen)
-    none = Split(images[:0], None if labels is None else labels[:0])
+    none = of_use.first(0)
     whole = used == WHOLE
     dataset = Dataset(
         name if whole else f"{name} ({used})",
@@ -158,6 +157,27 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     for line in dataset.assumptions:
         log.warning("note: %s", line)
     return NewData(run, dataset, run.space)
+
+
+def _as_needed(
+    name: str, part: Part, run: Run, levels: int, stated: bool, pad_to: int | None
+) -> tuple[Tensor | ShardedImages, list[str]]:
+    """The images with the levels, the size and the channels that the model of a run needs, and notices.
+
+    Images that need no change stay in their files.
+    """
+    channels = run.record["data"]["event_shape"][0]
+    if isinstance(part.images, ShardedImages):
+        if (levels, pad_to) == (run.space.levels, None) and part.images.shape[1] == channels:
+            return part.images, []
+        refuse_at_once(name, part.images.shape, "store them with the levels, the size and the channels of the model")
+    images, notes = in_levels(name, part.array, levels, run.space.levels, stated)
+    if pad_to is not None:
+        images = padded_to(images, pad_to)
+    if images.ndim == 4 and images.shape[1] == 1 and channels == 3:
+        images = images.expand(-1, 3, -1, -1)
+        notes.append("the images are grey and the model needs colour: three equal channels are used")
+    return images, notes
 
 
 def _at_hand(data: RunData) -> bool:
@@ -217,7 +237,7 @@ def padded_to(images: Tensor, side: int) -> Tensor:
     return images if side < max(height, width) else padded(images, side)
 
 
-def refuse_shape(name: str, images: Tensor, event_shape: Sequence[int]) -> None:
+def refuse_shape(name: str, images: Tensor | ShardedImages, event_shape: Sequence[int]) -> None:
     """Raises:    InputError: the images have another shape than the model needs."""
     wanted = tuple(event_shape)
     if tuple(images.shape[1:]) == wanted:

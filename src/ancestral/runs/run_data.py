@@ -168,16 +168,27 @@ class RunData:
             raise InputError(f"no training image of {self.name} has a label, and this model needs labels")
         return train.where(labelled)
 
-    def training(self, seed: int, device: Any = "cpu", labelled_only: bool = False) -> PixelBatches:
-        """The training images; dynamically binarised pixels are drawn again in each epoch."""
+    def training(
+        self, seed: int, device: Any = "cpu", labelled_only: bool = False, window: int | None = None
+    ) -> PixelBatches:
+        """The training images; dynamically binarised pixels are drawn again in each epoch.
+
+        Args:      window: shuffle within windows of so many images; None: all images.
+        """
         train = self.train_split(labelled_only)
         if len(train) < len(self.dataset.train):
             left = len(self.dataset.train) - len(train)
             log.warning(
                 "note: %s training images without a label are not used, because this model needs labels", f"{left:,}"
             )
+        if window is not None and window < len(train):
+            log.warning(
+                "note: the order of each epoch is random within windows of %s images of the files, and so is the order "
+                "of the windows (--shuffle-window)",
+                f"{window:,}",
+            )
         draw = self._draw("train")
-        return PixelBatches(train, self.space, seed, device, fresh=True, labels=train.labels, draw=draw)
+        return PixelBatches(train, self.space, seed, device, fresh=True, labels=train.labels, draw=draw, window=window)
 
     def stored(self, split: str) -> Split:
         """A stored split, with labels and file names."""

@@ -9,7 +9,7 @@ from ancestral.core.errors import InputError
 from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields, check_numbers
 
 USUAL_RATE, USUAL_BETA1, BETA2 = 1e-3, 0.9, 0.999
-COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at devices shards"
+COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at shuffle_window devices shards"
 LARGEST = {**dict.fromkeys(COUNTS.split(), LARGEST_COUNT), "seed": LARGEST_SEED, "learning_rate": 1e38}
 
 
@@ -21,6 +21,9 @@ class TrainingSettings:
     """number of passes over the training data"""
     batch_size: int = 128
     """number of images per step"""
+    shuffle_window: int | None = None
+    """shuffle the images within windows of N images of the files, and the windows, for data on a slow disk (default:
+    shuffle all images)"""
     optimizer: Literal["adam", "adamw", "adamax", "rmsprop", "sgd"] = "adam"
     """optimiser"""
     learning_rate: float | None = None
@@ -74,7 +77,8 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)
-        check_numbers(self, "epochs batch_size patience validate_every watch_size log_every devices shards", 1)
+        counts = "epochs batch_size shuffle_window patience validate_every watch_size log_every devices shards"
+        check_numbers(self, counts, 1)
         check_numbers(self, "warmup_steps samples_at seed", 0)
         check_numbers(self, "weight_decay momentum beta1", 0)
         if self.beta1 is not None and self.beta1 >= 1:

@@ -86,11 +86,15 @@ def neighbours(run: Run, count: int = NEIGHBOURS_SHOWN, seed: int = 0) -> Figure
         raise NotComputable(f"nearest neighbours need images; {run.data.name} has {run.data.space.noun}")
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = grey_values(run, run.load().sample(count))
-    pool = torch.cat([grey_values(run, x) for x in run.data.held("train").in_order(ROWS)])
-    _, found = nearest(drawn, pool)
+    least, closest = torch.full((len(drawn),), torch.inf, dtype=torch.float64), torch.zeros_like(drawn)
+    for block in run.data.held("train").in_order(ROWS):
+        pool = grey_values(run, block)
+        distances, found = nearest(drawn, pool)
+        closer = distances < least
+        least[closer], closest[closer] = distances[closer], pool[found[closer]]
     return pair_grid(
         drawn,
-        pool[found],
+        closest,
         columns=10,
         labels=("sample", "nearest"),
         title=f"{run.called}: samples and their nearest training images",

@@ -20,15 +20,17 @@ def source_sheet(data: RunData, classes: int, columns: int) -> Figure:
     """
     train = data.dataset.train
     if not data.dataset.levels:
-        return data.picture(train.images[: data.pictured], title=data.name)
+        return data.picture(train.first(data.pictured).images, title=data.name)
     from ancestral.figures.grids import image_grid
 
     if train.labels is None:
-        images = _unit(train.images[: classes * columns], data.dataset.levels)
+        images = _unit(train.first(classes * columns).images, data.dataset.levels)
         return image_grid(images, columns=columns, title=f"{data.name}: training images")
     present = [label for label in train.labels.unique().tolist() if label >= 0]
     shown = present[:classes]
-    rows = [_row(train.images[train.labels == label][:columns], columns, data.dataset.levels) for label in shown]
+    rows = [
+        _row(train.where(train.labels == label).first(columns).images, columns, data.dataset.levels) for label in shown
+    ]
     names = [data.classes[label] if data.classes else str(label) for label in shown]
     more = f" ({len(shown)} of {len(present)})" if len(shown) < len(present) else ""
     return image_grid(
