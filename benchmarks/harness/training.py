@@ -47,11 +47,12 @@ class Ours:
         space = PixelSpace(pixels, 0 if of_points else levels, raw.shape[1] if of_points else 2)
         self.batch, self.train = batch, PixelBatches(raw, space)
         spec = DataSpec(tuple(raw.shape[1:]), 0 if of_points else levels, pixels)
-        self.model = build_model(family, chosen.model, spec).train()
+        self.model: Any = build_model(family, chosen.model, spec).train()
         if initialise := find(family).code("initialise"):
             initialise(self.model, self.train)
-        self.step = build_step(chosen, PlainEngine(), self.model, self.train)
-        self.epoch, self.sums = 0, {}
+        self.step: Any = build_step(chosen, PlainEngine(), self.model, self.train)
+        self.epoch = 0
+        self.sums: dict[str, Tensor] = {}
 
     def one(self, batch: Any, number: int = 0) -> dict[str, Tensor]:
         """One step, with the sums of the terms for the log."""

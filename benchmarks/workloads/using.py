@@ -75,7 +75,7 @@ def plain_sampling(tiny: bool) -> Repetition:
         for plain, layer in zip(layers, masked.layers, strict=True):
             if isinstance(plain, nn.Linear):
                 same_weights(layer, plain)
-                plain.weight.mul_(layer.mask)  # type: ignore[arg-type]
+                plain.weight.mul_(getattr(layer, "mask"))  # noqa: B009
     network = nn.Sequential(*layers)
 
     @torch.no_grad()

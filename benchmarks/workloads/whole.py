@@ -125,7 +125,7 @@ def lightning(as_coursework: bool, tiny: bool) -> Repetition:
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
             )
-            trainer.fit(Module(), *loaders)
+            trainer.fit(Module(), loaders[0], loaders[1])
 
     return repetition
 
