@@ -29,6 +29,7 @@ def main() -> None:
     os.dup2(2, 1)
     from benchmarks.harness.catalogue import workload
     from benchmarks.harness.declarations import Missing
+    from benchmarks.harness.machine import versions
 
     contestant = workload(args.workload).contestant(args.contestant)
     try:
@@ -39,7 +40,7 @@ def main() -> None:
     except (Missing, ModuleNotFoundError) as error:
         _answer(answers, {"missing": str(error)})
         return
-    _answer(answers, {"ready": True})
+    _answer(answers, {"ready": True, "versions": versions()})
     for line in sys.stdin:
         with _threads(int(line)):
             peak, wall, cpu = _peak(), time.perf_counter(), _cpu()

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.harness import environment
 from benchmarks.harness.declarations import Contestant, Workload
-from benchmarks.harness.machine import ROOT, machine, quietness, versions
+from benchmarks.harness.machine import ROOT, machine, quietness
 from benchmarks.harness.statistics import Summary, paired_ratio, turns
 
 
@@ -27,8 +27,9 @@ class Child:
         threads = str(max(workload.threads))
         values = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": threads}
         values |= {"MKL_NUM_THREADS": threads, "PYTHONWARNINGS": "ignore"}
-        words = [workload.name, contestant.name] + ["--tiny"] * tiny
+        words = ["--tiny"] * tiny + ["--", workload.name, contestant.name]
         self.name, self.most_threads, self.missing = contestant.name, contestant.most_threads, ""
+        self.versions: dict[str, str] = {}
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [python or sys.executable, "-m", "benchmarks.harness.child", *words],
@@ -41,7 +42,8 @@ class Child:
 
     def wait(self) -> None:
         """Wait until it is set up."""
-        self.missing = self._read().get("missing", "")
+        found = self._read()
+        self.missing, self.versions = found.get("missing", ""), found.get("versions", {})
 
     def repeat(self, threads: int) -> dict[str, float]:
         """One repetition: wall and CPU seconds, and added megabytes."""
@@ -97,7 +99,7 @@ def measure(workload: Workload, rounds: int, tiny: bool = False, threads: Sequen
         "roles": {one.name: one.role for one in workload.contestants},
         "missing": missing,
         "machine": machine(),
-        "versions": versions(),
+        "versions": {name: version for child in children for name, version in child.versions.items()},
         "quiet_before": quiet,
         "quiet_after": quietness(),
         "threads": found,

@@ -56,7 +56,9 @@ def noise(results: Sequence[dict[str, Any]]) -> list[str]:
 
 def _heading(results: Sequence[dict[str, Any]]) -> str:
     last = max(results, key=lambda one: one["machine"]["date"])
-    where, packages = last["machine"], ", ".join(f"{name} {version}" for name, version in last["versions"].items())
+    where = last["machine"]
+    versions = {name: version for one in results for name, version in one["versions"].items()}
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
     noisy = noise(results)
     said = (
         f"The machine was busy during {len(noisy)} of {len(results)} workloads, so these numbers are preliminary."

@@ -122,3 +122,11 @@ def test_a_contestant_that_fails_ends_the_measurement_with_its_error():
     with pytest.raises(RuntimeError, match="nobody failed"):
         child.wait()
     child.close()
+
+
+@pytest.mark.slow
+def test_a_contestant_may_have_the_name_of_a_flag():
+    child = Child(workloads()["verbs"], workloads()["verbs"].contestant("--help"), tiny=True)
+    child.wait()
+    assert child.repeat(1)["seconds"] > 0
+    child.close()
