@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.harness import environment
 from benchmarks.harness.catalogue import workloads
 from benchmarks.harness.measure import measure
-from benchmarks.harness.report import RESULTS, keep, noise, picture, stored, table
+from benchmarks.harness.report import PICTURE, RESULTS, keep, noise, picture, short_table, stored, table
 
 ROUNDS, QUICK_ROUNDS = 7, 3
 
@@ -55,7 +55,8 @@ def main() -> None:
         print(f"{one.name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     found = stored(args.out)
     (args.out / "table.md").write_text(table(found))
-    picture(found, args.out / "speed.png")
+    (args.out / "short.md").write_text(short_table(found))
+    picture(found, PICTURE if args.out == RESULTS else args.out / "speed.png")
     print(table(found))
     print(f"{len(chosen)} workloads in {(time.monotonic() - begun) / 60:.1f} minutes", file=sys.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from benchmarks.harness.machine import ROOT
 from benchmarks.harness.measure import summary
 
 RESULTS = ROOT / "benchmarks" / "results"
-TABLE, PICTURE = RESULTS / "table.md", RESULTS / "speed.png"
+PICTURE = ROOT / "docs" / "pictures" / "speed.png"
 
 
 def stored(folder: Path = RESULTS) -> list[dict[str, Any]]:
@@ -40,6 +41,28 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     for one in results:
         if one["along"]:
             lines += ["", *_curve(one)]
+    return "\n".join(lines) + "\n"
+
+
+def short_table(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: the median ratios with one thread, for README and RESULTS."""
+    lines = [
+        "| work | ours | share of the limit | speed-up over plain PyTorch | over other packages |",
+        "|---|---|---|---|---|",
+    ]
+    for one in results:
+        if one["along"] or "1" not in one["threads"]:
+            continue
+        found, roles = summary(one, "1"), one["roles"]
+        cells, ours = dict.fromkeys(("limit", "plain", "peer"), ""), 0.0
+        for name, values in found.items():
+            if roles[name] == "ours":
+                ours = values["seconds"]["median"]
+                continue
+            named = "" if name in ("PyTorch", "products") else f"{name} "
+            text = f"{named}{values['over_ours']['median']:.2f}"
+            cells[roles[name]] += (", " if cells[roles[name]] else "") + text
+        lines.append(f"| {one['title']} | {_seconds(ours)} | {' | '.join(cell or '-' for cell in cells.values())} |")
     return "\n".join(lines) + "\n"
 
 
@@ -89,7 +112,7 @@ def _row(one: dict[str, Any], threads: str) -> str:
 def _curve(one: dict[str, Any]) -> list[str]:
     names, rows = list(one["roles"]), []
     for found in one["threads"].values():
-        medians = [sorted(found[name][one["measure"]])[len(found[name][one["measure"]]) // 2] for name in names]
+        medians = [statistics.median(found[name][one["measure"]]) for name in names]
         rows.append([_seconds(v) if one["measure"] == "seconds" else f"{v:,.0f} MB" for v in medians])
     if len(names) > 8:  # names in rows
         pairs = [f"| {name} | {value} |" for name, value in zip(names, rows[0], strict=True)]
@@ -129,6 +152,9 @@ def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
             axes.plot(ratio["median"], place, "o", color=colours[role], markersize=5, label=label)
     axes.axvline(1, color=INK, linewidth=1)
     axes.set_xscale("log")
+    axes.set_xlim(0.08, 120)  # what is beyond is in the table
+    axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4, 10, 100], ["0.1", "0.25", "0.5", "1", "2", "4", "10", "100"])
+    axes.minorticks_off()
     axes.set_yticks(range(len(compared)), [one["title"] for one in reversed(compared)])
     axes.set_title("Time divided by the time of ancestral, one thread: right of 1, ancestral is faster", fontsize=10)
     axes.legend(loc="upper right", fontsize=8, frameon=False)
@@ -137,10 +163,14 @@ def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
         style_axes(panel)
         values = one["threads"]["1"]
         sizes = [int(name) for name in one["roles"]]
-        panel.plot(sizes, [min(values[str(size)][one["measure"]]) for size in sizes], "o-", color=PALETTE[0])
+        medians = [statistics.median(values[str(size)][one["measure"]]) for size in sizes]
+        panel.plot(sizes, medians, "o-", color=PALETTE[0])
         panel.set_xscale("log")
+        panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=20)
         if one["measure"] == "seconds":
             panel.set_yscale("log")
+            panel.set_yticks(medians[::2], [_seconds(value) for value in medians[::2]])
+        panel.minorticks_off()
         panel.set_title(one["title"], fontsize=9)
         panel.set_xlabel(one["along"], fontsize=8, color=MUTED)
         panel.set_ylabel(one["measure"], fontsize=8, color=MUTED)
