@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all docs mutants check clean
+.PHONY: demo test test-all docs mutants check bench clean
 
 demo: $(VENV)/.core ## train the tour on the embedded digits and write demo/report.html
 	$(BIN)/ancestral study tour --out demo
@@ -22,6 +22,10 @@ docs: $(VENV)/.docs ## the handbook: docs/_build/index.html; where Chromium and 
 
 mutants: $(VENV)/.test ## deliberate mistakes, one by one, each of which the tests must catch (about half an hour of one core)
 	$(BIN)/python scripts/mutants.py
+
+# only some workloads: make bench ONLY="vae made"; fewer rounds, one thread: make bench FLAGS=--quick
+bench: $(VENV)/.core ## speed beside plain PyTorch, other packages and the products alone: benchmarks/results (needs a quiet machine)
+	$(BIN)/python -m benchmarks --peers $(FLAGS) $(ONLY)
 
 check: $(VENV)/.dev ## style, types and the layers
 	$(BIN)/ruff check src tests benchmarks examples
@@ -49,7 +53,7 @@ $(VENV)/.docs: $(VENV)/.core
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.test
-	$(PIP) --editable '.[dev,bench]'
+	$(PIP) --editable '.[dev]'
 	touch $@
 
 clean: ## forget the environment, the demo and the built handbook

@@ -13,7 +13,12 @@ ancestral detect runs/made-500 --against frankenstein --out docs/pictures/detect
 (cd runs && ancestral complete mixture belief-net helmholtz VAE MADE PixelCNN flow GAN --out ../docs/pictures/completions-families.png)
 (cd runs && ancestral detect mixture belief-net helmholtz VAE MADE PixelCNN flow flow-variational --against frankenstein --out ../docs/pictures/power.png)
 ancestral draw surprise runs/made-500 --out docs/pictures/surprise.png
-OMP_NUM_THREADS=1 python benchmarks/belief_net_cost.py --out docs/pictures/belief-net-cost.png
+OMP_NUM_THREADS=1 python - <<'PYTHON'
+from ancestral.figures.style import save_figure
+from ancestral.studies.demonstrations.belief_net_cost import GRIDS, cost_figure, measure_all
+
+save_figure(cost_figure(measure_all(GRIDS, at=10, rounds=3, most_naive=12)), "docs/pictures/belief-net-cost.png")
+PYTHON
 ancestral study tour --out demo && python docs/explorer_film.py demo/explorer.html docs/pictures/explorer.webp
 # Pictures of curves need few colours: a palette keeps them small.
 python - <<'PYTHON'

@@ -9,7 +9,8 @@ from ancestral.core.errors import InputError
 from ancestral.settings.checks import LARGEST_COUNT, LARGEST_SEED, check_fields, check_numbers
 
 USUAL_RATE, USUAL_BETA1, BETA2 = 1e-3, 0.9, 0.999
-COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at shuffle_window devices shards"
+COUNTS = "epochs batch_size warmup_steps patience validate_every watch_size log_every samples_at"
+COUNTS += " shuffle_window devices shards"
 LARGEST = {**dict.fromkeys(COUNTS.split(), LARGEST_COUNT), "seed": LARGEST_SEED, "learning_rate": 1e38}
 
 

@@ -1,0 +1,1 @@
+"""Runs workloads: declarations, child processes, statistics, the machine, reports."""

@@ -1,0 +1,178 @@
+"""One table (Markdown) and one picture of all stored results."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.catalogue import workloads
+from benchmarks.harness.machine import ROOT
+from benchmarks.harness.measure import summary
+
+RESULTS = ROOT / "benchmarks" / "results"
+PICTURE = ROOT / "docs" / "pictures" / "speed.png"
+
+
+def stored(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """Stored results of the known workloads, in their order."""
+    paths = [folder / f"{name}.json" for name in workloads()]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
+
+
+def keep(results: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Write the results of a workload."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{results['workload']}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n")
+    return path
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: where it was measured, the comparisons, and the curves."""
+    lines = [_heading(results), ""] if results else []
+    lines += ["| work | threads | ours | share of the limit | speed-up over PyTorch | speed-up over others |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for one in results:
+        if not one["along"]:
+            lines += [_row(one, threads) for threads in one["threads"]]
+    for one in results:
+        if one["along"]:
+            lines += ["", *_curve(one)]
+    return "\n".join(lines) + "\n"
+
+
+def short_table(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: the median ratios with one thread, for README and RESULTS."""
+    lines = [
+        "| work | ours | share of the limit | speed-up over plain PyTorch | over other packages |",
+        "|---|---|---|---|---|",
+    ]
+    for one in results:
+        if one["along"] or "1" not in one["threads"]:
+            continue
+        found, roles = summary(one, "1"), one["roles"]
+        cells, ours = dict.fromkeys(("limit", "plain", "peer"), ""), 0.0
+        for name, values in found.items():
+            if roles[name] == "ours":
+                ours = values["seconds"]["median"]
+                continue
+            named = "" if name in ("PyTorch", "products") else f"{name} "
+            text = f"{named}{values['over_ours']['median']:.2f}"
+            cells[roles[name]] += (", " if cells[roles[name]] else "") + text
+        lines.append(f"| {one['title']} | {_seconds(ours)} | {' | '.join(cell or '-' for cell in cells.values())} |")
+    return "\n".join(lines) + "\n"
+
+
+def noise(results: Sequence[dict[str, Any]]) -> list[str]:
+    """One line for each workload during which the machine was not quiet."""
+    found = []
+    for one in results:
+        said = [f"{when}: {one[key]['noise']}" for when, key in (("before", "quiet_before"), ("after", "quiet_after"))
+                if one[key]["noise"]]  # fmt: skip
+        if said:
+            found.append(f"{one['workload']}: {'; '.join(said)}")
+    return found
+
+
+def _heading(results: Sequence[dict[str, Any]]) -> str:
+    last = max(results, key=lambda one: one["machine"]["date"])
+    where = last["machine"]
+    versions = {name: version for one in results for name, version in one["versions"].items()}
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    noisy = noise(results)
+    said = (
+        f"The machine was busy during {len(noisy)} of {len(results)} workloads, so these numbers are preliminary."
+        if noisy
+        else "The machine was quiet."
+    )
+    return (
+        f"{where['cpu']}, {where['cores']} cores, {where['date']}, commit {where['commit']}, Python {where['python']}, "
+        f"{packages}. Medians of rounds; a ratio is the median of the ratios of each round, with its range. {said}"
+    )
+
+
+def _row(one: dict[str, Any], threads: str) -> str:
+    found, roles = summary(one, threads), one["roles"]
+    cells: dict[str, list[str]] = {"limit": [], "plain": [], "peer": []}
+    for name, values in found.items():
+        if roles[name] == "ours":
+            continue
+        ratio = values["over_ours"]
+        text = f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
+        cells[roles[name]].append(text if name in ("PyTorch", "products") else f"{name}: {text}")
+    absent = [f"{name}: absent" for name in one["missing"]]
+    ours = next(values for name, values in found.items() if roles[name] == "ours")["seconds"]
+    columns = [", ".join(part) or "-" for part in (cells["limit"], cells["plain"], cells["peer"] + absent)]
+    return f"| {one['title']}: {one['work']} | {threads} | {_seconds(ours['median'])} | {' | '.join(columns)} |"
+
+
+def _curve(one: dict[str, Any]) -> list[str]:
+    names, rows = list(one["roles"]), []
+    for found in one["threads"].values():
+        medians = [statistics.median(found[name][one["measure"]]) for name in names]
+        rows.append([_seconds(v) if one["measure"] == "seconds" else f"{v:,.0f} MB" for v in medians])
+    if len(names) > 8:  # names in rows
+        pairs = [f"| {name} | {value} |" for name, value in zip(names, rows[0], strict=True)]
+        return [f"| {one['title']} ({one['work']}) | time |", "|---|---|", *pairs]
+    head = f"| {one['title']} ({one['work']}): {one['along']} | " + " | ".join(names) + " |"
+    return [head, "|---" * (len(names) + 1) + "|", *(f"| {one['measure']} | {' | '.join(row)} |" for row in rows)]
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{1e3 * value:.3g} ms"
+
+
+def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
+    """Draw the shares and speed-ups with one thread, and the curves."""
+    from ancestral.figures.style import INK, MUTED, PALETTE, new_figure, style_axes
+
+    compared = [one for one in results if not one["along"] and "1" in one["threads"]]
+    curves = [one for one in results if one["along"] and one["along"] != "command"]
+    rows = -(-len(curves) // 3)
+    figure = new_figure(1000, 60 + 34 * max(1, len(compared)) + 230 * rows, 100)
+    grid = figure.add_gridspec(
+        1 + rows, 3, height_ratios=[60 + 34 * max(1, len(compared)), *[230] * rows], hspace=0.35, wspace=0.35
+    )
+    axes = figure.add_subplot(grid[0, :])
+    style_axes(axes)
+    colours = {"limit": PALETTE[0], "plain": PALETTE[1], "peer": PALETTE[2]}
+    said: set[str] = set()
+    words = {"limit": "products only", "plain": "plain PyTorch", "peer": "another package"}
+    for place, one in enumerate(reversed(compared)):
+        for name, values in summary(one, "1").items():
+            role, ratio = one["roles"][name], values["over_ours"]
+            if role == "ours":
+                continue
+            label = None if role in said else words[role]
+            said.add(role)
+            axes.plot([ratio["least"], ratio["most"]], [place, place], color=colours[role], linewidth=1.5)
+            axes.plot(ratio["median"], place, "o", color=colours[role], markersize=5, label=label)
+    axes.axvline(1, color=INK, linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlim(0.08, 120)  # what is beyond is in the table
+    axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4, 10, 100], ["0.1", "0.25", "0.5", "1", "2", "4", "10", "100"])
+    axes.minorticks_off()
+    axes.set_yticks(range(len(compared)), [one["title"] for one in reversed(compared)])
+    axes.set_title("Time divided by the time of ancestral, one thread: right of 1, ancestral is faster", fontsize=10)
+    axes.legend(loc="upper right", fontsize=8, frameon=False)
+    for number, one in enumerate(curves):
+        panel = figure.add_subplot(grid[1 + number // 3, number % 3])
+        style_axes(panel)
+        values = one["threads"]["1"]
+        sizes = [int(name) for name in one["roles"]]
+        medians = [statistics.median(values[str(size)][one["measure"]]) for size in sizes]
+        panel.plot(sizes, medians, "o-", color=PALETTE[0])
+        panel.set_xscale("log")
+        panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=20)
+        if one["measure"] == "seconds":
+            panel.set_yscale("log")
+            panel.set_yticks(medians[::2], [_seconds(value) for value in medians[::2]])
+        panel.minorticks_off()
+        panel.set_title(one["title"], fontsize=9)
+        panel.set_xlabel(one["along"], fontsize=8, color=MUTED)
+        panel.set_ylabel(one["measure"], fontsize=8, color=MUTED)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight")
