@@ -119,7 +119,7 @@ def test_counts_of_an_image_average_to_those_of_the_model() -> None:
     """E_x [counts(x)] = the counts that the parameters expect, by a sum over all images."""
     model = model_of("circuit, categorical").requires_grad_(False)
     x = all_images(model)
-    tree, codes = model.tree(0), model.codes(0, x.flatten(1))
+    tree, codes = model.tree(0), model.leaf_codes(0, x.flatten(1))
     found = downward(tree, codes, upward(tree, codes), model.log_prob(x).exp())
     for part, wanted in zip(found, expected_counts(model, 0), strict=True):
         assert torch.allclose(part[:, : wanted.shape[1]] if part.dim() == 3 else part, wanted, atol=1e-10)
