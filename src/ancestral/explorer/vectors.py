@@ -25,6 +25,7 @@ from ancestral.models.base import (
     SamplesCodes,
     ScoresMissing,
 )
+from ancestral.models.classes import ClassConditional
 
 IMAGES, SEED = 3, 0
 WHOLE = 64  # pixels of an image whose log p in an order is a test
@@ -36,12 +37,12 @@ CALLS: dict[str, tuple[str, ...]] = {
     "any-order": ("hiddenTerms", "logProbInSteps"),
     "autoregressive": ("logProb", "logProbMissing", "conditionals"),
     "belief-net": ("logProb", "logProbMissing", "marginals", "decode"),
-    "circuit": ("logProb", "logProbMissing", "pixelMeans", "encode", "decode"),
+    "circuit": ("logProb", "logProbMissing", "pixelMeans", "classProbs", "encode", "decode"),
     "deep-belief-net": ("logJoint", "logPosterior", "marginals", "decode"),
     "generator": ("decode",),
     "image-flow": ("logJoint", "logPosterior", "encode", "decode"),
     "latent": ("logJoint", "logPosterior", "encode", "decode"),
-    "mixture": ("logProb", "logProbMissing", "responsibilities", "decode"),
+    "mixture": ("logProb", "logProbMissing", "classProbs", "responsibilities", "decode"),
     "point-flow": ("logProb", "encode", "decode"),
 }
 """What the page's engine computes for each kind of model in the same way as PyTorch, without random numbers."""
@@ -76,10 +77,24 @@ def _densities(model: Model, x: Tensor, calls: Sequence[str]) -> list[dict[str, 
     """Log-probabilities of whole images and of their parts."""
     if isinstance(model, ExactModel):
         whole = [_nats("logProb", [one], model.log_prob(one[None])) for one in x]
+        whole += _classes(model, x)
         return [*whole, *(_conditionals(model, x) if "conditionals" in calls else []), *_missing(model, x)]
     if isinstance(model, LatentModel) and "logJoint" in calls:
         return [vector for one in x for vector in _joint(model, one)]
     return []
+
+
+def _classes(model: ExactModel, x: Tensor) -> list[dict[str, Any]]:
+    """Of a conditional model: p(y | x), and log p(x | y) of the last class."""
+    if not isinstance(model, ClassConditional) or not model.classes:
+        return []
+    probs, last = model.log_joint_classes(x).softmax(1), model.classes - 1
+    log_p = model.given(last).log_prob(x)  # type: ignore[attr-defined]
+    found = [_numbers("classProbs", [one], prob) for one, prob in zip(x, probs, strict=True)]
+    for one, nats in zip(x, log_p, strict=True):
+        vector = _nats("logProb", [one], nats)
+        found.append({**vector, "args": [*vector["args"], last]})
+    return found
 
 
 def _codes(model: Model, x: Tensor, kind: str) -> list[dict[str, Any]]:
