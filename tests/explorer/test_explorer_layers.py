@@ -29,6 +29,14 @@ POINTWISE = {
 }
 
 
+def with_all_weights(module: MaskedMLP) -> MaskedMLP:
+    """The network in evaluation mode, where masked weights need not be zero."""
+    module.eval()
+    for weight in module.parameters():
+        torch.nn.init.normal_(weight)
+    return module
+
+
 def computed(layers: Sequence[Layer], x: Tensor) -> Tensor:
     """What the list computes for one input, as the table in `layers_of` says."""
     for layer in layers:
@@ -95,7 +103,7 @@ NETWORKS = {
     "causal": (lambda: CausalConv2d(2, 3, 5, current=True), (2, 4, 5)),
     "gated block": (lambda: GatedBlock(6, 2, 3), (6, 4, 3)),
     "own": (lambda: OwnNetwork(GivenModule("encoder", _own()), [1, 2, 3], [2, 2]), (1, 2, 3)),
-    "masked": (lambda: MaskedMLP(4, [7, 5], copies=2), (4,)),
+    "masked": (lambda: with_all_weights(MaskedMLP(4, [7, 5], copies=2)), (4,)),
 }
 
 

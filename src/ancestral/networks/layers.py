@@ -182,9 +182,7 @@ def _masked_mlp(module: MaskedMLP) -> list[Layer]:
     found: list[Layer] = []
     last = len(module.layers) - 1
     for i, layer in enumerate(module.layers):
-        before, after = module.get_buffer(f"degrees_{i}")[None, :], module.get_buffer(f"degrees_{i + 1}")[:, None]
-        mask = before < after if i == last else before <= after
-        found += [dense(layer.weight * mask, layer.bias), *([] if i == last else layers_of(module.activation))]  # type: ignore[operator, arg-type]
+        found += [dense(layer.weight * layer.kept, layer.bias), *([] if i == last else layers_of(module.activation))]  # type: ignore[operator, arg-type]
     return found
 
 

@@ -2,26 +2,86 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class MaskedLinear(nn.Linear):
-    """y_i = b_i + sum_j w_ij x_j over inputs j with degree at most that of output i (if strict: below it).
+def mask_of(in_degrees: Tensor, out_degrees: Tensor, strict: bool = False) -> Tensor:
+    """Which inputs an output may depend on: those with at most its degree (if strict: below it).
 
-    Each call makes the mask from the degrees, which may change between calls. The weights are not changed: masked
-    weights keep their values and have zero gradient.
+    Args:      in_degrees: shape (in,), whole numbers. out_degrees: shape (out,).
+    Returns:   boolean, shape (out, in).
+    """
+    seen, asking = in_degrees[None, :], out_degrees[:, None]
+    return seen < asking if strict else seen <= asking
+
+
+class MaskedLinear(nn.Linear):
+    """y_i = b_i + sum_j m_ij w_ij x_j with a mask m of zeros and ones.
+
+    A layer can keep one mask, see `keep_mask`; otherwise each call gets a mask. With a kept mask, `train()` sets the
+    masked weights to zero. Their gradient is zero, so they stay zero, and a training step need not multiply all weights
+    by the mask. In evaluation mode, the mask is always applied.
 
     Reference: Germain et al., 2015, eqs. 8 to 9, arXiv 1502.03509.
     Example:
-        >>> import torch
         >>> layer, degrees = MaskedLinear(3, 3), torch.arange(3)
-        >>> torch.autograd.functional.jacobian(lambda x: layer(x, degrees, degrees, True), torch.zeros(3)).triu().any()
+        >>> mask = mask_of(degrees, degrees, strict=True)
+        >>> torch.autograd.functional.jacobian(lambda x: layer(x, mask), torch.zeros(3)).triu().any()
         tensor(False)
     """
 
-    def forward(self, x: Tensor, in_degrees: Tensor, out_degrees: Tensor, strict: bool = False) -> Tensor:  # type: ignore[override]
-        """x: (..., in); in_degrees: (in,), out_degrees: (out,), whole numbers; returns (..., out)."""
-        seen, asking = in_degrees[None, :], out_degrees[:, None]
-        mask = seen < asking if strict else seen <= asking
-        return F.linear(x, self.weight * mask, self.bias)
+    kept: Tensor | None
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__(in_features, out_features, bias)
+        self.register_buffer("kept", None, persistent=False)
+        self.register_load_state_dict_post_hook(_mask_loaded)
+
+    def keep_mask(self, mask: Tensor) -> None:
+        """Use this mask, shape (out, in), in every call that gets none."""
+        self.kept = mask.to(self.weight)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if mode and self.kept is not None:
+            with torch.no_grad():
+                self.weight.masked_fill_(self.kept == 0, 0)
+        return self
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
+        """x: (..., in); mask: (out, in), or None for the kept one; returns (..., out)."""
+        if mask is None and self.training:
+            weight: Tensor = _WithMaskedGradient.apply(self.weight, self.kept)  # type: ignore[assignment]
+            return F.linear(x, weight, self.bias)
+        used = self.kept if mask is None else mask
+        assert used is not None, "without a kept mask, each call needs one"
+        return F.linear(x, self.weight * used, self.bias)
+
+
+def _mask_loaded(layer: nn.Module, _: object) -> None:
+    """Mask weights that were loaded in training mode, perhaps of a version that did not set them to zero."""
+    layer.train(layer.training)
+
+
+class _WithMaskedGradient(torch.autograd.Function):
+    """The weights themselves; their gradient is multiplied by a mask."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(weight: Tensor, mask: Tensor) -> Tensor:
+        return weight.view_as(weight)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        (mask,) = ctx.saved_tensors
+        return gradient * mask, None

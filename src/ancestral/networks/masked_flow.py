@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.core.serialization import registered
-from ancestral.networks.masked import MaskedLinear
+from ancestral.networks.masked import MaskedLinear, mask_of
 from ancestral.networks.mlp import ACTIVATIONS
 
 
@@ -34,13 +34,14 @@ class MaskedMLP(nn.Module):
         self.activation = ACTIVATIONS[activation]()
         places = list(range(1, features + 1))
         inner = [[1 + i % max(1, features - 1) for i in range(width)] for width in hidden]
-        for i, degrees in enumerate([places, *inner, places * copies]):
-            self.register_buffer(f"degrees_{i}", torch.tensor(degrees), persistent=False)
+        degrees = [torch.tensor(values) for values in (places, *inner, places * copies)]
+        for i, (layer, before, after) in enumerate(zip(self.layers, degrees, degrees[1:], strict=False)):
+            layer.keep_mask(mask_of(before, after, strict=i == len(hidden)))  # type: ignore[operator]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         last = len(self.layers) - 1
         for i, layer in enumerate(self.layers):
-            x = layer(x, self.get_buffer(f"degrees_{i}"), self.get_buffer(f"degrees_{i + 1}"), strict=i == last)
+            x = layer(x)
             if i == 0 and self.given is not None:
                 x = x + self.given(condition)
             x = x if i == last else self.activation(x)

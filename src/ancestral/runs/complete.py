@@ -115,13 +115,15 @@ def complete_runs(
     columns: Sequence[str] = (),
     label: int | str | None = None,
 ) -> list[Completion]:
-    """`complete_run` for several runs, with the same images and hidden parts.
+    """`complete_run` for several runs, with the same images and hidden parts, and scores of equally many images.
 
     Args:      named: pairs (name, run); pixel spaces may differ. progress: called with (runs done, total runs). masks:
                file or folder of masks. columns: names of the hidden columns of points. label: as in `complete_run`.
     Raises:    NotComputable, InputError: as `complete_run`; or the runs have different images.
     """
     _refuse_other_images(named, split, count)
+    if len(named) > 1 and any(isinstance(run.load(), HasOrders) for _, run in named):
+        scored = min(scored, SCORED_SLOWLY)
     found = []
     for done, (_, run) in enumerate(named):
         if progress:

@@ -24,7 +24,7 @@ from ancestral.families.conditional import classes_of
 from ancestral.families.family import DataSpec
 from ancestral.models.autoregressive import AutoregressiveModel, output_name
 from ancestral.models.particles import Particles
-from ancestral.networks.masked import MaskedLinear
+from ancestral.networks.masked import MaskedLinear, mask_of
 from ancestral.networks.mlp import ACTIVATIONS
 
 MAX_ORDERINGS = 4096  # every one is drawn at construction and evaluated for each log-probability
@@ -92,6 +92,9 @@ class MADE(AutoregressiveModel):
         self.register_buffer("positions", positions, persistent=False)
         for layer, values in zip(self.layers, degrees, strict=True):
             layer.register_buffer("degrees", values, persistent=False)
+        if orderings == 1:
+            for masked, mask in self._masks(torch.zeros(1, dtype=torch.long)):
+                masked.keep_mask(mask)
 
     @property
     def order(self) -> Tensor:
@@ -114,20 +117,33 @@ class MADE(AutoregressiveModel):
         Args:      ordering: index, shape (1,); a tensor, so that a random index is not copied from the device.
         """
         self.refuse_without_class()
-        position = self.positions.index_select(0, ordering)[0]
-        before = position.repeat_interleave(self.inputs)
-        wanted = position.repeat_interleave(self.output.size)
+        masks: dict[nn.Module, Tensor] = (
+            dict(self._masks(ordering)) if len(self.positions) > 1 else {}
+        )  # else kept by the layers
         pixels = self.seen(x.flatten(1))
         *of_hidden, of_output = self.added()
-        parameters = self.direct(pixels, before, wanted, strict=True) if self.direct else 0
+        parameters = self.direct(pixels, masks.get(self.direct)) if self.direct else 0
         h = pixels
         for layer, added in zip(self.layers, of_hidden, strict=True):
-            degrees = layer.degrees.index_select(0, ordering)[0]  # type: ignore[operator, union-attr]
-            h, before = self.activation(with_added(layer(h, before, degrees), added)), degrees
+            h = self.activation(with_added(layer(h, masks.get(layer)), added))
         if self.last is not None:
-            parameters = parameters + self.last(h, before, wanted, strict=True)
+            parameters = parameters + self.last(h, masks.get(self.last))
         assert isinstance(parameters, Tensor)
         return with_added(parameters, of_output).unflatten(1, (*self.event_shape, self.output.size))
+
+    def _masks(self, ordering: Tensor) -> Iterator[tuple[MaskedLinear, Tensor]]:
+        """Each masked layer with its mask in one ordering, an index of shape (1,)."""
+        position = self.positions.index_select(0, ordering)[0]
+        pixels, wanted = (position.repeat_interleave(of) for of in (self.inputs, self.output.size))
+        if self.direct is not None:
+            yield self.direct, mask_of(pixels, wanted, strict=True)
+        before = pixels
+        for layer in self.layers:
+            degrees = layer.degrees.index_select(0, ordering)[0]  # type: ignore[operator, union-attr]
+            yield layer, mask_of(before, degrees)  # type: ignore[misc]
+            before = degrees
+        if self.last is not None:
+            yield self.last, mask_of(before, wanted, strict=True)
 
     def log_prob_under(self, x: Tensor, ordering: Tensor) -> Tensor:
         """log p_j(x) of one ordering, exact, shape (B,), nats; summed over the classes if none is given."""

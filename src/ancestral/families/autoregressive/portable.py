@@ -15,7 +15,7 @@ from ancestral.families.conditional import refuse_classes
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.networks.causal import GatedBlock
 from ancestral.networks.layers import Layer, layers_of
-from ancestral.networks.masked import MaskedLinear
+from ancestral.networks.masked import MaskedLinear, mask_of
 
 
 def autoregressive(model: AutoregressiveModel) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def _used(layer: nn.Module, before: Tensor, after: Tensor, strict: bool) -> dict
     assert isinstance(layer, MaskedLinear)
     used = torch.zeros_like(layer.weight, dtype=torch.bool)
     for seen, asking in zip(before, after, strict=True):
-        used |= (seen < asking[:, None]) if strict else (seen <= asking[:, None])
+        used |= mask_of(seen, asking, strict)
     return {"weight": torch.where(used, layer.weight, 0), "bias": layer.bias}  # a product would keep the signs of zeros
 
 

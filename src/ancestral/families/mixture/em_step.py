@@ -9,7 +9,7 @@ from ancestral.core.errors import TrainingDiverged
 from ancestral.data.pixels import Batch
 from ancestral.families.conditional import joint_of_labels
 from ancestral.families.family import StepContext
-from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.mixture.model import MixtureOfBernoullis, Table
 from ancestral.training.objectives import Terms
 from ancestral.training.steps import weighted_terms
 
@@ -41,13 +41,15 @@ class EMStep:
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
         self.hidden = torch.zeros_like(self.sums)  # n_k - n_kd: 0 unless pixels are missing
         self.begun = torch.zeros((), dtype=torch.bool)
+        self._table: Table | None = None  # the parameters change at the end of an epoch only
 
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
+        self._table = self._table or self.model.table()
         x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
         if seen is not None:
             x = x.where(seen, 0)
-        joint = joint_of_labels(self.model.joint(x, seen), batch.labels, self.model.classes)
+        joint = joint_of_labels(self.model.joint(x, seen, self._table), batch.labels, self.model.classes)
         log_prob = joint.logsumexp(1)
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
@@ -67,6 +69,7 @@ class EMStep:
         pixels = (self.sums + a) / (self.counts[:, None] - self.hidden + 2 * a)
         components = (self.counts + a) / (self.counts + a).sum()
         self.model.set_probabilities(components, pixels)
+        self._table = None
         for total in (self.counts, self.sums, self.hidden):
             total.zero_()
         self.begun.fill_(True)
@@ -76,6 +79,7 @@ class EMStep:
         return {"counts": self.counts, "sums": self.sums, "hidden": self.hidden, **begun}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
+        self._table = None
         self.counts.copy_(tensors["counts"])
         self.sums.copy_(tensors["sums"])
         self.hidden.copy_(tensors.get("hidden", torch.zeros(())))  # earlier versions had no missing pixels

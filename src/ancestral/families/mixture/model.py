@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,19 @@ from ancestral.families.mixture.settings import MixtureSettings
 from ancestral.models.base import ExactModel, as_images
 from ancestral.models.completion import filled, given_only
 from ancestral.models.seen import without_unseen
+
+
+class Table(NamedTuple):
+    """Log-probabilities of the components of a mixture, nats.
+
+    Attributes: prior: log p(Z), shape (K,) or (B, K). logits: l_kd, shape (K, D). off: -log p(x_d = 0 | k), shape
+               (K, D). off_sums: their sums over pixels, shape (K,).
+    """
+
+    prior: Tensor
+    logits: Tensor
+    off: Tensor
+    off_sums: Tensor
 
 
 @registered
@@ -84,15 +97,20 @@ class MixtureOfBernoullis(ComponentsByClass, ExactModel):
         """p(Z), shape (K,); for given classes p(Z | y), shape (K,) or (B, K)."""
         return self.log_prior().exp()
 
-    def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:
+    def table(self) -> Table:
+        """The log-probabilities of all components and pixels. They can be kept while the parameters do not change."""
+        off = F.softplus(self.logits, threshold=40)
+        return Table(self.log_prior(), self.logits, off, off.sum(1))
+
+    def joint(self, x: Tensor, observed: Tensor | None = None, table: Table | None = None) -> Tensor:
         """log p(x, Z = k), shape (B, K), nats; with a mask of shape (B, D), of the observed pixels only."""
-        logits = self.logits
-        rows, off = x.flatten(1).to(logits), F.softplus(logits, threshold=40)
+        prior, logits, off, off_sums = table or self.table()
+        rows = x.flatten(1).to(logits)
         with without_autocast(x.device):  # in half precision the sums over pixels have errors of several nats
             if observed is None:
-                return self.log_prior() + rows @ logits.T - off.sum(1)
+                return prior + rows @ logits.T - off_sums
             seen = observed.to(rows)
-            return self.log_prior() + (seen * rows) @ logits.T - seen @ off.T
+            return prior + (seen * rows) @ logits.T - seen @ off.T
 
     def log_prior(self) -> Tensor:
         """log p(Z), shape (K,), nats; for given classes log p(Z | y), shape (K,) or (B, K)."""
