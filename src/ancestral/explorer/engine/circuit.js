@@ -237,7 +237,8 @@ export class CircuitModel extends FiniteLatentModel {
   responsibilities(x) {
     const code = this.encode(x);
     if (this.trees.length === 1) return code;
-    return Float32Array.from(this.trees, (_, c) => code.subarray(c * this.states, (c + 1) * this.states).reduce((a, b) => a + b, 0));
+    const share = (c) => code.subarray(c * this.states, (c + 1) * this.states).reduce((a, b) => a + b, 0);
+    return Float32Array.from(this.trees, (_, c) => share(c));
   }
 
   component(k) {

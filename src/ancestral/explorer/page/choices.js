@@ -25,9 +25,12 @@ export class ClassChoice {
 export class StepChoice {
   constructor(thread, changed) {
     const { steps, usualSteps } = thread.facts ?? {};
-    this.steps = element("select", { onchange: changed }, ...(steps ?? []).map((count) => element("option", { selected: count === usualSteps }, String(count))));
-    this.order = element("select", { onchange: changed }, ...["random order", "confidence order"].map((name) => element("option", {}, name)));
-    this.root = steps ? element("div", { class: "tools" }, element("label", {}, "Steps ", this.steps), element("label", {}, "in ", this.order)) : null;
+    const counts = (steps ?? []).map((count) => element("option", { selected: count === usualSteps }, String(count)));
+    const orders = ["random order", "confidence order"].map((name) => element("option", {}, name));
+    this.steps = element("select", { onchange: changed }, ...counts);
+    this.order = element("select", { onchange: changed }, ...orders);
+    const labels = [element("label", {}, "Steps ", this.steps), element("label", {}, "in ", this.order)];
+    this.root = steps ? element("div", { class: "tools" }, ...labels) : null;
   }
 
   get how() {

@@ -102,6 +102,7 @@ class CompleteCard {
       paintCompleted(this.canvases[k], fromSpace(found.x, thread.description), board.known, event);
       this.note.textContent = found.exact ? "exact samples of p(hidden | seen)" : `approximate: ${thread.facts.completion.replace(/^.*approximate: /, "")}`;
     }
+    thread.onprogress = null; // the samples are there; what follows has no progress to show
     if (this.mean) {
       const means = await thread.askLatest("means", "pixelMeans", [x, known, label]);
       if (means) paintCompleted(this.mean, fromSpace(means, thread.description), board.known, event);
@@ -122,7 +123,7 @@ class CompleteCard {
     const hidden = known.reduce((count, seen) => count + (seen === 0 ? 1 : 0), 0);
     const steps = Math.min(how.steps, hidden);
     const order = how.confidence ? "the confidence order" : "one random order";
-    const kind = steps === hidden ? `exact in ${order}` : `exact for ${steps.toLocaleString("en-US")} parallel steps in ${order}`;
+    const kind = steps === hidden ? `exact in ${order}` : `exact for ${steps.toLocaleString("en-US")} parallel step${steps === 1 ? "" : "s"} in ${order}`;
     this.truth.textContent = `log p(what was hidden | the rest) = ${number(nats)} nats, ${kind}`;
   }
 

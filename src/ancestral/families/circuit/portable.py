@@ -8,7 +8,7 @@ from ancestral.core.errors import NotComputable
 from ancestral.families.circuit.leaves import BernoulliLeaves, CategoricalLeaves, LogisticLeaves, PixelLeaves
 from ancestral.families.circuit.model import Circuit
 
-MOST = 12_000_000  # parameters: a page of about 30 MB
+MOST = 12_000_000  # parameters: about 20 MB in a page
 
 LEAVES = {
     BernoulliLeaves: ("bernoulli", ("logits",)),
