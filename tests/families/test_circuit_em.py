@@ -151,7 +151,7 @@ def test_running_counts_follow_their_formula() -> None:
     step = step_of(model, total=3)
     reference = copy.deepcopy(model)
     for number, (part, rate) in enumerate(zip(x.split(20), (0.3, math.sqrt(0.3 * 0.005), 0.005), strict=True)):
-        tree, codes = reference.tree(0), reference.codes(0, part.flatten(1))
+        tree, codes = reference.tree(0), reference.leaf_codes(0, part.flatten(1))
         counts = downward(tree, codes, upward(tree, codes), torch.full((20,), 1 / 20, dtype=x.dtype))
         counts = counts._replace(leaves=counts.leaves[:, :-1])
         expected = Counts(*((1 - rate) * old + rate * new for old, new in zip(expected, counts, strict=True)))
