@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,9 @@ EXACT = [
     ("pixelcnn", "pixelcnn"),
     ("pixelcnn", "pixelcnn, categorical"),
     ("pixelcnn", "pixelcnn, logistic, colour"),
+    ("circuit", "circuit"),
+    ("circuit", "circuit, Chow-Liu tree, levels"),
+    ("circuit", "circuit, logistic"),
 ]
 ALL_IMAGES = """
 const images = (values, levels) => Array.from({ length: levels ** values }, (_, n) =>
@@ -90,6 +94,59 @@ def test_probabilities_sum_to_one_and_samples_have_them(family: str, name: str, 
         assert agrees(counts(engine, "model.sample(random).x", *model), probabilities)
 
 
+@pytest.mark.parametrize("confidence", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 4])
+def test_an_any_order_model_has_its_probabilities_in_each_number_of_steps(
+    steps: int, confidence: bool, engine: Engine
+) -> None:
+    """log p in steps sums to one; samples in these steps have it, in one fixed order or the confidence order; and the
+    bound is the mean of log p over all orders."""
+    model, how = loaded(engine, "any-order", "any-order")[0], {"steps": steps, "confidence": confidence}
+    script = (
+        f"{ALL_IMAGES} return images(4, 2).map((x) => model.logProbInSteps(x, new Uint8Array(4), args[3], args[4]));"
+    )
+    of_order = [np.exp(np.array(engine.run(script, model, 2, 4, how, order))) for order in permutations(range(4))]
+    assert [part.sum() for part in of_order] == pytest.approx([1.0] * 24, abs=1e-5)
+    found = counts(engine, "model.sample(random, 1, args[3]).x", model, 2, 4, how, draws=1000)
+    assert agrees(found, np.mean(of_order, 0))
+    if steps == 4 and not confidence:
+        script = f"{ALL_IMAGES} return model.score(images(4, 2)[5], new Random(3), 4000);"
+        bound, elbo = engine.run(script, model, 2, 4), np.log(np.array(of_order)[:, 5]).mean()
+        assert bound["kind"] == "bound" and bound["nats"] == pytest.approx(elbo, abs=5 * bound["error"])
+        assert 0 < bound["error"] < 0.05
+
+
+def test_completions_of_an_any_order_model_have_its_conditional_probabilities(engine: Engine) -> None:
+    """One pixel in each step, in the confidence order: p(hidden | seen) is a product of its conditionals."""
+    model, known, how = loaded(engine, "any-order", "any-order")[0], [1, 0, 0, 1], {"steps": 4, "confidence": True}
+    script = f"{ALL_IMAGES} return images(4, 2).map((x) => model.logProbInSteps(x, args[3], args[4]));"
+    log_p = np.array(engine.run(script, model, 2, 4, known, how))
+    wanted = conditional(np.exp(log_p), known, 0b1001)
+    assert wanted.sum() == pytest.approx(1, abs=1e-5)
+    script = """(() => {
+      const done = model.complete(given, args[3], random, 1, args[5]);
+      if (!done.exact) throw new Error("not exact");
+      if (Math.abs(done.logProb - args[6][number(done.x, levels)]) > 1e-4) throw new Error("another log p");
+      return done.x;
+    })()"""
+    assert agrees(counts(engine, script, model, 2, 4, known, 0b1001, how, log_p.tolist(), draws=1000), wanted)
+
+
+@pytest.mark.parametrize("family", ["mixture", "circuit"])
+def test_a_class_has_its_own_probabilities_samples_and_completions(family: str, engine: Engine) -> None:
+    name = {"mixture": "mixture, conditional", "circuit": "circuit by class"}[family]
+    model, known = loaded(engine, family, name), KNOWN["scattered"]
+    script = f"{ALL_IMAGES} return images(values, levels).map((x) => model.logProb(x, args[3]));"
+    classes = engine.run(f"{ALL_IMAGES} return model.classes;", *model)
+    each = [np.exp(np.array(engine.run(script, *model, label))) for label in range(classes)]
+    assert [part.sum() for part in each] == pytest.approx([1.0] * classes, abs=1e-5)
+    assert agrees(counts(engine, "model.sample(random, 1, args[3]).x", *model, 1), each[1])
+    assert not agrees(counts(engine, "model.sample(random, 1, args[3]).x", *model, 0), each[1])
+    wanted = conditional(each[1], known, IMAGE)
+    found = counts(engine, "model.complete(given, args[3], random, 1, 0, args[5]).x", *model, known, IMAGE, 1)
+    assert agrees(found, wanted)
+
+
 def test_each_ordering_is_a_distribution_that_its_samples_have(engine: Engine) -> None:
     model = loaded(engine, "made", "made, three orderings")
     for ordering in range(3):
@@ -123,7 +180,7 @@ COMPLETE = """(() => {
 
 def _completions() -> list[Any]:
     """Each family with each mask; those where a MADE or a PixelCNN weighs tries take long."""
-    chosen = [(*EXACT[number], mask) for number in (0, 2, 3, 9) for mask in KNOWN]
+    chosen = [(*EXACT[number], mask) for number in (0, 2, 3, 9, 12) for mask in KNOWN]
     long = [one for one in chosen if one[0] == "pixelcnn" and one[2] in ("lower rows", "scattered")]
     return [pytest.param(*one, marks=pytest.mark.slow if one in long else ()) for one in chosen]
 
@@ -133,7 +190,11 @@ def test_completions_have_their_conditional_probabilities(family: str, name: str
     model, known = loaded(engine, family, name), KNOWN[mask]
     wanted = conditional(np.exp(log_probs(engine, *model)), known, IMAGE)
     wanted = wanted / wanted.sum()
-    exact = "logits" in described(family, name)["spec"] or family == "belief-net" or mask in ("upper rows", "nothing")
+    exact = (
+        "logits" in described(family, name)["spec"]
+        or family in ("belief-net", "circuit")
+        or mask in ("upper rows", "nothing")
+    )
     found = counts(engine, COMPLETE, *model, known, IMAGE, exact, wanted.tolist())
     if exact:
         assert agrees(found, wanted)

@@ -39,7 +39,9 @@ def test_the_tiny_models_of_all_families_compute_what_pytorch_computes(
 
 
 def test_a_variant_without_a_form_in_the_browser_has_a_reason() -> None:
-    assert "--positions cannot be shown in the browser" in described("pixelcnn", NOT_SHOWN)["reason"]
+    pixelcnn, circuit = NOT_SHOWN
+    assert "--positions cannot be shown in the browser" in described("pixelcnn", pixelcnn)["reason"]
+    assert "the page has circuits of images only" in described("circuit", circuit)["reason"]
     for family in ("made", "pixelcnn", "vae"):
         assert "it needs a class" in described(family, f"{family}, conditional")["reason"]
 

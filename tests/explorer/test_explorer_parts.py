@@ -101,8 +101,9 @@ def test_programs_parse(entry: str, tmp_path: Path) -> None:
 
 
 def test_the_engine_stays_small() -> None:
+    """2,000 lines for eight families, and 400 for circuits and any-order models."""
     lines = [line.strip() for path in (FOLDER / "engine").glob("*.js") for line in path.read_text().splitlines()]
-    assert len([line for line in lines if line and not line.startswith("//")]) < 2000
+    assert len([line for line in lines if line and not line.startswith("//")]) < 2400
 
 
 EVIL = "</script><!-- <b>\u2028 & 'quoted' \"double\" <!--STYLE-->"

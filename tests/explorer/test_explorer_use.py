@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from browsing import Opened
 from small_runs import SmallRuns
+from tiny_pages import described, write_page
 
 from ancestral.explorer.make import explore
 from ancestral.runs.run import Run
 
 Open = Callable[[Path], Opened]
+WORST = ("serious", "critical")
 USED = ["mixture", "made", "vae", "flow", "gan", "classes"]
 
 
@@ -28,6 +30,16 @@ def page_of_runs(small_runs: SmallRuns, tmp_path_factory: pytest.TempPathFactory
 
 def card(page: Any, name: str) -> Any:
     return page.locator("article.card").filter(has_text=f"\u201c{name}\u201d")
+
+
+def axe_clean(page: Any) -> None:
+    """No serious barrier for people who use a keyboard or a screen reader."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe is not installed: pip install '.[pages]'")
+    page.evaluate(Path(axe.__file__).with_name("axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run()")
+    assert found["passes"], "axe looked at nothing"
+    bad = [(one["id"], one["nodes"][0]["html"][:200]) for one in found["violations"]]
+    assert [one for one, raw in zip(bad, found["violations"], strict=True) if raw["impact"] in WORST] == []
 
 
 def test_a_critic_scores_the_drawing_or_the_page_says_why_not(page_of_runs: Path, opened: Open) -> None:
@@ -70,6 +82,55 @@ def test_a_completion_has_log_p_or_the_reason_why_not(page_of_runs: Path, opened
     }.items():
         card(found.page, name).get_by_text(words).wait_for()
     assert "sampling" not in card(found.page, "mixture").inner_text() and found.problems == []
+
+
+@pytest.fixture(scope="module")
+def page_with_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A circuit and a mixture with classes."""
+    models = [described("circuit", "circuit by class"), described("mixture", "mixture, conditional")]
+    return write_page(tmp_path_factory.mktemp("masks") / "page.html", models)
+
+
+def test_a_conditional_circuit_has_bars_of_its_classes_and_completes_each(
+    page_with_classes: Path, opened: Open
+) -> None:
+    found = opened(page_with_classes)
+    one = card(found.page, "circuit by class")
+    one.locator(".class-bar .share", has_text="%").first.wait_for()
+    shares = [float(text.removesuffix(" %")) for text in one.locator(".class-bar .share").all_inner_texts()]
+    assert len(shares) == 2 and sum(shares) == pytest.approx(100, abs=0.11)
+    axe_clean(found.page)
+    found.page.click("#tab-complete")
+    one = card(found.page, "circuit by class")
+    one.get_by_text("nats, exact").wait_for()
+    assert one.get_by_text("mean of each hidden pixel").count() == 1
+    one.locator("select").select_option(label="1")
+    one.get_by_text("the rest, class 1) =").wait_for()
+    axe_clean(found.page)
+    found.page.click("#tab-inside")
+    card(found.page, "circuit by class").locator(".component").nth(3).wait_for()
+    assert found.problems == []
+
+
+def test_an_any_order_model_completes_in_a_chosen_number_of_steps(opened: Open, tmp_path: Path) -> None:
+    found = opened(write_page(tmp_path / "page.html", [described("any-order", "any-order, unet")]))
+    one = card(found.page, "any-order, unet")
+    one.get_by_text("ELBO, lower bound").wait_for()
+    found.page.click("#tab-complete")
+    one = card(found.page, "any-order, unet")
+    one.get_by_text("exact in one random order").wait_for()
+    one.locator("select").first.select_option(label="1")
+    one.get_by_text("exact for 1 parallel step in one random order").wait_for()
+    one.locator("select").nth(1).select_option(label="confidence order")
+    one.get_by_text("1 parallel step in the confidence order").wait_for()
+    one.get_by_text("approximate: the pixels of one step are independent").wait_for()
+    axe_clean(found.page)
+    found.page.click("#tab-sample")
+    one = card(found.page, "any-order, unet")
+    assert "approximate" not in one.inner_text()
+    one.locator("select").first.select_option(label="2")
+    one.get_by_text("approximate: the pixels of one step").wait_for()
+    assert found.problems == []
 
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"}

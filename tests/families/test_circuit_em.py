@@ -119,7 +119,7 @@ def test_counts_of_an_image_average_to_those_of_the_model() -> None:
     """E_x [counts(x)] = the counts that the parameters expect, by a sum over all images."""
     model = model_of("circuit, categorical").requires_grad_(False)
     x = all_images(model)
-    tree, codes = model.tree(0), model.codes(0, x.flatten(1))
+    tree, codes = model.tree(0), model.leaf_codes(0, x.flatten(1))
     found = downward(tree, codes, upward(tree, codes), model.log_prob(x).exp())
     for part, wanted in zip(found, expected_counts(model, 0), strict=True):
         assert torch.allclose(part[:, : wanted.shape[1]] if part.dim() == 3 else part, wanted, atol=1e-10)
@@ -151,7 +151,7 @@ def test_running_counts_follow_their_formula() -> None:
     step = step_of(model, total=3)
     reference = copy.deepcopy(model)
     for number, (part, rate) in enumerate(zip(x.split(20), (0.3, math.sqrt(0.3 * 0.005), 0.005), strict=True)):
-        tree, codes = reference.tree(0), reference.codes(0, part.flatten(1))
+        tree, codes = reference.tree(0), reference.leaf_codes(0, part.flatten(1))
         counts = downward(tree, codes, upward(tree, codes), torch.full((20,), 1 / 20, dtype=x.dtype))
         counts = counts._replace(leaves=counts.leaves[:, :-1])
         expected = Counts(*((1 - rate) * old + rate * new for old, new in zip(expected, counts, strict=True)))

@@ -27,6 +27,7 @@ from ancestral.distributions.couplings import (
     SplineCoupling,
 )
 from ancestral.distributions.multiscale import MultiScale, Squeeze
+from ancestral.distributions.outputs import BernoulliOutput, CategoricalOutput, LogisticMixtureOutput, PixelOutput
 from ancestral.distributions.pixels import (
     BernoulliPixels,
     CategoricalPixels,
@@ -66,6 +67,20 @@ def _logistic(likelihood: DiscretisedLogisticPixels) -> dict[str, Any]:
 def _gaussian(likelihood: GaussianPixels) -> dict[str, Any]:
     raw = likelihood.log_variance
     return {"type": "gaussian", "log_variance": float(bounded_log_variance(raw) if raw.requires_grad else raw)}
+
+
+def values_of(output: PixelOutput) -> dict[str, Any]:
+    """`type` of the distribution of one value given the output of a network, with its constants.
+
+    Raises:    NotComputable: a distribution that the page does not know.
+    """
+    if isinstance(output, BernoulliOutput):
+        return {"type": "bernoulli"}
+    if isinstance(output, CategoricalOutput):
+        return {"type": "categorical", "levels": output.levels}
+    if not isinstance(output, LogisticMixtureOutput):
+        raise NotComputable(f"pixels with the distribution {type(output).__name__} cannot be shown in the browser")
+    return {"type": "logistic-mixture", "levels": output.levels, "components": output.size // 3}
 
 
 @singledispatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,9 @@ from torch import Tensor, nn
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelSpace
+from ancestral.families.any_order.model import AnyOrderModel
+from ancestral.families.any_order.orders import CONFIDENCE, RASTER
+from ancestral.families.circuit.model import Circuit
 from ancestral.models.base import (
     Decodes,
     EncodesWithSpread,
@@ -21,20 +25,24 @@ from ancestral.models.base import (
     SamplesCodes,
     ScoresMissing,
 )
+from ancestral.models.classes import ClassConditional
 
 IMAGES, SEED = 3, 0
+WHOLE = 64  # pixels of an image whose log p in an order is a test
 NATS = 0.01  # tolerance of a log-probability
 RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
 
 
 CALLS: dict[str, tuple[str, ...]] = {
+    "any-order": ("hiddenTerms", "logProbInSteps"),
     "autoregressive": ("logProb", "logProbMissing", "conditionals"),
     "belief-net": ("logProb", "logProbMissing", "marginals", "decode"),
+    "circuit": ("logProb", "logProbMissing", "pixelMeans", "classProbs", "encode", "decode"),
     "deep-belief-net": ("logJoint", "logPosterior", "marginals", "decode"),
     "generator": ("decode",),
     "image-flow": ("logJoint", "logPosterior", "encode", "decode"),
     "latent": ("logJoint", "logPosterior", "encode", "decode"),
-    "mixture": ("logProb", "logProbMissing", "responsibilities", "decode"),
+    "mixture": ("logProb", "logProbMissing", "classProbs", "responsibilities", "decode"),
     "point-flow": ("logProb", "encode", "decode"),
 }
 """What the page's engine computes for each kind of model in the same way as PyTorch, without random numbers."""
@@ -51,7 +59,7 @@ def vectors(model: Model, space: PixelSpace, kind: str) -> list[dict[str, Any]]:
         raise NotComputable(f"the page has no models of the kind {kind!r}: choose {', '.join(CALLS)}")
     with seeded_noise(SEED):
         x = _images(model, space)
-        tests = [*_densities(model, x), *_codes(model, x, kind)]
+        tests = [*_densities(model, x, CALLS[kind]), *_codes(model, x, kind), *_of_any_mask(model, x)]
     found = [test for test in tests if test["call"] in CALLS[kind]]
     if not found:
         raise NotComputable(f"a {type(model).__name__} has no method that the kind {kind!r} could be tested with")
@@ -65,14 +73,28 @@ def critic_vectors(critic: nn.Module, model: Model, space: PixelSpace) -> list[d
     return [_numbers("criticise", [one], scores) for one, scores in zip(x, critic(x), strict=True)]
 
 
-def _densities(model: Model, x: Tensor) -> list[dict[str, Any]]:
+def _densities(model: Model, x: Tensor, calls: Sequence[str]) -> list[dict[str, Any]]:
     """Log-probabilities of whole images and of their parts."""
     if isinstance(model, ExactModel):
         whole = [_nats("logProb", [one], model.log_prob(one[None])) for one in x]
-        return [*whole, *_conditionals(model, x), *_missing(model, x)]
-    if isinstance(model, LatentModel):
+        whole += _classes(model, x)
+        return [*whole, *(_conditionals(model, x) if "conditionals" in calls else []), *_missing(model, x)]
+    if isinstance(model, LatentModel) and "logJoint" in calls:
         return [vector for one in x for vector in _joint(model, one)]
     return []
+
+
+def _classes(model: ExactModel, x: Tensor) -> list[dict[str, Any]]:
+    """Of a conditional model: p(y | x), and log p(x | y) of the last class."""
+    if not isinstance(model, ClassConditional) or not model.classes:
+        return []
+    probs, last = model.log_joint_classes(x).softmax(1), model.classes - 1
+    log_p = model.given(last).log_prob(x)  # type: ignore[attr-defined]
+    found = [_numbers("classProbs", [one], prob) for one, prob in zip(x, probs, strict=True)]
+    for one, nats in zip(x, log_p, strict=True):
+        vector = _nats("logProb", [one], nats)
+        found.append({**vector, "args": [*vector["args"], last]})
+    return found
 
 
 def _codes(model: Model, x: Tensor, kind: str) -> list[dict[str, Any]]:
@@ -87,6 +109,27 @@ def _codes(model: Model, x: Tensor, kind: str) -> list[dict[str, Any]]:
         found = [_numbers(code, [one], z) for one, z in zip(x, codes, strict=True)]
     if isinstance(model, Decodes) and codes is not None:
         found += [_numbers("decode", [z], model.decode(z[None])) for z in codes]
+    return found
+
+
+def _of_any_mask(model: Model, x: Tensor) -> list[dict[str, Any]]:
+    """What circuits and any-order models compute for any mask: here for random ones."""
+    if not isinstance(model, Circuit | AnyOrderModel):
+        return []
+    seen = torch.rand(x.shape) < 0.5
+    if isinstance(model, Circuit):
+        means = model.pixel_probs(x, seen) @ torch.arange(float(model.levels or 0))
+        return [_numbers("pixelMeans", [*both], mean) for *both, mean in zip(x, seen.float(), means, strict=True)]
+    terms = model.log_probs_hidden(x, seen)
+    found = [_numbers("hiddenTerms", [*both], term) for *both, term in zip(x, seen.float(), terms, strict=True)]
+    if model.dimensions > WHOLE:
+        return found  # one evaluation of the network for each pixel takes too long in a page
+    for order in (RASTER, CONFIDENCE):
+        log_p = model.log_prob_missing(x, seen, order)
+        how = {"steps": model.dimensions, "confidence": order == CONFIDENCE}
+        for one, mask, nats in zip(x, seen.float(), log_p, strict=True):
+            vector = _nats("logProbInSteps", [one, mask], nats)
+            found.append({**vector, "args": [*vector["args"], how, list(range(model.dimensions))]})
     return found
 
 

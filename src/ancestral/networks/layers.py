@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ancestral.core.errors import NotComputable
@@ -14,6 +15,7 @@ from ancestral.networks.gated import GatedConvNet
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 from ancestral.networks.own import OwnNetwork
+from ancestral.networks.unet import FOLD, DenseBlock, ResidualBlock, UNet
 
 Layer = dict[str, Any]
 """`op`, the name of the operation, with its numbers, its tensors, and perhaps nested layers."""
@@ -34,6 +36,7 @@ def layers_of(module: nn.Module) -> list[Layer]:
         activation   name: relu, leaky-relu (slope), gelu, silu, tanh, sigmoid, glu or
                      tanh-glu: halves (a, b) of the channels to a sigmoid(b), or tanh(a) sigmoid(b)
         reshape      shape
+        crop         the first rows and columns: sides (h, w)
         residual     y = x + layers(x)
 
     Raises:    NotComputable: a module without such a form.
@@ -188,6 +191,45 @@ def _gated_block(module: GatedBlock) -> list[Layer]:
     body = [{"op": "activation", "name": "relu"}, *layers_of(module.reduce), *layers_of(module.conv)]
     gates = {"op": "activation", "name": "tanh-glu"}
     return [{"op": "residual", "layers": [*body, gates, *layers_of(module.expand)]}]
+
+
+@layers_of.register
+def _unet(module: UNet) -> list[Layer]:
+    """The squares of 2x2 pixels become channels, and back, by convolutions whose weights are zeros and ones."""
+    silu: Layer = {"op": "activation", "name": "silu"}
+    inputs, outputs = module.enter.in_channels // 4, module.leave.out_channels // 4
+    unfold = torch.eye(4 * inputs).view(4 * inputs, inputs, 2, 2)
+    fold = torch.eye(4 * outputs).view(4 * outputs, outputs, 2, 2)
+    sides = [side * FOLD // 2 - pad for side, pad in zip(module.places.shape[2:], module.padding, strict=True)]
+    quarter = [module.down, module.below, module.dense, module.above]
+    body = [silu, *(layer for part in quarter for layer in layers_of(part)), silu, *layers_of(module.up)]
+    upconv: Layer = {"op": "upconv", "weight": fold, "bias": None, "stride": [2, 2], "padding": [0, 0], "extra": [0, 0]}
+    return [
+        conv(unfold, None, (2, 2), (0, 0, *module.padding)),
+        *layers_of(module.enter),
+        {"op": "add", "value": module.places[0]},
+        *layers_of(module.before),
+        {"op": "residual", "layers": body},
+        *layers_of(module.after),
+        silu,
+        *layers_of(module.leave),
+        upconv,
+        {"op": "crop", "sides": sides},
+    ]
+
+
+@layers_of.register
+def _residual_block(module: ResidualBlock) -> list[Layer]:
+    silu: Layer = {"op": "activation", "name": "silu"}
+    return [{"op": "residual", "layers": [silu, *layers_of(module.first), silu, *layers_of(module.second)]}]
+
+
+@layers_of.register
+def _dense_block(module: DenseBlock) -> list[Layer]:
+    silu: Layer = {"op": "activation", "name": "silu"}
+    all_places = [reshape(-1), *layers_of(module.inner), silu, *layers_of(module.outer)]
+    body = [*layers_of(module.enter), silu, {"op": "residual", "layers": all_places}, silu, *layers_of(module.leave)]
+    return [{"op": "residual", "layers": body}]
 
 
 @layers_of.register

@@ -36,7 +36,7 @@ export class GeneratorModel {
 
   // Hidden pixels of a drawn image that is near the seen ones: the nearest of many, then random steps that come nearer,
   // shorter and shorter. No distribution is drawn from. In PyTorch the search follows the gradient.
-  complete(x, known, random) {
+  complete(x, known, random, temperature = 1, ordering = 0, label = null) {
     const distance = (image) => image.reduce((total, v, d) => total + (known[d] !== 0 ? (v - x[d]) ** 2 : 0), 0);
     let best = { distance: Infinity };
     const consider = (z) => {
@@ -44,7 +44,7 @@ export class GeneratorModel {
       const found = { z, image, distance: distance(image) };
       if (found.distance < best.distance) best = found;
     };
-    for (let n = 0; n < POOL; n++) consider(this.code(random, 1, null));
+    for (let n = 0; n < POOL; n++) consider(this.code(random, temperature, label));
     for (let n = 0; n < STEPS; n++) {
       if (n % 20 === 0) this.progress?.((n + POOL) / (STEPS + POOL));
       const length = FIRST_STEP * (1 - n / STEPS);

@@ -69,6 +69,17 @@ const MAKERS = {
       return { data, shape: layer.shape.map((side) => (side < 0 ? data.length / known : side)) };
     };
   },
+  crop({ sides: [rows, columns] }) {
+    return ({ data, shape: [channels, height, width] }) => {
+      if (rows === height && columns === width) return { data, shape: [channels, height, width] };
+      const result = new Float32Array(channels * rows * columns);
+      for (let r = 0; r < channels * rows; r++) {
+        const from = (Math.trunc(r / rows) * height + (r % rows)) * width;
+        result.set(data.subarray(from, from + columns), r * columns);
+      }
+      return { data: result, shape: [channels, rows, columns] };
+    };
+  },
   residual(layer, tensors) {
     const inner = new Network(layer.layers, tensors);
     return ({ data, shape }) => {

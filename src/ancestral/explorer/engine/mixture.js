@@ -9,6 +9,7 @@ export class MixtureModel extends FiniteLatentModel {
     super();
     const { data, shape: [components, values] } = tensors(spec.logits);
     this.components = components;
+    this.classes = spec.classes;
     this.values = values;
     this.logits = data;
     const weights = tensors(spec.log_weights).data;
@@ -22,12 +23,14 @@ export class MixtureModel extends FiniteLatentModel {
       map: "-log p(pixel | all other pixels)",
       completion: "exact: p(hidden | seen)",
       components: this.components,
+      parts: "components",
+      classes: this.classes,
       reconstruction: "mean of the components, weighted by p(component | image)",
     };
   }
 
   // log p(known part of x, k) of every component; known: one number a value, null for all
-  joint(x, known = null) {
+  joint(x, known = null, label = null) {
     const result = new Float64Array(this.components);
     for (let k = 0; k < this.components; k++) {
       let total = this.logWeights[k];
@@ -37,7 +40,7 @@ export class MixtureModel extends FiniteLatentModel {
       }
       result[k] = total;
     }
-    return result;
+    return this.ofClass(result, label);
   }
 
   // -log p(x_d | all other pixels), nats
@@ -78,8 +81,8 @@ export class MixtureModel extends FiniteLatentModel {
     return this.decode(this.responsibilities(x));
   }
 
-  sample(random, temperature = 1) {
-    const k = random.category(this.logWeights, temperature);
+  sample(random, temperature = 1, label = null) {
+    const k = random.category(this.ofClass(this.logWeights, label), temperature);
     const mean = this.component(k);
     return { x: mean.map((p) => (random.uniform() < p ? 1 : 0)), mean, k };
   }

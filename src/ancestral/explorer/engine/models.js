@@ -1,7 +1,9 @@
 // A model from its description, and the calls that a page may make of it.
 
+import { AnyOrderModel } from "./anyorder.js";
 import { AutoregressiveModel } from "./autoregressive.js";
 import { BeliefNetModel } from "./beliefnet.js";
+import { CircuitModel } from "./circuit.js";
 import { DeepBeliefNetModel } from "./deepnet.js";
 import { ImageFlowModel, PointFlowModel } from "./flow.js";
 import { GeneratorModel } from "./generator.js";
@@ -10,8 +12,10 @@ import { MixtureModel } from "./mixture.js";
 import { Random } from "./random.js";
 
 export const KINDS = {
+  "any-order": AnyOrderModel,
   autoregressive: AutoregressiveModel,
   "belief-net": BeliefNetModel,
+  circuit: CircuitModel,
   "deep-belief-net": DeepBeliefNetModel,
   generator: GeneratorModel,
   "image-flow": ImageFlowModel,

@@ -22,6 +22,7 @@ self.onmessage = async ({ data: { id, open, test, ask } }) => {
       model = makeModel(open.spec, tensors);
       self.postMessage({ id, result: { calls: callsOf(model), facts: model.facts() } });
     } else if (test) {
+      model.progress = undefined;
       self.postMessage({ id, result: selfTest(model, test) });
     } else {
       model.progress = (share) => self.postMessage({ id, progress: share });

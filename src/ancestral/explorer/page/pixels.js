@@ -67,15 +67,11 @@ export function paintWithMask(canvas, x, known, event) {
 }
 
 // An image whose sampled pixels are in shades of blue, so that they differ from those that were given.
-export function paintCompleted(canvas, x, known, event) {
-  paint(canvas, x, event);
-  const context = canvas.getContext("2d");
-  const picture = context.getImageData(0, 0, canvas.width, canvas.height);
-  for (let p = 0; p < known.length; p++) {
-    if (known[p] !== 0) continue;
-    picture.data[4 * p] = 0.55 * picture.data[4 * p];
-    picture.data[4 * p + 1] = 20 + 0.7 * picture.data[4 * p + 1];
-    picture.data[4 * p + 2] = 60 + 0.76 * picture.data[4 * p + 2];
-  }
-  context.putImageData(picture, 0, 0);
+export function paintCompleted(canvas, x, known, [channels, height, width]) {
+  const size = height * width;
+  const tint = [(v) => 0.55 * v, (v) => 20 + 0.7 * v, (v) => 60 + 0.76 * v];
+  paintPixels(canvas, height, width, (p, c) => {
+    const value = 255 * Math.min(1, Math.max(0, x[(channels === 3 ? c : 0) * size + p]));
+    return known[p] !== 0 ? value : tint[c](value);
+  });
 }

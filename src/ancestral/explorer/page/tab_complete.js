@@ -1,5 +1,6 @@
 // Complete: samples of the hidden pixels given the others, of each model beside the others.
 
+import { ClassChoice, StepChoice } from "./choices.js";
 import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, paintCompleted, toSpace } from "./pixels.js";
 
@@ -62,11 +63,17 @@ class CompleteCard {
     if (facts.orderings > 1) {
       this.ordering = element("input", { type: "range", min: 0, max: facts.orderings - 1, value: 0, oninput: () => this.update() });
     }
+    this.label = new ClassChoice(thread, "all", () => this.update());
+    this.steps = new StepChoice(thread, () => this.update());
+    this.mean = thread.can("pixelMeans") ? picture("Mean of each hidden pixel given the seen ones") : null;
     const able = thread.can("complete");
     this.root = app.card(
       thread,
       able ? element("div", { class: "figures four" }, ...this.canvases) : element("p", { class: "note" }, `No completion in this page: ${facts.incomplete}.`),
       this.ordering && element("label", {}, "Order", this.ordering),
+      this.label.root,
+      this.steps.root,
+      this.mean && element("div", { class: "figures" }, element("figure", {}, this.mean, element("figcaption", {}, "mean of each hidden pixel given the seen ones, exact"))),
       this.note,
       this.truth,
     );
@@ -86,19 +93,38 @@ class CompleteCard {
       for (const canvas of this.canvases) paint(canvas, fromSpace(x, thread.description), event);
       return;
     }
-    const order = this.ordering ? Number(this.ordering.value) : 0;
+    const { label } = this.label;
+    const order = this.steps.root ? this.steps.how : this.ordering ? Number(this.ordering.value) : 0;
     for (let k = 0; k < DRAWS; k++) {
       thread.onprogress = (share) => this.wait((k + share) / DRAWS);
-      const found = await thread.askLatest(`complete ${k}`, "complete", [x, known, "random", 1, order], app.seed + k);
+      const found = await thread.askLatest(`complete ${k}`, "complete", [x, known, "random", 1, order, ...(this.label.root ? [label] : [])], app.seed + k);
       if (!found || turn !== this.turn) return;
       paintCompleted(this.canvases[k], fromSpace(found.x, thread.description), board.known, event);
       this.note.textContent = found.exact ? "exact samples of p(hidden | seen)" : `approximate: ${thread.facts.completion.replace(/^.*approximate: /, "")}`;
     }
+    thread.onprogress = null; // the samples are there; what follows has no progress to show
+    if (this.mean) {
+      const means = await thread.askLatest("means", "pixelMeans", [x, known, label]);
+      if (means) paintCompleted(this.mean, fromSpace(means, thread.description), board.known, event);
+    }
+    if (this.steps.root) return this.scoreSteps(x, known, turn);
     const able = thread.can("logProbMissing");
-    const nats = able ? await thread.askLatest("missing", "logProbMissing", [x, known]) : null;
+    const nats = able ? await thread.askLatest("missing", "logProbMissing", [x, known, ...(this.label.root ? [label] : [])]) : null;
     if (turn !== this.turn) return;
     const kind = thread.description.likelihood === "none" ? "generator" : thread.description.spec.kind;
-    this.truth.textContent = nats === null ? UNSCORED + WHY[kind] : `log p(what was hidden | the rest) = ${number(nats)} nats, exact`;
+    this.truth.textContent = nats === null ? UNSCORED + WHY[kind] : `log p(what was hidden | the rest${label === null ? "" : `, class ${this.label.select.value}`}) = ${number(nats)} nats, exact`;
+  }
+
+  // of an any-order model: another order and another number of steps are other distributions
+  async scoreSteps(x, known, turn) {
+    const { how } = this.steps;
+    const nats = await this.thread.askLatest("missing", "logProbInSteps", [x, known, how]);
+    if (nats === null || turn !== this.turn) return;
+    const hidden = known.reduce((count, seen) => count + (seen === 0 ? 1 : 0), 0);
+    const steps = Math.min(how.steps, hidden);
+    const order = how.confidence ? "the confidence order" : "one random order";
+    const kind = steps === hidden ? `exact in ${order}` : `exact for ${steps.toLocaleString("en-US")} parallel step${steps === 1 ? "" : "s"} in ${order}`;
+    this.truth.textContent = `log p(what was hidden | the rest) = ${number(nats)} nats, ${kind}`;
   }
 
   // shown only by models that take long enough to report a share of the work

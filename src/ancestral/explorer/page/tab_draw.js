@@ -1,6 +1,6 @@
 // Draw: what each model says of the image on the board, while it changes.
 
-import { element, picture } from "./dom.js";
+import { element, number, picture } from "./dom.js";
 import { fromSpace, paint, paintMap, toSpace } from "./pixels.js";
 import { Histogram, criticLine, scoreLine } from "./scores.js";
 
@@ -33,10 +33,12 @@ class DrawCard {
     this.map = thread.can("map") && thread.can("score") ? picture(`${facts.map}, by pixel`) : null;
     this.image = thread.can("reconstruct") ? picture(facts.reconstruction) : null;
     const figure = (canvas, caption) => canvas && element("figure", {}, canvas, element("figcaption", {}, caption));
+    this.classes = thread.can("classProbs") && facts.classes ? new ClassBars(description) : null;
     this.root = app.card(
       thread,
       this.score,
       this.histogram?.root,
+      this.classes?.root,
       element("div", { class: "figures" }, figure(this.map, facts.map), figure(this.image, facts.reconstruction)),
       this.map ? element("p", { class: "note scale" }, `white 0, dark ${MAP_NATS} nats or more`) : null,
     );
@@ -67,6 +69,10 @@ class DrawCard {
         this.histogram?.show(Math.max(...scores));
       }
     }
+    if (this.classes) {
+      const shares = await thread.askLatest("classProbs", "classProbs", [x]);
+      if (shares) this.classes.show(shares);
+    }
     if (this.map) {
       const nats = await thread.askLatest("map", "map", [x]);
       if (nats) paintMap(this.map, nats, event, MAP_NATS);
@@ -75,5 +81,25 @@ class DrawCard {
       const mean = await thread.askLatest("reconstruct", "reconstruct", [x]);
       if (mean) paint(this.image, fromSpace(mean, thread.description), event);
     }
+  }
+}
+
+// p(class | drawing) of a conditional model, by Bayes, a bar for each class
+class ClassBars {
+  constructor({ classes, spec }) {
+    this.rows = Array.from({ length: spec.classes }, (_, y) => {
+      const bar = element("span", { class: "bar" });
+      const text = element("span", { class: "share" });
+      const row = element("div", { class: "class-bar" }, element("span", {}, classes[y] ?? String(y)), element("span", { class: "rail" }, bar), text);
+      return { row, bar, text };
+    });
+    this.root = element("div", { class: "class-bars" }, element("p", { class: "note" }, "p(class | drawing), exact"), ...this.rows.map(({ row }) => row));
+  }
+
+  show(shares) {
+    this.rows.forEach(({ bar, text }, y) => {
+      bar.style.width = `${100 * shares[y]}%`;
+      text.textContent = `${number(100 * shares[y], 1)} %`;
+    });
   }
 }

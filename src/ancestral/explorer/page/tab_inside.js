@@ -26,7 +26,7 @@ class Components {
     this.thread = thread;
     this.app = app;
     this.grid = element("div", { class: "components" });
-    this.root = app.card(thread, element("p", { class: "note" }, "The components and p(component | image on the board), largest first."), this.grid);
+    this.root = app.card(thread, element("p", { class: "note" }, `The ${thread.facts.parts} and the probability of each given the image on the board, largest first. The pictures are mean images.`), this.grid);
     this.root.classList.add("wide");
     this.cells = new Map();
   }
@@ -37,7 +37,7 @@ class Components {
       const bar = element("span", { class: "bar" });
       const text = element("span", { class: "share" });
       this.cells.set(k, { root: element("div", { class: "component" }, canvas, element("span", { class: "rail" }, bar), text), bar, text });
-      paint(canvas, await this.thread.ask("component", [k]), this.thread.description.event);
+      paint(canvas, fromSpace(await this.thread.ask("component", [k]), this.thread.description), this.thread.description.event);
     }
     return this.cells.get(k);
   }

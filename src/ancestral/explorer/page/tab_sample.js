@@ -1,5 +1,6 @@
 // Sample: draws of a model in a grid; of autoregressive models also pixel by pixel.
 
+import { ClassChoice, StepChoice } from "./choices.js";
 import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, paintWithMask } from "./pixels.js";
 
@@ -45,10 +46,8 @@ class SampleCard {
     this.canvases = Array.from({ length: COUNT }, (_, k) => picture(`Sample ${k + 1}`));
     this.mean = element("input", { type: "checkbox", onchange: () => this.update(this.temperature) });
     const hasMean = thread.facts?.latents && thread.description.likelihood !== "none";
-    const { classes } = thread.facts ?? {};
-    this.label = classes
-      ? element("select", { onchange: () => this.update(this.temperature) }, ...["any", ...Array.from({ length: classes }, (_, y) => thread.description.classes[y] ?? y)].map((name) => element("option", {}, name)))
-      : null;
+    this.label = new ClassChoice(thread, "any", () => this.update(this.temperature));
+    this.steps = new StepChoice(thread, () => this.update(this.temperature));
     this.caption = element("p", { class: "note" });
     this.film = picture("An image, pixel by pixel", "image large");
     this.film.hidden = true;
@@ -56,7 +55,8 @@ class SampleCard {
       thread,
       element("div", { class: "figures four" }, ...this.canvases),
       hasMean ? element("label", {}, this.mean, " mean images E[x | z] instead of samples") : null,
-      this.label && element("label", {}, "Class ", this.label),
+      this.label.root,
+      this.steps.root,
       this.caption,
       thread.facts?.orders ? button("Show one pixel by pixel", () => this.play()) : null,
       this.film,
@@ -67,10 +67,12 @@ class SampleCard {
     this.temperature = temperature;
     const { thread, app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const label = this.label?.selectedIndex ? this.label.selectedIndex - 1 : null; // null: drawn at random
-    this.caption.textContent = `${this.mean.checked ? "mean images E[x | z]" : "samples"}, seed ${app.seed}`;
+    const how = this.steps.root ? [this.steps.how] : this.label.root ? [this.label.label] : [];
+    const what = this.mean.checked ? "mean images E[x | z]" : "samples";
+    const few = this.steps.root && this.steps.how.steps < thread.facts.steps.at(-1);
+    this.caption.textContent = `${what}${this.label.words}, seed ${app.seed}${few ? "; approximate: the pixels of one step are independent given the earlier steps" : ""}`;
     for (let k = 0; k < COUNT; k++) {
-      const found = await thread.askLatest(`sample ${k}`, "sample", ["random", temperature, ...(this.label ? [label] : [])], app.seed * COUNT + k);
+      const found = await thread.askLatest(`sample ${k}`, "sample", ["random", temperature, ...how], app.seed * COUNT + k);
       if (!found || turn !== this.turn) return;
       paint(this.canvases[k], fromSpace(this.mean.checked ? found.mean : found.x, thread.description), thread.description.event);
     }

@@ -12,6 +12,7 @@ FAMILY = Family(
     initialise=f"{HERE}.initialise:begin_at_marginals",
     objective=f"{HERE}.objective:objective_for",
     held_out=f"{HERE}.objective:held_out",
+    explorer=f"{HERE}.portable:any_order",
     networks={
         "predictor": "observed pixels (0 where a pixel is hidden) followed by the masks (1 where it is observed), as "
         "channels of one image, to the parameters of every pixel"

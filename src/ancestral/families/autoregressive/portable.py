@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.core.errors import NotComputable
-from ancestral.distributions.outputs import BernoulliOutput, CategoricalOutput, LogisticMixtureOutput, PixelOutput
+from ancestral.distributions.portable import values_of
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.families.conditional import refuse_classes
@@ -31,17 +31,7 @@ def autoregressive(model: AutoregressiveModel) -> dict[str, Any]:
         network = _causal(model)
     else:
         raise NotComputable(f"the network of a {type(model).__name__} cannot be shown in the browser, pixel by pixel")
-    return {"kind": "autoregressive", "network": network, "pixels": _values(model.output)}
-
-
-def _values(output: PixelOutput) -> dict[str, Any]:
-    if isinstance(output, BernoulliOutput):
-        return {"type": "bernoulli"}
-    if isinstance(output, CategoricalOutput):
-        return {"type": "categorical", "levels": output.levels}
-    if not isinstance(output, LogisticMixtureOutput):
-        raise NotComputable(f"pixels with the distribution {type(output).__name__} cannot be shown in the browser")
-    return {"type": "logistic-mixture", "levels": output.levels, "components": output.size // 3}
+    return {"kind": "autoregressive", "network": network, "pixels": values_of(model.output)}
 
 
 def _masked(model: MADE) -> dict[str, Any]:

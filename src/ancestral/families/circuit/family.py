@@ -13,4 +13,5 @@ FAMILY = Family(
     step=f"{HERE}.em_step:step_for",
     drawings=f"{HERE}.drawings:DRAWINGS",
     score_parts=f"{HERE}.score_parts:score_parts",
+    explorer=f"{HERE}.portable:circuit",
 )

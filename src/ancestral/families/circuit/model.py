@@ -125,7 +125,7 @@ class Circuit(TreeMixture):
             shares = self.joint(given[rows], seen[rows]).softmax(1)
             for c in range(self.components):
                 some = rows[shares[:, c] > torch.finfo(shares.dtype).eps]  # others do not change the sum
-                tree, codes = self.tree(c), self.codes(c, given[some], seen[some])
+                tree, codes = self.tree(c), self.leaf_codes(c, given[some], seen[some])
                 states = posteriors(tree, codes, upward(tree, codes))
                 pixels = (states @ leaf_probs(tree).mT).transpose(0, 1)  # (B, D, L)
                 found[some[:, None], self.node_pixels[c]] += shares[some - rows[0], c, None, None] * pixels

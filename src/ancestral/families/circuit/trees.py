@@ -146,7 +146,7 @@ class TreeMixture(ComponentsByClass, ExactModel):
         """Number of expected sums that EM keeps for each node and state: L, or 3 for real columns."""
         return self.levels or STATISTICS
 
-    def codes(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
+    def leaf_codes(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
         """See `codes_of`. rows: images, shape (B, D); observed: boolean, the same shape, or None."""
         if self.levels is None:  # each point has a row of its own in the table of leaves
             each = torch.arange(len(rows), device=rows.device)[:, None].expand_as(rows)
@@ -169,18 +169,18 @@ class TreeMixture(ComponentsByClass, ExactModel):
     def evidence(self, component: int, tree: Tree, rows: Tensor, observed: Tensor | None = None) -> tuple[Tree, Tensor]:
         """A component with the leaves for at most `ROWS` images, and the rows of its leaves, see `codes_of`.
 
-        Args:      tree: of the component, from `tree`. rows, observed: as `codes`.
+        Args:      tree: of the component, from `tree`. rows, observed: as `leaf_codes`.
         """
-        codes = self.codes(component, rows, observed)
+        codes = self.leaf_codes(component, rows, observed)
         return (tree.with_leaves(self._densities(component, rows, observed)) if self.levels is None else tree), codes
 
     def log_prob_given_tree(self, component: int, rows: Tensor, observed: Tensor | None = None) -> Tensor:
-        """log p(observed pixels | c) of one tree, shape (B,), nats. Arguments: as `codes`."""
+        """log p(observed pixels | c) of one tree, shape (B,), nats. Arguments: as `leaf_codes`."""
         layout, (root, transitions, leaves), found = self.layout(component), self.log_probabilities(component), []
         with without_autocast(rows.device):  # in half precision the sums over pixels have errors of several nats
             for part, seen in row_blocks(rows, observed):
                 leaves = self._densities(component, part, seen) if self.levels is None else leaves
-                found.append(log_likelihood(layout, self.codes(component, part, seen), root, transitions, leaves))
+                found.append(log_likelihood(layout, self.leaf_codes(component, part, seen), root, transitions, leaves))
             return torch.cat(found)
 
     def joint(self, x: Tensor, observed: Tensor | None = None) -> Tensor:

@@ -9,4 +9,4 @@ from ancestral.families.mixture.model import MixtureOfBernoullis
 
 def mixture(model: MixtureOfBernoullis) -> dict[str, Any]:
     """Kind `mixture`: see `explorer/engine/mixture.js`."""
-    return {"kind": "mixture", "log_weights": model.b, "logits": model.logits}
+    return {"kind": "mixture", "log_weights": model.b, "logits": model.logits, "classes": model.classes}
