@@ -42,8 +42,8 @@ def knots_from(raw: Tensor, bound: float) -> Knots:
     sizes, inner = raw.split([2 * bins, bins - 1], dim=1)
     # each bin has the least share, and a part of the rest: knot k is at k least shares plus the sum of k parts
     parts = F.pad(sizes.unflatten(1, (2, bins)).softmax(2).cumsum(2)[:, :, :-1], (*sides, 1, 1))
-    least = 2 * bound * MIN_BIN * torch.arange(bins + 1, dtype=raw.dtype, device=raw.device) - bound
-    least[-1] = bound  # exactly; the part of the last knot is 0
+    least = 2 * bound * MIN_BIN * torch.arange(bins, dtype=raw.dtype, device=raw.device) - bound
+    least = F.pad(least, (0, 1), value=bound)  # the part of the last knot is 0
     positions = torch.add(least.view(-1, *[1] * (raw.dim() - 2)), parts, alpha=2 * bound * (1 - MIN_BIN * bins))
     one = math.log(math.expm1(1 - MIN_SLOPE))  # its softplus is 1 minus the least slope
     slopes = MIN_SLOPE + F.softplus(F.pad(inner, (*sides, 1, 1)) + one)
