@@ -128,7 +128,7 @@ def test_files_are_not_too_long() -> None:
     assert not long
 
 
-OPEN = {"training", "evaluation", "health", "runs", "reports", "api", "sweeps", "commands"}
+OPEN = set("training evaluation compression health runs reports explorer lightning api sweeps commands".split())
 SHARED = {"abilities", "build", "catalogue", "family", "hooks", "run_settings", "score_parts", "size", "tiny"}
 
 

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelSpace
-from ancestral.families.any_order.model import AnyOrderModel
-from ancestral.families.any_order.orders import CONFIDENCE, RASTER
-from ancestral.families.circuit.model import Circuit
 from ancestral.models.base import (
     Decodes,
     EncodesWithSpread,
@@ -26,6 +23,8 @@ from ancestral.models.base import (
     ScoresMissing,
 )
 from ancestral.models.classes import ClassConditional
+from ancestral.models.orders import CONFIDENCE, RASTER, ScoresHidden
+from ancestral.models.seen import HasPixelProbs
 
 IMAGES, SEED = 3, 0
 WHOLE = 64  # pixels of an image whose log p in an order is a test
@@ -113,23 +112,27 @@ def _codes(model: Model, x: Tensor, kind: str) -> list[dict[str, Any]]:
 
 
 def _of_any_mask(model: Model, x: Tensor) -> list[dict[str, Any]]:
-    """What circuits and any-order models compute for any mask: here for random ones."""
-    if not isinstance(model, Circuit | AnyOrderModel):
-        return []
-    seen = torch.rand(x.shape) < 0.5
-    if isinstance(model, Circuit):
+    """Of models that take any mask: what they compute for random ones."""
+    if isinstance(model, HasPixelProbs):
+        seen = torch.rand(x.shape) < 0.5
         means = model.pixel_probs(x, seen) @ torch.arange(float(model.levels or 0))
         return [_numbers("pixelMeans", [*both], mean) for *both, mean in zip(x, seen.float(), means, strict=True)]
+    return _hidden(model, x) if isinstance(model, ScoresHidden) else []
+
+
+def _hidden(model: ScoresHidden, x: Tensor) -> list[dict[str, Any]]:
+    """Log-probabilities of hidden pixels: of each, and in an order."""
+    seen, pixels = torch.rand(x.shape) < 0.5, x[0].numel()
     terms = model.log_probs_hidden(x, seen)
     found = [_numbers("hiddenTerms", [*both], term) for *both, term in zip(x, seen.float(), terms, strict=True)]
-    if model.dimensions > WHOLE:
+    if pixels > WHOLE:
         return found  # one evaluation of the network for each pixel takes too long in a page
     for order in (RASTER, CONFIDENCE):
         log_p = model.log_prob_missing(x, seen, order)
-        how = {"steps": model.dimensions, "confidence": order == CONFIDENCE}
+        how = {"steps": pixels, "confidence": order == CONFIDENCE}
         for one, mask, nats in zip(x, seen.float(), log_p, strict=True):
             vector = _nats("logProbInSteps", [one, mask], nats)
-            found.append({**vector, "args": [*vector["args"], how, list(range(model.dimensions))]})
+            found.append({**vector, "args": [*vector["args"], how, list(range(pixels))]})
     return found
 
 

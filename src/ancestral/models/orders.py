@@ -9,6 +9,9 @@ from torch.distributions import Distribution
 
 from ancestral.core.errors import NotComputable
 
+RASTER, CONFIDENCE = "raster", "confidence"
+"""Names of the order that reads the image, and of the one that takes the pixel with the lowest entropy next."""
+
 
 @runtime_checkable
 class HasOrders(Protocol):
@@ -25,6 +28,19 @@ class HasOrders(Protocol):
 
     def log_prob_in_order(self, x: Tensor, order: str) -> Tensor:
         """log p(x | order), exact, shape (B,), nats. order: its name."""
+        ...
+
+
+@runtime_checkable
+class ScoresHidden(HasOrders, Protocol):
+    """Can compute log p of each hidden pixel given the seen ones, and of all hidden pixels in an order."""
+
+    def log_probs_hidden(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(x_d | observed pixels) of each pixel d, and 0 for observed ones, shape (B, D), nats."""
+        ...
+
+    def log_prob_missing(self, x: Tensor, observed: Tensor, order: str) -> Tensor:
+        """log p(missing pixels | observed pixels, order), exact, shape (B,), nats."""
         ...
 
 

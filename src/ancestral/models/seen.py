@@ -42,6 +42,15 @@ class InfersSeen(Protocol):
 
 
 @runtime_checkable
+class HasPixelProbs(Protocol):
+    """Can compute the distribution of each pixel given any set of observed ones."""
+
+    def pixel_probs(self, x: Tensor, observed: Tensor) -> Tensor:
+        """p(x_d = v | observed pixels) for every pixel and level, exact, shape (B, *event_shape, L)."""
+        ...
+
+
+@runtime_checkable
 class FindsMostProbable(Protocol):
     """Can find the most probable missing pixels. `maximisation` describes what is maximised, and whether exactly."""
 

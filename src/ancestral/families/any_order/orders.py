@@ -15,8 +15,9 @@ from ancestral.core.errors import InputError
 from ancestral.core.random import lasting_permutation, seed_for
 from ancestral.core.text import close_matches
 from ancestral.distributions.outputs import PixelOutput
+from ancestral.models.orders import CONFIDENCE, RASTER
 
-RASTER, COLUMNS, RANDOM, CONFIDENCE = "raster", "columns", "random", "confidence"
+COLUMNS, RANDOM = "columns", "random"
 NAMES = (RASTER, COLUMNS, f"{RANDOM}:SEED", CONFIDENCE)
 
 
