@@ -55,6 +55,17 @@ class Workload:
         return next(one for one in self.contestants if one.name == name)
 
 
+def usual(
+    ours: Callable[[bool], Repetition],
+    plain: Callable[[bool], Repetition] | None,
+    limit: Callable[[bool], Repetition],
+    *others: Contestant,
+) -> tuple[Contestant, ...]:
+    """The contestants of most workloads: ours, plain PyTorch if it does this, others, and the products alone."""
+    of_plain = () if plain is None else (Contestant("PyTorch", "plain", plain),)
+    return (Contestant("ours", "ours", ours), *of_plain, *others, Contestant("products", "limit", limit))
+
+
 def curve(
     name: str,
     title: str,

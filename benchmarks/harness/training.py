@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from benchmarks.harness.declarations import Repetition
+from benchmarks.harness.replay import products_of
 
 RATE = 1e-3
 
@@ -45,7 +49,7 @@ class Ours:
         data = {"data": "moons"} if of_points else {"data": "mnist", "pixels": pixels}
         chosen = settings_for(family, batch_size=batch, **data, **settings)
         space = PixelSpace(pixels, 0 if of_points else levels, raw.shape[1] if of_points else 2)
-        self.batch, self.train = batch, PixelBatches(raw, space)
+        self.raw, self.batch, self.train = raw, batch, PixelBatches(raw, space)
         spec = DataSpec(tuple(raw.shape[1:]), 0 if of_points else levels, pixels)
         self.model: Any = build_model(family, chosen.model, spec).train()
         if initialise := find(family).code("initialise"):
@@ -70,6 +74,19 @@ class Ours:
 
     def first_batch(self) -> Any:
         return next(iter(self.train.shuffled(0, self.batch)))
+
+
+def limit_of(make: Callable[[bool], Ours], tiny: bool) -> Repetition:
+    """The products of all steps of ours."""
+    made = make(tiny)
+    one = products_of(partial(made.one, made.first_batch()))
+    steps = made.train.batches_per_epoch(made.batch)
+
+    def repetition() -> None:
+        for _ in range(steps):
+            one()
+
+    return repetition
 
 
 def adam(modules: nn.Module) -> torch.optim.Optimizer:

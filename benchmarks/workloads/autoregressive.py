@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.harness.declarations import Contestant, Repetition, Workload
+from benchmarks.harness.declarations import Repetition, Workload, usual
 from benchmarks.harness.replay import linear_products
-from benchmarks.harness.training import Ours, binary_images, plain_loop
-from benchmarks.workloads.vae import limit_of
+from benchmarks.harness.training import Ours, binary_images, limit_of, plain_loop
 
 PIXELS, HIDDEN = 784, 1000
 BATCH, STEPS = 128, 40
@@ -145,7 +144,7 @@ def plain_any_order(tiny: bool) -> Repetition:
         terms = F.binary_cross_entropy_with_logits(logits, x, reduction="none").where(~observed, 0)
         return (PIXELS / (PIXELS - shown[:, 0]) * terms.flatten(1).sum(1)).mean()
 
-    return plain_loop(made.train.raw * 255, made.batch, network, loss)
+    return plain_loop(made.raw, made.batch, network, loss)
 
 
 WORKLOADS = (
@@ -153,30 +152,18 @@ WORKLOADS = (
         "made",
         "MADE, one order",
         f"{STEPS} training steps of {BATCH} images, 784-1000-1000-784",
-        (
-            Contestant("ours", "ours", ours_made),
-            Contestant("PyTorch", "plain", plain_made),
-            Contestant("products", "limit", limit_made),
-        ),
+        usual(ours_made, plain_made, limit_made),
     ),
     Workload(
         "pixelcnn",
         "PixelCNN",
         "3 training steps of 32 images 28 x 28, 64 channels, 8 blocks",
-        (
-            Contestant("ours", "ours", ours_pixelcnn),
-            Contestant("PyTorch", "plain", plain_pixelcnn),
-            Contestant("products", "limit", partial(limit_of, ours_pixelcnn)),
-        ),
+        usual(ours_pixelcnn, plain_pixelcnn, partial(limit_of, ours_pixelcnn)),
     ),
     Workload(
         "any-order",
         "any-order model",
         "8 training steps of 64 images 28 x 28, the default network",
-        (
-            Contestant("ours", "ours", ours_any_order),
-            Contestant("PyTorch", "plain", plain_any_order),
-            Contestant("products", "limit", partial(limit_of, ours_any_order)),
-        ),
+        usual(ours_any_order, plain_any_order, partial(limit_of, ours_any_order)),
     ),
 )

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.harness.declarations import Contestant, Repetition, Workload
+from benchmarks.harness.declarations import Contestant, Repetition, Workload, usual
 from benchmarks.harness.replay import products_of
-from benchmarks.harness.training import Ours, binary_images
-from benchmarks.workloads.vae import limit_of
+from benchmarks.harness.training import Ours, binary_images, limit_of
 
 PIXELS, BATCH = 784, 128
 
@@ -68,10 +67,8 @@ def em(components: int, images: int) -> Workload:
         f"em-{components}",
         f"EM of the mixture, K = {components}",
         f"one epoch of {images:,} images with 784 pixels",
-        (
-            Contestant("ours", "ours", partial(ours, components, images)),
-            Contestant("PyTorch", "plain", partial(plain, components, images)),
-            Contestant("products", "limit", partial(limit, components, images)),
+        usual(
+            partial(ours, components, images), partial(plain, components, images), partial(limit, components, images)
         ),
     )
 
@@ -90,10 +87,7 @@ WORKLOADS = (
         "em-circuit",
         "EM of a circuit",
         "one update from 500 images 28 x 28, 32 states",
-        (
-            Contestant("ours", "ours", ours_circuit),
-            Contestant("products", "limit", partial(limit_of, ours_circuit)),
-        ),
+        usual(ours_circuit, None, partial(limit_of, ours_circuit)),
     ),
     Workload(
         "belief-net",

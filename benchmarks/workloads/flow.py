@@ -8,10 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from benchmarks.harness.declarations import Contestant, Repetition, Workload
+from benchmarks.harness.declarations import Contestant, Repetition, Workload, usual
 from benchmarks.harness.replay import linear_products
-from benchmarks.harness.training import Ours, adam, binary_images, plain_loop, points
-from benchmarks.workloads.vae import limit_of
+from benchmarks.harness.training import Ours, adam, binary_images, limit_of, plain_loop, points
 
 DEPTH, WIDTH, BATCH, STEPS = 6, 64, 128, 40
 LIMIT = 3.0  # of the log-scales
@@ -123,23 +122,19 @@ WORKLOADS = (
         "flow-points",
         "flow of points",
         f"{STEPS} training steps of {BATCH} points, {DEPTH} affine couplings, networks {WIDTH}-{WIDTH}",
-        (
-            Contestant("ours", "ours", ours),
-            Contestant("PyTorch", "plain", plain),
+        usual(
+            ours,
+            plain,
+            limit,
             Contestant("PyTorch, compiled", "plain", compiled),
             Contestant("zuko", "peer", zuko, ("zuko",)),
             Contestant("normflows", "peer", normflows, ("normflows",)),
-            Contestant("products", "limit", limit),
         ),
     ),
     Workload(
         "flow-images",
         "flow of images",
         "2 training steps of 32 images 28 x 28 with 256 levels, affine couplings",
-        (
-            Contestant("ours", "ours", ours_images),
-            Contestant("PyTorch", "plain", plain_images),
-            Contestant("products", "limit", partial(limit_of, ours_images)),
-        ),
+        usual(ours_images, plain_images, partial(limit_of, ours_images)),
     ),
 )

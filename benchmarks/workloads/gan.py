@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.harness.declarations import Contestant, Repetition, Workload
-from benchmarks.harness.training import Ours, binary_images
-from benchmarks.workloads.vae import limit_of
+from benchmarks.harness.declarations import Repetition, Workload, usual
+from benchmarks.harness.training import Ours, binary_images, limit_of
 
 BATCH, STEPS = 128, 40
 
@@ -68,10 +67,6 @@ WORKLOADS = (
         "gan",
         "MLP GAN",
         f"{STEPS} training steps of {BATCH} images",
-        (
-            Contestant("ours", "ours", ours),
-            Contestant("PyTorch", "plain", plain),
-            Contestant("products", "limit", partial(limit_of, ours)),
-        ),
+        usual(ours, plain, partial(limit_of, ours)),
     ),
 )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.harness.declarations import Contestant, Repetition, Workload
+from benchmarks.harness.declarations import Contestant, Repetition, Workload, usual
 from benchmarks.harness.replay import products_of
 from benchmarks.harness.training import Ours, binary_images, same_weights
 from benchmarks.workloads.autoregressive import PlainMADE
@@ -101,7 +101,7 @@ def ours_compression(family: str, tiny: bool, **settings) -> Repetition:
     import ancestral
 
     made = Ours(family, binary_images(2 if tiny else 64, 8 if tiny else 28), 64, **settings)
-    images, folder = made.train.raw.numpy() * 255, tempfile.TemporaryDirectory()
+    images, folder = made.raw.numpy(), tempfile.TemporaryDirectory()
     made.model.eval()
 
     def repetition() -> float:
@@ -126,11 +126,7 @@ WORKLOADS = (
         "iwae",
         "IWAE scores of the MLP VAE",
         f"{IMAGES} images with K = {SAMPLES:,}",
-        (
-            Contestant("ours", "ours", ours_iwae),
-            Contestant("PyTorch", "plain", plain_iwae),
-            Contestant("products", "limit", partial(limit_of_call, ours_iwae)),
-        ),
+        usual(ours_iwae, plain_iwae, partial(limit_of_call, ours_iwae)),
     ),
     Workload(
         "sampling-made",
@@ -145,19 +141,15 @@ WORKLOADS = (
         "sampling-pixelcnn",
         "samples of the PixelCNN",
         "16 images 28 x 28",
-        (
-            Contestant("ours", "ours", partial(ours_sampling, "pixelcnn", 16)),
-            Contestant("products", "limit", lambda tiny: products_of(ours_sampling("pixelcnn", 16, tiny))),
+        usual(
+            partial(ours_sampling, "pixelcnn", 16), None, lambda tiny: products_of(ours_sampling("pixelcnn", 16, tiny))
         ),
     ),
     Workload(
         "completion",
         "completion by the MLP VAE",
         f"the lower half of {IMAGES} images, the default chain",
-        (
-            Contestant("ours", "ours", ours_completion),
-            Contestant("products", "limit", partial(limit_of_call, ours_completion)),
-        ),
+        usual(ours_completion, None, partial(limit_of_call, ours_completion)),
     ),
     Workload(
         "compression",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.harness.declarations import Contestant, Repetition, Workload
-from benchmarks.harness.replay import linear_products, products_of
-from benchmarks.harness.training import Ours, binary_images, plain_loop
+from benchmarks.harness.declarations import Contestant, Repetition, Workload, usual
+from benchmarks.harness.replay import linear_products
+from benchmarks.harness.training import Ours, binary_images, limit_of, plain_loop
 
 PIXELS, HIDDEN, LATENTS = 784, 512, 20
 LAYERS = [(PIXELS, HIDDEN), (HIDDEN, 2 * LATENTS), (LATENTS, HIDDEN), (HIDDEN, PIXELS)]
@@ -121,20 +120,7 @@ class PlainCNN(PlainVAE):
 def plain_cnn(batch: int, steps: int, tiny: bool) -> Repetition:
     made = ours(batch, steps, tiny, "cnn")
     network = PlainCNN(made.model)
-    return plain_loop(made.train.raw * 255, made.batch, network, network.loss)
-
-
-def limit_of(make: Callable[[bool], Ours], tiny: bool) -> Repetition:
-    """The products of all steps of ours."""
-    made = make(tiny)
-    one = products_of(partial(made.one, made.first_batch()))
-    steps = made.train.batches_per_epoch(made.batch)
-
-    def repetition() -> None:
-        for _ in range(steps):
-            one()
-
-    return repetition
+    return plain_loop(made.raw, made.batch, network, network.loss)
 
 
 def mlp(batch: int, steps: int) -> Workload:
@@ -142,12 +128,12 @@ def mlp(batch: int, steps: int) -> Workload:
         f"vae-{batch}",
         f"MLP VAE, batch {batch:,}",
         f"{steps} training steps, 784-512-(20+20), 20-512-784",
-        (
-            Contestant("ours", "ours", partial(ours, batch, steps)),
-            Contestant("PyTorch", "plain", partial(plain, batch, steps)),
+        usual(
+            partial(ours, batch, steps),
+            partial(plain, batch, steps),
+            partial(limit, batch, steps),
             Contestant("pythae", "peer", partial(pythae, batch, steps), ("pythae",)),
             Contestant("JAX", "peer", partial(jax_scan, batch, steps), ("jax",), 1),
-            Contestant("products", "limit", partial(limit, batch, steps)),
         ),
     )
 
@@ -163,10 +149,6 @@ WORKLOADS = (
         "vae-cnn",
         "convolutional VAE",
         "8 training steps of 64 images 28 x 28, the default networks",
-        (
-            Contestant("ours", "ours", ours_cnn),
-            Contestant("PyTorch", "plain", partial(plain_cnn, 64, 8)),
-            Contestant("products", "limit", partial(limit_of, ours_cnn)),
-        ),
+        usual(ours_cnn, partial(plain_cnn, 64, 8), partial(limit_of, ours_cnn)),
     ),
 )

@@ -128,7 +128,8 @@ def test_files_are_not_too_long() -> None:
     assert not long
 
 
-OPEN = set("training evaluation compression health runs reports explorer lightning api sweeps commands".split())
+OPEN = {"training", "evaluation", "compression", "health", "runs", "reports", "explorer", "lightning", "api"}
+OPEN |= {"sweeps", "commands"}
 SHARED = {"abilities", "build", "catalogue", "family", "hooks", "run_settings", "score_parts", "size", "tiny"}
 
 

@@ -43,7 +43,7 @@ def open_npy(path: Path) -> tuple[Member, list[str]]:
     if _is_mapped(header):
         said = f"the array of {header.nbytes:,} bytes stays in its file (memory-mapped)"
         return Member("array", header.shape, 0, functools.partial(_map_npy, path, header)), [said]
-    return Member("array", header.shape, header.nbytes, functools.partial(_load_npy, path)), []
+    return Member("array", header.shape, header.nbytes, functools.partial(load_npy, path)), []
 
 
 def npy_header(path: Path) -> Header:
@@ -67,7 +67,11 @@ def _map_npy(path: Path, header: Header) -> np.ndarray:
         return np.memmap(path, header.dtype, "c", header.offset, header.shape).view(np.ndarray)
 
 
-def _load_npy(path: Path) -> np.ndarray:
+def load_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file, in memory.
+
+    Raises: InputError for a damaged file.
+    """
     with parsing(path, ".npy file"), open(path, "rb") as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 

@@ -110,8 +110,8 @@ class Batch(NamedTuple):
     weights: Tensor | None = None
     moment: Moment | None = None
 
-    def rows(self, chosen: Tensor) -> Batch:
-        """Some images of the batch. chosen: their indices, shape (n,)."""
+    def rows(self, chosen: Tensor | slice) -> Batch:
+        """Some images of the batch. chosen: their indices, shape (n,), or a range of them."""
         parts = {name: getattr(self, name) for name in ("x", "labels", "seen", "weights")}
         return self._replace(**{name: values[chosen] for name, values in parts.items() if values is not None})
 
@@ -123,13 +123,13 @@ class PixelBatches:
     sampled in it are pure functions of (seed, epoch, batch), so a resumed run gets the same data.
 
     Args:      images: whole numbers, shape (N, C, H, W); or points, float32, shape (N, D); or a split. A large split
-               stays where it is stored, and batches are gathered from there, and a second
-               thread reads those of an epoch from disk ahead of time. space: the pixel space. seed: random seed
-               of order and pixels. device: device of the batches. fresh: for `binary`, sample pixels again in every
-               epoch (training); otherwise they are sampled once, equally for all runs (evaluation). labels: classes,
-               shape (N,), if known. draw: name of the random seed for `fresh=False`; each split has its own, so that
-               equal images in two splits have different noise. window: shuffle within windows of so many images, see
-               `orders.epoch_order`; None: all images.
+               stays where it is stored. Its batches are gathered from there; a second thread reads those of an epoch
+               from disk ahead of time. space: the pixel space. seed: random seed of order and pixels. device: device
+               of the batches. fresh: for `binary`, sample pixels again in every epoch (training); otherwise they are
+               sampled once, equally for all runs (evaluation). labels: classes, shape (N,), if known. draw: name of
+               the random seed for `fresh=False`; each split has its own, so that equal images in two splits have
+               different noise. window: shuffle within windows of so many images, see `orders.epoch_order`; None: all
+               images.
     """
 
     def __init__(

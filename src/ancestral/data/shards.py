@@ -18,7 +18,7 @@ from ancestral.data.folder_layout import SPLITS, listed, printable
 from ancestral.data.imported import Imported
 from ancestral.data.layouts import channels_first
 from ancestral.data.names import Member
-from ancestral.data.numpy_files import Header, holds_image_bytes, npy_header
+from ancestral.data.numpy_files import Header, holds_image_bytes, load_npy, npy_header
 from ancestral.data.readers import PART_NAMES, check_size, parsing
 from ancestral.data.sharded import ShardedImages
 from ancestral.data.storage import COPIED, joined
@@ -64,22 +64,20 @@ def read_shards(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:
 
 def _folders(folder: Path) -> dict[str, Path]:
     """The folders with shards, by part; empty if there are none, or if there are images."""
-    if not (folder.exists() and _kinds(folder)):
-        splits = {
-            SPLITS[entry.name.lower()]: entry
-            for entry in (sorted(folder.iterdir()) if folder.is_dir() else ())
-            if entry.name.lower() in SPLITS and entry.is_dir() and _kinds(entry)
-        }
-        if not splits:
-            return {}
-        if "train" not in splits:
-            raise refusal(folder, f"a folder {' and '.join(splits)} but no folder train", "add train")
-        return {part: splits[part] for part in PART_NAMES if part in splits}
-    return {"images": folder}
+    if _has_arrays(folder):
+        return {"images": folder}
+    splits = {
+        SPLITS[entry.name.lower()]: entry
+        for entry in sorted(folder.iterdir())
+        if entry.name.lower() in SPLITS and entry.is_dir() and _has_arrays(entry)
+    }
+    if splits and "train" not in splits:
+        raise refusal(folder, f"a folder {' and '.join(splits)} but no folder train", "add train")
+    return {part: splits[part] for part in PART_NAMES if part in splits}
 
 
-def _kinds(folder: Path) -> bool:
-    """Whether the files of a folder are arrays and not images."""
+def _has_arrays(folder: Path) -> bool:
+    """Whether a folder has .npy files and no image files."""
     arrays = False
     with parsing(folder, "folder"), os.scandir(folder) as entries:
         for entry in entries:
@@ -180,7 +178,7 @@ def _labels(folder: Path, found: _Shards, counts: Sequence[int]) -> np.ndarray |
         wrong = sorted({*own} ^ {*found.labels})[0]
         problem = "missing" if wrong in own else "not the labels of one shard"
         raise refusal(wrong, problem, f"give one {LABELS}{ENDING}, or labels for each shard")
-    arrays = [_read([file]) for file in own]
+    arrays = [load_npy(file) for file in own]
     for file, array, count in zip(own, arrays, counts, strict=True):
         if array.shape[:1] != (count,):
             raise refusal(file, f"shape {array.shape} for {count:,} images", "give one label for each image")
@@ -189,11 +187,7 @@ def _labels(folder: Path, found: _Shards, counts: Sequence[int]) -> np.ndarray |
 
 def _read(files: Sequence[Path]) -> np.ndarray:
     """The arrays of all files, in memory."""
-    arrays: list[np.ndarray] = []
-    for file in files:
-        with parsing(file, ".npy file"), open(file, "rb") as stream:
-            arrays.append(np.lib.format.read_array(stream, allow_pickle=False))
-    return joined(arrays)
+    return joined([load_npy(file) for file in files])
 
 
 def _map(files: Sequence[Path], headers: Sequence[Header], said: list[str]) -> ShardedImages:

@@ -121,8 +121,7 @@ class Several(Alone):
             while time.monotonic() < until:  # the message may come after the end of the connection
                 if self._store.check([FAULT]):
                     kind, text = json.loads(self._store.get(FAULT))
-                    if kind != "":
-                        return _Shared.of(KINDS.get(kind, RuntimeError)(text))
+                    return _Shared.of(KINDS.get(kind, RuntimeError)(text))
                 time.sleep(0.05)
         lost = Interrupted(
             f"a process of this run has ended, so all {self.world} end; the last saved state is kept: continue with "

@@ -6,7 +6,7 @@ So the result of a step depends on the number of shards and not on the number of
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -100,7 +100,7 @@ class Shards:
             buffers.reset()
             seed_device(batch.x.device, seed_for(self.seed, "step", step, s, *([phase] if phase else [])))
             first, last = rows[s]
-            terms, sums = contribution(Part(_rows(batch, first, last), s, len(batch.x)))
+            terms, sums = contribution(Part(batch.rows(slice(first, last)), s, len(batch.x)))
             share = (last - first) / len(batch.x)
             packed.append(form.pack(terms, sums, buffers.values(share), rows[0][1] - rows[0][0]))
         everything = self._exchange(packed if own else [torch.zeros_like(packed[0])], rows)
@@ -125,6 +125,13 @@ class Shards:
 
 WHOLE = Shards()
 """One shard, which is the whole batch."""
+
+
+def add_to(totals: Iterable[Tensor], sums: Sums) -> None:
+    """Add the sums of a step to running totals, in place; None adds nothing."""
+    for total, more in zip(totals, sums, strict=True):
+        if more is not None:
+            total += more
 
 
 def put_gradients(weights: Sequence[nn.Parameter], gradients: Sums) -> None:
@@ -162,11 +169,6 @@ def refuse_undivided(step: Any, count: int) -> None:
         raise InputError(
             f"--shards {count}: the step {name} does not divide its batches: train on one process without --shards"
         )
-
-
-def _rows(batch: Batch, first: int, last: int) -> Batch:
-    parts = {name: getattr(batch, name) for name in ("x", "labels", "seen", "weights")}
-    return batch._replace(**{name: values[first:last] for name, values in parts.items() if values is not None})
 
 
 class _Buffers:

@@ -18,7 +18,7 @@ from ancestral.families.circuit.trees import ROWS, row_blocks
 from ancestral.families.circuit.update import expected_counts, set_from_counts
 from ancestral.families.family import StepContext
 from ancestral.training.objectives import Terms
-from ancestral.training.shards import WHOLE, Shards, Sums
+from ancestral.training.shards import WHOLE, Shards, Sums, add_to
 from ancestral.training.steps import weighted_terms
 
 LEAST_SHARE = 1e-6  # images with a smaller weight for a tree do not train it
@@ -81,8 +81,7 @@ class EMStep:
         scale = rate / (len(batch.x) * self.mean_weight) if self.running else 1.0
         self._decay(1 - rate if self.running else 1.0)
         terms, sums = self.shards.sum(batch, step, lambda part: self._contribution(part.batch, scale, step))
-        for total, more in zip((*self.counts, self.shares), sums, strict=False):
-            total += more
+        add_to((*self.counts, self.shares), sums)
         if self.running:
             self._update(1 / self.images)
         return terms
@@ -90,7 +89,7 @@ class EMStep:
     def _contribution(self, batch: Batch, scale: float, step: int) -> tuple[Terms, Sums]:
         """The terms of some images, and their counts times `scale`. A whole batch is added to the totals at once."""
         if self.shards.count == 1:
-            return self._add(batch, scale, step, self.counts, self.shares), []
+            return self._add(batch, scale, step, self.counts, self.shares), [None] * (len(self.counts) + 1)
         counts, shares = Counts(*map(torch.zeros_like, self.counts)), torch.zeros_like(self.shares)
         return self._add(batch, scale, step, counts, shares), [*counts, shares]
 

@@ -11,7 +11,7 @@ from ancestral.families.conditional import joint_of_labels
 from ancestral.families.family import StepContext
 from ancestral.families.mixture.model import MixtureOfBernoullis, Table
 from ancestral.training.objectives import Terms
-from ancestral.training.shards import WHOLE, Shards, Sums
+from ancestral.training.shards import WHOLE, Shards, Sums, add_to
 from ancestral.training.steps import weighted_terms
 
 
@@ -53,9 +53,7 @@ class EMStep:
     def __call__(self, batch: Batch, step: int) -> Terms:
         self._table = self._table or self.model.table()
         terms, sums = self.shards.sum(batch, step, lambda part: self._contribution(part.batch, step))
-        for total, more in zip((self.counts, self.sums, self.hidden), sums, strict=True):
-            if more is not None:
-                total += more
+        add_to((self.counts, self.sums, self.hidden), sums)
         return terms
 
     def _contribution(self, batch: Batch, step: int) -> tuple[Terms, Sums]:
