@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import flag_grid
 
-WRONG = (str(2**63), "nan", "")
+WRONG = (str(2**130), "nan", "")
 
 
 def assert_refused_at_once(capsys: Captured, *words: str, holds: str) -> None:

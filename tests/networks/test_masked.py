@@ -62,11 +62,29 @@ def test_the_gradient_of_masked_weights_is_zero() -> None:
 def test_weights_that_are_set_from_outside_cannot_undo_a_mask(training: bool) -> None:
     layer, mask = layer_with(True)
     layer.train(training)
+    layer(torch.ones(1, 4))
     layer.load_state_dict({"weight": torch.ones(4, 4), "bias": torch.zeros(4)})
+    assert torch.equal(layer.weight, torch.ones(4, 4))  # a saved model has the weights of its file
     assert torch.equal(layer(torch.ones(1, 4))[0], mask.sum(1).float())
     nn.init.ones_(layer.weight)
     layer.train(training)
     assert torch.equal(layer(torch.ones(1, 4))[0], mask.sum(1).float())
+    given = {"weight": torch.ones(4, 4), "bias": torch.zeros(4)}
+    assert torch.equal(torch.func.functional_call(layer, given, (torch.ones(1, 4),))[0], mask.sum(1).float())
+
+
+def test_only_a_training_changes_weights_and_not_those_that_are_frozen() -> None:
+    layer, mask = layer_with(True)
+    before = layer.weight.detach().clone()
+    layer.eval()(torch.ones(1, 4))
+    with torch.no_grad():
+        layer.train()(torch.ones(1, 4))
+    layer.weight.requires_grad_(False)
+    layer.train()(torch.ones(1, 4))
+    assert torch.equal(layer.weight, before)
+    layer.weight.requires_grad_(True)
+    layer(torch.ones(1, 4))
+    assert torch.equal(layer.weight, before * mask)
 
 
 def test_the_mask_follows_the_number_format_and_is_not_saved() -> None:

@@ -22,9 +22,10 @@ def mask_of(in_degrees: Tensor, out_degrees: Tensor, strict: bool = False) -> Te
 class MaskedLinear(nn.Linear):
     """y_i = b_i + sum_j m_ij w_ij x_j with a mask m of zeros and ones.
 
-    A layer can keep one mask, see `keep_mask`; otherwise each call gets a mask. With a kept mask, `train()` sets the
-    masked weights to zero. Their gradient is zero, so they stay zero, and a training step need not multiply all weights
-    by the mask. In evaluation mode, the mask is always applied.
+    A layer can keep one mask, see `keep_mask`; otherwise each call gets a mask. With a kept mask, a training sets the
+    masked weights to zero at its first step. Their gradient is zero, so they stay zero, and a step need not multiply
+    all weights by the mask. In evaluation mode, and for weights that are not trained, the mask is applied in each call
+    and the weights are not changed.
 
     Reference: Germain et al., 2015, eqs. 8 to 9, arXiv 1502.03509.
     Example:
@@ -39,33 +40,42 @@ class MaskedLinear(nn.Linear):
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias)
         self.register_buffer("kept", None, persistent=False)
-        self.register_load_state_dict_post_hook(_mask_loaded)
+        self._zeroed: tuple[Tensor, ...] = ()  # the parameter whose masked weights are zero; a tuple is no parameter
+        self.register_load_state_dict_post_hook(_forget_zeros)
 
     def keep_mask(self, mask: Tensor) -> None:
         """Use this mask, shape (out, in), in every call that gets none."""
         self.kept = mask.to(self.weight)
-        self.train(self.training)
+        self._zeroed = ()
 
     def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        if mode and self.kept is not None:
-            with torch.no_grad():
-                self.weight.masked_fill_(self.kept == 0, 0)
-        return self
+        self._zeroed = ()  # the weights may have been set from outside
+        return super().train(mode)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """x: (..., in); mask: (out, in), or None for the kept one; returns (..., out)."""
-        if mask is None and self.training:
-            weight: Tensor = _WithMaskedGradient.apply(self.weight, self.kept)  # type: ignore[assignment]
-            return F.linear(x, weight, self.bias)
         used = self.kept if mask is None else mask
         assert used is not None, "without a kept mask, each call needs one"
+        if mask is None and self.training and torch.is_grad_enabled() and self._is_trained():
+            self._set_zeros(used)
+            weight: Tensor = _WithMaskedGradient.apply(self.weight, used)  # type: ignore[assignment]
+            return F.linear(x, weight, self.bias)
         return F.linear(x, self.weight * used, self.bias)
 
+    def _is_trained(self) -> bool:
+        """Whether the weights are a parameter that may change: not frozen, and not given by a functional call."""
+        return isinstance(self.weight, nn.Parameter) and self.weight.requires_grad
 
-def _mask_loaded(layer: nn.Module, _: object) -> None:
-    """Mask weights that were loaded in training mode, perhaps of a version that did not set them to zero."""
-    layer.train(layer.training)
+    def _set_zeros(self, mask: Tensor) -> None:
+        if not (self._zeroed and self._zeroed[0] is self.weight):
+            with torch.no_grad():
+                self.weight.mul_(mask)
+            self._zeroed = (self.weight,)
+
+
+def _forget_zeros(layer: nn.Module, _: object) -> None:
+    """Loaded weights may not be zero where they are masked, as in runs of early versions."""
+    layer._zeroed = ()
 
 
 class _WithMaskedGradient(torch.autograd.Function):

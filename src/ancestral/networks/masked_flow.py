@@ -34,7 +34,8 @@ class MaskedMLP(nn.Module):
         self.activation = ACTIVATIONS[activation]()
         places = list(range(1, features + 1))
         inner = [[1 + i % max(1, features - 1) for i in range(width)] for width in hidden]
-        degrees = [torch.tensor(values) for values in (places, *inner, places * copies)]
+        # masks need values, also where the weights have none: on the device "meta"
+        degrees = [torch.tensor(values, device="cpu") for values in (places, *inner, places * copies)]
         for i, (layer, before, after) in enumerate(zip(self.layers, degrees, degrees[1:], strict=False)):
             layer.keep_mask(mask_of(before, after, strict=i == len(hidden)))  # type: ignore[operator]
 
