@@ -14,6 +14,8 @@ pytest.register_assert_rewrite("helpers", "quick_studies")
 from small_runs import SmallRuns  # noqa: E402
 
 import ancestral  # noqa: E402
+from ancestral.core import serialization  # noqa: E402
+from ancestral.families import catalogue  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,6 +26,15 @@ def fit_makes_no_page_by_default() -> Iterator[None]:
     defaults["report"] = False
     yield
     defaults["report"] = True
+
+
+@pytest.fixture
+def catalogue_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Families that a test adds to the catalogue are gone after it."""
+    for name in ("_LOADED", "_SOURCES", "_MODULES"):
+        monkeypatch.setattr(catalogue, name, dict(getattr(catalogue, name)))
+    for name in ("_CLASSES", "_OWNERS"):
+        monkeypatch.setattr(serialization, name, dict(getattr(serialization, name)))
 
 
 @pytest.fixture(scope="session")

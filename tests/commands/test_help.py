@@ -164,6 +164,7 @@ def test_help_names_the_ways_to_load_user_families(words: list[str], capsys: pyt
     assert "--family FILE.py" in out and "ANCESTRAL_FAMILIES" in out
 
 
+@pytest.mark.usefixtures("catalogue_as_before")
 def test_the_families_of_the_environment_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

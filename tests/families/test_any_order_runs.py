@@ -9,13 +9,16 @@ from typing import Any
 import pytest
 import torch
 from helpers import printed, refused
+from small_runs import SmallRuns
 from torch import nn
 
 import ancestral
 from ancestral.families.any_order.model import AnyOrderModel
 from ancestral.models.orders import bound_samples
 from ancestral.reports.pictures.detection import frankenstein_sheet
+from ancestral.runs.complete import complete_runs
 from ancestral.runs.evaluate import score_orders
+from ancestral.runs.run import Run
 from ancestral.runs.sample import cost_of_steps
 from ancestral.runs.verify import verify_run
 
@@ -93,6 +96,16 @@ def test_completions_state_their_order(trained: ancestral.Run) -> None:
     assert found.score.method == "log p(bottom half | the rest), raster order"
     assert found.score.count == 100  # of a slow model, few images are scored
     assert torch.equal(found.drawn[:, found.seen], found.x[found.seen].expand(2, -1))
+
+
+def test_completions_of_several_runs_are_scored_on_equally_many_images(
+    trained: ancestral.Run, small_runs: SmallRuns, tmp_path: Path
+) -> None:
+    mixture = Run(small_runs.copied(["mixture"], tmp_path) / "mixture")
+    both = complete_runs([("any-order", trained), ("mixture", mixture)], "bottom", scored=200)
+    assert [one.score and one.score.count for one in both] == [100, 100]
+    (alone,) = complete_runs([("mixture", mixture)], "bottom", scored=200)
+    assert alone.score is not None and alone.score.count == 200
 
 
 def test_compression_is_exact(trained: ancestral.Run, tmp_path: Path) -> None:

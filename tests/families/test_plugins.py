@@ -13,7 +13,6 @@ from helpers import ROOT
 
 import ancestral
 from ancestral.commands.main import main
-from ancestral.core import serialization
 from ancestral.core.errors import InputError
 from ancestral.families import catalogue
 
@@ -23,11 +22,7 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
 
 
 @pytest.fixture(autouse=True)
-def _catalogue_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_LOADED", "_SOURCES", "_MODULES"):
-        monkeypatch.setattr(catalogue, name, dict(getattr(catalogue, name)))
-    for name in ("_CLASSES", "_OWNERS"):
-        monkeypatch.setattr(serialization, name, dict(getattr(serialization, name)))
+def _not_interactive(catalogue_as_before: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalogue, "_interactive", lambda: False)
 
 

@@ -11,6 +11,7 @@ from helpers import printed, refused, run, train_without_page
 
 import ancestral
 from ancestral.data.datasets import load_dataset
+from ancestral.families.catalogue import find
 from ancestral.runs.complete import MISSING, complete_run
 from ancestral.runs.run import Run
 
@@ -103,6 +104,17 @@ def test_families_that_cannot_leave_out_values_refuse(files: Path, tmp_path: Pat
         "vae",
     )
     refused(lambda: ancestral.fit("vae", tmp_path / "m", data=files / "nan.npy", **FEW), "--missing")
+
+
+@pytest.mark.usefixtures("catalogue_as_before")
+def test_a_faulty_plug_in_does_not_hide_the_reason_of_a_refusal(files: Path, tmp_path: Path) -> None:
+    settings = find("mixture").settings
+    ancestral.register_family(ancestral.Family("faulty", settings, build="nowhere:build", tiny="nowhere:tiny"))
+    refused(
+        lambda: ancestral.fit("made", tmp_path / "m", data=files / "nan.npy", missing=True, **FEW),
+        "cannot leave them out",
+        "mixture",
+    )
 
 
 def test_weights_from_python_and_from_a_file_are_the_same(tmp_path: Path) -> None:

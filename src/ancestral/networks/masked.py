@@ -73,7 +73,7 @@ class MaskedLinear(nn.Linear):
             self._zeroed = (self.weight,)
 
 
-def _forget_zeros(layer: nn.Module, _: object) -> None:
+def _forget_zeros(layer: Any, _: object) -> None:
     """Loaded weights may not be zero where they are masked, as in runs of early versions."""
     layer._zeroed = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from ancestral.core.errors import InputError
@@ -27,7 +28,10 @@ def refuse_missing_data(model: Model, data: RunData) -> None:
 
 def _able() -> str:
     """The families with models that can, and these models."""
-    found = [f"{name} ({cls.__name__})" for name in names() for cls in model_classes(name) if trains_on_missing(cls)]
+    found: list[str] = []
+    for name in names():
+        with suppress(InputError):  # a fault of a plug-in is reported where it is used
+            found += [f"{name} ({cls.__name__})" for cls in model_classes(name) if trains_on_missing(cls)]
     return f"{', '.join(found[:-1])} or {found[-1]}"
 
 

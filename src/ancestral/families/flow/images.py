@@ -135,7 +135,8 @@ class ImageFlow(CodesClasses, LatentModel):
         """
         centre = (x + 0.5) / self.levels
         if not self.sums_classes:
-            return self.bijection(centre, self.conditions(len(x)))[0]
+            # the length of a tensor would fix the batch size of an exported program
+            return self.bijection(centre, self.conditions(x.shape[0]))[0]
         each = torch.stack([self.given(label).log_density(centre) for label in range(self.classes)], 1)
         y = one_hot((each + self.log_class_probs()).argmax(1), self.classes)
         return torch.cat([self.under(y).encode(x), y.to(each)], 1)
@@ -145,7 +146,7 @@ class ImageFlow(CodesClasses, LatentModel):
         if self.sums_classes:
             latents, classes = z.split([z.shape[1] - self.classes, self.classes], 1)
             return self.under(classes).decode(latents)
-        y = self.bijection.inverse(z, self.conditions(len(z)))[0]
+        y = self.bijection.inverse(z, self.conditions(z.shape[0]))[0]
         return (self.levels * y).floor().clamp(0, self.levels - 1)
 
     @torch.no_grad()
@@ -169,7 +170,7 @@ class ImageFlow(CodesClasses, LatentModel):
         given = given_only(self, x, observed)
         if self.sums_classes:
             raise NotComputable("a conditional flow of images completes images of a given class only: give --label")
-        context = None if self.condition is None else self.conditions(len(x)).repeat(STARTS, 1)  # type: ignore[union-attr]
+        context = None if self.condition is None else self.conditions(x.shape[0]).repeat(STARTS, 1)  # type: ignore[union-attr]
 
         def images(z: Tensor) -> Tensor:
             return self.bijection.inverse(z.flatten(0, 1), context)[0].unflatten(0, z.shape[:2])

@@ -108,14 +108,15 @@ class NormalizingFlow(CodesClasses, ExactModel):
         With classes of which none is given, codes (B, D + classes), for the most probable class.
         """
         if not self.sums_classes:
-            return self.bijection(x, self.conditions(len(x)))[0]
+            # the length of a tensor would fix the batch size of an exported program
+            return self.bijection(x, self.conditions(x.shape[0]))[0]
         y = one_hot(self.log_joint_classes(x).argmax(1), self.classes)
         return torch.cat([self.under(y).encode(x), y.to(x)], 1)
 
     def decode(self, z: Tensor) -> Tensor:
         """x = f^-1(z), shape (B, D): the inverse of `encode`."""
         if not self.sums_classes:
-            return self.bijection.inverse(z, self.conditions(len(z)))[0]
+            return self.bijection.inverse(z, self.conditions(z.shape[0]))[0]
         latents, y = z.split([z.shape[1] - self.classes, self.classes], 1)
         return self.under(y).decode(latents)
 
