@@ -19,7 +19,7 @@ def layer_with(kept: bool) -> tuple[MaskedLinear, Tensor]:
     torch.manual_seed(0)
     layer, mask = MaskedLinear(4, 4), mask_of(DEGREES, DEGREES, strict=True)
     if kept:
-        layer.keep_mask(mask)
+        layer.keep_mask(DEGREES, DEGREES, strict=True)
     return layer, mask
 
 

@@ -24,7 +24,7 @@ from ancestral.families.flow.images import ImageFlow
 from ancestral.families.mixture.model import MixtureOfBernoullis
 from ancestral.families.vae.vae import VAE
 from ancestral.models.base import LatentModel
-from ancestral.networks import causal, masked, masked_flow
+from ancestral.networks import causal, masked
 
 Patch = pytest.MonkeyPatch
 
@@ -168,8 +168,9 @@ def orderings_summed(patch: Patch) -> None:
 
 def mask_not_strict(patch: Patch) -> None:
     """The last mask connects a pixel to units that depend on it."""
-    for module in (made, masked_flow):
-        patch.setattr(module, "mask_of", lambda before, after, strict=False: masked.mask_of(before, after))
+    original = masked.mask_of
+    for module in (made, masked):
+        patch.setattr(module, "mask_of", lambda before, after, strict=False: original(before, after))
 
 
 def first_kernel_sees_its_pixel(patch: Patch) -> None:

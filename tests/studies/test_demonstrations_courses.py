@@ -16,12 +16,12 @@ from ancestral.core.random import seeded_noise
 from ancestral.data.datasets import load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.distributions.priors import GaussianMixture
-from ancestral.families.autoregressive import made
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.family import DataSpec
 from ancestral.families.run_settings import settings_for
 from ancestral.families.vae.settings import VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
+from ancestral.networks import masked
 from ancestral.networks.masked import MaskedLinear, mask_of
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_settings
@@ -256,7 +256,7 @@ def test_masked_conditionals_equal_those_of_the_joint() -> None:
 
 
 def test_a_mask_that_is_not_strict_is_detected(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(made, "mask_of", lambda before, after, strict=False: mask_of(before, after))
+    monkeypatch.setattr(masked, "mask_of", lambda before, after, strict=False: mask_of(before, after))
     found = chain_rule_holds()
     assert abs(found.total - 1) > 0.01
     assert found.reach.diagonal().any()

@@ -35,18 +35,34 @@ class MaskedLinear(nn.Linear):
         tensor(False)
     """
 
-    kept: Tensor | None
+    in_degrees: Tensor | None
+    out_degrees: Tensor | None
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__(in_features, out_features, bias)
-        self.register_buffer("kept", None, persistent=False)
+        for name in ("in_degrees", "out_degrees"):
+            self.register_buffer(name, None, persistent=False)
+        self.strict = False
+        self._kept: Tensor | None = None
         self._zeroed: tuple[Tensor, ...] = ()  # the parameter whose masked weights are zero; a tuple is no parameter
         self.register_load_state_dict_post_hook(_forget_zeros)
 
-    def keep_mask(self, mask: Tensor) -> None:
-        """Use this mask, shape (out, in), in every call that gets none."""
-        self.kept = mask.to(self.weight)
-        self._zeroed = ()
+    def keep_mask(self, in_degrees: Tensor, out_degrees: Tensor, strict: bool = False) -> None:
+        """Use the mask of these degrees, see `mask_of`, in every call that gets none."""
+        self.in_degrees, self.out_degrees, self.strict = in_degrees, out_degrees, strict
+        self._kept, self._zeroed = None, ()
+
+    @property
+    def kept(self) -> Tensor | None:
+        """The kept mask, with the type of the weights. It is made at its first use, because it is as large as they."""
+        if self.in_degrees is None or self.out_degrees is None:
+            return None
+        weight, known = self.weight, self._kept
+        if known is None or (known.device, known.dtype) != (weight.device, weight.dtype):
+            known = mask_of(self.in_degrees, self.out_degrees, self.strict).to(weight)
+            if not torch.compiler.is_exporting():  # a traced tensor has no values that could be used again
+                self._kept = known
+        return known
 
     def train(self, mode: bool = True) -> Self:
         self._zeroed = ()  # the weights may have been set from outside

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.core.serialization import registered
-from ancestral.networks.masked import MaskedLinear, mask_of
+from ancestral.networks.masked import MaskedLinear
 from ancestral.networks.mlp import ACTIVATIONS
 
 
@@ -34,10 +34,9 @@ class MaskedMLP(nn.Module):
         self.activation = ACTIVATIONS[activation]()
         places = list(range(1, features + 1))
         inner = [[1 + i % max(1, features - 1) for i in range(width)] for width in hidden]
-        # masks need values, also where the weights have none: on the device "meta"
-        degrees = [torch.tensor(values, device="cpu") for values in (places, *inner, places * copies)]
+        degrees = [torch.tensor(values) for values in (places, *inner, places * copies)]
         for i, (layer, before, after) in enumerate(zip(self.layers, degrees, degrees[1:], strict=False)):
-            layer.keep_mask(mask_of(before, after, strict=i == len(hidden)))  # type: ignore[operator]
+            layer.keep_mask(before, after, strict=i == len(hidden))  # type: ignore[operator]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         last = len(self.layers) - 1

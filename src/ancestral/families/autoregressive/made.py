@@ -93,8 +93,8 @@ class MADE(AutoregressiveModel):
         for layer, values in zip(self.layers, degrees, strict=True):
             layer.register_buffer("degrees", values, persistent=False)
         if orderings == 1:
-            for masked, mask in self._masks(torch.zeros(1, dtype=torch.long)):
-                masked.keep_mask(mask)
+            for masked, degrees in self._degrees(torch.zeros(1, dtype=torch.long)):
+                masked.keep_mask(*degrees)
 
     @property
     def order(self) -> Tensor:
@@ -119,7 +119,7 @@ class MADE(AutoregressiveModel):
         self.refuse_without_class()
         masks: dict[nn.Module, Tensor] = {}
         if len(self.positions) > 1:  # otherwise the layers keep their masks
-            masks.update(self._masks(ordering))
+            masks.update((layer, mask_of(*degrees)) for layer, degrees in self._degrees(ordering))
         pixels = self.seen(x.flatten(1))
         *of_hidden, of_output = self.added()
         parameters = self.direct(pixels, masks.get(self.direct)) if self.direct else 0
@@ -131,19 +131,19 @@ class MADE(AutoregressiveModel):
         assert isinstance(parameters, Tensor)
         return with_added(parameters, of_output).unflatten(1, (*self.event_shape, self.output.size))
 
-    def _masks(self, ordering: Tensor) -> Iterator[tuple[MaskedLinear, Tensor]]:
-        """Each masked layer with its mask in one ordering, an index of shape (1,)."""
+    def _degrees(self, ordering: Tensor) -> Iterator[tuple[MaskedLinear, tuple[Tensor, Tensor, bool]]]:
+        """Each masked layer with the arguments of `mask_of` in one ordering, an index of shape (1,)."""
         position = self.positions.index_select(0, ordering)[0]
         pixels, wanted = (position.repeat_interleave(of) for of in (self.inputs, self.output.size))
         if self.direct is not None:
-            yield self.direct, mask_of(pixels, wanted, strict=True)
+            yield self.direct, (pixels, wanted, True)
         before = pixels
         for layer in self.layers:
             degrees = layer.degrees.index_select(0, ordering)[0]  # type: ignore[operator, union-attr]
-            yield layer, mask_of(before, degrees)  # type: ignore[misc]
+            yield layer, (before, degrees, False)  # type: ignore[misc]
             before = degrees
         if self.last is not None:
-            yield self.last, mask_of(before, wanted, strict=True)
+            yield self.last, (before, wanted, True)
 
     def log_prob_under(self, x: Tensor, ordering: Tensor) -> Tensor:
         """log p_j(x) of one ordering, exact, shape (B,), nats; summed over the classes if none is given."""

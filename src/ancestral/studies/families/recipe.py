@@ -95,7 +95,7 @@ PLAN = (
         },
         minutes=4,
         full={"width": 48, "dense": 384, "epochs": 6},
-        quick={"width": 2, "dense": 8, "warmup_steps": 0},
+        quick={"network": "mlp", "hidden": (16,), "warmup_steps": 0},
     ),
     PlannedRun(
         "flow",
