@@ -27,7 +27,7 @@ from ancestral.models.base import Model
 from ancestral.runs.divided import fixed_threads, refuse_other_weights, with_shards
 from ancestral.runs.extension import Entry, keep_changes, open_run
 from ancestral.runs.given import Given
-from ancestral.runs.hooks import checked_step, refuse_no_objective, refuse_no_step, try_out
+from ancestral.runs.hooks import checked_step, refuse_no_objective, refuse_no_step, say_if_not_compiled, try_out
 from ancestral.runs.parent import Parent, give_step, starting_point
 from ancestral.runs.partial_data import refuse_missing_data, refuse_weights
 from ancestral.runs.provenance import Origin
@@ -113,6 +113,7 @@ def _prepare(run: Run, settings: Settings, resume: bool, shards: Shards) -> _Pre
     refuse_missing_data(model, data)
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given, shards))
     refuse_undivided(step, shards.count)
+    say_if_not_compiled(settings, step)
     if not given.parts:  # a user's own module may not work on the device "meta"
         refuse_steps_beyond_memory(settings, engine, model, train, partial(_step_with, settings, train))
     if "tensorboard" in settings.training.track and find_spec("tensorboard") is None:

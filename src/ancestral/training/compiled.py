@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
@@ -14,10 +15,14 @@ from ancestral.training.objectives import Terms
 
 log = logging.getLogger("ancestral")
 Results = tuple[Terms, Tensor, list[Tensor | None]]
+Graph = Callable[[Batch], Results]
 ALWAYS: dict[str, Any] = {"fallback_random": True}
 """Options of the compiler: random numbers come from the generator of eager mode, so both modes draw the same."""
 ON_CPU: dict[str, Any] = {"cpp_wrapper": True}
 """The calls of the kernels are compiled too. For a small flow, this halves the time of the graph."""
+
+COMPILING = 2
+"""Calls in which torch may compile: layers may keep something in their first call, such as a mask."""
 
 
 class Differentiated(NamedTuple):
@@ -56,22 +61,21 @@ class CompiledGradient:
     ) -> None:
         self.terms_of, self.weights, self.rows, self.backend = terms_of, weights, rows, backend
         self.failed = False
-        self._graph: Callable[[Batch], Results] | None = None
+        self._graph: Graph | None = None
+        self._calls = 0  # of the graph, up to `COMPILING`
         self._shared: list[int] = []  # gradients that share memory with other tensors
 
     def __call__(self, batch: Batch, step: int) -> Differentiated | None:
         """The results for a batch, or None: eager mode has to compute them. step: number of the batch in the run."""
         if self.failed or step == 0 or len(batch.x) != self.rows:
             return None
-        device = batch.x.device
-        before = _random_state(device) if self._graph is None else None
+        before = _random_state(batch.x.device) if self._calls < COMPILING else None
         try:
-            terms, loss, gradients = self._first(batch) if self._graph is None else self._graph(batch)
+            terms, loss, gradients = self._called(batch)
         except Exception as error:  # any: for a mistake in the objective, eager mode raises the error again
             if before is not None:
-                _set_random_state(device, before)
-            self.failed, self._graph = True, None
-            log.warning("--compile: the training continues without it, because torch cannot compile it: %s", _why(error))
+                _set_random_state(batch.x.device, before)
+            self._give_up("it changes from step to step" if self._calls >= COMPILING else _why(error))
             return None
         for place in self._shared:
             gradients[place] = gradients[place].clone()
@@ -83,24 +87,21 @@ class CompiledGradient:
         if failed:
             log.warning("--compile: this training continues without it, as before: torch could not compile it")
 
-    def _first(self, batch: Batch) -> Results:
-        """Compile the graph and call it."""
-        import torch._dynamo
-
-        inductor, on_cpu = self.backend == "inductor", batch.x.device.type == "cpu"
-        graph = torch.compile(
-            self._differentiate,
-            fullgraph=True,
-            dynamic=False,
-            backend=self.backend,
-            options={**ALWAYS, **(ON_CPU if on_cpu else {})} if inductor else None,
-        )
-        # only here: later calls can then not compile again, which would take long at each step
-        with torch._dynamo.config.patch(trace_autograd_ops=True):
-            found = graph(batch)
-        self._graph = graph
+    def _called(self, batch: Batch) -> Results:
+        """The results of the graph, which is compiled in the first calls."""
+        if self._graph is None:
+            self._graph = graph_of(self._differentiate, self.backend, batch.x.device)
+        if self._calls >= COMPILING:
+            return self._graph(batch)
+        with may_compile():
+            found = self._graph(batch)
+        self._calls += 1
         self._shared = _sharing(found[2], [*self.weights, *(part for part in batch if isinstance(part, Tensor))])
         return found
+
+    def _give_up(self, reason: str) -> None:
+        self.failed, self._graph = True, None
+        log.warning("--compile: the training continues without it, because torch cannot compile it: %s", reason)
 
     def _differentiate(self, batch: Batch) -> Results:
         terms = self.terms_of(batch)
@@ -109,6 +110,23 @@ class CompiledGradient:
         found = iter(torch.autograd.grad(loss, trained, allow_unused=True))
         gradients = [next(found) if weight.requires_grad else None for weight in self.weights]
         return {name: term.detach() for name, term in terms.items()}, loss.detach(), gradients
+
+
+def graph_of(function: Callable[[Batch], Results], backend: str, device: torch.device) -> Graph:
+    """A function that computes its results as one graph, which is compiled when it is called in `may_compile`."""
+    on_device = ON_CPU if device.type == "cpu" else {}
+    options = {**ALWAYS, **on_device} if backend == "inductor" else None
+    return torch.compile(function, fullgraph=True, dynamic=False, backend=backend, options=options)
+
+
+def may_compile() -> AbstractContextManager[None]:
+    """Context in which torch can compile a function that computes gradients. Elsewhere a compilation fails.
+
+    So a graph that depends on the step, and would be compiled at each step, is noticed.
+    """
+    import torch._dynamo
+
+    return torch._dynamo.config.patch(trace_autograd_ops=True)
 
 
 def _sharing(gradients: Sequence[Tensor | None], others: Sequence[Tensor]) -> list[int]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Adamax, AdamW, Optimizer, RMSprop
 
 from ancestral.core.errors import InputError, TrainingDiverged
+from ancestral.core.threads import without_denormals
 from ancestral.data.pixels import Batch, Moment
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
@@ -66,9 +67,18 @@ def eager(kind: type[O]) -> type[O]:
 
     torch wraps these methods, and each wrapper imports `torch._dynamo` at the first call, even without compilation.
     Here the original methods are used, without gradients, so updates are bit-identical.
+
+    The moments of a weight whose gradient stays 0, as of a hidden unit that is never active, decay to denormal numbers,
+    which make an update up to eight times as slow. They are set to 0, which changes an update by less than 1e-30.
     """
     methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in HOOKED}
-    methods["step"] = torch.no_grad()(methods["step"])
+    original = torch.no_grad()(methods["step"])
+
+    def step(self: Optimizer, closure: Any = None) -> Any:
+        with without_denormals():
+            return original(self, closure)
+
+    methods["step"] = step
     return cast("type[O]", type(kind.__name__, (kind,), methods))
 
 
