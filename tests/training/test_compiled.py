@@ -187,6 +187,7 @@ def test_denormal_moments_become_zero_and_weights_stay_those_of_torch() -> None:
 
 SIZES: dict[str, Any] = {"train_size": 40, "valid_size": 8, "batch_size": 8, "hidden": (6,), "log_every": 1}
 
+CHECKPOINT = "checkpoint/state.safetensors"
 OWN: dict[str, dict[str, Any]] = {
     "vae": {"data": "digits", "latents": 2, "network": "mlp"},
     "flow": {"data": "moons", "depth": 2, "layers": "affine"},
@@ -197,14 +198,16 @@ OWN: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["vae", "flow", "made"])
 def test_torch_compiles_a_training_which_resumes_to_the_bit(family: str, tmp_path: Path) -> None:
-    """The real compiler, in the same process: losses of eager mode up to rounding, and an exact resume."""
+    """The real compiler: the same numbers after an interruption, and those of eager mode up to rounding."""
     settings = SIZES | OWN[family]
-    whole = ancestral.fit(family, out=tmp_path / "whole", compile=True, epochs=3, **settings)
+    ancestral.fit(family, out=tmp_path / "whole", compile=True, epochs=3, **settings)
     ancestral.fit(family, out=tmp_path / "parts", compile=True, epochs=2, **settings)
-    parts = ancestral.fit(family, out=tmp_path / "parts", compile=True, epochs=3, resume=True, **settings)
-    eager = ancestral.fit(family, out=tmp_path / "eager", epochs=3, **settings)
-    tensors, _ = load_state(whole.path / "checkpoint" / "state.safetensors")
-    assert not bool(tensors["step.compiled.failed"])
-    for name, weight in whole.model.state_dict().items():
-        assert torch.equal(weight, parts.model.state_dict()[name]), name
-        assert torch.allclose(weight, eager.model.state_dict()[name], atol=1e-4), name
+    ancestral.fit(family, out=tmp_path / "parts", compile=True, epochs=3, resume=True, **settings)
+    ancestral.fit(family, out=tmp_path / "eager", epochs=3, **settings)
+    whole, parts, eager = (load_state(tmp_path / name / CHECKPOINT)[0] for name in ("whole", "parts", "eager"))
+    assert not bool(whole["step.compiled.failed"])
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, parts[name]), name
+        if name.startswith("model."):
+            assert torch.allclose(tensor, eager[name], atol=1e-4), name
+    assert any(not torch.equal(tensor, whole[name]) for name, tensor in eager.items())  # rounding differs

@@ -6,7 +6,6 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 LOG_VARIANCE_LIMIT = 14.0
 
@@ -40,7 +39,7 @@ def log_sum_and_shares(values: Tensor) -> tuple[Tensor, Tensor]:
     """
     largest = values.amax(1, keepdim=True)
     below = values - largest
-    shares = F.threshold_(below.clamp_min_(LEAST_EXPONENT).exp_(), 1.01 * math.exp(LEAST_EXPONENT), 0.0)
+    shares = torch.threshold_(below.clamp_min_(LEAST_EXPONENT).exp_(), 1.01 * math.exp(LEAST_EXPONENT), 0.0)
     sums = shares.sum(1, keepdim=True)
     return (largest + sums.log())[:, 0], shares.div_(sums)
 

@@ -63,7 +63,7 @@ class CompiledGradient:
         self.failed = False
         self._graph: Graph | None = None
         self._calls = 0  # of the graph, up to `COMPILING`
-        self._shared: list[int] = []  # gradients that share memory with other tensors
+        self._shared: set[int] = set()  # gradients that share memory with other tensors
 
     def __call__(self, batch: Batch, step: int) -> Differentiated | None:
         """The results for a batch, or None: eager mode has to compute them. step: number of the batch in the run."""
@@ -77,9 +77,11 @@ class CompiledGradient:
                 _set_random_state(batch.x.device, before)
             self._give_up("it changes from step to step" if self._calls >= COMPILING else _why(error))
             return None
-        for place in self._shared:
-            gradients[place] = gradients[place].clone()
-        return Differentiated(terms, loss, gradients)
+        own = [
+            gradient.clone() if gradient is not None and place in self._shared else gradient
+            for place, gradient in enumerate(gradients)
+        ]
+        return Differentiated(terms, loss, own)
 
     def restore(self, failed: bool) -> None:
         """Resume in the mode of the run: without compiling if the compiler failed before."""
@@ -129,19 +131,19 @@ def may_compile() -> AbstractContextManager[None]:
     return torch._dynamo.config.patch(trace_autograd_ops=True)
 
 
-def _sharing(gradients: Sequence[Tensor | None], others: Sequence[Tensor]) -> list[int]:
+def _sharing(gradients: Sequence[Tensor | None], others: Sequence[Tensor]) -> set[int]:
     """Places of gradients whose memory is that of an earlier gradient or of another tensor.
 
     Clipping changes gradients in place. Autograd copies such gradients, and a graph does not.
     """
     used = {tensor.untyped_storage().data_ptr() for tensor in others}
-    places = []
+    places = set()
     for place, gradient in enumerate(gradients):
         if gradient is None:
             continue
         memory = gradient.untyped_storage().data_ptr()
         if memory in used:
-            places.append(place)
+            places.add(place)
         used.add(memory)
     return places
 
