@@ -162,7 +162,6 @@ class Several(Alone):
             with suppress(Exception):
                 child.wait(FAREWELL)
 
-
     def disconnect(self) -> None:
         """End the connections and their threads.
 
