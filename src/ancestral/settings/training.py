@@ -70,7 +70,7 @@ class TrainingSettings:
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
     """number format of the computation; mixed: 16 bits where it is safe, 32 bits elsewhere"""
     compile: bool = False
-    """compile loss and gradient into one graph with torch.compile; takes half a minute or more, so it is for long trainings"""
+    """compile loss and gradient into one graph; for long trainings, because compiling takes half a minute"""
     init_from: str | None = None
     """folder of a run; the new run starts from its trained weights"""
     freeze: tuple[str, ...] = ()
