@@ -107,6 +107,13 @@ def test_pixels_that_would_change_are_refused_and_converted_on_demand(
     assert np.array_equal(back, np.where(np.round(given.astype(float) * 16 / 255) > 8, 255, 0))
 
 
+@pytest.mark.parametrize("high", [1.0, -0.0])
+def test_the_sign_of_a_negative_zero_is_not_lost_in_silence(folder: Path, tmp_path: Path, high: float) -> None:
+    given = images(-0.0, high, "<f8", (9, 8, 8))
+    refused(lambda: ancestral.compress(folder / "made", tmp_path / "x.anc", data=given), "negative sign", "--convert")
+    assert "negative sign" in ancestral.compress(folder / "made", tmp_path / "x.anc", data=given, convert=True).how
+
+
 def test_changes_of_the_shape_are_conversions(folder: Path, tmp_path: Path) -> None:
     colour = np.random.default_rng(3).integers(0, 2, (4, 3, 8, 8)).astype(np.uint8) * 255
     how = {"data": colour, "grey": True}

@@ -114,7 +114,7 @@ def _functional(packet: Any) -> Any:
 AS_IS = packets(
     """view _unsafe_view reshape _reshape_alias t transpose permute expand slice select unbind split split_with_sizes
     chunk unsqueeze squeeze alias detach clone copy_ contiguous cat stack index index_select gather index_put index_put_
-    index_copy index_copy_ scatter scatter_ where masked_fill masked_fill_ relu relu_ clamp clamp_ clamp_min clamp_min_
+    index_copy index_copy_ scatter scatter_ masked_scatter where masked_fill masked_fill_ relu relu_ clamp clamp_ clamp_min clamp_min_
     clamp_max clamp_max_ neg abs sign maximum minimum max min amax amin argmax argmin sort topk eq ne lt le gt ge
     ceil round trunc empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones _to_copy
     zero_ constant_pad_nd flip roll repeat isnan isinf isfinite unfold as_strided searchsorted max_pool2d_with_indices
