@@ -44,7 +44,8 @@ class Code:
         assert model.levels is not None
         self.model, self.levels = fixed_point_copy(model), model.levels
         numbers = [values for values in self.model.state_dict().values() if values.is_floating_point()]
-        if any(bool((values.isnan() | (values == torch.inf)).any()) for values in numbers):
+        stored = [values for values in model.state_dict().values() if values.is_floating_point()]
+        if any(bool((values.isnan() | (values == torch.inf)).any()) for values in stored):
             raise NotComputable(f"{type(model).__name__} has weights that are NaN or infinite: it cannot compress")
         self._largest = max([float(self.levels), *(values.abs().max().item() for values in numbers if values.numel())])
 

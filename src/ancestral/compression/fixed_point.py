@@ -114,12 +114,12 @@ def _functional(packet: Any) -> Any:
 AS_IS = packets(
     """view _unsafe_view reshape _reshape_alias t transpose permute expand slice select unbind split split_with_sizes
     chunk unsqueeze squeeze alias detach clone copy_ contiguous cat stack index index_select gather index_put index_put_
-    index_copy index_copy_ scatter scatter_ masked_scatter where masked_fill masked_fill_ relu relu_ clamp clamp_ clamp_min clamp_min_
+    index_copy index_copy_ scatter scatter_ where masked_fill masked_fill_ relu relu_ clamp clamp_ clamp_min clamp_min_
     clamp_max clamp_max_ neg abs sign maximum minimum max min amax amin argmax argmin sort topk eq ne lt le gt ge
     ceil round trunc empty empty_like new_empty zeros zeros_like new_zeros ones ones_like new_ones _to_copy
     zero_ constant_pad_nd flip roll repeat isnan isinf isfinite unfold as_strided searchsorted max_pool2d_with_indices
     upsample_nearest2d any all nonzero logical_and logical_or logical_not lift_fresh_copy lift_fresh scalar_tensor full
     full_like new_full fill_ fill diag diagonal tril triu movedim eye set_ empty_strided new_empty_strided
-    _local_scalar_dense remainder fmod is_same_size pixel_shuffle pixel_unshuffle repeat_interleave"""
+    _local_scalar_dense remainder fmod is_same_size masked_scatter pixel_shuffle pixel_unshuffle repeat_interleave"""
 ) | {aten.floor}
 SOURCES = packets("lift_fresh_copy lift_fresh scalar_tensor full full_like new_full fill")
