@@ -43,12 +43,12 @@ def compress(
         report: compress, read again, compare every byte, and compare with other codecs; writes no file
         json: print only the numbers, as JSON, on stdout
     """
-    runs, source = _split_places(places)
     if report:
-        if out is not None or source is not None or convert:
-            raise InputError("--report needs runs only: it measures --split; leave out FILE, --out and --convert")
-        _report(runs, split, block, json)
+        if out is not None or convert:
+            raise InputError("--report needs runs only: it measures --split; leave out --out and --convert")
+        _report(places, split, block, json)
         return
+    runs, source = _split_places(places)
     if out is None or len(runs) != 1:
         raise InputError("compress needs one run and --out FILE.anc; several runs need --report")
     from ancestral.runs.compress import compress_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -82,8 +83,7 @@ def pixels_of_file(target: Target, other: OtherData, split: str, convert: bool) 
     part, key = part_of(name, found, split)
     refuse_at_once("compress", part.images.shape, "compress them in several files")
     _refuse_missing(name, part.seen)
-    if found.losses and not convert:
-        raise refusal(name, "; ".join(found.losses), "these images would not come back: add --convert to compress them")
+    _refuse_losses(name, found.losses, convert)
     space = replace(target.space, levels=target.space.levels or found.levels)
     images, notes = in_levels(name, part.array, found.levels, space.levels, bool(other.levels))
     for line in (*found.assumptions, *notes):
@@ -92,6 +92,8 @@ def pixels_of_file(target: Target, other: OtherData, split: str, convert: bool) 
         images = padded_to(images, target.pad_to)
     refuse_shape(name, images, target.event_shape)
     original = original_pixels(other.data, options, found, key)
+    signs = _lost_signs(original.pixels)
+    _refuse_losses(name, signs, convert)
     same = original.pixels.shape == images.shape
     described = space.describe(name)
     coded = _two_levels(original, space, described) if same else None
@@ -103,7 +105,22 @@ def pixels_of_file(target: Target, other: OtherData, split: str, convert: bool) 
         raise refusal(
             name, f"{coded.how} ({coded.changed:,} of {coded.of:,} pixels)", "add --convert to compress them so"
         )
-    return replace(coded, how="; ".join([*found.losses, *filter(None, [coded.how])]))
+    return replace(coded, how="; ".join([*found.losses, *signs, *filter(None, [coded.how])]))
+
+
+def _refuse_losses(name: str, losses: Sequence[str], convert: bool) -> None:
+    """Raises:    InputError: something of the images is lost, and this was not accepted."""
+    if losses and not convert:
+        raise refusal(name, "; ".join(losses), "these images would not come back: add --convert to compress them")
+
+
+def _lost_signs(pixels: np.ndarray) -> list[str]:
+    """What is lost of zeros with a negative sign, which are the same level as other zeros but other bytes."""
+    if pixels.dtype.kind != "f":
+        return []
+    parts = (pixels[first : first + BLOCK] for first in range(0, len(pixels), BLOCK))
+    count = sum(int((np.signbit(part) & (part == 0)).sum()) for part in parts)
+    return [f"{count:,} pixels are zeros with a negative sign, which is lost"] if count else []
 
 
 def _refuse_missing(name: str, seen: Any) -> None:
