@@ -30,10 +30,10 @@ from ancestral.models.base import (
     Model,
     Reconstructs,
     SamplesClasses,
-    in_evaluation_mode,
     load_saved,
 )
 from ancestral.models.classes import HasClasses, ScoresClasses, scores_classes
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import HasOrders
 from ancestral.models.saved import read_into
 

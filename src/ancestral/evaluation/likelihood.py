@@ -18,7 +18,8 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
-from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo, in_evaluation_mode
+from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import with_orders, with_steps
 from ancestral.models.seen import on_seen
 from ancestral.training.processes import Alone, present

@@ -11,8 +11,9 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import log_mean_exp, mean_and_error
 from ancestral.core.random import seeded_noise
-from ancestral.models.base import ExactModel, LatentModel, Model, ScoresMissing, in_evaluation_mode
+from ancestral.models.base import ExactModel, LatentModel, Model, ScoresMissing
 from ancestral.models.completion import given_only
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import bound_samples
 from ancestral.models.seen import InfersSeen, ScoresSeen, on_seen
 

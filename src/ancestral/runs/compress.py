@@ -19,7 +19,8 @@ from ancestral.core.text import plural
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.likelihood import log_probs
-from ancestral.models.base import Model, in_evaluation_mode
+from ancestral.models.base import Model
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.runs.coded_pixels import CodedPixels, Target, pixels_of_file, pixels_of_split, target_of
 from ancestral.runs.run import Run
 from ancestral.settings.data import OtherData
