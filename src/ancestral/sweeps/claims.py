@@ -24,7 +24,8 @@ from ancestral.core.files import read_json, write_json
 
 LISTING = "queue.json"
 PAGE_LOCK = ".page.lock"  # no trial has such a name
-JOB_NUMBERS = ("SLURM_JOB_ID", "SUBMITIT_LOCAL_JOB_ID")
+JOB_NUMBERS = (("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"), ("SLURM_JOB_ID",), ("SUBMITIT_LOCAL_JOB_ID",))
+"""Variables with the number of a job; an element of an array has two."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +135,23 @@ class Claims:
             say(f"{entry.title}: failed: {line}")
 
     @contextmanager
-    def page(self) -> Iterator[None]:
-        """Wait until no other worker writes the page; then this one may."""
+    def page(self, wait: bool = True) -> Iterator[bool]:
+        """Let one worker at a time write the page.
+
+        Args:      wait: wait for another worker that writes it.
+        Returns:   whether this worker may write the page; without waiting, another one may be writing it.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.path / PAGE_LOCK):
-            yield
+        lock = filelock.FileLock(self.path / PAGE_LOCK)
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except filelock.Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
 
     def retry_failed(self) -> None:
         """Forget which trials have failed, so that workers take them again."""
@@ -187,7 +200,8 @@ class Claims:
 
 def worker_name() -> str:
     """The name of this process among the workers: its job, if it has one, its number and its machine."""
-    job = next((os.environ[name] for name in JOB_NUMBERS if name in os.environ), "")
+    known = os.environ
+    job = next(("_".join(known[name] for name in parts) for parts in JOB_NUMBERS if all(map(known.get, parts))), "")
     process = f"process {os.getpid()} on {socket.gethostname()}"
     return f"job {job}, {process}" if job else process
 

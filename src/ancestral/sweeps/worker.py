@@ -128,7 +128,9 @@ def carry_out(queue: Queue, progress: Progress, keep_going: bool = False) -> Swe
             with queue.claims.recording_failure(claim.entry, progress.say) if keep_going else nullcontext():
                 _work(plan, queue, claim, pace, progress)
     if failed := len(queue.claims.failed()):
-        progress.say(f"{failed} of {queue.total} trials have failed: {plan.out}: repeat the command to train them again")
+        progress.say(
+            f"{failed} of {queue.total} trials have failed: {plan.out}: repeat the command to train them again"
+        )
     if others := queue.total - queue.finished - failed:
         progress.say(
             f"other workers are still training {others} of {queue.total} trials; the last worker completes the page"
