@@ -349,8 +349,8 @@ def _stop_requests() -> Iterator[threading.Event]:
     """An event that Ctrl-C, SIGTERM or SIGHUP set, so that the present step is completed. A later Ctrl-C ends at once.
 
     A key that is held down or a terminal that closes may send several signals. Signals within one second count as one
-    request. If SIGHUP is ignored, for example by `nohup`, it stays ignored. A repeated SIGTERM changes nothing: a cluster
-    sends several before it ends a job.
+    request. If SIGHUP is ignored, for example by `nohup`, it stays ignored. A repeated SIGTERM changes nothing: a
+    cluster sends several before it ends a job.
     """
     stop = threading.Event()
     asked = 0.0
