@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from ancestral.sweeps.standing import read_board
 
 NEEDS_SUBMITIT = pytest.mark.skipif(find_spec("submitit") is None, reason="jobs need submitit")
 SMALL: dict[str, Any] = {"data": "digits", "train_size": 100, "valid_size": 40, "latents": 2, "hidden": (4,)}
-WORDS = "--data digits --train-size 100 --valid-size 40 --latents 2 --hidden 4".split()
+WORDS = shlex.split("--data digits --train-size 100 --valid-size 40 --latents 2 --hidden 4")
 RATES = ["--learning-rate", "1e-2,1e-3"]
 
 SBATCH = """#!/bin/bash
@@ -95,7 +96,7 @@ def test_slurm_gets_an_array_with_the_resources(
 ) -> None:
     cluster_in(tmp_path / "bin", monkeypatch)
     out = tmp_path / "out"
-    resources = "--workers 3 --timeout-min 30 --partition short --cpus 2 --gpus 1 --mem-gb 6".split()
+    resources = shlex.split("--workers 3 --timeout-min 30 --partition short --cpus 2 --gpus 1 --mem-gb 6")
     words = ["sweep", "vae", *WORDS, *RATES, "--seeds", "2", "--submit", "slurm", *resources, "--out", out]
     assert run(*words) == 0
     told = capsys.readouterr().err
