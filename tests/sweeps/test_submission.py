@@ -18,11 +18,14 @@ from helpers import Captured, refused, run
 
 import ancestral
 from ancestral.core.errors import Interrupted
+from ancestral.runs.fit import fit_settings
 from ancestral.runs.run import Run
 from ancestral.settings.cluster import ClusterSettings
 from ancestral.sweeps import submission
 from ancestral.sweeps.claims import Claims, Entry
+from ancestral.sweeps.progress_page import progress_table
 from ancestral.sweeps.standing import read_board
+from ancestral.sweeps.worker import open_queue
 
 NEEDS_SUBMITIT = pytest.mark.skipif(find_spec("submitit") is None, reason="jobs need submitit")
 SMALL: dict[str, Any] = {"data": "digits", "train_size": 100, "valid_size": 40, "latents": 2, "hidden": (4,)}
@@ -276,23 +279,28 @@ def test_a_worker_goes_on_after_a_failure_and_a_repeated_command_trains_it_again
     board = read_board(tmp_path)
     assert [one.state for one in board.standings] == ["failed", "finished"] and board.ended
     assert board.standings[0].taken and "no memory is left" in board.standings[0].taken.failure
+    assert "Repeat the command to train the failed ones again" in progress_table(board).caption
     monkeypatch.setattr(fit, "fit_settings", keep)
     ancestral.sweep("vae", tmp_path, {"learning_rate": [1e-2, 1e-3]}, progress=False, **given)
     assert [one.state for one in read_board(tmp_path).standings] == ["finished"] * 2
+    assert "Repeat the command to write the report" in progress_table(read_board(tmp_path)).caption
+    with Claims(tmp_path).page(wait=False) as mine, Claims(tmp_path).page(wait=False) as other:
+        assert mine and not other
+        assert "A worker writes the report" in progress_table(read_board(tmp_path)).caption
 
 
-def test_the_page_of_the_progress_shows_every_state(tmp_path: Path, capsys: Captured, no_page: None) -> None:
-    small = {**SMALL, "epochs": 2, "progress": False}
-    ancestral.sweep("vae", tmp_path, {"learning_rate": [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]}, **small)
-    names = [one.entry.name for one in read_board(tmp_path).standings]
-    runs = [tmp_path / "runs" / name for name in names]
-    claims = Claims(tmp_path)
-    for run_folder in runs[1:4]:  # as if its worker had been killed in the second epoch
+def test_the_page_of_the_progress_shows_every_state(tmp_path: Path, capsys: Captured) -> None:
+    rates = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5]
+    queue = open_queue("vae", tmp_path, {"learning_rate": rates}, **SMALL, epochs=2)
+    entries = queue.entries()
+    names, runs = [one.name for one in entries], [tmp_path / one.runs[0] for one in entries]
+    for rate, run_folder in zip(rates[:3], runs, strict=False):
+        fit_settings(queue.plan.settings({"learning_rate": rate}, 0), run_folder)
+    for run_folder in runs[1:3]:  # as if its worker had been killed in the second epoch
         (run_folder / "training.json").unlink()
-    lock = claims.take(read_board(tmp_path).standings[2].entry)
-    claims.fail(read_board(tmp_path).standings[3].entry, "MemoryError: no memory")
-    for path in [*sorted(runs[4].rglob("*"), reverse=True), runs[4]]:
-        path.rmdir() if path.is_dir() else path.unlink()
+    claims = Claims(tmp_path)
+    lock = claims.take(entries[2])
+    claims.fail(entries[3], "MemoryError: no memory")
     board = read_board(tmp_path)
     states = ["finished", "interrupted", "running", "failed", "queued"]
     assert [one.state for one in board.standings] == states and not board.ended

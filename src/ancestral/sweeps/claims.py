@@ -103,15 +103,10 @@ class Claims:
     def take(self, entry: Entry) -> filelock.BaseFileLock | None:
         """Take a trial; None if another worker has it, or if it has failed."""
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / f"{entry.name}.lock")
         with self.lock:
-            if self._has_failed(entry.name):
-                return None
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                return None
-        self._write(Taken(entry, worker_name(), _now()))
+            lock = None if self._has_failed(entry.name) else _acquired(self.path / f"{entry.name}.lock")
+        if lock is not None:
+            self._write(Taken(entry, worker_name(), _now()))
         return lock
 
     def fail(self, entry: Entry, failure: str) -> None:
@@ -142,16 +137,17 @@ class Claims:
         Returns:   whether this worker may write the page; without waiting, another one may be writing it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / PAGE_LOCK)
-        try:
-            lock.acquire(timeout=-1 if wait else 0)
-        except filelock.Timeout:
-            yield False
+        if wait:
+            with filelock.FileLock(self.path / PAGE_LOCK):
+                yield True
             return
+        with self.lock:
+            lock = _acquired(self.path / PAGE_LOCK)
         try:
-            yield True
+            yield lock is not None
         finally:
-            lock.release()
+            if lock is not None:
+                lock.release()
 
     def retry_failed(self) -> None:
         """Forget which trials have failed, so that workers take them again."""
@@ -176,19 +172,21 @@ class Claims:
 
     def held(self, names: Iterable[str]) -> set[str]:
         """The names of trials that a living process has."""
-        with self.lock:  # a worker never finds a lock that only this examination holds
-            return {name for name in names if self._is_held(self.path / f"{name}.lock")}
+        return {name for name in names if self._is_held(self.path / f"{name}.lock")}
+
+    @property
+    def page_is_held(self) -> bool:
+        """Whether a living process writes the page."""
+        return self._is_held(self.path / PAGE_LOCK)
 
     def _is_held(self, path: Path) -> bool:
         if not path.exists():
             return False
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            return True
-        lock.release()
-        return False
+        with self.lock:  # so that no worker finds a lock that only this examination holds
+            lock = _acquired(path)
+            if lock is not None:
+                lock.release()
+        return lock is None
 
     def _has_failed(self, name: str) -> bool:
         path = self.path / f"{name}.json"
@@ -204,6 +202,16 @@ def worker_name() -> str:
     job = next(("_".join(known[name] for name in parts) for parts in JOB_NUMBERS if all(map(known.get, parts))), "")
     process = f"process {os.getpid()} on {socket.gethostname()}"
     return f"job {job}, {process}" if job else process
+
+
+def _acquired(path: Path) -> filelock.BaseFileLock | None:
+    """The lock of a file, acquired; None if another one has it."""
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return None
+    return lock
 
 
 def _entry(record: dict[str, Any]) -> Entry:

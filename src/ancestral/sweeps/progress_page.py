@@ -54,9 +54,15 @@ def _lead(board: Board) -> str:
     told = f"{counts['finished']} of {board.listing.total} trainings are finished"
     told += f"; {', '.join(others)}." if others else "."
     if not board.ended and not counts["running"]:
-        told += " No worker is training: repeat the command, unless jobs wait in the queue of the cluster."
+        told += " No worker is training: repeat the command, unless jobs wait or begin."
+        told += f" The output of the jobs is in {board.folder / 'jobs'}." if (board.folder / "jobs").exists() else ""
     if board.ended and counts["failed"]:
-        told += " The command of the sweep or study trains the failed ones again."
+        told += " Repeat the command to train the failed ones again."
+    elif board.ended and board.page != "written":
+        told += {
+            "being written": " A worker writes the report.",
+            "missing": " Repeat the command to write the report.",
+        }[board.page]
     return told
 
 
@@ -107,5 +113,5 @@ def _commands(board: Board) -> Section:
         "The first command writes this page again, and with `--watch 10` every ten seconds. The second one continues "
         "the work; it can run beside other workers.",
         commands=[f"ancestral progress {board.folder}", board.listing.command],
-        links=[("the report", "report.html")] if (board.folder / "report.html").exists() else [],
+        links=[("the report", "report.html")] if board.page == "written" else [],
     )

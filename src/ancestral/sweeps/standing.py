@@ -44,13 +44,14 @@ class Board:
     """All trials of a sweep or study.
 
     Args:      listing: what it holds. standings: of the known trials. undrawn: number of trials of a search that are
-               not drawn yet.
+               not drawn yet. page: whether there is a report; that of a sweep may be incomplete.
     """
 
     folder: Path
     listing: Listing
     standings: Sequence[Standing]
     undrawn: int
+    page: Literal["written", "being written", "missing"]
 
     def of(self, state: State) -> list[Standing]:
         """The trials in a state."""
@@ -96,7 +97,9 @@ def read_board(folder: Path) -> Board:
         entries |= {name: one.entry for name, one in taken.items()}
     held = claims.held(taken)  # before the runs are read: a run that ends now is finished, never interrupted
     standings = [_standing(folder, entry, taken.get(name), name in held) for name, entry in entries.items()]
-    return Board(folder, listing, standings, max(0, listing.total - len(standings)))
+    written = "written" if (folder / "report.html").exists() else "missing"
+    page = "being written" if claims.page_is_held else written
+    return Board(folder, listing, standings, max(0, listing.total - len(standings)), page)
 
 
 def _standing(folder: Path, entry: Entry, taken: Taken | None, held: bool) -> Standing:
