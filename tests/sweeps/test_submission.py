@@ -81,13 +81,15 @@ def until(condition: Callable[[], object], seconds: float = 240.0) -> None:
         time.sleep(0.02)
 
 
-def worker_of(out: Path) -> int:
-    """The process that trains now."""
-    (running,) = read_board(out).of("running")[:1]
-    assert running.taken is not None
-    found = re.search(r"process (\d+)", running.taken.worker)
-    assert found is not None
-    return int(found[1])
+def training_in(out: Path) -> dict[int, int]:
+    """The epoch of each process that trains now."""
+    found = {}
+    for one in read_board(out).of("running"):
+        assert one.taken is not None
+        process = re.search(r"process (\d+)", one.taken.worker)
+        assert process is not None
+        found[int(process[1])] = one.epoch
+    return found
 
 
 # ---- what is submitted
@@ -335,11 +337,11 @@ def test_killed_and_preempted_local_workers_lose_and_repeat_nothing(tmp_path: Pa
     out, epochs = tmp_path / "out", 60
     words = ["sweep", "vae", *WORDS, *RATES, "--seeds", "2", "--epochs", epochs, "--batch-size", "4", "--out", out]
     assert run(*words, "--submit", "local", "--workers", "2") == 0
-    until(lambda: any(one.epoch > 3 for one in read_board(out).of("running")))
-    os.kill(worker_of(out), signal.SIGKILL)
-    until(lambda: any(one.epoch > 3 for one in read_board(out).of("running")))
-    preempted = worker_of(out)
-    os.kill(preempted, signal.SIGUSR2)
+    for number in (signal.SIGKILL, signal.SIGUSR2):
+        until(lambda: any(epoch > 3 for epoch in training_in(out).values()))
+        worker, _ = max(training_in(out).items(), key=lambda one: one[1])
+        os.kill(worker, number)
+        until(lambda gone=worker: gone not in training_in(out))
     until(lambda: read_board(out).ended)
     logs = "".join(path.read_text() for path in (out / "jobs").glob("*_log.*"))
     assert "Requeued job" in logs and "this job is preempted" in logs
@@ -370,7 +372,7 @@ def test_an_array_of_a_cluster_trains_a_study(tmp_path: Path, monkeypatch: pytes
         assert [one.nats for one in runs[0].scores()] == [one.nats for one in runs[1].scores()]
     pages = [re.sub(r"\d+ s\b", "", (tmp_path / place / "report.html").read_text()) for place in ("out", "alone")]
     assert pages[0] == pages[1]
-    logs = "".join(path.read_text() for path in (tmp_path / "out" / "jobs").glob("4242_*_log.*"))
+    logs = "".join(path.read_text() for path in (tmp_path / "bin").glob("element-*.log"))
     assert sorted(re.findall(r"/3 (\w): trained", logs)) == ["a", "b", "c"]
 
 
