@@ -130,6 +130,37 @@ def test_pictures_come_back_as_pictures(folder: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(Image.open(one)), given[7])
 
 
+def transparent(grey: np.ndarray) -> Image.Image:
+    alpha = np.where(np.arange(64).reshape(8, 8) < 20, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, grey, grey, alpha], -1))
+
+
+STORED_WITH_MORE = {
+    "transparent pixels": (transparent, {}),
+    "CMYK": (lambda grey: Image.fromarray(grey).convert("RGB").convert("CMYK"), {}),
+    "16 levels": (lambda grey: Image.fromarray(grey.astype("<u2") * 257), {"levels": 16, "value_range": (0, 65535)}),
+    "scaled": (lambda grey: Image.fromarray(grey.repeat(2, 0).repeat(2, 1)), {"resize": 8}),
+}
+
+
+@pytest.mark.parametrize("kind", STORED_WITH_MORE)
+def test_a_picture_that_has_more_than_its_pixels_needs_a_conversion(folder: Path, tmp_path: Path, kind: str) -> None:
+    make, how = STORED_WITH_MORE[kind]
+    (tmp_path / "given").mkdir()
+    for place, grey in enumerate(images(0, 255, "|u1")):
+        make(grey).save(tmp_path / "given" / f"{place}.{'tif' if kind == 'CMYK' else 'png'}")
+    given = {"data": tmp_path / "given", **how}
+    refused(lambda: ancestral.compress(folder / "made", tmp_path / "x.anc", **given), kind, "--convert")
+    assert kind in ancestral.compress(folder / "made", tmp_path / "x.anc", convert=True, **given).how
+
+
+def test_missing_pixels_are_not_compressed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    transparent(images(0, 255, "|u1")[0]).save(tmp_path / "given" / "0.png")
+    words = {"data": tmp_path / "given", "missing": True, "convert": True}
+    refused(lambda: ancestral.compress(folder / "made", tmp_path / "x.anc", **words), "20 of 64", "missing")
+
+
 def test_a_damaged_file_is_salvaged_on_demand(folder: Path, tmp_path: Path, capsys: Captured) -> None:
     compress_run(folder / "made", tmp_path / "x.anc", block=100)
     whole = ancestral.decompress(tmp_path / "x.anc", folder / "made")

@@ -61,8 +61,9 @@ def compress(
         )
     if json:
         print_json([_numbers(runs[0].name, found)])
-    if found.changed:
-        say(f"converted, not lossless: {found.how} ({found.changed:,} of {found.pixels:,} pixels)")
+    if found.how:
+        count = f" ({found.changed:,} of {found.pixels:,} pixels)" if found.changed else ""
+        say(f"converted, not lossless: {found.how}{count}")
     for line in found.lines:
         say(line)
     say(f"compressed: {out}")
@@ -95,6 +96,7 @@ def _numbers(name: str, found: Any) -> dict[str, Any]:
         "images": found.images,
         "bits_per_dim": found.bits_per_dim,
         "changed": found.changed,
+        "converted": found.how,
     }
 
 
