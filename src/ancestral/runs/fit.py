@@ -225,8 +225,7 @@ def fit_or_reuse(
     """
     run = Run(out)
     if run.finished:
-        if not same_settings(run.settings, _with_data_of(run, settings)):
-            raise InputError(f"{run.path} contains a run with other settings: choose another --out")
+        refuse_other_settings(run, settings)
         _examine_again(run)
         return run, False
     if run.started and run.settings.training.epochs != settings.training.epochs:
@@ -234,6 +233,12 @@ def fit_or_reuse(
     with suppress(TrainingDiverged), reporter_for() as reporter:
         fit_settings(settings, run.path, resume=True, reporter=reporter, label=label)
     return Run(run.path), True
+
+
+def refuse_other_settings(run: Run, settings: Settings) -> None:
+    """Raises:    InputError: the run is finished and has other settings."""
+    if run.finished and not same_settings(run.settings, _with_data_of(run, settings)):
+        raise InputError(f"{run.path} contains a run with other settings: choose another --out")
 
 
 def _with_former_defaults(run: Run, settings: Settings) -> Settings:
