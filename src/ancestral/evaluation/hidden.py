@@ -1,4 +1,4 @@
-"""log p(hidden pixels | seen pixels) of any model and mask: exact where the model can, otherwise a bound or an estimate."""
+"""log p(hidden pixels | seen pixels) for any mask: exact if the model can, otherwise a bound or an estimate."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class HiddenMethod:
     """How a model computes log p(hidden | seen).
 
     Attributes: log_probs: images and masks (True: seen), shape (B, *event_shape), to values of shape (B,), nats. kind,
-                side: of the values, as in `Score`. how: the samples that they need, in words; empty if they are exact.
-                samples: their number for each image. slow: one value takes many evaluations of a network.
+                side: of the values, as in `Score`. how: the order of the hidden pixels, or the samples, in words; empty
+                if there are none. samples: their number for each image. slow: a value takes many evaluations of a
+                network.
     """
 
     log_probs: Callable[[Tensor, Tensor], Tensor]
@@ -39,9 +40,9 @@ class HiddenMethod:
 def hidden_method(model: Model, x: Tensor, seen: Tensor) -> HiddenMethod:
     """The best way to compute log p(hidden | seen) for masks like these.
 
-    Exact if the model can. Otherwise log p(x) - log p(seen), where log p(seen) is the logarithm of an unbiased estimate,
-    so in expectation the difference is an upper bound. For a model with latents both are importance-weighted bounds,
-    and their difference is an estimate that may be too high or too low.
+    Exact if the model can. Otherwise log p(x) - log p(seen). If log p(x) is exact and the estimate of p(seen) has no
+    bias, the difference is in expectation an upper bound. For a model with latents, both terms are importance-weighted
+    bounds, and their difference is an estimate that may be too high or too low.
 
     Args:      x: a few images, shape (B, *event_shape), in the pixel space of the model. seen: boolean, same shape.
     Raises:    NotComputable: the model has none of these; the message says why.
@@ -49,7 +50,8 @@ def hidden_method(model: Model, x: Tensor, seen: Tensor) -> HiddenMethod:
     if isinstance(model, ScoresMissing):
         try:
             model.log_prob_missing(x.to(model.dtype), seen)
-            return HiddenMethod(model.log_prob_missing, "exact", slow=isinstance(model, HasOrders))
+            slow, how = (True, f"{model.default_order} order") if isinstance(model, HasOrders) else (False, "")
+            return HiddenMethod(model.log_prob_missing, "exact", how=how, slow=slow)
         except NotComputable:  # an autoregressive model whose hidden pixels do not come last in its order
             pass
     name = type(model).__name__

@@ -69,6 +69,7 @@ def complete_run(
     masks: Path | None = None,
     columns: Sequence[str] = (),
     label: int | str | None = None,
+    only_exact: bool = False,
 ) -> Completion:
     """Hide part of the first images of a split and sample it from the model, several times for each image.
 
@@ -77,10 +78,12 @@ def complete_run(
                seed of draws and masks. split: of the data. scored: number of images whose true hidden pixels are
                scored, if the model can. masks: file or folder, see `read_masks`. columns: names of the hidden columns
                of points. label: class of all images, by number or name; the true hidden pixels are then not scored.
+               only_exact: leave out bounds and estimates.
     Raises:    NotComputable: the model cannot complete, or the data are not images. InputError: an unknown part, or a
                label that the model does not have.
     """
-    return _Task(run, hide, count, draws, seed, split, masks, columns, label).completed(scored)
+    task = _Task(run, hide, count, draws, seed, split, masks, columns, label)
+    return task.completed(0 if only_exact and not task.exact else scored)
 
 
 class _Task:
@@ -126,9 +129,8 @@ class _Task:
 
     def completed(self, scored: int) -> Completion:
         """Draws of the hidden pixels, and the score of the first `scored` images."""
-        rows = [
-            values.repeat_interleave(self.draws, 0).split(ROWS) for values in (self.x.to(self.model.dtype), self.seen)
-        ]
+        values = (self.x.to(self.model.dtype), self.seen)
+        rows = [one.repeat_interleave(self.draws, 0).split(ROWS) for one in values]
         assert isinstance(self.model, Completes)
         with seeded_noise(seed_for(self.seed, "complete")):
             drawn = torch.cat([self.model.complete(*part) for part in zip(*rows, strict=True)])
@@ -241,8 +243,7 @@ def _score_hidden(
             hidden.append((~seen).flatten(1).sum(1))
     return Score.of(
         torch.cat(values),
-        method=f"log p({hidden_in_words(hide)} | the rest)"
-        + (f", {method.how}" if method.how else _order_in_words(model)),
+        method=", ".join(filter(None, [f"log p({hidden_in_words(hide)} | the rest)", method.how])),
         kind=method.kind,
         side=method.side,
         samples=method.samples,
@@ -251,11 +252,6 @@ def _score_hidden(
         dimensions=round(torch.cat(hidden).double().mean().item()),
         discrete=model.discrete,
     )
-
-
-def _order_in_words(model: Model) -> str:
-    """The order of the hidden pixels that a score is for, if another order would give another score."""
-    return f", {model.default_order} order" if isinstance(model, HasOrders) else ""
 
 
 def save_completions(found: Sequence[Completion], names: Sequence[str], path: Path) -> None:
