@@ -15,8 +15,7 @@ from ancestral.studies.workshop import Workshop
 SCORED = 100  # images whose pixels under strokes are scored
 CAPTION = (
     "Test images with pixels hidden under thick strokes, and one completion by each family. Beside each row: the mean "
-    "log-probability of the true hidden pixels given the others, with its kind. Exact, bound and estimate are described "
-    "in the text."
+    "log-probability of the true hidden pixels given the others, with its kind, which the text describes."
 )
 
 
@@ -44,13 +43,13 @@ def strokes_in_words(titles: Sequence[str], found: Sequence[Completion]) -> str:
     for title, one in zip(titles, found, strict=True):
         kinds.setdefault(one.score.kind if one.score else "none", []).append(title)
     words = {
-        "exact": "have an exact value of log p(hidden | seen)",
-        "bound": "have an upper bound, because log p(seen) is estimated with particles and the estimate is low on average",
-        "estimate": "have an estimate, the difference of two importance-weighted bounds",
-        "none": "have no value",
+        "exact": "Exact values",
+        "bound": "Upper bounds, because log p(seen) is estimated with particles, and this is too low on average",
+        "estimate": "Estimates, each the difference of two importance-weighted bounds",
+        "none": "Not available",
     }
-    told = [f"the {listed(kinds[kind])} {what}" for kind, what in words.items() if kind in kinds]
-    text = f"A mask of strokes hides pixels in any place of the order of an autoregressive model. {'; '.join(told)}."
+    told = [f"{what}: {listed(kinds[kind])}" for kind, what in words.items() if kind in kinds]
+    text = f"The second figure hides pixels under strokes. Values of log p(hidden | seen). {'. '.join(told)}."
     scored = [(one.score, title) for title, one in zip(titles, found, strict=True) if one.score]
     if exact := [(score, title) for score, title in scored if score.kind == "exact"]:
         score, title = max(exact, key=lambda pair: pair[0].nats)
