@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -83,6 +84,17 @@ class Model(nn.Module):
         if not isinstance(model, cls):
             raise InputError(f"{folder} holds a {type(model).__name__}, not a {cls.__name__}")
         return model
+
+
+@contextmanager
+def in_evaluation_mode(model: Model) -> Iterator[None]:
+    """Context in which a model is in evaluation mode; its mode is restored."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 class ExactModel(Model):
