@@ -22,7 +22,7 @@ from ancestral.reports.run_page import early_caption
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.fit import fit_or_reuse, refuse_other_settings
 from ancestral.runs.provenance import version_of
-from ancestral.runs.quality import measure_run
+from ancestral.runs.quality import measure_run, usual_steps
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.watching import Progress
@@ -167,10 +167,12 @@ class Workshop:
         """Sample quality of a run; measured once."""
         run = self.runs[name]
         count = min(count, self.size(10_000, 200), len(run.data.dataset.test), len(run.data.dataset.train))
+        steps = usual_steps(run.load())
         for record in QUALITY.of(run):
             cut = "threshold" in record.space
             wanted = threshold or run.data.space.name == "threshold"
-            if (record.count, cut, record.drawn == MEANS) == (count, wanted, means) and record.recognised is not None:
+            same = (record.count, cut, record.drawn == MEANS, record.steps) == (count, wanted, means, steps)
+            if same and record.recognised is not None:
                 return record
         with self.progress.counter_for(f"drawing from {self.titles.get(name, name)}", self.pace) as progress:
             return measure_run(run, count, threshold=threshold, means=means, progress=progress)
