@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Role = Literal["ours", "plain", "peer", "limit"]
+Role = Literal["ours", "option", "plain", "peer", "limit"]
 Repetition = Callable[[], Any]
 """Does the stated amount of work once. What it returns is not used by the harness; tests look at it."""
 
@@ -19,7 +19,8 @@ class Missing(Exception):
 class Contestant:
     """One way to do the work of a workload.
 
-    Args:      name: shown in tables. role: ours; plain (PyTorch as a user writes it); peer (another package); limit
+    Args:      name: shown in tables. role: ours; option (ours
+               with another setting); plain (PyTorch as a user writes it); peer (another package); limit
                (only the matrix products and convolutions). setup: prepares data and model, and returns the repetition.
                With True it uses tiny sizes, for tests. needs: packages that it imports besides those of the project.
                most_threads: it cannot use more threads, so it is not measured with more.

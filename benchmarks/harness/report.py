@@ -54,7 +54,7 @@ def short_table(results: Sequence[dict[str, Any]]) -> str:
         if one["along"] or "1" not in one["threads"]:
             continue
         found, roles = summary(one, "1"), one["roles"]
-        cells, ours = dict.fromkeys(("limit", "plain", "peer"), ""), 0.0
+        cells, ours = dict.fromkeys(("option", "limit", "plain", "peer"), ""), 0.0
         for name, values in found.items():
             if roles[name] == "ours":
                 ours = values["seconds"]["median"]
@@ -62,7 +62,9 @@ def short_table(results: Sequence[dict[str, Any]]) -> str:
             named = "" if name in ("PyTorch", "products") else f"{name} "
             text = f"{named}{values['over_ours']['median']:.2f}"
             cells[roles[name]] += (", " if cells[roles[name]] else "") + text
-        lines.append(f"| {one['title']} | {_seconds(ours)} | {' | '.join(cell or '-' for cell in cells.values())} |")
+        option = cells.pop("option")
+        time = f"{_seconds(ours)}{option and f' ({option})'}"
+        lines.append(f"| {one['title']} | {time} | {' | '.join(cell or '-' for cell in cells.values())} |")
     return "\n".join(lines) + "\n"
 
 
@@ -96,7 +98,7 @@ def _heading(results: Sequence[dict[str, Any]]) -> str:
 
 def _row(one: dict[str, Any], threads: str) -> str:
     found, roles = summary(one, threads), one["roles"]
-    cells: dict[str, list[str]] = {"limit": [], "plain": [], "peer": []}
+    cells: dict[str, list[str]] = {"option": [], "limit": [], "plain": [], "peer": []}
     for name, values in found.items():
         if roles[name] == "ours":
             continue
@@ -106,7 +108,8 @@ def _row(one: dict[str, Any], threads: str) -> str:
     absent = [f"{name}: absent" for name in one["missing"]]
     ours = next(values for name, values in found.items() if roles[name] == "ours")["seconds"]
     columns = [", ".join(part) or "-" for part in (cells["limit"], cells["plain"], cells["peer"] + absent)]
-    return f"| {one['title']}: {one['work']} | {threads} | {_seconds(ours['median'])} | {' | '.join(columns)} |"
+    time = ", ".join([_seconds(ours["median"]), *cells["option"]])
+    return f"| {one['title']}: {one['work']} | {threads} | {time} | {' | '.join(columns)} |"
 
 
 def _curve(one: dict[str, Any]) -> list[str]:
@@ -138,9 +141,10 @@ def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
     )
     axes = figure.add_subplot(grid[0, :])
     style_axes(axes)
-    colours = {"limit": PALETTE[0], "plain": PALETTE[1], "peer": PALETTE[2]}
+    colours = {"limit": PALETTE[0], "plain": PALETTE[1], "peer": PALETTE[2], "option": PALETTE[3]}
     said: set[str] = set()
     words = {"limit": "products only", "plain": "plain PyTorch", "peer": "another package"}
+    words["option"] = "ancestral with --compile"
     for place, one in enumerate(reversed(compared)):
         for name, values in summary(one, "1").items():
             role, ratio = one["roles"][name], values["over_ours"]

@@ -72,6 +72,11 @@ class Ours:
         self.step.end_epoch()
         self.epoch += 1
 
+    def begun(self) -> Ours:
+        """This, after one repetition."""
+        self()
+        return self
+
     def first_batch(self) -> Any:
         return next(iter(self.train.shuffled(0, self.batch)))
 

@@ -20,10 +20,15 @@ def sizes(tiny: bool) -> tuple[int, int]:
     return (4, 2) if tiny else (BATCH, STEPS)
 
 
-def ours(tiny: bool) -> Ours:
+def ours(tiny: bool, compile: bool = False) -> Ours:
     batch, steps = sizes(tiny)
     layers = {"layers": "affine", "depth": DEPTH, "hidden": (WIDTH, WIDTH), "activation": "relu", "actnorm": False}
-    return Ours("flow", points(batch * steps), batch, "points", **layers)
+    return Ours("flow", points(batch * steps), batch, "points", compile=compile, **layers)
+
+
+def ours_compiled(tiny: bool) -> Ours:
+    """Ours with `--compile`; the first repetition compiles. Not at tiny sizes: it takes half a minute."""
+    return ours(tiny, not tiny).begun()
 
 
 class PlainFlow(nn.Module):
@@ -126,6 +131,7 @@ WORKLOADS = (
             ours,
             plain,
             limit,
+            Contestant("--compile", "option", ours_compiled),
             Contestant("PyTorch, compiled", "plain", compiled),
             Contestant("zuko", "peer", zuko, ("zuko",)),
             Contestant("normflows", "peer", normflows, ("normflows",)),

@@ -39,9 +39,15 @@ def plain_mlp() -> PlainVAE:
     return PlainVAE(encoder, nn.Sequential(nn.Linear(LATENTS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, PIXELS)))
 
 
-def ours(batch: int, steps: int, tiny: bool, network: str = "mlp") -> Ours:
+def ours(batch: int, steps: int, tiny: bool, network: str = "mlp", compile: bool = False) -> Ours:
     batch, steps = (4, 2) if tiny else (batch, steps)
-    return Ours("vae", binary_images(batch * steps), batch, hidden=(HIDDEN,), latents=LATENTS, network=network)
+    own = {"hidden": (HIDDEN,), "latents": LATENTS, "network": network, "compile": compile}
+    return Ours("vae", binary_images(batch * steps), batch, **own)
+
+
+def ours_compiled(batch: int, steps: int, tiny: bool) -> Ours:
+    """Ours with `--compile`; the first repetition compiles. Not at tiny sizes: it takes half a minute."""
+    return ours(batch, steps, tiny, compile=not tiny).begun()
 
 
 def plain(batch: int, steps: int, tiny: bool) -> Repetition:
@@ -132,6 +138,7 @@ def mlp(batch: int, steps: int) -> Workload:
             partial(ours, batch, steps),
             partial(plain, batch, steps),
             partial(limit, batch, steps),
+            Contestant("--compile", "option", partial(ours_compiled, batch, steps)),
             Contestant("pythae", "peer", partial(pythae, batch, steps), ("pythae",)),
             Contestant("JAX", "peer", partial(jax_scan, batch, steps), ("jax",), 1),
         ),

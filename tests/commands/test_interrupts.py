@@ -117,6 +117,17 @@ def test_a_later_interrupt_exits_at_once(handlers: None, monkeypatch: pytest.Mon
         pass
 
 
+def test_a_repeated_end_of_a_cluster_is_one_request(handlers: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "REPEATS", -1.0)
+    with loop._stop_requests() as stop:
+        try:
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            pytest.fail("the training ends before its state is saved")
+        assert stop.is_set()
+
+
 def test_an_ignored_hangup_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -15,6 +15,8 @@ from zoo import VAE, ZOO
 from ancestral.compression.codes import ByConditionals, Code, InOrder, code_of, pop_images, push_images
 from ancestral.compression.stack import Stack
 from ancestral.core.errors import NotComputable
+from ancestral.distributions.outputs import PixelOutput
+from ancestral.families.autoregressive.made import MADE
 from ancestral.models.base import ExactModel, HasStates, ImplicitModel, LatentModel, Model
 
 
@@ -205,3 +207,48 @@ def test_the_file_does_not_depend_on_how_many_images_are_evaluated_at_once() -> 
     code.numbers = 1 << 24
     assert code.together == 1
     assert np.array_equal(push_images(code, x).content(), together)
+
+
+@pytest.mark.parametrize("make", [{"orderings": 2}, {"classes": 2}])
+def test_orders_and_classes_of_models_with_a_flag_are_exact(make: dict[str, int]) -> None:
+    """p(class, order | x) needs log p(x), with operations that the conditionals do not need."""
+    torch.manual_seed(0)
+    model = MADE([1, 2, 2], "zero-flag", 3, (4,), **make).eval()
+    code, images = code_of(model), all_images(model, 100)
+    assert code.portable and torch.equal(read_again(code, push_images(code, images), len(images)).long(), images)
+
+
+class OnlyItsScoreIsInexact(PixelOutput):
+    """Bits whose log-probability has an operation without an exact version; its conditionals have none."""
+
+    levels, size, spaces = 2, 1, None
+
+    def distribution(self, parameters: Tensor) -> Distribution:
+        return Bernoulli(logits=parameters[..., 0], validate_args=False)
+
+    def log_prob(self, parameters: Tensor, x: Tensor) -> Tensor:
+        return super().log_prob(parameters, x) + 0 * parameters[..., 0].sin()
+
+
+def test_an_inexact_operation_of_the_posterior_is_found_before_a_file_is_written() -> None:
+    torch.manual_seed(0)
+    model = MADE([1, 2, 2], hidden=(4,), orderings=2).eval()
+    model.output = OnlyItsScoreIsInexact()  # type: ignore[assignment]
+    assert not code_of(model).portable
+
+
+def test_numbers_that_are_too_large_for_the_grid_are_computed_in_double_precision() -> None:
+    """The error comes from an operator of tensors here, which would replace a TypeError."""
+    model = ZOO["mixture"]().eval()
+    with torch.no_grad():
+        dict(model.named_parameters())["w"].fill_(-1e30)
+    assert not code_of(model).portable
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_numbers_are_refused(value: float) -> None:
+    model = ZOO["made"]()
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = value
+    with pytest.raises(NotComputable, match="NaN or infinite"):
+        code_of(model)

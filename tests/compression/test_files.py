@@ -23,6 +23,7 @@ from ancestral.compression.operations import HANDLERS
 from ancestral.core.digest import digest_of
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.models.base import Model
+from ancestral.settings.data import MAX_LEVELS
 
 BLOCK = 7
 KINDS = ("made", "made, three orderings", "mixture", "vae", "pixelcnn, categorical")
@@ -208,6 +209,13 @@ def test_a_header_that_unpacks_to_much_is_refused(model: Model, tmp_path: Path) 
     start = b"\x89ANC\r\n\x1a\n" + len(text).to_bytes(4, "little") + text
     path.write_bytes(start + zlib.crc32(start).to_bytes(4, "little"))
     refused(lambda: decompress_levels(model, path), "header")
+
+
+def test_the_values_of_the_most_levels_fit_a_header(written: Path) -> None:
+    """Text of 65,536 stored values, as long as the text of a double can be."""
+    values = tuple((-1.2345678901234567e-300 * np.linspace(1, 2, MAX_LEVELS)).tolist())
+    forged(written, levels=MAX_LEVELS, values=values, dtype="<f8")
+    assert CompressedFile(written, written.read_bytes()).header.values == values
 
 
 def test_images_that_the_model_does_not_know_are_refused(model: Model, tmp_path: Path) -> None:

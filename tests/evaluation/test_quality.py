@@ -341,9 +341,22 @@ def test_a_run_is_measured_and_the_record_is_kept(runs: dict[str, Run]) -> None:
     assert record.count == 447 and record.space == "digits, binary, threshold 0.5" and record.drawn == "draws"
     assert len(record.network_sha256) == 64 and set(record.network_accuracy) == {"grey", "threshold", "drawn"}
     # a mixture after four rounds draws what looks like digits, and worse than digits do
+    assert record.steps is None
     assert 0 < record.fid.real < record.fid.value and record.class_kl.value > 0
     assert record.recall.value < record.recall.real and record.coverage.value < record.coverage.real
     assert measure_run(run, 100).count == 100 and len(QUALITY.of(run)) == 2
+
+
+def test_models_with_parallel_steps_are_sampled_in_few_and_labelled(tmp_path: Path) -> None:
+    """By default in 64 steps of at most 100 pixels: an exact sample would need 100."""
+    run = fit("any-order", tmp_path / "run", network="mlp", hidden=(4,), pad_to=10, **SMALL)
+    record = measure_run(run, 100, features="pixels")
+    assert record.steps == 64 and Quality.from_json(record.to_json()) == record
+    assert measure_run(run, 100, features="pixels", steps=100).steps is None  # as many as there are pixels: exact
+    few = measure_run(run, 100, features="pixels", steps=2)
+    assert few.steps == 2 and few.fid != record.fid
+    assert quality_table([("model", few)]).header[-1] == "model (2 parallel steps)"
+    refused(lambda: measure_run(run, 100, steps=0), "--steps 0")
 
 
 def test_means_are_labelled_and_exist_for_latent_models_only(runs: dict[str, Run]) -> None:

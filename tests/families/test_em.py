@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ancestral.data.pixels import Batch
-from ancestral.families.mixture.em_step import EMStep
+from ancestral.families.mixture.em_step import STEPS, EMStep
 from ancestral.families.mixture.model import MixtureOfBernoullis
 
 A = 0.3
@@ -44,3 +44,23 @@ def test_a_component_without_images_keeps_a_probability() -> None:
     step(Batch(torch.ones(10, 1, 1, 3).double()), 0)
     step.end_epoch()
     assert model.component_probs[1].item() == pytest.approx(A / (10 + 2 * A), rel=1e-6)
+
+
+@pytest.mark.parametrize("steps", [3, STEPS, STEPS + 2])
+def test_an_epoch_that_is_resumed_is_the_same(steps: int) -> None:
+    """The sums of the latest steps are part of the state; they are added to the totals every `STEPS` steps."""
+    x = (torch.rand(40, 1, 1, 3, generator=torch.Generator().manual_seed(0)) < 0.5).double()
+    batches = [Batch(x[2 * n : 2 * n + 2]) for n in range(20)]
+    model, resumed = started(), started()
+    whole, first, second = EMStep(model, A), EMStep(resumed, A), EMStep(resumed, A)
+    for number, batch in enumerate(batches):
+        whole(batch, number)
+        (first if number < steps else second)(batch, number)
+        if number == steps - 1:
+            second.restore({name: tensor.clone() for name, tensor in first.state().items()})
+    r = model.posterior(x).probs
+    expected = (r.T @ x.flatten(1) + A) / (r.sum(0) + 2 * A)[:, None]
+    for step in (whole, second):
+        step.end_epoch()
+    assert torch.equal(model.w, resumed.w)
+    assert torch.allclose(model.component_images.flatten(1), expected)

@@ -109,6 +109,25 @@ def test_the_evidence_of_a_vae_needs_no_hidden_pixel(name: str) -> None:
         assert torch.equal(hidden, other) and hidden.isfinite().all()
 
 
+@pytest.mark.parametrize("name", VAES)
+def test_the_encoder_gets_means_in_place_of_missing_pixels(name: str) -> None:
+    """In training, the seen pixels keep the sum of the image on average; in use, the input is that of a whole image."""
+    model = model_of(name)
+    x, seen = data_of(model, 5, share=0.5)
+    seen[0] = False
+    given = []
+    hook = model.encoder.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
+    unit, pixels = model.likelihood.to_unit(x), x[0].numel()
+    count = seen.flatten(1).sum(1).clamp(min=1).view(-1, 1, 1, 1)
+    model.train().posterior_seen(hide(x, seen), seen)
+    assert len(given) == 1 and torch.allclose(given[0], unit.where(seen, 0) * (pixels / count))
+    q = model.eval().posterior_seen(hide(x, seen), seen)
+    hook.remove()
+    assert torch.equal(given[1], given[0]) and len(given) == 4
+    means = model.likelihood.to_unit(model.pixels(model.encoder(given[2]).mean).mean)
+    assert torch.allclose(given[3], unit.where(seen, means)) and torch.equal(q.mean, model.encoder(given[3]).mean)
+
+
 def test_the_bound_of_the_seen_pixels_is_below_their_probability() -> None:
     """IWAE_2000 of the seen pixels against a sum over a grid of the latents, for one mask of each image."""
     model = model_of("vae").requires_grad_(False)

@@ -18,8 +18,8 @@ from ancestral.core.public import names_in
 
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "src" / "ancestral"
-# pages without lessons: what was read and measured, and how processes are started
-COMPARISONS = {"numbers-elsewhere", "other-packages", "processes"}
+# pages without lessons: what was read and measured, how processes are started, and what is compiled
+COMPARISONS = {"numbers-elsewhere", "other-packages", "processes", "compiling"}
 LESSONS = sorted(page for page in (DOCS / "handbook").glob("*.md") if page.stem not in COMPARISONS)
 PAGES = sorted([*DOCS.glob("*.md"), *LESSONS])
 BLOCK = re.compile(r"^```(python|\{plot\})\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -429,10 +429,11 @@ def test_several_runs_are_completed_in_one_picture(
     (images, texts), *_ = drawn
     names, beside = zip(*(title.partition("\n")[::2] for title in texts["row_titles"]), strict=True)
     assert names == ("true", "given", "mixture", "grey", "made")
-    score = complete_run(Run(trained / "mixture"), "halves").score
+    score = complete_run(Run(trained / "mixture"), "halves", scored=100).score
     assert score is not None and beside[:2] == ("", "")
     assert beside[2] == f"\N{MINUS SIGN}{-score.nats:.2f} \u00b1 {score.stderr:.2f} nats, exact"
-    assert beside[3:] == ("approximate",) * 2
+    assert beside[3].endswith("nats, estimate") and beside[4].endswith("nats, upper bound")
+    assert "grey: estimate from 500 samples" in texts["note"] and "made: upper bound from 50 samples" in texts["note"]
     assert f"true hidden pixels of the first {score.count} test images" in texts["note"]
     true, given, *rows = images.unflatten(0, (5, 6))
     mixture = Run(trained / "mixture").data.held("test").first(6)
@@ -441,7 +442,7 @@ def test_several_runs_are_completed_in_one_picture(
     grey = Run(trained / "grey").data.held("test").first(6) / 16
     assert torch.equal(rows[0][seen], true[seen])
     assert torch.equal(rows[1][seen], grey.expand(6, 3, 8, 8)[seen])  # each in its own pixels
-    assert "mixture" in out and "grey" not in out and "mixture: exact" in err
+    assert "mixture" in out and "grey" in out and "mixture: exact" in err
     picture = completions_of([("one", Run(runs[0])), ("two", Run(runs[0]))], count=4, draws=2)
     assert drawn[-1][1]["row_titles"] == ["true", "given", "one", "one", "two", "two"]
     assert any("one, two: exact" in text.get_text() for text in picture.texts)
@@ -461,7 +462,7 @@ def test_an_autoregressive_run_is_exact_for_the_bottom_only(trained: Path, tmp_p
     for hide, how in {"bottom": "exact", "left": "approximate: particles", "random": "approximate"}.items():
         out, err = printed(capsys, "complete", trained / "made", "--hide", hide, "--out", tmp_path / "x.png")
         assert f"Sampling: {how}" in err
-        assert ("exact" in out) == (hide == "bottom")
+        assert ("exact" in out) == (hide == "bottom") == ("upper bound" not in out)
 
 
 def test_the_score_of_hidden_pixels_is_the_mean_over_images_of_the_ratio(trained: Path) -> None:
@@ -529,4 +530,4 @@ def test_invalid_masks_are_refused() -> None:
         seen_pixels("random", 1, (1, 4, 4), 1.5)
     with pytest.raises(InputError, match="images"):
         seen_pixels("left", 1, (2,))
-    assert set(HIDDEN) == {"left", "right", "top", "bottom", "random", "halves"}
+    assert set(HIDDEN) == {"left", "right", "top", "bottom", "random", "halves", "drawn"}

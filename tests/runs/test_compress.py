@@ -107,6 +107,13 @@ def test_pixels_that_would_change_are_refused_and_converted_on_demand(
     assert np.array_equal(back, np.where(np.round(given.astype(float) * 16 / 255) > 8, 255, 0))
 
 
+@pytest.mark.parametrize("high", [1.0, -0.0])
+def test_the_sign_of_a_negative_zero_is_not_lost_in_silence(folder: Path, tmp_path: Path, high: float) -> None:
+    given = images(-0.0, high, "<f8", (9, 8, 8))
+    refused(lambda: ancestral.compress(folder / "made", tmp_path / "x.anc", data=given), "negative sign", "--convert")
+    assert "negative sign" in ancestral.compress(folder / "made", tmp_path / "x.anc", data=given, convert=True).how
+
+
 def test_changes_of_the_shape_are_conversions(folder: Path, tmp_path: Path) -> None:
     colour = np.random.default_rng(3).integers(0, 2, (4, 3, 8, 8)).astype(np.uint8) * 255
     how = {"data": colour, "grey": True}
@@ -128,6 +135,37 @@ def test_pictures_come_back_as_pictures(folder: Path, tmp_path: Path) -> None:
     one = tmp_path / "one.png"
     assert run("decompress", tmp_path / "x.anc", "--run", folder / "made", "--only", 7, "--out", one) == 0
     assert np.array_equal(np.asarray(Image.open(one)), given[7])
+
+
+def transparent(grey: np.ndarray) -> Image.Image:
+    alpha = np.where(np.arange(64).reshape(8, 8) < 20, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, grey, grey, alpha], -1))
+
+
+STORED_WITH_MORE = {
+    "transparent pixels": (transparent, {}),
+    "CMYK": (lambda grey: Image.fromarray(grey).convert("RGB").convert("CMYK"), {}),
+    "16 levels": (lambda grey: Image.fromarray(grey.astype("<u2") * 257), {"levels": 16, "value_range": (0, 65535)}),
+    "scaled": (lambda grey: Image.fromarray(grey.repeat(2, 0).repeat(2, 1)), {"resize": 8}),
+}
+
+
+@pytest.mark.parametrize("kind", STORED_WITH_MORE)
+def test_a_picture_that_has_more_than_its_pixels_needs_a_conversion(folder: Path, tmp_path: Path, kind: str) -> None:
+    make, how = STORED_WITH_MORE[kind]
+    (tmp_path / "given").mkdir()
+    for place, grey in enumerate(images(0, 255, "|u1")):
+        make(grey).save(tmp_path / "given" / f"{place}.{'tif' if kind == 'CMYK' else 'png'}")
+    given = {"data": tmp_path / "given", **how}
+    refused(lambda: ancestral.compress(folder / "made", tmp_path / "x.anc", **given), kind, "--convert")
+    assert kind in ancestral.compress(folder / "made", tmp_path / "x.anc", convert=True, **given).how
+
+
+def test_missing_pixels_are_not_compressed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    transparent(images(0, 255, "|u1")[0]).save(tmp_path / "given" / "0.png")
+    words = {"data": tmp_path / "given", "missing": True, "convert": True}
+    refused(lambda: ancestral.compress(folder / "made", tmp_path / "x.anc", **words), "20 of 64", "missing")
 
 
 def test_a_damaged_file_is_salvaged_on_demand(folder: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -155,6 +193,7 @@ def test_a_damaged_file_is_salvaged_on_demand(folder: Path, tmp_path: Path, caps
         ["compress", "{}/made", "--out", "x.anc", "--levels", "4"],
         ["compress", "{}/made", "--out", "x.anc", "--block", "0"],
         ["compress", "{}/made", "--report", "--out", "x.anc"],
+        ["compress", "{}/made", "no-such-run", "--report"],
         ["compress", "nowhere", "--out", "x.anc"],
         ["compress", "{}/made", "--out", "x.anc", "--blok", "3"],
         ["decompress", "x.anc", "--run", "{}/made", "--out", "y.npy"],
@@ -186,10 +225,11 @@ def test_other_families_say_why_not(folder: Path, tmp_path: Path, name: str, rea
 
 def test_models_without_a_run(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    model = ZOO["made"]().eval()
+    model = ZOO["made"]().train()
     given = torch.randint(2, (11, *model.event_shape)).float()
     found = ancestral.compress(model, tmp_path / "x.anc", data=given)
     back = ancestral.decompress(tmp_path / "x.anc", model)
+    assert model.training  # the mode is that of before
     assert found.images == 11 and back.dtype == np.float32 and np.array_equal(back, given.numpy())
     refused(lambda: ancestral.compress(model, tmp_path / "x.anc"), "data")
     refused(lambda: ancestral.compress(model, tmp_path / "x.anc", data=given, protocol="uva2018"), "protocol")

@@ -13,7 +13,8 @@ from small_runs import SmallRuns
 
 from ancestral.data.datasets import load_dataset
 from ancestral.data.mask_files import read_masks
-from ancestral.runs.complete import MASKED, MISSING, complete_run
+from ancestral.runs.complete import complete_run
+from ancestral.runs.hiding import MASKED, MISSING
 from ancestral.runs.new_data import GIVEN, on_data
 from ancestral.runs.run import Run
 from ancestral.settings.data import OtherData

@@ -12,7 +12,8 @@ from helpers import printed, refused, run, train_without_page
 import ancestral
 from ancestral.data.datasets import load_dataset
 from ancestral.families.catalogue import find
-from ancestral.runs.complete import MISSING, complete_run
+from ancestral.runs.complete import complete_run
+from ancestral.runs.hiding import MISSING
 from ancestral.runs.run import Run
 
 DIGITS = load_dataset("digits")

@@ -72,6 +72,19 @@ def test_images_that_do_not_reach_the_last_level_are_not_scaled(folder, tmp_path
     assert torch.equal(other.data.stored(split).images, dark)
 
 
+@pytest.mark.parametrize("stored", [np.uint8, bool, np.float32])
+@pytest.mark.parametrize("name", ["made", "grey"])
+def test_images_of_two_values_are_black_and_white(folder, tmp_path, name, stored):
+    """Levels 0 and 1 of 17 would both be black for a model of binary pixels."""
+    white = DIGITS.test.images > 8
+    np.save(tmp_path / "two.npy", white.numpy().astype(stored))
+    other, split = on_data(Run(folder / name), OtherData(str(tmp_path / "two.npy")))
+    assert torch.equal(other.data.stored(split).images, white.to(torch.uint8) * 16)
+    if stored is np.uint8:
+        kept, _ = on_data(Run(folder / name), OtherData(str(tmp_path / "two.npy"), levels=17))
+        assert torch.equal(kept.data.stored(split).images, white.to(torch.uint8))
+
+
 def test_data_that_do_not_fit_are_refused(folder, tmp_path):
     made = Run(folder / "made")
     np.save(tmp_path / "large.npy", np.zeros((5, 9, 9), np.uint8))

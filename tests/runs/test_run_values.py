@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from ancestral.data.splits import Split
+from ancestral.evaluation.hidden import hidden_method
 from ancestral.evaluation.score import Score
 from ancestral.families.run_settings import settings_for
 from ancestral.models.base import ExactModel
-from ancestral.runs.complete import MASKED, _Hiding, _score_hidden
+from ancestral.runs.complete import _score_hidden
 from ancestral.runs.evaluate import _each
+from ancestral.runs.hiding import MASKED, Hiding
 from ancestral.runs.per_item import write_items
 from ancestral.runs.run_data import RunData
 
@@ -56,14 +58,16 @@ def test_bits_of_hidden_pixels_are_per_hidden_pixel() -> None:
     run: Any = SimpleNamespace(data=RunData(settings.data))
     mask = torch.ones(1, 1, 8, 8, dtype=torch.bool)
     mask[..., :3, :4] = False
-    found = _score_hidden(run, Coins(), _Hiding(MASKED, 0, mask), "test", 20)
+    coins = Coins()
+    method = hidden_method(coins, run.data.held("test").first(1), mask)
+    found = _score_hidden(run, coins, method, Hiding(MASKED, 0, mask), "test", 20, seed=0)
     assert found is not None and found.dimensions == 12
     assert found.bits_per_dim == pytest.approx(1.0)
 
 
 def test_masks_are_joined_in_order_and_keep_missing_pixels_hidden() -> None:
     masks = torch.eye(6, dtype=torch.bool).view(6, 1, 1, 6)  # image i shows pixel i
-    hiding = _Hiding(MASKED, 0, masks)
+    hiding = Hiding(MASKED, 0, masks)
     there = torch.ones(6, 1, 1, 6, dtype=torch.bool)
     there[2] = False
     first, second = hiding.seen(2, (1, 1, 6), there), hiding.seen(2, (1, 1, 6), there)

@@ -269,9 +269,9 @@ def test_the_time_left_includes_trainings_and_chapters(tmp_path: Path) -> None:
     planned = PlannedRun("a", "a", "mixture", {"components": 2, "data": "digits"}, minutes=3.0)
     lines: list[str] = []
     workshop = Workshop({"epochs": 1, "train_size": 50}, tmp_path, Options("quick"), Progress(say=lines.append))
-    workshop.carry_out([], [10.0, 20.0])
+    workshop.train([], [10.0, 20.0])
     assert workshop.pace.seconds_left() == 1800
-    workshop.carry_out([planned], [10.0, 20.0])
+    workshop.train([planned], [10.0, 20.0])
     assert workshop.pace.expected[1:] == [10.0, 20.0] and workshop.pace.done == 1
     assert 900 < workshop.pace.seconds_left() < 3600, (
         "a short training does not change the expected time of long chapters"

@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from helpers import quality_of, record_of
 from quick_studies import MB, STUDY_MB, carried_out, needs_mnist
 
 from ancestral.evaluation.score import Score
 from ancestral.families.catalogue import BUILT_IN
+from ancestral.runs.complete import Completion
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.paired_scores import Difference
 from ancestral.studies.demonstrations.sampling_pace import machine_in_words
@@ -21,6 +23,7 @@ from ancestral.studies.families import applications, ranking
 from ancestral.studies.families import scores as family_scores
 from ancestral.studies.families.kinds import LATENTS, VERDICTS
 from ancestral.studies.families.recipe import PLAN, STUDY
+from ancestral.studies.families.strokes import strokes_in_words
 
 TITLES = {"a": "A", "b": "B", "c": "C"}
 
@@ -44,7 +47,7 @@ def test_the_page_is_light_and_its_figures_are_not_shown_as_results(out: Path) -
     assert (out / "report.html").stat().st_size < STUDY_MB * MB
     page = (out / "report.html").read_text()
     captions = re.findall(r"<figcaption><b>Figure \d+\.</b>(.*?)</figcaption>", page, re.DOTALL)
-    assert len(captions) == 4 and all(text.count("Not a result") == 1 for text in captions)
+    assert len(captions) == 5 and all(text.count("Not a result") == 1 for text in captions)
 
 
 @needs_mnist
@@ -57,7 +60,7 @@ def test_every_chapter_names_every_family(out: Path) -> None:
         for chapter in (2, 6):
             assert (f">{planned.title}</th>" in parts[chapter]) == planned.scored
     assert "nan" not in re.sub(r"<[^>]*>", " ", " ".join(parts)).lower().split()
-    assert [part.count("<img") for part in parts] == [1, 0, 0, 0, 0, 1, 2, 0, 0]
+    assert [part.count("<img") for part in parts] == [1, 0, 0, 0, 0, 2, 2, 0, 0]
     assert all("</b> </figcaption>" not in part for part in parts)  # every table has a caption
 
 
@@ -149,6 +152,14 @@ def test_shares_outside_the_band_are_not_counted_as_inside() -> None:
     assert "4 of 4 of these shares are within" in applications._level([("A", fine), ("B", fine)])
     told = applications._level([("A", fine), ("B", off)])
     assert "2 of 4 of these shares are within" in told and "5.0% to 60.0% of natural batches" in told
+
+
+def test_the_kinds_of_the_scores_under_strokes_are_stated() -> None:
+    completion = Completion(torch.ones(1), torch.ones(1), torch.ones(1), "drawn", "exact", None, "no likelihood")
+    scores = (score_of(-70.0), score_of(-50.0), replace(score_of(-40.0), kind="bound", side="upper"), None)
+    told = strokes_in_words(["A", "B", "C", "D"], [replace(completion, score=score) for score in scores])
+    assert "Exact values: A and B. Upper bounds, " in told and ": C. Not available: D. " in told
+    assert "The B has the highest exact value: -50.0" in told and "Estimates" not in told
 
 
 def test_the_best_family_for_hidden_halves_is_named_with_those_not_clearly_behind() -> None:

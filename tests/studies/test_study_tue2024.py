@@ -62,7 +62,7 @@ def test_a_diverged_rate_is_shown_as_diverged(rates: tuple[float, ...], tmp_path
     small = {"data": "digits", "pixels": "threshold", "latents": 2, "hidden": (8,), "epochs": 2, "log_every": 1}
     planned = [PlannedRun(rate_name(r), f"{r}", "vae", {**small, "learning_rate": r}, scored=False) for r in rates]
     bench = Workshop(STUDY.quick, tmp_path, Options(), Progress(silent, silent, lambda line: None))
-    bench.carry_out(planned)
+    bench.train(planned)
     told = learning_rates(bench)
     assert "Rate 1e+30. The training diverged" in told.text and "a cross marks" in told.figures[0].caption
     row = next(row for row in told.tables[0].rows if row[0] == "1e+30")

@@ -169,6 +169,7 @@ def quality(
     threshold: bool = False,
     seed: int = 0,
     features: Literal["auto", "pixels", "recogniser"] = "auto",
+    steps: int | None = None,
     split: Split = "test",
     data: Any = None,
     **data_settings: Any,
@@ -178,15 +179,16 @@ def quality(
     Args:      of: a run, its folder, or a model with `data`. count: number of samples; default: 10,000, or the number
                of test images if that is smaller. means: use E[x | z] instead of samples. threshold: set grey values of
                samples and real images to 0 or 1, split at one half. seed: random seed. features: those of a classifier
-               ("recogniser", needs labels) or principal components ("pixels"). split: of `data`. data, data_settings:
-               as in `evaluate`.
+               ("recogniser", needs labels) or principal components ("pixels"). steps: parallel steps of each sample of
+               an any-order model; default: 64; the number of pixels: exact samples. split: of `data`. data,
+               data_settings: as in `evaluate`.
     Returns:   the record, which is stored with the run.
-    Raises:    InputError: too few images, or no labels for the classifier.
+    Raises:    InputError: too few images, or no labels for the classifier. NotComputable: a model without steps.
     """
     from ancestral.runs.quality import measure_run
 
     used, _ = run_of(of, data, split, **data_settings)
-    return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features)
+    return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features, steps=steps)
 
 
 @plain_arguments(DATA)

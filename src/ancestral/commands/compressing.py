@@ -43,12 +43,12 @@ def compress(
         report: compress, read again, compare every byte, and compare with other codecs; writes no file
         json: print only the numbers, as JSON, on stdout
     """
-    runs, source = _split_places(places)
     if report:
-        if out is not None or source is not None or convert:
-            raise InputError("--report needs runs only: it measures --split; leave out FILE, --out and --convert")
-        _report(runs, split, block, json)
+        if out is not None or convert:
+            raise InputError("--report needs runs only: it measures --split; leave out --out and --convert")
+        _report(places, split, block, json)
         return
+    runs, source = _split_places(places)
     if out is None or len(runs) != 1:
         raise InputError("compress needs one run and --out FILE.anc; several runs need --report")
     refuse_missing_runs(*runs)
@@ -62,8 +62,9 @@ def compress(
         )
     if json:
         print_json([_numbers(runs[0].name, found)])
-    if found.changed:
-        say(f"converted, not lossless: {found.how} ({found.changed:,} of {found.pixels:,} pixels)")
+    if found.how:
+        count = f" ({found.changed:,} of {found.pixels:,} pixels)" if found.changed else ""
+        say(f"converted, not lossless: {found.how}{count}")
     for line in found.lines:
         say(line)
     say(f"compressed: {out}")
@@ -96,6 +97,7 @@ def _numbers(name: str, found: Any) -> dict[str, Any]:
         "images": found.images,
         "bits_per_dim": found.bits_per_dim,
         "changed": found.changed,
+        "converted": found.how,
     }
 
 

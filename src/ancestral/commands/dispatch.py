@@ -31,6 +31,7 @@ from ancestral.commands.narrow_help import NARROW, RENDERED, as_wide_as, rewrapp
 from ancestral.commands.parse_errors import parse_error
 from ancestral.commands.publishing import export, open_page, publish
 from ancestral.commands.sources import data
+from ancestral.commands.submitting import progress
 from ancestral.commands.sweeping import sweep
 from ancestral.commands.training import study, train, with_settings_of_run
 from ancestral.commands.using import complete, detect, draw, sample
@@ -70,6 +71,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compress": compress,
     "decompress": decompress,
     "study": study,
+    "progress": progress,
     "bracket": bracket,
     "verify": verify,
     "open": open_page,

@@ -198,6 +198,7 @@ def quality(
     means: bool = False,
     threshold: bool = False,
     features: Literal["auto", "pixels", "recogniser"] = "auto",
+    steps: int | None = None,
     split: Literal["train", "valid", "test"] = "test",
     seed: int = 0,
     picture: Path | None = None,
@@ -213,6 +214,7 @@ def quality(
         threshold: threshold grey samples and images at 0.5, to compare them with binary ones
         features: recogniser: features of a fixed classifier of the data's classes (needs labels); pixels: principal
             components of the training images; auto: recogniser if there are labels, else pixels
+        steps: parallel steps of each sample of an any-order model (default: 64; the number of pixels: exact samples)
         split: part of the data given by --data
         seed: random seed of the samples
         picture: also draw a row of samples of each run into this .png, .jpg, .pdf or .svg file
@@ -236,7 +238,14 @@ def quality(
     for run in opened:
         with counter(screen, f"sampling from {run.path.name}") as progress:
             record = measure_run(
-                run, count, means=means, threshold=threshold, seed=seed, features=features, progress=progress
+                run,
+                count,
+                means=means,
+                threshold=threshold,
+                seed=seed,
+                features=features,
+                steps=steps,
+                progress=progress,
             )
         named.append((run.path.name, record))
         if run.keeps_records:

@@ -9,7 +9,7 @@ TITLE = re.compile(
     r"^(Value error|Missing argument|Required options|Unrecognized options) (?=[A-Z])"
 )  # without a frame
 REWORDED = (
-    (r"^Error parsing (?:model|data|training): ", ""),  # the message of this package follows
+    (r"^Error parsing (?:model|data|training|cluster): ", ""),  # the message of this package follows
     (r"^Error parsing (\S+):", r"\1:"),
     (r" Argument helptext:.*", ""),
     (r"^Missing value for argument '([^']+)'\..*", r"\1 needs a value"),

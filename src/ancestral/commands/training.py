@@ -5,10 +5,13 @@ from typing import Annotated, Any
 
 import tyro
 
-from ancestral.commands.console import say, say_entropies, screen, show_scores
+from ancestral.commands.console import say, say_entropies, screen, show_messages, show_scores
+from ancestral.commands.submitting import submit_workers
 from ancestral.core.errors import InputError, TrainingUnhealthy
+from ancestral.settings.cluster import ClusterSettings
 from ancestral.settings.data import POINT_SETS, DataSettings, check_source
 from ancestral.settings.training import TrainingSettings
+from ancestral.studies.plan import Options
 
 
 def with_settings_of_run(family: str, words: list[str]) -> list[str]:
@@ -75,11 +78,13 @@ def study(
     full: bool = False,
     learning_rates: tuple[float, ...] = (),
     source: str | None = None,
+    cluster: ClusterSettings = ClusterSettings(),  # noqa: B008  (frozen)
 ) -> None:
     """Train and score all models of a study, and write one report with its questions and answers.
 
     A study is a coursework, or another list of models to train and of questions about them.
-    Finished runs are reused and interrupted ones are resumed, so the same command can be repeated.
+    Finished runs are reused and interrupted ones are resumed, so the same command can be repeated, and run on several
+    machines that share the folder. With --submit, jobs do the work.
 
     Args:
         name: tour, uva2018, uva2020, tue2024, csds600, families or truth; or your own .py file that defines STUDY
@@ -89,12 +94,37 @@ def study(
         learning_rates: tue2024: learning rates to compare
         source: truth: synthetic-circuit (default) or synthetic-pixelcnn, the images with a known distribution
     """
-    from ancestral.runs.progress import terminal_progress
-    from ancestral.studies.page import carry_out_study
-    from ancestral.studies.recipe import Options
-
     if quick and full:
         raise InputError("--quick and --full cannot be combined: give one of them")
-    options = Options("quick" if quick else "full" if full else "default", learning_rates, source)
-    page = carry_out_study(name, out or Path("runs") / Path(name).stem, options, terminal_progress(screen))
-    say(f"report: {page}")
+    budget: Any = "quick" if quick else "full" if full else "default"
+    options = Options(budget, learning_rates, source)
+    out = out or Path("runs") / Path(name).stem
+    arguments = {"name": name, "out": out, "options": options}
+    if cluster.submit is not None and submit_workers(work_on_study, arguments, cluster, out, _waiting):
+        return
+
+    from ancestral.runs.progress import terminal_progress
+    from ancestral.studies.page import carry_out_study
+
+    page = carry_out_study(**arguments, progress=terminal_progress(screen))
+    if page is not None:
+        say(f"report: {page}")
+
+
+def work_on_study(**arguments: Any) -> None:
+    """What a job of a study does: train its runs until none is left; the last worker writes the page."""
+    from ancestral.runs.progress import terminal_progress
+    from ancestral.studies.page import carry_out_study
+
+    show_messages()
+    carry_out_study(**arguments, progress=terminal_progress(screen), keep_going=True)
+
+
+def _waiting(**arguments: Any) -> int:
+    """The number of runs of a study that are not finished, after all its checks."""
+    from ancestral.runs.watching import Progress
+    from ancestral.studies.page import open_study
+
+    _, plan, workshop = open_study(**arguments, progress=Progress())
+    workshop.claims.retry_failed()
+    return len(workshop.missing(plan))

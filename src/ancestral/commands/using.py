@@ -173,7 +173,7 @@ def _list_drawings(path: Path) -> None:
 def complete(
     runs: Runs,
     out: Path | None = None,
-    hide: Literal["left", "right", "top", "bottom", "random", "halves", "missing"] | None = None,
+    hide: Literal["left", "right", "top", "bottom", "random", "halves", "drawn", "missing"] | None = None,
     mask: Path | None = None,
     columns: tuple[str, ...] = (),
     count: int = 8,
@@ -181,6 +181,7 @@ def complete(
     label: str | None = None,
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
+    json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008  (frozen)
 ) -> None:
     """Hide a part of some images and complete them with trained models. Several runs share one picture.
@@ -190,7 +191,8 @@ def complete(
         out: .png, .jpg, .pdf or .svg file for a picture; .npz file for the arrays x, seen and drawn; or .csv file for
             completed points (default: RUN/figures/complete-HIDE.png of the first run)
         hide: the part to hide. left, right, top or bottom: a half; halves: each of the four in turn; random: half of
-            the pixels; missing: values missing in the data (NaN or transparent pixels) (default: halves)
+            the pixels; drawn: pixels under thick strokes, different ones in turn; missing: values missing in the data
+            (NaN or transparent pixels) (default: halves)
         mask: file with the pixels to hide: an image, white where pixels are hidden; an array, non-zero where they are
             hidden; or a folder with one mask per image
         columns: names of the columns to complete, for tables
@@ -199,19 +201,19 @@ def complete(
         label: complete all images as this class, given by name or number (conditional models)
         seed: random seed of the completions and of --hide random
         split: part of the data
+        json: print on stdout, as JSON, log p(hidden | seen) of each run, or why there is none
     """
     refuse_missing_runs(*runs)
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
     from ancestral.runs.complete import (
-        COLUMNS,
         DRAWS,
-        MASKED,
         SCORED,
         complete_runs,
         save_completed_points,
         save_completions,
     )
+    from ancestral.runs.hiding import COLUMNS, MASKED
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
 
@@ -237,7 +239,9 @@ def complete(
     else:
         save_figure(completion_figure(named, found), out)
     scored = [(name, one.score) for (name, _), one in zip(named, found, strict=True) if one.score is not None]
-    if scored:
+    if json:
+        print_json([{"run": name, **one.to_json()} for (name, _), one in zip(named, found, strict=True)])
+    elif scored:
         show_scores(scored, as_json=False)
     for line in drawn_in_words(named, found):
         say(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event
@@ -13,6 +14,7 @@ from torch import Tensor
 from ancestral.compression.fixed_point import FixedPoint, fixed_point_copy
 from ancestral.compression.grid import ARITHMETIC
 from ancestral.compression.stack import Array, Stack
+from ancestral.core.errors import NotComputable
 from ancestral.models.base import Model
 
 BORROWED = 1 << 16  # words on the stack before the first image, from which its latents are popped
@@ -42,6 +44,9 @@ class Code:
         assert model.levels is not None
         self.model, self.levels = fixed_point_copy(model), model.levels
         numbers = [values for values in self.model.state_dict().values() if values.is_floating_point()]
+        stored = [values for values in model.state_dict().values() if values.is_floating_point()]
+        if any(bool((values.isnan() | (values == torch.inf)).any()) for values in stored):
+            raise NotComputable(f"{type(model).__name__} has weights that are NaN or infinite: it cannot compress")
         self._largest = max([float(self.levels), *(values.abs().max().item() for values in numbers if values.numel())])
 
     @property
@@ -82,17 +87,29 @@ class Code:
         if self.stopped is not None and self.stopped.is_set():
             raise Stopped
 
+    @property
+    def pattern(self) -> Tensor:
+        """An image of all levels, shape (1, *event_shape), in double precision."""
+        places = torch.arange(math.prod(self.model.event_shape), dtype=torch.float64)
+        return (places * 7919 % self.levels).view(1, *self.model.event_shape)
+
     def measure(self) -> None:
         """Set `numbers`: what two images need more than one. Masked weights, for example, are not counted.
 
-        Raises:    NotComputable: the model cannot compress, with the reason.
+        Raises:    NotExact: an operation that a file needs has no exact version. NotComputable: the model cannot
+                   compress, with the reason.
         """
-        probe, found = torch.zeros(2, *self.model.event_shape, dtype=torch.float64), []
+        probe, found = self.pattern.repeat(2, *[1] * len(self.model.event_shape)), []
         for count in (1, 2):
             self._computed = 0
             self.probe(probe[:count])
             found.append(self._computed)
         self.numbers = found[1] - found[0]
+        self.rehearse(probe)
+
+    def rehearse(self, x: Tensor) -> None:
+        """Push images onto a stack of their own, because `probe` may leave out operations that a file needs."""
+        self.push(Stack(self.borrowed), x)
 
     def push(self, stack: Stack, x: Tensor) -> None:
         """Push images of whole levels, shape (n, *event_shape), in double precision."""

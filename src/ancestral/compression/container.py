@@ -34,7 +34,7 @@ from ancestral.core.errors import InputError
 MAGIC = b"\x89ANC\r\n\x1a\n"
 FORMAT = 1
 AXES = ("NHW", "NCHW", "NHWC")
-MOST_HEADER_BYTES = 1 << 20
+MOST_HEADER_BYTES = 1 << 22  # the stored values of 65,536 levels need half of it
 MOST_BLOCK_IMAGES = 1 << 20
 MOST_BLOCK_VALUES = 1 << 32
 DICTIONARY = (

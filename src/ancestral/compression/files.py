@@ -203,10 +203,8 @@ def _matching_code(model: Model, file: CompressedFile) -> Code:
 
 def canary_of(code: Code) -> str:
     """The first 64 bits of the SHA-256 of rounded numbers of the model for a probe image: a pattern of all levels."""
-    size = int(np.prod(code.model.event_shape))
-    probe = (torch.arange(size, dtype=torch.float64) * 7919 % code.levels).view(1, *code.model.event_shape)
     found = hashlib.sha256()
-    for numbers in code.probe(probe):
+    for numbers in code.probe(code.pattern):
         found.update(np.ascontiguousarray(rounded(numbers), dtype="<i8").tobytes())
     return found.hexdigest()[:16]
 

@@ -120,6 +120,6 @@ AS_IS = packets(
     zero_ constant_pad_nd flip roll repeat isnan isinf isfinite unfold as_strided searchsorted max_pool2d_with_indices
     upsample_nearest2d any all nonzero logical_and logical_or logical_not lift_fresh_copy lift_fresh scalar_tensor full
     full_like new_full fill_ fill diag diagonal tril triu movedim eye set_ empty_strided new_empty_strided
-    _local_scalar_dense remainder fmod is_same_size pixel_shuffle pixel_unshuffle repeat_interleave"""
+    _local_scalar_dense remainder fmod is_same_size masked_scatter pixel_shuffle pixel_unshuffle repeat_interleave"""
 ) | {aten.floor}
 SOURCES = packets("lift_fresh_copy lift_fresh scalar_tensor full full_like new_full fill")

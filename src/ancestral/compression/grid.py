@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ancestral.core.errors import NotComputable
+from ancestral.core.errors import InputError
 
 FRACTION = 16
 UNIT = float(1 << FRACTION)
@@ -13,8 +13,11 @@ ARITHMETIC = f"fixed-point-{FRACTION}"
 HIGHEST = float(1 << 20)  # larger results, such as infinities, are limited to this
 
 
-class NotExact(NotComputable):
-    """The calculation cannot be repeated exactly on another machine."""
+class NotExact(InputError):
+    """The calculation cannot be repeated exactly on another machine.
+
+    It is no TypeError, as NotComputable is: the operators of tensors replace a TypeError by one of their own.
+    """
 
 
 def on_grid(x: Tensor) -> Tensor:

@@ -141,6 +141,9 @@ class OneByOne(Code):
         with self.exact():
             return table_of(self.model.conditional(x, place), self.levels)
 
+    def rehearse(self, x: Tensor) -> None:
+        """Nothing: `probe` has the operations of every pixel, and a push is an evaluation for each pixel."""
+
     def probe(self, x: Tensor) -> list[Array]:
         places = (0, x[0].numel() // 2, x[0].numel() - 1)
         at = self._order[list(places)].tolist()

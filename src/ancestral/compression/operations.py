@@ -178,6 +178,16 @@ def _softmax(mode: Bounds, x: Tensor, dim: int, half: Any = False) -> Tensor:
     return on_grid(functions.exp(_log_softmax(mode, x, dim)))
 
 
+@_handles("nll_loss_forward")
+def _nll_loss(
+    mode: Bounds, log_probs: Tensor, target: Tensor, weight: Tensor | None, reduction: int, ignored: int
+) -> tuple[Tensor, Tensor]:
+    if weight is not None or reduction != 0 or log_probs.dim() != 2:
+        raise NotExact("a weighted or averaged cross-entropy is not known to give the same bits everywhere")
+    chosen = log_probs.gather(1, target.clamp_min(0)[:, None])[:, 0]
+    return torch.where(target == ignored, 0.0, -chosen), log_probs.new_empty(0)
+
+
 @_handles("log_sigmoid_forward")
 def _log_sigmoid(mode: Bounds, x: Tensor) -> tuple[Tensor, Tensor]:
     return -on_grid(functions.softplus(-x)), x

@@ -22,6 +22,28 @@ def log_mean_exp(values: Tensor, dim: int) -> Tensor:
     return torch.logsumexp(values, dim) - math.log(values.shape[dim])
 
 
+LEAST_EXPONENT = -75.0  # e^-75 = 3e-33, so a share of up to 100,000 values is still a normal number
+
+
+def log_sum_and_shares(values: Tensor) -> tuple[Tensor, Tensor]:
+    """log sum_k e^(v_k) and the shares e^(v_k) / sum of each row, with one exponential for each value.
+
+    Shares below e^-75 of the largest are 0. So there are no denormal numbers, and no exponentials that underflow:
+    processors compute with both many times as slowly, and responsibilities of mixtures have many of them.
+
+    Args:      values: shape (N, K), nats.
+    Returns:   shapes (N,), nats, and (N, K).
+    Example:
+        >>> log_sum_and_shares(torch.tensor([[1000.0, 1000.0, 0.0]]))[1]
+        tensor([[0.5000, 0.5000, 0.0000]])
+    """
+    largest = values.amax(1, keepdim=True)
+    below = values - largest
+    shares = torch.threshold_(below.clamp_min_(LEAST_EXPONENT).exp_(), 1.01 * math.exp(LEAST_EXPONENT), 0.0)
+    sums = shares.sum(1, keepdim=True)
+    return (largest + sums.log())[:, 0], shares.div_(sums)
+
+
 def sum_event(values: Tensor, event_dims: int) -> Tensor:
     """Sum over the last `event_dims` axes: the log-probability of a whole image from those of its pixels.
 

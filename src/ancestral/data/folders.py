@@ -23,8 +23,10 @@ from ancestral.data.pictures import (
     transform_notes,
 )
 from ancestral.data.readers import check_size, parsing
-from ancestral.data.values import BYTE_LEVELS, MOST_INFERRED, quantise
+from ancestral.data.values import BYTE_LEVELS, MOST_INFERRED, Quantised, quantise
 from ancestral.settings.data import IMAGE_FILES, ReadOptions
+
+REMARKS = ("turned", "transparent", "CMYK", "deep", "grey", "equal")  # conversions that are always told
 
 
 def read_folder(folder: Path, options: ReadOptions = ReadOptions()) -> Imported:  # noqa: B008  (immutable)
@@ -99,7 +101,16 @@ def _imported(
         for part in counts
     }
     classes = None if classes is None else tuple(map(printable, classes))
-    return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said))
+    losses = pile.losses() + _depth_loss(images, found)
+    return Imported(parts, found.levels, found.value_range, classes, assumptions=tuple(said), losses=tuple(losses))
+
+
+def _depth_loss(images: np.ndarray, found: Quantised) -> list[str]:
+    """A sentence if several stored values become one level."""
+    low, high = found.value_range
+    if images.dtype.kind != "f" and high - low < found.levels:
+        return []
+    return [f"pixels of type {images.dtype} become {found.levels} levels"]
 
 
 def _divided(array: np.ndarray, counts: dict[str, int]) -> dict[str, np.ndarray]:
@@ -151,12 +162,16 @@ class _Pile:
                 if len(pixels) > images.shape[1] and not (self.options.infer and _is_grey(pixels)):
                     images = self._coloured(images, place)
                 images[place] = pixels if images.shape[1] == 3 else pixels[:1]
-                self._note(place, picture)
+                self._note(place, picture, pixels)
         assert images is not None  # there is at least one file
         return self._finished(images)
 
-    def remarks(self) -> list[str]:
-        """Notices about conversions of images."""
+    def losses(self) -> list[str]:
+        """Conversions of images that cannot be reversed."""
+        return self.remarks(("transparent", "CMYK", "deep", "transformed"))
+
+    def remarks(self, kinds: Iterable[str] = REMARKS) -> list[str]:
+        """Notices about conversions of images, of some kinds."""
         count = f"of {len(self.files):,} images"
         behind = "missing" if self.options.missing else f"composited on {self.options.background} (--background)"
         sentences = {
@@ -166,8 +181,9 @@ class _Pile:
             "deep": f"{count} have colours of 16 bits: read as 8 bits",
             "grey": f"{count} are stored with colour channels, but all are grey: one channel",
             "equal": f"{count} are grey, others have colour: stored with three equal channels",
+            "transformed": f"{count} are cropped, scaled or made grey",
         }
-        return [f"{self.done[kind]:,} {words}" for kind, words in sentences.items() if self.done[kind]]
+        return [f"{self.done[kind]:,} {sentences[kind]}" for kind in kinds if self.done[kind]]
 
     def _empty(self, dtype: np.dtype, channels: int, size: Iterable[int]) -> np.ndarray:
         shape = (len(self.files), channels, *size)
@@ -187,11 +203,15 @@ class _Pile:
             file, f"{width}x{height} pixels, but {first}", "make them equal, for example with --crop --resize 32"
         )
 
-    def _note(self, place: int, picture: Picture) -> None:
-        """Count the conversions of an image, and store its mask of observed pixels."""
+    def _note(self, place: int, picture: Picture, pixels: np.ndarray) -> None:
+        """Count the conversions of an image, and store its mask of observed pixels.
+
+        Args:      picture: as read. pixels: of the picture after cropping, scaling and making it grey.
+        """
         self.done.update(picture.remarks)
         self.done["bits"] += picture.bits
         self.done["stored in colour"] += picture.coloured
+        self.done["transformed"] += not _same(pixels, picture.pixels)
         height, width = picture.pixels.shape[1:]
         if height != width:
             self.size = (height, width)
@@ -219,6 +239,11 @@ class _Pile:
                 f"state their levels: --levels {max(self.highest, 1) + 1} (or {BYTE_LEVELS})",
             )
         return images
+
+
+def _same(pixels: np.ndarray, stored: np.ndarray) -> bool:
+    """Whether pixels have the values of a stored image; one channel may stand for equal ones."""
+    return pixels is stored or (pixels.shape[1:] == stored.shape[1:] and bool((pixels == stored).all()))
 
 
 def _is_grey(pixels: np.ndarray) -> bool:

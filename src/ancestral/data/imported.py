@@ -51,6 +51,7 @@ class Imported:
         assumptions: notices about guesses and ignored parts, one sentence each, to be printed and recorded.
         kind: images or points.
         repeatable: whether reading the data again gives the same values, so that their SHA-256 is useful.
+        losses: what files of images have and the pixels do not, one sentence each.
     """
 
     parts: dict[str, Part]
@@ -61,3 +62,4 @@ class Imported:
     assumptions: tuple[str, ...] = ()
     kind: Literal["images", "points"] = "images"
     repeatable: bool = True
+    losses: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Masks of observed pixels: halves by name, or random pixels."""
+"""Masks of observed pixels: halves by name, random pixels, or strokes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
+from ancestral.data.strokes import SCRIBBLES, stroke_mask
 
 HALVES = ("left", "right", "top", "bottom")
-HIDDEN = (*HALVES, "random", "halves")
+HIDDEN = (*HALVES, "random", "halves", "drawn")
 
 
 def seen_pixels(
@@ -20,11 +21,14 @@ def seen_pixels(
     event_shape: Sequence[int],
     share: float = 0.5,
     generator: torch.Generator | None = None,
+    first: int = 0,
 ) -> Tensor:
     """Masks of observed pixels for `count` images. All channels of a pixel have the same value.
 
     Args:      hide: left, right, top or bottom half (the middle row or column of an odd side is observed), random
-               pixels, or halves: the four halves in turn. share: share of hidden pixels for `random`, 0 to 1.
+               pixels, halves: the four halves in turn, or drawn: thick strokes, a few different ones in turn, see
+               `stroke_mask`. share: share of hidden pixels for `random`, 0 to 1. first: number of the first image, for
+               the masks in turn.
     Returns:   boolean, shape (count, C, H, W).
     Raises:    InputError: an unknown name, a share outside [0, 1], or x that is not an image.
     Example:
@@ -41,8 +45,11 @@ def seen_pixels(
     if hide == "random":
         seen = torch.rand(count, height * width, generator=generator).argsort(1) >= round(share * height * width)
         seen = seen.view(count, height, width)
+    elif hide == "drawn":
+        masks = [stroke_mask(number, height, width) for number in range(first, first + min(count, len(SCRIBBLES)))]
+        seen = torch.stack([masks[i % len(masks)] for i in range(count)])
     else:
-        names = [HALVES[i % 4] for i in range(count)] if hide == "halves" else [hide] * count
+        names = [HALVES[(first + i) % 4] for i in range(count)] if hide == "halves" else [hide] * count
         halves = {name: _half(name, height, width) for name in set(names)}
         seen = torch.stack([halves[name] for name in names])
     return seen[:, None].expand(count, channels, height, width).clone()

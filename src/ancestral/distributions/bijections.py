@@ -194,7 +194,7 @@ class ActNorm(Bijection):
         self._settled = True
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        if self.training and not self._settled:
+        if self.training and not self._settled and not torch.compiler.is_compiling():  # the first step is not compiled
             self._settle(x)
         mean, log_scale = (_per_channel(v, x) for v in (self.mean, self.log_scale))
         return (x - mean) * (-log_scale).exp(), -self._log_det(x)

@@ -68,12 +68,13 @@ def assess(
     space: str,
     drawn: Drawn = DRAWS,
     seed: int = 0,
+    steps: int | None = None,
 ) -> Quality:
     """All measures of the quality of samples.
 
     Args:      samples, test, training: output of the network for equal numbers of images, in the same pixel space.
                distances, test_distances: distances of samples and of test images to their nearest training images.
-               network, space, drawn, seed: for the record.
+               network, space, drawn, seed, steps: for the record.
     Raises:    InputError: different numbers of images, too few for the number of features, or values that are not
                finite.
     """
@@ -94,6 +95,7 @@ def assess(
         network=network.name,
         network_sha256=network.sha256,
         network_accuracy=network.accuracy,
+        steps=steps,
     )
 
 

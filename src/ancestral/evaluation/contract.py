@@ -33,6 +33,7 @@ from ancestral.models.base import (
     load_saved,
 )
 from ancestral.models.classes import HasClasses, ScoresClasses, scores_classes
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import HasOrders
 from ancestral.models.saved import read_into
 
@@ -64,12 +65,8 @@ def check_model(model: Model) -> list[Check]:
     Raises:    InputError: `model` is not a model.
     """
     refuse_other_type("check_model: model", model, Model)
-    was_training = model.training
-    with seeded_noise(0):
-        model.eval()
-        checks = [Check(name, *_kept(clause, model)) for name, clause in _clauses(model)]
-    model.train(was_training)
-    return checks
+    with seeded_noise(0), in_evaluation_mode(model):
+        return [Check(name, *_kept(clause, model)) for name, clause in _clauses(model)]
 
 
 def _kept(clause: Clause, model: Model) -> tuple[bool, str]:

@@ -19,6 +19,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
 from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import with_orders, with_steps
 from ancestral.models.seen import on_seen
 from ancestral.training.processes import Alone, present
@@ -45,14 +46,9 @@ def counted(progress: Callable[[int, int], None] | None, total: int) -> Progress
 @contextmanager
 def _scoring(model: Model, device: torch.device) -> Iterator[None]:
     """Context in evaluation mode, without gradients. The mode of the model and the caller's generator are restored."""
-    training = model.training
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
-        model.eval()
-        try:
-            yield
-        finally:
-            model.train(training)
+    with torch.random.fork_rng(devices=devices), torch.no_grad(), in_evaluation_mode(model):
+        yield
 
 
 def per_image(

@@ -181,7 +181,8 @@ class Quality:
         nearest: mean pixel distance to the nearest training image.
         count: number of samples, of test images and of training images. seed: random seed of the samples.
         drawn: samples, or the means E[x | z]. space: the pixel space.
-        network, network_sha256, network_accuracy: the features; no accuracy without classes.
+        network, network_sha256, network_accuracy: the features; no accuracy without classes. steps: parallel steps in
+            which each sample was generated, fewer than it has pixels; None for exact samples.
     """
 
     fid: Measured
@@ -203,6 +204,7 @@ class Quality:
     network: str
     network_sha256: str
     network_accuracy: dict[str, float]
+    steps: int | None = None
     _repr_html_ = as_html
 
     @property

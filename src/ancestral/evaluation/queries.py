@@ -13,6 +13,7 @@ from ancestral.core.maths import log_mean_exp, mean_and_error
 from ancestral.core.random import seeded_noise
 from ancestral.models.base import ExactModel, LatentModel, Model, ScoresMissing
 from ancestral.models.completion import given_only
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import bound_samples
 from ancestral.models.seen import InfersSeen, ScoresSeen, on_seen
 
@@ -74,13 +75,8 @@ def entropy(model: Model, count: int = 1000, samples: int = 100, seed: int = 0) 
         raise NotComputable(f"a {type(model).__name__} can only be sampled: it has no likelihood, so no entropy")
     if count < 2:
         raise InputError(f"count {count}: an entropy with a standard error needs at least 2 samples")
-    training = model.training
-    with seeded_noise(seed):
-        model.eval()
-        try:
-            values = torch.cat([_log_prob(model, x, samples) for x in model.sample(count).split(BLOCK)])
-        finally:
-            model.train(training)
+    with seeded_noise(seed), in_evaluation_mode(model):
+        values = torch.cat([_log_prob(model, x, samples) for x in model.sample(count).split(BLOCK)])
     nats, stderr = mean_and_error(-values)
     return Entropy(nats, stderr, None if isinstance(model, ExactModel) else "upper", count)
 

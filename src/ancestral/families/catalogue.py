@@ -135,6 +135,11 @@ def load_file(path: Path | str) -> Family:
     return family
 
 
+def loaded_files() -> tuple[str, ...]:
+    """The paths of the family files that this process has loaded."""
+    return tuple(path for path, _ in _SOURCES.values())
+
+
 def register_family(family: Family) -> Family:
     """Register a family in this process, for `fit`, `load` and all other functions.
 

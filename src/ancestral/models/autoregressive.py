@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from itertools import product
 from typing import ClassVar, Self
 
@@ -28,6 +30,7 @@ class AutoregressiveModel(ClassConditional, OutputModel, ExactModel):
     """
 
     completion: ClassVar[str] = "exact in its order, else approximate: particles weighted by the observed pixels"
+    seen_samples: ClassVar[int] = PARTICLES
 
     @property
     def order(self) -> Tensor:
@@ -129,14 +132,40 @@ class AutoregressiveModel(ClassConditional, OutputModel, ExactModel):
         """
         if particles < 1:
             raise InputError(f"particles {particles}: give a whole number of at least 1")
-        given, at_once = given_only(self, x, observed).flatten(1), max(1, ROWS // particles)
-        parts = zip(given.split(at_once), observed.flatten(1).split(at_once), strict=True)
+        parts = self._in_parts(x, observed, particles)
         drawn = [self._draw_around(some, seen, particles) for some, seen in parts]
         return filled(x, observed, torch.cat(drawn))
+
+    @torch.no_grad()
+    def estimate_log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
+        """The logarithm of an unbiased estimate of p(x where seen), by the particle filter of `complete`; (B,), nats.
+
+        Args:      x, seen: shape (B, *event_shape), seen boolean.
+        Raises:    InputError: as `given_only`.
+        Reference: Naesseth et al., 2014, proposition 1, arXiv 1402.0330.
+        """
+        parts = self._in_parts(x, seen, PARTICLES)
+        each = [torch.cat(self._particles(*part, PARTICLES)[1], 1).logsumexp(1) for part in parts]
+        return torch.cat(each) if each else x.new_zeros(0)
+
+    def _in_parts(self, x: Tensor, observed: Tensor, particles: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Observed values and masks, shapes (b, D), of the images whose particles are in one batch."""
+        at_once = max(1, ROWS // particles)
+        given = given_only(self, x, observed).flatten(1)
+        return zip(given.split(at_once), observed.flatten(1).split(at_once), strict=True)
 
     def _draw_around(self, given: Tensor, observed: Tensor, particles: int) -> Tensor:
         """One particle of each image, from all classes and orderings. given, observed: (B, D); returns
         (B, *event_shape)."""
+        tries, log_weights = self._particles(given, observed, particles)
+        chosen = Categorical(logits=torch.cat(log_weights, 1), validate_args=False).sample()
+        return torch.cat(tries, 1)[torch.arange(len(given), device=given.device), chosen]
+
+    def _particles(self, given: Tensor, observed: Tensor, particles: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Particles of all classes and orderings, shapes (B, k, *event_shape), and their log-weights, (B, k), nats.
+
+        The sum of all weights of an image is an unbiased estimate of p(observed).
+        """
         tries: list[Tensor] = []
         log_weights: list[Tensor] = []
         models = [(model, share) for model, share in self.each_class() if share > -torch.inf]
@@ -145,9 +174,8 @@ class AutoregressiveModel(ClassConditional, OutputModel, ExactModel):
             tried = Particles(given, observed, 1 if exact else -(-particles // (len(models) * len(self.orders))))
             noise = torch.rand(len(tried.given), *self.event_shape, dtype=self.dtype, device=given.device)
             tries.append(model.draw_under(noise, ordering, tried).unflatten(0, (len(given), -1)))
-            log_weights.append(tried.final_weights() + log_share)
-        chosen = Categorical(logits=torch.cat(log_weights, 1), validate_args=False).sample()
-        return torch.cat(tries, 1)[torch.arange(len(given), device=given.device), chosen]
+            log_weights.append(tried.final_weights() + log_share - math.log(len(self.orders)))
+        return tries, log_weights
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:

@@ -42,6 +42,20 @@ class InfersSeen(Protocol):
 
 
 @runtime_checkable
+class EstimatesSeen(Protocol):
+    """Can estimate the probability of any set of pixels without bias, for models without an exact one."""
+
+    seen_samples: ClassVar[int]
+
+    def estimate_log_prob_seen(self, x: Tensor, seen: Tensor) -> Tensor:
+        """The logarithm of an unbiased estimate of p(x where seen) from `seen_samples` samples, shape (B,), nats.
+
+        Its expectation is a lower bound on log p(x where seen). The values of x where `seen` is False are not used.
+        """
+        ...
+
+
+@runtime_checkable
 class HasPixelProbs(Protocol):
     """Can compute the distribution of each pixel given any set of observed ones."""
 

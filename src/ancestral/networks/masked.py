@@ -73,7 +73,8 @@ class MaskedLinear(nn.Linear):
         used = self.kept if mask is None else mask
         assert used is not None, "without a kept mask, each call needs one"
         if mask is None and self.training and torch.is_grad_enabled() and self._is_trained():
-            self._set_zeros(used)
+            if not torch.compiler.is_compiling():  # the first step of a run, which sets them, is not compiled
+                self._set_zeros(used)
             weight: Tensor = _WithMaskedGradient.apply(self.weight, used)  # type: ignore[assignment]
             return F.linear(x, weight, self.bias)
         return F.linear(x, self.weight * used, self.bias)

@@ -114,6 +114,7 @@ class Report:
         facts: (name, value) of the numbers to remember, such as ("Test bound", "-93.2 nats").
         sections: the body.
         footer: how the page was made.
+        refresh: seconds after which a browser loads the page again; None: never.
         guide: whether the contents also say what each section was asked, with links to its tables and figures.
     """
 
@@ -125,6 +126,7 @@ class Report:
     footer: str = ""
     guide: bool = False
     notice: Notice | None = None
+    refresh: int | None = None
 
 
 def render_report(report: Report) -> str:

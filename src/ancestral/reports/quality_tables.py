@@ -30,6 +30,7 @@ def quality_table(named: Sequence[tuple[str, Quality]], caption: str = "") -> Ta
     """Sample quality, a column for each run, and first the same measures of real images; a row for each where there are
     many, without measures that are the same for all."""
     records = [record for _, record in named]
+    named = [(f"{name} ({record.steps} parallel steps)" if record.steps else name, record) for name, record in named]
     real = _distinct_references(records)
     kinds = [f"real images, {_pixels(reference)}" if len(real) > 1 else "real images" for reference in real]
     header = ["measure", *kinds, *(name for name, _ in named)]

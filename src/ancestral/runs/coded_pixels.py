@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,7 +36,7 @@ class CodedPixels:
 
     Args:      levels: whole numbers, shape (N, *event_shape). form: of the images when they are read again; None: the
                levels. space: data and pixel space, in words. changed: pixels that do not come back; of: number of all
-               pixels. how: what changes them.
+               pixels. how: what changes them, and what the pixels of the files have lost.
     """
 
     levels: Tensor
@@ -65,6 +66,7 @@ def pixels_of_split(data: RunData, split: str) -> CodedPixels:
     if not len(images):
         raise InputError(f"{data.name} has no {split} images: choose another --split")
     refuse_at_once("compress", (len(images), *images.event_shape), "give some of them with --data")
+    _refuse_missing(data.name, images.seen)
     return CodedPixels(_levels(images), None, images.space.describe(data.name))
 
 
@@ -80,6 +82,8 @@ def pixels_of_file(target: Target, other: OtherData, split: str, convert: bool) 
     name, found = read_source(other.data, options)
     part, key = part_of(name, found, split)
     refuse_at_once("compress", part.images.shape, "compress them in several files")
+    _refuse_missing(name, part.seen)
+    _refuse_losses(name, found.losses, convert)
     space = replace(target.space, levels=target.space.levels or found.levels)
     images, notes = in_levels(name, part.array, found.levels, space.levels, bool(other.levels))
     for line in (*found.assumptions, *notes):
@@ -88,29 +92,59 @@ def pixels_of_file(target: Target, other: OtherData, split: str, convert: bool) 
         images = padded_to(images, target.pad_to)
     refuse_shape(name, images, target.event_shape)
     original = original_pixels(other.data, options, found, key)
+    signs = _lost_signs(original.pixels)
+    _refuse_losses(name, signs, convert)
     same = original.pixels.shape == images.shape
     described = space.describe(name)
-    if same and space.name in BINARY_SPACES and (values := _two_values(original.pixels)) is not None:
-        levels = torch.from_numpy((original.pixels == values[1]).astype(np.uint8))
-        if values[0] == values[1]:
-            levels.zero_()
-        return CodedPixels(levels, Form(values, original.dtype, original.axes), described)
-    levels = _levels(PixelBatches(images, space))
-    coded = _exactly(levels, original, space, found, described) if same else None
-    if coded is not None:
-        return coded
-    coded = _changed(levels, original, space, found, described)
-    if not convert:
+    coded = _two_levels(original, space, described) if same else None
+    if coded is None:
+        levels = _levels(PixelBatches(images, space))
+        coded = _exactly(levels, original, space, found, described) if same else None
+        coded = coded or _changed(levels, original, space, found, described)
+    if coded.changed and not convert:
         raise refusal(
             name, f"{coded.how} ({coded.changed:,} of {coded.of:,} pixels)", "add --convert to compress them so"
         )
-    return coded
+    return replace(coded, how="; ".join([*found.losses, *signs, *filter(None, [coded.how])]))
+
+
+def _refuse_losses(name: str, losses: Sequence[str], convert: bool) -> None:
+    """Raises:    InputError: something of the images is lost, and this was not accepted."""
+    if losses and not convert:
+        raise refusal(name, "; ".join(losses), "these images would not come back: add --convert to compress them")
+
+
+def _lost_signs(pixels: np.ndarray) -> list[str]:
+    """What is lost of zeros with a negative sign, which are the same level as other zeros but other bytes."""
+    if pixels.dtype.kind != "f":
+        return []
+    parts = (pixels[first : first + BLOCK] for first in range(0, len(pixels), BLOCK))
+    count = sum(int((np.signbit(part) & (part == 0)).sum()) for part in parts)
+    return [f"{count:,} pixels are zeros with a negative sign, which is lost"] if count else []
+
+
+def _refuse_missing(name: str, seen: Any) -> None:
+    """Raises:    InputError: some pixels are missing, so there is no value to store."""
+    if seen is not None and not seen.all():
+        missing = f"{int((~seen).sum()):,} of {seen.size if isinstance(seen, np.ndarray) else seen.numel():,}"
+        raise refusal(name, f"{missing} pixels are missing", "fill them before, for example by `ancestral complete`")
 
 
 def _levels(images: PixelBatches) -> Tensor:
     """All images as whole levels, in the smallest type."""
     kind = torch.uint8 if images.space.name in BINARY_SPACES or images.space.levels <= 256 else torch.int32
     return torch.cat([x.to(kind) for x in images.in_order(BLOCK)])
+
+
+def _two_levels(original: Original, space: PixelSpace, described: str) -> CodedPixels | None:
+    """Images of at most two values for a model of binary pixels, which are 0 and 1 of the model; None for others."""
+    values = _two_values(original.pixels) if space.name in BINARY_SPACES else None
+    if values is None:
+        return None
+    levels = torch.from_numpy((original.pixels == values[1]).astype(np.uint8))
+    if values[0] == values[1]:
+        levels.zero_()
+    return CodedPixels(levels, Form(values, original.dtype, original.axes), described)
 
 
 def _two_values(pixels: np.ndarray) -> tuple[Any, Any] | None:

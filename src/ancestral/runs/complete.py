@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,19 +16,20 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.mask_files import read_masks
-from ancestral.data.masks import seen_columns, seen_pixels
+from ancestral.data.masks import seen_columns
+from ancestral.evaluation.hidden import HiddenMethod, hidden_method
 from ancestral.evaluation.score import Score
-from ancestral.models.base import Completes, Model, ScoresMissing
+from ancestral.models.base import Completes, Model
 from ancestral.models.classes import HasClasses, refuse_without_classes
 from ancestral.models.orders import HasOrders
+from ancestral.runs.hiding import COLUMNS, MISSING, Hiding, hidden_in_words
 from ancestral.runs.run import Run
 from ancestral.runs.sample import class_number, save_table
 
 IMAGES, DRAWS = 8, 4
-MASKED, MISSING, COLUMNS = "mask", "missing", "columns"  # further values of `hide`
 ROWS = 200  # images completed together
 SCORED, BLOCK = 1000, 100  # images whose hidden pixels are scored, and how many at once
-SCORED_SLOWLY = 100  # the same, for a model that evaluates its network once for each hidden pixel
+SCORED_SLOWLY = 100  # the same, for a method that evaluates a network many times for each image
 Progress = Callable[[int, int], None]
 
 
@@ -38,7 +40,8 @@ class Completion:
     Attributes: x: images, shape (N, *event_shape). seen: boolean, the same shape, True for observed pixels. drawn:
                 shape (K, N, *event_shape). hide: the hidden part, see `seen_pixels`, or `MASKED`, `MISSING` or
                 `COLUMNS`. how: "exact", the order for which it is exact, or the approximation. score: log p(hidden |
-                seen) of the true hidden pixels, also of further images; None if it cannot be computed.
+                seen) of the true hidden pixels, also of further images: exact, a bound or an estimate; None if there is
+                none. reason: why there is no score.
     """
 
     x: Tensor
@@ -47,6 +50,12 @@ class Completion:
     hide: str
     how: str
     score: Score | None
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record without the images: what was hidden, the method, and the score or the reason for its absence."""
+        score = None if self.score is None else self.score.to_json()
+        return {"hide": self.hide, "completion": self.how, "score": score, "reason": self.reason}
 
 
 def complete_run(
@@ -60,6 +69,7 @@ def complete_run(
     masks: Path | None = None,
     columns: Sequence[str] = (),
     label: int | str | None = None,
+    only_exact: bool = False,
 ) -> Completion:
     """Hide part of the first images of a split and sample it from the model, several times for each image.
 
@@ -68,38 +78,89 @@ def complete_run(
                seed of draws and masks. split: of the data. scored: number of images whose true hidden pixels are
                scored, if the model can. masks: file or folder, see `read_masks`. columns: names of the hidden columns
                of points. label: class of all images, by number or name; the true hidden pixels are then not scored.
+               only_exact: leave out bounds and estimates.
     Raises:    NotComputable: the model cannot complete, or the data are not images. InputError: an unknown part, or a
                label that the model does not have.
     """
-    model = run.load() if label is None else model_given(run, label)
+    task = _Task(run, hide, count, draws, seed, split, masks, columns, label)
+    return task.completed(0 if only_exact and not task.exact else scored)
+
+
+class _Task:
+    """One run, and the images of it that are completed: see `complete_run`. All checks are made at its start.
+
+    Attributes: exact: whether the draws are exact samples, in the default order of a model with orders. method: how the
+                true hidden pixels are scored; None with the `reason` if they are not.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        hide: str,
+        count: int,
+        draws: int,
+        seed: int,
+        split: str,
+        masks: Path | None,
+        columns: Sequence[str],
+        label: int | str | None,
+    ) -> None:
+        self.run, self.hide, self.draws, self.seed, self.split = run, hide, draws, seed, split
+        self.model = model = run.load() if label is None else model_given(run, label)
+        _refuse_other_data(run, hide, columns)
+        if not isinstance(model, Completes):
+            raise NotComputable(f"a {type(model).__name__} cannot complete images")
+        images = run.data.held(split, count)
+        if not len(images):
+            raise InputError(f"{run.path} has no {split} images")
+        self.x = images.first_batch(count).x
+        if hide == COLUMNS:
+            given: Tensor | None = seen_columns(run.data.columns, columns, len(self.x))
+        else:
+            given = None if masks is None else read_masks(masks, len(self.x), model.event_shape)
+        hidden, of_data = Hiding(hide, seed, given), run.data.stored(split).seen
+        self.seen, self.masks = hidden.seen(len(self.x), model.event_shape, of_data), hidden.masks
+        self.method, self.reason = _method_of(model, self.x, self.seen)
+        self.exact = self.method is not None and self.method.kind == "exact"
+        if label is not None:
+            self.method, self.reason = None, "all images are completed as one class, which need not be their own"
+        elif hide == MISSING or of_data is not None:
+            self.method, self.reason = None, "the data have missing pixels, and their true values are not known"
+
+    def completed(self, scored: int) -> Completion:
+        """Draws of the hidden pixels, and the score of the first `scored` images."""
+        values = (self.x.to(self.model.dtype), self.seen)
+        rows = [one.repeat_interleave(self.draws, 0).split(ROWS) for one in values]
+        assert isinstance(self.model, Completes)
+        with seeded_noise(seed_for(self.seed, "complete")):
+            drawn = torch.cat([self.model.complete(*part) for part in zip(*rows, strict=True)])
+        drawn = drawn.unflatten(0, (len(self.x), self.draws)).transpose(0, 1)
+        # an autoregressive model is exact for some masks; other orders of an any-order model give other probabilities
+        words = self.model.completion
+        how = "exact" if self.exact and not isinstance(self.model, HasOrders) else words.split("else ")[-1]
+        # scoring starts at the first image
+        again = Hiding(self.hide, self.seed, self.masks)
+        score = None
+        if self.method is not None:
+            score = _score_hidden(self.run, self.model, self.method, again, self.split, scored, self.seed)
+        return Completion(self.x, self.seen, drawn, self.hide, how, score, self.reason)
+
+
+def _method_of(model: Model, x: Tensor, seen: Tensor) -> tuple[HiddenMethod | None, str | None]:
+    """How to score hidden pixels, or why it is not possible."""
+    try:
+        return hidden_method(model, x, seen), None
+    except NotComputable as reason:
+        return None, str(reason)
+
+
+def _refuse_other_data(run: Run, hide: str, columns: Sequence[str]) -> None:
+    """Raises:    NotComputable: columns of images, or parts of points."""
     points = run.data.space.noun == "points"
     if points and hide not in (COLUMNS, MISSING):
         raise NotComputable(f"{run.data.name} has points, not images: name the columns to complete with --columns")
     if columns and not points:
         raise NotComputable(f"--columns needs a table; {run.data.name} has images: choose the hidden part with --hide")
-    if not isinstance(model, Completes):
-        raise NotComputable(f"a {type(model).__name__} cannot complete images")
-    images = run.data.held(split, count)
-    if not len(images):
-        raise InputError(f"{run.path} has no {split} images")
-    x = images.first_batch(count).x
-    if hide == COLUMNS:
-        given: Tensor | None = seen_columns(run.data.columns, columns, len(x))
-    else:
-        given = None if masks is None else read_masks(masks, len(x), model.event_shape)
-    hidden = _Hiding(hide, seed, given)
-    seen = hidden.seen(len(x), model.event_shape, run.data.stored(split).seen)
-    rows = [values.repeat_interleave(draws, 0).split(ROWS) for values in (x.to(model.dtype), seen)]
-    with seeded_noise(seed_for(seed, "complete")):
-        drawn = torch.cat([model.complete(*part) for part in zip(*rows, strict=True)])
-    drawn = drawn.unflatten(0, (len(x), draws)).transpose(0, 1)
-    exact = _can_score(model, x, seen)
-    known = hide != MISSING and label is None and run.data.stored(split).seen is None
-    again = _Hiding(hide, seed, hidden.masks)  # scoring starts at the first image
-    score = _score_hidden(run, model, again, split, scored) if exact and known else None
-    # an autoregressive model is exact for some masks; other orders of an any-order model give other probabilities
-    how = "exact" if exact and not isinstance(model, HasOrders) else model.completion.split("else ")[-1]
-    return Completion(x, seen, drawn, hide, how, score)
 
 
 def complete_runs(
@@ -117,18 +178,23 @@ def complete_runs(
 ) -> list[Completion]:
     """`complete_run` for several runs, with the same images and hidden parts, and scores of equally many images.
 
+    All checks are made before the first run is completed.
+
     Args:      named: pairs (name, run); pixel spaces may differ. progress: called with (runs done, total runs). masks:
                file or folder of masks. columns: names of the hidden columns of points. label: as in `complete_run`.
     Raises:    NotComputable, InputError: as `complete_run`; or the runs have different images.
     """
     _refuse_other_images(named, split, count)
-    if len(named) > 1 and any(isinstance(run.load(), HasOrders) for _, run in named):
-        scored = min(scored, SCORED_SLOWLY)
+    tasks = [_Task(run, hide, count, draws, seed, split, masks, columns, label) for _, run in named]
+    if len(tasks) > 1:
+        if any(task.method is not None and task.method.slow for task in tasks):
+            scored = min(scored, SCORED_SLOWLY)
+        scored = min(scored, *(len(run.data.stored(split)) for _, run in named))
     found = []
-    for done, (_, run) in enumerate(named):
+    for done, task in enumerate(tasks):
         if progress:
-            progress(done, len(named))
-        found.append(complete_run(run, hide, count, draws, seed, split, scored, masks, columns, label))
+            progress(done, len(tasks))
+        found.append(task.completed(scored))
     return found
 
 
@@ -144,37 +210,6 @@ def model_given(run: Run, label: int | str) -> Model:
     return model.given(class_number(run, label))
 
 
-class _Hiding:
-    """The masks of images in order: from a named part, from given masks, or from missing data.
-
-    Args:      hide: see `complete_run`. seed: of random masks. masks: given masks, True for observed pixels.
-    """
-
-    def __init__(self, hide: str, seed: int, masks: Tensor | None) -> None:
-        self.hide, self.masks = hide, masks
-        self.generator = torch.Generator().manual_seed(seed_for(seed, "masks"))
-        # one mask can be used for any number of images
-        self.same = masks is not None and bool((masks == masks[:1]).all())
-        self.most = len(masks) if masks is not None and not self.same else None
-        self.done = 0
-
-    def seen(self, count: int, event_shape: Sequence[int], of_data: Tensor | None = None) -> Tensor:
-        """The masks of the next `count` images, boolean, True for observed pixels.
-
-        Args:      of_data: True for pixels that the data have; None if they have all.
-        """
-        first, self.done = self.done, self.done + count
-        if self.masks is not None:
-            given = self.masks[:1].expand(count, *event_shape) if self.same else self.masks[first : first + count]
-        elif self.hide == MISSING:
-            if of_data is None:
-                raise InputError("these images have no missing pixels: choose a part to hide with --hide or --mask")
-            given = torch.ones(count, *event_shape, dtype=torch.bool)
-        else:
-            given = seen_pixels(self.hide, count, event_shape, generator=self.generator)
-        return given if of_data is None else given & of_data[first : first + count]
-
-
 def _refuse_other_images(named: Sequence[tuple[str, Run]], split: str, count: int) -> None:
     (first, reference), *others = named
     for name, run in others:
@@ -186,62 +221,37 @@ def _refuse_other_images(named: Sequence[tuple[str, Run]], split: str, count: in
             )
 
 
-def _can_score(model: Model, x: Tensor, seen: Tensor) -> bool:
-    if not isinstance(model, ScoresMissing):
-        return False
-    try:
-        model.log_prob_missing(x.to(model.dtype), seen)
-    except NotComputable:  # an autoregressive model whose hidden pixels do not come last in its order
-        return False
-    return True
-
-
 @torch.no_grad()
-def _score_hidden(run: Run, model: Model, hiding: _Hiding, split: str, count: int) -> Score | None:
+def _score_hidden(
+    run: Run, model: Model, method: HiddenMethod, hiding: Hiding, split: str, count: int, seed: int
+) -> Score | None:
     """Mean log p(hidden | seen) of the true hidden pixels of the first images of a split."""
     count = count if hiding.most is None else min(count, hiding.most)
-    count = min(count, SCORED_SLOWLY) if isinstance(model, HasOrders) else count
+    count = min(count, SCORED_SLOWLY) if method.slow else count
     if not count:
         return None
-    assert isinstance(model, ScoresMissing)
     images = run.data.held(split, count)
     hide = hiding.hide
     values: list[Tensor] = []
     hidden: list[Tensor] = []
-    for x in images.in_order(BLOCK):
-        # random masks are shared within a block, because a belief net sums over its states for every different mask
-        masks = 1 if hide == "random" else len(x)
-        seen = hiding.seen(masks, model.event_shape).expand_as(x)
-        values.append(model.log_prob_missing(x.to(model.dtype), seen).double())
-        hidden.append((~seen).flatten(1).sum(1))
+    with seeded_noise(seed_for(seed, "score hidden")):
+        for x in images.in_order(BLOCK):
+            # random masks are shared within a block, because a belief net sums over its states for every different mask
+            masks = 1 if hide == "random" else len(x)
+            seen = hiding.seen(masks, model.event_shape).expand_as(x)
+            values.append(method.log_probs(x.to(model.dtype), seen).double())
+            hidden.append((~seen).flatten(1).sum(1))
     return Score.of(
         torch.cat(values),
-        method=f"log p({hidden_in_words(hide)} | the rest)" + _order_in_words(model),
-        kind="exact",
-        side=None,
-        samples=0,
+        method=", ".join(filter(None, [f"log p({hidden_in_words(hide)} | the rest)", method.how])),
+        kind=method.kind,
+        side=method.side,
+        samples=method.samples,
         space=images.space.describe(run.data.name),
         split=split,
         dimensions=round(torch.cat(hidden).double().mean().item()),
         discrete=model.discrete,
     )
-
-
-def _order_in_words(model: Model) -> str:
-    """The order of the hidden pixels that a score is for, if another order would give another score."""
-    return f", {model.default_order} order" if isinstance(model, HasOrders) else ""
-
-
-def hidden_in_words(hide: str) -> str:
-    known = {
-        "halves": "one half",
-        MASKED: "pixels under a mask",
-        MISSING: "missing values",
-        COLUMNS: "columns",
-    }
-    if hide in known:
-        return known[hide]
-    return "half of the pixels" if hide == "random" else f"{hide} half"
 
 
 def save_completions(found: Sequence[Completion], names: Sequence[str], path: Path) -> None:

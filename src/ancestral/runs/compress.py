@@ -20,6 +20,7 @@ from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.likelihood import log_probs
 from ancestral.models.base import Model
+from ancestral.models.modes import in_evaluation_mode
 from ancestral.runs.coded_pixels import CodedPixels, Target, pixels_of_file, pixels_of_split, target_of
 from ancestral.runs.run import Run
 from ancestral.settings.data import OtherData
@@ -127,7 +128,9 @@ def compress_with_model(
     """Compress images with a model without a run; as `compress_run`."""
     _check(path, block)
     kind_of(model)
-    return compress_pixels(model.eval(), pixels_of_file(target, other, split, convert), path, block)
+    coded = pixels_of_file(target, other, split, convert)
+    with in_evaluation_mode(model):
+        return compress_pixels(model, coded, path, block)
 
 
 def _check(path: Path, block: int | None) -> None:
@@ -191,8 +194,9 @@ def decompress_run(
     keep_large_blocks()
     if only is not None and salvage:
         raise InputError("--only and --salvage cannot be combined: leave out one of them")
-    model = run.eval() if isinstance(run, Model) else (run if isinstance(run, Run) else Run(run)).load()
-    found = decompress_levels(model, Path(path), only, salvage, progress)
+    model = run if isinstance(run, Model) else (run if isinstance(run, Run) else Run(run)).load()
+    with in_evaluation_mode(model):
+        found = decompress_levels(model, Path(path), only, salvage, progress)
     if not len(found.levels):
         raise InputError(f"{found.problem or path}: no whole block is left, so nothing can be read")
     return found

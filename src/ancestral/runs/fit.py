@@ -27,7 +27,7 @@ from ancestral.models.base import Model
 from ancestral.runs.divided import fixed_threads, refuse_other_weights, with_shards
 from ancestral.runs.extension import Entry, keep_changes, open_run
 from ancestral.runs.given import Given
-from ancestral.runs.hooks import checked_step, refuse_no_objective, refuse_no_step, try_out
+from ancestral.runs.hooks import checked_step, refuse_no_objective, refuse_no_step, say_if_not_compiled, try_out
 from ancestral.runs.parent import Parent, give_step, starting_point
 from ancestral.runs.partial_data import refuse_missing_data, refuse_weights
 from ancestral.runs.provenance import Origin
@@ -113,6 +113,7 @@ def _prepare(run: Run, settings: Settings, resume: bool, shards: Shards) -> _Pre
     refuse_missing_data(model, data)
     step = checked_step(given.record(settings.family), build_step(settings, engine, model, train, given, shards))
     refuse_undivided(step, shards.count)
+    say_if_not_compiled(settings, step)
     if not given.parts:  # a user's own module may not work on the device "meta"
         refuse_steps_beyond_memory(settings, engine, model, train, partial(_step_with, settings, train))
     if "tensorboard" in settings.training.track and find_spec("tensorboard") is None:
@@ -224,8 +225,7 @@ def fit_or_reuse(
     """
     run = Run(out)
     if run.finished:
-        if not same_settings(run.settings, _with_data_of(run, settings)):
-            raise InputError(f"{run.path} contains a run with other settings: choose another --out")
+        refuse_other_settings(run, settings)
         _examine_again(run)
         return run, False
     if run.started and run.settings.training.epochs != settings.training.epochs:
@@ -233,6 +233,12 @@ def fit_or_reuse(
     with suppress(TrainingDiverged), reporter_for() as reporter:
         fit_settings(settings, run.path, resume=True, reporter=reporter, label=label)
     return Run(run.path), True
+
+
+def refuse_other_settings(run: Run, settings: Settings) -> None:
+    """Raises:    InputError: the run is finished and has other settings."""
+    if run.finished and not same_settings(run.settings, _with_data_of(run, settings)):
+        raise InputError(f"{run.path} contains a run with other settings: choose another --out")
 
 
 def _with_former_defaults(run: Run, settings: Settings) -> Settings:

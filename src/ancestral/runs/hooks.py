@@ -7,6 +7,7 @@ one line, and the last checkpoint is kept.
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -20,12 +21,14 @@ from ancestral.data.pixels import Batch, PixelBatches
 from ancestral.families.catalogue import is_plug_in
 from ancestral.families.family import Family, titled
 from ancestral.families.hooks import FamilyError, calling
+from ancestral.families.run_settings import Settings
 from ancestral.models.base import ExactModel, LatentModel, Model
 from ancestral.training.engine import Engine
 from ancestral.training.objectives import Terms
 from ancestral.training.steps import GradientStep, Step
 
 METHODS = ("__call__", "end_epoch", "state", "restore")
+log = logging.getLogger("ancestral")
 DRAWS = 2  # samples of the untrained model
 
 
@@ -136,6 +139,15 @@ class CheckedStep:
 def checked_step(family: Family, step: Step) -> Step:
     """The step, wrapped in `CheckedStep` if the family is a plug-in or the model is the user's own."""
     return CheckedStep(family, step) if is_plug_in(family.name) else step
+
+
+def say_if_not_compiled(settings: Settings, step: Step) -> None:
+    """Log a warning if the settings ask for a compiled step, and the training has a step that is not compiled."""
+    uses_gradients = getattr(settings.model, "has_learning_rate", True)  # otherwise this is said with other settings
+    if settings.training.compile and uses_gradients:
+        inner = step.step if isinstance(step, CheckedStep) else step
+        if getattr(inner, "compiled", None) is None:
+            log.warning("--compile has no effect: a %s does not compute the gradient of one loss", type(inner).__name__)
 
 
 def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held: PixelBatches, batch_size: int) -> None:

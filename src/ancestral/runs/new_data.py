@@ -214,6 +214,8 @@ def part_of(name: str, found: Imported, split: str) -> tuple[Part, str]:
 def in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: bool) -> tuple[Tensor, list[str]]:
     """The images with the levels of the model: unchanged if they have fewer, inferred levels, else scaled.
 
+    Images of 0 and 1 only are black and white: they are scaled, because two neighbouring levels would be one colour.
+
     Raises:    InputError: points for a model of images, or images for a model of points.
     """
     if (found == 0) != (wanted == 0):
@@ -223,11 +225,13 @@ def in_levels(name: str, images: np.ndarray, found: int, wanted: int, stated: bo
     x = as_tensor(compact(as_stored))
     if found in (wanted, 0):
         return x, []
-    if found < wanted <= MOST_INFERRED and not stated:
+    inferred = found < wanted <= MOST_INFERRED and not stated
+    if inferred and found > 2:
         return x, [f"values are 0..{found - 1}: used as values of the {wanted} levels of the model"]
     scaled = (x.double() * ((wanted - 1) / (found - 1))).round()
     kept = scaled.to(torch.uint8 if wanted <= 256 else torch.int32)
-    return kept, [f"values of {found} levels are scaled to the {wanted} levels of the model"]
+    keep = f" (--levels {wanted} keeps them as levels 0 and 1)" if inferred else ""
+    return kept, [f"values of {found} levels are scaled to the {wanted} levels of the model{keep}"]
 
 
 def padded_to(images: Tensor, side: int) -> Tensor:

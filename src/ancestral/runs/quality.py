@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from ancestral.evaluation.recogniser import (
     why_not_learned,
 )
 from ancestral.models.base import Model
+from ancestral.models.orders import SamplesInSteps, with_steps
 from ancestral.networks.classifier import classifier_for
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
@@ -36,6 +38,7 @@ from ancestral.runs.run_data import RunData
 
 MOST_SAMPLES = 10_000
 AT_ONCE = 500  # samples drawn together
+PARALLEL = 64  # steps of samples from a model that otherwise evaluates its network once for each pixel
 NEIGHBOURS = 5  # of density and coverage; there must be more images than this
 Progress = Callable[[int, int], None]
 Features = Literal["auto", "pixels", "recogniser"]
@@ -46,13 +49,14 @@ class View:
     """How samples and real images of a run are converted before they are compared.
 
     Args:      data: of the run. means: use E[x | z] instead of samples. threshold: set grey values to 0 or 1, split at
-               one half.
+               one half. steps: sample in this number of parallel steps, if the model can; None: exact samples.
     Raises:    InputError: the data are points; or `threshold` for pixels that are drawn binary.
     """
 
     data: RunData
     means: bool = False
     threshold: bool = False
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.data.space.noun != "images":
@@ -84,14 +88,18 @@ class View:
         with seeded_noise(seed_for(seed, "quality")):
             for first in range(0, count, AT_ONCE):
                 n = min(AT_ONCE, count - first)
-                x = model.sample_mean(n) if self.means else model.sample(n)
-                parts.append(self.data.space.to_unit(x.float()))
+                parts.append(self.data.space.to_unit(self._sampled(model, n).float()))
                 if progress:
                     progress(first + n, count)
         x = torch.cat(parts)
         if not bool(x.isfinite().all()):
             raise InputError("the samples of this model are not finite (NaN or infinite): train it again")
         return (x > 0.5).float() if self.threshold else x
+
+    def _sampled(self, model: Model, n: int) -> Tensor:
+        if self.means:
+            return model.sample_mean(n)
+        return model.sample(n) if self.steps is None else with_steps(model).sample_in_steps(n, self.steps)
 
 
 def measure_run(
@@ -102,6 +110,7 @@ def measure_run(
     threshold: bool = False,
     seed: int = 0,
     features: Features = "auto",
+    steps: int | None = None,
     progress: Progress | None = None,
 ) -> Quality:
     """Compare samples of a trained run with real images, and store the record with the run.
@@ -110,14 +119,16 @@ def measure_run(
                stored. count: number of samples, of test images and of training images; default: 10,000, or the number
                of test images if that is smaller. means: use E[x | z] instead of samples, if the model has such a mean.
                threshold: set grey samples and real images to 0 or 1, split at one half, so that models of grey and of
-               binary pixels can be compared. seed: of the samples. features: see `Comparison`. progress: called with
-               (samples drawn, total samples).
-    Raises:    InputError: as `View` and `Comparison`, or samples are not finite.
+               binary pixels can be compared. seed: of the samples. features: see `Comparison`. steps: parallel steps of
+               each sample; default: see `usual_steps`. progress: called with (samples drawn, total samples).
+    Raises:    InputError: as `View` and `Comparison`, samples are not finite, or the number of steps is out of range.
+               NotComputable: the model has no parallel steps.
     """
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
     model, data = run.load(), run.data
-    comparison = Comparison(view_of(model, data, means, threshold), count, features)
+    steps = usual_steps(model) if steps is None else exact_or(model, steps)
+    comparison = Comparison(view_of(model, data, means, threshold, steps), count, features)
     record = comparison.of(comparison.view.drawn(model, comparison.count, seed, progress), seed)
     QUALITY.add(run, record)
     return record
@@ -181,6 +192,7 @@ class Comparison:
             space=self.view.space.describe(self.view.data.name),
             drawn=MEANS if self.view.means else DRAWS,
             seed=seed,
+            steps=self.view.steps,
         )
 
     def _nearest(self, *sets: Tensor) -> list[Tensor]:
@@ -202,9 +214,29 @@ def recognised(data: RunData, images: Tensor) -> Recognition:
     return network(_middle(images, network.in_shape))
 
 
-def view_of(model: Model, data: RunData, means: bool, threshold: bool) -> View:
+def view_of(model: Model, data: RunData, means: bool, threshold: bool, steps: int | None = None) -> View:
     has_mean = type(model).sample_mean is not Model.sample_mean  # else `sample_mean` returns samples
-    return View(data, means and has_mean, threshold)
+    return View(data, means and has_mean, threshold, steps)
+
+
+def usual_steps(model: Model) -> int | None:
+    """Parallel steps in which a model is sampled for measures of quality, which need many samples; None: exact samples.
+
+    A model that can sample in parallel steps has `PARALLEL` of them, because an exact sample needs an evaluation of its
+    network for each pixel.
+    """
+    return exact_or(model, PARALLEL) if isinstance(model, SamplesInSteps) else None
+
+
+def exact_or(model: Model, steps: int) -> int | None:
+    """A number of parallel steps; None if it is not smaller than the number of pixels, so that samples are exact.
+
+    Raises:    NotComputable: the model has no parallel steps. InputError: fewer than one step.
+    """
+    with_steps(model)
+    if steps < 1:
+        raise InputError(f"--steps {steps}: give a whole number of at least 1")
+    return steps if steps < math.prod(model.event_shape) else None
 
 
 def _whole(data: RunData) -> Dataset:

@@ -69,6 +69,8 @@ class TrainingSettings:
     processes (default: number of processes at the start)"""
     precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed"] = "32-true"
     """number format of the computation; mixed: 16 bits where it is safe, 32 bits elsewhere"""
+    compile: bool = False
+    """compile loss and gradient into one graph; for long trainings, because compiling takes half a minute"""
     init_from: str | None = None
     """folder of a run; the new run starts from its trained weights"""
     freeze: tuple[str, ...] = ()
@@ -85,6 +87,8 @@ class TrainingSettings:
         if self.beta1 is not None and self.beta1 >= 1:
             raise InputError(f"--beta1 {self.beta1}: give a number of at least 0 and below 1")
         check_numbers(self, "learning_rate clip_norm average_weights", 0, above=True)
+        if self.compile and self.precision == "16-mixed":
+            raise InputError("--compile: not with --precision 16-mixed, which scales gradients: choose bf16-mixed")
         if self.average_weights is not None and self.average_weights >= 1:
             raise InputError(f"--average-weights {self.average_weights}: give a number above 0 and below 1")
 

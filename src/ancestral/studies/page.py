@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from ancestral.studies.recipe import (
     Study,
 )
 from ancestral.studies.workshop import Workshop
+from ancestral.sweeps.claims import Listing
 
 BUDGET_IN_WORDS = {
     "quick": "This is the quick version: training and measurements are too short to judge the models.",
@@ -41,11 +43,44 @@ BRIEF_CAPTIONS = {SCORE_CAPTION: "Scores.", QUALITY_CAPTION: "Sample quality."}
 """captions of tables that repeat an explained kind and have no other caption"""
 
 
-def carry_out_study(name: str, out: Path, options: Options, progress: Progress) -> Path:
-    """Run a study into `out`; returns the path of its report.
+def carry_out_study(
+    name: str, out: Path, options: Options, progress: Progress, keep_going: bool = False
+) -> Path | None:
+    """Run a study into `out`, as one of several workers that share the trainings.
 
-    Args:      name: one of `STUDIES`, or a Python file that defines `STUDY`.
+    Args:      name: one of `STUDIES`, or a Python file that defines `STUDY`. keep_going: record an error of a run and
+               take the next one; else the error is raised.
+    Returns:   the path of its report; None if runs are missing that other workers train or that have failed, or if
+               another worker writes the report.
     Raises:    InputError: unknown name, a file without a study, or options that the study does not have.
+    """
+    study, plan, workshop = open_study(name, out, options, progress)
+    if not keep_going:
+        workshop.claims.retry_failed()
+    missing = workshop.train(plan, _minutes_later(study, plan), keep_going)
+    if missing:
+        failed = len(workshop.claims.failed())
+        progress.say(f"{len(missing)} of {len(plan)} runs are missing: {_why_missing(len(missing), failed)}")
+        return None
+    with workshop.claims.page(wait=False) as mine:
+        if not mine:
+            progress.say("another worker is writing the report")
+            return None
+        workshop.gather(plan)
+        told = _chapters(study, workshop)
+        with workshop.pace.stage():
+            write_explorers(workshop)
+        page = out / "report.html"
+        write_report(_report(name, study, workshop, plan, told), page)
+        return page
+
+
+def open_study(
+    name: str, out: Path, options: Options, progress: Progress
+) -> tuple[Study, Sequence[PlannedRun], Workshop]:
+    """A study, its runs and its folder, in which the list of runs is written.
+
+    Raises:    InputError: as `carry_out_study`, or a finished run in the folder has other settings.
     """
     study = find_study(name)
     if options.learning_rates and not study.learning_rates:
@@ -57,13 +92,17 @@ def carry_out_study(name: str, out: Path, options: Options, progress: Progress) 
     if repeated := {one.name for one in plan if [other.name for other in plan].count(one.name) > 1}:
         raise InputError(f"the study {name} plans several runs with the same name: {', '.join(sorted(repeated))}")
     workshop = Workshop(study.quick, out, options, progress)
-    workshop.carry_out(plan, [*(chapter.minutes for chapter in study.chapters), MINUTES_EACH * len(plan)])
-    told = _chapters(study, workshop)
-    with workshop.pace.stage():
-        write_explorers(workshop)
-    page = out / "report.html"
-    write_report(_report(name, study, workshop, plan, told), page)
-    return page
+    workshop.refuse_other_settings(plan)
+    command = f"{_command(name, options)} --out {shlex.quote(str(out))}"
+    workshop.claims.announce(Listing(study.title, command, len(plan), tuple(map(workshop.entry, plan))))
+    return study, plan, workshop
+
+
+def _why_missing(missing: int, failed: int) -> str:
+    reasons = [f"{failed} have failed, and the same command trains them again"] if failed else []
+    if missing > failed:
+        reasons.append(f"other workers are still training {missing - failed}, and the last worker writes the report")
+    return "; ".join(reasons)
 
 
 def find_study(name: str) -> Study:
@@ -102,8 +141,7 @@ def _report(
 ) -> Report:
     budget, runs = workshop.options.budget, workshop.runs
     seconds = sum(run.outcome.get("total_seconds", 0) for run in runs.values())
-    command = f"ancestral study {name}" + ("" if budget == "default" else f" --{budget}")
-    command += f" --source {workshop.options.source}" if workshop.options.source else ""
+    command = _command(name, workshop.options)
     takes = duration(60 * _minutes(study, budget, plan))
     in_words = BUDGET_IN_WORDS[budget].format(takes)
     return Report(
@@ -186,6 +224,19 @@ def _times(workshop: Workshop, plan: Sequence[PlannedRun]) -> Table:
         epochs = str(outcome.get("epochs", "")) + (", diverged" if outcome.get("reason") == "diverged" else "")
         rows.append([planned.title, f"runs/{planned.name}", epochs, duration(outcome.get("total_seconds", 0))])
     return Table(["run", "folder", "epochs", "trained in"], rows, "Every run of this study.", numeric={2, 3})
+
+
+def _command(name: str, options: Options) -> str:
+    """The command of a study, without its folder."""
+    words = ["ancestral", "study", name, *([] if options.budget == "default" else [f"--{options.budget}"])]
+    if options.learning_rates:
+        words += ["--learning-rates", *map(str, options.learning_rates)]
+    return shlex.join([*words, *(["--source", options.source] if options.source else [])])
+
+
+def _minutes_later(study: Study, plan: Sequence[PlannedRun]) -> list[float]:
+    """Expected minutes of the parts of the work after the trainings."""
+    return [*(chapter.minutes for chapter in study.chapters), MINUTES_EACH * len(plan)]
 
 
 def _minutes(study: Study, budget: Budget, plan: Sequence[PlannedRun]) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ from ancestral.reports.html import Figure
 from ancestral.reports.pictures.catalogue import caption_of, draw
 from ancestral.reports.run_page import early_caption
 from ancestral.runs.evaluate import score_run
-from ancestral.runs.fit import fit_or_reuse
+from ancestral.runs.fit import fit_or_reuse, refuse_other_settings
 from ancestral.runs.provenance import version_of
-from ancestral.runs.quality import measure_run
+from ancestral.runs.quality import measure_run, usual_steps
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.watching import Progress
 from ancestral.studies.plan import Options, PlannedRun
+from ancestral.sweeps.claims import Claims, Entry
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Drawn
@@ -46,6 +48,12 @@ class Workshop:
     runs: dict[str, Run] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
     pace: Pace = field(default_factory=lambda: Pace([]))
+    _left: list[str] = field(default_factory=list)  # runs whose parts of the estimate of time come next
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The claims of the workers that share the runs."""
+        return Claims(self.out)
 
     @property
     def quick(self) -> bool:
@@ -55,27 +63,78 @@ class Workshop:
         """A number of images, trials and so on: `quick` under `--quick`, else `usual`."""
         return quick if self.quick else usual
 
-    def carry_out(self, plan: Sequence[PlannedRun], later: Sequence[float] = ()) -> None:
-        """Train missing runs, resume interrupted ones, reuse finished ones; then score each.
+    def train(self, plan: Sequence[PlannedRun], later: Sequence[float] = (), keep_going: bool = False) -> list[str]:
+        """Train and score missing runs, and resume interrupted ones, as one of several workers.
 
-        Args:      later: expected minutes of each part of the work after the trainings.
+        Args:      later: expected minutes of each part of the work after the trainings. keep_going: record an error of
+                   a run and take the next one; else the error is raised.
+        Returns:   the titles of runs that are still missing, because other workers train them or they have failed.
         """
         self.pace = Pace([*map(self._minutes, plan), *later], trust=1.0)
+        self._left = [planned.name for planned in plan]
+        taken = True
+        while taken:  # until all missing runs have failed or are with other workers
+            taken = False
+            for number, planned in enumerate(plan, 1):
+                entry = self.entry(planned)
+                if self._is_there(planned) or (lock := self.claims.take(entry)) is None:
+                    continue
+                taken = True
+                try:
+                    with self.claims.recording_failure(entry, self.progress.say) if keep_going else nullcontext():
+                        self._complete(planned, f"{number}/{len(plan)} {planned.title}")
+                finally:
+                    lock.release()
+        return self.missing(plan)
+
+    def missing(self, plan: Sequence[PlannedRun]) -> list[str]:
+        """The titles of runs that are not trained, or that a worker still has."""
+        return [planned.title for planned in plan if not self._is_there(planned)]
+
+    def gather(self, plan: Sequence[PlannedRun]) -> None:
+        """Open the runs that other calls have trained, and score them where scores are missing."""
         for number, planned in enumerate(plan, 1):
-            title = f"{number}/{len(plan)} {planned.title}"
-            with self.pace.stage() as stage:
-                run, trained = self._train(planned, title)
-                stage.counts = trained
-                run.label = planned.title
-                self.runs[planned.name], self.titles[planned.name] = run, planned.title
-                if planned.scored and run.outcome["reason"] != "diverged":
-                    self.score(planned.name)
-                    if planned.importance_samples:
-                        self.score(planned.name, planned.importance_samples)
-            how = f"trained in {run.outcome.get('seconds', 0):.0f} s" if trained else "reused"
-            self.progress.say(f"{title}: {how}; {self.pace.left}")
-            for verdict in run.verdicts() if trained else []:
-                self.progress.say(f"{title}: {verdict.line}")
+            if planned.name not in self.runs:
+                self._complete(planned, f"{number}/{len(plan)} {planned.title}")
+        self.runs = {planned.name: self.runs[planned.name] for planned in plan}  # in the order of the plan
+
+    def entry(self, planned: PlannedRun) -> Entry:
+        """A run as readers of the queue know it."""
+        epochs = planned.settings_under(self.options.budget, self.quick_settings).training.epochs
+        return Entry(planned.name, planned.title, (f"runs/{planned.name}",), epochs)
+
+    def refuse_other_settings(self, plan: Sequence[PlannedRun]) -> None:
+        """Raises:    InputError: a finished run has other settings than the plan."""
+        for planned in plan:
+            refuse_other_settings(
+                Run(self.out / "runs" / planned.name), planned.settings_under(self.options.budget, self.quick_settings)
+            )
+
+    def _is_there(self, planned: PlannedRun) -> bool:
+        """Whether a run is trained, and no worker is still scoring it."""
+        if planned.name in self.runs:
+            return True
+        return not self.claims.held([planned.name]) and Run(self.out / "runs" / planned.name).finished
+
+    def _complete(self, planned: PlannedRun, title: str) -> None:
+        """Train a run or reuse it, and score it."""
+        place = self._left.index(planned.name)
+        self._left.insert(0, self._left.pop(place))
+        self.pace.expected.insert(self.pace.done, self.pace.expected.pop(self.pace.done + place))
+        with self.pace.stage() as stage:
+            run, trained = self._train(planned, title)
+            stage.counts = trained
+            run.label = planned.title
+            self.runs[planned.name], self.titles[planned.name] = run, planned.title
+            if planned.scored and run.outcome["reason"] != "diverged":
+                self.score(planned.name)
+                if planned.importance_samples:
+                    self.score(planned.name, planned.importance_samples)
+        self._left.pop(0)
+        how = f"trained in {run.outcome.get('seconds', 0):.0f} s" if trained else "reused"
+        self.progress.say(f"{title}: {how}; {self.pace.left}")
+        for verdict in run.verdicts() if trained else []:
+            self.progress.say(f"{title}: {verdict.line}")
 
     def _minutes(self, planned: PlannedRun) -> float:
         """Expected training time of a run; 0 if it is finished."""
@@ -108,10 +167,12 @@ class Workshop:
         """Sample quality of a run; measured once."""
         run = self.runs[name]
         count = min(count, self.size(10_000, 200), len(run.data.dataset.test), len(run.data.dataset.train))
+        steps = usual_steps(run.load())
         for record in QUALITY.of(run):
             cut = "threshold" in record.space
             wanted = threshold or run.data.space.name == "threshold"
-            if (record.count, cut, record.drawn == MEANS) == (count, wanted, means) and record.recognised is not None:
+            same = (record.count, cut, record.drawn == MEANS, record.steps) == (count, wanted, means, steps)
+            if same and record.recognised is not None:
                 return record
         with self.progress.counter_for(f"drawing from {self.titles.get(name, name)}", self.pace) as progress:
             return measure_run(run, count, threshold=threshold, means=means, progress=progress)

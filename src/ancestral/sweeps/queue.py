@@ -1,9 +1,4 @@
-"""The queue of a sweep: a shared folder with locks, from which every worker takes one trial at a time.
-
-A worker is a process on this or another machine that uses the folder of the sweep. There are two kinds of locks; the
-system releases both when a process ends. The lock of the folder is held while a trial is taken. The lock of a trial
-(its claim) is held while it is trained.
-"""
+"""The queue of a sweep, from which every worker takes one trial at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +13,9 @@ import filelock
 
 from ancestral.core.errors import InputError
 from ancestral.core.files import read_json, write_json
-from ancestral.sweeps.plan import Plan, seeds_of
+from ancestral.settings.training import TrainingSettings
+from ancestral.sweeps.claims import Claims, Entry
+from ancestral.sweeps.plan import Plan, in_words, seeds_of
 from ancestral.sweeps.sweep_axes import folder_name
 
 RECORD = "sweep.json"
@@ -28,12 +25,14 @@ RECORD = "sweep.json"
 class Claim:
     """A trial that this worker has taken.
 
-    Args:      number: of the trial. values: of the settings that vary. seeds: of its runs. lock: of the trial.
+    Args:      number: of the trial. values: of the settings that vary. seeds: of its runs. entry: as readers know it.
+               lock: of the trial.
     """
 
     number: int
     values: dict[str, Any]
     seeds: tuple[int, ...]
+    entry: Entry
     lock: filelock.BaseFileLock
 
 
@@ -48,16 +47,18 @@ class Queue(ABC):
         self.plan = plan
         refuse_strangers(plan)
         plan.out.mkdir(parents=True, exist_ok=True)
-        self.lock = filelock.FileLock(plan.out / ".lock")
+        self.claims = Claims(plan.out)
+        self.lock = self.claims.lock
         with self.lock:
             record = plan.out / RECORD
             if not record.exists():
-                write_json(record, {"name": f"{plan.out.resolve().name}-{secrets.token_hex(4)}"})
+                name = f"{plan.out.resolve().name}-{secrets.token_hex(4)}"
+                write_json(record, {"name": name, "family": plan.family, "axes": sorted(plan.axes)})
             self.name = str(read_json(record)["name"])
 
     @abstractmethod
     def take(self) -> Claim | None:
-        """Take the next trial; None if all are finished or taken by other workers."""
+        """Take the next trial; None if all are finished, failed or taken by other workers."""
 
     @abstractmethod
     def tell(self, claim: Claim, value: float | None) -> None:
@@ -69,6 +70,10 @@ class Queue(ABC):
     @abstractmethod
     def drawn(self) -> list[dict[str, Any]]:
         """The distinct combinations of the trials, in the order in which they were taken."""
+
+    @abstractmethod
+    def entries(self) -> list[Entry]:
+        """The trials that are known from the start."""
 
     @property
     @abstractmethod
@@ -89,15 +94,17 @@ class Queue(ABC):
             claim.lock.release()
 
     def claim(self, number: int, values: dict[str, Any], seeds: tuple[int, ...]) -> Claim | None:
-        """Take a trial; None if another worker has it."""
-        folder = self.plan.out / "claims"
-        folder.mkdir(exist_ok=True)
-        lock = filelock.FileLock(folder / f"{folder_name({**values, 'seed': seeds[0]})}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            return None
-        return Claim(number, values, seeds, lock)
+        """Take a trial; None if another worker has it, or if it has failed."""
+        entry = self.entry(values, seeds)
+        lock = self.claims.take(entry)
+        return None if lock is None else Claim(number, values, seeds, entry, lock)
+
+    def entry(self, values: dict[str, Any], seeds: tuple[int, ...]) -> Entry:
+        """The record of a trial of some values and seeds."""
+        folders = tuple(self.plan.run(values, seed).path.relative_to(self.plan.out).as_posix() for seed in seeds)
+        title = in_words({**values, "seed": seeds[0]} if len(seeds) == 1 else values)
+        epochs = {**self.plan.base, **values}.get("epochs", TrainingSettings().epochs)
+        return Entry(folder_name({**values, "seed": seeds[0]}), title, folders, int(epochs))
 
 
 class Grid(Queue):
@@ -127,6 +134,9 @@ class Grid(Queue):
     def drawn(self) -> list[dict[str, Any]]:
         return self.plan.combinations
 
+    def entries(self) -> list[Entry]:
+        return [self.entry(values, (seed,)) for values, seed in self._runs]
+
     @property
     def finished(self) -> int:
         return self.total - sum(not self._is_finished(number) for number in list(self._waiting))
@@ -143,10 +153,22 @@ class Grid(Queue):
 
 
 def refuse_strangers(plan: Plan) -> None:
-    """Raises:    InputError: the folder has files and is not the folder of a sweep."""
+    """Raises:    InputError: the folder has files and is not the folder of a sweep of these axes."""
     if plan.out.exists() and not plan.out.is_dir():
         raise InputError(f"{plan.out} is a file: choose another --out")
-    if not plan.out.is_dir() or (plan.out / RECORD).exists():
+    if not plan.out.is_dir():
         return
-    if any(not path.name.startswith(".") for path in plan.out.iterdir()):
+    if (plan.out / RECORD).exists():
+        _refuse_other_axes(plan)
+    elif any(not path.name.startswith(".") for path in plan.out.iterdir()):
         raise InputError(f"{plan.out} is not empty and not a sweep folder: choose another --out")
+
+
+def _refuse_other_axes(plan: Plan) -> None:
+    """Raises:    InputError: the sweep in the folder is of another family, or varies other settings."""
+    record = read_json(plan.out / RECORD)
+    known = record.get("family", plan.family), record.get("axes", sorted(plan.axes))  # early sweeps have neither
+    if known == (plan.family, sorted(plan.axes)):
+        return
+    varied = " and ".join(name.replace("_", " ") for name in known[1]) or "only the seed"
+    raise InputError(f"{plan.out} contains a sweep of {known[0]} that varies {varied}: choose another --out")

@@ -12,6 +12,7 @@ from typing import Any
 
 from ancestral.core.errors import InputError
 from ancestral.core.random import seed_for
+from ancestral.sweeps.claims import Entry
 from ancestral.sweeps.plan import Plan
 from ancestral.sweeps.queue import Claim, Queue
 from ancestral.sweeps.sweep_axes import Axis, Range, folder_name, in_text
@@ -64,6 +65,9 @@ class Trials(Queue):
     def drawn(self) -> list[dict[str, Any]]:
         values = [self._read(trial) for trial in self._counted() if self._is_whole(trial)]
         return list({folder_name(one): one for one in values}.values())
+
+    def entries(self) -> list[Entry]:
+        return []
 
     @property
     def finished(self) -> int:

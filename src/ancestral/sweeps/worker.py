@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ from ancestral.reports.cells import render_cell
 from ancestral.runs.fit import fit_or_reuse
 from ancestral.runs.inherited import with_inherited
 from ancestral.runs.watching import Progress
-from ancestral.sweeps.page import sweep_cell, write_sweep_page
+from ancestral.sweeps.claims import Listing
+from ancestral.sweeps.page import sweep_cell, sweep_command, write_sweep_page
 from ancestral.sweeps.plan import Plan, in_words
 from ancestral.sweeps.queue import Claim, Grid, Queue, refuse_strangers
 from ancestral.sweeps.ranking import Combination, ranked
@@ -70,6 +72,25 @@ def sweep(
     Raises:    InputError: a combination cannot be trained (checked before anything is written), Optuna is missing, or
                the folder contains other files. Interrupted: the same call resumes the sweep.
     """
+    queue = open_queue(family, out, axes, seeds, trials=trials, storage=storage, **settings)
+    queue.claims.retry_failed()
+    return carry_out(queue, progress if isinstance(progress, Progress) else chosen_progress(progress))
+
+
+def open_queue(
+    family: str,
+    out: Path | str,
+    axes: Mapping[str, str | Range | Iterable[Any]],
+    seeds: int = 1,
+    *,
+    trials: int | None = None,
+    storage: str | None = None,
+    **settings: Any,
+) -> Queue:
+    """The queue of a sweep, after all checks; the arguments are those of `sweep`.
+
+    Raises:    InputError: as `sweep`.
+    """
     if trials is not None:
         refuse_without_optuna()
     elif storage is not None:
@@ -85,21 +106,38 @@ def sweep(
     refuse_strangers(plan)
     refuse_unreachable(storage)
     plan.check()
-    shown = progress if isinstance(progress, Progress) else chosen_progress(progress)
     queue = Grid(plan) if trials is None else Trials(plan, storage)
+    title = f"{family} on {Path(plan.settings(plan.combinations[0], plan.seed_numbers[0]).data.data).stem}"
+    queue.claims.announce(Listing(title, sweep_command(plan), queue.total, tuple(queue.entries())))
+    return queue
+
+
+def carry_out(queue: Queue, progress: Progress, keep_going: bool = False) -> Sweep:
+    """Train trials until none is left to take, and write the page.
+
+    Args:      keep_going: record an error of a trial and take the next one; else the error is raised.
+    Raises:    Interrupted: the same call resumes the sweep.
+    """
+    plan = queue.plan
     pace = Pace([1.0] * queue.total)
     if done := queue.finished:
-        shown.say(f"{done} of {queue.total} are already finished")
+        progress.say(f"{done} of {queue.total} are already finished")
     while claim := queue.take():
         with queue.working(claim):
             pace.done = min(queue.finished, queue.total - 1)  # other workers may have finished some
-            _work(plan, queue, claim, pace, shown)
-    rows = ranked(plan, queue.drawn())
-    if others := queue.total - queue.finished:
-        shown.say(
+            with queue.claims.recording_failure(claim.entry, progress.say) if keep_going else nullcontext():
+                _work(plan, queue, claim, pace, progress)
+    if failed := len(queue.claims.failed()):
+        progress.say(
+            f"{failed} of {queue.total} trials have failed: {plan.out}: repeat the command to train them again"
+        )
+    if others := queue.total - queue.finished - failed:
+        progress.say(
             f"other workers are still training {others} of {queue.total} trials; the last worker completes the page"
         )
-    return Sweep(plan, rows, write_sweep_page(plan, rows))
+    with queue.claims.page():  # the last worker that writes the page has seen all results
+        rows = ranked(plan, queue.drawn())
+        return Sweep(plan, rows, write_sweep_page(plan, rows))
 
 
 def _work(plan: Plan, queue: Queue, claim: Claim, pace: Pace, progress: Progress) -> None:

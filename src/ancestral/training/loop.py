@@ -349,7 +349,8 @@ def _stop_requests() -> Iterator[threading.Event]:
     """An event that Ctrl-C, SIGTERM or SIGHUP set, so that the present step is completed. A later Ctrl-C ends at once.
 
     A key that is held down or a terminal that closes may send several signals. Signals within one second count as one
-    request. If SIGHUP is ignored, for example by `nohup`, it stays ignored.
+    request. If SIGHUP is ignored, for example by `nohup`, it stays ignored. A repeated SIGTERM changes nothing: a
+    cluster sends several before it ends a job.
     """
     stop = threading.Event()
     asked = 0.0
@@ -359,7 +360,7 @@ def _stop_requests() -> Iterator[threading.Event]:
 
     def request(number: int, frame: FrameType | None) -> None:
         nonlocal asked
-        if stop.is_set() and time.monotonic() - asked > REPEATS:
+        if number != signal.SIGTERM and stop.is_set() and time.monotonic() - asked > REPEATS:
             before = previous[signal.SIGINT]
             if not callable(before):
                 raise KeyboardInterrupt

@@ -6,6 +6,7 @@ several processes.
 
 from __future__ import annotations
 
+import atexit
 import json
 import logging
 import os
@@ -148,8 +149,7 @@ class Several(Alone):
         Args:      failed: end the connections, so that the others notice it.
         """
         if failed:
-            with suppress(Exception):
-                self._group.destroy_process_group()
+            self.disconnect()
         with suppress(Exception):
             if not self.first:
                 self._store.add(LEFT, 1)
@@ -161,6 +161,14 @@ class Several(Alone):
         for child in self._children:
             with suppress(Exception):
                 child.wait(FAREWELL)
+
+    def disconnect(self) -> None:
+        """End the connections and their threads.
+
+        This must happen before the interpreter ends: a thread that frees a tensor after that aborts the process.
+        """
+        with suppress(Exception):  # they may have ended already
+            self._group.destroy_process_group()
 
 
 class _Shared:
@@ -306,4 +314,5 @@ def _start(world: int, device: str, precision: str) -> Several:
         raise InputError(f"the {world} processes cannot start: {str(error).splitlines()[0]}") from error
     plain = fabric.device.type == "cpu" and precision == "32-true"
     _started = Several(fabric, build_engine("cpu", precision) if plain else fabric)
+    atexit.register(_started.disconnect)
     return _started

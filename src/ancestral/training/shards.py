@@ -127,7 +127,7 @@ WHOLE = Shards()
 """One shard, which is the whole batch."""
 
 
-def add_to(totals: Iterable[Tensor], sums: Sums) -> None:
+def add_to(totals: Iterable[Tensor], sums: Sequence[Tensor | None]) -> None:
     """Add the sums of a step to running totals, in place; None adds nothing."""
     for total, more in zip(totals, sums, strict=True):
         if more is not None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import TrainingDiverged
+from ancestral.core.maths import log_sum_and_shares
 from ancestral.data.pixels import Batch
 from ancestral.families.conditional import joint_of_labels
 from ancestral.families.family import StepContext
@@ -13,6 +14,10 @@ from ancestral.families.mixture.model import MixtureOfBernoullis, Table
 from ancestral.training.objectives import Terms
 from ancestral.training.shards import WHOLE, Shards, Sums, add_to
 from ancestral.training.steps import weighted_terms
+
+STEPS = 16
+"""Steps whose sums are added in single precision: of 2,048 images of weight 1 with the usual batch size."""
+RECENT = ("recent_counts", "recent_sums", "recent_hidden", "recent_steps")
 
 
 class EMStep:
@@ -46,6 +51,9 @@ class EMStep:
         self.counts = torch.zeros(len(model.b), dtype=torch.float64, device=model.b.device)
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
         self.hidden = torch.zeros_like(self.sums)  # n_k - n_kd: 0 unless pixels are missing
+        # the sums of the latest steps, in the precision of the model: an addition to double precision takes longer
+        self.recent = [torch.zeros_like(weight, requires_grad=False) for weight in (model.b, model.w, model.w)]
+        self.recent_steps = torch.zeros((), dtype=torch.long)
         self.begun = torch.zeros((), dtype=torch.bool)
         self._table: Table | None = None  # the parameters change at the end of an epoch only
 
@@ -53,8 +61,18 @@ class EMStep:
     def __call__(self, batch: Batch, step: int) -> Terms:
         self._table = self._table or self.model.table()
         terms, sums = self.shards.sum(batch, step, lambda part: self._contribution(part.batch, step))
-        add_to((self.counts, self.sums, self.hidden), sums)
+        add_to(self.recent, sums)
+        self.recent_steps += 1
+        if self.recent_steps == STEPS:
+            self._add_recent()
         return terms
+
+    def _add_recent(self) -> None:
+        """Add the sums of the latest steps to the totals in double precision."""
+        totals = (self.counts, self.sums, self.hidden)
+        add_to(totals, self.recent)
+        for recent in (*self.recent, self.recent_steps):
+            recent.zero_()
 
     def _contribution(self, batch: Batch, step: int) -> tuple[Terms, Sums]:
         """The terms of some images, and their part of the counts."""
@@ -62,10 +80,9 @@ class EMStep:
         if seen is not None:
             x = x.where(seen, 0)
         joint = joint_of_labels(self.model.joint(x, seen, self._table), batch.labels, self.model.classes)
-        log_prob = joint.logsumexp(1)
+        log_prob, responsibilities = log_sum_and_shares(joint)
         if not torch.isfinite(log_prob).all():
             raise TrainingDiverged(f"the log-likelihood is not finite at step {step + 1}")
-        responsibilities = (joint - log_prob[:, None]).exp()
         if batch.weights is not None:
             responsibilities = responsibilities * batch.weights[:, None].to(responsibilities)
         if self.model.classes and batch.labels is not None and not self.begun:
@@ -75,6 +92,7 @@ class EMStep:
         return terms, [responsibilities.sum(0), responsibilities.T @ x, hidden]
 
     def end_epoch(self) -> None:
+        self._add_recent()
         a = self.smoothing
         pixels = (self.sums + a) / (self.counts[:, None] - self.hidden + 2 * a)
         components = (self.counts + a) / (self.counts + a).sum()
@@ -86,13 +104,16 @@ class EMStep:
 
     def state(self) -> dict[str, Tensor]:
         begun = {"begun": self.begun} if self.model.classes else {}  # runs of early versions do not have it
-        return {"counts": self.counts, "sums": self.sums, "hidden": self.hidden, **begun}
+        recent = dict(zip(RECENT, (*self.recent, self.recent_steps), strict=True))
+        return {"counts": self.counts, "sums": self.sums, "hidden": self.hidden, **recent, **begun}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self._table = None
         self.counts.copy_(tensors["counts"])
         self.sums.copy_(tensors["sums"])
         self.hidden.copy_(tensors.get("hidden", torch.zeros(())))  # earlier versions had no missing pixels
+        for name, recent in zip(RECENT, (*self.recent, self.recent_steps), strict=True):
+            recent.copy_(tensors.get(name, torch.zeros(())))  # earlier versions added each step to the totals
         if self.model.classes:
             self.begun.copy_(tensors["begun"])
 

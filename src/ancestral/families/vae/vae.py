@@ -26,6 +26,7 @@ from ancestral.models.base import CodePairs, LatentModel, LatentScale
 from ancestral.models.classes import CodesClasses
 from ancestral.models.completion import CHAIN, SWEEPS, WARMING, metropolis_within_gibbs
 
+FILLS = 2  # how often missing pixels are replaced by their mean given the code; a third time changed little
 PRIOR_DRAWS = 10_000  # for the mean and standard deviation of a prior that has no closed form
 
 
@@ -83,9 +84,26 @@ class VAE(CodingModel, CodesClasses, LatentModel):
         if self.sums_classes:
             return self._posterior_of_classes(x, seen)[0]
         unit = self.likelihood.to_unit(x)
-        if seen is not None:
-            unit = unit.where(seen, 0)
+        return self._encoded(unit if seen is None else self._without_missing(unit, seen))
+
+    def _encoded(self, unit: Tensor) -> Distribution:
+        """q(z | x) of pixels in [0, 1]."""
         return self.encoder(unit) if self.condition is None else self.encoder(unit, self.condition)
+
+    def _without_missing(self, unit: Tensor, seen: Tensor) -> Tensor:
+        """An input of the encoder that depends on the seen pixels only, for images of any number of seen pixels.
+
+        Missing pixels are 0 and the others are larger, so that an image has the same sum on average. In use, the
+        missing pixels are then replaced by their mean given the code, twice. Not in training: an encoder that learns
+        from the model's own pixels was worse on complete images.
+        """
+        known = unit.where(seen, 0)
+        count = seen.flatten(1).sum(1).clamp(min=1).view(-1, *[1] * (unit.ndim - 1))
+        known = known * (seen[0].numel() / count)
+        for _ in range(0 if self.training else FILLS):
+            means = self.likelihood.to_unit(self.pixels(self._encoded(known).mean).mean)
+            known = unit.where(seen, means)
+        return known
 
     def _posterior_of_classes(self, x: Tensor, seen: Tensor | None = None) -> tuple[ClassAndLatents, list[Self]]:
         given = [self.given(label) for label in range(self.classes)]
@@ -117,9 +135,10 @@ class VAE(CodingModel, CodesClasses, LatentModel):
         return self.log_weights_classes(x, k).logsumexp(1) if self.sums_classes else super().log_weights(x, k)
 
     def posterior_seen(self, x: Tensor, seen: Tensor) -> Distribution:
-        """q(z | x where seen): the encoder gets zeros for the missing pixels. With classes, as `posterior`.
+        """q(z | x where seen): the encoder gets zeros for the missing pixels, and in evaluation mode their means.
 
-        Reference: Mattei and Frellsen, 2019, section 2.3, arXiv 1812.02633.
+        With classes, as `posterior`. References: Mattei and Frellsen, 2019, section 2.3, arXiv 1812.02633; Rezende,
+        Mohamed and Wierstra, 2014, arXiv 1401.4082, whose chain draws the missing pixels instead of their means.
         """
         return self._posterior(x, seen)
 

@@ -12,7 +12,8 @@ from ancestral.core.errors import InputError
 from ancestral.figures.grids import image_grid
 from ancestral.figures.pairs import pair_figure
 from ancestral.reports.score_tables import decimals_for
-from ancestral.runs.complete import DRAWS, IMAGES, Completion, complete_runs, hidden_in_words
+from ancestral.runs.complete import DRAWS, IMAGES, Completion, complete_runs
+from ancestral.runs.hiding import hidden_in_words
 from ancestral.runs.run import Run
 
 if TYPE_CHECKING:
@@ -42,21 +43,22 @@ def completion_figure(named: Sequence[tuple[str, Run]], found: Sequence[Completi
         columns=len(first.x),
         row_titles=titles,
         title=f"{_whose(named)}completions of images, {hidden_in_words(first.hide)} hidden",
-        note=" ".join([*drawn_in_words(named, found), *_scores_in_words(found)]),
+        note=" ".join([*drawn_in_words(named, found), *_scores_in_words(named, found)]),
     )
 
 
 def _score_in_words(completion: Completion) -> str:
-    """A second line for a title: log p(hidden | seen), and whether the completions are exact."""
-    kind, score = completion.how.split()[0].rstrip(":"), completion.score  # the note has the order, or the method
+    """A second line for a title: log p(hidden | seen) and its kind; the note has the method, or why there is none."""
+    score = completion.score
     if score is None:
-        return f"\n{kind}"
+        return "\nnot available"
     digits = decimals_for(score.dimensions)
-    return f"\n{score.nats:.{digits}f} \u00b1 {score.stderr:.{digits}f} nats, {kind}".replace("-", "\N{MINUS SIGN}", 1)
+    value = f"{score.nats:.{digits}f} \u00b1 {score.stderr:.{digits}f} nats".replace("-", "\N{MINUS SIGN}", 1)
+    return f"\n{value}, {score.kind_in_words}"
 
 
-def _scores_in_words(found: Sequence[Completion]) -> list[str]:
-    """What the scores beside the rows mean."""
+def _scores_in_words(named: Sequence[tuple[str, Run]], found: Sequence[Completion]) -> list[str]:
+    """What the scores beside the rows mean, how those that are not exact were computed, and why some are missing."""
     scores = [one.score for one in found if one.score is not None]
     if not scores:
         return []
@@ -64,6 +66,11 @@ def _scores_in_words(found: Sequence[Completion]) -> list[str]:
     lines = [
         f"Nats: mean log p(hidden | seen) of the true hidden pixels of the first {counts} {scores[0].split} images."
     ]
+    for (name, _), one in zip(named, found, strict=True):
+        if one.score is not None and one.score.samples:
+            lines.append(f"{name}: {one.score.kind_in_words} from {one.score.samples} samples for each image.")
+        elif one.score is None:
+            lines.append(f"{name}: not available, {one.reason}.")
     if len({score.space for score in scores}) > 1:
         lines.append("Runs with different pixels: their scores cannot be compared.")
     return lines

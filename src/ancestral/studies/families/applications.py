@@ -22,6 +22,7 @@ from ancestral.runs.records import DETECTIONS
 from ancestral.runs.run import Run
 from ancestral.studies.demonstrations.sampling_pace import draws_per_second, machine_in_words
 from ancestral.studies.families.ranking import CLEAR
+from ancestral.studies.families.strokes import CAPTION, strokes_in_words, under_strokes
 from ancestral.studies.parts import listed
 from ancestral.studies.recipe import ChapterContent
 from ancestral.studies.workshop import Workshop
@@ -89,10 +90,14 @@ def completed(workshop: Workshop) -> ChapterContent:
     ordered = [workshop.titles[name] for name in found["bottom"] if name not in found["halves"]]
     if ordered:
         caption += f" {listed(ordered)} sample a bottom half exactly and the other halves approximately."
+    strokes = under_strokes(workshop, named)
     return ChapterContent(
-        _probable_halves(workshop, found["bottom"]),
+        "\n\n".join([_probable_halves(workshop, found["bottom"]), strokes_in_words([n for n, _ in named], strokes)]),
         [_hidden_table(workshop, found)],
-        [workshop.figure("completions", drawn, caption, of=workshop.runs)],
+        [
+            workshop.figure("completions", drawn, caption, of=workshop.runs),
+            workshop.figure("strokes", completion_figure(named, strokes), CAPTION, of=workshop.runs),
+        ],
     )
 
 
@@ -123,7 +128,9 @@ def _hidden_scores(workshop: Workshop) -> dict[str, dict[str, Score]]:
         with workshop.progress.counter_for("scoring hidden halves") as progress:
             for done, name in enumerate(able, 1):
                 for hide in HIDDEN:
-                    score = complete_run(workshop.runs[name], hide, count=4, draws=1, scored=count).score
+                    score = complete_run(
+                        workshop.runs[name], hide, count=4, draws=1, scored=count, only_exact=True
+                    ).score
                     found[hide] |= {name: score.to_json()} if score else {}
                 progress(done, len(able))
         return found

@@ -92,7 +92,17 @@ def quality(workshop: Workshop) -> ChapterContent:
         told.append(f"{kind}: {_compared(workshop.titles, records)} {_exceeding(workshop.titles, records)}".strip())
     first = next(iter(groups.values()))
     told.insert(1, _orders(workshop, first))
+    told.append(_in_steps(workshop.titles, {name: one for records in groups.values() for name, one in records.items()}))
     return ChapterContent("\n\n".join(filter(None, told)), tables)
+
+
+def _in_steps(titles: Mapping[str, str], records: Records) -> str:
+    """Which families were sampled in parallel steps, as sentences."""
+    return " ".join(
+        f"The {titles[name]} is sampled in {record.steps} parallel steps: an exact sample needs one for each pixel."
+        for name, record in records.items()
+        if record.steps
+    )
 
 
 def _orders(workshop: Workshop, records: Records) -> str:
