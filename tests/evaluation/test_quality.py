@@ -20,8 +20,10 @@ from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
+from ancestral.evaluation.assess import assess
 from ancestral.evaluation.diversity import covered_share
 from ancestral.evaluation.neighbours import Neighbours, density_coverage, nearest, precision_recall
+from ancestral.evaluation.pixel_features import PixelFeatures, Projection
 from ancestral.evaluation.quality import (
     Measured,
     Quality,
@@ -520,6 +522,17 @@ def test_shared_distances_give_the_same_measures() -> None:
         expected = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
         assert near.of(samples) == expected
         assert len(set(expected.values())) > 1
+
+
+def test_samples_and_training_images_are_compared_with_the_test_images() -> None:
+    samples, test, training = (gaussian(80, 3, seed) * scale for seed, scale in ((1, 1.0), (2, 1.3), (3, 0.8)))
+    network = PixelFeatures("none", "", (1, 1, 3), torch.zeros(3), torch.eye(3))
+    far = torch.ones(80)
+    found = assess(Projection(samples), Projection(test), Projection(training), far, far, network=network, space="")
+    for name, part in (("value", samples), ("real", training)):
+        expected = (*precision_recall(test, part), *density_coverage(test, part))
+        measured = (found.precision, found.recall, found.density, found.coverage)
+        assert tuple(getattr(one, name) for one in measured) == expected
 
 
 def test_the_nearest_image_with_constant_pixels_in_the_pool() -> None:
