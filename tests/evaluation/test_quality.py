@@ -21,7 +21,7 @@ from ancestral.commands.main import main
 from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
 from ancestral.evaluation.diversity import covered_share
-from ancestral.evaluation.neighbours import density_coverage, nearest, precision_recall
+from ancestral.evaluation.neighbours import Neighbours, density_coverage, nearest, precision_recall
 from ancestral.evaluation.quality import (
     Measured,
     Quality,
@@ -510,6 +510,29 @@ def test_samples_above_their_neighbours(runs: dict[str, Run], tmp_path: Path) ->
     out = tmp_path / "neighbours.png"
     assert main(["draw", "neighbours", str(runs["mixture"].path), "--out", str(out), "--count", "5"]) == 0
     assert out.exists()
+
+
+def test_shared_distances_give_the_same_measures() -> None:
+    real = gaussian(120, 3, 1)
+    near = Neighbours(real)
+    for samples in (gaussian(90, 3, 2), 0.3 * gaussian(150, 3, 3)):
+        (precision, recall), (density, coverage) = precision_recall(real, samples), density_coverage(real, samples)
+        expected = {"precision": precision, "recall": recall, "density": density, "coverage": coverage}
+        assert near.of(samples) == expected
+        assert len(set(expected.values())) > 1
+
+
+def test_the_nearest_image_with_constant_pixels_in_the_pool() -> None:
+    """They are left out of the search, and they count in the distance."""
+    generator = torch.Generator().manual_seed(1)
+    pool, images = (torch.rand(n, 1, 4, 4, generator=generator) for n in (50, 30))
+    pool[:, :, 0], pool[1:, :, 1, 0] = 1.0, 0.5
+    pool[0, :, 1, 0] = 0.9
+    images[:, :, 0] = 0.0
+    distances, found = nearest(images, pool)
+    every = (images[:, None] - pool[None]).flatten(2).double().norm(dim=2)
+    assert torch.equal(found, every.argmin(1))
+    assert torch.allclose(distances, every.min(1).values)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from helpers import refused
 import ancestral
 from ancestral.families.circuit.model import Circuit
 from ancestral.health.curves import Case, Facts
+from ancestral.health.history import History
 from ancestral.runs.explain import explain_run
 from ancestral.runs.verify import verify_run
 from ancestral.training.log import LogLine
@@ -142,5 +143,5 @@ def test_after_a_fitted_start_the_first_loss_is_not_that_of_an_untrained_model()
     """The start has already a low loss; without the fact, a small rise would be judged as a divergence."""
     log = [LogLine(1, 1, "train", "loss", 20.0), LogLine(2, 1, "valid", "nll", 21.0)]
     facts = Facts(100, 1, 2, uniform=44.0)
-    assert Case(log, facts).held_beginning == 20.0
-    assert Case(log, facts._replace(fitted_start=True)).held_beginning == 44.0
+    assert Case(History(log), facts).held_beginning == 20.0
+    assert Case(History(log), facts._replace(fitted_start=True)).held_beginning == 44.0

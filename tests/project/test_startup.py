@@ -37,6 +37,7 @@ WORDS: dict[str, tuple[int, str]] = {
     "train vae --no-such-flag": (2, "--no-such-flag"),
     "train vae --epochs none": (2, "--epochs"),
     "train vae --epochs 0": (2, "--epochs 0"),
+    "evaluate nosuchrun": (2, "nosuchrun is not a run folder: it has no settings.json"),
     "nosuchverb": (2, "unknown command 'nosuchverb'"),
     "train vae --data no/such/path": (2, "data source 'no/such/path': unknown; choose one of digits, mnist, "),
     "train vae --data no/such/file.npz": (2, "no/such/file.npz: no such file; check the path"),

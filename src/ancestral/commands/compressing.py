@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from ancestral.commands.console import opened_runs, print_json, print_table, say, screen
+from ancestral.commands.console import opened_runs, print_json, print_table, refuse_missing_runs, say, screen
 from ancestral.core.errors import InputError
 from ancestral.core.text import plural
 from ancestral.settings.data import FileSettings, OtherData
@@ -51,6 +51,7 @@ def compress(
     runs, source = _split_places(places)
     if out is None or len(runs) != 1:
         raise InputError("compress needs one run and --out FILE.anc; several runs need --report")
+    refuse_missing_runs(*runs)
     from ancestral.runs.compress import compress_run
     from ancestral.runs.progress import counter
 
@@ -101,6 +102,7 @@ def _numbers(name: str, found: Any) -> dict[str, Any]:
 
 
 def _report(paths: tuple[Path, ...], split: str, block: int | None, json: bool) -> None:
+    refuse_missing_runs(*paths)
     from ancestral.figures.style import save_figure
     from ancestral.reports.compression_tables import codec_table, compression_lines, compression_table
     from ancestral.reports.pictures.compression import NAME, compression_figure
@@ -155,6 +157,7 @@ def decompress(
         only: read one image only, by its number from 0
         salvage: if the file is damaged, read the images before the damage
     """
+    refuse_missing_runs(run)
     from ancestral.runs.compress import check_output, decompress_run, write_pixels
     from ancestral.runs.progress import counter
 

@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 
 from ancestral.core.errors import InputError
+from ancestral.runs.folder import refuse_no_run
 from ancestral.settings.data import POINT_SETS
 
 RunPath = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
@@ -56,11 +57,21 @@ def refuse_below_one(count: int | None) -> None:
         raise InputError(f"--count {count}: give a whole number of at least 1")
 
 
-def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
-    from ancestral.runs.run import Run
+def refuse_missing_runs(*paths: Path) -> None:
+    """Refuse a path that is not a run before torch is imported, which takes seconds.
 
+    Raises:    InputError: no run is named, or one is not a run folder.
+    """
     if not paths:
         raise InputError("name at least one run folder")
+    for path in paths:
+        refuse_no_run(path)
+
+
+def opened_runs(paths: tuple[Path, ...]) -> list[Any]:
+    refuse_missing_runs(*paths)
+    from ancestral.runs.run import Run
+
     opened = [Run(path) for path in paths]
     for run in opened:
         _ = run.record  # raises at once if this is not a run folder

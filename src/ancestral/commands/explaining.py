@@ -3,7 +3,15 @@
 from pathlib import Path
 from typing import Literal
 
-from ancestral.commands.console import RunPath, print_json, print_table, refuse_below_one, say, screen
+from ancestral.commands.console import (
+    RunPath,
+    print_json,
+    print_table,
+    refuse_below_one,
+    refuse_missing_runs,
+    say,
+    screen,
+)
 from ancestral.commands.places import PICTURES, array_of, refuse_ending
 from ancestral.settings.data import OtherData
 
@@ -28,6 +36,7 @@ def explain(
             on the family
         json: print only the terms, as JSON, on stdout
     """
+    refuse_missing_runs(run)
     from ancestral.figures.style import save_figure
     from ancestral.reports.explanation_tables import explanation_tables
     from ancestral.reports.pictures.explanation import explanation_figure
@@ -68,6 +77,7 @@ def infer(
         split: part of the data
         count: use only the first N images
     """
+    refuse_missing_runs(run)
     from ancestral.runs.infer import infer_run
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter

@@ -10,6 +10,7 @@ from ancestral.commands.console import (
     print_json,
     print_table,
     refuse_below_one,
+    refuse_missing_runs,
     say,
     say_entropies,
     score_one,
@@ -49,6 +50,7 @@ def evaluate(
         devices: number of processes, one core each
         json: print only the scores, as JSON, on stdout
     """
+    refuse_missing_runs(*runs)
     from ancestral.runs.new_data import on_data
     from ancestral.training.processes import dividing, together
 
@@ -218,6 +220,7 @@ def quality(
         picture: also draw a row of samples of each run into this .png, .jpg, .pdf or .svg file
         json: print only the records, as JSON, on stdout
     """
+    refuse_missing_runs(*runs)
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.samples import sample_rows
     from ancestral.reports.quality_tables import quality_table
@@ -298,6 +301,7 @@ def bracket(
         seed: random seed
         json: print only the bounds, as JSON, on stdout
     """
+    refuse_missing_runs(run)
     from ancestral.evaluation.annealing import Annealing
     from ancestral.reports.run_page import write_run_page
     from ancestral.reports.score_tables import bracket_table

@@ -13,6 +13,7 @@ from ancestral.commands.console import (
     print_json,
     print_table,
     refuse_below_one,
+    refuse_missing_runs,
     say,
     screen,
     show_scores,
@@ -47,12 +48,13 @@ def sample(
         steps: any-order models: number of parallel steps, each for several pixels; faster, but not exact; the cost in
             nats is printed (default: one pixel at a time)
     """
-    from ancestral.runs.run import Run
-    from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
-
     refuse_ending("--out", out, "", *PICTURES, ".npy", ".csv")
     if mean and label:
         raise InputError("--mean and --label cannot be combined: leave out one of them")
+    refuse_missing_runs(run)
+    from ancestral.runs.run import Run
+    from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
+
     opened = Run(run)
     out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean, steps=steps)
     model, number = opened.load(), [class_number(opened, one) for one in label] or None
@@ -201,6 +203,7 @@ def complete(
         split: part of the data
         json: print on stdout, as JSON, log p(hidden | seen) of each run, or why there is none
     """
+    refuse_missing_runs(*runs)
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
     from ancestral.runs.complete import (
@@ -293,6 +296,7 @@ def detect(
         split: with --data: part of the data, if the data are split
         json: print only the records, as JSON, on stdout
     """
+    refuse_missing_runs(*runs)
     from ancestral.reports.run_page import write_run_page
     from ancestral.runs.detect import detect_run
     from ancestral.runs.progress import counter

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.evaluation.neighbours import density_coverage, precision_recall
+from ancestral.evaluation.neighbours import Neighbours
 from ancestral.evaluation.quality import (
     CLASS_MEASURES,
     DRAWS,
@@ -81,8 +81,8 @@ def assess(
     counts = {len(part.features) for part in (samples, test, training)}
     if len(counts) != 1:
         raise InputError(f"give equal numbers of samples, test images and training images, not {sorted(counts)}")
-    references = [(part.features, test.features) for part in (samples, training)]
-    found, real = (_against(reference, features, seed) for features, reference in references)
+    near_test = Neighbours(test.features)  # the real images are the reference of both
+    found, real = (_against(test.features, near_test, part.features, seed) for part in (samples, training))
     return Quality(
         **{name: Measured(found[name], real[name]) for name in found},
         **_class_measures(samples, test, training),
@@ -114,15 +114,10 @@ def _class_measures(*seen: Seen) -> dict[str, Any]:
     }
 
 
-def _against(reference: Tensor, samples: Tensor, seed: int) -> dict[str, float]:
+def _against(reference: Tensor, near: Neighbours, samples: Tensor, seed: int) -> dict[str, float]:
     """Measures that compare two sets of features."""
-    precision, recall = precision_recall(reference, samples)
-    density, coverage = density_coverage(reference, samples)
     return {
         "fid": frechet_distance(reference, samples),
         "kid": kernel_distance(reference, samples, seed=seed),
-        "precision": precision,
-        "recall": recall,
-        "density": density,
-        "coverage": coverage,
+        **near.of(samples),
     }

@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -212,13 +213,12 @@ class BatchTest:
             )
         self.calibration, self.size, self.alpha = calibration.double().sort().values, size, alpha
         self._ties = seed_for(seed, "ties", size)
-        drawn = null_placements(len(calibration), size, draws, seed_for(seed, "null", size))
-        self._null = self._statistic(drawn).sort().values
+        self._null = _null_statistics(len(calibration), size, draws, seed_for(seed, "null", size))
 
     def p_values(self, batches: Tensor) -> Tensor:
         """The p-value of each batch. batches: scores, shape (T, n); returns (T,). The order of ties is fixed."""
         order = torch.Generator().manual_seed(self._ties)
-        found = self._statistic(broken_placements(self.calibration, batches, order))
+        found = _statistic(broken_placements(self.calibration, batches, order), len(self.calibration))
         # the order of a sum changes its last digits; such values count as equally extreme
         below = torch.searchsorted(self._null, found - ROUNDING)
         return (1 + len(self._null) - below) / (1 + len(self._null))
@@ -227,8 +227,16 @@ class BatchTest:
         """Whether each batch is rejected as out-of-distribution at level alpha: boolean, shape (T,)."""
         return self.p_values(batches) <= self.alpha
 
-    def _statistic(self, places: Tensor) -> Tensor:
-        return torch.special.ndtri((places + 0.5) / (len(self.calibration) + 1)).mean(1).abs()
+
+def _statistic(places: Tensor, reference: int) -> Tensor:
+    """T of each batch from the ranks of its scores among `reference` others; shapes (T, n) and (T,)."""
+    return torch.special.ndtri((places + 0.5) / (reference + 1)).mean(1).abs()
+
+
+@lru_cache(maxsize=32)  # the scores of one calibration have the same null distribution: it is sampled once for all
+def _null_statistics(reference: int, size: int, draws: int, seed: int) -> Tensor:
+    """Samples of T under H0, ascending, shape (draws,). Do not change the tensor in place."""
+    return _statistic(null_placements(reference, size, draws, seed), reference).sort().values
 
 
 def null_placements(reference: int, size: int, draws: int, seed: int) -> Tensor:

@@ -14,6 +14,8 @@ from torch import Tensor
 from ancestral.core.errors import InputError
 
 BLOCK = 1024  # rows of distances per block
+REGION, AROUND = 3, 5  # neighbours: of precision and recall; of density and coverage
+MEASURES = ("precision", "recall", "density", "coverage")
 ROUNDING = 1e-10  # relative to the mean squared length; meaningful distances are much larger
 
 
@@ -39,7 +41,7 @@ def check_vectors(**named: Tensor) -> None:
         raise InputError(f"features must be of the same network, but their numbers differ: {shapes}")
 
 
-def precision_recall(reference: Tensor, samples: Tensor, k: int = 3) -> tuple[float, float]:
+def precision_recall(reference: Tensor, samples: Tensor, k: int = REGION) -> tuple[float, float]:
     """Precision: the share of samples in the region of the data. Recall: the share of data in the region of the
     samples.
 
@@ -52,16 +54,12 @@ def precision_recall(reference: Tensor, samples: Tensor, k: int = 3) -> tuple[fl
     Reference: Kynkäänniemi et al., 2019, eqs. 1-2, arXiv 1904.06991; k = 3 as there.
     """
     margin = _margin(reference, samples)
-    real_radii, drawn_radii = _radii(reference, k), _radii(samples, k)
-    inside = torch.zeros(len(samples), dtype=torch.bool)
-    recalled = []
-    for first, distances in _blocks(reference, samples):
-        inside |= (distances <= real_radii[first : first + len(distances), None] + margin).any(0)
-        recalled.append((distances <= drawn_radii + margin).any(1))
-    return inside.double().mean().item(), torch.cat(recalled).double().mean().item()
+    counts = _Regions(_radii(reference, k)[0], _radii(samples, k)[0], margin)
+    _count(reference, samples, counts)
+    return counts.shares()
 
 
-def density_coverage(reference: Tensor, samples: Tensor, k: int = 5) -> tuple[float, float]:
+def density_coverage(reference: Tensor, samples: Tensor, k: int = AROUND) -> tuple[float, float]:
     """Density: how densely the data surround the samples. Coverage: the share of data with a sample nearby.
 
     Unlike precision and recall, they use neighbourhoods of real images only, so one outlier among the samples, which
@@ -74,13 +72,78 @@ def density_coverage(reference: Tensor, samples: Tensor, k: int = 5) -> tuple[fl
     Reference: Naeem et al., 2020, eqs. 2-3, arXiv 2002.09797; k = 5 as there.
     """
     margin = _margin(reference, samples)
-    radii = _radii(reference, k)
-    covered, pairs = 0, 0
+    counts = _Neighbourhoods(_radii(reference, k)[0], k, margin)
+    _count(reference, samples, counts)
+    return counts.shares()
+
+
+class Neighbours:
+    """Nearest neighbours in the features of real images, for several sets of samples.
+
+    The distances between real images, and those to samples, are computed once for all measures.
+
+    Args:      reference: features of real images, shape (N, F).
+    Raises:    InputError: as `check_vectors`, or too few images.
+    """
+
+    def __init__(self, reference: Tensor) -> None:
+        check_vectors(reference=reference)
+        self._reference = reference
+        self._region, self._around = _radii(reference, REGION, AROUND)
+
+    def of(self, samples: Tensor) -> dict[str, float]:
+        """Precision, recall, density and coverage of samples; as `precision_recall` and `density_coverage`.
+
+        Args:      samples: features, shape (M, F).
+        """
+        margin = _margin(self._reference, samples)
+        regions = _Regions(self._region, _radii(samples, REGION)[0], margin)
+        neighbourhoods = _Neighbourhoods(self._around, AROUND, margin)
+        _count(self._reference, samples, regions, neighbourhoods)
+        return dict(zip(MEASURES, (*regions.shares(), *neighbourhoods.shares()), strict=True))
+
+
+class _Regions:
+    """Counts of samples in the region of the data, and the reverse. The radii are squared distances."""
+
+    def __init__(self, real_radii: Tensor, drawn_radii: Tensor, margin: float) -> None:
+        self._real, self._drawn, self._margin = real_radii, drawn_radii, margin
+        self._inside = torch.zeros(len(drawn_radii), dtype=torch.bool)
+        self._recalled = 0
+
+    def add(self, rows: slice, distances: Tensor) -> None:
+        """Distances of some real images to all samples."""
+        self._inside |= (distances <= self._real[rows, None] + self._margin).any(0)
+        self._recalled += int((distances <= self._drawn + self._margin).any(1).sum())
+
+    def shares(self) -> tuple[float, float]:
+        """Precision and recall."""
+        return self._inside.double().mean().item(), self._recalled / len(self._real)
+
+
+class _Neighbourhoods:
+    """Counts of samples in the neighbourhoods of `k` real images. The radii are squared distances."""
+
+    def __init__(self, radii: Tensor, k: int, margin: float) -> None:
+        self._radii, self._k, self._margin = radii, k, margin
+        self._covered, self._pairs, self._samples = 0, 0, 0
+
+    def add(self, rows: slice, distances: Tensor) -> None:
+        """Distances of some real images to all samples."""
+        within = distances <= self._radii[rows, None] + self._margin
+        self._covered += int(within.any(1).sum())
+        self._pairs += int(within.sum())
+        self._samples = distances.shape[1]
+
+    def shares(self) -> tuple[float, float]:
+        """Density and coverage."""
+        return self._pairs / (self._k * self._samples), self._covered / len(self._radii)
+
+
+def _count(reference: Tensor, samples: Tensor, *counts: _Regions | _Neighbourhoods) -> None:
     for first, distances in _blocks(reference, samples):
-        within = distances <= radii[first : first + len(distances), None] + margin
-        covered += int(within.any(1).sum())
-        pairs += int(within.sum())
-    return pairs / (k * len(samples)), covered / len(reference)
+        for one in counts:
+            one.add(slice(first, first + len(distances)), distances)
 
 
 def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,8 +160,7 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
             f"images {tuple(images.shape)} and pool {tuple(pool.shape)}: give images of the same shape, at least one"
         )
     rows, others = images.flatten(1).float(), pool.flatten(1).float()
-    lengths = others.square().sum(1)
-    found = torch.cat([(lengths - 2 * block @ others.T).argmin(1) for block in rows.split(BLOCK)])
+    found = _closest(rows, others)
     distances = torch.cat(
         [
             (block - others[at]).double().norm(dim=1)
@@ -106,6 +168,15 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
         ]
     )
     return distances, found
+
+
+def _closest(rows: Tensor, others: Tensor) -> Tensor:
+    """Index of the nearest of `others` to each row, shape (N,)."""
+    varying = (others != others[0]).any(0)  # other columns add the same to all distances of a row
+    if not bool(varying.all()):
+        rows, others = rows[:, varying], others[:, varying]
+    lengths = others.square().sum(1)
+    return torch.cat([torch.addmm(lengths, block, others.T, alpha=-2).argmin(1) for block in rows.split(BLOCK)])
 
 
 def _blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
@@ -118,16 +189,18 @@ def _blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield first, torch.addmm(lengths, block, others.T, alpha=-2).add_(block.square().sum(1, keepdim=True)).clamp_(0)
 
 
-def _radii(x: Tensor, k: int) -> Tensor:
-    """Squared distance of each point to its k-th nearest other point, shape (N,)."""
-    if k < 1 or len(x) <= k:
-        raise InputError(f"{len(x)} images are too few for neighbourhoods of {k}")
-    radii = []
+def _radii(x: Tensor, *neighbours: int) -> tuple[Tensor, ...]:
+    """Squared distance of each point to its k-th nearest other point, shape (N,), for each k in `neighbours`."""
+    most = max(neighbours)
+    if min(neighbours) < 1 or len(x) <= most:
+        raise InputError(f"{len(x)} images are too few for neighbourhoods of {most}")
+    nearest_ones = []
     for first, distances in _blocks(x, x):
         own = torch.arange(len(distances))
         distances[own, first + own] = torch.inf
-        radii.append(distances.topk(k, largest=False).values[:, -1])
-    return torch.cat(radii)
+        nearest_ones.append(distances.topk(most, largest=False).values)
+    ascending = torch.cat(nearest_ones)
+    return tuple(ascending[:, k - 1].contiguous() for k in neighbours)
 
 
 def _margin(reference: Tensor, samples: Tensor) -> float:

@@ -7,16 +7,15 @@ the noise of minibatches is that it is positive about as often as negative.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ancestral.core.notebook import as_html
-from ancestral.training.objectives import SCHEDULED
+from ancestral.health.history import History
 
 WINDOW = 3
 """readings per median: the smallest number for which one outlier does not matter"""
@@ -36,19 +35,6 @@ WORSE = 0.1
 """a loss counts as above its initial value if it exceeds it by this share: the initial value is from one batch only"""
 CRITERIA = ("nll", "negative_elbo", "reconstruction")
 """held-out quantities that measure the quality of a model; the first one in the log is used"""
-
-
-class Line(Protocol):
-    """A reading of a log with its step; see `training.log.LogLine`."""
-
-    @property
-    def step(self) -> int: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> float: ...
 
 
 class Facts(NamedTuple):
@@ -176,24 +162,14 @@ class Case:
 
     If the objective follows a schedule, the curves start at its last change, because earlier losses are not comparable.
 
-    Args:      log: readings in the order of the training. facts: see `Facts`.
+    Args:      history: the readings so far. facts: see `Facts`.
     """
 
-    def __init__(self, log: Sequence[Line], facts: Facts) -> None:
-        self.facts = facts
-        self.step = log[-1].step if log else 0
-        self._first: dict[tuple[str, str], float] = {}
-        rows: dict[tuple[str, str], tuple[list[int], list[float]]] = defaultdict(lambda: ([], []))
-        changed = _last_change(log)
-        for line in log:
-            self._first.setdefault((line.split, line.name), line.value)
-            if line.step <= changed:
-                continue
-            steps, values = rows[line.split, line.name]
-            steps.append(line.step)
-            values.append(line.value)
+    def __init__(self, history: History, facts: Facts) -> None:
+        self.facts, self.step, self._first = facts, history.step, history.first
         self._curves = {
-            key: _evenly_read(LogCurve(*row)) if key[0] == "train" else LogCurve(*row) for key, row in rows.items()
+            key: _evenly_read(LogCurve(*row)) if key[0] == "train" else LogCurve(*row)
+            for key, row in history.rows().items()
         }
 
     def curve(self, split: str, name: str) -> LogCurve | None:
@@ -253,20 +229,6 @@ class Case:
     def first(self, split: str, name: str, otherwise: float = math.nan) -> float:
         """The first reading of a quantity."""
         return self._first.get((split, name), otherwise)
-
-
-def _last_change(log: Sequence[Line]) -> int:
-    """The last step at which a scheduled part of the objective differed from its final value; -1 without a schedule."""
-    end = {line.name: line.value for line in log if line.name.startswith(SCHEDULED)}
-    if not end:
-        return -1
-    # readings are means over steps in single precision, so values are compared with a tolerance
-    others = (
-        line.step
-        for line in log
-        if line.name in end and not math.isclose(line.value, end[line.name], rel_tol=1e-5, abs_tol=1e-9)
-    )
-    return max(others, default=-1)
 
 
 class Rule(NamedTuple):

@@ -14,7 +14,8 @@ from typing import Any
 from ancestral.core.errors import InputError
 from ancestral.core.notebook import as_html
 from ancestral.health import baseline_rules, gan_rules, likelihood_rules, settling_rules
-from ancestral.health.curves import Case, Facts, Line, Verdict
+from ancestral.health.curves import Case, Facts, Verdict
+from ancestral.health.history import History, Line
 
 RULES = (*gan_rules.RULES, *likelihood_rules.RULES, *settling_rules.RULES, *baseline_rules.RULES)
 
@@ -74,7 +75,12 @@ def examine(log: Sequence[Line], facts: Facts) -> Examination:
                problems (a VAE that does not use its latents yet, a generator whose samples are all similar) may
                disappear.
     """
-    case = Case(log, facts)
+    return examine_history(History(log), facts)
+
+
+def examine_history(history: History, facts: Facts) -> Examination:
+    """As `examine`, for readings that were collected before."""
+    case = Case(history, facts)
     verdicts: list[Verdict] = []
     healthy, unjudged = [], []
     for rule in RULES:

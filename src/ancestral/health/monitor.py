@@ -10,7 +10,8 @@ from ancestral.data.datasets import Split
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.families.family import DataSpec
 from ancestral.families.run_settings import Settings
-from ancestral.health.examine import Examination, Facts, Verdict, examine
+from ancestral.health.examine import Examination, Facts, Verdict, examine_history
+from ancestral.health.history import History
 from ancestral.health.likelihood_rules import CALMER
 from ancestral.training.log import LogLine, Reading
 from ancestral.training.reporters import Reporter
@@ -34,7 +35,7 @@ class Monitor(Reporter):
     """
 
     def __init__(self, reporter: Reporter, facts: Facts, log: Sequence[LogLine] = ()) -> None:
-        self.reporter, self.facts, self.log = reporter, facts, list(log)
+        self.reporter, self.facts, self._history = reporter, facts, History(log)
         self._told = {verdict.name for verdict in self._examine(finished=False).verdicts}
 
     def begin(self, total_steps: int, step: int) -> None:
@@ -42,7 +43,8 @@ class Monitor(Reporter):
 
     def advance(self, step: int, readings: Sequence[Reading]) -> None:
         epoch = -(-step // self.facts.steps_per_epoch)
-        self.log += [LogLine(step, epoch, *reading) for reading in readings]
+        for reading in readings:
+            self._history.add(LogLine(step, epoch, *reading))
         self.reporter.advance(step, readings)
         if any(reading.split != "train" for reading in readings):
             self._tell(f"epoch {epoch}")
@@ -57,7 +59,7 @@ class Monitor(Reporter):
             self._told.add(verdict.name)
 
     def _examine(self, finished: bool) -> Examination:
-        return examine(self.log, self.facts._replace(finished=finished))
+        return examine_history(self._history, self.facts._replace(finished=finished))
 
     def conclude(self, diverged: str = "") -> Examination:
         """The examination of the finished training.
@@ -67,8 +69,7 @@ class Monitor(Reporter):
         found = self._examine(finished=True)
         if not diverged:
             return found
-        step = self.log[-1].step if self.log else 0
-        verdict = Verdict("divergence", "failure", diverged, CALMER, step)
+        verdict = Verdict("divergence", "failure", diverged, CALMER, self._history.step)
         others = (other for other in found.verdicts if other.name != verdict.name)
         healthy = tuple(name for name in found.healthy if name != verdict.name)
         unjudged = tuple(name for name in found.unjudged if name != verdict.name)

@@ -22,6 +22,7 @@ from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
 from ancestral.runs.config_file import CONFIG_FILE, config_text
+from ancestral.runs.folder import refuse_no_run
 from ancestral.runs.given import Given, refuse_missing, refuse_other_parts
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import Origin, made_by_newer, new_record, read_record
@@ -97,8 +98,7 @@ class Run:
 
         Raises:    InputError: this is not a run folder.
         """
-        if not (self.path / "settings.json").exists():
-            raise InputError(f"{self.path} is not a run folder: it has no settings.json")
+        refuse_no_run(self.path)
         return read_record(self.manifest.content("settings.json"), self.path / "settings.json")
 
     @property
