@@ -11,10 +11,10 @@ demo: $(VENV)/.core ## train the tour on the embedded digits and write demo/repo
 
 # one thread a worker: two tests at once on two cores would otherwise wait for each other
 test: $(VENV)/.test ## the quick tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow"
 
 test-all: $(VENV)/.test $(VENV)/.notebook ## all tests, the execution of the notebooks included
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 docs: $(VENV)/.docs ## the handbook: docs/_build/index.html; where Chromium and axe are installed, its accessibility is checked
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
