@@ -343,7 +343,13 @@ def test_single_images_are_drawn_again_as_often_as_there_are_few() -> None:
     assert both > 1.5 * natural  # the calibration counts too
 
 
-@pytest.mark.parametrize(("size", "shift"), [(1, 0.0), (5, 0.0), (20, 0.0), (1, 1.0), (5, 1.0), (20, 0.5)])
+@pytest.mark.parametrize(
+    ("size", "shift"),
+    [
+        *((1, 0.0), (5, 0.0), (1, 1.0), (5, 1.0)),
+        *(pytest.param(20, shift, marks=pytest.mark.slow) for shift in (0.0, 0.5)),
+    ],
+)
 def test_intervals_hold_the_true_share_19_times_in_20(size: int, shift: float) -> None:
     """Of a known model, over 200 draws of all images: level for any calibration, power for the one there is. Intervals
     that took batches for independent would hold it in about four draws of five."""

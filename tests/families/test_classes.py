@@ -57,7 +57,10 @@ def log_prob_on_grid(model: LatentModel, x: Tensor) -> Tensor:
     return joint.logsumexp(0) + 2 * math.log(0.2)
 
 
-@pytest.mark.parametrize("name", ["vae, conditional", "vae, conditional, VampPrior, convolutional"])
+@pytest.mark.parametrize(
+    "name",
+    ["vae, conditional", pytest.param("vae, conditional, VampPrior, convolutional", marks=pytest.mark.slow)],
+)
 def test_bounds_of_a_vae_are_below_the_exact_values_given_the_class_and_summed_over_it(name: str) -> None:
     model = model_of(name)
     assert isinstance(model, VAE)

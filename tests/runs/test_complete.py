@@ -153,7 +153,10 @@ def test_completions_fit_the_exact_conditional(name: str) -> None:
     assert all(p > FALSE_ALARM for p in p_values.values()), p_values
 
 
-@pytest.mark.parametrize("name", zoo.ZOO)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name == "flow, spline, conditional" else ()) for name in zoo.ZOO],
+)
 def test_observed_pixels_never_change_and_all_observed_is_the_identity(name: str) -> None:
     model = model_of(name)
     if not isinstance(model, Completes):

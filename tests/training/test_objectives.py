@@ -105,7 +105,7 @@ def gradients(objective, model: VAE, k: int, draws: int) -> dict[str, torch.Tens
     return {name: torch.stack(values) for name, values in found.items()}
 
 
-@pytest.mark.parametrize("name", ["vae", "vae, mixture prior"])
+@pytest.mark.parametrize("name", ["vae", pytest.param("vae, mixture prior", marks=pytest.mark.slow)])
 def test_doubly_reparameterised_gradient_has_the_same_mean_and_less_noise(name: str) -> None:
     model = vae(name)
     torch.manual_seed(3)
