@@ -9,6 +9,7 @@ import tyro
 from ancestral.commands.console import opened_runs, print_json, print_table, refuse_missing_runs, say, screen
 from ancestral.core.errors import InputError
 from ancestral.core.text import plural
+from ancestral.runs.folder import is_run
 from ancestral.settings.data import FileSettings, OtherData
 
 Places = Annotated[
@@ -72,7 +73,7 @@ def compress(
 
 def _split_places(places: tuple[Path, ...]) -> tuple[tuple[Path, ...], Path | None]:
     """The runs, and the source of images if the last place is not a run."""
-    if len(places) > 1 and not (places[-1] / "settings.json").exists():
+    if len(places) > 1 and not is_run(places[-1]):
         return places[:-1], places[-1]
     return places, None
 

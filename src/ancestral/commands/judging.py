@@ -19,6 +19,7 @@ from ancestral.commands.console import (
 )
 from ancestral.commands.places import PICTURES, refuse_ending
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.runs.folder import is_run
 from ancestral.settings.data import POINT_SETS, OtherData
 
 
@@ -165,7 +166,7 @@ def _named_or_found(paths: tuple[Path, ...]) -> list[Any]:
 
     opened: list[Any] = []
     for path in paths:
-        if (path / "settings.json").exists() or not path.is_dir():
+        if is_run(path) or not path.is_dir():
             opened += opened_runs((path,))
             continue
         found, left = runs_in(path)

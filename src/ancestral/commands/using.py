@@ -20,6 +20,7 @@ from ancestral.commands.console import (
 )
 from ancestral.commands.places import PICTURES, picture_of, refuse_ending
 from ancestral.core.errors import InputError
+from ancestral.runs.folder import is_run
 from ancestral.settings.data import OtherData
 
 SHOWN = 10  # rows of a ranking that are printed
@@ -143,7 +144,7 @@ def draw(
             raise InputError(f"name a run: ancestral draw {what} RUN; ancestral draw RUN lists the pictures of a run")
         _list_drawings(Path(what))
         return
-    if (Path(what) / "settings.json").exists() and not (run / "settings.json").exists():
+    if is_run(Path(what)) and not is_run(run):
         raise InputError(f"name the picture before the run: ancestral draw {run} {what}")
     options = {"seed": seed} | ({} if count is None else {"count": count})
     if split != "test" and other.data is None:

@@ -211,7 +211,8 @@ class _Pile:
         self.done.update(picture.remarks)
         self.done["bits"] += picture.bits
         self.done["stored in colour"] += picture.coloured
-        self.done["transformed"] += not _same(pixels, picture.pixels)
+        if self.options.crop or self.options.grey or self.options.resize is not None:
+            self.done["transformed"] += not _same(pixels, picture.pixels)
         height, width = picture.pixels.shape[1:]
         if height != width:
             self.size = (height, width)
@@ -243,7 +244,7 @@ class _Pile:
 
 def _same(pixels: np.ndarray, stored: np.ndarray) -> bool:
     """Whether pixels have the values of a stored image; one channel may stand for equal ones."""
-    return pixels is stored or (pixels.shape[1:] == stored.shape[1:] and bool((pixels == stored).all()))
+    return pixels.shape[1:] == stored.shape[1:] and bool((pixels == stored).all())
 
 
 def _is_grey(pixels: np.ndarray) -> bool:

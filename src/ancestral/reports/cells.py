@@ -140,7 +140,7 @@ def _explanation(found: Explanation) -> str:
 
 @shows(Run)
 def _run(run: Run) -> str:
-    if not (run.path / "settings.json").exists():
+    if not run.started:
         return render_cell(Cell(str(run.path), "no run folder yet"))
     record, outcome = run.record, run.outcome
     ended = {"epochs": "finished", "patience": "stopped early", "diverged": "diverged"}

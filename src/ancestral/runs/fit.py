@@ -244,7 +244,7 @@ def refuse_other_settings(run: Run, settings: Settings) -> None:
 def _with_former_defaults(run: Run, settings: Settings) -> Settings:
     """The settings with the defaults of the version that started the run, for settings that have today's defaults."""
     former = getattr(settings.model, "former_defaults", {})
-    if not former or not (run.path / "settings.json").exists() or run.settings.family != settings.family:
+    if not former or not run.started or run.settings.family != settings.family:
         return settings
     stored = run.settings.model
     present = type(settings.model)()

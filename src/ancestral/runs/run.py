@@ -22,7 +22,7 @@ from ancestral.families.run_settings import Settings
 from ancestral.health.examine import Examination, Verdict
 from ancestral.models.base import Model
 from ancestral.runs.config_file import CONFIG_FILE, config_text
-from ancestral.runs.folder import refuse_no_run
+from ancestral.runs.folder import is_run, refuse_no_run
 from ancestral.runs.given import Given, refuse_missing, refuse_other_parts
 from ancestral.runs.manifest import CONFIG, LOG, STATE, WEIGHTS, Manifest
 from ancestral.runs.provenance import Origin, made_by_newer, new_record, read_record
@@ -80,7 +80,7 @@ class Run:
     @property
     def started(self) -> bool:
         """Whether the folder has a run, finished or not."""
-        return (self.path / "settings.json").exists()
+        return is_run(self.path)
 
     @property
     def page(self) -> Path:
@@ -128,7 +128,7 @@ class Run:
     @property
     def reading(self) -> int:
         """The version of the data reader that the run was started with; the present one for a new run."""
-        if not (self.path / "settings.json").exists():
+        if not self.started:
             return READING
         version = self.record["data"].get("version", 1)
         if version not in range(1, READING + 1):
@@ -264,7 +264,7 @@ class Run:
         for folder in (self.path, self.checkpoint.parent, self.model_folder):
             for leftover in filter(is_temporary, list(folder.glob(".*"))):
                 leftover.unlink()  # of a process that was killed: this process has the lock
-        if (self.path / "settings.json").exists():
+        if self.started:
             if not resume:
                 raise InputError(
                     f"{self.path} already contains a run: choose another --out, or continue it with --resume"
@@ -289,7 +289,7 @@ class Run:
 
     def _refuse_strangers(self) -> None:
         """Raises:    InputError: the folder has files that are not of a run."""
-        if not self.path.is_dir() or (self.path / "settings.json").exists():
+        if not self.path.is_dir() or self.started:
             return
         if any(p.name != ".lock" and not is_temporary(p) for p in self.path.iterdir()):
             raise InputError(f"{self.path} is not empty and not a run folder: choose another --out")

@@ -176,5 +176,5 @@ def _refuse_without_value(settings: Settings, data: RunData) -> None:
 
 
 def _refuse_other_run(run: Run, settings: Settings) -> None:
-    if (run.path / "settings.json").exists() and not same_settings(run.settings, settings):
+    if run.started and not same_settings(run.settings, settings):
         raise InputError(f"{run.path} contains a run with other settings: choose another --out")
