@@ -1,6 +1,7 @@
 """The public functions, one for each command of the command line.
 
-Each takes a run or its folder; many also take a model.
+Each takes a run or its folder; many also take a model. In a script that torchrun or SLURM has started, each process
+must call `evaluate`, `quality` and `sample`, because they divide their work.
 """
 
 from __future__ import annotations
@@ -74,9 +75,11 @@ def evaluate(
     Raises:    NotComputable: the model has no likelihood. InputError: the split is empty.
     """
     from ancestral.runs.evaluate import score_run
+    from ancestral.training.processes import dividing_work
 
     used, part = run_of(of, data, split, **data_settings)
-    return score_run(used, part, samples, from_prior, count, order=order, steps=steps)
+    with dividing_work():
+        return score_run(used, part, samples, from_prior, count, order=order, steps=steps)
 
 
 @plain_arguments()
@@ -98,15 +101,19 @@ def sample(
     Raises:    InputError: n < 1, or no such class. NotComputable: a class is given and the model is not conditional.
     """
     from ancestral.runs.sample import class_number, sample_model
+    from ancestral.training.processes import dividing_work
 
     wanted = [] if label is None else [label] if isinstance(label, int | str) else list(label)
     if isinstance(of, Model):
         for one in wanted:
             if isinstance(one, str):
                 raise InputError(f"label {one!r}: a model without a run has no class names: give a number")
-        return sample_model(of, n, seed, [int(one) for one in wanted] or None, steps=steps)
-    run, _ = run_of(of, None)
-    return sample_model(run.load(), n, seed, [class_number(run, one) for one in wanted] or None, steps=steps)
+        model, labels = of, [int(one) for one in wanted]
+    else:
+        run, _ = run_of(of, None)
+        model, labels = run.load(), [class_number(run, one) for one in wanted]
+    with dividing_work():
+        return sample_model(model, n, seed, labels or None, steps=steps)
 
 
 @plain_arguments(DATA)
@@ -186,9 +193,11 @@ def quality(
     Raises:    InputError: too few images, or no labels for the classifier. NotComputable: a model without steps.
     """
     from ancestral.runs.quality import measure_run
+    from ancestral.training.processes import dividing_work
 
     used, _ = run_of(of, data, split, **data_settings)
-    return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features, steps=steps)
+    with dividing_work():
+        return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features, steps=steps)
 
 
 @plain_arguments(DATA)

@@ -34,6 +34,7 @@ def sample(
     label: tuple[str, ...] = (),
     mean: bool = False,
     steps: int | None = None,
+    devices: int = 1,
 ) -> None:
     """Sample new images or points from a trained model.
 
@@ -48,6 +49,7 @@ def sample(
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
         steps: any-order models: number of parallel steps, each for several pixels; faster, but not exact; the cost in
             nats is printed (default: one pixel at a time)
+        devices: number of processes, one core each; they divide the samples in blocks of 1,000
     """
     refuse_ending("--out", out, "", *PICTURES, ".npy", ".csv")
     if mean and label:
@@ -55,18 +57,23 @@ def sample(
     refuse_missing_runs(run)
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
+    from ancestral.training.processes import dividing_work
 
     opened = Run(run)
     out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean, steps=steps)
     model, number = opened.load(), [class_number(opened, one) for one in label] or None
-    if out.suffix == "" and is_conditional(model) and not mean and steps is None:
-        drawn, labels = sample_labelled(model, n, seed, number)
-    else:
-        drawn, labels = sample_model(model, n, seed, number, mean, steps), None
+    with dividing_work(devices) as processes:
+        if out.suffix == "" and is_conditional(model) and not mean and steps is None:
+            drawn, labels = sample_labelled(model, n, seed, number)
+        else:
+            drawn, labels = sample_model(model, n, seed, number, mean, steps), None
+        cost = None if steps is None else _cost_in_words(opened, steps)
+    if not processes.first:
+        return
     _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
     say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}: {out}")
-    if steps is not None:
-        say(_cost_in_words(opened, steps))
+    if cost is not None:
+        say(cost)
 
 
 def _cost_in_words(run: Any, steps: int) -> str:
