@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers import Captured, printed, refused, run
 from small_runs import SmallRuns
+from tiny_pages import described
 from zoo import seeded, tiny_made
 
 import ancestral
@@ -166,6 +167,20 @@ def test_weights_that_a_made_does_not_use_take_little_space() -> None:
     packing.replace(autoregressive(model))
     stored = sum(2 * tensor.numel() for tensor in model.parameters())
     assert len(base64.b64decode(packing.text())) < 0.75 * stored
+
+
+def test_classes_share_the_weights_of_a_page() -> None:
+    """Of a VAE, a class has only its one-hot vector; of a MADE, one bias for each layer."""
+    for family, name in (("made", "made, conditional"), ("vae", "vae, conditional")):
+        first, *others = (_stored_in(given) for given in described(family, name)["spec"]["given"])
+        assert {len(other - first) for other in others} == {{"made": 3, "vae": 1}[family]}
+
+
+def _stored_in(value: Any) -> set[int]:
+    """Where the tensors of a description lie."""
+    if isinstance(value, dict):
+        return {value["at"]} if "at" in value else _stored_in(list(value.values()))
+    return set().union(*map(_stored_in, value)) if isinstance(value, list) else set()
 
 
 def test_weights_of_a_page_are_of_half_precision(runs: Path) -> None:

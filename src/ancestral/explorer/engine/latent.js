@@ -108,7 +108,7 @@ export class LatentModel {
 
 // Of codes, as `VAE` in PyTorch: q(y | x) is proportional to p(y) exp(log p(x | z, y) - KL(q(z | x, y) || p(z))) at the
 // mean z of q(z | x, y).
-export class LatentByClass extends byClass(LatentModel, "approximate: q(class | drawing), at one latent of each class") {
+export class LatentByClass extends byClass(LatentModel, "approximate: from one latent of each class") {
   posterior(x) {
     if (this.last?.x.every((v, d) => v === x[d])) return this.last;
     const parts = this.given.map((one) => one.posterior(x));

@@ -17,7 +17,7 @@ export class ClassChoice {
   constructor(thread, all, changed) {
     const names = classNames(thread);
     this.select = choiceOf([all, ...names], changed);
-    this.root = names.length ? element("label", {}, "Class ", this.select) : null;
+    this.root = names.length ? element("div", { class: "tools" }, element("label", {}, "Class ", this.select)) : null;
   }
 
   get label() {

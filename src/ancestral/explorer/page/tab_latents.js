@@ -29,8 +29,9 @@ export class LatentsTab {
     this.image = picture("Image decoded from the latents", "image large");
     this.sliders = element("div", { class: "sliders" });
     this.label = thread.facts.classes ? choiceOf(classNames(thread), () => this.choose(this.label.selectedIndex)) : null;
+    const of = thread.facts.classes ? "q(z | x, class) for the most probable class" : "q(z | x)";
     const note = thread.facts.posterior
-      ? "The latents are the means of the posterior q(z | x); the bar behind each slider is mean \u00b1 standard deviation. Drag one: the image is E[x | z]."
+      ? `The latents are the means of the posterior ${of}; the bar behind each slider is mean \u00b1 standard deviation. Drag one: the image is E[x | z].`
       : "The latents are the code of an autoencoder. Drag one: the image is the decoded code.";
     this.body.replaceChildren(
       element("p", { class: "lead" }, note),
