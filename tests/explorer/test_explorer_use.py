@@ -108,6 +108,7 @@ def test_a_class_of_a_conditional_pixelcnn_is_drawn_completed_and_scored(opened:
     one.get_by_text("the rest, class 1) =").wait_for()
 
 
+@pytest.mark.slow
 def test_a_class_of_a_conditional_vae_is_decoded_in_latents_and_walk(opened: Open, tmp_path: Path) -> None:
     name = "vae, conditional"
     found = opened(write_page(tmp_path / "page.html", [described("vae", name)]))
@@ -121,7 +122,8 @@ def test_a_class_of_a_conditional_vae_is_decoded_in_latents_and_walk(opened: Ope
             found.page.locator(".panel label", has_text="Class").locator("select").select_option(label=str(label))
             found.page.wait_for_timeout(300)
             z = found.page.evaluate(
-                "(tab) => Array.from(tab === 'walk' ? explorer.app.tabs.walk.at([0, 0]) : explorer.app.tabs.latents.z)", tab
+                "(tab) => Array.from(tab === 'walk' ? explorer.app.tabs.walk.at([0, 0]) : explorer.app.tabs.latents.z)",
+                tab,
             )
             assert z[2:] == [1 - label, label]
             mean = found.page.evaluate(ASKED, [name, "decode", [z]])

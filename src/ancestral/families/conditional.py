@@ -85,7 +85,7 @@ Conditional = TypeVar("Conditional", bound=ClassConditional)
 
 
 def described_by_class(model: Conditional, describe: Callable[[Conditional], dict[str, Any]]) -> dict[str, Any]:
-    """The description of a model for the explorer's page; with classes, one of each class: `explorer/engine/byclass.js`.
+    """A description for the explorer's page; of a model with classes one for each, see `explorer/engine/byclass.js`.
 
     The page stores equal tensors once, so that the weights which the classes share take no more space.
 
