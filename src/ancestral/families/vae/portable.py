@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ancestral.distributions.pixels import PixelLikelihood
 from ancestral.distributions.portable import pixels_of, prior_of
@@ -23,20 +23,23 @@ def vae(model: VAE) -> dict[str, Any]:
 
 
 def _vae(model: VAE) -> dict[str, Any]:
+    encoder = model.encoder.network
+    assert isinstance(encoder, nn.Module)
     return {
         **_decoded(model.likelihood, model.condition),
         "latents": len(model.latent_scale().mean),
-        "encoder": layers_given(model.encoder.network, model.condition),
+        "encoder": layers_given(encoder, model.condition),
         "prior": prior_of(model.latent_prior),
     }
 
 
 def _decoded(likelihood: PixelLikelihood, condition: Tensor | None = None) -> dict[str, Any]:
-    levels = likelihood.levels
+    levels, decoder = likelihood.levels, likelihood.network
+    assert isinstance(decoder, nn.Module)
     return {
         "kind": "latent",
         "unit": 1 if levels in (None, 2) else 1 / (levels - 1),
-        "decoder": layers_given(likelihood.network, condition),
+        "decoder": layers_given(decoder, condition),
         "pixels": pixels_of(likelihood),
     }
 
