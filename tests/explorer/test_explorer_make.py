@@ -23,6 +23,10 @@ from ancestral.explorer.describe import describe, in_half_precision
 from ancestral.explorer.make import explore
 from ancestral.explorer.packing import Packing
 from ancestral.families.autoregressive.portable import autoregressive
+from ancestral.families.family import DataSpec
+from ancestral.families.flow.points import build_flow
+from ancestral.families.flow.portable import flow as describe_flow
+from ancestral.families.flow.settings import FlowSettings
 from ancestral.families.gan.portable import critique
 from ancestral.families.gan.settings import GANSettings
 from ancestral.families.gan.step import build_critic
@@ -181,6 +185,13 @@ def _stored_in(value: Any) -> set[int]:
     if isinstance(value, dict):
         return {value["at"]} if "at" in value else _stored_in(list(value.values()))
     return set().union(*map(_stored_in, value)) if isinstance(value, list) else set()
+
+
+def test_a_flow_of_a_table_has_all_its_layers_in_a_page() -> None:
+    spec = DataSpec((2,), 0, "points", standardise=True)
+    flow = build_flow(FlowSettings(depth=3, mixing="permute", actnorm=True, hidden=(4,)), spec)
+    types = [step["type"] for step in describe_flow(flow)["bijection"]["steps"]]
+    assert types == ["standardise", *["standardise", "spline-coupling", "linear"] * 3][:-1]
 
 
 def test_weights_of_a_page_are_of_half_precision(runs: Path) -> None:

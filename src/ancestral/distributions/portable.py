@@ -122,7 +122,9 @@ def bijection_of(bijection: Bijection, condition: Tensor | None = None) -> dict[
 
 @bijection_of.register
 def _chain(bijection: Chain, condition: Tensor | None = None) -> dict[str, Any]:
-    return {"type": "chain", "steps": [bijection_of(step, condition) for step in bijection.steps]}
+    """The steps of a chain within the chain are steps of the chain, so that a page counts all layers."""
+    steps = [bijection_of(step, condition) for step in bijection.steps]
+    return {"type": "chain", "steps": [one for step in steps for one in step.get("steps", [step])]}
 
 
 @bijection_of.register

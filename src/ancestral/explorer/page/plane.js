@@ -68,10 +68,10 @@ class PlaneCard {
   }
 
   // another class: another density, other samples, and a point of this class
-  choose() {
+  async choose() {
     this.reading.textContent = READ;
+    await this.draw(this.app.seed); // before the density, which takes longer
     this.showDensity();
-    this.draw(this.app.seed);
   }
 
   // further arguments of a conditional model: the chosen class, null for all

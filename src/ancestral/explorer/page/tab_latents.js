@@ -29,12 +29,8 @@ export class LatentsTab {
     this.image = picture("Image decoded from the latents", "image large");
     this.sliders = element("div", { class: "sliders" });
     this.label = thread.facts.classes ? choiceOf(classNames(thread), () => this.choose(this.label.selectedIndex)) : null;
-    const of = thread.facts.classes ? "q(z | x, class) for the most probable class" : "q(z | x)";
-    const note = thread.facts.posterior
-      ? `The latents are the means of the posterior ${of}; the bar behind each slider is mean \u00b1 standard deviation. Drag one: the image is E[x | z].`
-      : "The latents are the code of an autoencoder. Drag one: the image is the decoded code.";
     this.body.replaceChildren(
-      element("p", { class: "lead" }, note),
+      element("p", { class: "lead" }, noteOf(thread)),
       element("div", { class: "beside" }, element("figure", {}, this.image, element("figcaption", {}, thread.facts.posterior ? "mean image E[x | z]" : "decoded code")), this.sliders),
       element("div", { class: "tools" }, this.label && element("label", {}, "Class ", this.label), button("Back to the board's image", () => this.encode()), button("A sample of the prior", () => this.draw())),
       this.classes = element("div", { class: "tools" }),
@@ -110,4 +106,14 @@ export class LatentsTab {
     const mean = await thread.askLatest("decode", "decode", [z.slice()]);
     if (mean && thread === this.thread) paint(this.image, fromSpace(mean, thread.description), thread.description.event);
   }
+}
+
+function noteOf({ facts, description }) {
+  const of = facts.classes ? " for the most probable class" : "";
+  if (facts.posterior) {
+    const q = facts.classes ? "q(z | x, class)" : "q(z | x)";
+    return `The latents are the means of the posterior ${q}${of}; the bar behind each slider is mean \u00b1 standard deviation. Drag one: the image is E[x | z].`;
+  }
+  const what = description.likelihood === "none" ? "the code of an autoencoder" : `z = f(x) of a flow, at the middles of the pixels\u2019 cells${of}`;
+  return `The latents are ${what}. Drag one: the image is the decoded code.`;
 }
