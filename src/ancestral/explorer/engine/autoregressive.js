@@ -184,7 +184,7 @@ export class AutoregressiveByClass extends byClass(AutoregressiveModel) {
     return terms;
   }
 
-  // of all classes: a class from p(y | known values) first; its log p(drawn | known) would need a score of each class| known) would take as long as K scores
+  // of all classes: a class from p(y | known values) first; its log p(drawn | known) would take as long as K scores
   complete(x, known, random, temperature = 1, ordering = 0, label = null) {
     if (label !== null) return this.given[label].complete(x, known, random, temperature, ordering);
     const order = this.network.order(ordering);
