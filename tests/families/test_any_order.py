@@ -360,3 +360,10 @@ def test_a_fixed_order_may_differ_between_images() -> None:
     for i in range(3):
         alone = model._generate(x[i : i + 1], nothing[:1], FixedOrder(turns[i]), x[i : i + 1].flatten(1))[1]
         assert alone.item() == pytest.approx(together[i].item(), abs=1e-12)
+
+
+@pytest.mark.parametrize("order", ["raster", "confidence"])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_log_probability_of_no_hidden_pixel_is_zero(name: str, order: str) -> None:
+    x = all_images(model := model_of(name))[:3]
+    assert model.log_prob_missing(x, torch.ones_like(x, dtype=torch.bool), order).tolist() == [0, 0, 0]

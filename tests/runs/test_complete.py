@@ -10,6 +10,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import zoo
@@ -18,6 +19,7 @@ from scipy import stats
 from small_runs import SmallRuns
 from torch import Tensor
 
+import ancestral
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.masks import HIDDEN, seen_pixels
@@ -480,6 +482,21 @@ def test_the_score_of_hidden_pixels_is_the_mean_over_images_of_the_ratio(trained
     assert found.score.nats == pytest.approx(log_p.mean().item(), abs=1e-5)
     assert found.score.stderr == pytest.approx(log_p.std().item() / math.sqrt(41), abs=1e-5)
     assert (found.score.kind, found.score.count, found.score.dimensions) == ("exact", 41, 32)
+
+
+def test_parts_that_hide_nothing_are_refused_and_unequal_parts_count_their_mean(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, shape in (("dots", (40, 1, 1, 1)), ("lines", (40, 1, 1, 5))):
+        np.savez(tmp_path / f"{name}.npz", images=(rng.random(shape) < 0.5).astype(np.uint8))
+        ancestral.fit("mixture", tmp_path / name, data=tmp_path / f"{name}.npz", components=2, epochs=1)
+    for hide in ("left", "halves", "random"):
+        with pytest.raises(NotComputable, match=f"--hide {hide}: no pixel of images of 1x1"):
+            complete_run(Run(tmp_path / "dots"), hide)
+    found = complete_run(Run(tmp_path / "lines"), "halves", count=4, scored=4).score
+    assert found is not None and found.dimensions == 1.0  # two columns left and right, no row above and below
+    three = complete_run(Run(tmp_path / "lines"), "halves", count=3, scored=3).score
+    assert three is not None and three.dimensions == pytest.approx(4 / 3)
+    assert three.bits_per_dim == pytest.approx(-three.nats * 3 / 4 / math.log(2))
 
 
 def test_the_page_of_a_run_shows_completions(trained: Path) -> None:

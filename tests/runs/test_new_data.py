@@ -112,6 +112,26 @@ def test_classes_are_matched_by_name(tmp_path):
     assert other.data.stored(split).names == tuple(f"{n}/{i}.png" for n in ("dog", "emu") for i in range(12))
 
 
+@pytest.mark.parametrize(
+    ("own", "stored", "expected", "said"),
+    [
+        ([0, 1, 2, 3], [2, 3], [2, 3], None),  # sparse numbers, which the reader of files renumbers
+        ([5, 6, 7, 8], [0, 5, 8], [-1, 0, 3], "unknown classes are used without a label: 0"),
+        ([0, 1, 2, 3], ["cat", "dog"], [-1, -1], "unknown classes are used without a label: cat, dog"),
+        (["cat", "dog"], [0, 1, 2], [0, 1, -1], "labels are numbers: 0 is taken as the class cat"),
+    ],
+)
+def test_classes_with_and_without_names_are_matched(tmp_path, own, stored, expected, said):
+    images = (np.random.default_rng(0).random((40, 1, 2, 2)) < 0.5).astype(np.uint8)
+    np.savez(tmp_path / "own.npz", images=images, labels=np.resize(np.array(own), 40))
+    np.savez(tmp_path / "new.npz", images=images, labels=np.resize(np.array(stored), 40))
+    trained = fit("mixture", tmp_path / "run", data=tmp_path / "own.npz", components=2, epochs=1)
+    other, split = on_data(Run(trained.path), OtherData(str(tmp_path / "new.npz")))
+    part = other.data.stored(split)
+    assert part.labels is not None and part.labels.tolist() == np.resize(expected, 40).tolist()
+    assert said is None or any(said in line for line in other.data.dataset.assumptions)
+
+
 def test_moved_data_of_a_run_have_the_same_split(tmp_path):
     np.savez(tmp_path / "own.npz", images=DIGITS.train.images.numpy()[:300], labels=np.arange(300) % 10)
     fitted = fit("vae", tmp_path / "run", data=tmp_path / "own.npz", latents=2, hidden=(4,), epochs=1)

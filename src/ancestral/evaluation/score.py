@@ -22,7 +22,7 @@ class Score:
                `IWAE_5000`, for example. kind: exact, bound, estimate, or file: the size of a compressed file. side: of
                a bound; `lower`: the true value is at least this. samples: latent samples per image; 0 if there are
                none. space: the pixel space. split, count: split and number of the images. dimensions: numbers per
-               image. discrete: a log-probability, not a log-density. weights_sha256, data_sha256: of the model and of
+               image, or their mean if it differs. discrete: a log-probability, not a log-density. weights_sha256, data_sha256: of the model and of
                the data; None if not known.
     """
 
@@ -35,7 +35,7 @@ class Score:
     space: str
     split: str
     count: int
-    dimensions: int
+    dimensions: float
     discrete: bool = True
     weights_sha256: str | None = None
     data_sha256: str | None = None

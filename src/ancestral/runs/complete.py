@@ -16,7 +16,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.random import seed_for, seeded_noise
 from ancestral.data.mask_files import read_masks
-from ancestral.data.masks import seen_columns
+from ancestral.data.masks import HIDDEN, seen_columns
 from ancestral.evaluation.hidden import HiddenMethod, hidden_method
 from ancestral.evaluation.score import Score
 from ancestral.models.base import Completes, Model
@@ -120,6 +120,9 @@ class _Task:
             given = None if masks is None else read_masks(masks, len(self.x), model.event_shape)
         hidden, of_data = Hiding(hide, seed, given), run.data.stored(split).seen
         self.seen, self.masks = hidden.seen(len(self.x), model.event_shape, of_data), hidden.masks
+        if hide in HIDDEN and self.seen.all():
+            sides = "x".join(map(str, model.event_shape[1:]))
+            raise NotComputable(f"--hide {hide}: no pixel of images of {sides} pixels is hidden: choose another part")
         self.method, self.reason = _method_of(model, self.x, self.seen)
         self.exact = self.method is not None and self.method.kind == "exact"
         if label is not None:
@@ -249,7 +252,7 @@ def _score_hidden(
         samples=method.samples,
         space=images.space.describe(run.data.name),
         split=split,
-        dimensions=round(torch.cat(hidden).double().mean().item()),
+        dimensions=torch.cat(hidden).double().mean().item(),
         discrete=model.discrete,
     )
 

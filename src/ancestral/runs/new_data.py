@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -134,7 +134,8 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     padded_side = None if other.data in IMAGE_SETS else own.pad_to
     images, notes = _as_needed(name, part, run, chosen.levels, bool(other.levels), padded_side)
     refuse_shape(name, images, run.record["data"]["event_shape"])
-    labels, more = _labels(part.labels, chosen.classes, record.get("classes"))
+    classes, more = _classes_of(chosen.classes, part.labels, record)
+    labels = None if part.labels is None else torch.from_numpy(_renumbered(part.labels, classes))
     seen = None if part.seen is None else torch.from_numpy(part.seen)
     if seen is not None and own.pad_to is not None:
         seen = padded_seen(seen, max(own.pad_to, *seen.shape[-2:]))
@@ -149,7 +150,7 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         of_use,
         digest({used: part}) if chosen.repeatable else None,
         chosen.value_range,
-        tuple(record["classes"]) if record.get("classes") else chosen.classes,
+        chosen.classes if classes is None else tuple(record["classes"] or ()) or None,
         columns,
         (*chosen.assumptions, *matched, *notes, *more),
         own=True,
@@ -253,14 +254,36 @@ def refuse_shape(name: str, images: Tensor | ShardedImages, event_shape: Sequenc
     raise refusal(name, f"images of {sizes[0]}", f"this model needs {sizes[1]} (channels x height x width); {advice}")
 
 
-def _labels(labels: np.ndarray | None, names: Any, known: Any) -> tuple[Tensor | None, list[str]]:
-    """The labels in the numbering of the run, matched by class name if both have names; unknown classes become -1."""
-    if labels is None:
+def _classes_of(
+    names: Sequence[str] | None, labels: np.ndarray | None, record: Mapping[str, Any]
+) -> tuple[list[int] | None, list[str]]:
+    """The class of the run of each class of new data, -1 for none, and notices. None: the numbers need no change.
+
+    Classes are matched by name. A class without a name has its number as its name. Numbers are also taken as the places
+    of classes whose names are words.
+
+    Args:      names: of the classes of the new data. labels: of the new data. record: of the data of the run.
+    """
+    known = record.get("classes")
+    counts = [len(each) for each in (record.get("class_counts") or {}).values()]
+    if labels is None or not (known or counts):
         return None, []
-    if not names or not known or list(names) == list(known):
-        return torch.from_numpy(np.ascontiguousarray(labels)), []
-    number = {name: place for place, name in enumerate(known)}
-    table = np.array([*(number.get(name, -1) for name in names), -1])  # the last for images without a label
-    strange = [name for name in names if name not in number]
-    said = [f"images of unknown classes are used without a label: {', '.join(strange[:8])}"] if strange else []
-    return torch.from_numpy(table[labels]), said
+    run = list(known or map(str, range(max(counts))))
+    new = list(names or map(str, range(int(labels.max(initial=-1)) + 1)))
+    said = []
+    if known and not names and not any(name.isdecimal() for name in known):
+        new = [*run[: len(new)], *new[len(run) :]]
+        said.append(
+            f"labels are numbers: 0 is taken as the class {run[0]}, and so on in the order of the run's classes"
+        )
+    number = {name: place for place, name in enumerate(run)}
+    found = [number.get(name, -1) for name in new]
+    strange = [new[k] for k in np.unique(labels[labels >= 0]) if found[k] < 0]
+    if strange:
+        said.append(f"images of unknown classes are used without a label: {', '.join(strange[:8])}")
+    return found, said
+
+
+def _renumbered(labels: np.ndarray, classes: Sequence[int] | None) -> np.ndarray:
+    """Labels in the numbering of the run, shape (N,); -1 stays."""
+    return np.ascontiguousarray(labels) if classes is None else np.array([*classes, -1])[labels]

@@ -261,6 +261,8 @@ class AnyOrderModel(OutputModel, LatentModel):
         turns = order.turns.expand_as(hidden)
         image, pixel = hidden.nonzero(as_tuple=True)
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        if not len(image):  # nothing is hidden; a tensor without rows is split into one part without rows
+            return total.to(x.dtype)
         for some, at in zip(image.split(ROWS), pixel.split(ROWS), strict=True):
             seen = ~hidden[some] | (turns[some] < turns[some, at, None])
             each = torch.arange(len(some), device=x.device)
