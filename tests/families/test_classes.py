@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from torch import Tensor
 
 import ancestral
 from ancestral.core.errors import NotComputable
+from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch
+from ancestral.distributions.by_class import ClassAndLatents
 from ancestral.evaluation.class_scores import calibration_error, class_scores
 from ancestral.evaluation.contract import all_images
 from ancestral.families.autoregressive.made import MADE
@@ -24,6 +27,7 @@ from ancestral.families.circuit.settings import CircuitSettings
 from ancestral.families.conditional import joint_of_labels
 from ancestral.families.mixture.em_step import EMStep
 from ancestral.families.mixture.model import MixtureOfBernoullis
+from ancestral.families.score_parts import score_parts
 from ancestral.families.vae.vae import VAE
 from ancestral.models.base import ExactModel, LatentModel
 from ancestral.models.classes import ClassConditional, ScoresClasses, log_joint_of_classes
@@ -302,3 +306,33 @@ def test_unlabelled_images_of_a_run_are_used(tmp_path: Path) -> None:
     )
     ancestral.evaluate(found)
     assert found.class_scores()[-1].accuracy > 0.9 and found.class_scores()[-1].count == 200
+
+
+def test_the_divergence_of_the_class_is_not_that_of_a_latent() -> None:
+    """In the terms of the score, the number of active latents and the free bits."""
+    model = zoo.seeded(zoo.ZOO["vae, conditional"])
+    assert isinstance(model, VAE) and model.sums_classes
+    x = all_images(model)
+    with torch.no_grad(), seeded_noise(0):
+        found = score_parts(model, x)
+        q = model.posterior(x)
+    assert found.names == ["log p(x | z, y)", "-KL(q(z | x, y) || p(z))", "-KL(q(y | x) || p(y))"]
+    assert isinstance(q, ClassAndLatents) and found.divergences.shape == (len(x), q.latents)
+    of_class = (q.log_probs.exp() * (q.log_probs - model.log_class_probs())).sum(1)
+    assert torch.allclose(found.values[:, 2], -of_class)
+    assert torch.allclose(found.values[:, 1], -found.divergences.sum(1))
+    with torch.no_grad(), seeded_noise(0):
+        many = elbo(model, Batch(x), free_bits=1000.0)
+    charged = many["loss"] - many["reconstruction"]
+    assert torch.allclose(charged, 1000.0 * q.latents + of_class)
+
+
+def test_proportions_of_classes_count_the_weights(tmp_path: Path) -> None:
+    """Weight 2 is the same as including an image twice."""
+    images = (np.random.default_rng(0).random((40, 1, 2, 2)) < 0.5).astype(np.uint8)
+    labels, weights = np.arange(40) % 2, np.where(np.arange(40) % 2, 3.0, 1.0)
+    data = {"train_images": images, "train_labels": labels, "test_images": images, "test_labels": labels}
+    options: dict[str, Any] = {"conditional": True, "hidden": (2,), "epochs": 1, "pixels": "threshold"}
+    np.savez(tmp_path / "data.npz", **data, weights=weights)
+    model = ancestral.fit("made", tmp_path / "run", data=tmp_path / "data.npz", **options).load()
+    assert torch.allclose(model.log_class_probs().exp(), torch.tensor([0.25, 0.75]), atol=0.02)

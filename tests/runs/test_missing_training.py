@@ -160,3 +160,10 @@ def test_a_column_of_weights_trains_a_circuit(tmp_path: Path) -> None:
     drawn = ancestral.load(tmp_path / "run").sample(4000).mean(0)
     assert drawn[0].item() == pytest.approx(np.average(x[:, 0], weights=weights), abs=0.25)
     assert drawn[1].item() == pytest.approx(0, abs=0.25)
+
+
+def test_samples_are_not_compared_with_images_that_have_missing_pixels(files: Path, tmp_path: Path) -> None:
+    """They would be compared with the zeros under the mask."""
+    for name, part in (("nan.npy", "test"), ("seen.npz", "train")):
+        trained = ancestral.fit("mixture", tmp_path / part, data=files / name, missing=True, **{**FEW, "epochs": 1})
+        refused(lambda run=trained: ancestral.quality(run, count=200), f"{part} images of", "have missing pixels")

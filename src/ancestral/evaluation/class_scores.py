@@ -29,7 +29,7 @@ class ClassScores:
                accuracy: share of images whose most probable class is the label. accuracy_stderr: its standard error.
                label_nll: mean of -log p(y | x) for the label, nats. label_nll_stderr: its standard error.
                calibration_error: expected calibration error, see `calibration_error`. space: data and pixel space.
-               split: of the images. count: number of labelled images.
+               split: of the images. count: number of labelled images. discrete: log-probabilities, not log-densities.
     """
 
     nats: float
@@ -44,13 +44,19 @@ class ClassScores:
     space: str
     split: str
     count: int
+    discrete: bool = True
+
+    @property
+    def kind_in_words(self) -> str:
+        """`exact` or `lower bound, IWAE_10`, followed by `, density` for a density."""
+        kind = "exact" if self.exact else f"lower bound, IWAE_{self.samples}"
+        return kind if self.discrete else f"{kind}, density"
 
     @property
     def summary(self) -> str:
         """All values, on one line."""
-        kind = "exact" if self.exact else f"lower bound, IWAE_{self.samples}"
         return (
-            f"log p(x | class) {self.nats:.2f} ± {self.stderr:.2f} nats ({kind}); p(class | x) has the accuracy "
+            f"log p(x | class) {self.nats:.2f} ± {self.stderr:.2f} nats ({self.kind_in_words}); p(class | x) has the accuracy "
             f"{self.accuracy:.2%} ± {self.accuracy_stderr:.2%}, -log p(class | x) {self.label_nll:.3f} ± "
             f"{self.label_nll_stderr:.3f} nats, calibration error {self.calibration_error:.2%} "
             f"({self.count:,} labelled {self.split} images)"
@@ -96,7 +102,15 @@ def log_joint_classes(
 
 
 def class_scores(
-    joint: Tensor, log_class_probs: Tensor, labels: Tensor, *, exact: bool, samples: int, space: str, split: str
+    joint: Tensor,
+    log_class_probs: Tensor,
+    labels: Tensor,
+    *,
+    exact: bool,
+    samples: int,
+    space: str,
+    split: str,
+    discrete: bool = True,
 ) -> ClassScores:
     """The scores of labelled images. Others, with the label -1 or of an unknown class, are left out.
 
@@ -118,7 +132,19 @@ def class_scores(
     nll, nll_stderr = mean_and_error(-log_posterior[at_label])
     error = calibration_error(confidence, right)
     return ClassScores(
-        nats, stderr, exact, samples, accuracy, accuracy_stderr, nll, nll_stderr, error, space, split, len(labels)
+        nats,
+        stderr,
+        exact,
+        samples,
+        accuracy,
+        accuracy_stderr,
+        nll,
+        nll_stderr,
+        error,
+        space,
+        split,
+        len(labels),
+        discrete,
     )
 
 

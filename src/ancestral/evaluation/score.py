@@ -22,8 +22,8 @@ class Score:
                `IWAE_5000`, for example. kind: exact, bound, estimate, or file: the size of a compressed file. side: of
                a bound; `lower`: the true value is at least this. samples: latent samples per image; 0 if there are
                none. space: the pixel space. split, count: split and number of the images. dimensions: numbers per
-               image, or their mean if it differs. discrete: a log-probability, not a log-density. weights_sha256, data_sha256: of the model and of
-               the data; None if not known.
+               image, or their mean if it differs. discrete: a log-probability, not a log-density. weights_sha256,
+               data_sha256: of the model and of the data; None if not known.
     """
 
     nats: float

@@ -12,6 +12,7 @@ from ancestral.families.catalogue import family_of
 from ancestral.families.hooks import calling
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ExactModel, HasConditionals, ImplicitModel, Model, SplitsElbo
+from ancestral.models.classes import split_divergences
 
 CHECKED = 8  # images whose terms are compared with log p(x)
 STRETCHES = 4  # an autoregressive score is split into this number of consecutive stretches of pixels
@@ -33,7 +34,7 @@ class ScoreParts(NamedTuple):
 def score_parts(model: Model, x: Tensor) -> ScoreParts:
     """The terms of the score of each image, as the family of the model or its kind defines them.
 
-        ELBO with parts    log p(x | z) - KL(q(z | x) || p(z)) = ELBO
+        ELBO with parts    log p(x | z) - KL(q(z | x) || p(z)) = ELBO; with classes, also - KL(q(y | x) || p(y))
         autoregressive     sums of log p(x_d | x_<d) over stretches of the order = log p(x), in the first ordering
 
     Args:      x: shape (B, *event_shape), in the model's pixel space.
@@ -103,9 +104,13 @@ def with_conditionals(model: Model) -> HasConditionals:
 
 def _of_split_bound(model: SplitsElbo, x: Tensor) -> ScoreParts:
     reconstruction, divergences = model.elbo_parts(x)
-    values = torch.stack([reconstruction, -divergences.sum(1)], 1)
-    whole = divergences.shape[1] == 1  # one estimate for all latents together
-    return ScoreParts(["log p(x | z)", "-KL(q(z | x) || p(z))"], values, divergences[:, :0] if whole else divergences)
+    latents, of_class = split_divergences(model, divergences)  # type: ignore[arg-type]
+    names = ["log p(x | z)", "-KL(q(z | x) || p(z))"]
+    if of_class.shape[1]:
+        names = ["log p(x | z, y)", "-KL(q(z | x, y) || p(z))", "-KL(q(y | x) || p(y))"]
+    values = torch.cat([reconstruction[:, None], -latents.sum(1, keepdim=True), -of_class], 1)
+    whole = latents.shape[1] == 1  # one estimate for all latents together
+    return ScoreParts(names, values, latents[:, :0] if whole else latents)
 
 
 def _of_conditionals(model: AutoregressiveModel, x: Tensor) -> ScoreParts:

@@ -196,6 +196,16 @@ class CodesClasses(ClassConditional):
         return one_hot(present[torch.arange(n, device=present.device) % len(present)], self.classes).to(self.shares)
 
 
+def split_divergences(model: Model, parts: Tensor) -> tuple[Tensor, Tensor]:
+    """The divergences of `SplitsElbo.elbo_parts`, those of the latents and that of the class.
+
+    Args:      parts: shape (B, J), the last column KL(q(y | x) || p(y)) if the model has classes and none is given.
+    Returns:   shapes (B, M), or (B, 1) if they do not split by latent; and (B, 1), or (B, 0) without classes, nats.
+    """
+    latents = parts.shape[1] - int(isinstance(model, ClassConditional) and model.sums_classes)
+    return parts[:, :latents], parts[:, latents:]
+
+
 def refuse_without_classes(model: Model) -> None:
     """Raises:    InputError: the model was built without classes."""
     if not getattr(model, "classes", 0):

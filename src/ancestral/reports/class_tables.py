@@ -22,7 +22,7 @@ def class_table(named: Sequence[tuple[str, ClassScores]], caption: str = "") -> 
         [
             name,
             f"{one.nats:.2f} ± {one.stderr:.2f}",
-            "exact" if one.exact else f"lower bound, IWAE_{one.samples}",
+            one.kind_in_words,
             f"{one.accuracy:.2%} ± {one.accuracy_stderr:.2%}",
             f"{one.label_nll:.3f} ± {one.label_nll_stderr:.3f}",
             f"{one.calibration_error:.2%}",

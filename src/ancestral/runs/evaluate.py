@@ -150,6 +150,7 @@ def evaluate_run(
         samples=samples_each,
         space=found.space,
         split=split,
+        discrete=model.discrete,
     )
     if writes:
         CLASS_SCORES.add(run, of_classes)

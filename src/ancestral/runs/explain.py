@@ -146,7 +146,8 @@ def spliced_images(run: Run, split: str, count: int, seed: int) -> PixelBatches 
 def _posterior_means(model: Model, x: Tensor) -> Tensor:
     """The posterior means of the latents if `encode` returns them, shape (B, M); else shape (B, 0)."""
     if model.encodes_posterior_mean and isinstance(model, Infers):
-        return model.encode(x)
+        codes = model.encode(x)
+        return codes[:, : codes.shape[1] - model.condition_width]  # without the class
     return x.new_zeros(len(x), 0)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.dividing import in_blocks, present
-from ancestral.core.errors import InputError
+from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_for, seed_of_block, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.datasets import Dataset, load_dataset
@@ -165,6 +165,7 @@ class Comparison:
     def __init__(self, view: View, count: int | None = None, features: Features = "auto") -> None:
         self.view = view
         whole = _whole(view.data)
+        _refuse_missing_pixels(view.data)
         test, self._pool = view.data.stored("test"), view.data.stored("train")
         self.count = _checked(count, view.data.name, len(test), len(whole.train))
         self.network = _network_of_all(whole, features, self._refuse_few)
@@ -294,6 +295,15 @@ def _network(whole: Dataset, features: Features, refuse_few: Callable[[int], Non
 
 def _mostly_labelled(split: Split) -> bool:
     return split.labels is not None and int((split.labels >= 0).sum()) * 2 >= len(split)
+
+
+def _refuse_missing_pixels(data: RunData) -> None:
+    """Raises:    NotComputable: test or training images have missing pixels, which no stored value stands for."""
+    for split in ("test", "train"):
+        if data.stored(split).seen is not None:
+            raise NotComputable(
+                f"{split} images of {data.name} have missing pixels: samples can only be compared with complete images"
+            )
 
 
 def _refuse_missing_classes(seen: Seen, network: FeatureNetwork, names: Sequence[str] | None) -> None:

@@ -98,12 +98,14 @@ class RunData:
         return DataSpec(self.event_shape, self.dataset.levels, self.space.name, classes, table, shares)
 
     def _proportions(self, classes: int | None) -> tuple[float, ...] | None:
-        """The proportions of the classes among the labelled training images."""
-        labels = self.dataset.train.labels
-        if not classes or labels is None or not bool((labels >= 0).any()):
+        """The proportions of the classes among the labelled training images, each counted with its weight."""
+        train = self.dataset.train
+        if not classes or train.labels is None:
             return None
-        counts = labels[labels >= 0].bincount(minlength=classes).double()
-        return tuple((counts / counts.sum()).tolist())
+        known = train.labels >= 0
+        weights = None if train.weights is None else train.weights[known].double()
+        counts = train.labels[known].bincount(weights, minlength=classes).double()
+        return tuple((counts / counts.sum()).tolist()) if bool(counts.sum() > 0) else None
 
     def summary(self) -> DataSummary:
         """A summary of the data and of the assumptions made when they were read."""

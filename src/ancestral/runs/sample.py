@@ -167,7 +167,7 @@ def class_number(run: Run, label: str | int) -> int:
             return names.index(str(label))
         raise InputError(f"--label {label}: no such class; {close_matches(str(label), names)}")
     if not str(label).lstrip("-").isdecimal():
-        raise InputError(f"--label {label}: the classes of this run have no names: give a number")
+        raise InputError(f"--label {label}: the classes of this run have no names: give a whole number")
     return int(label)
 
 

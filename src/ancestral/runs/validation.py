@@ -16,6 +16,7 @@ from ancestral.families.hooks import calling
 from ancestral.families.run_settings import Settings
 from ancestral.health.likelihood_rules import ACTIVE
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, SplitsElbo
+from ancestral.models.classes import split_divergences
 from ancestral.runs.hooks import check_losses
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
@@ -85,8 +86,9 @@ def held_out_losses(model: Model, images: PixelBatches) -> dict[str, float]:
             "reconstruction": -images.mean(log_likelihood),
             "kl": images.mean(divergence),
         }
-        if parts.shape[1] > 1:
-            losses["active_units"] = float((parts.mean(0) > ACTIVE).sum())
+        latents, _ = split_divergences(model, parts)
+        if latents.shape[1] > 1:
+            losses["active_units"] = float((latents.mean(0) > ACTIVE).sum())
         return losses
     if isinstance(model, LatentModel):
         return {"negative_elbo": -images.mean(likelihood.elbo(model, images))}

@@ -17,7 +17,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
 from ancestral.data.pixels import Batch
 from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
-from ancestral.models.classes import HasClasses
+from ancestral.models.classes import HasClasses, split_divergences
 from ancestral.models.seen import on_seen
 
 
@@ -58,9 +58,11 @@ def elbo(model: LatentModel, batch: Batch, beta: float = 1.0, free_bits: float =
     divergence = parts.sum(1)
     charged = divergence
     if free_bits:
-        latents = model.prior().event_shape.numel()
-        allowance = free_bits * latents / parts.shape[1]
-        charged = parts.mean(0).clamp_min(allowance).sum().expand_as(divergence)
+        of_latents, of_class = split_divergences(model, parts)
+        codes = model.prior().event_shape.numel()
+        latents = codes - model.classes if isinstance(model, HasClasses) and of_class.shape[1] else codes
+        allowance = free_bits * latents / of_latents.shape[1]
+        charged = of_latents.mean(0).clamp_min(allowance).sum() + of_class.sum(1)
     negative_elbo = divergence - log_likelihood
     return {
         "loss": beta * charged - log_likelihood if (beta != 1.0 or free_bits) else negative_elbo,

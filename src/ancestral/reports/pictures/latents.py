@@ -31,6 +31,7 @@ from ancestral.models.base import (
     SamplesCodes,
     SplitsElbo,
 )
+from ancestral.models.classes import split_divergences
 from ancestral.reports.pictures.class_names import class_in_words, conditions_in_words
 from ancestral.reports.pictures.samples import PAIRS, grey_values
 from ancestral.runs.infer import Inference, infer_run
@@ -304,7 +305,6 @@ def _moves(run: Run, model: Model, count: int, seed: int) -> Figure:
     along = torch.linspace(-REACH, REACH, STEPS, dtype=start.dtype)
     at = centre[:, None] + spread[:, None] * along  # (M, steps)
     divergences = _divergences(run, model)
-    divergences = None if divergences is None else divergences[: len(centre)]  # without that of the class
     everyone = list(range(len(centre)))
     if divergences is not None:
         weights, first = divergences, "the largest KL, which is shown next to them"
@@ -349,8 +349,8 @@ def _divergences(run: Run, model: Model) -> Tensor | None:
     """Mean KL of each latent over test images, shape (M,), nats; None where it does not split so."""
     if not isinstance(model, SplitsElbo):
         return None
-    divergences = elbo_parts(model, run.data.held("test", MEASURED))[2].mean(0)
-    return divergences if len(divergences) > 1 else None
+    divergences, _ = split_divergences(model, elbo_parts(model, run.data.held("test", MEASURED))[2])
+    return divergences.mean(0) if divergences.shape[1] > 1 else None
 
 
 def _shown(shown: int, of: int) -> str:
