@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from helpers import assert_bounds_in_order, refused, run
+from helpers import assert_bounds_in_order, printed, refused, run
 from scipy import stats
 from torch import Tensor
 
@@ -336,3 +336,15 @@ def test_proportions_of_classes_count_the_weights(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", **data, weights=weights)
     model = ancestral.fit("made", tmp_path / "run", data=tmp_path / "data.npz", **options).load()
     assert torch.allclose(model.log_class_probs().exp(), torch.tensor([0.25, 0.75]), atol=0.02)
+
+
+def test_a_class_without_training_images_is_sampled_with_a_notice(tmp_path: Path, capsys: Any) -> None:
+    images = (np.random.default_rng(0).random((60, 1, 2, 2)) < 0.5).astype(np.uint8)
+    np.savez(tmp_path / "gap.npz", images=images, labels=np.arange(60) % 2 * 2)  # classes 0 and 2
+    options: dict[str, Any] = {"conditional": True, "hidden": (2,), "epochs": 1, "report": False}
+    ancestral.fit("made", tmp_path / "run", data=tmp_path / "gap.npz", **options)
+    for label, notices in ((0, 0), (1, 1)):
+        _, said = printed(capsys, "sample", tmp_path / "run", "-n", 2, "--label", label)
+        assert said.count(f"no training image has the class {label}") == notices
+    for wrong in ("2.5", "--5", "seven", "9" * 30):
+        refused(lambda label=wrong: ancestral.sample(tmp_path / "run", 2, label=label), "give a whole number")

@@ -13,6 +13,7 @@ from ancestral.api.progress import Wanted, chosen_progress
 from ancestral.api.run import Run, mark_trained, note_trained, refuse_no_model, run_of, source_of, with_pixels_of
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError
+from ancestral.core.text import with_article
 from ancestral.data.memory import WEIGHTS
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
@@ -176,8 +177,8 @@ def _refuse_code(family: str, settings: dict[str, Any]) -> None:
     refuse_other_networks(find(family), [name for name, value in settings.items() if isinstance(value, nn.Module)])
     if callable(settings.get("objective")):
         raise InputError(
-            f"objective: a function goes with a model of your own, fit(model, ..., objective=function); a {family} has "
-            "objectives of its own"
+            f"objective: a function goes with a model of your own, fit(model, ..., objective=function); "
+            f"{with_article(family)} has objectives of its own"
         )
 
 

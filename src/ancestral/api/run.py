@@ -12,6 +12,7 @@ from torch import nn
 
 from ancestral.core.arguments import plain_arguments, refuse_unknown
 from ancestral.core.errors import InputError
+from ancestral.core.text import with_article
 from ancestral.models.base import Model
 from ancestral.reports import cells as cells  # runs and records then have HTML for a notebook
 from ancestral.runs.given import Given
@@ -241,7 +242,7 @@ def refuse_no_model(model: Any) -> None:
     if not isinstance(model, Model):
         kind = type(model).__name__
         hint = "is a network, not an ancestral.Model: fit('vae', encoder=...), say"
-        raise InputError(f"a {kind} {hint if isinstance(model, nn.Module) else 'is no ancestral.Model'}")
+        raise InputError(f"{with_article(kind)} {hint if isinstance(model, nn.Module) else 'is no ancestral.Model'}")
 
 
 def note_trained(given: Given) -> None:

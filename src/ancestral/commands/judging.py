@@ -19,6 +19,7 @@ from ancestral.commands.console import (
 )
 from ancestral.commands.places import PICTURES, refuse_ending
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.runs.folder import is_run
 from ancestral.settings.data import POINT_SETS, OtherData
 
@@ -188,7 +189,7 @@ def _refuse_without_likelihood(run: Any) -> None:
         if points
         else f"use `ancestral quality {run.path}`"
     )
-    raise NotComputable(f"a {type(model).__name__} has no likelihood, so {run.path} has no score to compare: {remedy}")
+    raise NotComputable(f"{type_in_words(model)} has no likelihood, so {run.path} has no score to compare: {remedy}")
 
 
 def quality(

@@ -21,6 +21,7 @@ from ancestral.core.digest import digest_of
 from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
 from ancestral.core.files import read_bytes, write_atomically
+from ancestral.core.text import type_in_words
 from ancestral.models.base import Model
 
 Progress = Callable[[int, int], None]
@@ -91,7 +92,7 @@ def compress_levels(
     code, processes = code_of(model), present()
     if processes.world > 1 and not code.portable:
         raise InputError(
-            f"--devices {processes.world}: the numbers of a {type(model).__name__} are not calculated exactly, so "
+            f"--devices {processes.world}: the numbers of {type_in_words(model)} are not calculated exactly, so "
             "other processes may not be able to read its blocks: use one process"
         )
     block = block or (SMALL_BLOCK_IMAGES if code.numbers > LARGE else BLOCK_IMAGES)

@@ -14,6 +14,7 @@ from torch.distributions import Bernoulli, Categorical, Distribution, Independen
 from ancestral.compression.stack import Array, Stack
 from ancestral.compression.tables import edges_of, frequency_of_one
 from ancestral.core.errors import NotComputable
+from ancestral.core.text import with_article
 from ancestral.distributions.outputs import ZeroFlag
 from ancestral.distributions.pixels import BernoulliImage, DiscretisedLogisticImage, discretised_logistic_log_prob
 
@@ -210,7 +211,7 @@ def table_of(distribution: Distribution, levels: int) -> Table:
     """
     if distribution.event_shape:
         name = type(distribution).__name__
-        raise NotComputable(f"no coding of a {name} is known: its pixels may depend on each other")
+        raise NotComputable(f"no coding of {with_article(name)} is known: its pixels may depend on each other")
     shape = distribution.batch_shape
     values = torch.arange(levels, dtype=torch.float64).view(-1, *[1] * len(shape)).expand(levels, *shape)
     log_probs = torch.stack([distribution.log_prob(value) for value in values], -1)

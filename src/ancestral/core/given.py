@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from ancestral.core.errors import InputError
+from ancestral.core.text import type_in_words
 
 MODEL = "model"  # the name of a whole model that is given
 GIVEN, CLASS, ARGUMENTS = "given", "python_class", "arguments"
@@ -81,7 +82,7 @@ def made_from(name: str, given: Any, arguments: Sequence[int]) -> GivenModule:
 
         raise InputError(f"the {name} cannot be made from {shown(arguments)}: {failure(error)}") from error
     if not isinstance(module, nn.Module):
-        raise InputError(f"{name}{shown(arguments)} returns a {type(module).__name__}: return a torch.nn.Module")
+        raise InputError(f"{name}{shown(arguments)} returns {type_in_words(module)}: return a torch.nn.Module")
     return GivenModule(name, module, arguments)
 
 

@@ -67,7 +67,7 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
     return values.mean().item(), (values.std() / math.sqrt(count)).item() if count > 1 else math.nan
 
 
-def bits_per_dimension(nats: float, dimensions: int) -> float:
+def bits_per_dimension(nats: float, dimensions: float) -> float:
     """Negative log-likelihood in bits per dimension, -nats / (D log 2).
 
     Args:      nats: mean log-probability of an image. dimensions: D, its number of pixels times channels.

@@ -56,3 +56,18 @@ def closest(word: str, known: Iterable[str], least: float = 0.6) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 epoch`, `2 epochs`."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def with_article(noun: str) -> str:
+    """A noun after its indefinite article, by its first letter.
+
+    Example:
+        >>> with_article("ImageFlow"), with_article("VAE"), with_article("UNet")
+        ('an ImageFlow', 'a VAE', 'a UNet')
+    """
+    return f"{'an' if noun[:1].lower() in tuple('aeio') else 'a'} {noun}"
+
+
+def type_in_words(thing: object) -> str:
+    """The name of the class of a thing after its article, for messages: `an ImageFlow`."""
+    return with_article(type(thing).__name__)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ancestral.core.errors import refusal
+from ancestral.core.text import type_in_words
 from ancestral.data.item_pictures import SUBJECT, is_picture
 
 
@@ -40,9 +41,7 @@ def as_array(data: Any) -> np.ndarray:
     try:
         array = _of_tensor(data) if hasattr(data, "detach") else np.asarray(data)
     except (NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-        raise refusal(
-            SUBJECT, f"a {type(data).__name__} is not an array ({str(error)[:80]})", "give numbers"
-        ) from error
+        raise refusal(SUBJECT, f"{type_in_words(data)} is not an array ({str(error)[:80]})", "give numbers") from error
     if array.dtype.hasobject:
         raise refusal(SUBJECT, "Python objects instead of numbers", "stack images of one size")
     return array

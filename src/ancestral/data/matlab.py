@@ -18,6 +18,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 from ancestral.core.errors import refusal
+from ancestral.core.text import with_article
 from ancestral.data.names import Member
 from ancestral.data.numpy_files import MAX_MEMBERS, check_names, unreadable
 from ancestral.data.readers import DEFLATE_RATIO, parsing
@@ -183,7 +184,7 @@ def _member(path: Path, element: _Element, head: _Head) -> Member:
     name, again = head.name, "the file is damaged: save it again"
     if head.kind not in _CLASSES and head.kind != _CHAR:
         kind = _OTHERS.get(head.kind, f"class {head.kind}")
-        return unreadable(name, refusal(path, f"{name} is a {kind}", "store a plain array of numbers"))
+        return unreadable(name, refusal(path, f"{name} is {with_article(kind)}", "store a plain array of numbers"))
     if head.flags & _COMPLEX:
         return unreadable(name, refusal(path, f"{name} is complex", "store real numbers"))
     count = math.prod(head.shape)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.core.text import type_in_words
 from ancestral.data.findings import Findings, as_array, is_array, length_of
 from ancestral.data.frames import frame_columns, is_frame
 from ancestral.data.item_labels import labels_of
@@ -212,7 +213,7 @@ def _by_name(name: str, value: Any, found: Findings) -> np.ndarray:
             return labels
     if isinstance(value, tuple | list | np.ndarray) and len(value):
         return read_items(list(value), found)["images"]
-    raise refusal(SUBJECT, f"{name!r} is a {type(value).__name__}, not an array or a part", f"give {KINDS}")
+    raise refusal(SUBJECT, f"{name!r} is {type_in_words(value)}, not an array or a part", f"give {KINDS}")
 
 
 def _of_parts(parts: Mapping[str, Any], found: Findings) -> Arrays | Frames:

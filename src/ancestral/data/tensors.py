@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ancestral.core.errors import InputError, refusal
+from ancestral.core.text import type_in_words
 from ancestral.data.names import Member
 from ancestral.data.numpy_files import check_names, unreadable
 from ancestral.data.readers import check_size, parsing
@@ -109,7 +110,7 @@ def _entries(path: Path, held: Any) -> dict[str, Any]:
     pair = isinstance(held, (tuple, list)) and len(held) == len(_PAIR)
     if pair and all(isinstance(value, torch.Tensor) for value in held):
         return dict(zip(_PAIR, held, strict=True))
-    raise refusal(path, f"has a {type(held).__name__}, not tensors", _ADVICE)
+    raise refusal(path, f"has {type_in_words(held)}, not tensors", _ADVICE)
 
 
 def _member(path: Path, name: str, value: Any) -> Member:
@@ -126,7 +127,7 @@ def _member(path: Path, name: str, value: Any) -> Member:
         return Member(name, (len(value),), 4 * width * len(value), functools.partial(np.array, value))
     if isinstance(value, int):
         return Member(name, (), 8, functools.partial(np.array, value))
-    return unreadable(name, refusal(path, f"{name} is a {type(value).__name__}, not a tensor", _ADVICE))
+    return unreadable(name, refusal(path, f"{name} is {type_in_words(value)}, not a tensor", _ADVICE))
 
 
 def _array(path: Path, name: str, tensor: Any) -> np.ndarray:

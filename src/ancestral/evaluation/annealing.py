@@ -42,6 +42,7 @@ from torch.distributions import Distribution
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import log_mean_exp
+from ancestral.core.text import with_article
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.likelihood import Progress, per_image
 from ancestral.models.base import ExactModel, LatentModel, Model
@@ -143,25 +144,25 @@ def refuse_to_anneal(model: Model, x: Tensor) -> LatentModel:
     """
     name = type(model).__name__
     if isinstance(model, ExactModel):
-        raise NotComputable(f"log p(x) of a {name} is exact: no bracket needed")
+        raise NotComputable(f"log p(x) of {with_article(name)} is exact: no bracket needed")
     if not isinstance(model, LatentModel):
         model.log_prob(x)  # type: ignore[operator]  # raises, with the reason
-        raise NotComputable(f"a {name} has no likelihood")
+        raise NotComputable(f"{with_article(name)} has no likelihood")
     try:
         model.prior()
     except NotComputable as error:
-        raise NotComputable(f"no bracket for a {name}: {error}") from error
+        raise NotComputable(f"no bracket for {with_article(name)}: {error}") from error
     if getattr(model, "sums_classes", False):
         raise NotComputable(
-            f"no bracket for a {name} with classes: annealing needs gradients of log p(x, z) in z, but the class is "
-            "discrete; use `ancestral evaluate --samples` for a lower bound, or `ancestral.evaluation.ais` with "
-            "model.given(label)"
+            f"no bracket for {with_article(name)} with classes: annealing needs gradients of log p(x, z) in z, "
+            "but the class is discrete; use `ancestral evaluate --samples` for a lower bound, or "
+            "`ancestral.evaluation.ais` with model.given(label)"
         )
     q = model.posterior(x)
     if not q.has_rsample or len(q.event_shape) != 1:
         raise NotComputable(
-            f"no bracket for a {name}: annealing needs gradients of log p(x, z) in z, but its latents are discrete; "
-            "use `ancestral evaluate --samples` for a lower bound"
+            f"no bracket for {with_article(name)}: annealing needs gradients of log p(x, z) in z, "
+            "but its latents are discrete; use `ancestral evaluate --samples` for a lower bound"
         )
     return model
 

@@ -56,10 +56,10 @@ class ClassScores:
     def summary(self) -> str:
         """All values, on one line."""
         return (
-            f"log p(x | class) {self.nats:.2f} ± {self.stderr:.2f} nats ({self.kind_in_words}); p(class | x) has the accuracy "
-            f"{self.accuracy:.2%} ± {self.accuracy_stderr:.2%}, -log p(class | x) {self.label_nll:.3f} ± "
-            f"{self.label_nll_stderr:.3f} nats, calibration error {self.calibration_error:.2%} "
-            f"({self.count:,} labelled {self.split} images)"
+            f"log p(x | class) {self.nats:.2f} ± {self.stderr:.2f} nats ({self.kind_in_words}); "
+            f"p(class | x) has the accuracy {self.accuracy:.2%} ± {self.accuracy_stderr:.2%}, "
+            f"-log p(class | x) {self.label_nll:.3f} ± {self.label_nll_stderr:.3f} nats, "
+            f"calibration error {self.calibration_error:.2%} ({self.count:,} labelled {self.split} images)"
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import log_mean_exp
+from ancestral.core.text import with_article
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, ScoresMissing
 from ancestral.models.completion import given_only
 from ancestral.models.orders import HasOrders
@@ -62,8 +63,10 @@ def hidden_method(model: Model, x: Tensor, seen: Tensor) -> HiddenMethod:
     if isinstance(model, LatentModel) and isinstance(model, InfersSeen):
         return HiddenMethod(_by_latents(model), "estimate", None, f"IWAE_{SAMPLES}", SAMPLES, slow=True)
     if isinstance(model, ImplicitModel):
-        raise NotComputable(f"a {name} has no likelihood")
-    raise NotComputable(f"a {name} cannot sum out the hidden pixels, so it has no probability of the seen pixels alone")
+        raise NotComputable(f"{with_article(name)} has no likelihood")
+    raise NotComputable(
+        f"{with_article(name)} cannot sum out the hidden pixels, so it has no probability of the seen pixels alone"
+    )
 
 
 def _by_particles(model: ExactModel) -> Callable[[Tensor, Tensor], Tensor]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ancestral.core.dividing import present
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_device, seed_for
+from ancestral.core.text import type_in_words
 from ancestral.data.pixels import PixelBatches
 from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, SplitsElbo
 from ancestral.models.modes import in_evaluation_mode
@@ -99,9 +100,9 @@ def per_image_seen(
 def _refuse_other_rows(model: Model, found: object, images: int) -> None:
     """Raises:    InputError: the model, from outside this package, does not return one value per image."""
     if not isinstance(found, Tensor) or found.shape[:1] != (images,):
-        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"{type_in_words(found)}"
         raise InputError(
-            f"a {type(model).__name__} returns {got} for {images} images: it must return one value per image"
+            f"{type_in_words(model)} returns {got} for {images} images: it must return one value per image"
         )
 
 
@@ -287,7 +288,7 @@ def log_probs_with_errors(
         return exact_log_prob(model, images, progress), None, EXACT
     if not isinstance(model, LatentModel):
         model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, with the reason
-        raise NotComputable(f"a {type(model).__name__} has no likelihood")
+        raise NotComputable(f"{type_in_words(model)} has no likelihood")
     if not samples:
         return elbo(model, images, seed, progress), None, "ELBO"
     estimate, name = (_prior_monte_carlo, "prior MC") if from_prior else (_importance_weighted, "IWAE")

@@ -11,6 +11,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import log_mean_exp, mean_and_error
 from ancestral.core.random import seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.models.base import ExactModel, LatentModel, Model, ScoresMissing
 from ancestral.models.completion import given_only
 from ancestral.models.modes import in_evaluation_mode
@@ -72,7 +73,7 @@ def entropy(model: Model, count: int = 1000, samples: int = 100, seed: int = 0) 
     Raises:    NotComputable: the model has no likelihood. InputError: fewer than two samples.
     """
     if not isinstance(model, ExactModel | LatentModel):
-        raise NotComputable(f"a {type(model).__name__} can only be sampled: it has no likelihood, so no entropy")
+        raise NotComputable(f"{type_in_words(model)} can only be sampled: it has no likelihood, so no entropy")
     if count < 2:
         raise InputError(f"count {count}: an entropy with a standard error needs at least 2 samples")
     with seeded_noise(seed), in_evaluation_mode(model):

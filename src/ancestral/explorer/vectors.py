@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.data.pixels import PixelSpace
 from ancestral.distributions.by_class import ClassAndLatents
 from ancestral.models.base import (
@@ -63,7 +64,7 @@ def vectors(model: Model, space: PixelSpace, kind: str) -> list[dict[str, Any]]:
         tests = [*_densities(model, x, CALLS[kind]), *_codes(model, x, kind), *_of_any_mask(model, x)]
     found = [test for test in tests if test["call"] in CALLS[kind]]
     if not found:
-        raise NotComputable(f"a {type(model).__name__} has no method that the kind {kind!r} could be tested with")
+        raise NotComputable(f"{type_in_words(model)} has no method that the kind {kind!r} could be tested with")
     return found
 
 

@@ -10,7 +10,7 @@ from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError
 from ancestral.core.modules import failure
 from ancestral.core.serialization import provide_classes, to_config
-from ancestral.core.text import close_matches
+from ancestral.core.text import close_matches, type_in_words
 from ancestral.families.catalogue import BUILT_IN, find, import_classes
 from ancestral.families.family import DataSpec, Family
 from ancestral.families.size import refuse_beyond_memory
@@ -40,7 +40,7 @@ def build_model(family: str, settings: Any, spec: DataSpec) -> Model:
             f"no model of the family {family} can be built from these settings: {failure(error)}"
         ) from error
     if not isinstance(model, Model):
-        raise InputError(f"the builder of the family {family} returns a {type(model).__name__}, not an ancestral.Model")
+        raise InputError(f"the builder of the family {family} returns {type_in_words(model)}, not an ancestral.Model")
     refuse_unfit(f"the {type(model).__name__} of the family {family}", model, spec)
     try:
         to_config(model)

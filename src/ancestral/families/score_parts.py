@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.text import type_in_words, with_article
 from ancestral.families.catalogue import family_of
 from ancestral.families.hooks import calling
 from ancestral.models.autoregressive import AutoregressiveModel
@@ -53,14 +54,16 @@ def score_parts(model: Model, x: Tensor) -> ScoreParts:
     if isinstance(model, AutoregressiveModel):
         return _of_conditionals(model, x)
     name = type(model).__name__
-    raise NotComputable(f"the score of a {name} cannot be split into terms: its family defines no score_parts")
+    raise NotComputable(
+        f"the score of {with_article(name)} cannot be split into terms: its family defines no score_parts"
+    )
 
 
 def refuse_without_likelihood(model: Model) -> None:
     """Raises:    NotComputable: the model has no likelihood, and its family defines no terms."""
     family = family_of(model)
     if isinstance(model, ImplicitModel) and not (family and family.code("score_parts")):
-        raise NotComputable(f"a {type(model).__name__} has no likelihood, so its score has no terms")
+        raise NotComputable(f"{type_in_words(model)} has no likelihood, so its score has no terms")
 
 
 def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
@@ -68,15 +71,19 @@ def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
     name = type(model).__name__
     tensors = isinstance(found, ScoreParts) and all(isinstance(part, Tensor) for part in found[1:])
     if not isinstance(found, ScoreParts) or not tensors or found.values.shape != (len(x), len(found.names)):
-        raise InputError(f"the score_parts of a {name} must return ScoreParts with one column of values for each name")
+        raise InputError(
+            f"the score_parts of {with_article(name)} must return ScoreParts with one column of values for each name"
+        )
     if found.divergences.ndim != 2 or len(found.divergences) != len(x):
-        raise InputError(f"the score_parts of a {name} must return divergences of shape (B, J), J = 0 for none")
+        raise InputError(
+            f"the score_parts of {with_article(name)} must return divergences of shape (B, J), J = 0 for none"
+        )
     if isinstance(model, ExactModel):
         some = x[:CHECKED]
         total, exact = found.values[:CHECKED].sum(1), model.log_prob(some)
         if not torch.allclose(total, exact, rtol=1e-3, atol=1e-2):
             raise InputError(
-                f"the score_parts of a {name} add up to {total[0]:.4f} nats, but log p(x) is {exact[0]:.4f}"
+                f"the score_parts of {with_article(name)} add up to {total[0]:.4f} nats, but log p(x) is {exact[0]:.4f}"
             )
     return found
 
@@ -96,7 +103,7 @@ def with_conditionals(model: Model) -> HasConditionals:
     """
     if not isinstance(model, HasConditionals):
         raise NotComputable(
-            f"a {type(model).__name__} has no conditional distribution of each pixel, so it has no surprise per pixel: "
+            f"{type_in_words(model)} has no conditional distribution of each pixel, so it has no surprise per pixel: "
             "use a MADE or a PixelCNN"
         )
     return model

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from ancestral.core.errors import InputError
+from ancestral.core.text import type_in_words
 from ancestral.families.run_settings import settings_for
 from ancestral.lightning.data import GenerativeData
 from ancestral.lightning.installed import pl
@@ -85,5 +86,5 @@ class RunFolder(pl.Callback):
 def _generative(module: Any) -> LightningGenerative:
     """Raises:    InputError: the Trainer trains another type of module."""
     if not isinstance(module, LightningGenerative):
-        raise InputError(f"RunFolder needs a LightningGenerative module, not a {type(module).__name__}")
+        raise InputError(f"RunFolder needs a LightningGenerative module, not {type_in_words(module)}")
     return module

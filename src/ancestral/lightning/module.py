@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.core.random import seed_device, seed_for
+from ancestral.core.text import type_in_words
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.families.build import refuse_unfit
 from ancestral.families.catalogue import find
@@ -41,7 +42,7 @@ class LightningGenerative(pl.LightningModule):
     ) -> None:
         super().__init__()
         if not isinstance(model, Model):
-            raise InputError(f"LightningGenerative needs an ancestral.Model, not a {type(model).__name__}")
+            raise InputError(f"LightningGenerative needs an ancestral.Model, not {type_in_words(model)}")
         self.module = ObjectiveModule(model, objective or objective_of_kind(model))
         self.training_settings = training or TrainingSettings()
 
@@ -93,4 +94,4 @@ def as_batch(batch: Any) -> Batch:
         return Batch(batch)
     if isinstance(batch, (tuple, list)) and batch and all(isinstance(part, Tensor) for part in batch[:2]):
         return Batch(batch[0], batch[1] if len(batch) > 1 else None)
-    raise InputError(f"a batch must be a tensor of images, or images and labels, not a {type(batch).__name__}")
+    raise InputError(f"a batch must be a tensor of images, or images and labels, not {type_in_words(batch)}")

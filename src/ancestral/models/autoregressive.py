@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Categorical, Distribution, MixtureSameFamily
 
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.models.base import ExactModel
 from ancestral.models.classes import ClassConditional
@@ -99,7 +100,7 @@ class AutoregressiveModel(ClassConditional, OutputModel, ExactModel):
         self.output.check(x)
         if not bool(_come_first(observed, self.orders).all()):
             raise NotComputable(
-                f"a {type(self).__name__} can compute the probability of missing pixels only if all observed pixels "
+                f"{type_in_words(self)} can compute the probability of missing pixels only if all observed pixels "
                 "come before them in its order"
             )
         both = []

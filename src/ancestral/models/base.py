@@ -15,6 +15,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically, write_json
 from ancestral.core.given import MODEL, GivenModule
 from ancestral.core.serialization import to_config
+from ancestral.core.text import type_in_words
 from ancestral.models.saved import read_model
 
 
@@ -81,7 +82,7 @@ class Model(nn.Module):
         """
         model = load_saved(folder)
         if not isinstance(model, cls):
-            raise InputError(f"{folder} holds a {type(model).__name__}, not a {cls.__name__}")
+            raise InputError(f"{folder} holds {type_in_words(model)}, not a {cls.__name__}")
         return model
 
 
@@ -145,7 +146,7 @@ class LatentModel(Model):
 
     def log_prob(self, x: Tensor) -> Tensor:
         raise NotComputable(
-            f"log p(x) of a {type(self).__name__} is an integral over z with no closed form; "
+            f"log p(x) of {type_in_words(self)} is an integral over z with no closed form; "
             "use elbo(x), log_weights(x, k), or `ancestral evaluate`"
         )
 
@@ -157,7 +158,7 @@ class ImplicitModel(Model):
 
     def log_prob(self, x: Tensor) -> Tensor:
         raise NotComputable(
-            f"a {type(self).__name__} can only be sampled: it has no likelihood; use `ancestral quality` to evaluate it"
+            f"{type_in_words(self)} can only be sampled: it has no likelihood; use `ancestral quality` to evaluate it"
         )
 
 

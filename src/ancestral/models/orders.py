@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ancestral.core.errors import NotComputable
+from ancestral.core.text import type_in_words
 
 RASTER, CONFIDENCE = "raster", "confidence"
 """Names of the order that reads the image, and of the one that takes the pixel with the lowest entropy next."""
@@ -78,7 +79,7 @@ def with_orders(model: object) -> HasOrders:
     Raises:    NotComputable: it has none.
     """
     if not isinstance(model, HasOrders):
-        raise NotComputable(f"a {type(model).__name__} has no orders of its pixels to choose from: leave --order out")
+        raise NotComputable(f"{type_in_words(model)} has no orders of its pixels to choose from: leave --order out")
     return model
 
 
@@ -88,7 +89,7 @@ def with_steps(model: object) -> SamplesInSteps:
     Raises:    NotComputable: it cannot.
     """
     if not isinstance(model, SamplesInSteps):
-        raise NotComputable(f"a {type(model).__name__} has no parallel steps: leave --steps out")
+        raise NotComputable(f"{type_in_words(model)} has no parallel steps: leave --steps out")
     return model
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ancestral.core.errors import NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.distributions.by_class import ClassAndLatents, mean_over_classes
 from ancestral.distributions.conditional import kl_parts
 from ancestral.models.base import ExactModel, LatentModel, Model
@@ -101,7 +102,7 @@ def refuse_missing(model: Any) -> None:
     """Raises:    NotComputable: the model cannot be trained or scored on missing pixels."""
     if not can_train_on_missing(model):
         raise NotComputable(
-            f"a {type(model).__name__} cannot leave out missing values: choose a mixture, a belief-net with the method "
+            f"{type_in_words(model)} cannot leave out missing values: choose a mixture, a belief-net with the method "
             "exact, a circuit or a vae, or fill the values in before"
         )
 

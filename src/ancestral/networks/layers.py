@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.core.errors import NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.networks.causal import CausalConv2d, GatedBlock
 from ancestral.networks.conditioned import Conditioned
 from ancestral.networks.conv import ConvDecoder, ConvEncoder
@@ -225,7 +226,7 @@ def _masked_layers(module: MaskedMLP, condition: Tensor | None) -> list[Layer]:
 def _refuse_condition(module: nn.Module, given: nn.Module | None) -> None:
     """Raises:    NotComputable: the module has a condition as a second input."""
     if given is not None:
-        raise NotComputable(f"a {type(module).__name__} with a condition has a form for one given condition only")
+        raise NotComputable(f"{type_in_words(module)} with a condition has a form for one given condition only")
 
 
 @layers_of.register

@@ -14,6 +14,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.given import GivenModule, made_from
 from ancestral.core.modules import failure
 from ancestral.core.serialization import registered
+from ancestral.core.text import type_in_words
 
 TRIED = 2  # batch size of the test call of a network
 
@@ -41,7 +42,7 @@ class OwnNetwork(nn.Module):
         if isinstance(found, (tuple, list)) and all(isinstance(part, Tensor) for part in found):
             found = torch.cat([part.flatten(1) for part in found], 1)
         if not isinstance(found, Tensor):
-            raise InputError(f"the {self.network.name} returns a {type(found).__name__}, not a tensor")
+            raise InputError(f"the {self.network.name} returns {type_in_words(found)}, not a tensor")
         if len(found) != leading.numel() or found.numel() != leading.numel() * math.prod(self.outputs):
             wanted = math.prod(self.outputs)
             raise InputError(
@@ -78,7 +79,7 @@ def given_network(
 
 
 def _article(thing: object) -> str:
-    return f"the class {thing.__name__}: make an instance" if isinstance(thing, type) else f"a {type(thing).__name__}"
+    return f"the class {thing.__name__}: make an instance" if isinstance(thing, type) else f"{type_in_words(thing)}"
 
 
 @torch.no_grad()

@@ -84,6 +84,6 @@ def noun_of(score: Score) -> str:
     return "points" if score.space.rpartition(", ")[2].startswith(SPACES["points"].partition("{")[0]) else "images"
 
 
-def decimals_for(dimensions: int) -> int:
+def decimals_for(dimensions: float) -> int:
     """Decimals of a value in nats: 4 for points, 2 for images, whose values are much larger."""
     return 4 if dimensions <= 2 else 2

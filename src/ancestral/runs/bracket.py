@@ -13,6 +13,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import mean_and_error
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.annealing import Annealing, ais, refuse_to_anneal
@@ -56,7 +57,7 @@ def bracket_run(
         model = refuse_to_anneal(whole, run.data.held("test").first(1).to(whole.dtype))
     if not isinstance(model, SamplesJointly):
         raise NotComputable(
-            f"a {type(model).__name__} cannot sample images together with their latents, which a bracket needs"
+            f"{type_in_words(model)} cannot sample images together with their latents, which a bracket needs"
         )
     if not 1 <= images <= len(run.data.dataset.test):
         raise InputError(f"--images {images}: choose from 1 to {len(run.data.dataset.test)}, the number of test images")

@@ -15,6 +15,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.data.mask_files import read_masks
 from ancestral.data.masks import HIDDEN, seen_columns
 from ancestral.evaluation.hidden import HiddenMethod, hidden_method
@@ -109,7 +110,7 @@ class _Task:
         self.model = model = run.load() if label is None else model_given(run, label)
         _refuse_other_data(run, hide, columns)
         if not isinstance(model, Completes):
-            raise NotComputable(f"a {type(model).__name__} cannot complete images")
+            raise NotComputable(f"{type_in_words(model)} cannot complete images")
         images = run.data.held(split, count)
         if not len(images):
             raise InputError(f"{run.path} has no {split} images")
@@ -208,7 +209,7 @@ def model_given(run: Run, label: int | str) -> Model:
     """
     model = run.load()
     if not isinstance(model, HasClasses):
-        raise InputError(f"--label {label}: a {type(model).__name__} has no classes: leave --label out")
+        raise InputError(f"--label {label}: {type_in_words(model)} has no classes: leave --label out")
     refuse_without_classes(model)  # before the name of the class
     return model.given(class_number(run, label))
 

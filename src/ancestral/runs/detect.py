@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import lasting_permutation
+from ancestral.core.text import type_in_words
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.anomalies import ANOMALIES, other_images, refuse_training_images
 from ancestral.data.datasets import Dataset, Split
@@ -163,9 +164,7 @@ def divided(data: RunData, calibrate: Calibration = "valid", count: int | None =
 
 def refuse_unable(model: Model, data: RunData) -> None:
     if not isinstance(model, (ExactModel, LatentModel)):
-        raise NotComputable(
-            f"a {type(model).__name__} has no likelihood, so it cannot detect out-of-distribution images"
-        )
+        raise NotComputable(f"{type_in_words(model)} has no likelihood, so it cannot detect out-of-distribution images")
     if data.space.noun != "images":
         raise NotComputable(f"detection needs images; {data.name} has {data.space.noun}")
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ancestral.core.errors import TrainingDiverged
 from ancestral.core.random import seed_device
+from ancestral.core.text import type_in_words
 from ancestral.data.pixels import Batch, PixelBatches
 from ancestral.families.catalogue import is_plug_in
 from ancestral.families.family import Family, titled
@@ -36,14 +37,14 @@ def refuse_no_step(family: Family, step: Any) -> None:
     """Raises:    FamilyError: the object that the family's `step` returned lacks methods."""
     missing = [name for name in METHODS if not callable(getattr(step, name, None))]
     if missing:
-        raise FamilyError(f"the step of {family.title} returns a {type(step).__name__} without {' and '.join(missing)}")
+        raise FamilyError(f"the step of {family.title} returns {type_in_words(step)} without {' and '.join(missing)}")
 
 
 def refuse_no_objective(family: Family, objective: Any) -> None:
     """Raises:    FamilyError: the object that the family's `objective` returned is not a function."""
     if not callable(objective):
         raise FamilyError(
-            f"the objective of {family.title} returns a {type(objective).__name__}, not a function "
+            f"the objective of {family.title} returns {type_in_words(objective)}, not a function "
             "(model, batch) -> terms"
         )
 
@@ -57,11 +58,11 @@ def check_terms(family: Family, part: str, terms: Any, images: int) -> Terms:
     wanted = f'it must return {{"loss": a tensor of shape (B,), ...}}, here B = {images}'
     who = f"the {part} of {family.title}"
     if not isinstance(terms, Mapping) or "loss" not in terms:
-        found = f"the terms {', '.join(map(str, terms))}" if isinstance(terms, Mapping) else f"a {type(terms).__name__}"
+        found = f"the terms {', '.join(map(str, terms))}" if isinstance(terms, Mapping) else f"{type_in_words(terms)}"
         raise FamilyError(f"{who} returns {found}: {wanted}")
     for name, term in terms.items():
         if not isinstance(term, Tensor) or term.shape != (images,):
-            found = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"a {type(term).__name__}"
+            found = f"a tensor of shape {tuple(term.shape)}" if isinstance(term, Tensor) else f"{type_in_words(term)}"
             raise FamilyError(f"{who} returns {found} as {name!r}: {wanted}")
     return dict(terms)
 
@@ -219,5 +220,5 @@ def _try_model(family: str, model: Model, x: Tensor) -> None:
 
 def _refuse_shape(family: str, what: str, found: Any, shape: tuple[int, ...]) -> None:
     if not isinstance(found, Tensor) or found.shape != shape:
-        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"{type_in_words(found)}"
         raise FamilyError(f"the {what} of {titled(family)} returns {got}: it must return a tensor of shape {shape}")

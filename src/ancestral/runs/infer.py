@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
+from ancestral.core.text import type_in_words
 from ancestral.evaluation.class_scores import LEAST_SAMPLES, log_joint_classes
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image
 from ancestral.models.base import EncodesWithSpread, ExactModel, Infers
@@ -59,7 +60,7 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
     """
     model = run.load()
     if not isinstance(model, Infers) and not scores_classes(model):
-        raise NotComputable(f"a {type(model).__name__} has no latents that can be inferred")
+        raise NotComputable(f"{type_in_words(model)} has no latents that can be inferred")
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {run.data.space.noun}")

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.core.serialization import holds_given, to_config
+from ancestral.core.text import type_in_words
 from ancestral.families.family import titled
 from ancestral.families.run_settings import Settings
 from ancestral.models.base import Model
@@ -188,7 +189,7 @@ def give_step(parent: Parent, step: Step) -> None:
 def _misfit(trained: Model, model: Model) -> str:
     """Why the weights of a trained model do not fit a model, or ""."""
     if type(trained) is not type(model):
-        return f"its model is a {type(trained).__name__}, not a {type(model).__name__}"
+        return f"its model is {type_in_words(trained)}, not {type_in_words(model)}"
     there, here = ({n: tuple(t.shape) for n, t in each.state_dict().items()} for each in (trained, model))
     for name in (*here, *there):
         if there.get(name) != here.get(name):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from ancestral.core.errors import InputError
+from ancestral.core.text import type_in_words
 from ancestral.data.readers import PART_NAMES
 from ancestral.families.abilities import trains_on_missing
 from ancestral.families.catalogue import model_classes, names
@@ -21,7 +22,7 @@ def refuse_missing_data(model: Model, data: RunData) -> None:
     missing = [part for part in PART_NAMES if data.stored(part).seen is not None]
     if missing and not can_train_on_missing(model):
         raise InputError(
-            f"{data.name} has missing values, and a {type(model).__name__} cannot leave them out in training: "
+            f"{data.name} has missing values, and {type_in_words(model)} cannot leave them out in training: "
             f"choose {_able()}, or fill the values in"
         )
 

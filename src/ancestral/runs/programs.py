@@ -19,6 +19,7 @@ from torch.distributions import Distribution
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words, with_article
 from ancestral.models.base import Decodes, ExactModel, Infers, Model, SamplesCodes
 from ancestral.runs.run import Run
 
@@ -54,7 +55,7 @@ def write_programs(run: Run, folder: Path) -> list[Program]:
     found = [_written(run, model, name, folder) for name in METHODS]
     if not any(program.path for program in found):
         reasons = "; ".join(program.detail for program in found)
-        raise NotComputable(f"a {type(model).__name__} cannot be exported as a program: {reasons}")
+        raise NotComputable(f"{type_in_words(model)} cannot be exported as a program: {reasons}")
     return found
 
 
@@ -87,15 +88,15 @@ def _impossible(model: Model, name: str) -> str:
     """Why a model cannot have a program, or ""."""
     kind = type(model).__name__
     if name == "encoder" and not isinstance(model, Infers):
-        return f"a {kind} has no encoder"
+        return f"{with_article(kind)} has no encoder"
     if name == "encoder" and model.encodes_by_search:
-        return f"a {kind} has no encoder network: it finds codes by optimisation"
+        return f"{with_article(kind)} has no encoder network: it finds codes by optimisation"
     if name == "decoder" and not isinstance(model, Decodes):
-        return f"a {kind} has no decoder"
+        return f"{with_article(kind)} has no decoder"
     if name == "decoder" and not isinstance(model, SamplesCodes | Infers):
-        return f"a {kind} cannot sample codes, so its decoder cannot be checked"
+        return f"{with_article(kind)} cannot sample codes, so its decoder cannot be checked"
     if name == "log_prob" and not isinstance(model, ExactModel):
-        return f"a {kind} has no exact log p(x)"
+        return f"{with_article(kind)} has no exact log p(x)"
     return ""
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from ancestral.core.dividing import in_blocks, present
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically, write_csv
 from ancestral.core.random import seed_for, seed_of_block, seeded_noise
-from ancestral.core.text import close_matches
+from ancestral.core.text import close_matches, type_in_words
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
 from ancestral.models.orders import with_steps
 from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.run import Run
+
+log = logging.getLogger("ancestral")
 
 AT_ONCE = 1000  # samples of a block, which has its own seed
 COSTED = 500  # images on which the cost of parallel steps is measured
@@ -49,7 +53,7 @@ def sample_model(
     if n < 1:
         raise InputError(f"--n {n}: give at least 1")
     if means and type(model).sample_mean is Model.sample_mean:
-        raise NotComputable(f"a {type(model).__name__} has no mean of x given a latent: leave --mean out")
+        raise NotComputable(f"{type_in_words(model)} has no mean of x given a latent: leave --mean out")
     if steps is not None and (means or label is not None):
         raise InputError("--steps cannot be combined with --mean or --label: leave out one of them")
     if steps is not None:
@@ -97,7 +101,7 @@ def _checked(model: Model, x: object, n: int) -> Tensor:
     """Raises:    InputError: the samples of a user's own model have a wrong shape."""
     shape = (n, *model.event_shape)
     if not isinstance(x, Tensor) or x.shape != shape:
-        found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
+        found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"{type_in_words(x)}"
         raise InputError(
             f"sample({n}) of the {type(model).__name__} returns {found}: it must return a tensor of shape {shape}"
         )
@@ -150,7 +154,7 @@ def present_classes(model: SamplesClasses) -> list[int]:
 def _conditional(model: Model) -> SamplesClasses:
     if not isinstance(model, SamplesClasses) or not model.classes:
         raise NotComputable(
-            f"a {type(model).__name__} without classes cannot sample a given class: leave --label out, or train one "
+            f"{type_in_words(model)} without classes cannot sample a given class: leave --label out, or train one "
             "with --conditional"
         )
     return model
@@ -159,14 +163,24 @@ def _conditional(model: Model) -> SamplesClasses:
 def class_number(run: Run, label: str | int) -> int:
     """The number of a class from its name, or from its number if the classes of the run have no names.
 
+    A notice is given for a class without training images, of which the model has learned nothing.
+
     Raises:    InputError: no such class.
     """
-    names = run.record["data"].get("classes")
+    record = run.record["data"]
+    number = _number_of(label, record.get("classes"))
+    images = (record.get("class_counts") or {}).get("train", ())
+    if 0 <= number < len(images) and not images[number]:
+        log.warning("note: no training image has the class %s, so its images have not been learned", label)
+    return number
+
+
+def _number_of(label: str | int, names: list[str] | None) -> int:
     if names:
         if str(label) in names:
             return names.index(str(label))
         raise InputError(f"--label {label}: no such class; {close_matches(str(label), names)}")
-    if not str(label).lstrip("-").isdecimal():
+    if not re.fullmatch("-?[0-9]{1,18}", str(label)):
         raise InputError(f"--label {label}: the classes of this run have no names: give a whole number")
     return int(label)
 

@@ -8,6 +8,7 @@ from typing import Any
 from ancestral.core.errors import InputError
 from ancestral.core.files import json_text
 from ancestral.core.serialization import needs_family
+from ancestral.core.text import with_article
 from ancestral.families.catalogue import find, names
 from ancestral.families.family import Family
 from ancestral.families.run_settings import Settings
@@ -81,7 +82,7 @@ def refuse_changes(record: dict[str, Any], described: dict[str, Any]) -> None:
 
 
 def _kind(family: str | None) -> str:
-    return "your own model" if family is None else f"a {family}"
+    return "your own model" if family is None else with_article(family)
 
 
 def _family_of_run(name: str | None) -> Family:

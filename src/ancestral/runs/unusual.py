@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.core.threads import keep_large_blocks
 from ancestral.evaluation.detection import counts_below
 from ancestral.evaluation.likelihood import counted, log_probs
@@ -104,7 +105,7 @@ def rank_run(
     keep_large_blocks()
     model, data = run.load(), run.data
     if not isinstance(model, (ExactModel, LatentModel)):
-        raise NotComputable(f"a {type(model).__name__} has no likelihood, so it cannot rank unusual data")
+        raise NotComputable(f"{type_in_words(model)} has no likelihood, so it cannot rank unusual data")
     natural, new = data.held("valid"), data.held(split, count)
     if len(natural) < FEW:
         raise InputError(

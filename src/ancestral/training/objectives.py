@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
+from ancestral.core.text import type_in_words
 from ancestral.data.pixels import Batch
 from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.models.classes import HasClasses, split_divergences
@@ -143,6 +144,6 @@ def objective_of_kind(model: Model) -> Objective:
     if isinstance(model, LatentModel):
         return elbo
     raise InputError(
-        f"a {type(model).__name__} can only be sampled, so there is no default objective: set objective or step in the "
+        f"{type_in_words(model)} can only be sampled, so there is no default objective: set objective or step in the "
         "family's record"
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ancestral.core.errors import NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.distributions.portable import values_of
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
@@ -32,7 +33,7 @@ def _autoregressive(model: AutoregressiveModel) -> dict[str, Any]:
     elif isinstance(model, PixelCNN):
         network = _causal(model)
     else:
-        raise NotComputable(f"the network of a {type(model).__name__} cannot be shown in the browser, pixel by pixel")
+        raise NotComputable(f"the network of {type_in_words(model)} cannot be shown in the browser, pixel by pixel")
     return {"kind": "autoregressive", "network": network, "pixels": values_of(model.output)}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ancestral.core.arguments import refuse_other_type, refuse_unknown
 from ancestral.core.errors import DataNotHere, InputError, NotComputable
-from ancestral.core.text import close_matches
+from ancestral.core.text import close_matches, type_in_words, with_article
 from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.families.family import Drawing, Subject, titled
 from ancestral.families.hooks import FamilyError, calling
@@ -168,7 +168,7 @@ def draw(run: Run, name: str, **options: Any) -> Figure:
     model = run.load()
     if not all(isinstance(model, need) for need in drawing.needs):
         needed = " and ".join(need.__name__ for need in drawing.needs)
-        raise NotComputable(f"the drawing {name} needs a model that is {needed}; a {type(model).__name__} is not")
+        raise NotComputable(f"the drawing {name} needs a model that is {needed}; {type_in_words(model)} is not")
     with calling(family, f"drawing {name}"):
         figure = drawing.draw(subject_of(run), options.get("count"), options.get("seed", 0))
     if not hasattr(figure, "savefig"):
@@ -191,7 +191,7 @@ def subject_of(run: Run) -> Subject:
 
 
 def _unknown(name: str, family: str | None, known: list[str]) -> InputError:
-    called = "a model of one's own" if family is None else f"a {family}"
+    called = "a model of one's own" if family is None else with_article(family)
     having = [other for other in BUILT_IN if any(drawing.name == name for drawing in find(other).code("drawings"))]
     if having:
         return NotComputable(f"only a {' or a '.join(having)} has the drawing {name}; this is {called}")

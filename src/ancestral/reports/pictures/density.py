@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.data.toy import PointDataset
 from ancestral.figures.densities import Plane, draw_planes
 from ancestral.figures.pairs import Curve, Field, limits_of, pair_figure
@@ -31,7 +32,7 @@ def density(run: Run, count: int = 200, seed: int = 0) -> Figure:
     from the model as `samples` shows; densities at the midpoints of `count`^2 cells. Of a table, pairs of columns."""
     model = run.load()
     if not isinstance(model, ExactModel):
-        raise NotComputable(f"a {type(model).__name__} has no density that can be computed: draw samples instead")
+        raise NotComputable(f"{type_in_words(model)} has no density that can be computed: draw samples instead")
     if run.data.space.noun == "points" and run.data.density is None:
         return _table(run, model, count, seed)
     data = _points(run, "a density in the plane")

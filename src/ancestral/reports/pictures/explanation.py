@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.families.score_parts import surprise_maps, with_conditionals
 from ancestral.figures.heat import heat_grid
 from ancestral.figures.parts import parts_figure
@@ -56,7 +57,7 @@ def split(run: Run, count: int = PICTURED, seed: int = 0) -> Figure:
     """The parts that the score of test images is a sum of; of a model of pixels one by one, `surprise` shows them."""
     if isinstance(model := run.load(), HasConditionals):
         raise NotComputable(
-            f"the terms of the score of a {type(model).__name__} belong to its pixels: draw surprise instead"
+            f"the terms of the score of {type_in_words(model)} belong to its pixels: draw surprise instead"
         )
     return split_figure(run, explain_run(run, count, seed=seed))
 

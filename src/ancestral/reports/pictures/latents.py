@@ -15,6 +15,7 @@ from torch.distributions import Distribution, Normal
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import arcs, lines
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.evaluation.likelihood import elbo_parts
 from ancestral.figures.codes import code_scatter
 from ancestral.figures.densities import Plane, draw_planes
@@ -89,7 +90,7 @@ def walks(run: Run, count: int = WALKS, seed: int = 0) -> Figure:
     model = run.load()
     if run.data.space.noun != "images" or not (isinstance(model, SamplesCodePairs) and isinstance(model, Decodes)):
         raise NotComputable(
-            f"walks need images and a prior to sample from; a {type(model).__name__} on these data lacks one of them"
+            f"walks need images and a prior to sample from; {type_in_words(model)} on these data lacks one of them"
         )
     with seeded_noise(seed_for(seed, "drawing")), torch.no_grad():
         first, last, condition = model.sample_code_pairs(count)
@@ -146,7 +147,7 @@ def coder_of(run: Run, what: str, of: str = "images") -> tuple[Callable[[Tensor]
     if run.data.space.noun != of:
         raise NotComputable(f"{what} are drawn of {of}; {run.data.name} are {run.data.space.noun}")
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
-        raise NotComputable(f"{what} need a model that encodes and decodes; a {type(model).__name__} does not")
+        raise NotComputable(f"{what} need a model that encodes and decodes; {type_in_words(model)} does not")
     return lambda x: model.encode(x.to(model.dtype)), model.decode
 
 
@@ -221,7 +222,7 @@ def posterior(run: Run, count: int = BESIDE, seed: int = 0) -> Figure:
     mixture = model.latent_kind == "component"
     states = mixture or model.latent_kind == "binary"
     if not (states and isinstance(model, Infers) and model.inference.startswith("exact")):
-        raise NotComputable(f"the drawing posterior needs a mixture or a belief net; this is a {type(model).__name__}")
+        raise NotComputable(f"the drawing posterior needs a mixture or a belief net; this is {type_in_words(model)}")
     if run.data.space.noun == "points":
         raise NotComputable(f"the drawing posterior needs images; {run.data.name} has points")
     found = infer_run(run, "test", max(count, CODED))
@@ -262,7 +263,7 @@ def traversals(run: Run, count: int = ROWS, seed: int = 0) -> Figure:
     if model.latent_kind == "component":
         raise NotComputable("the latent of a mixture is the number of a component: draw components instead")
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
-        raise NotComputable(f"traversals need a model that decodes latents; a {type(model).__name__} has none")
+        raise NotComputable(f"traversals need a model that decodes latents; {type_in_words(model)} has none")
     if model.latent_kind == "binary":
         return _flips(run, model, count)
     return _moves(run, model, count, seed)

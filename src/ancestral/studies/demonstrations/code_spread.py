@@ -13,6 +13,7 @@ from torch.distributions import MultivariateNormal
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.evaluation.likelihood import distortion, elbo_parts
 from ancestral.evaluation.quality import recognised_share
 from ancestral.families.vae.autoencoder import Autoencoder
@@ -51,7 +52,7 @@ def codes(run: Run, split: str, count: int) -> Tensor:
     """Codes of the first images of a split, shape (N, M), float64; for a VAE, samples of q(z | x)."""
     model = run.load()
     if not isinstance(model, (Autoencoder, VAE)):
-        raise NotComputable(f"codes are compared for autoencoders and VAEs only, not for a {type(model).__name__}")
+        raise NotComputable(f"codes are compared for autoencoders and VAEs only, not for {type_in_words(model)}")
     x = run.data.held(split, count).first(count).to(model.dtype)
     with seeded_noise(seed_for("codes", split)):
         return (model.posterior(x).sample() if isinstance(model, VAE) else model.encode(x)).double()

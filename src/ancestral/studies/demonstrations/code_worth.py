@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import NotComputable
+from ancestral.core.text import type_in_words
 from ancestral.models.base import Decodes, Infers
 from ancestral.runs.quality import recognised
 from ancestral.runs.run import Run
@@ -22,7 +23,7 @@ def class_kept(run: Run, count: int) -> Tensor:
     """
     model = run.load()
     if not (isinstance(model, Infers) and isinstance(model, Decodes)):
-        raise NotComputable(f"a {type(model).__name__} has no reconstructions: it does not encode and decode")
+        raise NotComputable(f"{type_in_words(model)} has no reconstructions: it does not encode and decode")
     x = run.data.held("test").first(count).to(model.dtype)  # type: ignore[attr-defined]
     back = torch.cat([model.decode(model.encode(part)) for part in x.split(ROWS)])
     before, after = (recognised(run.data, run.data.space.to_unit(images.float())).classes for images in (x, back))

@@ -9,6 +9,7 @@ import torch
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import arcs, lines
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.evaluation.quality import recognised_share
 from ancestral.families.gan.model import GAN
 from ancestral.runs.quality import recognised
@@ -35,7 +36,7 @@ def midway(run: Run, count: int, seed: int = 0) -> Midway:
     """
     model = run.load()
     if not isinstance(model, GAN) or model.classes:
-        raise NotComputable(f"the middles of walks need a GAN without classes, not a {type(model).__name__}")
+        raise NotComputable(f"the middles of walks need a GAN without classes, not {type_in_words(model)}")
     with seeded_noise(seed_for(seed, "midway")):
         first, last = model.codes(2 * count).chunk(2)
     middle = torch.tensor([0.5], dtype=first.dtype)

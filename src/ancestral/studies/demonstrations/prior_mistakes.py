@@ -16,6 +16,7 @@ from torch.distributions import Categorical, Distribution, Independent, MixtureS
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.text import type_in_words
 from ancestral.data.pixels import PixelBatches
 from ancestral.distributions.priors import GaussianMixture
 from ancestral.evaluation.likelihood import BLOCK, Progress, per_image
@@ -94,5 +95,5 @@ def mixture_prior(model: VAE) -> GaussianMixture:
     with torch.no_grad():
         prior = model.prior()
     if not isinstance(prior, GaussianMixture):
-        raise NotComputable(f"these mistakes need a mixture prior, not a {type(prior).__name__}")
+        raise NotComputable(f"these mistakes need a mixture prior, not {type_in_words(prior)}")
     return prior

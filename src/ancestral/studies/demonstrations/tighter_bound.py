@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import mean_and_error
+from ancestral.core.text import type_in_words
 from ancestral.evaluation.likelihood import counted, elbo, importance_weighted
 from ancestral.models.base import LatentModel
 from ancestral.runs.run import Run
@@ -51,7 +52,7 @@ def tightening(run: Run, samples: int, count: int, progress: Callable[[int, int]
     """
     model, images = run.load(), run.data.held("test", count)
     if not isinstance(model, LatentModel):
-        raise NotComputable(f"a tighter bound needs samples of latents; a {type(model).__name__} has no latents")
+        raise NotComputable(f"a tighter bound needs samples of latents; {type_in_words(model)} has no latents")
     advance = counted(progress, 2 * len(images))
     low = elbo(model, images, progress=advance)
     high = importance_weighted(model, images, samples, progress=advance)

@@ -10,7 +10,7 @@ from torch import nn
 
 from ancestral.core.errors import InputError
 from ancestral.core.random import seeded_noise
-from ancestral.core.text import scientific
+from ancestral.core.text import scientific, type_in_words
 from ancestral.evaluation.likelihood import counted
 from ancestral.evaluation.quality import Quality
 from ancestral.families.vae.vae import VAE
@@ -39,7 +39,7 @@ def vae_of(run: Run) -> VAE:
     """
     model = run.load()
     if not isinstance(model, VAE):
-        raise InputError(f"{run.path}: this study needs a VAE, and the run has a {type(model).__name__}")
+        raise InputError(f"{run.path}: this study needs a VAE, and the run has {type_in_words(model)}")
     return model
 
 
