@@ -86,27 +86,34 @@ def sample(
     *,
     seed: int = 0,
     label: int | str | Sequence[int | str] | None = None,
+    condition: Any = None,
     steps: int | None = None,
 ) -> Tensor:
     """Sample from a run or a model.
 
     Args:      of: a run, its folder, or a model. n: number of samples. seed: random seed. label: for a conditional
                model, sample images of this class only, or of several classes in equal numbers: numbers, or names in
-               the run. steps: for an any-order model, number of parallel steps; with fewer than there are pixels, the
-               samples are not exact.
+               the run. condition: for a model of p(x | c), the vector c of all samples, shape (K,), or of each sample,
+               (n, K), in the units of the data; None: vectors of test examples of the run, drawn at random. steps: for
+               an any-order model, number of parallel steps; with fewer than there are pixels, the samples are not
+               exact.
     Returns:   shape (n, *event_shape), in the model's pixel space.
-    Raises:    InputError: n < 1, or no such class. NotComputable: a class is given and the model is not conditional.
+    Raises:    InputError: n < 1, no such class, or a vector of another length. NotComputable: a class is given and the
+               model is not conditional.
     """
     from ancestral.runs.sample import class_number, sample_model
+    from ancestral.runs.vectors import given_each, sampler_of
 
     wanted = [] if label is None else [label] if isinstance(label, int | str) else list(label)
     if isinstance(of, Model):
         for one in wanted:
             if isinstance(one, str):
                 raise InputError(f"label {one!r}: a model without a run has no class names: give a number")
-        return sample_model(of, n, seed, [int(one) for one in wanted] or None, steps=steps)
+        model = of if condition is None else given_each(of, condition, n)
+        return sample_model(model, n, seed, [int(one) for one in wanted] or None, steps=steps)
     run, _ = run_of(of, None)
-    return sample_model(run.load(), n, seed, [class_number(run, one) for one in wanted] or None, steps=steps)
+    model = sampler_of(run) if condition is None else given_each(run.load(), condition, n)
+    return sample_model(model, n, seed, [class_number(run, one) for one in wanted] or None, steps=steps)
 
 
 @plain_arguments(DATA)

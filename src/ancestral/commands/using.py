@@ -32,6 +32,7 @@ def sample(
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
     label: tuple[str, ...] = (),
+    condition: tuple[float, ...] = (),
     mean: bool = False,
     steps: int | None = None,
 ) -> None:
@@ -45,6 +46,8 @@ def sample(
         n: number of samples
         seed: random seed
         label: sample only this class, or these classes in equal numbers, given by name or number (conditional models)
+        condition: sample from p(x | c) for this vector c, in the units of the data, for models trained with
+            --conditions (default: the vectors of test examples, drawn at random)
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
         steps: any-order models: number of parallel steps, each for several pixels; faster, but not exact; the cost in
             nats is printed (default: one pixel at a time)
@@ -55,16 +58,21 @@ def sample(
     refuse_missing_runs(run)
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
+    from ancestral.runs.vectors import given_each, sampler_of, vectors_in_words
 
     opened = Run(run)
-    out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean, steps=steps)
-    model, number = opened.load(), [class_number(opened, one) for one in label] or None
+    given = "_".join(f"{number:g}" for number in condition)
+    out = out or picture_of(
+        run, f"draws-{n}", seed=seed, label="-".join(label), condition=given, means=mean, steps=steps
+    )
+    model = given_each(opened.load(), condition) if condition else sampler_of(opened)
+    number = [class_number(opened, one) for one in label] or None
     if out.suffix == "" and is_conditional(model) and not mean and steps is None:
         drawn, labels = sample_labelled(model, n, seed, number)
     else:
         drawn, labels = sample_model(model, n, seed, number, mean, steps), None
     _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
-    say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}: {out}")
+    say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}{vectors_in_words(model)}: {out}")
     if steps is not None:
         say(_cost_in_words(opened, steps))
 

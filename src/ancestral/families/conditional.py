@@ -23,6 +23,8 @@ def classes_of(settings: Any, spec: DataSpec) -> tuple[int, list[float] | None]:
     """
     if not settings.conditional:
         return 0, None
+    if spec.conditions:
+        raise InputError("--conditional and --conditions cannot be combined: leave out one of them")
     if not spec.classes:
         raise InputError(NO_LABELS)
     return spec.classes, None if spec.proportions is None else list(spec.proportions)

@@ -19,7 +19,9 @@ from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
 from ancestral.models.orders import with_steps
+from ancestral.models.vectors import has_mean
 from ancestral.runs.run import Run
+from ancestral.runs.vectors import vectors_in_words
 
 AT_ONCE = 1000
 COSTED = 500  # images on which the cost of parallel steps is measured
@@ -44,7 +46,7 @@ def sample_model(
     """
     if n < 1:
         raise InputError(f"--n {n}: give at least 1")
-    if means and type(model).sample_mean is Model.sample_mean:
+    if means and not has_mean(model):
         raise NotComputable(f"a {type(model).__name__} has no mean of x given a latent: leave --mean out")
     sizes = [min(AT_ONCE, n - first) for first in range(0, n, AT_ONCE)]
     if steps is not None and (means or label is not None):
@@ -73,7 +75,8 @@ def cost_of_steps(run: Run, steps: int, count: int = COSTED) -> Difference:
 
 def drawn_in_words(model: Model) -> str:
     """What pictures of `sample_mean` show: samples, or mean images given samples of the latents."""
-    return "samples" if type(model).sample_mean is Model.sample_mean else "mean images E[x|z], z from the prior"
+    drawn = "mean images E[x|z], z from the prior" if has_mean(model) else "samples"
+    return drawn + vectors_in_words(model)
 
 
 def _drawn(model: Model, n: int, means: bool) -> Tensor:
