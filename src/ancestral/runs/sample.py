@@ -19,7 +19,7 @@ from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
 from ancestral.models.orders import with_steps
-from ancestral.models.vectors import has_mean
+from ancestral.models.vectors import UnderRandomVectors, has_mean
 from ancestral.runs.run import Run
 from ancestral.runs.vectors import vectors_in_words
 
@@ -137,9 +137,9 @@ def present_classes(model: SamplesClasses) -> list[int]:
 
 def _conditional(model: Model) -> SamplesClasses:
     if not isinstance(model, SamplesClasses) or not model.classes:
+        name = type(model.model if isinstance(model, UnderRandomVectors) else model).__name__
         raise NotComputable(
-            f"a {type(model).__name__} without classes cannot sample a given class: leave --label out, or train one "
-            "with --conditional"
+            f"a {name} without classes cannot sample a given class: leave --label out, or train one with --conditional"
         )
     return model
 

@@ -34,8 +34,10 @@ def sampler(model: Model, data: RunData) -> Model:
 
 
 def vectors_in_words(model: Model) -> str:
-    """How the vectors of samples are chosen, after a comma; "" for other models."""
-    return f", {OF_DATA}" if isinstance(model, UnderRandomVectors) else ""
+    """How the vectors of samples are chosen, after a comma; "" for a model without vectors."""
+    if isinstance(model, UnderRandomVectors):
+        return f", {OF_DATA}"
+    return ", all given one vector c" if isinstance(model, TakesVectors) and model.vector_size else ""
 
 
 def given_each(model: Model, vectors: Any, n: int | None = None) -> Model:
