@@ -124,6 +124,7 @@ def complete(
     count: int = 8,
     draws: int = 4,
     label: int | str | None = None,
+    condition: Any = None,
     seed: int = 0,
     split: Split = "test",
     data: Any = None,
@@ -133,8 +134,9 @@ def complete(
 
     Args:      of: a run, its folder, or a model with `data`. hide: left, right, top, bottom, random, or halves for all
                four in turn. count: number of images. draws: completions of each image. label: of a conditional model,
-               complete all images as this class. seed: random seed. split: of the data. data, data_settings: as in
-               `evaluate`.
+               complete all images as this class. condition: for a model of p(x | c), complete all images with this
+               vector, shape (K,); None: the vector of each image. seed: random seed. split: of the data. data,
+               data_settings: as in `evaluate`.
     Returns:   the images, masks and draws, whether the draws are exact, and log p(hidden | seen) in nats if it can be
                computed.
     Raises:    NotComputable: the model cannot complete images. InputError: an unknown part.
@@ -142,7 +144,7 @@ def complete(
     from ancestral.runs.complete import complete_run
 
     used, part = run_of(of, data, split, **data_settings)
-    return complete_run(used, hide, count, draws, seed, part, label=label)
+    return complete_run(used, hide, count, draws, seed, part, label=label, condition=condition)
 
 
 @plain_arguments(DATA)

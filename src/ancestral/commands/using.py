@@ -188,6 +188,7 @@ def complete(
     count: int = 8,
     draws: int | None = None,
     label: str | None = None,
+    condition: tuple[float, ...] = (),
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
     json: bool = False,
@@ -208,6 +209,8 @@ def complete(
         count: number of images
         draws: completions per image (default: 4, or 1 for several runs)
         label: complete all images as this class, given by name or number (conditional models)
+        condition: complete all images with this vector c, for models trained with --conditions (default: the vector
+            of each image)
         seed: random seed of the completions and of --hide random
         split: part of the data
         json: print on stdout, as JSON, log p(hidden | seen) of each run, or why there is none
@@ -235,12 +238,14 @@ def complete(
     hidden = MASKED if mask is not None else COLUMNS if columns else hide or "halves"
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
-    out = out or _place_of_completions(
-        runs, hidden, other, count=count, draws=draws, seed=seed, split=split, label=label
-    )
+    given = "_".join(f"{number:g}" for number in condition)
+    options = {"count": count, "draws": draws, "seed": seed, "split": split, "label": label, "condition": given}
+    out = out or _place_of_completions(runs, hidden, other, **options)
     draws = draws or (DRAWS if len(named) == 1 else 1)
     with counter(screen, "completing") as progress:
-        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns, label)
+        found = complete_runs(
+            named, hidden, count, draws, seed, part, SCORED, progress, mask, columns, label, condition or None
+        )
     if out.suffix.lower() == ".npz":
         save_completions(found, [name for name, _ in named], out)
     elif out.suffix.lower() == ".csv":
@@ -259,7 +264,7 @@ def complete(
 
 def _place_of_completions(runs: tuple[Path, ...], hidden: str, other: OtherData, **options: Any) -> Path:
     """The default output file of completions."""
-    usual = {"count": 8, "draws": None, "seed": 0, "split": "test", "label": None}
+    usual = {"count": 8, "draws": None, "seed": 0, "split": "test", "label": None, "condition": ""}
     differing = {name: value for name, value in options.items() if value != usual[name]}
     first, *others = runs
     several = f"-of-{len(runs)}-runs" if others else ""

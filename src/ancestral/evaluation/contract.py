@@ -10,7 +10,7 @@ import copy
 import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ class Check(NamedTuple):
 
 
 Clause = Callable[[Model], tuple[bool, str]]
-ByClass = dict[int, tuple[Model, Tensor, Tensor]]
+ByClass = Mapping[int, tuple[Model, Tensor, Tensor]]
 """For each class or vector, the model given it, log p(x | y) of all images, and the relative error of each p(x | y)."""
 
 
@@ -282,8 +282,9 @@ def _some_vectors(model: TakesVectors) -> Tensor:
 def refuses_without_vector(model: Model) -> tuple[bool, str]:
     assert isinstance(model, TakesVectors)
     x = model.given_vectors(_some_vectors(model)[0]).sample(2)
-    score = model.log_prob if isinstance(model, ExactModel) else model.elbo  # type: ignore[attr-defined]
-    for ask in (lambda: score(x), lambda: model.sample(2)):
+    score: Any = model.log_prob if isinstance(model, ExactModel) else model.elbo
+    asked: tuple[Callable[[], object], ...] = (lambda: score(x), lambda: model.sample(2))
+    for ask in asked:
         try:
             ask()
         except NotComputable:

@@ -32,6 +32,11 @@ EXACT_GIVEN = "log p(x | c)"  # the same for models of p(x | c) for a vector c
 Progress = Callable[[int], None]  # called with the number of images that were just done
 
 
+def exact_name(model: Model) -> str:
+    """The name of the method of exact scores of a model."""
+    return EXACT_GIVEN if has_vector(model) else EXACT
+
+
 def counted(progress: Callable[[int, int], None] | None, total: int) -> Progress:
     """A function that adds up counts and calls `progress(images done, all images)`."""
     done = 0
@@ -295,7 +300,7 @@ def log_probs_with_errors(
     if steps is not None:
         return bound_in_steps(model, images, steps, seed, progress), None, f"ELBO, {steps} steps"
     if isinstance(model, ExactModel):
-        return exact_log_prob(model, images, progress), None, EXACT_GIVEN if has_vector(model) else EXACT
+        return exact_log_prob(model, images, progress), None, exact_name(model)
     if not isinstance(model, LatentModel):
         model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, with the reason
         raise NotComputable(f"a {type(model).__name__} has no likelihood")

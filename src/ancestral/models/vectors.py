@@ -77,6 +77,11 @@ def has_vector(model: Any) -> bool:
     return isinstance(model, TakesVectors) and model.vector_size > 0
 
 
+def needs_vector(model: Any) -> bool:
+    """Whether a model is one of p(x | c), and no c is given."""
+    return isinstance(model, TakesVectors) and model.needs_vector
+
+
 def given_batch(model: M, vectors: Tensor | None) -> M:
     """The model given the vectors of a batch; a model without vectors, or with a given one, is returned unchanged.
 
