@@ -189,10 +189,15 @@ class CodesClasses(ClassConditional):
     def code(self, z: Tensor) -> Tensor:
         """The input of the decoder: z, followed by the given class if there is one.
 
-        Args:      z: shape (..., B, M) for B given classes; (..., M) for one or none.
+        Args:      z: shape (..., B, M) for B given conditions; (..., M) for one or none.
+        Raises:    InputError, NotComputable: as `conditions`.
         """
         self.refuse_without_vector()
-        return z if self.condition is None else torch.cat([z, self.condition.expand(*z.shape[:-1], -1)], -1)
+        if self.condition is None:
+            return z
+        if len(self.condition) > 1:
+            self.conditions(z.shape[-2])  # raises for another number of rows
+        return torch.cat([z, self.condition.expand(*z.shape[:-1], -1)], -1)
 
     def classes_in_turn(self, n: int) -> Tensor:
         """Conditions of n codes, the classes of the training data in turn, shape (n, condition_width)."""

@@ -141,6 +141,7 @@ class _Task:
     def completed(self, scored: int) -> Completion:
         """Draws of the hidden pixels, and the score of the first `scored` images."""
         values = (self.x.to(self.model.dtype), self.seen)
+        assert isinstance(self.model, Completes)
         each = self.draws if needs_vector(self.model) else ROWS  # images with one vector
         rows = [one.repeat_interleave(self.draws, 0).split(each) for one in values]
         with seeded_noise(seed_for(self.seed, "complete")):
@@ -158,9 +159,7 @@ class _Task:
 
     def _given(self, image: int) -> Completes:
         """The model that completes an image, or all images if it needs no vector."""
-        vectors = None if self.vectors is None else self.vectors[image : image + 1]
-        model = given_batch(self.model, vectors)
-        assert isinstance(model, Completes)
+        model: Any = given_batch(self.model, None if self.vectors is None else self.vectors[image : image + 1])
         return model
 
 
