@@ -15,7 +15,6 @@ from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.models.base import Model
 
 NOT_SHOWN = ("pixelcnn, zero flag, positions", "circuit of points")  # variants without a form in the browser
-WITH_CLASSES = ("mixture", "gan", "circuit")  # families whose conditional models run in the browser
 GREY = 256  # levels of a source whose pixels the model sees as binary or as fractions
 
 
@@ -36,9 +35,8 @@ def by_shape() -> dict[str, list[tuple[str, str]]]:
     groups = defaultdict(list)
     for family in (name for name in BUILT_IN if find(name).explorer):
         for name, make in find(family).code("tiny").items():
-            if name in NOT_SHOWN or ("conditional" in name and family not in WITH_CLASSES):
-                continue
-            groups["x".join(map(str, make().event_shape))].append((family, name))
+            if name not in NOT_SHOWN:
+                groups["x".join(map(str, make().event_shape))].append((family, name))
     return dict(groups)
 
 

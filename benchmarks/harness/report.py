@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmarks.harness.measure import summary
 
 RESULTS = ROOT / "benchmarks" / "results"
 PICTURE = ROOT / "docs" / "pictures" / "speed.png"
+LEAST_SHOWN = 0.05  # a smaller ratio is in the table only
 
 
 def stored(folder: Path = RESULTS) -> list[dict[str, Any]]:
@@ -84,16 +86,22 @@ def _heading(results: Sequence[dict[str, Any]]) -> str:
     where = last["machine"]
     versions = {name: version for one in results for name, version in one["versions"].items()}
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
-    noisy = noise(results)
-    said = (
-        f"The machine was busy during {len(noisy)} of {len(results)} workloads, so these numbers are preliminary."
-        if noisy
-        else "The machine was quiet."
-    )
+    said = _said_of_noise(results)
     return (
         f"{where['cpu']}, {where['cores']} cores, {where['date']}, commit {where['commit']}, Python {where['python']}, "
         f"{packages}. Medians of rounds; a ratio is the median of the ratios of each round, with its range. {said}"
     )
+
+
+def _said_of_noise(results: Sequence[dict[str, Any]]) -> str:
+    """Whether other processes ran, and whether the speed of the processor itself was steady."""
+    found = [line.partition(": ")[2] for line in noise(results)]
+    busy = sum("load" in line for line in found)
+    uneven = sum("products" in line for line in found)
+    said = f"Other processes were busy during {busy} of {len(results)} workloads: preliminary." if busy else ""
+    if uneven:
+        said += f" The speed of the processor itself varied during {uneven} of {len(results)}: see the ranges."
+    return said.strip() or "The machine was quiet."
 
 
 def _row(one: dict[str, Any], threads: str) -> str:
@@ -130,16 +138,24 @@ def _seconds(value: float) -> str:
 
 def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
     """Draw the shares and speed-ups with one thread, and the curves."""
-    from ancestral.figures.style import INK, MUTED, PALETTE, new_figure, style_axes
+    from ancestral.figures.style import new_figure
 
     compared = [one for one in results if not one["along"] and "1" in one["threads"]]
     curves = [one for one in results if one["along"] and one["along"] != "command"]
     rows = -(-len(curves) // 3)
-    figure = new_figure(1000, 60 + 34 * max(1, len(compared)) + 230 * rows, 100)
-    grid = figure.add_gridspec(
-        1 + rows, 3, height_ratios=[60 + 34 * max(1, len(compared)), *[230] * rows], hspace=0.35, wspace=0.35
-    )
-    axes = figure.add_subplot(grid[0, :])
+    height = 60 + 34 * max(1, len(compared))
+    figure = new_figure(1000, height + 230 * rows, 100)
+    grid = figure.add_gridspec(1 + rows, 3, height_ratios=[height, *[230] * rows], hspace=0.35, wspace=0.35)
+    _draw_ratios(figure.add_subplot(grid[0, :]), compared)
+    for number, one in enumerate(curves):
+        _draw_curve(figure.add_subplot(grid[1 + number // 3, number % 3]), one)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, bbox_inches="tight")
+
+
+def _draw_ratios(axes: Any, compared: Sequence[dict[str, Any]]) -> None:
+    from ancestral.figures.style import INK, PALETTE, style_axes
+
     style_axes(axes)
     colours = {"limit": PALETTE[0], "plain": PALETTE[1], "peer": PALETTE[2], "option": PALETTE[3]}
     said: set[str] = set()
@@ -148,7 +164,7 @@ def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
     for place, one in enumerate(reversed(compared)):
         for name, values in summary(one, "1").items():
             role, ratio = one["roles"][name], values["over_ours"]
-            if role == "ours":
+            if role == "ours" or ratio["median"] < LEAST_SHOWN:
                 continue
             label = None if role in said else words[role]
             said.add(role)
@@ -156,27 +172,41 @@ def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
             axes.plot(ratio["median"], place, "o", color=colours[role], markersize=5, label=label)
     axes.axvline(1, color=INK, linewidth=1)
     axes.set_xscale("log")
-    axes.set_xlim(0.08, 120)  # what is beyond is in the table
-    axes.set_xticks([0.1, 0.25, 0.5, 1, 2, 4, 10, 100], ["0.1", "0.25", "0.5", "1", "2", "4", "10", "100"])
+    axes.set_xlim(LEAST_SHOWN, 120)  # what is beyond is in the table
+    ticks = ["0.05", "0.1", "0.25", "0.5", "1", "2", "4", "10", "100"]
+    axes.set_xticks([float(tick) for tick in ticks], ticks)
     axes.minorticks_off()
     axes.set_yticks(range(len(compared)), [one["title"] for one in reversed(compared)])
     axes.set_title("Time divided by the time of ancestral, one thread: right of 1, ancestral is faster", fontsize=10)
     axes.legend(loc="upper right", fontsize=8, frameon=False)
-    for number, one in enumerate(curves):
-        panel = figure.add_subplot(grid[1 + number // 3, number % 3])
-        style_axes(panel)
-        values = one["threads"]["1"]
-        sizes = [int(name) for name in one["roles"]]
-        medians = [statistics.median(values[str(size)][one["measure"]]) for size in sizes]
-        panel.plot(sizes, medians, "o-", color=PALETTE[0])
-        panel.set_xscale("log")
-        panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=20)
-        if one["measure"] == "seconds":
-            panel.set_yscale("log")
-            panel.set_yticks(medians[::2], [_seconds(value) for value in medians[::2]])
-        panel.minorticks_off()
-        panel.set_title(one["title"], fontsize=9)
-        panel.set_xlabel(one["along"], fontsize=8, color=MUTED)
-        panel.set_ylabel(one["measure"], fontsize=8, color=MUTED)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, bbox_inches="tight")
+
+
+def _draw_curve(panel: Any, one: dict[str, Any]) -> None:
+    from ancestral.figures.style import MUTED, PALETTE, style_axes
+
+    style_axes(panel)
+    values = one["threads"]["1"]
+    sizes = [int(name) for name in one["roles"]]
+    medians = [statistics.median(values[str(size)][one["measure"]]) for size in sizes]
+    panel.plot(sizes, medians, "o-", color=PALETTE[0])
+    panel.set_xscale("log")
+    panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=20)
+    if one["measure"] == "seconds":
+        panel.set_yscale("log")
+        ticks = round_ticks(min(medians), max(medians))
+        panel.set_yticks(ticks, [f"{1e3 * value:,.0f} ms" for value in ticks])
+    else:
+        panel.set_ylim(0, 1.1 * max(medians))
+    panel.minorticks_off()
+    panel.set_title(one["title"], fontsize=9)
+    panel.set_xlabel(one["along"], fontsize=8, color=MUTED)
+    panel.set_ylabel("time" if one["measure"] == "seconds" else one["measure"], fontsize=8, color=MUTED)
+
+
+def round_ticks(least: float, most: float) -> list[float]:
+    """The values 1, 2 and 5 times a power of ten that lie in a range, with the nearest one on each side."""
+    powers = range(math.floor(math.log10(least)) - 1, math.ceil(math.log10(most)) + 1)
+    values = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    below = max(value for value in values if value <= least)
+    above = min((value for value in values if value >= most), default=values[-1])
+    return [value for value in values if below <= value <= above]

@@ -79,7 +79,7 @@ def test_a_noisy_machine_is_in_the_table():
     roles = {"ours": "ours"}
     results = [results_of("vae-128", {"ours": [1.0]}, roles, "load 3.0"), results_of("made", {"ours": [1.0]}, roles)]
     assert report.noise(results) == ["vae-128: before: load 3.0"]
-    assert "The machine was busy during 1 of 2 workloads" in report.table(results)
+    assert "Other processes were busy during 1 of 2 workloads" in report.table(results)
 
 
 def test_the_recorded_products_of_plain_pytorch_are_those_of_the_stated_layers():

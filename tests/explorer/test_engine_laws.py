@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from ancestral.core.modules import load_module
 from ancestral.data.pixels import PixelSpace
 from ancestral.explorer.describe import describe_model, in_half_precision
 from ancestral.explorer.packing import Packing
+from ancestral.families.catalogue import find
 from ancestral.models.base import Model
 from ancestral.networks.layers import layers_of
 
@@ -42,6 +43,8 @@ EXACT = [
     ("circuit", "circuit"),
     ("circuit", "circuit, Chow-Liu tree, levels"),
     ("circuit", "circuit, logistic"),
+    ("made", "made, conditional"),
+    ("pixelcnn", "pixelcnn, conditional, colour"),
 ]
 ALL_IMAGES = """
 const images = (values, levels) => Array.from({ length: levels ** values }, (_, n) =>
@@ -56,7 +59,8 @@ def loaded(engine: Engine, family: str, name: str, model: Model | None = None) -
     """A tiny model in the engine: its name, the number of values of a pixel, and the number of pixels."""
     one = described(family, name, model)
     engine.load(f"{family}/{name}", one["spec"], one["weights"])
-    levels = one["spec"].get("network", {}).get("levels", one["spec"].get("levels", 2))
+    plain = one["spec"].get("given", [one["spec"]])[0]
+    levels = plain.get("network", plain).get("levels", 2)
     return f"{family}/{name}", levels, math.prod(one["event"])
 
 
@@ -132,10 +136,18 @@ def test_completions_of_an_any_order_model_have_its_conditional_probabilities(en
     assert agrees(counts(engine, script, model, 2, 4, known, 0b1001, how, log_p.tolist(), draws=1000), wanted)
 
 
-@pytest.mark.parametrize("family", ["mixture", "circuit"])
+CLASSES = {  # a model of each family, and the mask that its class completes exactly
+    "mixture": ("mixture, conditional", "scattered"),
+    "circuit": ("circuit by class", "scattered"),
+    "made": ("made, conditional", "upper rows"),
+    "pixelcnn": ("pixelcnn, conditional", "upper rows"),
+}
+
+
+@pytest.mark.parametrize("family", CLASSES)
 def test_a_class_has_its_own_probabilities_samples_and_completions(family: str, engine: Engine) -> None:
-    name = {"mixture": "mixture, conditional", "circuit": "circuit by class"}[family]
-    model, known = loaded(engine, family, name), KNOWN["scattered"]
+    name, mask = CLASSES[family]
+    model, known = loaded(engine, family, name), KNOWN[mask]
     script = f"{ALL_IMAGES} return images(values, levels).map((x) => model.logProb(x, args[3]));"
     classes = engine.run(f"{ALL_IMAGES} return model.classes;", *model)
     each = [np.exp(np.array(engine.run(script, *model, label))) for label in range(classes)]
@@ -145,6 +157,9 @@ def test_a_class_has_its_own_probabilities_samples_and_completions(family: str, 
     wanted = conditional(each[1], known, IMAGE)
     found = counts(engine, "model.complete(given, args[3], random, 1, 0, args[5]).x", *model, known, IMAGE, 1)
     assert agrees(found, wanted)
+    script = f"{ALL_IMAGES} return model.logProbMissing(images(values, levels)[args[4]], args[3], args[5]);"
+    log_p = engine.run(script, *model, known, IMAGE, 1)
+    assert log_p == pytest.approx(math.log(wanted[IMAGE] / wanted.sum()), abs=1e-4)
 
 
 def test_each_ordering_is_a_distribution_that_its_samples_have(engine: Engine) -> None:
@@ -173,7 +188,7 @@ COMPLETE = """(() => {
   const done = model.complete(given, args[3], random);
   if (done.exact !== args[5]) throw new Error("exact: " + done.exact);
   const check = Math.abs(Math.exp(done.logProb) - args[6][number(done.x, levels)]);
-  if (done.exact && check > 1e-4) throw new Error("log p(hidden | seen) is wrong by " + check);
+  if (done.logProb !== null && check > 1e-4) throw new Error("log p(hidden | seen) is wrong by " + check);
   return done.x;
 })()"""
 
@@ -181,6 +196,7 @@ COMPLETE = """(() => {
 def _completions() -> list[Any]:
     """Each family with each mask; those where a MADE or a PixelCNN weighs tries take long."""
     chosen = [(*EXACT[number], mask) for number in (0, 2, 3, 9, 12) for mask in KNOWN]
+    chosen += [("made", "made, conditional", mask) for mask in ("upper rows", "scattered")]
     long = [one for one in chosen if one[0] == "pixelcnn" and one[2] in ("lower rows", "scattered")]
     return [pytest.param(*one, marks=pytest.mark.slow if one in long else ()) for one in chosen]
 
@@ -202,12 +218,15 @@ def test_completions_have_their_conditional_probabilities(family: str, name: str
         assert 0.5 * np.abs(found / found.sum() - wanted).sum() < 0.08
 
 
-@pytest.mark.parametrize(("name", "mask"), [(n, m) for n in ("made, deep", "made, three orderings") for m in KNOWN])
+HIDDEN = [(name, mask) for name in ("made, deep", "made, three orderings", "made, conditional") for mask in KNOWN]
+
+
+@pytest.mark.parametrize(("name", "mask"), HIDDEN)
 def test_log_p_of_hidden_pixels_is_exact_or_absent(name: str, mask: str, engine: Engine) -> None:
     model, known = loaded(engine, "made", name), KNOWN[mask]
     script = f"{ALL_IMAGES} return model.logProbMissing(images(values, levels)[args[4]], args[3]);"
     found = engine.run(script, *model, known, IMAGE)
-    if mask == "nothing" or (name == "made, deep" and mask == "upper rows"):
+    if mask == "nothing" or (name != "made, three orderings" and mask == "upper rows"):
         wanted = conditional(np.exp(log_probs(engine, *model)), known, IMAGE)
         assert found == pytest.approx(math.log(wanted[IMAGE] / wanted.sum()), abs=1e-4)
     else:
@@ -280,6 +299,35 @@ def test_importance_weights_of_the_posterior_estimate_the_evidence(engine: Engin
     assert bound["nats"] < truth - 0.02
 
 
+def test_codes_of_a_conditional_vae_estimate_the_evidence_of_all_classes(engine: Engine) -> None:
+    """As above, summed over the classes: the posterior draws a class with the probability that it has in log q."""
+    model, _, _ = loaded(engine, "vae", "vae, conditional")
+    script = f"""{GRID}
+    const x = Float32Array.of(1, 0, 1, 1);
+    const codes = (z) => [Float32Array.of(...z, 1, 0), Float32Array.of(...z, 0, 1)];
+    const joint = (z) => codes(z).reduce((a, code) => a + Math.exp(model.logJoint(x, code)), 0);
+    return [Math.log(grid.reduce((a, z) => a + joint(z) * step * step, 0)), model.score(x, new Random(5), 4000)];"""
+    truth, bound = engine.run(script, model)
+    assert bound["tighter"] == pytest.approx(truth, abs=0.03)
+    assert bound["nats"] < truth - 0.02
+
+
+@pytest.mark.parametrize("label", [None, 1])
+def test_samples_and_completions_of_a_conditional_vae_have_their_class(label: int | None, engine: Engine) -> None:
+    """log p(x) and log p(x | y) are importance-weighted estimates of PyTorch."""
+    model = in_half_precision(seeded(find("vae").code("tiny")["vae, conditional"]))
+    one, other = loaded(engine, "vae", "vae, conditional", model), [1, 0, 0, 1]
+    images = torch.tensor(list(product((0.0, 1.0), repeat=4))).view(-1, *model.event_shape)
+    torch.manual_seed(3)
+    estimates = [view.log_weights(images, 4000).logsumexp(1) for view in (model, model.given(0), model.given(1))]
+    of_all, of_first, of_last = (part.detach().softmax(0).numpy() for part in estimates)
+    wanted = of_all if label is None else of_last
+    found = counts(engine, "model.sample(random, 1, args[3]).x", *one, label)
+    assert agrees(found, wanted) and not agrees(found, of_first)
+    found = counts(engine, "model.complete(given, args[3], random, 1, 0, args[5]).x", *one, other, 9, label, draws=400)
+    assert agrees(found, conditional(wanted, other, 9))
+
+
 FLOWS = [("affine", "linear"), ("spline", "linear"), ("spline", "permute"), ("maf", "permute")]
 
 
@@ -302,7 +350,36 @@ def test_flows_of_points_are_densities_and_undo_themselves(layers: str, mixing: 
     assert density[0] == pytest.approx(density[1], abs=1e-4) and density[2] == pytest.approx(density[3], abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["flow of images", "flow of images, variational", "flow of images, binary, affine"])
+@pytest.mark.parametrize("layers", ["affine", "maf"])
+def test_a_conditional_flow_of_points_has_a_density_samples_and_layers_of_each_class(
+    layers: str, engine: Engine
+) -> None:
+    flow = seeded(lambda: tiny_flow((2,), 0, "points", layers=layers, conditional=True, base_scale=0.5))
+    model, _, _ = loaded(engine, "flow", f"{layers}, conditional", flow)
+    script = f"""{GRID}
+    const other = mass.slice(), codes = [0, 1].map((y) => Float32Array.of(0.4, -0.7, 1 - y, y));
+    for (const z of grid) {{
+      mass[cell(z)] += Math.exp(model.logProb(z, 1)) * step * step;
+      other[cell(z)] += Math.exp(model.logProb(z, 0)) * step * step;
+    }}
+    for (let n = 0; n < 3000; n++) found[cell(model.sample(random, 1, 1).x)] += 1;
+    const points = codes.flatMap((code) => Array.from(model.decode(code)));
+    const stages = model.layers(Float64Array.of(0.4, -0.7, 0.4, -0.7), [0, 1]);
+    const x = Float64Array.of(0.5, 0.5);
+    const density = [0, 1, null].map((y) => [model.density(0, 1, 0, 1, 1, y)[0], model.logProb(x, y)]);
+    return [mass, other, found, points, [stages.length, Array.from(stages.at(-1))], density];"""
+    mass, other, found, points, (stages, ends), density = engine.run(script, model)
+    assert [sum(mass), sum(other)] == pytest.approx([1, 1], abs=0.01)
+    assert agrees(np.array(found), np.array(mass)) and not agrees(np.array(found), np.array(other))
+    assert stages == len(flow.bijection.steps) + 1 and ends == pytest.approx(points, abs=1e-5)
+    assert points[:2] != pytest.approx(points[2:], abs=1e-3)
+    assert [one for one, _ in density] == pytest.approx([two for _, two in density], abs=1e-4)
+
+
+IMAGE_FLOWS = [f"flow of images{more}" for more in ("", ", variational", ", binary, affine", ", conditional")]
+
+
+@pytest.mark.parametrize("name", IMAGE_FLOWS)
 def test_weights_of_a_flow_of_images_sum_to_one_over_all_images(name: str, engine: Engine) -> None:
     model = loaded(engine, "flow", name)
     script = f"""{ALL_IMAGES}

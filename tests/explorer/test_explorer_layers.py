@@ -13,9 +13,10 @@ from torch.nn import functional as F
 from ancestral.core.errors import NotComputable
 from ancestral.core.given import GivenModule
 from ancestral.networks.causal import CausalConv2d, GatedBlock
+from ancestral.networks.conditioned import Conditioned
 from ancestral.networks.conv import ConvDecoder, ConvEncoder
 from ancestral.networks.gated import GatedConvNet
-from ancestral.networks.layers import Layer, layers_of
+from ancestral.networks.layers import Layer, layers_given, layers_of
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 from ancestral.networks.own import OwnNetwork
@@ -52,6 +53,9 @@ def _step(layer: Layer, x: Tensor) -> Tensor:
         return x * scale.reshape(-1, *[1] * (x.dim() - 1)) + shift.reshape(-1, *[1] * (x.dim() - 1))
     if op == "add":
         return x + layer["value"]
+    if op == "append":
+        entries = layer["values"].to(x).reshape(-1, *[1] * (x.dim() - 1))
+        return torch.cat([x, entries.expand(-1, *x.shape[1:])])
     if op == "reshape":
         return x.reshape(layer["shape"])
     if op == "residual":
@@ -119,6 +123,32 @@ def test_the_list_computes_what_the_network_computes(name: str) -> None:
     with torch.no_grad():
         for one, expected in zip(x, network(x), strict=True):
             torch.testing.assert_close(computed(layers_of(network), one), expected)
+
+
+CONDITIONAL = {  # networks of an input and three classes
+    "mlp": (lambda: Conditioned(MLP([9 + 3], [5], [2]), [1, 3, 3], False), (1, 3, 3)),
+    "encoder": (lambda: Conditioned(ConvEncoder([1 + 3, 5, 4], [3], [2], [2]), [1, 5, 4], True), (1, 5, 4)),
+    "gated block": (lambda: GatedBlock(6, 2, 3, condition=3), (6, 4, 3)),
+    "masked": (lambda: MaskedMLP(4, [7, 5], condition=3), (4,)),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONAL)
+def test_the_list_of_one_condition_computes_what_the_network_computes_given_it(name: str) -> None:
+    torch.manual_seed(4)
+    make, shape = CONDITIONAL[name]
+    network, x, classes = make().double().eval(), torch.randn(3, *shape, dtype=torch.double), torch.eye(3).double()
+    with torch.no_grad():
+        for one, y in zip(x, classes, strict=True):
+            layers = layers_given(network, y[None])
+            torch.testing.assert_close(computed(layers, one), network(one[None], y[None])[0])
+    refused(lambda: layers_of(network), type(network).__name__, kind=NotComputable)
+
+
+def test_the_list_of_a_network_of_one_input_appends_the_condition() -> None:
+    network, z, y = MLP([2 + 3], [4], [1, 2, 2]), torch.randn(2), torch.tensor([[0.0, 1.0, 0.0]])
+    torch.testing.assert_close(computed(layers_given(network, y), z), network(torch.cat([z, y[0]])))
+    assert [layer["op"] for layer in layers_given(network, None)] == [layer["op"] for layer in layers_of(network)]
 
 
 class Doubled(nn.Linear):

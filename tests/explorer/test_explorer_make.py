@@ -13,6 +13,7 @@ import pytest
 import torch
 from helpers import Captured, printed, refused, run
 from small_runs import SmallRuns
+from tiny_pages import described
 from zoo import seeded, tiny_made
 
 import ancestral
@@ -22,6 +23,10 @@ from ancestral.explorer.describe import describe, in_half_precision
 from ancestral.explorer.make import explore
 from ancestral.explorer.packing import Packing
 from ancestral.families.autoregressive.portable import autoregressive
+from ancestral.families.family import DataSpec
+from ancestral.families.flow.points import build_flow
+from ancestral.families.flow.portable import flow as describe_flow
+from ancestral.families.flow.settings import FlowSettings
 from ancestral.families.gan.portable import critique
 from ancestral.families.gan.settings import GANSettings
 from ancestral.families.gan.step import build_critic
@@ -166,6 +171,27 @@ def test_weights_that_a_made_does_not_use_take_little_space() -> None:
     packing.replace(autoregressive(model))
     stored = sum(2 * tensor.numel() for tensor in model.parameters())
     assert len(base64.b64decode(packing.text())) < 0.75 * stored
+
+
+def test_classes_share_the_weights_of_a_page() -> None:
+    """Of a VAE, a class has only its one-hot vector; of a MADE, one bias for each layer."""
+    for family, name in (("made", "made, conditional"), ("vae", "vae, conditional")):
+        first, *others = (_stored_in(given) for given in described(family, name)["spec"]["given"])
+        assert {len(other - first) for other in others} == {{"made": 3, "vae": 1}[family]}
+
+
+def _stored_in(value: Any) -> set[int]:
+    """Where the tensors of a description lie."""
+    if isinstance(value, dict):
+        return {value["at"]} if "at" in value else _stored_in(list(value.values()))
+    return set().union(*map(_stored_in, value)) if isinstance(value, list) else set()
+
+
+def test_a_flow_of_a_table_has_all_its_layers_in_a_page() -> None:
+    spec = DataSpec((2,), 0, "points", standardise=True)
+    flow = build_flow(FlowSettings(depth=3, mixing="permute", actnorm=True, hidden=(4,)), spec)
+    types = [step["type"] for step in describe_flow(flow)["bijection"]["steps"]]
+    assert types == ["standardise", *["standardise", "spline-coupling", "linear"] * 3][:-1]
 
 
 def test_weights_of_a_page_are_of_half_precision(runs: Path) -> None:

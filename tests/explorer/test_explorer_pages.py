@@ -42,8 +42,6 @@ def test_a_variant_without_a_form_in_the_browser_has_a_reason() -> None:
     pixelcnn, circuit = NOT_SHOWN
     assert "--positions cannot be shown in the browser" in described("pixelcnn", pixelcnn)["reason"]
     assert "the page has circuits of images only" in described("circuit", circuit)["reason"]
-    for family in ("made", "pixelcnn", "vae"):
-        assert "it needs a class" in described(family, f"{family}, conditional")["reason"]
 
 
 def test_points_with_three_coordinates_have_a_reason() -> None:

@@ -84,6 +84,71 @@ def test_a_completion_has_log_p_or_the_reason_why_not(page_of_runs: Path, opened
     assert "sampling" not in card(found.page, "mixture").inner_text() and found.problems == []
 
 
+GREY = """(canvas) => Array.from(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data)
+  .filter((_, i) => i % 4 === 0)"""
+ASKED = "([name, ...args]) => explorer.threads.find((t) => t.description.name === name).ask(...args)"
+
+
+def test_a_class_of_a_conditional_pixelcnn_is_drawn_completed_and_scored(opened: Open, tmp_path: Path) -> None:
+    name = "pixelcnn, conditional"
+    found = opened(write_page(tmp_path / "page.html", [described("pixelcnn", name)]))
+    one = card(found.page, name)
+    one.locator(".class-bar .share", has_text="%").nth(1).wait_for()
+    assert "p(class | drawing), exact" in one.inner_text()
+    found.page.click("#tab-sample")
+    for label in (2, 1):
+        one.locator("select").select_option(label=str(label))
+        one.get_by_text(f"samples of class {label}, seed 1").wait_for()
+        found.page.wait_for_timeout(300)
+        drawn = found.page.evaluate(ASKED, [name, "sample", ["random", 1, label], 16])
+        shown = one.locator("canvas").first.evaluate(GREY)
+        assert shown == [255 * value for value in drawn["x"]]
+    found.page.click("#tab-complete")
+    one.locator("select").select_option(label="1")
+    one.get_by_text("the rest, class 1) =").wait_for()
+
+
+@pytest.mark.slow
+def test_a_class_of_a_conditional_vae_is_decoded_in_latents_and_walk(opened: Open, tmp_path: Path) -> None:
+    name = "vae, conditional"
+    found = opened(write_page(tmp_path / "page.html", [described("vae", name)]))
+    one = card(found.page, name)
+    one.locator(".class-bar .share", has_text="%").nth(1).wait_for()
+    assert "approximate: from one latent of each class" in one.inner_text()
+    for tab in ("latents", "walk"):
+        found.page.click(f"#tab-{tab}")
+        found.page.wait_for_timeout(400)
+        for label in (1, 0):
+            found.page.locator(".panel label", has_text="Class").locator("select").select_option(label=str(label))
+            found.page.wait_for_timeout(300)
+            z = found.page.evaluate(
+                "(tab) => Array.from(tab === 'walk' ? explorer.app.tabs.walk.at([0, 0]) : explorer.app.tabs.latents.z)",
+                tab,
+            )
+            assert z[2:] == [1 - label, label]
+            mean = found.page.evaluate(ASKED, [name, "decode", [z]])
+            shown = found.page.locator("canvas.large").evaluate(GREY)
+            assert shown == pytest.approx([255 * value for value in mean], abs=1)
+
+
+@pytest.mark.slow
+def test_a_class_of_a_conditional_flow_of_points_has_its_density_and_its_samples(opened: Open, tmp_path: Path) -> None:
+    name = "flow, autoregressive, conditional"
+    found = opened(write_page(tmp_path / "page.html", [described("flow", name)]))
+    one, picture = card(found.page, name), "(canvas) => canvas.toDataURL()"
+    one.get_by_text("a colour for each class").wait_for()
+    found.page.wait_for_timeout(500)
+    before = [canvas.evaluate(picture) for canvas in one.locator("canvas").all()]
+    one.locator("select").select_option(label="1")
+    found.page.wait_for_timeout(500)
+    after = [canvas.evaluate(picture) for canvas in one.locator("canvas").all()]
+    assert all(old != new for old, new in zip(before, after, strict=True))
+    one.locator("canvas").first.hover()
+    one.get_by_text("| class 1) =").wait_for()
+    labels = found.page.evaluate("Array.from(new Set(explorer.app.cards[0].labels))")
+    assert labels == [1] and found.problems == []
+
+
 @pytest.fixture(scope="module")
 def page_with_classes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A circuit and a mixture with classes."""

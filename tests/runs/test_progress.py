@@ -48,6 +48,8 @@ def test_a_readout_names_the_epoch_under_way_and_the_time_left(monkeypatch: pyte
     assert shown.speed == "2 steps/s"
     assert shown.left == "1 min left"  # 140 steps of 2 a second
     assert shown.metric == "train 25.10, valid 26.31 nats"
+    clock.now += 310
+    assert shown.speed == "16 s a step"
     shown.advance(200, [])
     assert shown.epoch == "epoch 20/20" and shown.left == "0 s left"
 

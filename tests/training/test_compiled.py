@@ -123,6 +123,27 @@ def test_a_graph_that_no_longer_fits_is_left(graphs: list[int], caplog: pytest.L
     assert "it changes from step to step" in caplog.text
 
 
+def test_torch_may_compile_again_for_another_number_of_threads(
+    graphs: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of threads is among the conditions of a graph; without this, the training went on in eager mode."""
+    compiling: list[int] = []
+
+    def counted() -> Any:
+        compiling.append(torch.get_num_threads())
+        return nullcontext()
+
+    monkeypatch.setattr(compiled, "may_compile", counted)
+    before, step = torch.get_num_threads(), step_of(True)
+    try:
+        for number in range(9):
+            torch.set_num_threads(1 if number < 5 else 2)
+            step(batch_of(), number)
+    finally:
+        torch.set_num_threads(before)
+    assert compiling == [1] * compiled.COMPILING + [2] * compiled.COMPILING
+
+
 def test_a_mistake_in_an_objective_ends_the_training(graphs: list[int]) -> None:
     def broken(model: Noisy, batch: Batch) -> dict[str, Tensor]:
         return {"loss": loss_of(model, batch)["loss"] * (torch.nan if batch.x[0, 0] == 7 else 1)}

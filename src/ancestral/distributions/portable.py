@@ -6,6 +6,7 @@ from functools import singledispatch
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.maths import bounded_log_variance
@@ -22,7 +23,6 @@ from ancestral.distributions.conditional import Conditional
 from ancestral.distributions.couplings import (
     AffineCoupling,
     Coupling,
-    ElementwiseSpline,
     MaskedAutoregressive,
     SplineCoupling,
 )
@@ -36,7 +36,7 @@ from ancestral.distributions.pixels import (
     PixelLikelihood,
 )
 from ancestral.distributions.priors import FlowPrior, GaussianMixture, MixturePrior, StandardNormal, VampPrior
-from ancestral.networks.layers import layers_of
+from ancestral.networks.layers import layers_given
 
 
 @singledispatch
@@ -112,8 +112,8 @@ def _flow(prior: FlowPrior) -> dict[str, Any]:
 
 
 @singledispatch
-def bijection_of(bijection: Bijection) -> dict[str, Any]:
-    """`type` of a bijection, with its constants and networks.
+def bijection_of(bijection: Bijection, condition: Tensor | None = None) -> dict[str, Any]:
+    """`type` of a bijection, with its constants and networks; of a conditional one for one condition, shape (1, K).
 
     Raises:    NotComputable: a bijection that the page does not know.
     """
@@ -121,17 +121,21 @@ def bijection_of(bijection: Bijection) -> dict[str, Any]:
 
 
 @bijection_of.register
-def _chain(bijection: Chain) -> dict[str, Any]:
-    return {"type": "chain", "steps": [bijection_of(step) for step in bijection.steps]}
+def _chain(bijection: Chain, condition: Tensor | None = None) -> dict[str, Any]:
+    """The steps of a chain within the chain are steps of the chain, so that a page counts all layers."""
+    steps = [bijection_of(step, condition) for step in bijection.steps]
+    return {"type": "chain", "steps": [one for step in steps for one in step.get("steps", [step])]}
 
 
 @bijection_of.register
-def _permutation(bijection: Permutation) -> dict[str, Any]:
-    return {"type": "permutation", "order": bijection.order}
+def _permutation(bijection: Permutation, condition: Tensor | None = None) -> dict[str, Any]:
+    """As a product with a matrix, which the page has anyway."""
+    matrix = torch.eye(len(bijection.order))[bijection.order]
+    return {"type": "linear", "weight": matrix, "inverse": matrix.T, "log_det": 0.0}
 
 
 @bijection_of.register
-def _conv1x1(bijection: InvertibleConv1x1) -> dict[str, Any]:
+def _conv1x1(bijection: InvertibleConv1x1, condition: Tensor | None = None) -> dict[str, Any]:
     features = len(bijection.log_scale)
     basis = torch.eye(features, dtype=bijection.log_scale.dtype)
     columns, back = bijection(basis)[0].T, bijection.inverse(basis)[0].T
@@ -139,51 +143,47 @@ def _conv1x1(bijection: InvertibleConv1x1) -> dict[str, Any]:
 
 
 @bijection_of.register
-def _actnorm(bijection: ActNorm) -> dict[str, Any]:
-    return {"type": "actnorm", "mean": bijection.mean, "log_scale": bijection.log_scale}
+def _actnorm(bijection: ActNorm, condition: Tensor | None = None) -> dict[str, Any]:
+    return {"type": "standardise", "mean": bijection.mean, "scale": bijection.log_scale.exp()}
 
 
 @bijection_of.register
-def _standardise(bijection: Standardise) -> dict[str, Any]:
+def _standardise(bijection: Standardise, condition: Tensor | None = None) -> dict[str, Any]:
     return {"type": "standardise", "mean": bijection.mean, "scale": bijection.scale}
 
 
 @bijection_of.register
-def _logit(bijection: Logit) -> dict[str, Any]:
+def _logit(bijection: Logit, condition: Tensor | None = None) -> dict[str, Any]:
     return {"type": "logit", "alpha": bijection.alpha}
 
 
 @bijection_of.register
-def _affine(bijection: AffineCoupling) -> dict[str, Any]:
-    return {"type": "affine-coupling", "limit": bijection.limit, **_coupling(bijection)}
+def _affine(bijection: AffineCoupling, condition: Tensor | None = None) -> dict[str, Any]:
+    return {"type": "affine-coupling", "limit": bijection.limit, **_coupling(bijection, condition)}
 
 
 @bijection_of.register
-def _spline(bijection: SplineCoupling) -> dict[str, Any]:
+def _spline(bijection: SplineCoupling, condition: Tensor | None = None) -> dict[str, Any]:
     numbers = {"bound": bijection.bound, "parameters": bijection.parameters_each}
-    return {"type": "spline-coupling", **numbers, **_coupling(bijection)}
+    return {"type": "spline-coupling", **numbers, **_coupling(bijection, condition)}
 
 
-def _coupling(bijection: Coupling) -> dict[str, Any]:
-    return {"sizes": bijection.sizes, "flip": bijection.flip, "network": layers_of(bijection.network)}
-
-
-@bijection_of.register
-def _elementwise(bijection: ElementwiseSpline) -> dict[str, Any]:
-    return {"type": "elementwise-spline", "raw": bijection.raw, "bound": bijection.bound}
+def _coupling(bijection: Coupling, condition: Tensor | None) -> dict[str, Any]:
+    return {"sizes": bijection.sizes, "flip": bijection.flip, "network": layers_given(bijection.network, condition)}
 
 
 @bijection_of.register
-def _masked(bijection: MaskedAutoregressive) -> dict[str, Any]:
-    return {"type": "masked-autoregressive", "limit": bijection.limit, "network": layers_of(bijection.network)}
+def _masked(bijection: MaskedAutoregressive, condition: Tensor | None = None) -> dict[str, Any]:
+    network = layers_given(bijection.network, condition)
+    return {"type": "masked-autoregressive", "limit": bijection.limit, "network": network}
 
 
 @bijection_of.register
-def _squeeze(bijection: Squeeze) -> dict[str, Any]:
+def _squeeze(bijection: Squeeze, condition: Tensor | None = None) -> dict[str, Any]:
     return {"type": "squeeze"}
 
 
 @bijection_of.register
-def _multi_scale(bijection: MultiScale) -> dict[str, Any]:
-    scales = [bijection_of(scale) for scale in bijection.scales]
+def _multi_scale(bijection: MultiScale, condition: Tensor | None = None) -> dict[str, Any]:
+    scales = [bijection_of(scale, condition) for scale in bijection.scales]
     return {"type": "multi-scale", "scales": scales, "shapes": [list(shape) for shape in bijection.shapes]}

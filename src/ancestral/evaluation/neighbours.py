@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
+from ancestral.evaluation.closest import closest
 
 BLOCK = 1024  # rows of distances per block
 REGION, AROUND = 3, 5  # neighbours: of precision and recall; of density and coverage
@@ -152,15 +153,14 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
     Args:      images: shape (N, C, H, W). pool: shape (M, C, H, W).
     Returns:   distances, shape (N,), and indices into the pool, shape (N,).
     Raises:    InputError: images of different shapes, or none.
-    Deviation: the search uses float32, which does not resolve differences below about one grey level in one pixel. The
-               distance to the image that is found is exact.
+    Deviation: the search may use float32, see `closest`. The distance to the image that is found is exact.
     """
     if images.shape[1:] != pool.shape[1:] or not len(images) or not len(pool):
         raise InputError(
             f"images {tuple(images.shape)} and pool {tuple(pool.shape)}: give images of the same shape, at least one"
         )
     rows, others = images.flatten(1).float(), pool.flatten(1).float()
-    found = _closest(rows, others)
+    found = closest(rows, others)
     distances = torch.cat(
         [
             (block - others[at]).double().norm(dim=1)
@@ -168,15 +168,6 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
         ]
     )
     return distances, found
-
-
-def _closest(rows: Tensor, others: Tensor) -> Tensor:
-    """Index of the nearest of `others` to each row, shape (N,)."""
-    varying = (others != others[0]).any(0)  # other columns add the same to all distances of a row
-    if not bool(varying.all()):
-        rows, others = rows[:, varying], others[:, varying]
-    lengths = others.square().sum(1)
-    return torch.cat([torch.addmm(lengths, block, others.T, alpha=-2).argmin(1) for block in rows.split(BLOCK)])
 
 
 def _blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:

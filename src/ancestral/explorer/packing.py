@@ -14,11 +14,11 @@ class Packing:
     """Collects the tensors of nested descriptions. A tensor is replaced by where it lies.
 
     The page reads the same numbers as PyTorch: a floating-point tensor is stored in half precision only if no value
-    changes by it.
+    changes by it. Tensors with the same bytes are stored once: the descriptions of the classes of a model share most.
     """
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self._places: dict[bytes, int] = {}  # the stored bytes, in order, and where they begin
         self._bytes = 0
 
     def replace(self, value: Any) -> Any:
@@ -33,16 +33,16 @@ class Packing:
 
     def text(self) -> str:
         """Everything, gzip-compressed, in base64. The same tensors give the same text."""
-        return base64.b64encode(gzip.compress(b"".join(self._parts), 9, mtime=0)).decode("ascii")
+        return base64.b64encode(gzip.compress(b"".join(self._places), 9, mtime=0)).decode("ascii")
 
     def _put(self, tensor: Tensor) -> dict[str, Any]:
         values, kind = _stored(tensor.detach().cpu().contiguous())
         data = values.numpy().tobytes()
-        place = {"at": self._bytes, "size": values.numel(), "shape": list(tensor.shape), "type": kind}
         data += b"\0" * (-len(data) % 4)  # typed arrays in the page begin at multiples of their size
-        self._parts.append(data)
-        self._bytes += len(data)
-        return place
+        if data not in self._places:
+            self._places[data] = self._bytes
+            self._bytes += len(data)
+        return {"at": self._places[data], "size": values.numel(), "shape": list(tensor.shape), "type": kind}
 
 
 def _stored(tensor: Tensor) -> tuple[Tensor, str]:

@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from ancestral.core.errors import NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelSpace
+from ancestral.distributions.by_class import ClassAndLatents
 from ancestral.models.base import (
     Decodes,
     EncodesWithSpread,
@@ -22,7 +24,7 @@ from ancestral.models.base import (
     SamplesCodes,
     ScoresMissing,
 )
-from ancestral.models.classes import ClassConditional
+from ancestral.models.classes import ClassConditional, CodesClasses
 from ancestral.models.orders import CONFIDENCE, RASTER, ScoresHidden
 from ancestral.models.seen import HasPixelProbs
 
@@ -34,15 +36,15 @@ RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
 
 CALLS: dict[str, tuple[str, ...]] = {
     "any-order": ("hiddenTerms", "logProbInSteps"),
-    "autoregressive": ("logProb", "logProbMissing", "conditionals"),
+    "autoregressive": ("logProb", "logProbMissing", "conditionals", "classProbs"),
     "belief-net": ("logProb", "logProbMissing", "marginals", "decode"),
     "circuit": ("logProb", "logProbMissing", "pixelMeans", "classProbs", "encode", "decode"),
     "deep-belief-net": ("logJoint", "logPosterior", "marginals", "decode"),
     "generator": ("decode",),
     "image-flow": ("logJoint", "logPosterior", "encode", "decode"),
-    "latent": ("logJoint", "logPosterior", "encode", "decode"),
+    "latent": ("logJoint", "logPosterior", "encode", "decode", "classProbs"),
     "mixture": ("logProb", "logProbMissing", "classProbs", "responsibilities", "decode"),
-    "point-flow": ("logProb", "encode", "decode"),
+    "point-flow": ("logProb", "encode", "decode", "classProbs"),
 }
 """What the page's engine computes for each kind of model in the same way as PyTorch, without random numbers."""
 CODES = ("encode", "marginals", "responsibilities")  # the engine's names of `model.encode`
@@ -79,20 +81,19 @@ def _densities(model: Model, x: Tensor, calls: Sequence[str]) -> list[dict[str, 
         whole += _classes(model, x)
         return [*whole, *(_conditionals(model, x) if "conditionals" in calls else []), *_missing(model, x)]
     if isinstance(model, LatentModel) and "logJoint" in calls:
-        return [vector for one in x for vector in _joint(model, one)]
+        return [*(vector for one in x for vector in _joint(model, one)), *_joint_of_classes(model, x[-1])]
     return []
 
 
 def _classes(model: ExactModel, x: Tensor) -> list[dict[str, Any]]:
-    """Of a conditional model: p(y | x), and log p(x | y) of the last class."""
+    """Of a conditional model: p(y | x), and log p(x | y) of each class for one image."""
     if not isinstance(model, ClassConditional) or not model.classes:
         return []
-    probs, last = model.log_joint_classes(x).softmax(1), model.classes - 1
-    log_p = model.given(last).log_prob(x)  # type: ignore[attr-defined]
+    probs = model.log_joint_classes(x).softmax(1)
     found = [_numbers("classProbs", [one], prob) for one, prob in zip(x, probs, strict=True)]
-    for one, nats in zip(x, log_p, strict=True):
-        vector = _nats("logProb", [one], nats)
-        found.append({**vector, "args": [*vector["args"], last]})
+    for label in range(model.classes):
+        nats = model.given(label).log_prob(x[-1:])  # type: ignore[attr-defined]
+        found.append(_with(_nats("logProb", [x[-1]], nats), label))
     return found
 
 
@@ -106,6 +107,9 @@ def _codes(model: Model, x: Tensor, kind: str) -> list[dict[str, Any]]:
     elif code and isinstance(model, Infers):
         codes = model.encode(x)
         found = [_numbers(code, [one], z) for one, z in zip(x, codes, strict=True)]
+    if codes is not None and isinstance(model, CodesClasses) and model.sums_classes:
+        latents = codes[:1, : -model.classes].expand(model.classes, -1)
+        codes = torch.cat([codes, torch.cat([latents, torch.eye(model.classes)], 1)])  # of each class
     if isinstance(model, Decodes) and codes is not None:
         found += [_numbers("decode", [z], model.decode(z[None])) for z in codes]
     return found
@@ -131,8 +135,7 @@ def _hidden(model: ScoresHidden, x: Tensor) -> list[dict[str, Any]]:
         log_p = model.log_prob_missing(x, seen, order)
         how = {"steps": pixels, "confidence": order == CONFIDENCE}
         for one, mask, nats in zip(x, seen.float(), log_p, strict=True):
-            vector = _nats("logProbInSteps", [one, mask], nats)
-            found.append({**vector, "args": [*vector["args"], how, list(range(pixels))]})
+            found.append(_with(_nats("logProbInSteps", [one, mask], nats), how, list(range(pixels))))
     return found
 
 
@@ -174,6 +177,30 @@ def _joint(model: LatentModel, x: Tensor) -> list[dict[str, Any]]:
     z = q.sample()
     parts = {"logJoint": model.log_joint(x[None], z), "logPosterior": q.log_prob(z)}
     return [_nats(call, [x, z[0]], value) for call, value in parts.items()]
+
+
+def _with(vector: dict[str, Any], *more: Any) -> dict[str, Any]:
+    """The vector with further arguments, which are not tensors."""
+    return {**vector, "args": [*vector["args"], *more]}
+
+
+def _joint_of_classes(model: LatentModel, x: Tensor) -> list[dict[str, Any]]:
+    """Of a conditional model: the terms for each class of one image, and q(y | x) where codes have a class."""
+    if not isinstance(model, CodesClasses) or not model.sums_classes:
+        return []
+    q, found = model.posterior(x[None]), []
+    if isinstance(q, ClassAndLatents):
+        found.append(_numbers("classProbs", [x], q.log_probs.exp()))
+    for label in range(model.classes):
+        given = model.given(label)
+        z = given.posterior(x[None]).sample()
+        if isinstance(q, ClassAndLatents):
+            code = torch.cat([z[0], one_hot(torch.tensor(label), model.classes)])
+            found.append(_nats("logJoint", [x, code], model.log_joint(x[None], code[None])))
+            found.append(_nats("logPosterior", [x, code], q.log_prob(code[None])))
+        else:
+            found.append(_with(_nats("logJoint", [x, z[0]], given.log_joint(x[None], z)), label))
+    return found
 
 
 def _nats(call: str, args: list[Tensor], expect: Tensor) -> dict[str, Any]:

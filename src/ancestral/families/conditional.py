@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ancestral.core.errors import InputError, NotComputable
+from ancestral.core.errors import InputError
 from ancestral.families.family import DataSpec
-from ancestral.models.base import Model
-from ancestral.models.classes import ClassConditional, refuse_without_classes, scores_classes
+from ancestral.models.classes import ClassConditional, refuse_without_classes
 from ancestral.settings.checks import NO_LABELS
 
 
@@ -83,7 +83,19 @@ def joint_of_labels(joint: Tensor, labels: Tensor | None, classes: int) -> Tenso
     return joint.masked_fill(other & (labels >= 0)[:, None], -torch.inf)
 
 
-def refuse_classes(model: Model) -> None:
-    """Raises:    NotComputable: the model has classes, which the explorer's page has no input for."""
-    if scores_classes(model):
-        raise NotComputable(f"a conditional {type(model).__name__} cannot be shown in the browser: it needs a class")
+Conditional = TypeVar("Conditional", bound=ClassConditional)
+
+
+def described_by_class(model: Conditional, describe: Callable[[Conditional], dict[str, Any]]) -> dict[str, Any]:
+    """A description for the explorer's page; of a model with classes one for each, see `explorer/engine/byclass.js`.
+
+    The page stores equal tensors once, so that the weights which the classes share take no more space.
+
+    Args:      describe: the description of a model without classes, or of one whose class is given.
+    Raises:    NotComputable: as `describe`, or the model is one of p(x | c) for a vector c, which the page cannot give.
+    """
+    model.refuse_without_vector()
+    if not model.sums_classes:
+        return describe(model)
+    given = [describe(model.given(label)) for label in range(model.classes)]
+    return {"kind": given[0]["kind"], "log_class_probs": model.log_class_probs(), "given": given}

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from ancestral.core.errors import NotComputable
 from ancestral.networks.causal import CausalConv2d, GatedBlock
+from ancestral.networks.conditioned import Conditioned
 from ancestral.networks.conv import ConvDecoder, ConvEncoder
 from ancestral.networks.gated import GatedConvNet
+from ancestral.networks.masked import MaskedLinear
 from ancestral.networks.masked_flow import MaskedMLP
 from ancestral.networks.mlp import MLP
 from ancestral.networks.own import OwnNetwork
@@ -33,6 +35,7 @@ def layers_of(module: nn.Module) -> list[Layer]:
                      extra (h, w)
         affine       y = scale x + shift, each a tensor of one value per channel, or a number
         add          y = x + value, a tensor of the shape of x
+        append       y = x and `values` behind it on the first axis, each value the same at all places
         activation   name: relu, leaky-relu (slope), gelu, silu, tanh, sigmoid, glu or
                      tanh-glu: halves (a, b) of the channels to a sigmoid(b), or tanh(a) sigmoid(b)
         reshape      shape
@@ -42,6 +45,26 @@ def layers_of(module: nn.Module) -> list[Layer]:
     Raises:    NotComputable: a module without such a form.
     """
     raise NotComputable(f"a layer of the class {type(module).__name__} cannot be shown in the browser")
+
+
+def layers_given(module: nn.Module, condition: Tensor | None) -> list[Layer]:
+    """The layers that compute `module(x, c)` for one condition c, such as a class; as `layers_of` if there is none.
+
+    A module of one input gets x with the entries of c behind it, on the first axis.
+
+    Args:      condition: c, shape (1, K), or None.
+    Raises:    NotComputable: as `layers_of`.
+    """
+    if condition is None:
+        return layers_of(module)
+    if isinstance(module, GatedBlock):
+        return _gates(module, module.bias_of(condition).flatten())
+    if isinstance(module, MaskedMLP):
+        return _masked_layers(module, condition)
+    appended: Layer = {"op": "append", "values": condition.flatten()}
+    if isinstance(module, Conditioned):
+        return [*([] if module.planes else [reshape(-1)]), appended, *layers_of(module.network)]
+    return [appended, *layers_of(module)]
 
 
 @layers_of.register
@@ -173,22 +196,46 @@ def _gated_conv_net(module: GatedConvNet) -> list[Layer]:
 
 @layers_of.register
 def _causal_conv(module: CausalConv2d) -> list[Layer]:
+    return [_causal(module, module.bias)]
+
+
+def _causal(module: CausalConv2d, bias: Tensor) -> Layer:
     reach = module.reach
-    return [conv(module.weight * module.mask, module.bias, (1, 1), (reach, reach, 0, reach))]
+    return conv(module.weight * module.mask, bias, (1, 1), (reach, reach, 0, reach))
 
 
 @layers_of.register
 def _masked_mlp(module: MaskedMLP) -> list[Layer]:
+    _refuse_condition(module, module.given)
+    return _masked_layers(module, None)
+
+
+def _masked_layers(module: MaskedMLP, condition: Tensor | None) -> list[Layer]:
     found: list[Layer] = []
     last = len(module.layers) - 1
     for i, layer in enumerate(module.layers):
-        found += [dense(layer.weight * layer.kept, layer.bias), *([] if i == last else layers_of(module.activation))]  # type: ignore[operator, arg-type]
+        assert isinstance(layer, MaskedLinear) and layer.kept is not None
+        bias = layer.bias
+        if i == 0 and module.given is not None:
+            bias = bias + module.given(condition).flatten()
+        found += [dense(layer.weight * layer.kept, bias), *([] if i == last else layers_of(module.activation))]
     return found
+
+
+def _refuse_condition(module: nn.Module, given: nn.Module | None) -> None:
+    """Raises:    NotComputable: the module has a condition as a second input."""
+    if given is not None:
+        raise NotComputable(f"a {type(module).__name__} with a condition has a form for one given condition only")
 
 
 @layers_of.register
 def _gated_block(module: GatedBlock) -> list[Layer]:
-    body = [{"op": "activation", "name": "relu"}, *layers_of(module.reduce), *layers_of(module.conv)]
+    _refuse_condition(module, module.given)
+    return _gates(module, module.conv.bias)
+
+
+def _gates(module: GatedBlock, bias: Tensor) -> list[Layer]:
+    body = [{"op": "activation", "name": "relu"}, *layers_of(module.reduce), _causal(module.conv, bias)]
     gates = {"op": "activation", "name": "tanh-glu"}
     return [{"op": "residual", "layers": [*body, gates, *layers_of(module.expand)]}]
 

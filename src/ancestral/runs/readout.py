@@ -56,8 +56,11 @@ class Readout:
 
     @property
     def speed(self) -> str:
+        """`52 steps/s`, or `16 s a step` for less than one step a second; "" before the first update."""
         done = self.step - self._first_step
-        return f"{done / self.seconds:.0f} steps/s" if done and self.seconds > 0 else ""
+        if not done or self.seconds <= 0:
+            return ""
+        return f"{done / self.seconds:.0f} steps/s" if done >= self.seconds else f"{self.seconds / done:.0f} s a step"
 
     @property
     def left(self) -> str:

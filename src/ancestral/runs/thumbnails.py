@@ -68,7 +68,7 @@ def _png(pixels: Tensor) -> bytes:
     height, width, channels = pixels.shape
     rows = F.pad(pixels.flatten(1), (1, 0)).contiguous()  # a zero before each row means "no filter"
     header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.numpy().tobytes(), 9)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.numpy().tobytes())), (b"IEND", b""))
     packed = (
         struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
         for name, content in chunks

@@ -63,12 +63,15 @@ class CompiledGradient:
         self.failed = False
         self._graph: Graph | None = None
         self._calls = 0  # of the graph, up to `COMPILING`
+        self._threads = 0  # torch compiles for their number
         self._shared: set[int] = set()  # gradients that share memory with other tensors
 
     def __call__(self, batch: Batch, step: int) -> Differentiated | None:
         """The results for a batch, or None: eager mode has to compute them. step: number of the batch in the run."""
         if self.failed or step == 0 or len(batch.x) != self.rows:
             return None
+        if torch.get_num_threads() != self._threads:
+            self._threads, self._calls = torch.get_num_threads(), 0
         before = _random_state(batch.x.device) if self._calls < COMPILING else None
         try:
             terms, loss, gradients = self._called(batch)

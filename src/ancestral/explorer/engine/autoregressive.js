@@ -1,5 +1,6 @@
 // Autoregressive models: log p(x) = sum_d log p(x_d | x_<d), exact; sampling and completion pixel by pixel.
 
+import { byClass } from "./byclass.js";
 import { CausalNetwork } from "./causal.js";
 import { MaskedNetwork } from "./masked.js";
 import { logSumExp } from "./pixels.js";
@@ -73,20 +74,21 @@ export class AutoregressiveModel {
   // exact: all known values come first; then logProb is log p(drawn | known). Else one of PARTICLES tries, by its weight.
   complete(x, known, random, temperature = 1, ordering = 0) {
     const order = this.network.order(ordering);
-    const length = order.length;
     const { prefix, exact } = split(order, known);
-    const state = this.network.start(ordering);
-    for (let p = 0; p < prefix; p++) state.put(x[order[p]]);
-    const first = { state, x: x === null ? new Float32Array(length) : Float32Array.from(x), logProb: 0 };
-    if (exact) {
-      for (let p = prefix; p < length; p++) {
-        this.drawNext(first, random, temperature);
-        if (p % ROW === 0) this.progress?.((p - prefix) / (length - prefix));
-      }
-      return { x: first.x, exact: true, logProb: first.logProb };
+    const first = this.begin(x, order.subarray(0, prefix), ordering);
+    if (!exact) return { x: this.weighed([first], [0], order, prefix, known, random, temperature), exact, logProb: null };
+    for (let p = prefix; p < order.length; p++) {
+      this.drawNext(first, random, temperature);
+      if (p % ROW === 0) this.progress?.((p - prefix) / (order.length - prefix));
     }
-    const isKnown = (p) => known[order[p]] !== 0;
-    return { x: this.weighed(first, prefix, isKnown, random, temperature), exact: false, logProb: null };
+    return { x: first.x, exact, logProb: first.logProb };
+  }
+
+  // an image whose first values are known; indices: of these values
+  begin(x, indices, ordering) {
+    const state = this.network.start(ordering);
+    for (const d of indices) state.put(x[d]);
+    return { state, x: x === null ? new Float32Array(this.network.values) : Float32Array.from(x), logProb: 0 };
   }
 
   // log p(hidden | seen), the orderings averaged as probabilities; null unless the seen values come first in each
@@ -110,13 +112,16 @@ export class AutoregressiveModel {
     one.state.put(value);
   }
 
-  // a particle filter: tries that give the known values more probability are kept more often
-  weighed(first, prefix, isKnown, random, temperature) {
-    let tries = Array.from({ length: PARTICLES }, () => ({ state: first.state.copy(), x: first.x.slice(), logProb: 0 }));
-    let weights = new Float64Array(PARTICLES);
-    for (let p = prefix; p < first.x.length; p++) {
+  // A particle filter: tries that give the known values more probability are kept more often. starts: images that begin
+  // with the known values up to `prefix`, which the tries copy in turn, with the logs of their weights.
+  weighed(starts, logWeights, order, prefix, known, random, temperature) {
+    const kept = ({ state, x }) => ({ state: state.copy(), x: x.slice(), logProb: 0 });
+    const count = Math.max(PARTICLES, starts.length);
+    let tries = Array.from({ length: count }, (_, k) => kept(starts[k % starts.length]));
+    let weights = Float64Array.from(tries, (_, k) => logWeights[k % starts.length]);
+    for (let p = prefix; p < order.length; p++) {
       tries.forEach((one, k) => {
-        if (!isKnown(p)) {
+        if (known[order[p]] === 0) {
           this.drawNext(one, random, temperature);
           return;
         }
@@ -124,11 +129,10 @@ export class AutoregressiveModel {
         weights[k] += this.value.logProb(one.state.parameters(), one.x[d]);
         one.state.put(one.x[d]);
       });
-      if (p % ROW === 0) this.progress?.((p - prefix) / (first.x.length - prefix));
-      if (effective(weights) < PARTICLES / 2) {
-        const chosen = Array.from({ length: PARTICLES }, () => random.category(weights));
-        tries = chosen.map((k) => ({ state: tries[k].state.copy(), x: tries[k].x.slice(), logProb: 0 }));
-        weights = new Float64Array(PARTICLES);
+      if (p % ROW === 0) this.progress?.((p - prefix) / (order.length - prefix));
+      if (effective(weights) < count / 2) {
+        tries = tries.map(() => kept(tries[random.category(weights)]));
+        weights = new Float64Array(count);
       }
     }
     return tries[random.category(weights)].x;
@@ -154,4 +158,44 @@ export function sum(values) {
   let total = 0;
   for (const value of values) total += value;
   return total;
+}
+
+export class AutoregressiveByClass extends byClass(AutoregressiveModel) {
+  logProb(x, label = null) {
+    return label === null ? super.logProb(x) : this.given[label].logProb(x);
+  }
+
+  logProbMissing(x, known, label = null) {
+    return label === null ? super.logProbMissing(x, known) : this.given[label].logProbMissing(x, known);
+  }
+
+  // each class has the weight p(y | x_<d)
+  terms(x, ordering) {
+    const each = this.given.map((one) => one.conditionals(x, ordering));
+    const joint = this.logShares.slice();
+    const terms = new Float32Array(x.length);
+    let before = 0;
+    for (const d of this.network.order(ordering)) {
+      each.forEach((of, y) => (joint[y] += of[d]));
+      const after = logSumExp(joint);
+      terms[d] = after - before;
+      before = after;
+    }
+    return terms;
+  }
+
+  // of all classes: a class from p(y | known values) first; its log p(drawn | known) would take as long as K scores
+  complete(x, known, random, temperature = 1, ordering = 0, label = null) {
+    if (label !== null) return this.given[label].complete(x, known, random, temperature, ordering);
+    const order = this.network.order(ordering);
+    const { prefix, exact } = split(order, known);
+    const seen = order.subarray(0, prefix);
+    const joint = this.logShares.map((share, y) => {
+      const terms = prefix > 0 ? this.given[y].conditionals(x, ordering) : null;
+      return seen.reduce((total, d) => total + terms[d], share);
+    });
+    if (exact) return { ...this.given[random.category(joint)].complete(x, known, random, temperature, ordering), logProb: null };
+    const starts = this.given.map((one) => one.begin(x, seen, ordering));
+    return { x: this.weighed(starts, joint, order, prefix, known, random, temperature), exact, logProb: null };
+  }
 }

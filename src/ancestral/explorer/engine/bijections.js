@@ -28,10 +28,12 @@ class Chain {
   }
 }
 
-// elementwise maps whose numbers belong to channels: f(v, channel) and one log-slope a channel
-class PerChannel {
+// numbers of each channel
+class Standardise {
   constructor(spec, tensors) {
-    this.read(spec, tensors);
+    this.mean = tensors(spec.mean).data;
+    this.scale = tensors(spec.scale).data;
+    this.total = this.scale.reduce((a, b) => a + Math.log(b), 0);
   }
   map({ data, shape }, f) {
     const inner = size(shape.slice(1));
@@ -42,41 +44,6 @@ class PerChannel {
   }
   inverse(value) {
     return { value: this.map(value, (v, c) => v * this.scale[c] + this.mean[c]), logDet: this.total * size(value.shape.slice(1)) };
-  }
-}
-
-class ActNorm extends PerChannel {
-  read(spec, tensors) {
-    this.mean = tensors(spec.mean).data;
-    const logs = tensors(spec.log_scale).data;
-    this.scale = Float64Array.from(logs, Math.exp);
-    this.total = logs.reduce((a, b) => a + b, 0);
-  }
-}
-
-class Standardise extends PerChannel {
-  read(spec, tensors) {
-    this.mean = tensors(spec.mean).data;
-    this.scale = tensors(spec.scale).data;
-    this.total = this.scale.reduce((a, b) => a + Math.log(b), 0);
-  }
-}
-
-class Permutation {
-  constructor({ order }, tensors) {
-    this.order = tensors(order).data;
-  }
-  forward({ data, shape }) {
-    const inner = size(shape.slice(1));
-    return { value: valueOf(Float64Array.from(data, (_, i) => data[this.order[Math.floor(i / inner)] * inner + (i % inner)]), shape), logDet: 0 };
-  }
-  inverse({ data, shape }) {
-    const inner = size(shape.slice(1));
-    const result = new Float64Array(data.length);
-    this.order.forEach((from, to) => {
-      for (let p = 0; p < inner; p++) result[from * inner + p] = data[to * inner + p];
-    });
-    return { value: valueOf(result, shape), logDet: 0 };
   }
 }
 
@@ -174,28 +141,6 @@ class SplineCoupling extends Coupling {
   }
 }
 
-class ElementwiseSpline {
-  constructor(spec, tensors) {
-    const { data, shape: [, parameters, features] } = tensors(spec.raw);
-    this.knots = Array.from({ length: features }, (_, d) => knotsFrom((k) => data[k * features + d], parameters, spec.bound));
-  }
-  map({ data, shape }, f) {
-    let logDet = 0;
-    const moved = Float64Array.from(data, (v, d) => {
-      const [to, logSlope] = f(v, this.knots[d]);
-      logDet += logSlope;
-      return to;
-    });
-    return { value: valueOf(moved, shape), logDet };
-  }
-  forward(value) {
-    return this.map(value, spline);
-  }
-  inverse(value) {
-    return this.map(value, inverseSpline);
-  }
-}
-
 class MaskedAutoregressive {
   constructor(spec, tensors) {
     this.limit = spec.limit;
@@ -290,15 +235,12 @@ class MultiScale {
 }
 
 const TYPES = {
-  actnorm: ActNorm,
   "affine-coupling": AffineCoupling,
   chain: Chain,
-  "elementwise-spline": ElementwiseSpline,
   linear: Linear,
   logit: Logit,
   "masked-autoregressive": MaskedAutoregressive,
   "multi-scale": MultiScale,
-  permutation: Permutation,
   "spline-coupling": SplineCoupling,
   squeeze: Squeeze,
   standardise: Standardise,

@@ -1,6 +1,6 @@
 // PixelCNN: whole images by causal convolutions, or one pixel at a time with the inputs of every convolution kept.
 
-import { Network, sigmoid, transposed } from "./layers.js";
+import { Network, derived, sigmoid, transposed } from "./layers.js";
 
 export class CausalNetwork {
   // spec: event, size, first {weight, bias}, blocks [{reduce, conv, expand}], head {before, out, beside}
@@ -85,13 +85,16 @@ function pointwise({ weight, bias }, tensors) {
 // a causal convolution as a matrix from the window (rows, columns, channels) to the outputs
 function window({ weight, bias }, tensors) {
   const { data, shape: [outputs, inputs, kh, kw] } = tensors(weight);
-  const rows = new Float32Array(data.length);
-  for (let o = 0; o < outputs; o++) {
-    for (let i = 0; i < inputs; i++) {
-      for (let k = 0; k < kh * kw; k++) rows[(o * kh * kw + k) * inputs + i] = data[(o * inputs + i) * kh * kw + k];
+  const matrix = derived(data, `window ${outputs} ${inputs} ${kh}`, () => {
+    const rows = new Float32Array(data.length);
+    for (let o = 0; o < outputs; o++) {
+      for (let i = 0; i < inputs; i++) {
+        for (let k = 0; k < kh * kw; k++) rows[(o * kh * kw + k) * inputs + i] = data[(o * inputs + i) * kh * kw + k];
+      }
     }
-  }
-  return { matrix: transposed(rows, outputs, kh * kw * inputs), bias: tensors(bias).data, outputs, inputs, kh, kw };
+    return transposed(rows, outputs, kh * kw * inputs);
+  });
+  return { matrix, bias: tensors(bias).data, outputs, inputs, kh, kw };
 }
 
 // the inputs of one causal convolution, with its border of zeros

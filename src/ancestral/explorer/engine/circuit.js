@@ -41,9 +41,9 @@ class Tree {
     Object.assign(this, { nodes, states, levels: spec.levels });
     this.pixels = parts.pixels.subarray(c * nodes, (c + 1) * nodes);
     this.parents = parts.parents.subarray(c * nodes, (c + 1) * nodes);
-    this.root = parts.roots.subarray(c * states, (c + 1) * states);
+    this.root = parts.roots.slice(c * states, (c + 1) * states);
     const size = (nodes - 1) * states * states;
-    this.transitions = parts.transitions.subarray(c * size, (c + 1) * size); // rows for the state of the parent
+    this.transitions = parts.transitions.slice(c * size, (c + 1) * size); // rows for the state of the parent
     softmaxRows(this.root, states);
     softmaxRows(this.transitions, states);
     this.leaf = LEAVES[spec.leaves.type](leaves, c, nodes, states, spec.levels);

@@ -1,8 +1,10 @@
 // Flows of points, p(x) = N(f(x); 0, s^2 I) |det df/dx|, and of images of whole levels, whose dequantisation noise is latent.
 
 import { makeBijection, Squeeze } from "./bijections.js";
+import { byClass, largest } from "./byclass.js";
 import { bound } from "./chains.js";
 import { Network } from "./layers.js";
+import { logSumExp } from "./pixels.js";
 
 const HALF_LOG_TWO_PI = 0.5 * Math.log(2 * Math.PI);
 
@@ -56,14 +58,14 @@ export class PointFlowModel {
     return stages;
   }
 
-  // log p on a grid of the plane, row by row from the top
-  density(left, right, bottom, top, side) {
+  // log p, or log p given a class, on a grid of the plane, row by row from the top
+  density(left, right, bottom, top, side, label = null) {
     const values = new Float32Array(side * side);
     for (let i = 0; i < side; i++) {
       for (let j = 0; j < side; j++) {
         const x = left + ((j + 0.5) / side) * (right - left);
         const y = top - ((i + 0.5) / side) * (top - bottom);
-        values[i * side + j] = this.logProb(Float64Array.of(x, y));
+        values[i * side + j] = this.logProb(Float64Array.of(x, y), label);
       }
     }
     return values;
@@ -157,5 +159,41 @@ class Dequantisation {
       return Math.log(u) - Math.log1p(-u);
     });
     return this.bijection.inverse({ data: z, shape: this.base }, context).value.data;
+  }
+}
+
+const codedByClass = (Kind, how) =>
+  class extends byClass(Kind, how) {
+    // of the most probable class
+    encode(x) {
+      const y = largest(this.joint(x));
+      return { mean: this.code(this.given[y].encode(x).mean, y) };
+    }
+
+    decode(code) {
+      const [z, y] = this.split(code);
+      return this.given[y].decode(z);
+    }
+  };
+
+export class PointFlowByClass extends codedByClass(PointFlowModel) {
+  logProb(x, label = null) {
+    return label === null ? logSumExp(this.joint(x)) : this.given[label].logProb(x);
+  }
+
+  // labels: the class of each point
+  layers(points, labels) {
+    const each = labels.map((y, n) => this.given[y].layers(points.subarray(n * this.latents, (n + 1) * this.latents)));
+    return each[0].map((_, stage) => Float64Array.from(each.flatMap((stages) => Array.from(stages[stage]))));
+  }
+}
+
+export class ImageFlowByClass extends codedByClass(ImageFlowModel, "approximate: at the middles of the pixels' cells") {
+  joint(x, u = new Float64Array(x.length).fill(0.5)) {
+    return this.logShares.map((share, y) => share + this.given[y].logJoint(x, u));
+  }
+
+  logJoint(x, u, label = null) {
+    return label === null ? logSumExp(this.joint(x, u)) : this.given[label].logJoint(x, u);
   }
 }

@@ -1,8 +1,9 @@
 // Models with real latents, an encoder and a decoder: p(z) p(x | z), q(z | x). Autoencoders have no p(z).
 
+import { byClass, largest } from "./byclass.js";
 import { bound, chainInWords, completeByChain } from "./chains.js";
 import { Network } from "./layers.js";
-import { PIXELS, bounded } from "./pixels.js";
+import { PIXELS, bounded, logSumExp } from "./pixels.js";
 import { PRIORS, logNormal } from "./priors.js";
 
 // work while someone draws or waits: draws of a bound; sweeps of a chain before and after proposals are weighed
@@ -91,10 +92,59 @@ export class LatentModel {
     return this.pixels.logProb(output, x).reduce((a, b) => a + b, 0) + this.prior.logProb(z);
   }
 
+  // log p(x | z) - KL(q(z | x) || p(z)) at the mean z of a posterior q, the divergence in closed form where there is one
+  boundAtMean(x, q) {
+    const divergence = this.prior.divergence?.(q) ?? q.logProb(q.mean) - this.prior.logProb(q.mean);
+    return this.pixels.logProb(this.output(q.mean), x).reduce((a, b) => a + b, 0) - divergence;
+  }
+
   // of an autoencoder: decoded draws of N(0, I), for which nothing was trained
   sample(random, temperature = 1) {
     const z = this.prior ? this.prior.sample(random, temperature) : random.normals(this.latents).map((v) => v * temperature);
     const output = this.output(z);
     return { x: this.drawPixels(output, random), mean: this.pixels.mean(output), z };
+  }
+}
+
+// Of codes, as `VAE` in PyTorch: q(y | x) is proportional to p(y) exp(log p(x | z, y) - KL(q(z | x, y) || p(z))) at the
+// mean z of q(z | x, y).
+export class LatentByClass extends byClass(LatentModel, "approximate: from one latent of each class") {
+  posterior(x) {
+    if (this.last?.x.every((v, d) => v === x[d])) return this.last;
+    const parts = this.given.map((one) => one.posterior(x));
+    const joint = this.logShares.map((share, y) => share + this.given[y].boundAtMean(x, parts[y]));
+    const [best, total] = [largest(joint), logSumExp(joint)];
+    return (this.last = {
+      x: x.slice(),
+      joint,
+      mean: this.code(parts[best].mean, best),
+      logVariance: this.code(parts[best].logVariance, best).fill(-Infinity, this.latents),
+      sample: (random) => {
+        const y = random.category(joint);
+        return this.code(parts[y].sample(random), y);
+      },
+      logProb: (code) => {
+        const [z, y] = this.split(code);
+        return joint[y] - total + parts[y].logProb(z);
+      },
+    });
+  }
+
+  joint(x) {
+    return this.posterior(x).joint;
+  }
+
+  output(code) {
+    const [z, y] = this.split(code);
+    return this.given[y].output(z);
+  }
+
+  logJoint(x, code, output = this.output(code)) {
+    const [z, y] = this.split(code);
+    return this.logShares[y] + this.given[y].logJoint(x, z, output);
+  }
+
+  complete(x, known, random, temperature = 1, ordering = 0, label = null) {
+    return label === null ? super.complete(x, known, random) : this.given[label].complete(x, known, random);
   }
 }

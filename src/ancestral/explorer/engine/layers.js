@@ -31,6 +31,14 @@ export const POINTWISE = {
 // halves (a, b) of the channels to a sigmoid(b), or tanh(a) sigmoid(b)
 const GATED = { glu: (a, b) => a * sigmoid(b), "tanh-glu": (a, b) => Math.tanh(a) * sigmoid(b) };
 
+const DERIVED = new WeakMap();
+
+// What is computed from stored weights, once for all the classes that share them. name: of the result, by layer and use.
+export function derived(weights, name, compute) {
+  if (!DERIVED.has(weights)) DERIVED.set(weights, {});
+  return (DERIVED.get(weights)[name] ??= compute());
+}
+
 export class Network {
   // layers: as described; tensors: a function from a stored tensor to {data, shape}
   constructor(layers, tensors) {
@@ -57,6 +65,17 @@ const MAKERS = {
   add(layer, tensors) {
     const { data: added } = tensors(layer.value);
     return ({ data, shape }) => ({ data: data.map((v, i) => v + added[i]), shape });
+  },
+  // numbers behind the input, each of them at all places
+  append(layer, tensors) {
+    const { data: added } = tensors(layer.values);
+    return ({ data, shape: [first, ...sides] }) => {
+      const size = data.length / first;
+      const result = new Float32Array(data.length + added.length * size);
+      result.set(data);
+      added.forEach((v, k) => result.fill(v, data.length + k * size, data.length + (k + 1) * size));
+      return { data: result, shape: [first + added.length, ...sides] };
+    };
   },
   activation(layer) {
     if (GATED[layer.name]) return makeGate(GATED[layer.name]);
@@ -98,7 +117,7 @@ export function transposed(data, rows, columns) {
 
 function makeDense(layer, tensors) {
   const { data: stored, shape: [outputs, inputs] } = tensors(layer.weight);
-  const weight = transposed(stored, outputs, inputs);
+  const weight = derived(stored, `dense ${outputs} ${inputs}`, () => transposed(stored, outputs, inputs));
   const bias = layer.bias ? tensors(layer.bias).data : new Float32Array(outputs);
   return ({ data, shape }) => {
     if (shape[shape.length - 1] !== inputs) throw new Error(`a layer of ${inputs} inputs was given ${shape}`);

@@ -1,7 +1,7 @@
 // MADE pixel by pixel. Each weight is used once for an image: a hidden unit is computed when the last pixel that it sees
 // is known, and the parameters of a pixel are the sum over the units that are ready by then.
 
-import { POINTWISE } from "./layers.js";
+import { POINTWISE, derived } from "./layers.js";
 
 export class MaskedNetwork {
   // spec: positions (J, D), layers [{weight, bias, degrees (J, width)}], last, direct, inputs, size, activation
@@ -45,35 +45,33 @@ export class MaskedNetwork {
     const inputs = this.spec.inputs;
     // of the first layer's inputs, in the order of drawing
     let before = Int32Array.from({ length: this.values * inputs }, (_, i) => order[Math.floor(i / inputs)] * inputs + (i % inputs));
-    const layers = this.layers.map(({ weight, bias, degrees }) => {
+    const layers = this.layers.map(({ weight, bias, degrees }, l) => {
       const width = bias.length;
       const of = degrees.data.subarray(ordering * width, (ordering + 1) * width);
       const units = Int32Array.from({ length: width }, (_, j) => j).sort((a, b) => of[a] - of[b]);
       const columns = weight.length / width;
       // (in, out): the effect of one input on all units
-      const moved = new Float32Array(weight.length);
-      before.forEach((from, i) => units.forEach((unit, j) => (moved[i * width + j] = weight[unit * columns + from])));
+      const moved = derived(weight, `hidden ${l} ${ordering}`, () => {
+        const result = new Float32Array(weight.length);
+        before.forEach((from, i) => units.forEach((unit, j) => (result[i * width + j] = weight[unit * columns + from])));
+        return result;
+      });
       const layer = { weight: moved, bias: Float32Array.from(units, (unit) => bias[unit]), degrees: Int32Array.from(units, (unit) => of[unit]), width };
       before = units;
       return layer;
     });
-    return { order, layers, last: this.last && this.outputs(this.last, order, before) };
+    return { order, layers, last: this.last && this.outputs(this.last, order, before, ordering) };
   }
 
   // rows of the last layer in the order of drawing, columns as the units are sorted
-  outputs({ weight, bias }, order, units) {
+  outputs({ weight, bias }, order, units, ordering) {
     const columns = units.length;
-    const rows = new Float32Array(weight.length);
-    const biases = new Float32Array(bias.length);
-    order.forEach((d, p) => {
-      for (let s = 0; s < this.size; s++) {
-        const to = p * this.size + s;
-        const from = d * this.size + s;
-        biases[to] = bias[from];
-        for (let j = 0; j < columns; j++) rows[to * columns + j] = weight[from * columns + units[j]];
-      }
-    });
-    return { rows, bias: biases, columns };
+    const { size } = this;
+    const from = (row) => order[Math.trunc(row / size)] * size + (row % size);
+    const rows = derived(weight, `last ${ordering}`, () =>
+      weight.map((_, n) => weight[from(Math.trunc(n / columns)) * columns + units[n % columns]]),
+    );
+    return { rows, bias: bias.map((_, row) => bias[from(row)]), columns };
   }
 
   start(ordering = 0) {

@@ -1,13 +1,13 @@
 // A model from its description, and the calls that a page may make of it.
 
 import { AnyOrderModel } from "./anyorder.js";
-import { AutoregressiveModel } from "./autoregressive.js";
+import { AutoregressiveByClass, AutoregressiveModel } from "./autoregressive.js";
 import { BeliefNetModel } from "./beliefnet.js";
 import { CircuitModel } from "./circuit.js";
 import { DeepBeliefNetModel } from "./deepnet.js";
-import { ImageFlowModel, PointFlowModel } from "./flow.js";
+import { ImageFlowByClass, ImageFlowModel, PointFlowByClass, PointFlowModel } from "./flow.js";
 import { GeneratorModel } from "./generator.js";
-import { LatentModel } from "./latent.js";
+import { LatentByClass, LatentModel } from "./latent.js";
 import { MixtureModel } from "./mixture.js";
 import { Random } from "./random.js";
 
@@ -23,9 +23,16 @@ export const KINDS = {
   mixture: MixtureModel,
   "point-flow": PointFlowModel,
 };
+// of descriptions with one part for each class, see byclass.js; a mixture, a circuit and a generator have classes themselves
+const BY_CLASS = {
+  autoregressive: AutoregressiveByClass,
+  "image-flow": ImageFlowByClass,
+  latent: LatentByClass,
+  "point-flow": PointFlowByClass,
+};
 
 export function makeModel(spec, tensors) {
-  const kind = KINDS[spec.kind];
+  const kind = (spec.given ? BY_CLASS : KINDS)[spec.kind];
   if (!kind) throw new Error(`this page has no models of the kind ${spec.kind}`);
   return new kind(spec, tensors);
 }

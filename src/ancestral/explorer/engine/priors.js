@@ -23,6 +23,10 @@ class StandardNormal {
     for (const v of z) total -= LOG_ROOT_TWO_PI + 0.5 * v * v;
     return total;
   }
+  // KL(q || p) of a Gaussian q
+  divergence({ mean, logVariance }) {
+    return logVariance.reduce((total, v, m) => total + 0.5 * (Math.exp(v) + mean[m] ** 2 - 1 - v), 0);
+  }
   sample(random, temperature = 1) {
     return random.normals(this.latents).map((v) => v * temperature);
   }

@@ -2,14 +2,22 @@
 
 import { element } from "./dom.js";
 
+// A list of names to choose one of.
+export function choiceOf(names, changed) {
+  return element("select", { onchange: changed }, ...names.map((name) => element("option", {}, name)));
+}
+
+export function classNames(thread) {
+  return Array.from({ length: thread.facts?.classes ?? 0 }, (_, y) => thread.description.classes[y] ?? String(y));
+}
+
 // A list of the classes, with an entry for all of them; null for a model without classes.
 export class ClassChoice {
   // all: the text of the first entry, for which `label` is null
   constructor(thread, all, changed) {
-    const { classes } = thread.facts ?? {};
-    const names = Array.from({ length: classes ?? 0 }, (_, y) => thread.description.classes[y] ?? String(y));
-    this.select = element("select", { onchange: changed }, ...[all, ...names].map((name) => element("option", {}, name)));
-    this.root = classes ? element("label", {}, "Class ", this.select) : null;
+    const names = classNames(thread);
+    this.select = choiceOf([all, ...names], changed);
+    this.root = names.length ? element("div", { class: "tools" }, element("label", {}, "Class ", this.select)) : null;
   }
 
   get label() {
@@ -26,9 +34,8 @@ export class StepChoice {
   constructor(thread, changed) {
     const { steps, usualSteps } = thread.facts ?? {};
     const counts = (steps ?? []).map((count) => element("option", { selected: count === usualSteps }, String(count)));
-    const orders = ["random order", "confidence order"].map((name) => element("option", {}, name));
     this.steps = element("select", { onchange: changed }, ...counts);
-    this.order = element("select", { onchange: changed }, ...orders);
+    this.order = choiceOf(["random order", "confidence order"], changed);
     const labels = [element("label", {}, "Steps ", this.steps), element("label", {}, "in ", this.order)];
     this.root = steps ? element("div", { class: "tools" }, ...labels) : null;
   }

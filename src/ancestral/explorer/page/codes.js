@@ -5,10 +5,17 @@ import { toSpace } from "./pixels.js";
 // codes of all test images of the page, once a model; null where there are no images or no encoder
 export async function codesOf(thread, images) {
   if (!images || !thread.can("encode")) return null;
-  thread.codes ??= Promise.all(
-    images.pixels.map(async (pixels) => (await thread.ask("encode", [toSpace(Float32Array.from(pixels, (v) => v / 255), thread.description)])).mean),
-  );
-  return thread.codes;
+  return (thread.codes ??= encoded(thread, images));
+}
+
+// one after the other, so that other answers of the model come between them
+async function encoded(thread, images) {
+  const codes = [];
+  for (const pixels of images.pixels) {
+    const x = toSpace(Float32Array.from(pixels, (v) => v / 255), thread.description);
+    codes.push((await thread.ask("encode", [x])).mean);
+  }
+  return codes;
 }
 
 export function meanOf(codes) {

@@ -33,7 +33,7 @@ class DrawCard {
     this.map = thread.can("map") && thread.can("score") ? picture(`${facts.map}, by pixel`) : null;
     this.image = thread.can("reconstruct") ? picture(facts.reconstruction) : null;
     const figure = (canvas, caption) => canvas && element("figure", {}, canvas, element("figcaption", {}, caption));
-    this.classes = thread.can("classProbs") && facts.classes ? new ClassBars(description) : null;
+    this.classes = thread.can("classProbs") && facts.classes ? new ClassBars(description, facts) : null;
     this.root = app.card(
       thread,
       this.score,
@@ -84,16 +84,16 @@ class DrawCard {
   }
 }
 
-// p(class | drawing) of a conditional model, by Bayes, a bar for each class
+// p(class | drawing) of a conditional model, by Bayes, a bar for each class; exact, unless the facts of the model name a way
 class ClassBars {
-  constructor({ classes, spec }) {
-    this.rows = Array.from({ length: spec.classes }, (_, y) => {
+  constructor({ classes }, { classes: count, classProbs: how = "exact" }) {
+    this.rows = Array.from({ length: count }, (_, y) => {
       const bar = element("span", { class: "bar" });
       const text = element("span", { class: "share" });
       const row = element("div", { class: "class-bar" }, element("span", {}, classes[y] ?? String(y)), element("span", { class: "rail" }, bar), text);
       return { row, bar, text };
     });
-    this.root = element("div", { class: "class-bars" }, element("p", { class: "note" }, "p(class | drawing), exact"), ...this.rows.map(({ row }) => row));
+    this.root = element("div", { class: "class-bars" }, element("p", { class: "note" }, `p(class | drawing), ${how}`), ...this.rows.map(({ row }) => row));
   }
 
   show(shares) {

@@ -1,5 +1,6 @@
 // Latents: the code of the image on the board, latent by latent; drag one and see the image change.
 
+import { choiceOf, classNames } from "./choices.js";
 import { classMeans, codesOf } from "./codes.js";
 import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, toSpace } from "./pixels.js";
@@ -27,14 +28,11 @@ export class LatentsTab {
     this.thread = thread;
     this.image = picture("Image decoded from the latents", "image large");
     this.sliders = element("div", { class: "sliders" });
-    this.held = null;
-    const note = thread.facts.posterior
-      ? "The latents are the means of the posterior q(z | x); the bar behind each slider is mean \u00b1 standard deviation. Drag one: the image is E[x | z]."
-      : "The latents are the code of an autoencoder. Drag one: the image is the decoded code.";
+    this.label = thread.facts.classes ? choiceOf(classNames(thread), () => this.choose(this.label.selectedIndex)) : null;
     this.body.replaceChildren(
-      element("p", { class: "lead" }, note),
+      element("p", { class: "lead" }, noteOf(thread)),
       element("div", { class: "beside" }, element("figure", {}, this.image, element("figcaption", {}, thread.facts.posterior ? "mean image E[x | z]" : "decoded code")), this.sliders),
-      element("div", { class: "tools" }, button("Back to the board's image", () => this.encode()), button("A sample of the prior", () => this.draw())),
+      element("div", { class: "tools" }, this.label && element("label", {}, "Class ", this.label), button("Back to the board's image", () => this.encode()), button("A sample of the prior", () => this.draw())),
       this.classes = element("div", { class: "tools" }),
     );
     this.showClasses(thread);
@@ -68,10 +66,20 @@ export class LatentsTab {
 
   hold(mean, deviation) {
     const z = Float32Array.from(mean);
+    const { latents } = this.thread.facts;
+    this.z = z;
+    if (this.label) this.label.selectedIndex = z.subarray(latents).indexOf(Math.max(...z.subarray(latents)));
     const told = (m) => (deviation ? z[m] ** 2 + deviation[m] ** 2 - 1 - 2 * Math.log(deviation[m]) : Math.abs(z[m]));
-    const order = Array.from(z.keys()).sort((a, b) => told(b) - told(a)).slice(0, SHOWN);
+    const order = Array.from({ length: latents }, (_, m) => m).sort((a, b) => told(b) - told(a)).slice(0, SHOWN);
     this.sliders.replaceChildren(...order.map((m) => this.slider(z, m, deviation)));
     this.decode(z);
+  }
+
+  // another class for the same latents
+  choose(label) {
+    this.z.fill(0, this.thread.facts.latents);
+    this.z[this.thread.facts.latents + label] = 1;
+    this.decode(this.z);
   }
 
   slider(z, m, deviation) {
@@ -98,4 +106,14 @@ export class LatentsTab {
     const mean = await thread.askLatest("decode", "decode", [z.slice()]);
     if (mean && thread === this.thread) paint(this.image, fromSpace(mean, thread.description), thread.description.event);
   }
+}
+
+function noteOf({ facts, description }) {
+  const of = facts.classes ? " for the most probable class" : "";
+  if (facts.posterior) {
+    const q = facts.classes ? "q(z | x, class)" : "q(z | x)";
+    return `The latents are the means of the posterior ${q}${of}; the bar behind each slider is mean \u00b1 standard deviation. Drag one: the image is E[x | z].`;
+  }
+  const what = description.likelihood === "none" ? "the code of an autoencoder" : `z = f(x) of a flow, at the middles of the pixels\u2019 cells${of}`;
+  return `The latents are ${what}. Drag one: the image is the decoded code.`;
 }

@@ -45,7 +45,7 @@ class SampleCard {
     this.app = app;
     this.canvases = Array.from({ length: COUNT }, (_, k) => picture(`Sample ${k + 1}`));
     this.mean = element("input", { type: "checkbox", onchange: () => this.update(this.temperature) });
-    const hasMean = thread.facts?.latents && thread.description.likelihood !== "none";
+    const hasMean = thread.facts?.latents && thread.can("score") && thread.can("reconstruct");
     this.label = new ClassChoice(thread, "any", () => this.update(this.temperature));
     this.steps = new StepChoice(thread, () => this.update(this.temperature));
     this.caption = element("p", { class: "note" });
@@ -81,7 +81,7 @@ class SampleCard {
   async play() {
     const { thread, app } = this;
     const { event } = thread.description;
-    const { x } = await thread.ask("sample", ["random", this.temperature], app.seed);
+    const { x } = await thread.ask("sample", ["random", this.temperature, ...(this.label.root ? [this.label.label] : [])], app.seed);
     const image = fromSpace(x, thread.description);
     const order = thread.facts.orders[0];
     const size = event[1] * event[2];

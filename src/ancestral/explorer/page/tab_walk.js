@@ -1,5 +1,6 @@
 // Walk: a plane of two latents, and straight lines between the codes of two images.
 
+import { choiceOf, classNames } from "./choices.js";
 import { codesOf, principalAxes } from "./codes.js";
 import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, toSpace } from "./pixels.js";
@@ -22,20 +23,17 @@ export class WalkTab {
 
   use(thread) {
     this.thread = thread;
-    const { latents, classes = 0 } = thread.facts;
-    this.origin = new Float32Array(latents + classes);
-    if (classes) this.origin[latents] = 1;
-    this.base = this.origin;
-    const unit = (m) => this.origin.map((_, i) => (i === m ? 1 : 0));
-    this.choices = Array.from({ length: latents }, (_, m) => ({ name: `z${m + 1}`, axis: unit(m), base: this.origin }));
+    const { latents, classes } = thread.facts;
+    const origin = new Float32Array(latents);
+    this.base = origin;
+    const unit = (m) => origin.map((_, i) => (i === m ? 1 : 0));
+    this.choices = Array.from({ length: latents }, (_, m) => ({ name: `z${m + 1}`, axis: unit(m), base: origin }));
     this.axes = [this.choices[0], this.choices[1]];
     this.picks = [0, 1].map((which) => {
       const input = element("select", { "aria-label": which ? "Vertical axis" : "Horizontal axis", onchange: () => this.pick(which, input.selectedIndex) });
       return input;
     });
-    this.label = classes
-      ? element("select", { onchange: () => this.choose(this.label.selectedIndex) }, ...Array.from({ length: classes }, (_, y) => element("option", {}, thread.description.classes[y] ?? y)))
-      : null;
+    this.label = classes ? choiceOf(classNames(thread), () => this.plane()) : null;
     this.fill();
     this.addPrincipal(thread);
     this.pad = element("canvas", { class: "plane", tabIndex: 0, role: "slider", "aria-label": "Plane of two latents; arrow keys move the point", "aria-valuetext": "0, 0" });
@@ -70,13 +68,6 @@ export class WalkTab {
     });
   }
 
-  // the class of a conditional model: a one-hot vector behind the latents
-  choose(label) {
-    this.origin.fill(0, this.thread.facts.latents);
-    this.origin[this.thread.facts.latents + label] = 1;
-    this.plane();
-  }
-
   pick(which, at) {
     this.axes[which] = this.choices[at];
     this.base = this.axes[0].base;
@@ -86,8 +77,9 @@ export class WalkTab {
   // of many latents, the two directions in which the codes of the test images vary most
   async addPrincipal(thread) {
     const codes = await codesOf(thread, this.app.content.images);
-    if (!codes || thread !== this.thread || thread.facts.latents < 3) return;
-    const { mean, axes } = principalAxes(codes, 2);
+    const { latents } = thread.facts;
+    if (!codes || thread !== this.thread || latents < 3) return;
+    const { mean, axes } = principalAxes(codes.map((code) => code.slice(0, latents)), 2);
     this.choices.push(...axes.map((axis, k) => ({ name: `principal axis ${k + 1} of test images`, axis, base: mean })));
     this.axes = this.choices.slice(-2);
     this.base = mean;
@@ -95,9 +87,14 @@ export class WalkTab {
     this.plane();
   }
 
+  // the code at a point; that of a conditional model has the chosen class as a one-hot vector behind the latents
   at(point) {
     const [{ axis: h }, { axis: v }] = this.axes;
-    return this.base.map((b, m) => b + point[0] * h[m] + point[1] * v[m]);
+    const { latents, classes = 0 } = this.thread.facts;
+    const code = new Float32Array(latents + classes);
+    code.set(this.base.map((b, m) => b + point[0] * h[m] + point[1] * v[m]));
+    if (this.label) code[latents + this.label.selectedIndex] = 1;
+    return code;
   }
 
   async plane() {

@@ -7,7 +7,7 @@ from typing import Any
 from ancestral.core.errors import NotComputable
 from ancestral.distributions.dequantisation import VariationalDequantisation
 from ancestral.distributions.portable import bijection_of
-from ancestral.families.conditional import refuse_classes
+from ancestral.families.conditional import described_by_class
 from ancestral.families.flow.images import ImageFlow
 from ancestral.families.flow.points import NormalizingFlow
 from ancestral.networks.layers import layers_of
@@ -19,16 +19,22 @@ def flow(model: NormalizingFlow | ImageFlow) -> dict[str, Any]:
     """Kind `point-flow` or `image-flow`: see `explorer/engine/flow.js`.
 
     Raises:    NotComputable: points with more or fewer than two coordinates; a layer or network that the page does not
-               know; classes.
+               know.
     """
-    refuse_classes(model)
     if isinstance(model, NormalizingFlow):
-        if model.event_shape != PLANE:
-            raise NotComputable(
-                f"the page shows points of the plane, and these have {model.event_shape[0]} coordinates"
-            )
-        log_variance = float(model.log_variance.flatten()[0])
-        return {"kind": "point-flow", "bijection": bijection_of(model.bijection), "log_variance": log_variance}
+        return described_by_class(model, _of_points)
+    return described_by_class(model, _of_images)
+
+
+def _of_points(model: NormalizingFlow) -> dict[str, Any]:
+    if model.event_shape != PLANE:
+        raise NotComputable(f"the page shows points of the plane, and these have {model.event_shape[0]} coordinates")
+    log_variance = float(model.log_variance.flatten()[0])
+    bijection = bijection_of(model.bijection, model.condition)
+    return {"kind": "point-flow", "bijection": bijection, "log_variance": log_variance}
+
+
+def _of_images(model: ImageFlow) -> dict[str, Any]:
     noise = model.dequantisation
     described = None
     if isinstance(noise, VariationalDequantisation):
@@ -40,6 +46,6 @@ def flow(model: NormalizingFlow | ImageFlow) -> dict[str, Any]:
     return {
         "kind": "image-flow",
         "levels": model.levels,
-        "bijection": bijection_of(model.bijection),
+        "bijection": bijection_of(model.bijection, model.condition),
         "dequantisation": described,
     }

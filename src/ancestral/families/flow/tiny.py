@@ -29,7 +29,7 @@ TINY: dict[str, Callable[[], Model]] = {
     "flow, spline": lambda: tiny_flow((3,), 0, "points", mixing="linear"),
     "flow, autoregressive": lambda: tiny_flow((3,), 0, "points", layers="maf", mixing="permute", base_scale=0.5),
     "flow, spline, conditional": lambda: tiny_flow((3,), 0, "points", conditional=True),
-    "flow, autoregressive, conditional": lambda: tiny_flow((3,), 0, "points", layers="maf", conditional=True),
+    "flow, autoregressive, conditional": lambda: tiny_flow((2,), 0, "points", layers="maf", conditional=True),
     "flow of images, conditional": lambda: tiny_flow((1, 2, 2), 2, "levels", shake=0.15, conditional=True),
     "flow, given a vector": lambda: tiny_flow((3,), 0, "points", vector=VECTOR),
     "flow of images, given a vector": lambda: tiny_flow((1, 2, 2), 2, "levels", shake=0.15, vector=VECTOR),
