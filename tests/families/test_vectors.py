@@ -162,7 +162,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> ancestral.Run:
 
 def test_an_image_is_more_probable_given_its_own_vector(trained: ancestral.Run) -> None:
     score = ancestral.evaluate(trained)
-    assert score.method == "log p(x | c)" and "given c, 1 number for each" in score.space
+    assert score.method == "log p(x | c)" and score.space.endswith(", given grey")
     test = trained.data.stored("test")
     assert test.conditions is not None
     model: Any = trained.load()
@@ -201,7 +201,7 @@ def test_samples_without_a_vector_have_vectors_of_the_test_data(trained: ancestr
 
 def test_completions_have_the_vector_of_each_image(trained: ancestral.Run) -> None:
     found = ancestral.complete(trained, "bottom", count=3, draws=2)
-    assert found.score is not None and found.score.kind == "exact" and "given c" in found.score.space
+    assert found.score is not None and found.score.kind == "exact" and "given grey" in found.score.space
     model: Any = trained.load()
     vectors = trained.data.stored("test").conditions
     images = trained.data.held("test").first(len(vectors))  # type: ignore[arg-type]

@@ -37,7 +37,8 @@ class PixelSpace:
     """A pixel space: one of `SPACES`, computed from integers 0..levels-1. Points are not changed.
 
     Args:      name: binary, static, threshold, levels, unit or points. levels: number of grey levels of the source.
-               dimensions: dimensions of points.
+               dimensions: dimensions of points. given: names of the vectors that each image is scored given, for the
+               text; "" for none.
     Raises:    InputError: an unknown name.
     Example:
         >>> PixelSpace("threshold", 256).convert(torch.tensor([0, 127, 128, 255], dtype=torch.uint8))
@@ -47,6 +48,7 @@ class PixelSpace:
     name: str
     levels: int
     dimensions: int = 2
+    given: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in SPACES:
@@ -74,7 +76,8 @@ class PixelSpace:
 
     def describe(self, dataset: str) -> str:
         """Data and pixel space of a score, as text: `mnist, binary, threshold 0.5`."""
-        return f"{dataset}, {SPACES[self.name].format(levels=self.levels, dimensions=self.dimensions)}"
+        given = f", given {self.given}" if self.given else ""
+        return f"{dataset}, {SPACES[self.name].format(levels=self.levels, dimensions=self.dimensions)}{given}"
 
 
 class Moment(NamedTuple):

@@ -8,7 +8,6 @@ import re
 from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.core.text import plural
 from ancestral.data.pixels import PixelBatches
 from ancestral.evaluation.likelihood import EXACT, EXACT_GIVEN, Progress, Request, log_probs_with_errors
 from ancestral.evaluation.score import Score
@@ -79,10 +78,10 @@ def seen_in_words(images: PixelBatches) -> str:
 
 
 def vector_in_words(model: Model) -> str:
-    """The words in a score that state that it is log p(x | c) for a vector c; "" for other models."""
-    if not isinstance(model, TakesVectors) or not model.vector_size:
-        return ""
-    return f", given c, {plural(model.vector_size, 'number')} for each"
+    """The words in a score that state that it is given one vector c; "" for a model that gets the vectors of the data,
+    whose names the pixel space states."""
+    one = isinstance(model, TakesVectors) and model.vector_size and model.condition is not None
+    return ", given one vector c" if one else ""
 
 
 def _dimensions(images: PixelBatches) -> int:

@@ -227,9 +227,10 @@ class RunData:
 
 def space_of(settings: DataSettings, levels: int, event_shape: Sequence[int]) -> PixelSpace:
     """The pixel space of a run; `levels` is 0 for points."""
+    given = " ".join(settings.conditions)
     if levels:
-        return PixelSpace(settings.pixels or "threshold", levels)
-    return PixelSpace("points", 0, math.prod(event_shape))
+        return PixelSpace(settings.pixels or "threshold", levels, given=given)
+    return PixelSpace("points", 0, math.prod(event_shape), given)
 
 
 def labelled_only(settings: Settings) -> bool:
