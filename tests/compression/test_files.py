@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import refused
+from pretended_processes import of_all
 from torch import Tensor
 from zoo import ZOO
 
@@ -21,6 +22,7 @@ from ancestral.compression.container import CompressedFile, Form, Header, block_
 from ancestral.compression.files import compress_levels, decompress_levels
 from ancestral.compression.operations import HANDLERS
 from ancestral.core.digest import digest_of
+from ancestral.core.dividing import Alone, dividing
 from ancestral.families.autoregressive.pixelcnn import PixelCNN
 from ancestral.models.base import Model
 from ancestral.settings.data import MAX_LEVELS
@@ -291,6 +293,34 @@ def test_a_code_without_a_guarantee_is_checked_when_it_is_written(
         monkeypatch.delitem(HANDLERS, packet)
     refused(lambda: compress_levels(model, images_of(model), tmp_path / "x.anc", ""), "no file is written")
     assert not (tmp_path / "x.anc").exists()
+
+
+@pytest.mark.parametrize("name", ["made", "vae"])
+def test_several_processes_write_the_same_file_once(name: str, tmp_path: Path) -> None:
+    model = model_of(name)
+    images = images_of(model)
+    alone = compress_levels(model, images, tmp_path / "alone.anc", "", block=5)  # 5 blocks
+
+    def work(processes: Alone) -> tuple[int, int, Tensor]:
+        path = tmp_path / f"{processes.world}-{processes.rank}.anc"
+        with dividing(processes):
+            found = compress_levels(model, images, path, "", block=5)
+            return found.bits, found.block_bits, decompress_levels(model, tmp_path / "alone.anc").levels
+
+    for world in (2, 3, 7):
+        for bits, block_bits, levels in of_all(world, work):
+            assert (bits, block_bits) == (alone.bits, alone.block_bits) and torch.equal(levels, images.long())
+        assert (tmp_path / f"{world}-0.anc").read_bytes() == (tmp_path / "alone.anc").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_several_processes_need_exact_numbers(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for packet in [packet for packet in HANDLERS if "addmm" in packet.__name__]:
+        monkeypatch.delitem(HANDLERS, packet)
+    two = Alone()
+    two.world = 2
+    with dividing(two):
+        refused(lambda: compress_levels(model, images_of(model), tmp_path / "x.anc", ""), "use one process")
 
 
 def _wrong(code: object, header: Header, blocks: list[object]) -> Tensor:

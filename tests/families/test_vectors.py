@@ -182,6 +182,8 @@ def test_the_vector_changes_the_samples(trained: ancestral.Run) -> None:
     assert light.mean() > dark.mean() + 0.1
     both = ancestral.sample(trained, 200, condition=[[3.0]] * 100 + [[7.0]] * 100)
     assert both[100:].mean() > both[:100].mean() + 0.1
+    many = ancestral.sample(trained, 1100, condition=[[3.0]] * 1000 + [[7.0]] * 100)  # in two blocks
+    assert many[1000:].mean() > many[:1000].mean() + 0.1
     usual = ancestral.sample(trained, 400).mean()
     assert dark.mean() < usual < light.mean()
     assert run("sample", trained.path, "--condition", 4, "--n", 2) == 0

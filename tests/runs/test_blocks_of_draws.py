@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pretended_processes import of_all
 from torch import Tensor
 
+from ancestral.core.dividing import Alone, dividing
+from ancestral.core.random import seed_for, seeded_noise
 from ancestral.families.run_settings import settings_for
 from ancestral.models.base import Model
 from ancestral.runs import quality, sample
@@ -32,6 +35,14 @@ def test_blocks_of_samples_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(drawn.flatten(1).unique(dim=0)) == 10
     assert torch.equal(drawn, sample_model(Noise(), 10, seed=1))
     assert not torch.equal(drawn, sample_model(Noise(), 10, seed=2))
+    with seeded_noise(seed_for(1, "sample")):  # up to 1,000 samples are those of earlier versions
+        assert torch.equal(drawn[:4], Noise().sample(4))
+
+    def work(processes: Alone) -> Tensor:
+        with dividing(processes):
+            return sample_model(Noise(), 10, seed=1)
+
+    assert all(torch.equal(found, drawn) for world in (2, 3, 5) for found in of_all(world, work))
 
 
 def test_samples_whose_quality_is_measured_differ_from_block_to_block(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import ROOT
-from several_processes import KINDS, SIZES, settings_of
+from pretended_processes import of_all
+from several_processes import KINDS, SIZES, settings_of, use
 
+from ancestral.core.dividing import Alone, dividing
 from ancestral.core.errors import InputError
 from ancestral.core.ranks import place
 from ancestral.data.pixels import Batch
@@ -24,7 +26,6 @@ from ancestral.families.catalogue import BUILT_IN
 from ancestral.families.run_settings import settings_for
 from ancestral.runs.fit import fit_settings
 from ancestral.runs.run import Run
-from ancestral.training.processes import Alone, dividing
 from ancestral.training.shards import Part, Shards
 
 DRIVER = Path(__file__).with_name("several_processes.py")
@@ -43,14 +44,18 @@ def free_port() -> str:
         return str(one.getsockname()[1])
 
 
-def train_all(folder: Path, world: int, *kinds: str) -> None:
-    """Train the kinds of `several_processes` in so many processes."""
+def start_all(words: list[str], world: int) -> list[subprocess.Popen[str]]:
+    """Start so many processes of one job."""
     shared = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "NODE_RANK": "0"}
-    words = [sys.executable, str(DRIVER), str(folder), *kinds]
-    started = [
+    return [
         subprocess.Popen(words, env=environment(**shared, LOCAL_RANK=str(rank)), stderr=subprocess.PIPE, text=True)
         for rank in range(world)
     ]
+
+
+def train_all(folder: Path, world: int) -> None:
+    """Train and use the kinds of `several_processes` in so many processes."""
+    started = start_all([sys.executable, str(DRIVER), str(folder)], world)
     ends = [one.communicate(timeout=240)[1] for one in started]
     assert [one.returncode for one in started] == [0] * world, ends
     assert ends[1:] == [""] * (world - 1)  # other processes print nothing
@@ -66,6 +71,7 @@ def of_one_process(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("one")
     for kind in KINDS:
         fit_settings(settings_of(kind), folder / kind)
+    use(folder, 0)
     return folder
 
 
@@ -73,17 +79,35 @@ def test_all_families_are_in_the_table() -> None:
     assert {family for family, _ in KINDS.values()} == set(BUILT_IN)
 
 
-def test_weights_and_log_do_not_depend_on_the_number_of_processes(of_one_process: Path, tmp_path: Path) -> None:
-    train_all(tmp_path, 2)
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_weights_log_and_use_do_not_depend_on_the_number_of_processes(
+    world: int, of_one_process: Path, tmp_path: Path
+) -> None:
+    train_all(tmp_path, world)
     different = [kind for kind in KINDS if numbers(tmp_path / kind) != numbers(of_one_process / kind)]
     assert different == []
+    files = sorted(path.name for path in of_one_process.iterdir() if path.is_file())
+    assert len(files) == 3  # two compressed files, and what the functions returned
+    for name in files:
+        assert (tmp_path / name).read_bytes() == (of_one_process / name).read_bytes(), name
+    for rank in range(1, world):
+        assert (tmp_path / f"returned-{rank}.json").read_bytes() == (tmp_path / "returned-0.json").read_bytes()
+    for name in ("made/quality.json", "vae/scores.json"):
+        assert (tmp_path / name).read_bytes() == (of_one_process / name).read_bytes(), name
 
 
 @pytest.mark.slow
-def test_four_processes_give_the_same_weights(of_one_process: Path, tmp_path: Path) -> None:
-    train_all(tmp_path, 4)
-    different = [kind for kind in KINDS if numbers(tmp_path / kind) != numbers(of_one_process / kind)]
-    assert different == []
+@pytest.mark.parametrize(
+    ("fault", "code", "told"),
+    [("refuse", 2, "no sample of rank 1"), ("die", 130, "has ended, so all 2 end; start the command again")],
+)
+def test_a_failed_process_ends_the_command(fault: str, code: int, told: str, tmp_path: Path) -> None:
+    fit_settings(settings_for("mixture", **(SIZES | {"epochs": 1, "shards": None})), tmp_path / "run")
+    words = [sys.executable, str(DRIVER), "--fault", fault, "sample", str(tmp_path / "run"), "--n", "4000"]
+    started = start_all([*words, "--out", str(tmp_path / "x.npy")], 2)
+    ends = [one.communicate(timeout=120)[1] for one in started]
+    assert started[0].returncode == code and len(ends[0].strip().splitlines()) == 1 and told in ends[0]
+    assert ends[1] == "" and not (tmp_path / "x.npy").exists()
 
 
 def test_the_weights_depend_on_the_number_of_shards(of_one_process: Path, tmp_path: Path) -> None:
@@ -91,19 +115,6 @@ def test_the_weights_depend_on_the_number_of_shards(of_one_process: Path, tmp_pa
     run = fit_settings(whole, tmp_path / "run")
     assert numbers(run.path) != numbers(of_one_process / "vae")
     assert run.settings.training.shards is None and Run(of_one_process / "vae").settings.training.shards == 4
-
-
-class Pretends(Alone):
-    """One of several processes; the contributions of the others come from `others`."""
-
-    def __init__(self, rank: int, world: int) -> None:
-        self.rank, self.world = rank, world
-        self.sent: list[torch.Tensor] = []
-        self.others: list[torch.Tensor] = []
-
-    def gather(self, own: torch.Tensor) -> list[torch.Tensor]:
-        self.sent.append(own)
-        return self.others or [own] * self.world
 
 
 def contribution(part: Part) -> tuple[dict[str, torch.Tensor], list[torch.Tensor | None]]:
@@ -114,12 +125,7 @@ def contribution(part: Part) -> tuple[dict[str, torch.Tensor], list[torch.Tensor
 
 def exchanged(world: int, batch: Batch) -> list[tuple[dict[str, torch.Tensor], list[torch.Tensor | None]]]:
     """The result of a sum in each of several processes that exchange their contributions."""
-    processes = [Pretends(rank, world) for rank in range(world)]
-    for one in processes:
-        Shards(5, one, seed=3).sum(batch, 7, contribution)
-    for one in processes:
-        one.others = [other.sent[0] for other in processes]
-    return [Shards(5, one, seed=3).sum(batch, 7, contribution) for one in processes]
+    return of_all(world, lambda processes: Shards(5, processes, seed=3).sum(batch, 7, contribution))
 
 
 @pytest.mark.parametrize("images", [17, 5, 3, 1])
@@ -289,16 +295,13 @@ def test_an_error_ends_all_processes_with_one_line(tmp_path: Path) -> None:
 
 
 def test_scores_of_several_processes_are_those_of_one(tmp_path: Path) -> None:
-    """The blocks of images are divided among processes; here two of them, one after the other."""
+    """The blocks of images are divided among processes."""
     run = fit_settings(settings_for("vae", **(SIZES | KINDS["vae"][1] | {"epochs": 1})), tmp_path / "run")
     images, model = run.data.held("test", 90), run.load()
     whole = importance_weighted(model, images, 50)  # type: ignore[arg-type]
-    pair = [Pretends(rank, 2) for rank in range(2)]
-    for one in pair:
-        with dividing(one):
-            importance_weighted(model, images, 50)  # type: ignore[arg-type]
-    for one in pair:
-        one.others = [other.sent[0] for other in pair]
-        with dividing(one):
-            assert torch.equal(importance_weighted(model, images, 50), whole)  # type: ignore[arg-type]
-    assert not torch.equal(pair[0].sent[0], pair[1].sent[0])  # they computed different blocks
+
+    def work(processes: Alone) -> torch.Tensor:
+        with dividing(processes):
+            return importance_weighted(model, images, 50)  # type: ignore[arg-type]
+
+    assert all(torch.equal(found, whole) for found in of_all(2, work))

@@ -1,4 +1,8 @@
-"""Public functions that compress images with a model, and read them again."""
+"""Public functions that compress images with a model, and read them again.
+
+In a script that torchrun or SLURM has started, each process must call `compress` and `decompress`, because they divide
+their work.
+"""
 
 from __future__ import annotations
 
@@ -50,20 +54,24 @@ def compress(
     """
     from ancestral.runs.coded_pixels import target_of_model
     from ancestral.runs.compress import compress_run, compress_with_model
+    from ancestral.training.processes import dividing_work
 
     named = isinstance(data, DataSettings) or (isinstance(data, str) and data in IMAGE_SETS)
     how: dict[str, Any] = {"split": split, "convert": convert, "block": block}
     if isinstance(of, Model) and (data is None or named):
         used, part = run_of(of, data, split, **data_settings)
-        return compress_run(used, out, **{**how, "split": part})
+        with dividing_work():
+            return compress_run(used, out, **{**how, "split": part})
     refuse_unknown("compress: the data", data_settings, READING)
     other = None if data is None else OtherData(source_of(data), **data_settings)
     if other is None and data_settings:
         raise InputError(f"compress: {next(iter(data_settings))} applies to data only: give data too")
     if isinstance(of, Model):
         assert other is not None
-        return compress_with_model(of, target_of_model(of), other, Path(out), **how)
-    return compress_run(run_of(of, None)[0], out, other=other, **how)
+        with dividing_work():
+            return compress_with_model(of, target_of_model(of), other, Path(out), **how)
+    with dividing_work():
+        return compress_run(run_of(of, None)[0], out, other=other, **how)
 
 
 @plain_arguments()
@@ -77,9 +85,11 @@ def decompress(path: Path | str, of: Of, *, only: int | None = None, salvage: bo
     Raises:    InputError: the file is damaged, or was written with another model.
     """
     from ancestral.runs.compress import decompress_run
+    from ancestral.training.processes import dividing_work
 
     model = of if isinstance(of, Model) else run_of(of, None)[0]
-    found = decompress_run(path, model, only=only, salvage=salvage)
+    with dividing_work():
+        found = decompress_run(path, model, only=only, salvage=salvage)
     if found.problem:
         log.warning("%s: %s of %s images are lost", found.problem, f"{found.lost:,}", f"{found.header.images:,}")
     return found.pixels

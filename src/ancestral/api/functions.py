@@ -1,6 +1,7 @@
 """The public functions, one for each command of the command line.
 
-Each takes a run or its folder; many also take a model.
+Each takes a run or its folder; many also take a model. In a script that torchrun or SLURM has started, each process
+must call `evaluate`, `quality` and `sample`, because they divide their work.
 """
 
 from __future__ import annotations
@@ -74,9 +75,11 @@ def evaluate(
     Raises:    NotComputable: the model has no likelihood. InputError: the split is empty.
     """
     from ancestral.runs.evaluate import score_run
+    from ancestral.training.processes import dividing_work
 
     used, part = run_of(of, data, split, **data_settings)
-    return score_run(used, part, samples, from_prior, count, order=order, steps=steps)
+    with dividing_work():
+        return score_run(used, part, samples, from_prior, count, order=order, steps=steps)
 
 
 @plain_arguments()
@@ -103,6 +106,7 @@ def sample(
     """
     from ancestral.runs.sample import class_number, sample_model
     from ancestral.runs.vectors import given_each, sampler_of
+    from ancestral.training.processes import dividing_work
 
     wanted = [] if label is None else [label] if isinstance(label, int | str) else list(label)
     if isinstance(of, Model):
@@ -110,10 +114,13 @@ def sample(
             if isinstance(one, str):
                 raise InputError(f"label {one!r}: a model without a run has no class names: give a number")
         model = of if condition is None else given_each(of, condition, n)
-        return sample_model(model, n, seed, [int(one) for one in wanted] or None, steps=steps)
-    run, _ = run_of(of, None)
-    model = sampler_of(run) if condition is None else given_each(run.load(), condition, n)
-    return sample_model(model, n, seed, [class_number(run, one) for one in wanted] or None, steps=steps)
+        labels = [int(one) for one in wanted]
+    else:
+        run, _ = run_of(of, None)
+        model = sampler_of(run) if condition is None else given_each(run.load(), condition, n)
+        labels = [class_number(run, one) for one in wanted]
+    with dividing_work():
+        return sample_model(model, n, seed, labels or None, steps=steps)
 
 
 @plain_arguments(DATA)
@@ -195,9 +202,11 @@ def quality(
     Raises:    InputError: too few images, or no labels for the classifier. NotComputable: a model without steps.
     """
     from ancestral.runs.quality import measure_run
+    from ancestral.training.processes import dividing_work
 
     used, _ = run_of(of, data, split, **data_settings)
-    return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features, steps=steps)
+    with dividing_work():
+        return measure_run(used, count, means=means, threshold=threshold, seed=seed, features=features, steps=steps)
 
 
 @plain_arguments(DATA)

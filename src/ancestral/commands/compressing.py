@@ -25,6 +25,7 @@ def compress(
     convert: bool = False,
     block: int | None = None,
     report: bool = False,
+    devices: int = 1,
     json: bool = False,
     reading: FileSettings = FileSettings(),  # noqa: B008  (frozen)
 ) -> None:
@@ -42,12 +43,13 @@ def compress(
         block: images that are coded together; small blocks are quick to read alone, and cost
             more (default: 2,500; 500 for large networks)
         report: compress, read again, compare every byte, and compare with other codecs; writes no file
+        devices: number of processes, one core each; they divide the blocks, and the file is the same
         json: print only the numbers, as JSON, on stdout
     """
     if report:
         if out is not None or convert:
             raise InputError("--report needs runs only: it measures --split; leave out --out and --convert")
-        _report(places, split, block, json)
+        _report(places, split, block, devices, json)
         return
     runs, source = _split_places(places)
     if out is None or len(runs) != 1:
@@ -55,12 +57,18 @@ def compress(
     refuse_missing_runs(*runs)
     from ancestral.runs.compress import compress_run
     from ancestral.runs.progress import counter
+    from ancestral.training.processes import dividing_work
 
     other = _source(source, reading)
-    with counter(screen, f"compressing with {runs[0].name}") as progress:
+    with (
+        dividing_work(devices) as processes,
+        counter(screen, f"compressing with {runs[0].name}") as progress,
+    ):
         found = compress_run(
             opened_runs(runs)[0], out, other=other, split=split, convert=convert, block=block, progress=progress
         )
+    if not processes.first:
+        return
     if json:
         print_json([_numbers(runs[0].name, found)])
     if found.how:
@@ -102,8 +110,12 @@ def _numbers(name: str, found: Any) -> dict[str, Any]:
     }
 
 
-def _report(paths: tuple[Path, ...], split: str, block: int | None, json: bool) -> None:
+def _report(paths: tuple[Path, ...], split: str, block: int | None, devices: int, json: bool) -> None:
     refuse_missing_runs(*paths)
+    from ancestral.training.processes import number_of_processes
+
+    if number_of_processes(devices) > 1:
+        raise InputError("--report measures the speed of one process: leave out --devices and torchrun")
     from ancestral.figures.style import save_figure
     from ancestral.reports.compression_tables import codec_table, compression_lines, compression_table
     from ancestral.reports.pictures.compression import NAME, compression_figure
@@ -148,6 +160,7 @@ def decompress(
     out: Path,
     only: int | None = None,
     salvage: bool = False,
+    devices: int = 1,
 ) -> None:
     """Read the images of a file that `ancestral compress` wrote. The same run is needed.
 
@@ -157,15 +170,19 @@ def decompress(
         out: .npy file, or new folder for one .png file per image; with --only, a .png file too
         only: read one image only, by its number from 0
         salvage: if the file is damaged, read the images before the damage
+        devices: number of processes, one core each; they divide the blocks
     """
     refuse_missing_runs(run)
     from ancestral.runs.compress import check_output, decompress_run, write_pixels
     from ancestral.runs.progress import counter
+    from ancestral.training.processes import dividing_work
 
     check_output(out, only)
     opened = opened_runs((run,))[0]
-    with counter(screen, f"reading {file.name}") as progress:
+    with dividing_work(devices) as processes, counter(screen, f"reading {file.name}") as progress:
         found = decompress_run(file, opened, only=only, salvage=salvage, progress=progress)
+    if not processes.first:
+        return
     note = write_pixels(found, out)
     if found.problem:
         say(f"{found.problem}: {found.lost:,} of {found.header.images:,} images are lost, {len(found.levels):,} kept")

@@ -53,7 +53,7 @@ def evaluate(
     """
     refuse_missing_runs(*runs)
     from ancestral.runs.new_data import on_data
-    from ancestral.training.processes import dividing, together
+    from ancestral.training.processes import dividing_work
 
     if samples < 0 or (from_prior and samples < 1):
         least = 1 if from_prior else 0
@@ -63,14 +63,12 @@ def evaluate(
         raise InputError(f"--per-image {per_image}: needs one run and a file name that ends in .csv")
     if (order and steps is not None) or ((order or steps is not None) and (samples or from_prior)):
         raise InputError("--order, --steps and --samples are different scores: give one of them")
-    if devices < 1:
-        raise InputError(f"--devices {devices}: give a whole number of at least 1")
     if order and per_image is not None:
         raise InputError("--per-image cannot be combined with --order: leave out one of them")
     opened = opened_runs(runs)
     used = [on_data(run, other, split) for run in opened]
     lines: list[str] = []
-    with together(devices, "cpu", "32-true") as processes, dividing(processes):
+    with dividing_work(devices) as processes:
         if order:
             scored, lines = _scored_in_orders(used, order, count)
         else:
@@ -203,6 +201,7 @@ def quality(
     split: Literal["train", "valid", "test"] = "test",
     seed: int = 0,
     picture: Path | None = None,
+    devices: int = 1,
     json: bool = False,
     other: OtherData = OtherData(),  # noqa: B008
 ) -> None:
@@ -219,36 +218,43 @@ def quality(
         split: part of the data given by --data
         seed: random seed of the samples
         picture: also draw a row of samples of each run into this .png, .jpg, .pdf or .svg file
+        devices: number of processes, one core each
         json: print only the records, as JSON, on stdout
     """
     refuse_missing_runs(*runs)
-    from ancestral.figures.style import save_figure
-    from ancestral.reports.pictures.samples import sample_rows
-    from ancestral.reports.quality_tables import quality_table
-    from ancestral.reports.run_page import write_run_page
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
     from ancestral.runs.quality import measure_run
+    from ancestral.training.processes import dividing_work
 
     refuse_below_one(count)
     refuse_ending("--picture", picture, *PICTURES)
     opened = [on_data(run, other, split)[0] for run in opened_runs(runs)]
     if split != "test" and any(run.keeps_records for run in opened):
         raise InputError(f"--split {split}: needs --data; without it, samples are compared with test images of the run")
+    how: dict[str, Any] = {"means": means, "threshold": threshold, "seed": seed}
     named = []
+    with dividing_work(devices) as processes:
+        for run in opened:
+            with counter(screen, f"sampling from {run.path.name}") as progress:
+                record = measure_run(run, count, **how, features=features, steps=steps, progress=progress)
+            named.append((run.path.name, record))
+    if processes.first:
+        _show_quality(opened, named, json, other)
+        if picture is not None:
+            from ancestral.figures.style import save_figure
+            from ancestral.reports.pictures.samples import sample_rows
+
+            save_figure(sample_rows(opened, **how), picture)
+            say(f"samples: {picture}")
+
+
+def _show_quality(opened: list[Any], named: list[tuple[str, Any]], json: bool, other: OtherData) -> None:
+    """Print records of sample quality and update the pages of the runs."""
+    from ancestral.reports.quality_tables import quality_table
+    from ancestral.reports.run_page import write_run_page
+
     for run in opened:
-        with counter(screen, f"sampling from {run.path.name}") as progress:
-            record = measure_run(
-                run,
-                count,
-                means=means,
-                threshold=threshold,
-                seed=seed,
-                features=features,
-                steps=steps,
-                progress=progress,
-            )
-        named.append((run.path.name, record))
         if run.keeps_records:
             write_run_page(run, redraw=False)
     if json:
@@ -259,9 +265,6 @@ def quality(
         say(line)
     if not all(run.keeps_records for run in opened):
         say(f"{other.data} replaces the test images; training images are those of the run; records are not stored")
-    if picture is not None:
-        save_figure(sample_rows(opened, means=means, threshold=threshold, seed=seed), picture)
-        say(f"samples: {picture}")
 
 
 def _ranked(named: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

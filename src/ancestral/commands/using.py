@@ -35,6 +35,7 @@ def sample(
     condition: tuple[float, ...] = (),
     mean: bool = False,
     steps: int | None = None,
+    devices: int = 1,
 ) -> None:
     """Sample new images or points from a trained model.
 
@@ -51,6 +52,7 @@ def sample(
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
         steps: any-order models: number of parallel steps, each for several pixels; faster, but not exact; the cost in
             nats is printed (default: one pixel at a time)
+        devices: number of processes, one core each; they divide the samples in blocks of 1,000
     """
     refuse_ending("--out", out, "", *PICTURES, ".npy", ".csv")
     if mean and label:
@@ -59,6 +61,7 @@ def sample(
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
     from ancestral.runs.vectors import given_each, sampler_of, vectors_in_words
+    from ancestral.training.processes import dividing_work
 
     opened = Run(run)
     given = "_".join(f"{number:g}" for number in condition)
@@ -67,14 +70,18 @@ def sample(
     )
     model = given_each(opened.load(), condition) if condition else sampler_of(opened)
     number = [class_number(opened, one) for one in label] or None
-    if out.suffix == "" and is_conditional(model) and not mean and steps is None:
-        drawn, labels = sample_labelled(model, n, seed, number)
-    else:
-        drawn, labels = sample_model(model, n, seed, number, mean, steps), None
+    with dividing_work(devices) as processes:
+        if out.suffix == "" and is_conditional(model) and not mean and steps is None:
+            drawn, labels = sample_labelled(model, n, seed, number)
+        else:
+            drawn, labels = sample_model(model, n, seed, number, mean, steps), None
+        cost = None if steps is None else _cost_in_words(opened, steps)
+    if not processes.first:
+        return
     _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
     say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}{vectors_in_words(model)}: {out}")
-    if steps is not None:
-        say(_cost_in_words(opened, steps))
+    if cost is not None:
+        say(cost)
 
 
 def _cost_in_words(run: Any, steps: int) -> str:

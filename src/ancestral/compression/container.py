@@ -136,6 +136,11 @@ def header_bytes(header: Header) -> bytes:
     return start + _CRC.pack(zlib.crc32(start))
 
 
+def content_bits(block: bytes) -> int:
+    """Bits of the content of a block from `block_bytes`, without its numbers and its CRC."""
+    return 8 * (len(block) - _NUMBERS.size - _CRC.size)
+
+
 def block_bytes(block: Block) -> bytes:
     """One block, with its CRC."""
     words = np.ascontiguousarray(block.words, dtype="<u4")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from torch import Tensor
 
 from ancestral.compression.code import Code
 from ancestral.compression.codes import code_of, pop_images, push_images
-from ancestral.compression.container import Block, CompressedFile, Form, Header, block_bytes, header_bytes
+from ancestral.compression.container import Block, CompressedFile, Form, Header, block_bytes, content_bits, header_bytes
 from ancestral.compression.stack import CODER, Array, Stack
 from ancestral.compression.tables import rounded
 from ancestral.compression.threads import in_threads
 from ancestral.core.digest import digest_of
+from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
 from ancestral.core.files import read_bytes, write_atomically
 from ancestral.models.base import Model
@@ -76,15 +77,23 @@ def compress_levels(
 ) -> Compressed:
     """Write images to a file, with the probabilities of a model.
 
+    Inside of `core.dividing.dividing`, the blocks are divided among the processes, and the first one writes the file.
+
     Args:      model: with probabilities of levels. levels: whole levels, shape (N, *event_shape). path: of the file.
                space: pixel space of the levels. form: of the images when they are read again; None: the levels. block:
                images that are coded together, and read as a whole; None: 2,500, or 500 for large networks. progress:
                called with (images done, all images).
     Raises:    NotComputable: the model cannot compress, with the reason. InputError: values are not levels of the
-               model, or the file does not decode to these images (only where the guarantee is weak).
+               model, or the file does not decode to these images (only where the guarantee is weak); or several
+               processes, where the numbers of the model may depend on the process.
     """
     _refuse_other_levels(model, levels)
-    code = code_of(model)
+    code, processes = code_of(model), present()
+    if processes.world > 1 and not code.portable:
+        raise InputError(
+            f"--devices {processes.world}: the numbers of a {type(model).__name__} are not calculated exactly, so "
+            "other processes may not be able to read its blocks: use one process"
+        )
     block = block or (SMALL_BLOCK_IMAGES if code.numbers > LARGE else BLOCK_IMAGES)
     header = Header(
         model=type(model).__name__,
@@ -103,18 +112,19 @@ def compress_levels(
         content_sha256=_content_hash(levels, code.levels),
         **(form or Form.of_levels(code.levels, tuple(model.event_shape)))._asdict(),
     )
-    parts, words = [header_bytes(header)], 0
-    jobs = list(enumerate(levels.split(block)))
-    for (number, images), found in zip(jobs, in_threads(code, _encoded, jobs), strict=True):
+    images, encoded = levels.split(block), []
+    jobs = [(number, images[number]) for number in processes.own(len(images))]
+    for (number, part), found in zip(jobs, in_threads(code, _encoded, jobs), strict=True):
         if not code.portable:
-            _verify(code, header, found, images)
-        parts.append(block_bytes(found))
-        words += len(found.words)
+            _verify(code, header, found, part)
+        encoded.append(block_bytes(found))
         if progress is not None:
-            progress(number * block + len(images), len(levels))
-    content = b"".join(parts)
-    write_atomically(path, content)
-    return Compressed(path, header, 8 * len(content), 32 * words)
+            progress(processes.done(number, block, len(levels)), len(levels))
+    blocks = processes.collect(encoded, len(images))
+    content = b"".join([header_bytes(header), *blocks])
+    if processes.first:
+        write_atomically(path, content)
+    return Compressed(path, header, 8 * len(content), sum(map(content_bits, blocks)))
 
 
 def decompress_levels(
@@ -124,7 +134,7 @@ def decompress_levels(
     salvage: bool = False,
     progress: Progress | None = None,
 ) -> Decompressed:
-    """The images of a file.
+    """The images of a file. Inside of `core.dividing.dividing`, the blocks are divided among the processes.
 
     Args:      model: the model that wrote the file. only: number of one image; only its block is decoded. salvage:
                return the images of the whole blocks before the first damaged one, if there is one.
@@ -161,15 +171,23 @@ def _encoded(code: Code, job: tuple[int, Tensor]) -> Block:
 
 def _all(code: Code, header: Header, blocks: list[Block], progress: Progress | None) -> Tensor:
     """The images of some blocks. A thread decodes several together: a step costs little more for more images."""
+    if not blocks:
+        return torch.empty(0, *header.shape, dtype=torch.int64)
+    processes, count = present(), sum(block.images for block in blocks)
+    threads = sum(int(one) for one in processes.gather(torch.tensor(torch.get_num_threads())))
     most = 1 if code.chained else max(1, STEPS_AT_ONCE * code.together // header.block)
-    together = max(1, min(most, len(blocks) // torch.get_num_threads()))
-    jobs = [blocks[first : first + together] for first in range(0, len(blocks), together)]
-    parts: list[Tensor] = []
-    for part in in_threads(code, lambda own, some: _decoded(own, header, some), jobs):
-        parts.append(part)
-        if progress is not None:
-            progress(sum(map(len, parts)), header.images)
-    return torch.cat(parts) if parts else torch.empty(0, *header.shape, dtype=torch.int64)
+    together = max(1, min(most, len(blocks) // threads))
+    rows, needed = together * header.block, processes.needed(count, together * header.block)
+    jobs = [blocks[number * together : (number + 1) * together] for number in needed]
+
+    def decoded() -> Iterator[Tensor]:
+        found = in_threads(code, lambda own, some: _decoded(own, header, some), jobs)
+        for number, part in zip(needed, found, strict=True):
+            yield part
+            if progress is not None:
+                progress(processes.done(number, rows, count), header.images)
+
+    return processes.rows(decoded(), count, rows)
 
 
 def _decoded(code: Code, header: Header, blocks: list[Block]) -> Tensor:

@@ -25,6 +25,11 @@ def seed_for(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def seed_of_block(seed: int, use: str, number: int) -> int:
+    """The seed of a block of samples. That of the first block has no number: one block is the usual case."""
+    return seed_for(seed, use, number) if number else seed_for(seed, use)
+
+
 def lasting_permutation(count: int, seed: int) -> np.ndarray:
     """A permutation of `count` that depends on the seed only, not on the machine or the version, shape (count,).
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 TORCHRUN, SLURM, FABRIC = "torchrun", "SLURM", "Lightning Fabric"
-LAUNCHING = ("train", "evaluate")
+LAUNCHING = ("train", "evaluate", "sample", "quality", "compress", "decompress")
 """Commands that may start the other processes: each of these executes the same command line again."""
 _can_launch = False
 _stderr: int | None = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
 from ancestral.evaluation.neighbours import Neighbours
 from ancestral.evaluation.quality import (
@@ -82,7 +85,7 @@ def assess(
     if len(counts) != 1:
         raise InputError(f"give equal numbers of samples, test images and training images, not {sorted(counts)}")
     near_test = Neighbours(test.features)  # the real images are the reference of both
-    found, real = (_against(test.features, near_test, part.features, seed) for part in (samples, training))
+    found, real = _against_each(test.features, near_test, [samples.features, training.features], seed)
     return Quality(
         **{name: Measured(found[name], real[name]) for name in found},
         **_class_measures(samples, test, training),
@@ -112,6 +115,13 @@ def _class_measures(*seen: Seen) -> dict[str, Any]:
         "classes": Measured(covered_classes(shares, data_shares), covered_classes(data_shares, data_shares)),
         "class_kl": Measured(class_divergence(shares, data_shares), class_divergence(training_shares, data_shares)),
     }
+
+
+def _against_each(reference: Tensor, near: Neighbours, sets: Sequence[Tensor], seed: int) -> list[dict[str, float]]:
+    """`_against` of each set of features. Inside of `dividing`, the sets are divided among the processes."""
+    processes = present()
+    own = [json.dumps(_against(reference, near, sets[number], seed)) for number in processes.own(len(sets))]
+    return [json.loads(one) for one in processes.collect([one.encode() for one in own], len(sets))]
 
 
 def _against(reference: Tensor, near: Neighbours, samples: Tensor, seed: int) -> dict[str, float]:

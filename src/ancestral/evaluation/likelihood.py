@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.core.dividing import present
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
@@ -23,7 +24,6 @@ from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import with_orders, with_steps
 from ancestral.models.seen import on_seen
 from ancestral.models.vectors import given_batch, has_vector
-from ancestral.training.processes import Alone, present
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
 BLOCK = 100  # a block has at most 10 * BLOCK images
@@ -84,32 +84,24 @@ def per_image_seen(
 ) -> Tensor:
     """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`, given their vectors.
 
-    Inside of `training.processes.dividing`, each process computes some of the blocks; all get all values.
+    Inside of `core.dividing.dividing`, each process computes some of the blocks; all get all values.
     """
     processes = present()
-    values: Tensor | None = None  # one tensor: a small one for each block would split the memory that blocks reuse
-    last = max(0, -(-len(images) // block) - 1)
-    with _scoring(model, images.device):
+    needed = processes.needed(len(images), block)
+
+    def values() -> Iterator[Tensor]:
         for number, batch in enumerate(images.blocks(block)):
-            # a process without a block computes the last one, because it needs the shape of the values
-            if number % processes.world == processes.rank or (number == last and values is None):
+            if number in needed:
                 seed_device(images.device, seed_for(seed, "score", number))
                 of_batch = on_seen(given_batch(model, batch.conditions), batch.seen)
                 found = value(of_batch, batch.x.to(model.dtype))
                 _refuse_other_rows(model, found, len(batch.x))
-                if values is None:
-                    values = found.new_zeros(len(images), *found.shape[1:], dtype=torch.float64)
-                values[number * block : number * block + len(batch.x)] = found
+                yield found
             if progress:
                 progress(len(batch.x))
-    assert values is not None  # there is at least one block, which may be empty
-    return values if processes.world == 1 else _gathered(values, block, processes)
 
-
-def _gathered(values: Tensor, block: int, processes: Alone) -> Tensor:
-    """The values of all images, from those of the blocks of each process."""
-    parts = [everything.split(block) for everything in processes.gather(values)]
-    return torch.cat([parts[number % processes.world][number] for number in range(len(parts[0]))])
+    with _scoring(model, images.device):
+        return processes.rows(values(), len(images), block, torch.float64)
 
 
 def _refuse_other_rows(model: Model, found: object, images: int) -> None:

@@ -171,13 +171,19 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Blocks of squared distances: (number of the first row, distances of b rows to all others, shape (b, M))."""
-    centre = others.double().mean(0)  # subtracting the mean reduces rounding errors of the products
-    rows, others = rows.double() - centre, others.double() - centre
+    """Blocks of squared distances: (number of the first row, distances of b rows to all others, shape (b, M)).
+
+    All blocks use the same memory, so a block is valid until the next one.
+    """
+    rows, others = rows.detach().double(), others.detach().double()
+    centre = others.mean(0)  # subtracting the mean reduces rounding errors of the products
+    rows, others = rows - centre, others - centre
     lengths = others.square().sum(1)
+    memory = rows.new_empty(min(BLOCK, len(rows)), len(others))
     for first in range(0, len(rows), BLOCK):
         block = rows[first : first + BLOCK]
-        yield first, torch.addmm(lengths, block, others.T, alpha=-2).add_(block.square().sum(1, keepdim=True)).clamp_(0)
+        found = torch.addmm(lengths, block, others.T, alpha=-2, out=memory[: len(block)])
+        yield first, found.add_(block.square().sum(1, keepdim=True)).clamp_(0)
 
 
 def _radii(x: Tensor, *neighbours: int) -> tuple[Tensor, ...]:

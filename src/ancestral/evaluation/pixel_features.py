@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from ancestral.core.dividing import in_blocks
 from ancestral.core.errors import InputError
 from ancestral.core.random import lasting_permutation
 from ancestral.data.splits import Split
@@ -100,8 +101,9 @@ class PixelFeatures:
         Raises:    InputError: another shape, no images, NaN, or values outside [0, 1].
         """
         check_images(images, self.in_shape, self.name)
-        blocks = images.flatten(1).split(BLOCK)
-        return Projection(torch.cat([(x.double() - self.mean) @ self.components for x in blocks]))
+        flat = images.flatten(1)
+        found = in_blocks(len(flat), BLOCK, lambda _, rows: (flat[rows].double() - self.mean) @ self.components)
+        return Projection(found)
 
 
 def fit_pixels(training: Split, levels: int, name: str) -> PixelFeatures:

@@ -48,7 +48,7 @@ def inception_score(logits: Tensor) -> float:
     check_vectors(logits=logits)
     with warnings.catch_warnings(), seeded_noise(0):  # torchmetrics shuffles (no effect) and warns about memory
         warnings.simplefilter("ignore", UserWarning)
-        metric = InceptionScore(nn.Identity(), splits=1)
+        metric = InceptionScore(nn.Identity(), splits=1, sync_on_compute=False)
         metric.update(logits.double())
         return metric.compute()[0].item()
 
@@ -72,7 +72,8 @@ def frechet_distance(reference: Tensor, samples: Tensor) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     check_vectors(reference=reference, samples=samples)
-    metric = FrechetInceptionDistance(_Given(reference.shape[1])).set_dtype(torch.float64)
+    given = _Given(reference.shape[1])
+    metric = FrechetInceptionDistance(given, sync_on_compute=False).set_dtype(torch.float64)
     centre = reference.double().mean(0)  # reduces rounding errors; the distance does not change
     metric.update(reference.double() - centre, real=True)
     metric.update(samples.double() - centre, real=False)
@@ -99,14 +100,18 @@ def kernel_distance(
         raise InputError(f"KID with subsets of {size} images: give 2 to {smaller}, the size of the smaller set")
     with warnings.catch_warnings(), seeded_noise(seed_for(seed, "kid")):
         warnings.simplefilter("ignore", UserWarning)  # the warning is about the memory of all features
-        metric = KernelInceptionDistance(_Given(reference.shape[1]), subsets=subsets, subset_size=size)
+        given = _Given(reference.shape[1])
+        metric = KernelInceptionDistance(given, subsets=subsets, subset_size=size, sync_on_compute=False)
         metric.update(reference.double(), real=True)
         metric.update(samples.double(), real=False)
         return metric.compute()[0].item()
 
 
 class _Given(nn.Identity):
-    """The feature network for torchmetrics: the identity, because the features are already computed."""
+    """The feature network for torchmetrics: the identity, because the features are already computed.
+
+    All metrics have `sync_on_compute=False`: torchmetrics would add up the features of all processes, which are equal.
+    """
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

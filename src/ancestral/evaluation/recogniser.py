@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from ancestral.core.dividing import in_blocks
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 from ancestral.core.serialization import from_config, to_config
@@ -99,13 +100,13 @@ class Recogniser:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Recognition:
-        """Features and logits of images.
+        """Features and logits of images, computed in blocks, see `core.dividing`.
 
         Args:      images: grey values in [0, 1], shape (N, C, H, W), with the size of the training images.
         Raises:    InputError: another shape, no images, NaN, or values outside [0, 1].
         """
         check_images(images, self.in_shape, self.name)
-        features = torch.cat([self.network.features(x.float()) for x in images.split(ROWS)])
+        features = in_blocks(len(images), ROWS, lambda _, rows: self.network.features(images[rows].float()))
         return Recognition(features.double(), self.network.logits(features).double())
 
     def describe(self) -> str:

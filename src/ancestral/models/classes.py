@@ -137,8 +137,8 @@ class ClassConditional(TakesVectors):
             raise InputError(f"{given} were given for {len(self.condition)} images, but there are {n}")
         return self.condition.expand(n, -1)
 
-    def rows_of(self, rows: Tensor) -> Self:
-        """This distribution for some rows of the batch whose labels were given. rows: indices, or boolean."""
+    def rows_of(self, rows: Tensor | slice) -> Self:
+        """This distribution for some rows of the batch whose labels were given. rows: indices, boolean, or a range."""
         if self.condition is None or len(self.condition) == 1:
             return self
         return self.under(self.condition[rows])

@@ -13,6 +13,7 @@ import numpy as np
 from ancestral.compression.codes import kind_of
 from ancestral.compression.container import MOST_BLOCK_IMAGES
 from ancestral.compression.files import Compressed, Decompressed, compress_levels, decompress_levels
+from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
 from ancestral.core.files import write_atomically
 from ancestral.core.text import plural
@@ -22,6 +23,7 @@ from ancestral.evaluation.likelihood import log_probs
 from ancestral.models.base import Model
 from ancestral.models.modes import in_evaluation_mode
 from ancestral.runs.coded_pixels import CodedPixels, Target, pixels_of_file, pixels_of_split, target_of
+from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.run import Run
 from ancestral.settings.data import OtherData
 
@@ -143,8 +145,9 @@ def _check(path: Path, block: int | None) -> None:
 def compress_pixels(
     model: Model, coded: CodedPixels, path: Path, block: int | None = None, progress: Progress | None = None
 ) -> Compression:
-    """Compress images that are levels of the model already."""
+    """Compress images that are levels of the model already; divided inside of `core.dividing.dividing`."""
     keep_large_blocks()
+    refuse_other_weights(present(), model)
     found = compress_levels(model, coded.levels, path, coded.space, coded.form, block, progress)
     claimed, claim = claimed_bits(model, coded)
     return _described(found, coded, claimed, claim)

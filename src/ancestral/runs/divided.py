@@ -9,12 +9,12 @@ from dataclasses import replace
 import torch
 
 from ancestral.core.digest import digest_of
+from ancestral.core.dividing import Alone
 from ancestral.core.errors import InputError
 from ancestral.core.threads import one_thread
 from ancestral.families.run_settings import Settings
 from ancestral.models.base import Model
 from ancestral.runs.run import Run
-from ancestral.training.processes import Alone
 from ancestral.training.shards import Shards, refuse_shards
 
 
@@ -59,8 +59,7 @@ def refuse_other_weights(processes: Alone, model: Model) -> None:
     if processes.world == 1:
         return
     digest = bytes.fromhex(digest_of(model.state_dict()))
-    device = next(iter(model.state_dict().values())).device
-    own = torch.frombuffer(bytearray(digest), dtype=torch.uint8).to(device)
+    own = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
     if any(not torch.equal(own, other) for other in processes.gather(own)):
         raise InputError(
             "the processes of this run have different weights: use machines of one kind, with the same versions of "

@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
@@ -20,11 +21,11 @@ from ancestral.evaluation.scoring import score_each
 from ancestral.models.base import ExactModel
 from ancestral.models.classes import HasClasses, scores_classes
 from ancestral.models.orders import with_orders
+from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.per_item import write_items
 from ancestral.runs.records import CLASS_SCORES, SCORES
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
-from ancestral.training.processes import present
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -105,12 +106,13 @@ def evaluate_run(
 ) -> Evaluation:
     """As `score_run`; with log p(x | class) and p(class | x), if the model has classes and the images have labels.
 
-    Inside of `training.processes.dividing`, the first process stores the scores.
+    Inside of `core.dividing.dividing`, the first process stores the scores.
     """
     keep_large_blocks()
     writes = present().first
     run = run if isinstance(run, Run) else Run(run)
     model = run.load()
+    refuse_other_weights(present(), model)
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} {images.space.noun}")

@@ -11,14 +11,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ancestral.core.dividing import in_blocks, present
 from ancestral.core.errors import InputError
-from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.random import seed_for, seed_of_block, seeded_noise
 from ancestral.core.threads import keep_large_blocks
 from ancestral.data.datasets import Dataset, load_dataset
 from ancestral.data.pixels import PixelSpace
 from ancestral.data.splits import Split
 from ancestral.evaluation.assess import FeatureNetwork, Seen, assess
-from ancestral.evaluation.neighbours import nearest
+from ancestral.evaluation.neighbours import BLOCK, nearest
 from ancestral.evaluation.pixel_features import FeaturesOnly, fit_pixels, rows_of
 from ancestral.evaluation.quality import DRAWS, MEANS, Quality, class_divergence, class_shares
 from ancestral.evaluation.recogniser import (
@@ -33,13 +34,14 @@ from ancestral.models.base import Model
 from ancestral.models.orders import SamplesInSteps, with_steps
 from ancestral.models.vectors import has_mean
 from ancestral.networks.classifier import classifier_for
+from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 from ancestral.runs.vectors import sampler_of, vectors_in_words
 
 MOST_SAMPLES = 10_000
-AT_ONCE = 500  # samples drawn together
+AT_ONCE = 500  # samples of a block, which has its own seed
 PARALLEL = 64  # steps of samples from a model that otherwise evaluates its network once for each pixel
 NEIGHBOURS = 5  # of density and coverage; there must be more images than this
 Progress = Callable[[int, int], None]
@@ -87,15 +89,13 @@ class View:
 
     @torch.no_grad()
     def drawn(self, model: Model, count: int, seed: int = 0, progress: Progress | None = None) -> Tensor:
-        """Samples of a model as grey values in [0, 1], shape (count, C, H, W)."""
-        parts: list[Tensor] = []
-        with seeded_noise(seed_for(seed, "quality")):
-            for first in range(0, count, AT_ONCE):
-                n = min(AT_ONCE, count - first)
-                parts.append(self.data.space.to_unit(self._sampled(model, n).float()))
-                if progress:
-                    progress(first + n, count)
-        x = torch.cat(parts)
+        """Samples of a model as grey values in [0, 1], shape (count, C, H, W), in blocks with their own seeds."""
+
+        def block(number: int, rows: slice) -> Tensor:
+            with seeded_noise(seed_of_block(seed, "quality", number)):
+                return self.data.space.to_unit(self._sampled(model, rows.stop - rows.start).float())
+
+        x = in_blocks(count, AT_ONCE, block, None if progress is None else lambda done: progress(done, count))
         if not bool(x.isfinite().all()):
             raise InputError("the samples of this model are not finite (NaN or infinite): train it again")
         return (x > 0.5).float() if self.threshold else x
@@ -119,6 +119,9 @@ def measure_run(
 ) -> Quality:
     """Compare samples of a trained run with real images, and store the record with the run.
 
+    Inside of `core.dividing.dividing`, samples, features and distances are computed in blocks that are divided among
+    the processes, and the first process stores the record.
+
     Args:      run: the run or its folder; for a run on other data, these replace the test images, and nothing is
                stored. count: number of samples, of test images and of training images; default: 10,000, or the number
                of test images if that is smaller. means: use E[x | z] instead of samples, if the model has such a mean.
@@ -131,10 +134,12 @@ def measure_run(
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
     model, data = sampler_of(run), run.data
+    refuse_other_weights(present(), model)
     steps = usual_steps(model) if steps is None else exact_or(model, steps)
     comparison = Comparison(view_of(model, data, means, threshold, steps), count, features)
     record = comparison.of(comparison.view.drawn(model, comparison.count, seed, progress), seed)
-    QUALITY.add(run, record)
+    if present().first:
+        QUALITY.add(run, record)
     return record
 
 
@@ -166,7 +171,7 @@ class Comparison:
         whole = _whole(view.data)
         test, self._pool = view.data.stored("test"), view.data.stored("train")
         self.count = _checked(count, view.data.name, len(test), len(whole.train))
-        self.network = _network(whole, features, self._refuse_few)
+        self.network = _network_of_all(whole, features, self._refuse_few)
         self._refuse_few(self.network.num_features)
         self._real = view.real(rows_of(test, self.count), "test")
         self._seen = _look(self.network, self._real)
@@ -202,10 +207,12 @@ class Comparison:
     def _nearest(self, *sets: Tensor) -> list[Tensor]:
         """For each set, the distance of each image to its nearest training image; training images are read in
         blocks."""
-        found = [torch.full((len(images),), torch.inf, dtype=torch.float64) for images in sets]
+        processes = present()
+        own = [processes.share(images, BLOCK) for images in sets]
+        found = [torch.full((len(images),), torch.inf, dtype=torch.float64) for images in own]
         for pool in self.view.blocks(self._pool, "training"):
-            found = [torch.minimum(d, nearest(images, pool)[0]) for d, images in zip(found, sets, strict=True)]
-        return found
+            found = [torch.minimum(d, nearest(images, pool)[0]) for d, images in zip(found, own, strict=True)]
+        return [processes.rows(d.split(BLOCK), len(images), BLOCK) for d, images in zip(found, sets, strict=True)]
 
 
 def recognised(data: RunData, images: Tensor) -> Recognition:
@@ -259,6 +266,17 @@ def _checked(count: int | None, name: str, test: int, training: int) -> int:
             f"{most}"
         )
     return count
+
+
+def _network_of_all(whole: Dataset, features: Features, refuse_few: Callable[[int], None]) -> FeatureNetwork:
+    """The same as `_network`. The first process trains and stores a classifier that does not exist; the others wait."""
+    processes = present()
+    if not processes.first:
+        processes.barrier()
+    network = _network(whole, features, refuse_few)
+    if processes.first:
+        processes.barrier()
+    return network
 
 
 def _network(whole: Dataset, features: Features, refuse_few: Callable[[int], None]) -> FeatureNetwork:

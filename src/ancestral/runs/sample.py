@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ancestral.core.dividing import in_blocks, present
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically, write_csv
-from ancestral.core.random import seed_for, seeded_noise
+from ancestral.core.random import seed_for, seed_of_block, seeded_noise
 from ancestral.core.text import close_matches
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
+from ancestral.models.classes import ClassConditional
 from ancestral.models.orders import with_steps
 from ancestral.models.vectors import UnderRandomVectors, has_mean
+from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.run import Run
 from ancestral.runs.vectors import vectors_in_words
 
-AT_ONCE = 1000
+AT_ONCE = 1000  # samples of a block, which has its own seed
 COSTED = 500  # images on which the cost of parallel steps is measured
 
 
@@ -38,6 +41,8 @@ def sample_model(
 ) -> Tensor:
     """`n` samples, shape (n, *event_shape), in the model's pixel space; `AT_ONCE` are drawn at a time.
 
+    Each block of `AT_ONCE` samples has its own seed. Inside of `core.dividing.dividing`, the blocks are divided.
+
     Args:      model: to sample from. n: number of samples. seed: random seed. label: sample images of this
                class, or of these classes in equal numbers, one class after the other. means: return E[x | z] for
                random latents z; these are not samples of x. steps: number of parallel steps; None: exact samples.
@@ -48,17 +53,34 @@ def sample_model(
         raise InputError(f"--n {n}: give at least 1")
     if means and not has_mean(model):
         raise NotComputable(f"a {type(model).__name__} has no mean of x given a latent: leave --mean out")
-    sizes = [min(AT_ONCE, n - first) for first in range(0, n, AT_ONCE)]
     if steps is not None and (means or label is not None):
         raise InputError("--steps cannot be combined with --mean or --label: leave out one of them")
-    with seeded_noise(seed_for(seed, "sample")):
-        if steps is not None:
-            in_steps = with_steps(model)
-            return torch.cat([in_steps.sample_in_steps(size, steps) for size in sizes])
-        if label is not None:
-            conditional = _conditional(model)
-            return torch.cat([conditional.sample_classes(part) for part in labels_of(label, n).split(AT_ONCE)])
-        return torch.cat([_drawn(model, size, means) for size in sizes])
+    if steps is not None:
+        in_steps = with_steps(model)
+        return _in_blocks(model, n, seed, lambda rows: in_steps.sample_in_steps(rows.stop - rows.start, steps))
+    if label is not None:
+        return _of_classes(model, labels_of(label, n), seed)
+
+    def drawn(rows: slice) -> Tensor:
+        of_rows = model.rows_of(rows) if isinstance(model, ClassConditional) else model
+        return (of_rows.sample_mean if means else of_rows.sample)(rows.stop - rows.start)
+
+    return _in_blocks(model, n, seed, drawn)
+
+
+def _of_classes(model: Model, labels: Tensor, seed: int) -> Tensor:
+    conditional = _conditional(model)
+    return _in_blocks(model, len(labels), seed, lambda rows: conditional.sample_classes(labels[rows]))
+
+
+def _in_blocks(model: Model, n: int, seed: int, draw: Callable[[slice], Tensor]) -> Tensor:
+    refuse_other_weights(present(), model)
+
+    def drawn(number: int, rows: slice) -> Tensor:
+        with seeded_noise(seed_of_block(seed, "sample", number)):
+            return _checked(model, draw(rows), rows.stop - rows.start)
+
+    return in_blocks(n, AT_ONCE, drawn)
 
 
 @torch.no_grad()
@@ -79,9 +101,8 @@ def drawn_in_words(model: Model) -> str:
     return drawn + vectors_in_words(model)
 
 
-def _drawn(model: Model, n: int, means: bool) -> Tensor:
+def _checked(model: Model, x: object, n: int) -> Tensor:
     """Raises:    InputError: the samples of a user's own model have a wrong shape."""
-    x = model.sample_mean(n) if means else model.sample(n)
     shape = (n, *model.event_shape)
     if not isinstance(x, Tensor) or x.shape != shape:
         found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"a {type(x).__name__}"
@@ -109,8 +130,7 @@ def sample_labelled(
             labels = torch.randint(conditional.classes, (n,))
         else:
             labels = labels_of(label, n)
-    with seeded_noise(seed_for(seed, "sample")):
-        return torch.cat([conditional.sample_classes(part) for part in labels.split(AT_ONCE)]), labels
+    return _of_classes(model, labels, seed), labels
 
 
 def labels_of(label: int | Sequence[int], n: int) -> Tensor:

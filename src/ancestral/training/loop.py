@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ancestral.core.dividing import dividing
 from ancestral.core.errors import InputError, Interrupted, TrainingDiverged
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import PixelBatches
@@ -28,7 +29,6 @@ from ancestral.training.checkpoint import load_state, save_state, under_prefix, 
 from ancestral.training.frozen import FrozenWeights, training_mode
 from ancestral.training.log import Reading, TrainingLog
 from ancestral.training.objectives import Terms
-from ancestral.training.processes import dividing
 from ancestral.training.reporters import Reporter
 from ancestral.training.shards import WHOLE, Shards
 from ancestral.training.steps import Step

@@ -1,4 +1,4 @@
-"""The processes of one run: what they exchange, and how they end together. Everything else does not know of them.
+"""The processes of one run: what they exchange, and how they end together. What they divide is in `core.dividing`.
 
 Lightning Fabric starts the processes and reads the variables of torchrun and SLURM. It is imported only if there are
 several processes.
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core import ranks
+from ancestral.core.dividing import ALONE, Alone, dividing
 from ancestral.core.errors import InputError, Interrupted, TrainingDiverged, TrainingUnhealthy
 from ancestral.training.engine import Engine, build_engine
 
@@ -28,39 +29,19 @@ KINDS = {kind.__name__: kind for kind in (InputError, TrainingDiverged, Training
 PATIENCE = timedelta(hours=24)  # the other processes wait while the first one draws pictures
 FAREWELL = 5.0  # seconds in which the first process waits for the others to end
 FAULT, LEFT = "ancestral/fault", "ancestral/left"
+RESUME = "the last saved state is kept: continue with --resume"
+AGAIN = "start the command again"
 log = logging.getLogger("ancestral")
-
-
-class Alone:
-    """One process: nothing is exchanged."""
-
-    rank, world = 0, 1
-    engine: Engine | None = None
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes and prints."""
-        return self.rank == 0
-
-    def gather(self, own: Tensor) -> Sequence[Tensor]:
-        """The tensors of all processes, in the order of their ranks. All have the shape and type of this one."""
-        return [own]
-
-    def from_first(
-        self, make: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]
-    ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """The tensors and JSON facts that `make` returns in the first process; it is called only there."""
-        return make()
-
-    def barrier(self) -> None:
-        """Wait until all processes are here."""
 
 
 class Several(Alone):
     """Several processes, connected by Lightning Fabric.
 
     Args:      fabric: launched. engine: for the steps of this process.
+    Attributes: remedy: what the user can do if a process is lost.
     """
+
+    remedy = RESUME
 
     def __init__(self, fabric: Any, engine: Engine) -> None:
         import torch.distributed
@@ -77,10 +58,10 @@ class Several(Alone):
             launcher.procs.clear()  # from here on, failures are noticed here; Fabric's observer would kill this process
 
     def gather(self, own: Tensor) -> Sequence[Tensor]:
-        found = own.new_empty(self.world * own.numel())
+        found = own.new_empty(self.world * own.numel(), device=self.device)
         with self._together():
-            self._group.all_gather(list(found.chunk(self.world)), own.flatten())
-        return found.view(self.world, *own.shape).unbind()
+            self._group.all_gather(list(found.chunk(self.world)), own.flatten().to(self.device))
+        return found.view(self.world, *own.shape).to(own.device).unbind()
 
     def from_first(
         self, make: Callable[[], tuple[dict[str, Tensor], dict[str, Any]]]
@@ -124,10 +105,7 @@ class Several(Alone):
                     kind, text = json.loads(self._store.get(FAULT))
                     return _Shared.of(KINDS.get(kind, RuntimeError)(text))
                 time.sleep(0.05)
-        lost = Interrupted(
-            f"a process of this run has ended, so all {self.world} end; the last saved state is kept: continue with "
-            "--resume"
-        )
+        lost = Interrupted(f"a process of this run has ended, so all {self.world} end; {self.remedy}")
         with suppress(Exception):
             self._store.check([FAULT])
             return _Shared.of(lost)  # the first process is there and prints it
@@ -184,26 +162,6 @@ class _Shared:
         return getattr(error, "shared", False)
 
 
-ALONE = Alone()
-_present: Alone = ALONE
-
-
-def present() -> Alone:
-    """The processes among which work is divided at the moment; one process outside of `dividing`."""
-    return _present
-
-
-@contextmanager
-def dividing(processes: Alone) -> Iterator[None]:
-    """Context in which independent blocks of work are divided among processes. All processes must do the same work."""
-    global _present
-    before, _present = _present, processes
-    try:
-        yield
-    finally:
-        _present = before
-
-
 def number_of_processes(devices: int) -> int:
     """The number of processes of a job: that of torchrun or SLURM, else `devices`.
 
@@ -216,9 +174,8 @@ def number_of_processes(devices: int) -> int:
         return found.world
     if devices > 1 and not ranks.can_launch():
         raise InputError(
-            f"--devices {devices}: processes can be started by the command `ancestral train` or `ancestral evaluate`; "
-            f"from Python, write a script without --devices and start it with torchrun --nproc-per-node {devices} "
-            "SCRIPT.py"
+            f"--devices {devices}: processes can be started by the command `ancestral train`; from Python, write a "
+            f"script without --devices and start it with torchrun --nproc-per-node {devices} SCRIPT.py"
         )
     return devices
 
@@ -239,11 +196,25 @@ def refuse_devices(devices: int, device: str) -> None:
 
 
 @contextmanager
-def together(devices: int, device: str, precision: str) -> Iterator[Alone]:
+def dividing_work(devices: int = 1) -> Iterator[Alone]:
+    """The processes of a job, among which the blocks of work of everything but a training are divided.
+
+    Args:      devices: as for `together`.
+    Raises:    InputError: as `together`, or fewer than one process.
+    """
+    if devices < 1:
+        raise InputError(f"--devices {devices}: give a whole number of at least 1")
+    with together(devices, "cpu", "32-true", AGAIN) as processes, dividing(processes):
+        yield processes
+        processes.barrier()  # what the first process has written is there
+
+
+@contextmanager
+def together(devices: int, device: str, precision: str, remedy: str = RESUME) -> Iterator[Alone]:
     """The processes of a job, which start and end together. With one process, nothing is started or imported.
 
     Args:      devices: number of processes, unless torchrun or SLURM started them. device, precision: as for
-               `build_engine`.
+               `build_engine`. remedy: what the user can do if a process is lost.
     Raises:    InputError: they cannot be started.
     """
     global _active
@@ -252,6 +223,7 @@ def together(devices: int, device: str, precision: str) -> Iterator[Alone]:
         yield _started if _active and _started else ALONE
         return
     processes, _active = _start(world, device, precision), True
+    processes.remedy = remedy
     try:
         yield processes
     except BaseException as error:

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ancestral.core.dividing import ALONE, Alone
 from ancestral.core.errors import InputError
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import Batch
 from ancestral.distributions.bijections import ActNorm
 from ancestral.training.objectives import Terms
-from ancestral.training.processes import ALONE, Alone
 
 Sums = list[Tensor | None]
 HEAD = 8  # bytes before the contributions of a process; the first states whether it was asked to stop
