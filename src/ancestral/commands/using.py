@@ -225,13 +225,7 @@ def complete(
     refuse_missing_runs(*runs)
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
-    from ancestral.runs.complete import (
-        DRAWS,
-        SCORED,
-        complete_runs,
-        save_completed_points,
-        save_completions,
-    )
+    from ancestral.runs.complete import DRAWS, SCORED, complete_runs, save_completed_points, save_completions
     from ancestral.runs.hiding import COLUMNS, MASKED
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
