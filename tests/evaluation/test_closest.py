@@ -39,7 +39,7 @@ def test_levels_are_found_and_the_search_is_exact(steps: int, monkeypatch: pytes
 def test_other_values_are_searched_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, others = torch.rand(20, 9, generator=torch.Generator().manual_seed(0)), levels(50, 255, 1, 9)
     others[:, 2] = 0.5
-    assert all(levels_of(one, 255) is None for one in (rows, 2 * others, others - 1))
+    assert [levels_of(one, 255) for one in (rows, 2 * others, others - 1)] == [None] * 3
     assert torch.equal(closest(rows, others), by_definition(rows, others))
     assert torch.equal(closest(others, rows), by_definition(others, rows))
     monkeypatch.setattr(searches, "has_integer_products", lambda: False)
