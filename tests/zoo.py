@@ -14,13 +14,18 @@ from ancestral.families.vae.tiny import CONV, flow_vae, tiny_vae
 from ancestral.families.vae.vae import VAE
 from ancestral.models.base import Model
 
-ZOO: dict[str, Callable[[], Model]] = {
+EVERY: dict[str, Callable[[], Model]] = {
     name: make for family in BUILT_IN for name, make in find(family).code("tiny").items()
 }
+VECTORS = [name for name in EVERY if name.endswith("given a vector")]
+"""Models of p(x | c) for a vector c, which have no p(x)."""
+ZOO: dict[str, Callable[[], Model]] = {name: make for name, make in EVERY.items() if name not in VECTORS}
 
 __all__ = [
     "CONV",
+    "EVERY",
     "VAE",
+    "VECTORS",
     "ZOO",
     "flow_vae",
     "perturbed",

@@ -138,6 +138,8 @@ def _seconds(value: float) -> str:
 
 def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
     """Draw the shares and speed-ups with one thread, and the curves."""
+    from PIL import Image
+
     from ancestral.figures.style import new_figure
 
     compared = [one for one in results if not one["along"] and "1" in one["threads"]]
@@ -151,6 +153,8 @@ def picture(results: Sequence[dict[str, Any]], path: Path = PICTURE) -> None:
         _draw_curve(figure.add_subplot(grid[1 + number // 3, number % 3]), one)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, bbox_inches="tight")
+    with Image.open(path) as drawn:  # few colours: a third of the size
+        drawn.convert("RGB").quantize(64).save(path, optimize=True)
 
 
 def _draw_ratios(axes: Any, compared: Sequence[dict[str, Any]]) -> None:

@@ -112,7 +112,7 @@ def test_a_missing_package_is_named_and_the_others_are_measured(monkeypatch, tmp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # no environment of the other packages
     results = measure(workloads()["vae-128"], 1, tiny=True, threads=(1,))
     assert results["missing"] == {"pythae": "No module named 'pythae'", "JAX": "No module named 'jax'"}
-    assert list(results["threads"]["1"]) == ["ours", "PyTorch", "products"]
+    assert list(results["threads"]["1"]) == ["ours", "PyTorch", "--compile", "products"]
 
 
 @pytest.mark.slow

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from ancestral.evaluation import closest as searches
-from ancestral.evaluation.closest import closest, has_integer_products, whole_levels
+from ancestral.evaluation.closest import IntegerSearch, closest, has_integer_products, levels_of
+
+needs_integers = pytest.mark.skipif(not has_integer_products(), reason="no products of 8-bit integers here")
 
 
 def levels(count: int, steps: int, seed: int, columns: int = 30) -> Tensor:
@@ -22,45 +24,49 @@ def by_definition(rows: Tensor, others: Tensor) -> Tensor:
 @pytest.mark.parametrize("steps", [1, 3, 16, 127, 128, 255])
 def test_levels_are_found_and_the_search_is_exact(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, others = levels(40, steps, 0), levels(90, steps, 1)
-    others[:, 4] = 0.0  # a column that is constant is left out
+    others[:, 4] = 0.0  # a column that is constant
     others[70] = others[3]  # the first of two equal ones is the result
     rows[5] = others[3]
-    found = whole_levels(rows, others)
-    assert found is not None and found[0].dtype == torch.int8
-    distances = (found[0].double()[:, None] - found[1].double()).square().sum(2) / steps**2
-    torch.testing.assert_close(
-        distances, (rows.double()[:, None] - others.double()).square().sum(2), rtol=1e-5, atol=1e-5
-    )
+    own, their = levels_of(rows, steps), levels_of(others, steps)
+    assert own is not None and their is not None and own.dtype == torch.int8
+    assert torch.equal(own.int() - their[:40].int(), (steps * rows).round().int() - (steps * others[:40]).round().int())
     monkeypatch.setattr(searches, "ROWS", 7)
     monkeypatch.setattr(searches, "OTHERS", 20)
-    rounded = (steps * rows).round(), (steps * others).round()
-    torch.testing.assert_close(searches._closest_of_integers(*found), by_definition(*rounded))
-    assert searches._closest_of_integers(*found)[5] == 3
+    found = IntegerSearch(their).of(own)
+    assert torch.equal(found, by_definition((steps * rows).round(), (steps * others).round())) and found[5] == 3
 
 
 def test_other_values_are_searched_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, others = torch.rand(20, 9, generator=torch.Generator().manual_seed(0)), levels(50, 255, 1, 9)
-    assert whole_levels(rows, others) is None  # means of pixels between levels
-    assert whole_levels(others, rows) is None
-    assert whole_levels(2 * others, others) is None and whole_levels(others - 1, others) is None
-    assert whole_levels(others[:0], others) is None
-    torch.testing.assert_close(closest(rows, others), by_definition(rows, others))
+    others[:, 2] = 0.5
+    assert [levels_of(one, 255) for one in (rows, 2 * others, others - 1)] == [None] * 3
+    assert torch.equal(closest(rows, others), by_definition(rows, others))
+    assert torch.equal(closest(others, rows), by_definition(others, rows))
     monkeypatch.setattr(searches, "has_integer_products", lambda: False)
-    torch.testing.assert_close(closest(levels(20, 1, 0, 9), others), by_definition(levels(20, 1, 0, 9), others))
+    assert torch.equal(closest(levels(20, 1, 0, 9), others), by_definition(levels(20, 1, 0, 9), others))
 
 
-def test_sums_that_do_not_fit_32_bits_are_not_made() -> None:
-    wide = torch.ones(1, 9000)
-    wide[0, 0] = 254 / 255
-    assert whole_levels(wide, wide) is None
-    assert whole_levels(wide.round(), wide.round()) is not None
+@needs_integers
+def test_the_way_of_a_block_does_not_depend_on_other_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So several processes, which divide the blocks, find what one process finds."""
+    used: list[int] = []
+    real = IntegerSearch.of
+    monkeypatch.setattr(IntegerSearch, "of", lambda self, rows: (used.append(len(rows)), real(self, rows))[1])
+    monkeypatch.setattr(searches, "BLOCK", 8)
+    rows, others = levels(20, 255, 0), levels(30, 1, 1)
+    rows[3] += 1e-2 / 255
+    assert torch.equal(closest(rows, others), by_definition(rows, others)) and used == [8, 4]
 
 
-@pytest.mark.skipif(not has_integer_products(), reason="this processor has no products of 8-bit integers")
+@needs_integers
+def test_sums_that_do_not_fit_32_bits_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = torch.eye(3, 9000) / 255
+    monkeypatch.setattr(IntegerSearch, "of", lambda *_: pytest.fail("integers were used"))
+    assert torch.equal(closest(wide, wide), torch.arange(3))
+
+
+@needs_integers
 def test_integer_products_are_used_for_levels(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> Tensor:
-        raise AssertionError("float32 was used")
-
-    monkeypatch.setattr(torch, "addmm", refuse)
+    monkeypatch.setattr(torch, "addmm", lambda *_, **__: pytest.fail("float32 was used"))
     rows, others = levels(8, 255, 0), levels(30, 255, 1)
-    torch.testing.assert_close(closest(rows, others), by_definition(rows, others))
+    assert torch.equal(closest(rows, others), by_definition(rows, others))

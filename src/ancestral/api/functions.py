@@ -89,18 +89,23 @@ def sample(
     *,
     seed: int = 0,
     label: int | str | Sequence[int | str] | None = None,
+    condition: Any = None,
     steps: int | None = None,
 ) -> Tensor:
     """Sample from a run or a model.
 
     Args:      of: a run, its folder, or a model. n: number of samples. seed: random seed. label: for a conditional
                model, sample images of this class only, or of several classes in equal numbers: numbers, or names in
-               the run. steps: for an any-order model, number of parallel steps; with fewer than there are pixels, the
-               samples are not exact.
+               the run. condition: for a model of p(x | c), the vector c of all samples, shape (K,), or of each sample,
+               (n, K), in the units of the data; None: vectors of test examples of the run, drawn at random. steps: for
+               an any-order model, number of parallel steps; with fewer than there are pixels, the samples are not
+               exact.
     Returns:   shape (n, *event_shape), in the model's pixel space.
-    Raises:    InputError: n < 1, or no such class. NotComputable: a class is given and the model is not conditional.
+    Raises:    InputError: n < 1, no such class, or a vector of another length. NotComputable: a class is given and the
+               model is not conditional.
     """
     from ancestral.runs.sample import class_number, sample_model
+    from ancestral.runs.vectors import given_each, sampler_of
     from ancestral.training.processes import dividing_work
 
     wanted = [] if label is None else [label] if isinstance(label, int | str) else list(label)
@@ -108,10 +113,12 @@ def sample(
         for one in wanted:
             if isinstance(one, str):
                 raise InputError(f"label {one!r}: a model without a run has no class names: give a number")
-        model, labels = of, [int(one) for one in wanted]
+        model = of if condition is None else given_each(of, condition, n)
+        labels = [int(one) for one in wanted]
     else:
         run, _ = run_of(of, None)
-        model, labels = run.load(), [class_number(run, one) for one in wanted]
+        model = sampler_of(run) if condition is None else given_each(run.load(), condition, n)
+        labels = [class_number(run, one) for one in wanted]
     with dividing_work():
         return sample_model(model, n, seed, labels or None, steps=steps)
 
@@ -124,6 +131,7 @@ def complete(
     count: int = 8,
     draws: int = 4,
     label: int | str | None = None,
+    condition: Any = None,
     seed: int = 0,
     split: Split = "test",
     data: Any = None,
@@ -133,8 +141,9 @@ def complete(
 
     Args:      of: a run, its folder, or a model with `data`. hide: left, right, top, bottom, random, or halves for all
                four in turn. count: number of images. draws: completions of each image. label: of a conditional model,
-               complete all images as this class. seed: random seed. split: of the data. data, data_settings: as in
-               `evaluate`.
+               complete all images as this class. condition: for a model of p(x | c), complete all images with this
+               vector, shape (K,); None: the vector of each image. seed: random seed. split: of the data. data,
+               data_settings: as in `evaluate`.
     Returns:   the images, masks and draws, whether the draws are exact, and log p(hidden | seen) in nats if it can be
                computed.
     Raises:    NotComputable: the model cannot complete images. InputError: an unknown part.
@@ -142,7 +151,7 @@ def complete(
     from ancestral.runs.complete import complete_run
 
     used, part = run_of(of, data, split, **data_settings)
-    return complete_run(used, hide, count, draws, seed, part, label=label)
+    return complete_run(used, hide, count, draws, seed, part, label=label, condition=condition)
 
 
 @plain_arguments(DATA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ from ancestral.api.run import Run, mark_trained, note_trained, refuse_no_model, 
 from ancestral.core.arguments import plain_arguments
 from ancestral.core.errors import InputError
 from ancestral.core.text import with_article
-from ancestral.data.memory import WEIGHTS
+from ancestral.data.frames import is_frame
+from ancestral.data.memory import WEIGHTS, conditions_names
 from ancestral.models.base import Model
 from ancestral.runs.run import Run as StoredRun
 from ancestral.runs.watching import reported_to
@@ -56,8 +58,9 @@ def fit(
     model: settings of the family, for example `VAESettings(latents=2)`. data: a named data set, a file or a folder,
     arrays, tensors, a pair (images, labels), a dict of splits, a dataset, or `DataSettings`; default: digits, with a
     notice. With `missing=True`, NaN, transparent pixels and masks (an array `seen` in a dict) are missing values.
-    `weights`: the weight of each row in training, as an array, or the name of an array or column. training:
-    `TrainingSettings`.
+    `weights`: the weight of each row in training, as an array, or the name of an array or column. `conditions`: learn
+    p(x | c) for the vector c of each row: an array, (N,) or (N, K), or a dict of arrays by part, or the names of arrays
+    or columns. training: `TrainingSettings`.
     resume: resume from the folder's checkpoint; settings that are not given are those of the run, and `epochs` may be
     larger.
     progress: show a bar with epochs, last values and remaining time: "auto" (in a notebook or terminal), True or False.
@@ -142,15 +145,9 @@ def _chosen(
     values: dict[str, Any] = {}
     for part in (model, data if isinstance(data, DataSettings) else None, training):
         values |= {} if part is None else _fields_of(part)
-    weights = settings.get("weights")
-    if weights is not None and not isinstance(weights, str):
-        if data is None or isinstance(data, DataSettings):
-            raise InputError("weights as an array need data in memory: give data=...")
-        settings = {**settings, "weights": WEIGHTS}
-    else:
-        weights = None
-    if data is not None and not isinstance(data, DataSettings):
-        values["data"] = source_of(data, weights)
+    settings, source = _with_arrays(data, settings)
+    if source is not None:
+        values["data"] = source
     values |= settings
     if isinstance(family, Model):
         if model is not None:
@@ -167,6 +164,39 @@ def _chosen(
         for setting, reason in parts[0].replaced(networks).items():
             log.warning("note: %s has no effect: %s", setting, reason)
     return name, parts, Given(networks=networks)
+
+
+def _with_arrays(data: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Settings with the names of weights and conditions that are arrays, and the source; None if no data are given.
+
+    Raises:    InputError: arrays without data in memory.
+    """
+    found = dict(settings)
+    arrays = {}
+    for name in ("weights", "conditions"):
+        value = settings.get(name)
+        if value is None or isinstance(value, str) or (isinstance(value, list | tuple) and _all_words(value)):
+            continue
+        if data is None or isinstance(data, DataSettings):
+            raise InputError(f"{name} as an array need data in memory: give data=...")
+        arrays[name] = value
+    if "weights" in arrays:
+        found["weights"] = WEIGHTS
+    if "conditions" in arrays:
+        found["conditions"] = conditions_names(arrays["conditions"], is_frame(data) or _has_tables(data))
+    elif isinstance(found.get("conditions"), str):
+        found["conditions"] = (found["conditions"],)
+    given = data is not None and not isinstance(data, DataSettings)
+    return found, source_of(data, **arrays) if given else None
+
+
+def _all_words(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
+def _has_tables(data: Any) -> bool:
+    """Whether data are a dict of tables by part."""
+    return isinstance(data, Mapping) and any(map(is_frame, data.values()))
 
 
 def _refuse_code(family: str, settings: dict[str, Any]) -> None:

@@ -200,19 +200,20 @@ def run_of(
     return used, part
 
 
-def source_of(data: object, weights: Any = None) -> str:
+def source_of(data: object, weights: Any = None, conditions: Any = None) -> str:
     """The name of data in settings: a named set, a path, or a new name for data in memory.
 
-    Args:      weights: of the images or rows, with data in memory.
-    Raises:    InputError: data of another type, or weights for a file.
+    Args:      weights, conditions: of the images or rows, with data in memory.
+    Raises:    InputError: data of another type, or weights or conditions for a file.
     """
     if isinstance(data, str | Path):
-        if weights is not None:
-            raise InputError("weights as an array need data in memory: for a file, name its array or column of weights")
+        for name, values in (("weights", weights), ("conditions", conditions)):
+            if values is not None:
+                raise InputError(f"{name} as an array need data in memory: for a file, name its array or column")
         return str(data)
     from ancestral.data.memory import hold
 
-    return hold(data, weights)
+    return hold(data, weights, conditions)
 
 
 def _data_settings(model: Model, given: Any, settings: dict[str, Any]) -> DataSettings:

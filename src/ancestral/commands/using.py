@@ -32,6 +32,7 @@ def sample(
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
     label: tuple[str, ...] = (),
+    condition: tuple[float, ...] = (),
     mean: bool = False,
     steps: int | None = None,
     devices: int = 1,
@@ -46,6 +47,8 @@ def sample(
         n: number of samples
         seed: random seed
         label: sample only this class, or these classes in equal numbers, given by name or number (conditional models)
+        condition: sample from p(x | c) for this vector c, in the units of the data, for models trained with
+            --conditions (default: the vectors of test examples, drawn at random)
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
         steps: any-order models: number of parallel steps, each for several pixels; faster, but not exact; the cost in
             nats is printed (default: one pixel at a time)
@@ -57,11 +60,16 @@ def sample(
     refuse_missing_runs(run)
     from ancestral.runs.run import Run
     from ancestral.runs.sample import class_number, is_conditional, sample_labelled, sample_model
+    from ancestral.runs.vectors import given_each, sampler_of, vectors_in_words
     from ancestral.training.processes import dividing_work
 
     opened = Run(run)
-    out = out or picture_of(run, f"draws-{n}", seed=seed, label="-".join(label), means=mean, steps=steps)
-    model, number = opened.load(), [class_number(opened, one) for one in label] or None
+    given = "_".join(f"{number:g}" for number in condition)
+    out = out or picture_of(
+        run, f"draws-{n}", seed=seed, label="-".join(label), condition=given, means=mean, steps=steps
+    )
+    model = given_each(opened.load(), condition) if condition else sampler_of(opened)
+    number = [class_number(opened, one) for one in label] or None
     with dividing_work(devices) as processes:
         if out.suffix == "" and is_conditional(model) and not mean and steps is None:
             drawn, labels = sample_labelled(model, n, seed, number)
@@ -71,7 +79,7 @@ def sample(
     if not processes.first:
         return
     _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
-    say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}: {out}")
+    say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}{vectors_in_words(model)}: {out}")
     if cost is not None:
         say(cost)
 
@@ -187,6 +195,7 @@ def complete(
     count: int = 8,
     draws: int | None = None,
     label: str | None = None,
+    condition: tuple[float, ...] = (),
     seed: int = 0,
     split: Literal["train", "valid", "test"] = "test",
     json: bool = False,
@@ -207,6 +216,8 @@ def complete(
         count: number of images
         draws: completions per image (default: 4, or 1 for several runs)
         label: complete all images as this class, given by name or number (conditional models)
+        condition: complete all images with this vector c, for models trained with --conditions (default: the vector
+            of each image)
         seed: random seed of the completions and of --hide random
         split: part of the data
         json: print on stdout, as JSON, log p(hidden | seen) of each run, or why there is none
@@ -214,13 +225,7 @@ def complete(
     refuse_missing_runs(*runs)
     from ancestral.figures.style import save_figure
     from ancestral.reports.pictures.completion import completion_figure, drawn_in_words
-    from ancestral.runs.complete import (
-        DRAWS,
-        SCORED,
-        complete_runs,
-        save_completed_points,
-        save_completions,
-    )
+    from ancestral.runs.complete import DRAWS, SCORED, complete_runs, save_completed_points, save_completions
     from ancestral.runs.hiding import COLUMNS, MASKED
     from ancestral.runs.new_data import on_data
     from ancestral.runs.progress import counter
@@ -234,12 +239,14 @@ def complete(
     hidden = MASKED if mask is not None else COLUMNS if columns else hide or "halves"
     used = [on_data(run, other, split, missing=hidden == "missing") for run in opened_runs(runs)]
     part, named = used[0][1] if used else split, [(run.path.name, run) for run, _ in used]
-    out = out or _place_of_completions(
-        runs, hidden, other, count=count, draws=draws, seed=seed, split=split, label=label
-    )
+    given = "_".join(f"{number:g}" for number in condition)
+    options = {"count": count, "draws": draws, "seed": seed, "split": split, "label": label, "condition": given}
+    out = out or _place_of_completions(runs, hidden, other, **options)
     draws = draws or (DRAWS if len(named) == 1 else 1)
     with counter(screen, "completing") as progress:
-        found = complete_runs(named, hidden, count, draws, seed, part, SCORED, progress, mask, columns, label)
+        found = complete_runs(
+            named, hidden, count, draws, seed, part, SCORED, progress, mask, columns, label, condition or None
+        )
     if out.suffix.lower() == ".npz":
         save_completions(found, [name for name, _ in named], out)
     elif out.suffix.lower() == ".csv":
@@ -258,7 +265,7 @@ def complete(
 
 def _place_of_completions(runs: tuple[Path, ...], hidden: str, other: OtherData, **options: Any) -> Path:
     """The default output file of completions."""
-    usual = {"count": 8, "draws": None, "seed": 0, "split": "test", "label": None}
+    usual = {"count": 8, "draws": None, "seed": 0, "split": "test", "label": None, "condition": ""}
     differing = {name: value for name, value in options.items() if value != usual[name]}
     first, *others = runs
     several = f"-of-{len(runs)}-runs" if others else ""

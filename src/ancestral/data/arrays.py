@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ancestral.core.errors import refusal
+from ancestral.data.conditions import with_conditions, without_conditions
 from ancestral.data.imported import Imported, Part
 from ancestral.data.labels import Labels, as_classes
 from ancestral.data.layouts import FREY_ROWS, WITH_ALPHA, channels_first, composited, frey_faces
@@ -53,6 +54,12 @@ def import_members(path: Path, members: list[Member], options: ReadOptions, said
         options: how pixels are read.
         said: notices so far; this function adds its own.
     """
+    named, others = without_conditions(members, options.conditions)
+    return with_conditions(path, _contents(path, others, options, said), named, options.conditions)
+
+
+def _contents(path: Path, members: list[Member], options: ReadOptions, said: list[str]) -> Imported:
+    """As `import_members`, without conditions."""
     chosen = choose(path, members, options.array, options.infer, options.weights)
     check_size(path, sum(member.nbytes for member in _used(chosen)))
     stored = {part: member.load() for part, member in chosen.images.items()}

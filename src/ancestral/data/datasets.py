@@ -137,6 +137,7 @@ def load_dataset(
         found.columns,
         tuple(said),
         own,
+        found.conditions,
     )
 
 
@@ -252,12 +253,13 @@ def _as_split(name: str, part: Part, rows: np.ndarray | None, levels: int, pad_t
     if names is not None and rows is not None:
         names = tuple(names[row] for row in rows)
     chosen = torch.from_numpy(rows) if in_place and rows is not None else None
-    seen, weights = (
-        None if of is None else torch.from_numpy(np.ascontiguousarray(of[places])) for of in (part.seen, part.weights)
+    seen, weights, vectors = (
+        None if of is None else torch.from_numpy(np.ascontiguousarray(of[places]))
+        for of in (part.seen, part.weights, part.conditions)
     )
     if seen is not None:
         seen = None if bool(seen.all()) else seen if pad_to is None else padded_seen(seen, pad_to)
-    return Split(images, labels, names, rows, seen, chosen, weights)
+    return Split(images, labels, names, rows, seen, chosen, weights, vectors)
 
 
 def _sharded_split(name: str, images: ShardedImages, part: Part, rows: np.ndarray | None, pad_to: int | None) -> Split:

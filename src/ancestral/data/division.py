@@ -128,6 +128,7 @@ def _joined(parts: list[Part]) -> Part:
         return parts[0]
     labelled = [part.labels for part in parts if part.labels is not None]
     named = [part.names for part in parts if part.names is not None]
+    vectors = [part.conditions for part in parts if part.conditions is not None]
     weighted = any(part.weights is not None for part in parts)
     masked = any(part.seen is not None for part in parts)
     return Part(
@@ -136,6 +137,7 @@ def _joined(parts: list[Part]) -> Part:
         tuple(name for names in named for name in names) if len(named) == len(parts) else None,
         np.concatenate([_seen_of(part) for part in parts]) if masked else None,
         np.concatenate([_weights_of(part) for part in parts]) if weighted else None,
+        np.concatenate(vectors) if len(vectors) == len(parts) else None,
     )
 
 

@@ -95,6 +95,8 @@ def _imported(
     names = {part: relative_names(folder, section.files) for part, section in layout.parts.items()}
     if options.weights is not None:
         raise refusal(subject, "images have no weights in a folder", "store images and weights in one .npz file")
+    if options.conditions:
+        raise refusal(subject, "images have no conditions in a folder", "store images and conditions in one .npz file")
     seen = None if pile.seen is None else _divided(pile.seen.repeat(images.shape[1], 1), counts)
     parts = {
         part: Part(found.arrays[part], labels[part], names[part], None if seen is None else seen[part])

@@ -81,7 +81,9 @@ def import_frames(parts: Mapping[str, Mapping[str, np.ndarray]], options: ReadOp
     whole, divided, start = found.parts["all"], {}, 0
     for part, count in counts.items():
         rows = slice(start, start + count)
-        labels, seen, weights = (None if of is None else of[rows] for of in (whole.labels, whole.seen, whole.weights))
-        divided[part] = Part(whole.images[rows], labels, seen=seen, weights=weights)
+        labels, seen, weights, vectors = (
+            None if of is None else of[rows] for of in (whole.labels, whole.seen, whole.weights, whole.conditions)
+        )
+        divided[part] = Part(whole.images[rows], labels, seen=seen, weights=weights, conditions=vectors)
         start += count
     return dataclasses.replace(found, parts=divided)

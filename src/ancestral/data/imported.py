@@ -21,6 +21,7 @@ class Part:
         seen: boolean, shape of `images`, False for missing pixels; None if there are none, or without
             `ReadOptions.missing`.
         weights: float64, shape (N,), weights of the images in training; None if they are equal.
+        conditions: float64, shape (N, K), the vector of each image that a model is conditioned on; None: no vectors.
     """
 
     images: np.ndarray | ShardedImages
@@ -28,6 +29,7 @@ class Part:
     names: tuple[str, ...] | None = None
     seen: np.ndarray | None = None
     weights: np.ndarray | None = None
+    conditions: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -51,6 +53,7 @@ class Imported:
         assumptions: notices about guesses and ignored parts, one sentence each, to be printed and recorded.
         kind: images or points.
         repeatable: whether reading the data again gives the same values, so that their SHA-256 is useful.
+        conditions: names of the K entries of the condition vectors; empty without vectors.
         losses: what files of images have and the pixels do not, one sentence each.
     """
 
@@ -63,3 +66,4 @@ class Imported:
     kind: Literal["images", "points"] = "images"
     repeatable: bool = True
     losses: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()

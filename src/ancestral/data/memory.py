@@ -29,6 +29,7 @@ from ancestral.data.storage import COPIED, is_mapped, row_blocks
 from ancestral.settings.data import MEMORY, ReadOptions
 
 WEIGHTS = "weights"  # name of the array or column of weights that are given separately
+CONDITIONS = "conditions"  # the same for condition vectors; columns of a table have a number after it
 DIGITS = 16  # number of SHA-256 digits in the name
 DIFFERING = (
     "items differ when they are read again (random transforms?): they are read once and not changed in this run; "
@@ -70,7 +71,7 @@ _held: weakref.WeakValueDictionary[str, Held] = weakref.WeakValueDictionary()
 _last: list[Held] = []  # the data that were held last
 
 
-def hold(data: Any, weights: Any = None) -> MemoryName:
+def hold(data: Any, weights: Any = None, conditions: Any = None) -> MemoryName:
     """The name of data in memory, for use in settings.
 
     Arrays of up to `COPIED` bytes in total are copied, so that later changes have no effect. Larger arrays and
@@ -80,13 +81,16 @@ def hold(data: Any, weights: Any = None) -> MemoryName:
                training, validation and test; a dict of arrays by common names, or of parts; a dataset with
                `__getitem__` and `__len__`, or with `__iter__`, whose items are images, or pairs or dicts of images and
                labels; a `DataLoader`, whose dataset is used; a pandas table. weights: of all images or rows, or of
-               those for training, shape (N,); None if they are equal.
+               those for training, shape (N,); None if they are equal. conditions: the vectors of all images or rows,
+               shape (N,) or (N, K), or a dict of them by part; None for none.
     Raises:    InputError: none of these, or the content cannot be read.
     """
     found = Findings()
     arrays = arrays_of(data, found)
     if weights is not None:
         arrays = _with_weights(arrays, weights)
+    if conditions is not None:
+        arrays = _with_conditions(arrays, conditions)
     if not found.repeatable:
         found.say(DIFFERING)
     name = MemoryName(MEMORY + _digest(arrays)[:DIGITS])
@@ -113,6 +117,42 @@ def _with_weights(arrays: dict[str, Any], weights: Any) -> dict[str, Any]:
             raise refusal(SUBJECT, f"{len(values):,} weights for {rows:,} rows", "give one weight for each row")
         return {"all": {**table, WEIGHTS: values.astype(np.float64)}}
     return {**arrays, WEIGHTS: values}
+
+
+def _with_conditions(arrays: dict[str, Any], conditions: Any) -> dict[str, Any]:
+    """The arrays with those of the vectors, or the tables with more columns; see `conditions_names`."""
+    parts = conditions if isinstance(conditions, Mapping) else {"all": conditions}
+    found = dict(arrays)
+    for part, given in parts.items():
+        values = as_array(given)
+        key = CONDITIONS if part == "all" else f"{part}_{CONDITIONS}"
+        if not _has_frames(arrays):
+            if key in found:
+                raise refusal(SUBJECT, f"has {key!r} already, and conditions are given too", "give one of them")
+            found[key] = values
+            continue
+        table = arrays.get(part)
+        rows = None if table is None else len(next(iter(table.values())))
+        if table is None or values.ndim not in (1, 2) or len(values) != rows:
+            words = (
+                f"conditions of shape {values.shape} for {'no table' if rows is None else f'{rows:,} rows'} ({part})"
+            )
+            raise refusal(SUBJECT, words, "give one row of numbers for each row of each table")
+        columns = values.reshape(len(values), -1).astype(np.float64).T
+        found[part] = {**table, **dict(zip(conditions_names(conditions), columns, strict=True))}
+    return found
+
+
+def conditions_names(conditions: Any, table: bool = True) -> tuple[str, ...]:
+    """The names for `ReadOptions.conditions` of vectors that are given separately.
+
+    Args:      conditions: see `hold`. table: whether the data are a table.
+    """
+    if not table:
+        return (CONDITIONS,)
+    first = as_array(next(iter(conditions.values())) if isinstance(conditions, Mapping) else conditions)
+    size = first.shape[1] if first.ndim == 2 else 1
+    return tuple(f"{CONDITIONS} {place}" for place in range(1, size + 1))
 
 
 def is_held(name: str) -> bool:

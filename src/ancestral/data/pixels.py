@@ -37,7 +37,8 @@ class PixelSpace:
     """A pixel space: one of `SPACES`, computed from integers 0..levels-1. Points are not changed.
 
     Args:      name: binary, static, threshold, levels, unit or points. levels: number of grey levels of the source.
-               dimensions: dimensions of points.
+               dimensions: dimensions of points. given: names of the vectors that each image is scored given, for the
+               text; "" for none.
     Raises:    InputError: an unknown name.
     Example:
         >>> PixelSpace("threshold", 256).convert(torch.tensor([0, 127, 128, 255], dtype=torch.uint8))
@@ -47,6 +48,7 @@ class PixelSpace:
     name: str
     levels: int
     dimensions: int = 2
+    given: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in SPACES:
@@ -74,7 +76,8 @@ class PixelSpace:
 
     def describe(self, dataset: str) -> str:
         """Data and pixel space of a score, as text: `mnist, binary, threshold 0.5`."""
-        return f"{dataset}, {SPACES[self.name].format(levels=self.levels, dimensions=self.dimensions)}"
+        given = f", given {self.given}" if self.given else ""
+        return f"{dataset}, {SPACES[self.name].format(levels=self.levels, dimensions=self.dimensions)}{given}"
 
 
 class Moment(NamedTuple):
@@ -102,6 +105,7 @@ class Batch(NamedTuple):
     Args:      x: float32, shape (B, *event_shape). labels: classes, -1 for unknown ones, shape (B,); None if the data
                have none. seen: boolean, shape of x, False for missing pixels; None if there are none. weights: weights
                of the images, shape (B,); None if equal. moment: position in the training; None outside of a training.
+               conditions: the vectors that the model is conditioned on, float64, shape (B, K); None: no vectors.
     """
 
     x: Tensor
@@ -109,10 +113,11 @@ class Batch(NamedTuple):
     seen: Tensor | None = None
     weights: Tensor | None = None
     moment: Moment | None = None
+    conditions: Tensor | None = None
 
     def rows(self, chosen: Tensor | slice) -> Batch:
         """Some images of the batch. chosen: their indices, shape (n,), or a range of them."""
-        parts = {name: getattr(self, name) for name in ("x", "labels", "seen", "weights")}
+        parts = {name: getattr(self, name) for name in ("x", "labels", "seen", "weights", "conditions")}
         return self._replace(**{name: values[chosen] for name, values in parts.items() if values is not None})
 
 
@@ -164,6 +169,8 @@ class PixelBatches:
         self.seen = images.seen.to(self.device) if isinstance(images, Split) and images.seen is not None else None
         weights = images.weights if isinstance(images, Split) else None
         self.weights = None if weights is None else weights.to(self.device, torch.float32)
+        vectors = images.conditions if isinstance(images, Split) else None
+        self.conditions = None if vectors is None else vectors.to(self.device)
 
     @property
     def total_weight(self) -> float:
@@ -202,15 +209,16 @@ class PixelBatches:
         draws = torch.Generator(self.device)
         rows = order.to(self.device).split(batch_size)[first:]
         for batch, (chosen, raw) in enumerate(zip(rows, self._read(rows), strict=True), first):
-            labels, seen, weights = (
-                None if of is None else of.index_select(0, chosen) for of in (self.labels, self.seen, self.weights)
+            labels, seen, weights, vectors = (
+                None if of is None else of.index_select(0, chosen)
+                for of in (self.labels, self.seen, self.weights, self.conditions)
             )
             if self._drawn_per_batch:
                 draws.manual_seed(seed_for(self.seed, "pixels", epoch, batch))
                 x = self.space.convert(raw, draws)
             else:
                 x = self._convert(raw)
-            yield Batch(_without_hidden(x, seen), labels, seen, weights)
+            yield Batch(_without_hidden(x, seen), labels, seen, weights, conditions=vectors)
 
     def _read(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
         """The stored pixels of the batches with these indices; those of a large split are read from disk ahead."""
@@ -232,10 +240,10 @@ class PixelBatches:
             raw = self.raw[first:last]
         else:
             raw = self._gathered(torch.arange(first, last))
-        labels, seen, weights = (
-            None if of is None else of[first:last] for of in (self.labels, self.seen, self.weights)
+        labels, seen, weights, vectors = (
+            None if of is None else of[first:last] for of in (self.labels, self.seen, self.weights, self.conditions)
         )
-        return Batch(_without_hidden(self._convert(raw), seen), labels, seen, weights)
+        return Batch(_without_hidden(self._convert(raw), seen), labels, seen, weights, conditions=vectors)
 
     def in_order(self, rows: int) -> Iterator[Tensor]:
         """All images in stored order, in batches of `rows`; the last batch may be smaller.

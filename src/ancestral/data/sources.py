@@ -141,7 +141,7 @@ def missing_places(name: str) -> str:
 
 
 def digest(parts: dict[str, Part]) -> str:
-    """The SHA-256 of all images, labels, masks and weights, in hexadecimal, for any file format."""
+    """The SHA-256 of all images, labels, masks, weights and conditions, in hexadecimal, for any file format."""
     total = hashlib.sha256()
     for name, part in parts.items():
         total.update(f"{name} {part.images.shape} {part.labels is not None};".encode())
@@ -154,6 +154,9 @@ def digest(parts: dict[str, Part]) -> str:
             total.update(b"seen;" + np.packbits(part.seen).tobytes())
         if part.weights is not None:
             total.update(b"weights;" + np.ascontiguousarray(part.weights, dtype="<f8").tobytes())
+        if part.conditions is not None:
+            shape = f"conditions {part.conditions.shape};".encode()
+            total.update(shape + np.ascontiguousarray(part.conditions, dtype="<f8").tobytes())
     return total.hexdigest()
 
 

@@ -25,6 +25,7 @@ class Split:
         rows: rows of the images in their file, shape (N,); None for all images in order.
         seen: boolean, shape of `images`, False for missing pixels; None if there are none.
         weights: float64, shape (N,), weights of the images in training; None if they are equal.
+        conditions: float64, shape (N, K), the vector of each image that a model is conditioned on; None: no vectors.
         chosen: rows of `images` in the split, if a large source is not copied; None for all.
 
     Attributes: stored: the argument `images`. images: the chosen images; this copies them.
@@ -39,11 +40,12 @@ class Split:
         seen: torch.Tensor | None = None,
         chosen: torch.Tensor | None = None,
         weights: torch.Tensor | None = None,
+        conditions: torch.Tensor | None = None,
     ) -> None:
         if chosen is None and isinstance(images, ShardedImages):
             chosen = torch.arange(len(images))
         self.stored, self.labels, self.names, self.rows = images, labels, names, rows
-        self.seen, self.chosen, self.weights = seen, chosen, weights
+        self.seen, self.chosen, self.weights, self.conditions = seen, chosen, weights, conditions
 
     @property
     def images(self) -> torch.Tensor:
@@ -77,10 +79,12 @@ class Split:
 
     def take(self, rows: slice | torch.Tensor) -> Split:
         """The images at some rows of the split, without their names."""
-        labels, seen, weights = (None if of is None else of[rows] for of in (self.labels, self.seen, self.weights))
+        labels, seen, weights, vectors = (
+            None if of is None else of[rows] for of in (self.labels, self.seen, self.weights, self.conditions)
+        )
         stored, chosen = (self.at(rows), None) if self.chosen is None else (self.stored, self.chosen[rows])
         places = None if self.rows is None else self.rows[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
-        return Split(stored, labels, rows=places, seen=seen, chosen=chosen, weights=weights)
+        return Split(stored, labels, rows=places, seen=seen, chosen=chosen, weights=weights, conditions=vectors)
 
     def __len__(self) -> int:
         return len(self.stored if self.chosen is None else self.chosen)
@@ -100,6 +104,7 @@ class Dataset:
         classes: names of the classes, if they have names.
         columns: names of the columns of points, if they have names.
         assumptions: notices about guesses and ignored parts of the source, one sentence each.
+        conditions: names of the K entries of the condition vectors; empty without vectors.
         own: whether the source is the user's own, not a named set.
     """
 
@@ -114,6 +119,7 @@ class Dataset:
     columns: tuple[str, ...] | None = None
     assumptions: tuple[str, ...] = ()
     own: bool = False
+    conditions: tuple[str, ...] = ()
 
     @property
     def event_shape(self) -> tuple[int, ...]:

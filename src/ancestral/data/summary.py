@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ancestral.core.text import plural
 from ancestral.data.readers import PART_NAMES
 from ancestral.data.splits import Dataset
 from ancestral.data.toy import PointDataset
@@ -28,6 +29,7 @@ class DataSummary(NamedTuple):
         class_counts: number of images of each class by split, if there are labels.
         columns: names of the columns of points, if they have names.
         assumptions: notices about guesses and ignored parts.
+        conditions: names of the entries of the condition vectors, if there are any.
     """
 
     name: str
@@ -41,6 +43,7 @@ class DataSummary(NamedTuple):
     class_counts: dict[str, list[int]] | None
     columns: tuple[str, ...] | None
     assumptions: tuple[str, ...]
+    conditions: tuple[str, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, by name."""
@@ -63,6 +66,9 @@ class DataSummary(NamedTuple):
             said[0] += f", {self.levels} levels of stored values {low:g} to {high:g}"
         if self.class_counts is not None:
             said.append(f"classes by training images: {self._classes()}")
+        if self.conditions is not None:
+            names = [*self.conditions[:SHOWN_CLASSES], *(["..."] if len(self.conditions) > SHOWN_CLASSES else [])]
+            said.append(f"conditions: {plural(len(self.conditions), 'number')} for each row: {', '.join(names)}")
         return [*said, f"SHA-256 {self.sha256 or 'none: these data are not reproducible'}"]
 
     def _shape(self) -> str:
@@ -98,6 +104,7 @@ def summarise(data: Dataset | PointDataset) -> DataSummary:
         {part: _class_counts(data.split(part).labels, count) for part in PART_NAMES} if count else None,
         own.columns if own else None,
         own.assumptions if own else (),
+        (own.conditions or None) if own else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from ancestral.core.errors import refusal
 from ancestral.core.text import close_matches
+from ancestral.data.conditions import columns_of, joined_with
 from ancestral.data.imported import Imported, Part
 from ancestral.data.masked_arrays import checked_weights, weights_note
 from ancestral.data.readers import check_size, parsing
@@ -62,6 +64,9 @@ def points_of(
     Raises: InputError for missing or infinite numbers, and if no column has numbers.
     """
     weights = _weights(subject, columns, options, said)
+    vectors = columns_of(subject, columns.numbers(), options.conditions, place) if options.conditions else None
+    for name in options.conditions:
+        columns.take(name)
     labels, classes, more = chosen_labels(subject, columns, options.columns)
     said += more
     numbers = columns.numbers()
@@ -80,7 +85,7 @@ def points_of(
     points = np.stack([numbers[name] for name in kept], 1)
     found = _as_points(subject, points, kept, options.missing, place)
     part = Part(found.parts["all"].images, labels, seen=found.parts["all"].seen, weights=weights)
-    return Imported(
+    result = Imported(
         {"all": part},
         0,
         None,
@@ -89,6 +94,7 @@ def points_of(
         assumptions=(*said, *found.assumptions),
         kind="points",
     )
+    return result if vectors is None else joined_with(subject, result, {"all": vectors}, options.conditions)
 
 
 def _weights(subject: object, columns: Columns, options: ReadOptions, said: list[str]) -> np.ndarray | None:
@@ -150,7 +156,7 @@ def matched_columns(
     places = [list(columns).index(name) for name in wanted]
     more = [name for name in columns if name not in wanted]
     seen = None if part.seen is None else part.seen[:, places]
-    matched = Part(np.ascontiguousarray(part.array[:, places]), part.labels, part.names, seen, part.weights)
+    matched = dataclasses.replace(part, images=np.ascontiguousarray(part.array[:, places]), seen=seen)
     return matched, [f"columns that the model does not have are ignored: {listed(more)}"] if more else []
 
 
@@ -228,7 +234,10 @@ def _numbered(width: int) -> list[str]:
 
 def refuse_image_options(path: object, options: ReadOptions) -> None:
     """Raises:    InputError: an option that applies to images or arrays only."""
-    usual = ReadOptions(infer=options.infer, missing=options.missing, columns=options.columns, weights=options.weights)
-    given = [name for name in ReadOptions._fields if getattr(options, name) != getattr(usual, name)]
+    of_tables = ("infer", "missing", "columns", "weights", "conditions")
+    usual = ReadOptions()
+    given = [
+        name for name in ReadOptions._fields if name not in of_tables and getattr(options, name) != getattr(usual, name)
+    ]
     if given:
         raise refusal(path, f"{', '.join(map(flag, given))} cannot be used with a table", "remove these options")

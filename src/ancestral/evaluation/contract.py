@@ -10,10 +10,10 @@ import copy
 import itertools
 import math
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ from ancestral.models.classes import HasClasses, ScoresClasses, scores_classes
 from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import HasOrders
 from ancestral.models.saved import read_into
+from ancestral.models.vectors import TakesVectors
 
 MAX_STATES = 4096
 DRAWS = 20_000
@@ -53,8 +54,8 @@ class Check(NamedTuple):
 
 
 Clause = Callable[[Model], tuple[bool, str]]
-ByClass = dict[int, tuple[Model, Tensor, Tensor]]
-"""For each class, the model given the class, log p(x | y) of all images, and the relative error of each p(x | y)."""
+ByClass = Mapping[int, tuple[Model, Tensor, Tensor]]
+"""For each class or vector, the model given it, log p(x | y) of all images, and the relative error of each p(x | y)."""
 
 
 def check_model(model: Model) -> list[Check]:
@@ -77,6 +78,19 @@ def _kept(clause: Clause, model: Model) -> tuple[bool, str]:
 
 
 def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
+    if isinstance(model, TakesVectors) and model.needs_vector:
+        yield from _clauses_of_vectors(model)
+        return
+    yield from _general_clauses(model)
+    if not isinstance(model, ImplicitModel) and enumerable(model):
+        known = cache(lambda: log_probs_of_all(model))  # they take most of the time
+        yield "probabilities of all images sum to one", lambda _: sums_to_one(model, *known())
+        yield "samples fit the probabilities", lambda _: samples_fit(model, *known())
+    yield from _clauses_of_classes(model)
+
+
+def _general_clauses(model: Model) -> Iterator[tuple[str, Clause]]:
+    """The checks that need no list of all images."""
     yield "samples lie in its pixel space", samples_in_space
     yield "saving and loading keeps all weights exactly", survives_saving
     if isinstance(model, ImplicitModel):
@@ -88,11 +102,6 @@ def _clauses(model: Model) -> Iterator[tuple[str, Clause]]:
     # a sample of the weights of an order needs an evaluation for each pixel: hours for a large image
     if isinstance(model, LatentModel) and (enumerable(model) or not isinstance(model, HasOrders)):
         yield "more importance samples never loosen the bound", bounds_are_ordered
-    if enumerable(model):
-        known = cache(lambda: log_probs_of_all(model))  # they take most of the time
-        yield "probabilities of all images sum to one", lambda _: sums_to_one(model, *known())
-        yield "samples fit the probabilities", lambda _: samples_fit(model, *known())
-    yield from _clauses_of_classes(model)
 
 
 def enumerable(model: Model) -> bool:
@@ -243,6 +252,66 @@ def samples_fit(model: Model, log_p: Tensor, relative: Tensor, drawn: Tensor | N
     return p_value > FALSE_ALARM, f"chi-square {statistic:.1f} over {common + 1} cells, p = {p_value:.3g}"
 
 
+def _clauses_of_vectors(model: TakesVectors) -> Iterator[tuple[str, Clause]]:
+    """The checks of a model of p(x | c): those of any model for one vector c, and those of several vectors."""
+    yield "a likelihood without a vector raises NotComputable", refuses_without_vector
+    vectors = _some_vectors(model)
+    one = model.given_vectors(vectors[0])
+    for name, clause in _general_clauses(one):
+        yield f"given a vector, {name}", lambda _, clause=clause: clause(one)
+    if isinstance(model, ExactModel):
+        yield "the vectors of a batch give the same as one at a time", vectors_keep_their_images
+    if enumerable(model):
+        known = cache(
+            lambda: {
+                row: (given, *log_probs_of_all(given)) for row, given in enumerate(map(model.given_vectors, vectors))
+            }
+        )
+        yield "p(x | c) of each vector sums to one", lambda _: each_class_sums_to_one(known(), "vector")
+        yield "samples of each vector fit p(x | c)", lambda _: samples_of_each_vector_fit(model, known())
+        yield "p(x | c) depends on the vector", lambda _: classes_differ(known())
+
+
+def _some_vectors(model: TakesVectors) -> Tensor:
+    """Three vectors within about one standard deviation of the mean, shape (3, K)."""
+    mean, scale = model.statistics.T
+    signs = 1.0 - 2.0 * (torch.arange(model.vector_size, device=scale.device) % 2)
+    return torch.stack([mean + size * signs * scale for size in (0.9, -1.2, 0.2)])
+
+
+def refuses_without_vector(model: Model) -> tuple[bool, str]:
+    assert isinstance(model, TakesVectors)
+    x = model.given_vectors(_some_vectors(model)[0]).sample(2)
+    score: Any = model.log_prob if isinstance(model, ExactModel) else model.elbo
+    asked: tuple[Callable[[], object], ...] = (lambda: score(x), lambda: model.sample(2))
+    for ask in asked:
+        try:
+            ask()
+        except NotComputable:
+            continue
+        return False, "it returned a number, or samples"
+    return True, "log-probability and samples"
+
+
+@torch.no_grad()
+def vectors_keep_their_images(model: Model) -> tuple[bool, str]:
+    assert isinstance(model, TakesVectors)
+    rows = _some_vectors(model)[torch.arange(9) % 3]
+    together: Any = model.given_vectors(rows)
+    x = together.sample(9)
+    apart = torch.cat([model.given_vectors(row).log_prob(one[None]) for row, one in zip(rows, x, strict=True)])  # type: ignore[attr-defined]
+    gap = (together.log_prob(x) - apart).abs().max().item()
+    return gap <= 1e-4 * apart.abs().max().item(), f"largest difference {gap:.1e} nats"
+
+
+def samples_of_each_vector_fit(model: TakesVectors, known: ByClass) -> tuple[bool, str]:
+    """The samples of a batch with mixed vectors, compared vector by vector."""
+    rows = torch.arange(DRAWS) % len(known)
+    drawn = model.given_vectors(_some_vectors(model)[rows]).sample(DRAWS)
+    found = [(row, *samples_fit(*one, drawn[rows == row])) for row, one in known.items()]
+    return all(passed for _, passed, _ in found), "; ".join(f"vector {row}: {words}" for row, _, words in found)
+
+
 def _clauses_of_classes(model: Model) -> Iterator[tuple[str, Clause]]:
     """The checks of a model with classes, by name; none for a model without."""
     if not scores_classes(model):
@@ -284,9 +353,9 @@ def _present(model: Model) -> Iterator[tuple[int, Model]]:
         yield label, model.given(label)
 
 
-def each_class_sums_to_one(known: ByClass) -> tuple[bool, str]:
+def each_class_sums_to_one(known: ByClass, noun: str = "class") -> tuple[bool, str]:
     found = [(label, *sums_to_one(*one)) for label, one in known.items()]
-    return all(passed for _, passed, _ in found), "; ".join(f"class {label}: {words}" for label, _, words in found)
+    return all(passed for _, passed, _ in found), "; ".join(f"{noun} {label}: {words}" for label, _, words in found)
 
 
 def samples_of_each_class_fit(model: Model, known: ByClass) -> tuple[bool, str]:

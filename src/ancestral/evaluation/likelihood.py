@@ -24,11 +24,18 @@ from ancestral.models.base import ExactModel, LatentModel, Model, Reconstructs, 
 from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import with_orders, with_steps
 from ancestral.models.seen import on_seen
+from ancestral.models.vectors import given_batch, has_vector
 
 ROWS = 2000  # latent rows per batch: enough for fast matrix products, few enough for the cache
 BLOCK = 100  # a block has at most 10 * BLOCK images
 EXACT = "log p(x)"  # name of the method of exact scores
+EXACT_GIVEN = "log p(x | c)"  # the same for models of p(x | c) for a vector c
 Progress = Callable[[int], None]  # called with the number of images that were just done
+
+
+def exact_name(model: Model) -> str:
+    """The name of the method of exact scores of a model."""
+    return EXACT_GIVEN if has_vector(model) else EXACT
 
 
 def counted(progress: Callable[[int, int], None] | None, total: int) -> Progress:
@@ -76,7 +83,7 @@ def per_image_seen(
     seed: int,
     progress: Progress | None,
 ) -> Tensor:
-    """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`.
+    """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`, given their vectors.
 
     Inside of `core.dividing.dividing`, each process computes some of the blocks; all get all values.
     """
@@ -87,7 +94,8 @@ def per_image_seen(
         for number, batch in enumerate(images.blocks(block)):
             if number in needed:
                 seed_device(images.device, seed_for(seed, "score", number))
-                found = value(on_seen(model, batch.seen), batch.x.to(model.dtype))
+                of_batch = on_seen(given_batch(model, batch.conditions), batch.seen)
+                found = value(of_batch, batch.x.to(model.dtype))
                 _refuse_other_rows(model, found, len(batch.x))
                 yield found
             if progress:
@@ -285,7 +293,7 @@ def log_probs_with_errors(
     if steps is not None:
         return bound_in_steps(model, images, steps, seed, progress), None, f"ELBO, {steps} steps"
     if isinstance(model, ExactModel):
-        return exact_log_prob(model, images, progress), None, EXACT
+        return exact_log_prob(model, images, progress), None, exact_name(model)
     if not isinstance(model, LatentModel):
         model.log_prob(images.first(1))  # type: ignore[attr-defined]  # raises, with the reason
         raise NotComputable(f"{type_in_words(model)} has no likelihood")

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.data.pixels import PixelBatches
-from ancestral.evaluation.likelihood import EXACT, Progress, Request, log_probs_with_errors
+from ancestral.evaluation.likelihood import EXACT, EXACT_GIVEN, Progress, Request, log_probs_with_errors
 from ancestral.evaluation.score import Score
 from ancestral.models.base import ExactModel, Model
+from ancestral.models.vectors import TakesVectors
 
 
 def request_of(method: str) -> Request:
@@ -22,7 +23,7 @@ def request_of(method: str) -> Request:
         >>> request_of("IWAE_50"), request_of("ELBO").samples, request_of("prior MC_1").from_prior
         (Request(samples=50, from_prior=False, order=None, steps=None), 0, True)
     """
-    if method in (EXACT, "ELBO"):
+    if method in (EXACT, EXACT_GIVEN, "ELBO"):
         return Request()
     if order := re.fullmatch(r"log p\(x\), (\S+) order", method):
         return Request(order=order[1])
@@ -76,6 +77,13 @@ def seen_in_words(images: PixelBatches) -> str:
     return f", of the seen {what} only ({images.seen.double().mean().item():.1%})"
 
 
+def vector_in_words(model: Model) -> str:
+    """The words in a score that state that it is given one vector c; "" for a model that gets the vectors of the data,
+    whose names the pixel space states."""
+    one = isinstance(model, TakesVectors) and model.vector_size and model.condition is not None
+    return ", given one vector c" if one else ""
+
+
 def _dimensions(images: PixelBatches) -> int:
     """Numbers per image; if some are missing, the mean number of the seen ones, at least 1."""
     if images.seen is None:
@@ -109,7 +117,7 @@ def score_each(
         kind="exact" if exact else "bound",
         side=None if exact else "lower",
         samples=0 if exact else request.samples or 1,
-        space=images.space.describe(dataset) + seen_in_words(images),
+        space=images.space.describe(dataset) + seen_in_words(images) + vector_in_words(model),
         split=split,
         dimensions=_dimensions(images),
         discrete=model.discrete,

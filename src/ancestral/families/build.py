@@ -11,10 +11,12 @@ from ancestral.core.errors import InputError
 from ancestral.core.modules import failure
 from ancestral.core.serialization import provide_classes, to_config
 from ancestral.core.text import close_matches, type_in_words
+from ancestral.families.abilities import classes
 from ancestral.families.catalogue import BUILT_IN, find, import_classes
 from ancestral.families.family import DataSpec, Family
 from ancestral.families.size import refuse_beyond_memory
 from ancestral.models.base import Model, load_saved
+from ancestral.models.vectors import TakesVectors, has_vector
 
 provide_classes(import_classes)
 
@@ -70,6 +72,9 @@ def refuse_unfit(called: str, model: Model, spec: DataSpec) -> None:
         raise InputError(f"{called} needs data of the shape {model.event_shape}; these data have {spec.event_shape}")
     if spec.space not in model.spaces:
         raise InputError(f"{called} needs --pixels {' or '.join(model.spaces)}; these data have {spec.space} pixels")
+    if spec.conditions and not has_vector(model):
+        able = ", ".join(cls.__name__ for cls in classes() if issubclass(cls, TakesVectors) and cls.takes_vectors)
+        raise InputError(f"{called} has no input for the vectors of --conditions: choose a {able}, or leave them out")
 
 
 @plain_arguments()

@@ -58,7 +58,7 @@ def encoder_network(settings: CodingSettings, spec: DataSpec, outputs: int, clas
     if len(event_shape) != 3:
         raise InputError("autoencoders and VAEs need images; for points choose the family flow")
     if classes and "encoder" in spec.networks:
-        raise InputError("your own encoder gets images only, not classes: leave out --conditional")
+        raise InputError("your own encoder gets images only: leave out --conditional and --conditions")
     if own := given_network(spec.networks, "encoder", event_shape, [outputs]):
         return own
     common = {"activation": settings.activation, "glorot": settings.glorot}

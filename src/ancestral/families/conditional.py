@@ -23,6 +23,8 @@ def classes_of(settings: Any, spec: DataSpec) -> tuple[int, list[float] | None]:
     """
     if not settings.conditional:
         return 0, None
+    if spec.conditions:
+        raise InputError("--conditional and --conditions cannot be combined: leave out one of them")
     if not spec.classes:
         raise InputError(NO_LABELS)
     return spec.classes, None if spec.proportions is None else list(spec.proportions)
@@ -90,8 +92,9 @@ def described_by_class(model: Conditional, describe: Callable[[Conditional], dic
     The page stores equal tensors once, so that the weights which the classes share take no more space.
 
     Args:      describe: the description of a model without classes, or of one whose class is given.
-    Raises:    NotComputable: as `describe`.
+    Raises:    NotComputable: as `describe`, or the model is one of p(x | c) for a vector c, which the page cannot give.
     """
+    model.refuse_without_vector()
     if not model.sums_classes:
         return describe(model)
     given = [describe(model.given(label)) for label in range(model.classes)]

@@ -49,6 +49,8 @@ class DataSpec(NamedTuple):
                standardise: whether the columns of the points have different units and must be standardised.
                proportions: of the classes in the training data, with sum 1; None without labels.
                networks: the user's own networks, by name; see `Family.networks`.
+               conditions: mean and standard deviation in the training data of each entry of the vector that the model
+               is conditioned on; () without vectors.
     """
 
     event_shape: tuple[int, ...]
@@ -58,6 +60,7 @@ class DataSpec(NamedTuple):
     standardise: bool = False
     proportions: tuple[float, ...] | None = None
     networks: Mapping[str, Any] = NONE_GIVEN
+    conditions: tuple[tuple[float, float], ...] = ()
 
 
 class StepContext(NamedTuple):

@@ -17,6 +17,7 @@ from torch.nn.functional import one_hot
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model
+from ancestral.models.vectors import TakesVectors
 
 
 @runtime_checkable
@@ -59,8 +60,9 @@ class WeighsClasses(HasClasses, Protocol):
         ...
 
 
-class ClassConditional(Model):
-    """Base class of models whose parameters depend on a condition c, the class y as a one-hot vector.
+class ClassConditional(TakesVectors):
+    """Base class of models whose parameters depend on a condition c: the class y as a one-hot vector, or a vector of
+    real numbers (see `TakesVectors`).
 
         log p(x) = log sum_y p(y) p(x | y)
 
@@ -72,7 +74,6 @@ class ClassConditional(Model):
     """
 
     classes: int = 0
-    condition: Tensor | None = None
     shares: Tensor
 
     def set_classes(self, classes: int, proportions: Sequence[float] | None = None) -> None:
@@ -95,7 +96,8 @@ class ClassConditional(Model):
         return self.classes > 0 and self.condition is None
 
     def refuse_without_class(self) -> None:
-        """Raises:    NotComputable: the model has classes and none is given, so its network has no input for it."""
+        """Raises:    NotComputable: a class or a vector is an input of the network, and none is given."""
+        self.refuse_without_vector()
         if self.sums_classes:
             raise NotComputable(
                 f"the network of this {type(self).__name__} needs a class: use given(label), for one class"
@@ -118,22 +120,25 @@ class ClassConditional(Model):
     def under(self, condition: Tensor) -> Self:
         """The distribution p(x | c), which shares all parameters with this model. condition: shape (1 or B, K)."""
         view = copy.copy(self)
-        view.condition = condition.to(self.shares)
+        view.condition = condition.to(self.shares.device, self.dtype)
         return view
 
     def conditions(self, n: int) -> Tensor | None:
         """The condition of each of n rows, shape (n, K); None if none is given.
 
-        Raises:    InputError: labels were given for another number of rows.
+        Raises:    InputError: conditions were given for another number of rows. NotComputable: as
+                   `refuse_without_vector`.
         """
+        self.refuse_without_vector()
         if self.condition is None or len(self.condition) == n:
             return self.condition
         if len(self.condition) != 1:
-            raise InputError(f"labels were given for {len(self.condition)} images, but there are {n}")
+            given = "vectors" if self.vector_size else "labels"
+            raise InputError(f"{given} were given for {len(self.condition)} images, but there are {n}")
         return self.condition.expand(n, -1)
 
-    def rows_of(self, rows: Tensor) -> Self:
-        """This distribution for some rows of the batch whose labels were given. rows: indices, or boolean."""
+    def rows_of(self, rows: Tensor | slice) -> Self:
+        """This distribution for some rows of the batch whose labels were given. rows: indices, boolean, or a range."""
         if self.condition is None or len(self.condition) == 1:
             return self
         return self.under(self.condition[rows])
@@ -184,9 +189,15 @@ class CodesClasses(ClassConditional):
     def code(self, z: Tensor) -> Tensor:
         """The input of the decoder: z, followed by the given class if there is one.
 
-        Args:      z: shape (..., B, M) for B given classes; (..., M) for one or none.
+        Args:      z: shape (..., B, M) for B given conditions; (..., M) for one or none.
+        Raises:    InputError, NotComputable: as `conditions`.
         """
-        return z if self.condition is None else torch.cat([z, self.condition.expand(*z.shape[:-1], -1)], -1)
+        self.refuse_without_vector()
+        if self.condition is None:
+            return z
+        if len(self.condition) > 1:
+            self.conditions(z.shape[-2])  # raises for another number of rows
+        return torch.cat([z, self.condition.expand(*z.shape[:-1], -1)], -1)
 
     def classes_in_turn(self, n: int) -> Tensor:
         """Conditions of n codes, the classes of the training data in turn, shape (n, condition_width)."""

@@ -20,12 +20,15 @@ from ancestral.data.mask_files import read_masks
 from ancestral.data.masks import HIDDEN, seen_columns
 from ancestral.evaluation.hidden import HiddenMethod, hidden_method
 from ancestral.evaluation.score import Score
+from ancestral.evaluation.scoring import vector_in_words
 from ancestral.models.base import Completes, Model
 from ancestral.models.classes import HasClasses, refuse_without_classes
 from ancestral.models.orders import HasOrders
+from ancestral.models.vectors import given_batch, needs_vector
 from ancestral.runs.hiding import COLUMNS, MISSING, Hiding, hidden_in_words
 from ancestral.runs.run import Run
 from ancestral.runs.sample import class_number, save_table
+from ancestral.runs.vectors import given_each
 
 IMAGES, DRAWS = 8, 4
 ROWS = 200  # images completed together
@@ -71,6 +74,7 @@ def complete_run(
     columns: Sequence[str] = (),
     label: int | str | None = None,
     only_exact: bool = False,
+    condition: Any = None,
 ) -> Completion:
     """Hide part of the first images of a split and sample it from the model, several times for each image.
 
@@ -79,11 +83,12 @@ def complete_run(
                seed of draws and masks. split: of the data. scored: number of images whose true hidden pixels are
                scored, if the model can. masks: file or folder, see `read_masks`. columns: names of the hidden columns
                of points. label: class of all images, by number or name; the true hidden pixels are then not scored.
-               only_exact: leave out bounds and estimates.
+               only_exact: leave out bounds and estimates. condition: for a model of p(x | c), one vector for all
+               images, which are then not scored; None: the vector of each image.
     Raises:    NotComputable: the model cannot complete, or the data are not images. InputError: an unknown part, or a
                label that the model does not have.
     """
-    task = _Task(run, hide, count, draws, seed, split, masks, columns, label)
+    task = _Task(run, hide, count, draws, seed, split, masks, columns, label, condition)
     return task.completed(0 if only_exact and not task.exact else scored)
 
 
@@ -105,16 +110,20 @@ class _Task:
         masks: Path | None,
         columns: Sequence[str],
         label: int | str | None,
+        condition: Any = None,
     ) -> None:
         self.run, self.hide, self.draws, self.seed, self.split = run, hide, draws, seed, split
         self.model = model = run.load() if label is None else model_given(run, label)
+        if condition is not None:
+            self.model = model = given_each(model, condition, 1)
         _refuse_other_data(run, hide, columns)
         if not isinstance(model, Completes):
             raise NotComputable(f"{type_in_words(model)} cannot complete images")
         images = run.data.held(split, count)
         if not len(images):
             raise InputError(f"{run.path} has no {split} images")
-        self.x = images.first_batch(count).x
+        first = images.first_batch(count)
+        self.x, self.vectors = first.x, first.conditions
         if hide == COLUMNS:
             given: Tensor | None = seen_columns(run.data.columns, columns, len(self.x))
         else:
@@ -124,9 +133,11 @@ class _Task:
         if hide in HIDDEN and self.seen.all():
             sides = "x".join(map(str, model.event_shape[1:]))
             raise NotComputable(f"--hide {hide}: no pixel of images of {sides} pixels is hidden: choose another part")
-        self.method, self.reason = _method_of(model, self.x, self.seen)
+        self.method, self.reason = _method_of(given_batch(model, self.vectors), self.x, self.seen)
         self.exact = self.method is not None and self.method.kind == "exact"
-        if label is not None:
+        if condition is not None:
+            self.method, self.reason = None, "all images are completed with one vector, which need not be their own"
+        elif label is not None:
             self.method, self.reason = None, "all images are completed as one class, which need not be their own"
         elif hide == MISSING or of_data is not None:
             self.method, self.reason = None, "the data have missing pixels, and their true values are not known"
@@ -134,10 +145,11 @@ class _Task:
     def completed(self, scored: int) -> Completion:
         """Draws of the hidden pixels, and the score of the first `scored` images."""
         values = (self.x.to(self.model.dtype), self.seen)
-        rows = [one.repeat_interleave(self.draws, 0).split(ROWS) for one in values]
         assert isinstance(self.model, Completes)
+        each = self.draws if needs_vector(self.model) else ROWS  # images with one vector
+        rows = [one.repeat_interleave(self.draws, 0).split(each) for one in values]
         with seeded_noise(seed_for(self.seed, "complete")):
-            drawn = torch.cat([self.model.complete(*part) for part in zip(*rows, strict=True)])
+            drawn = torch.cat([self._given(at).complete(*part) for at, part in enumerate(zip(*rows, strict=True))])
         drawn = drawn.unflatten(0, (len(self.x), self.draws)).transpose(0, 1)
         # an autoregressive model is exact for some masks; other orders of an any-order model give other probabilities
         words = self.model.completion
@@ -148,6 +160,11 @@ class _Task:
         if self.method is not None:
             score = _score_hidden(self.run, self.model, self.method, again, self.split, scored, self.seed)
         return Completion(self.x, self.seen, drawn, self.hide, how, score, self.reason)
+
+    def _given(self, image: int) -> Completes:
+        """The model that completes an image, or all images if it needs no vector."""
+        model: Any = given_batch(self.model, None if self.vectors is None else self.vectors[image : image + 1])
+        return model
 
 
 def _method_of(model: Model, x: Tensor, seen: Tensor) -> tuple[HiddenMethod | None, str | None]:
@@ -179,17 +196,19 @@ def complete_runs(
     masks: Path | None = None,
     columns: Sequence[str] = (),
     label: int | str | None = None,
+    condition: Any = None,
 ) -> list[Completion]:
     """`complete_run` for several runs, with the same images and hidden parts, and scores of equally many images.
 
     All checks are made before the first run is completed.
 
     Args:      named: pairs (name, run); pixel spaces may differ. progress: called with (runs done, total runs). masks:
-               file or folder of masks. columns: names of the hidden columns of points. label: as in `complete_run`.
+               file or folder of masks. columns: names of the hidden columns of points. label, condition: as in
+               `complete_run`.
     Raises:    NotComputable, InputError: as `complete_run`; or the runs have different images.
     """
     _refuse_other_images(named, split, count)
-    tasks = [_Task(run, hide, count, draws, seed, split, masks, columns, label) for _, run in named]
+    tasks = [_Task(run, hide, count, draws, seed, split, masks, columns, label, condition) for _, run in named]
     if len(tasks) > 1:
         if any(task.method is not None and task.method.slow for task in tasks):
             scored = min(scored, SCORED_SLOWLY)
@@ -239,11 +258,16 @@ def _score_hidden(
     values: list[Tensor] = []
     hidden: list[Tensor] = []
     with seeded_noise(seed_for(seed, "score hidden")):
-        for x in images.in_order(BLOCK):
+        images.refuse_missing()
+        # a slow method repeats or divides the rows of a batch, which then need one vector
+        for batch in images.blocks(1 if needs_vector(model) and method.slow else BLOCK):
+            x, of_block = batch.x, method
             # random masks are shared within a block, because a belief net sums over its states for every different mask
             masks = 1 if hide == "random" else len(x)
             seen = hiding.seen(masks, model.event_shape).expand_as(x)
-            values.append(method.log_probs(x.to(model.dtype), seen).double())
+            if needs_vector(model):
+                of_block = hidden_method(given_batch(model, batch.conditions), x, seen)
+            values.append(of_block.log_probs(x.to(model.dtype), seen).double())
             hidden.append((~seen).flatten(1).sum(1))
     return Score.of(
         torch.cat(values),
@@ -251,7 +275,7 @@ def _score_hidden(
         kind=method.kind,
         side=method.side,
         samples=method.samples,
-        space=images.space.describe(run.data.name),
+        space=images.space.describe(run.data.name) + vector_in_words(model),
         split=split,
         dimensions=torch.cat(hidden).double().mean().item(),
         discrete=model.discrete,

@@ -15,11 +15,13 @@ from ancestral.core.notebook import as_html
 from ancestral.core.random import seeded_noise
 from ancestral.data.anomalies import frankenstein
 from ancestral.data.pixels import PixelBatches
-from ancestral.evaluation.likelihood import BLOCK, counted, per_image
+from ancestral.evaluation.likelihood import BLOCK, counted, exact_name, per_image_seen
 from ancestral.evaluation.score import Score
+from ancestral.evaluation.scoring import vector_in_words
 from ancestral.families.score_parts import refuse_without_likelihood, score_parts
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ExactModel, Infers, LatentModel, Model
+from ancestral.models.vectors import given_batch, has_vector
 from ancestral.runs.run import Run
 
 ACTIVE_VARIANCE = 0.01  # a latent is active if its posterior mean has a larger variance over images
@@ -93,18 +95,21 @@ def explain_run(
     images = run.data.held(split, count)
     if not len(images):
         raise InputError(f"{run.path} has no {split} images")
-    spliced = spliced_images(run, split, min(len(images), SPLICED), seed)
+    # images made of two halves have no vector
+    spliced = None if has_vector(model) else spliced_images(run, split, min(len(images), SPLICED), seed)
+    images.refuse_missing()
     advance = counted(progress, len(images) + len(spliced or ()))
     with torch.no_grad(), seeded_noise(seed):
-        names, _, by_latent = score_parts(model, images.first(1).to(model.dtype))
+        first = images.first_batch(1)
+        names, _, by_latent = score_parts(given_batch(model, first.conditions), first.x.to(model.dtype))
 
-    def columns(x: Tensor) -> Tensor:
-        found = score_parts(model, x)
-        return torch.cat([found.values, found.divergences, _posterior_means(model, x)], 1)
+    def columns(given: Model, x: Tensor) -> Tensor:
+        found = score_parts(given, x)
+        return torch.cat([found.values, found.divergences, _posterior_means(given, x)], 1)
 
-    found = per_image(model, images, 10 * BLOCK, columns, 0, advance)
+    found = per_image_seen(model, images, 10 * BLOCK, columns, 0, advance)
     values, divergences, means = found.tensor_split([len(names), len(names) + by_latent.shape[1]], 1)
-    anomalous = None if spliced is None else per_image(model, spliced, 10 * BLOCK, columns, 0, advance)
+    anomalous = None if spliced is None else per_image_seen(model, spliced, 10 * BLOCK, columns, 0, advance)
     exact = isinstance(model, ExactModel)
     return Explanation(
         names=names,
@@ -117,7 +122,7 @@ def explain_run(
             "kind": "exact" if exact else "bound",
             "side": None if exact else "lower",
             "samples": 0 if exact else 1,
-            "space": run.data.space.describe(run.data.name),
+            "space": run.data.space.describe(run.data.name) + vector_in_words(model),
             "split": split,
             "dimensions": math.prod(images.event_shape),
             "discrete": model.discrete,
@@ -156,8 +161,8 @@ def _whole_name(model: Model) -> str:
     if isinstance(model, LatentModel):
         return "ELBO"
     if isinstance(model, AutoregressiveModel) and len(model.orders) > 1:
-        return f"log p(x) in the first ordering of {len(model.orders)}"
-    return "log p(x)"
+        return f"{exact_name(model)} in the first ordering of {len(model.orders)}"
+    return exact_name(model)
 
 
 def active_in_words(found: Explanation, m: int) -> str:

@@ -24,6 +24,7 @@ from ancestral.families.family import Family, titled
 from ancestral.families.hooks import FamilyError, calling
 from ancestral.families.run_settings import Settings
 from ancestral.models.base import ExactModel, LatentModel, Model
+from ancestral.models.vectors import given_batch
 from ancestral.training.engine import Engine
 from ancestral.training.objectives import Terms
 from ancestral.training.steps import GradientStep, Step
@@ -172,7 +173,8 @@ def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held:
         seed_device(train.device, 0)
         batch = next(train.shuffled(0, batch_size))
         with torch.no_grad():
-            _try_model(step.family.name, tried.eval(), batch.x)
+            vectors = None if batch.conditions is None else batch.conditions[:1]
+            _try_model(step.family.name, given_batch(tried.eval(), vectors), batch.x)
             if len(held) and (own := step.family.code("held_out")):
                 with calling(step.family.name, "held_out"):
                     losses = own(tried, held)

@@ -15,7 +15,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.text import type_in_words
 from ancestral.evaluation.class_scores import LEAST_SAMPLES, log_joint_classes
-from ancestral.evaluation.likelihood import BLOCK, counted, per_image
+from ancestral.evaluation.likelihood import BLOCK, counted, per_image_seen
 from ancestral.models.base import EncodesWithSpread, ExactModel, Infers
 from ancestral.models.classes import scores_classes
 from ancestral.runs.run import Run
@@ -75,10 +75,11 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
         assert probs is not None
         return Inference(probs[:, :0], labels, None, "exact: p(y | x)", probs)
 
-    def columns(x: Tensor) -> Tensor:
-        return torch.cat(model.encode_with_stddev(x), 1) if isinstance(model, EncodesWithSpread) else model.encode(x)
+    def columns(given: Infers, x: Tensor) -> Tensor:
+        return torch.cat(given.encode_with_stddev(x), 1) if isinstance(given, EncodesWithSpread) else given.encode(x)
 
     block = BLOCK if model.encodes_by_search else 10 * BLOCK
-    found = per_image(model, images, block, columns, 0, counted(progress, len(images))).to(model.dtype)
+    images.refuse_missing()
+    found = per_image_seen(model, images, block, columns, 0, counted(progress, len(images))).to(model.dtype)
     z, stddev = found.chunk(2, 1) if isinstance(model, EncodesWithSpread) else (found, None)
     return Inference(z, labels, stddev, model.inference, probs)

@@ -139,7 +139,8 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
     seen = None if part.seen is None else torch.from_numpy(part.seen)
     if seen is not None and own.pad_to is not None:
         seen = padded_seen(seen, max(own.pad_to, *seen.shape[-2:]))
-    of_use = Split(images, labels, part.names, seen=seen)
+    vectors = _vectors(name, part, run)
+    of_use = Split(images, labels, part.names, seen=seen, conditions=vectors)
     none = of_use.first(0)
     whole = used == WHOLE
     dataset = Dataset(
@@ -154,10 +155,28 @@ def _read(run: Run, other: OtherData, split: str, missing: bool) -> RunData:
         columns,
         (*chosen.assumptions, *matched, *notes, *more),
         own=True,
+        conditions=chosen.conditions,
     )
     for line in dataset.assumptions:
         log.warning("note: %s", line)
     return NewData(run, dataset, run.space)
+
+
+def _vectors(name: str, part: Part, run: Run) -> Tensor | None:
+    """The vectors of new data that the model of a run needs, shape (N, K), or None.
+
+    Raises:    InputError: there are none, or of another length.
+    """
+    wanted = run.record["data"].get("conditions")
+    if not wanted:
+        return None
+    if part.conditions is None:
+        names = ", ".join(run.settings.data.conditions)
+        raise refusal(name, f"has no conditions ({names})", "the model of this run is one of p(x | c) and needs them")
+    if part.conditions.shape[1] != len(wanted):
+        found = f"conditions of {part.conditions.shape[1]} numbers"
+        raise refusal(name, found, f"this model needs {len(wanted)}: {', '.join(wanted)}")
+    return torch.from_numpy(np.ascontiguousarray(part.conditions))
 
 
 def _as_needed(

@@ -49,6 +49,7 @@ DATA_OPTIONAL: dict[str, Any] = {
     "relative_path": str,
     "classes": tuple[str, ...] | None,
     "columns": tuple[str, ...] | None,
+    "conditions": tuple[str, ...] | None,
 }
 
 

@@ -32,11 +32,13 @@ from ancestral.evaluation.recogniser import (
 )
 from ancestral.models.base import Model
 from ancestral.models.orders import SamplesInSteps, with_steps
+from ancestral.models.vectors import has_mean
 from ancestral.networks.classifier import classifier_for
 from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
+from ancestral.runs.vectors import sampler_of, vectors_in_words
 
 MOST_SAMPLES = 10_000
 AT_ONCE = 500  # samples of a block, which has its own seed
@@ -52,6 +54,7 @@ class View:
 
     Args:      data: of the run. means: use E[x | z] instead of samples. threshold: set grey values to 0 or 1, split at
                one half. steps: sample in this number of parallel steps, if the model can; None: exact samples.
+               given: the words for the record that say which vectors the samples are given; "" for none.
     Raises:    InputError: the data are points; or `threshold` for pixels that are drawn binary.
     """
 
@@ -59,6 +62,7 @@ class View:
     means: bool = False
     threshold: bool = False
     steps: int | None = None
+    given: str = ""
 
     def __post_init__(self) -> None:
         if self.data.space.noun != "images":
@@ -129,7 +133,7 @@ def measure_run(
     """
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
-    model, data = run.load(), run.data
+    model, data = sampler_of(run), run.data
     refuse_other_weights(present(), model)
     steps = usual_steps(model) if steps is None else exact_or(model, steps)
     comparison = Comparison(view_of(model, data, means, threshold, steps), count, features)
@@ -195,7 +199,7 @@ class Comparison:
             distances,
             test_distances,
             network=self.network,
-            space=self.view.space.describe(self.view.data.name),
+            space=self.view.space.describe(self.view.data.name) + self.view.given,
             drawn=MEANS if self.view.means else DRAWS,
             seed=seed,
             steps=self.view.steps,
@@ -223,8 +227,7 @@ def recognised(data: RunData, images: Tensor) -> Recognition:
 
 
 def view_of(model: Model, data: RunData, means: bool, threshold: bool, steps: int | None = None) -> View:
-    has_mean = type(model).sample_mean is not Model.sample_mean  # else `sample_mean` returns samples
-    return View(data, means and has_mean, threshold, steps)
+    return View(data, means and has_mean(model), threshold, steps, vectors_in_words(model))
 
 
 def usual_steps(model: Model) -> int | None:

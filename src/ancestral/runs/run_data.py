@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ancestral.core.errors import InputError
 from ancestral.data.datasets import READING, Dataset, in_words_of, load_dataset
 from ancestral.data.pixels import PixelBatches, PixelSpace
@@ -95,7 +97,27 @@ class RunData:
         table = isinstance(self.dataset, Dataset) and self.dataset.kind == "points"
         classes = self.dataset.class_count if isinstance(self.dataset, Dataset) else None
         shares = self._proportions(classes)
-        return DataSpec(self.event_shape, self.dataset.levels, self.space.name, classes, table, shares)
+        facts = (self.event_shape, self.dataset.levels, self.space.name, classes, table, shares)
+        return DataSpec(*facts, conditions=self._statistics())
+
+    def _statistics(self) -> tuple[tuple[float, float], ...]:
+        """Mean and standard deviation of each entry of the condition vectors of the training images.
+
+        Raises:    InputError: an entry is constant.
+        """
+        vectors = self.dataset.train.conditions
+        if vectors is None:
+            return ()
+        assert isinstance(self.dataset, Dataset)
+        deviation, mean = torch.std_mean(vectors, 0, correction=0)
+        constant = (vectors == vectors[0]).all(0) | ~(deviation > 0)
+        if bool(constant.any()):
+            names = [name for name, one in zip(self.dataset.conditions, constant.tolist(), strict=True) if one]
+            raise InputError(
+                f"conditions with one value in all training examples of {self.name} ({', '.join(names)}): leave them "
+                "out of --conditions"
+            )
+        return tuple(zip(mean.tolist(), deviation.tolist(), strict=True))
 
     def _proportions(self, classes: int | None) -> tuple[float, ...] | None:
         """The proportions of the classes among the labelled training images, each counted with its weight."""
@@ -207,9 +229,10 @@ class RunData:
 
 def space_of(settings: DataSettings, levels: int, event_shape: Sequence[int]) -> PixelSpace:
     """The pixel space of a run; `levels` is 0 for points."""
+    given = " ".join(settings.conditions)
     if levels:
-        return PixelSpace(settings.pixels or "threshold", levels)
-    return PixelSpace("points", 0, math.prod(event_shape))
+        return PixelSpace(settings.pixels or "threshold", levels, given=given)
+    return PixelSpace("points", 0, math.prod(event_shape), given)
 
 
 def labelled_only(settings: Settings) -> bool:

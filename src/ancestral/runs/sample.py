@@ -21,9 +21,12 @@ from ancestral.core.text import close_matches, type_in_words
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
+from ancestral.models.classes import ClassConditional
 from ancestral.models.orders import with_steps
+from ancestral.models.vectors import UnderRandomVectors, has_mean
 from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.run import Run
+from ancestral.runs.vectors import vectors_in_words
 
 log = logging.getLogger("ancestral")
 
@@ -52,7 +55,7 @@ def sample_model(
     """
     if n < 1:
         raise InputError(f"--n {n}: give at least 1")
-    if means and type(model).sample_mean is Model.sample_mean:
+    if means and not has_mean(model):
         raise NotComputable(f"{type_in_words(model)} has no mean of x given a latent: leave --mean out")
     if steps is not None and (means or label is not None):
         raise InputError("--steps cannot be combined with --mean or --label: leave out one of them")
@@ -61,8 +64,12 @@ def sample_model(
         return _in_blocks(model, n, seed, lambda rows: in_steps.sample_in_steps(rows.stop - rows.start, steps))
     if label is not None:
         return _of_classes(model, labels_of(label, n), seed)
-    draw = model.sample_mean if means else model.sample
-    return _in_blocks(model, n, seed, lambda rows: draw(rows.stop - rows.start))
+
+    def drawn(rows: slice) -> Tensor:
+        of_rows = model.rows_of(rows) if isinstance(model, ClassConditional) else model
+        return (of_rows.sample_mean if means else of_rows.sample)(rows.stop - rows.start)
+
+    return _in_blocks(model, n, seed, drawn)
 
 
 def _of_classes(model: Model, labels: Tensor, seed: int) -> Tensor:
@@ -94,7 +101,8 @@ def cost_of_steps(run: Run, steps: int, count: int = COSTED) -> Difference:
 
 def drawn_in_words(model: Model) -> str:
     """What pictures of `sample_mean` show: samples, or mean images given samples of the latents."""
-    return "samples" if type(model).sample_mean is Model.sample_mean else "mean images E[x|z], z from the prior"
+    drawn = "mean images E[x|z], z from the prior" if has_mean(model) else "samples"
+    return drawn + vectors_in_words(model)
 
 
 def _checked(model: Model, x: object, n: int) -> Tensor:
@@ -153,9 +161,9 @@ def present_classes(model: SamplesClasses) -> list[int]:
 
 def _conditional(model: Model) -> SamplesClasses:
     if not isinstance(model, SamplesClasses) or not model.classes:
+        name = type_in_words(model.model if isinstance(model, UnderRandomVectors) else model)
         raise NotComputable(
-            f"{type_in_words(model)} without classes cannot sample a given class: leave --label out, or train one "
-            "with --conditional"
+            f"{name} without classes cannot sample a given class: leave --label out, or train one with --conditional"
         )
     return model
 

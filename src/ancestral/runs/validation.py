@@ -21,6 +21,7 @@ from ancestral.runs.hooks import check_losses
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 from ancestral.runs.sample import drawn_in_words
+from ancestral.runs.vectors import sampler
 from ancestral.training.log import Reading
 
 LOOKED_AT = 512  # samples, and held-out images or points, that are compared at each validation without a likelihood
@@ -100,6 +101,7 @@ def draw_samples(run: Run, data: RunData, settings: Settings, device: torch.devi
     if epoch in settings.training.samples_at:
         from ancestral.figures.style import save_figure
 
+        model = sampler(model, data)
         seed_device(device, seed_for(settings.training.seed, "samples"))
         with calling(settings.family, f"sample of the {type(model).__name__}"):
             drawn = model.sample_mean(data.pictured).float().cpu()

@@ -26,6 +26,8 @@ IMAGE_FILES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"
 MEMORY = "memory:"
 """Prefix of the names of data in memory."""
 MAX_LEVELS = 65_536
+MOST_CONDITIONS = 1024
+"""The largest number of entries of a condition vector."""
 LARGEST = {
     **dict.fromkeys(("train_size", "valid_size"), LARGEST_COUNT),
     **dict.fromkeys(("pad_to", "resize"), 4096),  # pixels a side
@@ -45,7 +47,8 @@ class ReadOptions(NamedTuple):
                treat NaN, transparent pixels and masks of the file as missing; by default NaN is an error and
                transparent pixels are shown on the background. columns: names of a table's dimensions, if a model knows
                them; a column with one of these names is never used as the class. weights: name of the array or column
-               with the weights of the rows; None: an array `weights`.
+               with the weights of the rows; None: an array `weights`. conditions: names of the arrays or columns
+               with the vector of each row that the model is conditioned on; empty: none.
     """
 
     levels: int | None = None
@@ -59,6 +62,7 @@ class ReadOptions(NamedTuple):
     missing: bool = False
     columns: tuple[str, ...] = ()
     weights: str | None = None
+    conditions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,16 +128,21 @@ class DataSettings(FileSettings):
     weights: str | None = None
     """name of the column of a table, or of the array of a file, with the weight of each row in training (default: an
     array `weights`, if there is one)"""
+    conditions: tuple[str, ...] = ()
+    """learn p(x | c) for a vector c of real numbers: names of the arrays of a file (train_NAME and test_NAME for its
+    parts), or of the columns of a table, with the numbers of each row"""
 
     @property
     def read_options(self) -> ReadOptions:
-        return super().read_options._replace(weights=self.weights)
+        return super().read_options._replace(weights=self.weights, conditions=self.conditions)
 
     def __post_init__(self) -> None:
         check_fields(self, LARGEST)
         check_numbers(self, "train_size pad_to resize", 1)
         check_numbers(self, "valid_size split_seed", 0)
         check_numbers(self, "levels", 2)
+        if len(set(self.conditions)) < len(self.conditions):
+            raise InputError(f"--conditions {shown(self.conditions)}: name each array or column once")
         self._check_named_set()
         if self.value_range is not None:
             self._check_range(self.value_range)

@@ -20,6 +20,7 @@ from ancestral.data.pixels import Batch
 from ancestral.models.base import ExactModel, LatentModel, Model, SplitsElbo
 from ancestral.models.classes import HasClasses, split_divergences
 from ancestral.models.seen import on_seen
+from ancestral.models.vectors import given_batch
 
 
 def with_gradient_of(surrogate: Tensor, value: Tensor) -> Tensor:
@@ -113,12 +114,14 @@ def terms_of_labels(model: Model, objective: Objective, batch: Batch) -> Terms:
 
         label y      loss of p(x | y) - log p(y)
         label -1     loss of p(x): the class is summed out
+        vector c     loss of p(x | c)
 
     So images without a label are used too (semi-supervised learning). Without labels, all classes are summed out.
 
     Returns:   shape (B,) each, nats; `loss` includes -log p(y), which the other terms do not.
     Reference: Kingma et al., 2014, eqs. 6 to 8, arXiv 1406.5298 (there q(y | x) is a network of its own).
     """
+    model = given_batch(model, batch.conditions)
     if batch.labels is None or not isinstance(model, HasClasses) or not model.classes:
         return objective(model, batch)
     known = batch.labels >= 0

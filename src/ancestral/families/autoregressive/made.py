@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -46,7 +47,8 @@ class MADE(AutoregressiveModel):
                the ordering is the reading order, else all are random. direct: add connections from pixels to the
                outputs of later pixels. seed: random seed of orderings and degrees. classes: K, number of classes, whose
                one-hot vector is an input of every unit and output, without a mask; 0 for none. proportions: of the
-               classes in the training data; None: equal.
+               classes in the training data; None: equal. vector: mean and standard deviation of each entry of a
+               condition vector, which replaces the one-hot vector; () for none.
     Deviation: hidden degrees are spread evenly, then shuffled for J > 1; the paper draws them at random.
     Reference: Germain et al., 2015, arXiv 1502.03509; order-agnostic: Uria et al., 2014, arXiv 1310.1757.
     Example:
@@ -55,6 +57,7 @@ class MADE(AutoregressiveModel):
         torch.Size([3])
     """
 
+    takes_vectors: ClassVar[bool] = True
     positions: Tensor
 
     def __init__(
@@ -70,9 +73,11 @@ class MADE(AutoregressiveModel):
         seed: int = 0,
         classes: int = 0,
         proportions: Sequence[float] | None = None,
+        vector: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         self.set_classes(classes, proportions)
+        self.set_vector(vector)
         if orderings < 1 or not (direct or hidden):
             raise ValueError("a MADE needs an ordering, and hidden layers or direct connections")
         if orderings > MAX_ORDERINGS:
@@ -87,7 +92,8 @@ class MADE(AutoregressiveModel):
         self.last = MaskedLinear(widths[-1], pixels * self.output.size) if hidden else None
         self.direct = MaskedLinear(widths[0], pixels * self.output.size, bias=not hidden) if direct else None
         widths = [*hidden, pixels * self.output.size]
-        self.by_class = nn.ModuleList(nn.Linear(classes, width, bias=False) for width in widths) if classes else None
+        entries = classes or len(vector)
+        self.by_class = nn.ModuleList(nn.Linear(entries, width, bias=False) for width in widths) if entries else None
         positions, degrees = _orderings(pixels, hidden, orderings, seed)
         self.register_buffer("positions", positions, persistent=False)
         for layer, values in zip(self.layers, degrees, strict=True):
@@ -153,9 +159,10 @@ class MADE(AutoregressiveModel):
         return self.output.log_prob(self.predict_under(x, ordering), x).flatten(1).sum(1)
 
     def added(self) -> list[Tensor | None]:
-        """What the given class adds to each hidden layer and the output, shapes (1 or B, width), or None."""
+        """What the given condition adds to each hidden layer and the output, shapes (1 or B, width), or None."""
         if self.by_class is None:
             return [None] * (len(self.layers) + 1)
+        self.refuse_without_class()
         return [layer(self.condition) for layer in self.by_class]
 
     def log_prob_of_orders(self, x: Tensor) -> Tensor:
@@ -236,4 +243,5 @@ def build_made(settings: MADESettings, spec: DataSpec) -> AutoregressiveModel:
         settings.components,
         0,
         *classes_of(settings, spec),
+        spec.conditions,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,8 @@ class PixelCNN(AutoregressiveModel):
                that have an input channel of their own, which is 1 where a pixel has the level; `initialise` chooses the
                most frequent levels of the training data. positions: add a learned value for each position and channel.
                classes: K, number of classes, which every block gets; 0 for none. proportions: of the classes in the
-               training data; None: equal.
+               training data; None: equal. vector: mean and standard deviation of each entry of a condition vector,
+               which every block gets, instead of classes; () for none.
     Deviation: one stack instead of the paper's two (vertical and horizontal). Its receptive field lacks pixels far to
                the right in the rows just above; the wide first kernel covers most of them, at half the cost.
     Reference: van den Oord et al., 2016, arXiv 1601.06759 and 1606.05328.
@@ -77,6 +79,7 @@ class PixelCNN(AutoregressiveModel):
         torch.Size([3])
     """
 
+    takes_vectors: ClassVar[bool] = True
     marked: Tensor
 
     def __init__(
@@ -94,9 +97,11 @@ class PixelCNN(AutoregressiveModel):
         positions: bool = False,
         classes: int = 0,
         proportions: Sequence[float] | None = None,
+        vector: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         self.set_classes(classes, proportions)
+        self.set_vector(vector)
         self.event_shape = tuple(event_shape)
         self.output = pixel_output(output, levels, components)
         colours = event_shape[0]
@@ -107,7 +112,8 @@ class PixelCNN(AutoregressiveModel):
         self.marks, self.inputs = frequent, colours * (1 + frequent)
         self.first = CausalConv2d(self.inputs, channels, first_kernel, current=False)
         self.places = nn.Parameter(torch.zeros(channels, *event_shape[1:])) if positions else None
-        self.blocks = nn.ModuleList(GatedBlock(channels, hidden, kernel, classes) for _ in range(blocks))
+        entries = classes or len(vector)
+        self.blocks = nn.ModuleList(GatedBlock(channels, hidden, kernel, entries) for _ in range(blocks))
         self.head = ChannelHead(channels, channels, colours, self.output.size)
 
     @property
@@ -208,6 +214,7 @@ def build_pixelcnn(settings: PixelCNNSettings, spec: DataSpec) -> Autoregressive
         settings.frequent,
         settings.positions,
         *classes_of(settings, spec),
+        spec.conditions,
     )
 
 

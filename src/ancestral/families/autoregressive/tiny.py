@@ -23,6 +23,7 @@ def tiny_pixelcnn(shape: tuple[int, ...] = (1, 3, 3), *output: object, **setting
 
 
 CLASSES: dict[str, Any] = {"classes": 3, "proportions": [0.5, 0.2, 0.3]}
+VECTOR: tuple[tuple[float, float], ...] = ((3.0, 2.0), (-1.0, 0.5))  # mean and standard deviation of two entries
 MADES: dict[str, Callable[[], Model]] = {
     "made": lambda: tiny_made(),
     "made, deep": lambda: tiny_made(hidden=[8, 5, 11], direct=False),
@@ -31,6 +32,7 @@ MADES: dict[str, Callable[[], Model]] = {
     "made, logistic": lambda: tiny_made((1, 2, 2), "logistic", 4, components=2),
     "fully visible belief net": lambda: tiny_made(hidden=[]),
     "made, conditional": lambda: tiny_made(hidden=[8, 5], **CLASSES),
+    "made, given a vector": lambda: tiny_made((1, 2, 2), hidden=[5], vector=VECTOR),
     "made, conditional, two orderings": lambda: tiny_made((1, 2, 2), "categorical", 3, orderings=2, **CLASSES),
 }
 PIXELCNNS: dict[str, Callable[[], Model]] = {
@@ -39,5 +41,6 @@ PIXELCNNS: dict[str, Callable[[], Model]] = {
     "pixelcnn, zero flag, positions": lambda: tiny_pixelcnn((1, 2, 2), "zero-flag", 3, frequent=2, positions=True),
     "pixelcnn, logistic, colour": lambda: tiny_pixelcnn((3, 1, 2), "logistic", 3),
     "pixelcnn, conditional": lambda: tiny_pixelcnn(**CLASSES),
+    "pixelcnn, given a vector": lambda: tiny_pixelcnn((1, 2, 2), vector=VECTOR),
     "pixelcnn, conditional, colour": lambda: tiny_pixelcnn((3, 1, 2), "logistic", 3, **CLASSES),
 }

@@ -48,7 +48,9 @@ class ImageFlow(CodesClasses, LatentModel):
     Args:      bijection: f, from (0, 1)^D, shape (B, C, H, W), to a vector z of N(0, I), shape (B, D).
                dequantisation: q(u | x). event_shape: (C, H, W). levels: L; 2 for binary pixels. classes: number of
                classes, which are the context of f; 0 for none. proportions: of the classes in the training data; None:
-               equal. The noise does not depend on the class, and p_Y(y) = sum_c p(c) p_Y(y | c).
+               equal. vector: mean and standard deviation of each entry of a condition vector, which is the context
+               of f instead of classes; () for none. The noise does not depend on the condition, and for classes
+               p_Y(y) = sum_c p(c) p_Y(y | c).
     Reference: Theis et al., 2016, eq. 8, arXiv 1511.01844; Ho et al., 2019, eq. 5, arXiv 1902.00275.
     Example:
         >>> model = build_image_flow(FlowSettings(width=8), DataSpec((1, 8, 8), 17, "levels"))
@@ -57,6 +59,7 @@ class ImageFlow(CodesClasses, LatentModel):
     """
 
     levels: int
+    takes_vectors: ClassVar[bool] = True
     completion: ClassVar[str] = "approximate: a Hamiltonian chain, exact after enough sweeps"
     inference: ClassVar[str] = "approximate: z = f(y) for the centre y of the cell of x"
 
@@ -68,9 +71,11 @@ class ImageFlow(CodesClasses, LatentModel):
         levels: int,
         classes: int = 0,
         proportions: Sequence[float] | None = None,
+        vector: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         self.set_classes(classes, proportions)
+        self.set_vector(vector)
         self.bijection, self.dequantisation = bijection, dequantisation
         self.event_shape, self.levels = tuple(event_shape), levels
         self.spaces = ("levels", *BINARY_SPACES) if levels == 2 else ("levels",)
@@ -170,7 +175,8 @@ class ImageFlow(CodesClasses, LatentModel):
         given = given_only(self, x, observed)
         if self.sums_classes:
             raise NotComputable("a conditional flow of images completes images of a given class only: give --label")
-        context = None if self.condition is None else self.conditions(x.shape[0]).repeat(STARTS, 1)  # type: ignore[union-attr]
+        each = self.conditions(x.shape[0])
+        context = None if each is None else each.repeat(STARTS, 1)
 
         def images(z: Tensor) -> Tensor:
             return self.bijection.inverse(z.flatten(0, 1), context)[0].unflatten(0, z.shape[:2])
@@ -280,5 +286,6 @@ def build_image_flow(settings: FlowSettings, spec: DataSpec) -> ImageFlow:
     )
     levels = 2 if spec.space in BINARY_SPACES else spec.levels
     classes, proportions = classes_of(settings, spec)
-    bijection = image_bijection(settings, spec.event_shape, spec.networks, classes)
-    return ImageFlow(bijection, dequantisation, list(spec.event_shape), levels, classes, proportions)
+    entries = classes or len(spec.conditions)
+    bijection = image_bijection(settings, spec.event_shape, spec.networks, entries)
+    return ImageFlow(bijection, dequantisation, list(spec.event_shape), levels, classes, proportions, spec.conditions)

@@ -53,7 +53,8 @@ class NormalizingFlow(CodesClasses, ExactModel):
 
     Args:      bijection: f, from data to latent, with the class as context if there are classes. event_shape: (D,).
                base_scale: standard deviation of the base. classes: number of classes, 0 for none. proportions: of the
-               classes in the training data; None: equal.
+               classes in the training data; None: equal. vector: mean and standard deviation of each entry of a
+               condition vector, which is the context of f instead of classes; () for none.
     Reference: Rezende and Mohamed, 2015, arXiv 1505.05770; Dinh et al., 2017, arXiv 1605.08803.
     Example:
         >>> model = build_flow(FlowSettings(layers="affine"), DataSpec((2,), 0, "points"))
@@ -63,6 +64,7 @@ class NormalizingFlow(CodesClasses, ExactModel):
 
     spaces = ("points",)
     levels = None
+    takes_vectors: ClassVar[bool] = True
     completion: ClassVar[str] = "approximate: a Metropolis and Hamiltonian chain, exact after enough sweeps"
     inference: ClassVar[str] = "exact: z = f(x)"
     log_variance: Tensor
@@ -74,9 +76,11 @@ class NormalizingFlow(CodesClasses, ExactModel):
         base_scale: float = 1.0,
         classes: int = 0,
         proportions: Sequence[float] | None = None,
+        vector: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         self.set_classes(classes, proportions)
+        self.set_vector(vector)
         self.bijection, self.event_shape = bijection, tuple(event_shape)
         log_variance = (2 * torch.tensor(base_scale, device="cpu").log()).item()  # no arithmetic on the device "meta"
         self.register_buffer("log_variance", torch.tensor(log_variance).expand(self.event_shape), persistent=False)
@@ -165,9 +169,10 @@ class NormalizingFlow(CodesClasses, ExactModel):
     def sample(self, n: int) -> Tensor:
         if self.sums_classes:
             return self.sample_classes(self.draw_classes(n))
-        if self.condition is None:
+        each = self.conditions(n)
+        if each is None:
             return self.distribution().sample((n,))
-        return FlowDistribution(self.base(), self.bijection, self.conditions(n)).sample()
+        return FlowDistribution(self.base(), self.bijection, each).sample()
 
 
 def standardise(model: Model, train: PixelBatches) -> None:
@@ -199,7 +204,7 @@ def vector_bijection(
     Raises:    InputError: layers other than splines, or classes, for a single dimension.
     """
     if features == 1 and classes:
-        raise InputError("--conditional needs points with at least two dimensions, or images")
+        raise InputError("--conditional and --conditions need points with at least two dimensions, or images")
     if features < 2 and settings.layers != "spline":
         raise InputError(
             f"--layers {settings.layers} with one dimension can only give a normal density: choose --layers spline"
@@ -250,9 +255,10 @@ def build_flow(settings: FlowSettings, spec: DataSpec) -> Model:
     if spec.space == "points":
         (features,) = spec.event_shape
         classes, proportions = classes_of(settings, spec)
-        layers = vector_bijection(settings, features, spec.networks, classes)
+        layers = vector_bijection(settings, features, spec.networks, classes or len(spec.conditions))
         bijection = Chain([Standardise(features), layers]) if spec.standardise else layers
-        return NormalizingFlow(bijection, list(spec.event_shape), settings.base_scale, classes, proportions)
+        shape, vector = list(spec.event_shape), spec.conditions
+        return NormalizingFlow(bijection, shape, settings.base_scale, classes, proportions, vector)
     if spec.space in ("levels", *BINARY_SPACES):
         return build_image_flow(settings, spec)
     raise InputError(f"a flow needs points or integer pixels, not {spec.space}: use --pixels levels, for example")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -16,11 +17,13 @@ from ancestral.families.vae.settings import AutoencoderSettings, VAESettings
 from ancestral.families.vae.vae import VAE, build_vae
 from ancestral.models.base import Model
 
+VECTOR = ((3.0, 2.0), (-1.0, 0.5))  # mean and standard deviation of two entries
 
-def tiny_vae(space: str = "threshold", levels: int = 2, side: int = 3, **settings: object) -> VAE:
+
+def tiny_vae(space: str = "threshold", levels: int = 2, side: int = 3, vector: Any = (), **settings: object) -> VAE:
     """A VAE with 2 latents. Its weights are large enough that p(x | z) depends clearly on z."""
     defaults: dict[str, object] = {"latents": 2, "hidden": (8,), "activation": "tanh", "components": 3}
-    spec = DataSpec((1, side, side), levels, space, classes=2, proportions=(0.7, 0.3))
+    spec = DataSpec((1, side, side), levels, space, classes=2, proportions=(0.7, 0.3), conditions=vector)
     model = build_vae(VAESettings(**{**defaults, **settings}), spec)  # type: ignore[arg-type]
     with torch.no_grad():
         for parameter in model.likelihood.parameters():
@@ -49,6 +52,7 @@ VAES: dict[str, Callable[[], Model]] = {
     "vae, Gaussian": lambda: tiny_vae("unit", prior="mixture", variance=1.0, learn_variance=True),
     "vae, flow prior": lambda: flow_vae(),
     "vae, conditional": lambda: tiny_vae(side=2, conditional=True),
+    "vae, given a vector": lambda: tiny_vae(side=2, vector=VECTOR),
     "vae, conditional, VampPrior, convolutional": lambda: tiny_vae(side=2, conditional=True, prior="vamp", **CONV),
 }
 AUTOENCODERS: dict[str, Callable[[], Model]] = {

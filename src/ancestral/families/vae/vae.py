@@ -36,12 +36,14 @@ class VAE(CodingModel, CodesClasses, LatentModel):
 
         log p(x) >= ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z))
 
-    With classes y, p(x, z, y) = p(y) p(z) p(x | z, y) and q(z | x, y). `given` returns the model of one class. If none
-    is given, the latents are codes: z, followed by y as a one-hot vector.
+    With a condition vector c, p(x, z | c) = p(z) p(x | z, c) and q(z | x, c). With classes y, p(x, z, y) = p(y) p(z)
+    p(x | z, y) and q(z | x, y). `given` returns the model of one class. If none is given, the latents are codes: z,
+    followed by y as a one-hot vector.
 
     Args:      encoder: pixels in [0, 1] to q(z | x); with classes, pixels and y to q(z | x, y). likelihood: codes to
                p(x | z). prior: p(z). classes: number of classes of y, 0 for none. proportions: of the classes in the
-               training data; None: equal.
+               training data; None: equal. vector: mean and standard deviation of each entry of c, instead of classes;
+               () for none.
     Reference: Kingma and Welling, 2014, arXiv 1312.6114; Rezende et al., 2014, arXiv 1401.4082; with classes: Sohn et
                al., 2015, and Kingma et al., 2014, arXiv 1406.5298.
     Example:
@@ -50,6 +52,7 @@ class VAE(CodingModel, CodesClasses, LatentModel):
         torch.Size([3, 5])
     """
 
+    takes_vectors: ClassVar[bool] = True
     completion: ClassVar[str] = CHAIN
     inference: ClassVar[str] = "approximate: means of the posterior q(z | x)"
     encodes_posterior_mean: ClassVar[bool] = True
@@ -61,9 +64,11 @@ class VAE(CodingModel, CodesClasses, LatentModel):
         prior: Conditional,
         classes: int = 0,
         proportions: Sequence[float] | None = None,
+        vector: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
         self.set_classes(classes, proportions)
+        self.set_vector(vector)
         self.encoder, self.likelihood, self.latent_prior = encoder, likelihood, prior
         if isinstance(prior, VampPrior):
             prior.use_encoder(encoder)
@@ -88,6 +93,7 @@ class VAE(CodingModel, CodesClasses, LatentModel):
 
     def _encoded(self, unit: Tensor) -> Distribution:
         """q(z | x) of pixels in [0, 1]."""
+        self.refuse_without_class()
         return self.encoder(unit) if self.condition is None else self.encoder(unit, self.condition)
 
     def _without_missing(self, unit: Tensor, seen: Tensor) -> Tensor:
@@ -241,9 +247,13 @@ class VAE(CodingModel, CodesClasses, LatentModel):
 def build_vae(settings: VAESettings, spec: DataSpec) -> VAE:
     """The VAE that the settings describe, for images of a shape and pixel space."""
     classes, proportions = classes_of(settings, spec)
-    encoder = DiagonalGaussian(encoder_network(settings, spec, 2 * settings.latents, classes))
-    likelihood = pixel_likelihood(settings, spec, classes)
-    return VAE(encoder, likelihood, build_prior(settings, spec.event_shape, classes), classes, proportions)
+    if spec.conditions and settings.prior == "vamp":
+        raise InputError("--prior vamp has no conditions for its pseudo-inputs: choose another --prior")
+    entries = classes or len(spec.conditions)
+    encoder = DiagonalGaussian(encoder_network(settings, spec, 2 * settings.latents, entries))
+    likelihood = pixel_likelihood(settings, spec, entries)
+    prior = build_prior(settings, spec.event_shape, classes)
+    return VAE(encoder, likelihood, prior, classes, proportions, spec.conditions)
 
 
 def build_prior(settings: VAESettings, event_shape: tuple[int, ...], classes: int = 0) -> Conditional:

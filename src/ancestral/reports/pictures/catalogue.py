@@ -14,7 +14,7 @@ from ancestral.families.catalogue import BUILT_IN, find
 from ancestral.families.family import Drawing, Subject, titled
 from ancestral.families.hooks import FamilyError, calling
 from ancestral.figures.style import save_figure
-from ancestral.models.base import Model
+from ancestral.models.vectors import has_mean
 from ancestral.reports.brevity import brief_in_words
 from ancestral.reports.pictures.completion import completions
 from ancestral.reports.pictures.density import deformation, density
@@ -265,7 +265,7 @@ def caption_of(run: Run, name: str) -> str:
     caption = " ".join(filter(None, [drawings_of(run)[name].caption, brief_in_words(run)]))
     if name == "samples":
         model = run.load()
-        whole = type(model).sample_mean is Model.sample_mean
+        whole = not has_mean(model)
         noise = "Pixels are sampled." if whole else "Mean images: pixels are not sampled, each shows its mean."
         of_class = run.data.space.noun == "images" and is_conditional(model)
         return f"{caption} {noise}" + (" Each row is of one class." if of_class else "")

@@ -18,6 +18,7 @@ from ancestral.reports.pictures.class_names import learned_class_in_words
 from ancestral.runs.quality import view_of
 from ancestral.runs.run import Run
 from ancestral.runs.sample import drawn_in_words, is_conditional, present_classes
+from ancestral.runs.vectors import sampler, sampler_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +38,7 @@ def samples(run: Run, count: int | None = None, seed: int = 0) -> Figure:
     if isinstance(model, SamplesClasses) and is_conditional(model) and run.data.space.noun == "images":
         return _samples_by_class(run, model, count, seed)
     count = run.data.pictured if count is None else count
+    model = sampler(model, run.data)
     with seeded_noise(seed_for(seed, "drawing")):
         drawn = model.sample_mean(count)
     return run.data.picture(drawn, title=f"{run.called}: {count:,} {drawn_in_words(model)}")
@@ -85,7 +87,7 @@ def neighbours(run: Run, count: int = NEIGHBOURS_SHOWN, seed: int = 0) -> Figure
     if run.data.space.noun != "images":
         raise NotComputable(f"nearest neighbours need images; {run.data.name} has {run.data.space.noun}")
     with seeded_noise(seed_for(seed, "drawing")):
-        drawn = grey_values(run, run.load().sample(count))
+        drawn = grey_values(run, sampler_of(run).sample(count))
     least, closest = torch.full((len(drawn),), torch.inf, dtype=torch.float64), torch.zeros_like(drawn)
     for block in run.data.held("train").in_order(ROWS):
         pool = grey_values(run, block)
@@ -125,7 +127,7 @@ def sample_rows(
     """
     rows: list[Tensor] = []
     for run in runs:
-        model = run.load()
+        model = sampler_of(run)
         rows.append(view_of(model, run.data, means, threshold).drawn(model, count, seed))
     shapes = {tuple(row.shape[1:]) for row in rows}
     if len(shapes) > 1:
