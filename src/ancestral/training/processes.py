@@ -174,7 +174,7 @@ def number_of_processes(devices: int) -> int:
         return found.world
     if devices > 1 and not ranks.can_launch():
         raise InputError(
-            f"--devices {devices}: processes can be started by the command `ancestral train`; from Python, write a "
+            f"--devices {devices}: only the command `ancestral` can start processes; from Python, write a "
             f"script without --devices and start it with torchrun --nproc-per-node {devices} SCRIPT.py"
         )
     return devices
