@@ -30,6 +30,7 @@ MISSPELT = {
     "sweep vae --trails 3 --latents 2,3": "did you mean --trials?",
     "evaluate run --smaples 3": "unknown flag --smaples: did you mean --samples",
     "evaluate run --split tst": "--split tst: did you mean test?",
+    "sample run --condition 1 -n 5 --mode x": "unknown flag --mode",  # -n ends the numbers of --condition
     "complete run --hide lefft": "--hide lefft: did you mean left?",
     "quality run --features pixel": "--features pixel: did you mean pixels?",
     "study tuor": "unknown study 'tuor': did you mean tour?",

@@ -18,6 +18,8 @@ from ancestral.data.datasets import load_dataset
 from ancestral.data.memory import hold
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.evaluation.likelihood import exact_log_prob
+from ancestral.families.score_parts import score_parts
+from ancestral.models.base import ExactModel
 from ancestral.models.vectors import UnderRandomVectors, given_batch
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
@@ -147,6 +149,19 @@ def test_a_model_without_its_vector_returns_no_number(name: str) -> None:
     refused(lambda: model.given_vectors(["a", "b"]), "list of numbers")
     refused(lambda: model.given_vectors([[3.0, -1.0]] * 3).sample(2), "vectors were given for 3 images")
     refused(lambda: model.given(0), "no classes")
+
+
+@pytest.mark.parametrize("name", zoo.VECTORS)
+def test_the_terms_of_a_score_are_those_of_each_image(name: str) -> None:
+    model: Any = zoo.EVERY[name]()
+    many = torch.randn(20, 2, dtype=torch.float64)
+    torch.manual_seed(0)
+    x = model.given_vectors(many).sample(20)
+    with torch.no_grad():
+        found = score_parts(model.given_vectors(many), x)
+        if isinstance(model, ExactModel):
+            torch.testing.assert_close(found.values.sum(1), model.given_vectors(many).log_prob(x), rtol=1e-4, atol=1e-4)
+    assert len(found.values) == 20
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def refuse_unknown_words(words: Sequence[str], known: Mapping[str, Flag]) -> Non
         if name not in names:
             raise InputError(_unknown(name, names))
         taken = known[name]
-        values = [attached] if equals else _values(words[number + 1 :], taken)
+        values = [attached] if equals else _values(words[number + 1 :], taken, names)
         for value in values if taken.choices else ():
             if value not in (*taken.choices, NO_VALUE):
                 raise InputError(f"{name} {shown(value)}: {close_matches(value, taken.choices)}")
@@ -94,11 +94,11 @@ def _is_number(value: str, number: type | None) -> bool:
         return False
 
 
-def _values(words: Sequence[str], taken: Flag) -> list[str]:
-    """The words after a flag, up to the next flag or the number of values that it takes."""
+def _values(words: Sequence[str], taken: Flag, names: set[str]) -> list[str]:
+    """The words after a flag, up to the next flag, such as -n, or the number of values that it takes."""
     values: list[str] = []
     for word in words:
-        if word.startswith("--") or (taken.values == "one" and values):
+        if word.startswith("--") or word in names or (taken.values == "one" and values):
             break
         values.append(word)
     return values

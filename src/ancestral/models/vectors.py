@@ -96,6 +96,13 @@ def given_batch(model: M, vectors: Tensor | None) -> M:
     return model.under(model.standardised(vectors))
 
 
+def for_first(model: M, rows: int) -> M:
+    """A model that is given a condition for each row of a batch, for its first rows; another model is unchanged."""
+    if not isinstance(model, TakesVectors) or model.condition is None or len(model.condition) <= 1:
+        return model
+    return model.under(model.condition[:rows])
+
+
 def checked_vectors(model: Any, vectors: Any) -> Tensor:
     """Vectors as float64, shape (1, K) or (B, K).
 
