@@ -16,7 +16,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.models.base import ImplicitModel, Model
 
 M = TypeVar("M")
-NO_VECTOR = "it is p(x | c) for a vector c, which is not given: use given(vector), or --condition where there is one"
+NO_VECTOR = "it is p(x | c) for a vector c, which is not given: use given_vectors(c), or --condition where there is one"
 
 
 class TakesVectors(Model):
