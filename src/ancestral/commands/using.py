@@ -20,6 +20,7 @@ from ancestral.commands.console import (
 )
 from ancestral.commands.places import PICTURES, picture_of, refuse_ending
 from ancestral.core.errors import InputError
+from ancestral.core.text import plural
 from ancestral.runs.folder import is_run
 from ancestral.settings.data import OtherData
 
@@ -79,7 +80,8 @@ def sample(
     if not processes.first:
         return
     _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
-    say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}{vectors_in_words(model)}: {out}")
+    what = plural(n, "mean") + " (not samples)" if mean else plural(n, opened.space.noun.removesuffix("s"))
+    say(f"{what}{vectors_in_words(model)}: {out}")
     if cost is not None:
         say(cost)
 
