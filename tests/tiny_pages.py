@@ -6,7 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from zoo import seeded
+from zoo import VECTORS, seeded
 
 from ancestral.data.pixels import PixelSpace
 from ancestral.explorer.describe import describe_model, in_half_precision
@@ -35,7 +35,7 @@ def by_shape() -> dict[str, list[tuple[str, str]]]:
     groups = defaultdict(list)
     for family in (name for name in BUILT_IN if find(name).explorer):
         for name, make in find(family).code("tiny").items():
-            if name not in NOT_SHOWN:
+            if name not in (*NOT_SHOWN, *VECTORS):
                 groups["x".join(map(str, make().event_shape))].append((family, name))
     return dict(groups)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,6 +37,12 @@ CODES = codes()
 EXACT = [name for name in CODES if isinstance(ZOO[name](), ExactModel)]
 
 
+def with_slow_ones(names: list[str]) -> list[Any]:
+    """A conditional model costs as much as one model for each class; the plain ones are quick."""
+    long = ("conditional", "by class")
+    return [pytest.param(n, marks=pytest.mark.slow if any(word in n for word in long) else ()) for n in names]
+
+
 def read_again(code: Code, stack: Stack, n: int) -> Tensor:
     return pop_images(code, [Stack.from_content(stack.content(), stack.lowest, stack.borrowed)], [n])
 
@@ -62,7 +69,7 @@ def test_every_family_with_a_likelihood_of_pixels_can_compress() -> None:
         assert flow or model.levels is None or isinstance(model, ImplicitModel) or name == "autoencoder", name
 
 
-@pytest.mark.parametrize("name", CODES)
+@pytest.mark.parametrize("name", with_slow_ones(CODES))
 def test_images_come_back(name: str) -> None:
     model = ZOO[name]().eval()
     code, x = code_of(model), all_images(model, 100)
@@ -77,7 +84,7 @@ def log_prob(model: Model, x: Tensor) -> Tensor:
     return model.log_prob(x.to(model.dtype)).double()
 
 
-@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("name", with_slow_ones(EXACT))
 def test_the_file_of_every_image_has_the_length_that_its_probability_says(name: str) -> None:
     """The bits of each image alone, from the change of the stack, and the sum of Kraft over all images."""
     model = ZOO[name]().eval()

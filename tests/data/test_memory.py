@@ -202,7 +202,7 @@ def test_a_change_after_holding_has_no_effect() -> None:
         (lambda: 1, ["not function"]),
         ([], ["no items"]),
         ({}, ["empty"]),
-        ({"images": object()}, ["'images' is a object"]),
+        ({"images": object()}, ["'images' is an object"]),
         ([IMAGES[0], IMAGES[0, :4]], ["item 1 is"]),
         (np.array([None, 1]), ["Python objects"]),
         (np.arange(9), ["shape (9,)", "(N, H, W)"]),

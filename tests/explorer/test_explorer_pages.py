@@ -13,10 +13,12 @@ import torch
 from browsing import READY_MS, Engine, Opened
 from small_runs import SmallRuns
 from tiny_pages import NOT_SHOWN, by_shape, described, write_page
+from zoo import VECTORS
 
 import ancestral
 from ancestral.explorer.packing import Packing
 from ancestral.explorer.vectors import CALLS
+from ancestral.families.catalogue import find
 
 Open = Callable[[Path], Opened]
 GROUPS = by_shape()
@@ -42,6 +44,12 @@ def test_a_variant_without_a_form_in_the_browser_has_a_reason() -> None:
     pixelcnn, circuit = NOT_SHOWN
     assert "--positions cannot be shown in the browser" in described("pixelcnn", pixelcnn)["reason"]
     assert "the page has circuits of images only" in described("circuit", circuit)["reason"]
+
+
+@pytest.mark.parametrize("family", ["vae", "made", "pixelcnn", "flow"])
+def test_a_model_given_a_vector_has_a_reason(family: str) -> None:
+    (name, *_) = [name for name in VECTORS if name in find(family).code("tiny")]
+    assert "it is p(x | c) for a vector c" in described(family, name)["reason"]
 
 
 def test_points_with_three_coordinates_have_a_reason() -> None:

@@ -18,7 +18,12 @@ from ancestral.models.base import ExactModel, LatentModel
 EXCUSED = {("mixture of one", "every parameter gets a gradient")}
 
 
-SLOW = {"vae, convolutional", "flow of images, given a vector"}
+SLOW = {
+    "vae, convolutional",
+    "flow of images, given a vector",
+    "any-order, unet",
+    "any-order, logistic, colour",
+}
 NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in zoo.EVERY]
 
 

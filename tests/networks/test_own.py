@@ -87,6 +87,6 @@ def test_a_function_makes_several_networks():
     assert made is not None and made(torch.rand(3, 2)).shape == (3, 5)
     take = ("conditioner", [2], [5], (2, 5))
     refused(lambda: given_network({"conditioner": nn.Linear(2, 5)}, *take), "give a function conditioner(inputs")
-    refused(lambda: given_network({"conditioner": lambda i, o: 7}, *take), "conditioner(2, 5) returns a int")
+    refused(lambda: given_network({"conditioner": lambda i, o: 7}, *take), "conditioner(2, 5) returns an int")
     refused(lambda: given_network({"conditioner": lambda i: i}, *take), "cannot be made from (2, 5)", "TypeError")
     assert given_network({}, *take) is None

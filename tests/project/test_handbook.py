@@ -72,7 +72,7 @@ def as_it_was(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 
 
 # three guides, with their reports, and a figure of six families take 7 to 18 seconds; shorter pages have the same calls
-LONG = ("choosing", "continue", "tutorial", "your-data-in-python")
+LONG = ("choosing", "completing", "continue", "flow", "notebooks", "tutorial", "your-data-in-python", "your-network")
 
 
 @pytest.mark.parametrize(

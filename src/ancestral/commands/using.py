@@ -20,7 +20,6 @@ from ancestral.commands.console import (
 )
 from ancestral.commands.places import PICTURES, picture_of, refuse_ending
 from ancestral.core.errors import InputError
-from ancestral.core.text import plural
 from ancestral.runs.folder import is_run
 from ancestral.settings.data import OtherData
 
@@ -48,8 +47,8 @@ def sample(
         n: number of samples
         seed: random seed
         label: sample only this class, or these classes in equal numbers, given by name or number (conditional models)
-        condition: sample from p(x | c) for this vector c, in the units of the data, for models trained with
-            --conditions (default: the vectors of test examples, drawn at random)
+        condition: sample from p(x | c) for this vector c, in the units of the data, for models that are given a
+            vector (default: the vectors of test examples, drawn at random)
         mean: show the means E[x | z] in place of samples x; means are not samples of the model
         steps: any-order models: number of parallel steps, each for several pixels; faster, but not exact; the cost in
             nats is printed (default: one pixel at a time)
@@ -80,8 +79,7 @@ def sample(
     if not processes.first:
         return
     _save_drawn(opened, drawn, labels, out, label if n % max(1, len(label)) == 0 else ())
-    what = plural(n, "mean") + " (not samples)" if mean else plural(n, opened.space.noun.removesuffix("s"))
-    say(f"{what}{vectors_in_words(model)}: {out}")
+    say(f"{n:,} {'means (not samples)' if mean else opened.space.noun}{vectors_in_words(model)}: {out}")
     if cost is not None:
         say(cost)
 
@@ -218,7 +216,7 @@ def complete(
         count: number of images
         draws: completions per image (default: 4, or 1 for several runs)
         label: complete all images as this class, given by name or number (conditional models)
-        condition: complete all images with this vector c, for models trained with --conditions (default: the vector
+        condition: complete all images with this vector c, for models that are given a vector (default: the vector
             of each image)
         seed: random seed of the completions and of --hide random
         split: part of the data

@@ -1,0 +1,16 @@
+"""Studies whose quick form trains for longer than ten seconds: the tests that need it are slow."""
+
+from __future__ import annotations
+
+import pytest
+
+LONG = {"test_study_families": "out", "test_study_uva2020": "out", "test_study_csds600": "study"}
+"""By file: the fixture that carries out the study. Tests without it, and two other courses, stay quick."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        fixture = LONG.get(item.path.stem)
+        if fixture in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
