@@ -89,11 +89,17 @@ GREY = """(canvas) => Array.from(canvas.getContext('2d').getImageData(0, 0, canv
 ASKED = "([name, ...args]) => explorer.threads.find((t) => t.description.name === name).ask(...args)"
 
 
+def with_class_bar(found: Opened, name: str) -> Any:
+    """The card of a model, once it shows the probability of each class."""
+    one = card(found.page, name)
+    one.locator(".class-bar .share", has_text="%").nth(1).wait_for()
+    return one
+
+
 def test_a_class_of_a_conditional_pixelcnn_is_drawn_completed_and_scored(opened: Open, tmp_path: Path) -> None:
     name = "pixelcnn, conditional"
     found = opened(write_page(tmp_path / "page.html", [described("pixelcnn", name)]))
-    one = card(found.page, name)
-    one.locator(".class-bar .share", has_text="%").nth(1).wait_for()
+    one = with_class_bar(found, name)
     assert "p(class | drawing), exact" in one.inner_text()
     found.page.click("#tab-sample")
     for label in (2, 1):
@@ -112,8 +118,7 @@ def test_a_class_of_a_conditional_pixelcnn_is_drawn_completed_and_scored(opened:
 def test_a_class_of_a_conditional_vae_is_decoded_in_latents_and_walk(opened: Open, tmp_path: Path) -> None:
     name = "vae, conditional"
     found = opened(write_page(tmp_path / "page.html", [described("vae", name)]))
-    one = card(found.page, name)
-    one.locator(".class-bar .share", has_text="%").nth(1).wait_for()
+    one = with_class_bar(found, name)
     assert "approximate: from one latent of each class" in one.inner_text()
     for tab in ("latents", "walk"):
         found.page.click(f"#tab-{tab}")

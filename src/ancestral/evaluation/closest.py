@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 ROWS, OTHERS = 512, 2048  # of a block of distances, which then stays in the cache
-BLOCK = 1024  # rows for which the way is chosen together
+BLOCK = 1024  # rows for which the way is chosen together, and which one process computes together
 MOST_LEVELS = 256
 
 

@@ -108,7 +108,7 @@ def per_image_seen(
 def _refuse_other_rows(model: Model, found: object, images: int) -> None:
     """Raises:    InputError: the model, from outside this package, does not return one value per image."""
     if not isinstance(found, Tensor) or found.shape[:1] != (images,):
-        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"{type_in_words(found)}"
+        got = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type_in_words(found)
         raise InputError(
             f"{type_in_words(model)} returns {got} for {images} images: it must return one value per image"
         )

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.evaluation.closest import closest
+from ancestral.evaluation.closest import BLOCK, closest
 
-BLOCK = 1024  # rows of distances per block
 REGION, AROUND = 3, 5  # neighbours: of precision and recall; of density and coverage
 MEASURES = ("precision", "recall", "density", "coverage")
 ROUNDING = 1e-10  # relative to the mean squared length; meaningful distances are much larger

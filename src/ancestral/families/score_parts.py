@@ -14,7 +14,7 @@ from ancestral.families.hooks import calling
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.base import ExactModel, HasConditionals, ImplicitModel, Model, SplitsElbo
 from ancestral.models.classes import split_divergences
-from ancestral.models.vectors import for_first
+from ancestral.models.vectors import TakesVectors
 
 CHECKED = 8  # images whose terms are compared with log p(x)
 STRETCHES = 4  # an autoregressive score is split into this number of consecutive stretches of pixels
@@ -80,8 +80,9 @@ def _checked(found: object, model: Model, x: Tensor) -> ScoreParts:
             f"the score_parts of {with_article(name)} must return divergences of shape (B, J), J = 0 for none"
         )
     if isinstance(model, ExactModel):
-        some = x[:CHECKED]
-        total, exact = found.values[:CHECKED].sum(1), for_first(model, CHECKED).log_prob(some)
+        first = slice(CHECKED)
+        of_first = model.rows_of(first) if isinstance(model, TakesVectors) else model
+        total, exact = found.values[first].sum(1), of_first.log_prob(x[first])
         if not torch.allclose(total, exact, rtol=1e-3, atol=1e-2):
             raise InputError(
                 f"the score_parts of {with_article(name)} add up to {total[0]:.4f} nats, but log p(x) is {exact[0]:.4f}"

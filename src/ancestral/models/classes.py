@@ -137,12 +137,6 @@ class ClassConditional(TakesVectors):
             raise InputError(f"{given} were given for {len(self.condition)} images, but there are {n}")
         return self.condition.expand(n, -1)
 
-    def rows_of(self, rows: Tensor | slice) -> Self:
-        """This distribution for some rows of the batch whose labels were given. rows: indices, boolean, or a range."""
-        if self.condition is None or len(self.condition) == 1:
-            return self
-        return self.under(self.condition[rows])
-
     def log_joint_classes(self, x: Tensor) -> Tensor:
         """log p(x, y) of all classes, exact, shape (B, K), nats; for a model with an exact log p(x | y)."""
         each = [self.given(label).log_prob(x) for label in range(self.classes)]  # type: ignore[attr-defined]

@@ -71,6 +71,13 @@ class TakesVectors(Model):
         """The distribution p(x | c), which shares all parameters with this model. condition: shape (1 or B, K)."""
         raise NotImplementedError
 
+    def rows_of(self, rows: Tensor | slice) -> Self:
+        """This distribution for some rows of the batch whose conditions were given. rows: indices, boolean, or a
+        range."""
+        if self.condition is None or len(self.condition) == 1:
+            return self
+        return self.under(self.condition[rows])
+
 
 def has_vector(model: Any) -> bool:
     """Whether a model is one of p(x | c) for a vector c."""
@@ -94,13 +101,6 @@ def given_batch(model: M, vectors: Tensor | None) -> M:
         model.refuse_without_vector()
     assert vectors is not None
     return model.under(model.standardised(vectors))
-
-
-def for_first(model: M, rows: int) -> M:
-    """A model that is given a condition for each row of a batch, for its first rows; another model is unchanged."""
-    if not isinstance(model, TakesVectors) or model.condition is None or len(model.condition) <= 1:
-        return model
-    return model.under(model.condition[:rows])
 
 
 def checked_vectors(model: Any, vectors: Any) -> Tensor:

@@ -19,7 +19,8 @@ from ancestral.data.datasets import Dataset, load_dataset
 from ancestral.data.pixels import PixelSpace
 from ancestral.data.splits import Split
 from ancestral.evaluation.assess import FeatureNetwork, Seen, assess
-from ancestral.evaluation.neighbours import BLOCK, nearest
+from ancestral.evaluation.closest import BLOCK
+from ancestral.evaluation.neighbours import nearest
 from ancestral.evaluation.pixel_features import FeaturesOnly, fit_pixels, rows_of
 from ancestral.evaluation.quality import DRAWS, MEANS, Quality, class_divergence, class_shares
 from ancestral.evaluation.recogniser import (

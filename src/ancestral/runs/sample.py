@@ -109,7 +109,7 @@ def _checked(model: Model, x: object, n: int) -> Tensor:
     """Raises:    InputError: the samples of a user's own model have a wrong shape."""
     shape = (n, *model.event_shape)
     if not isinstance(x, Tensor) or x.shape != shape:
-        found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"{type_in_words(x)}"
+        found = f"a tensor of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type_in_words(x)
         raise InputError(
             f"sample({n}) of the {type(model).__name__} returns {found}: it must return a tensor of shape {shape}"
         )
