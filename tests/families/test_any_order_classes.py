@@ -186,6 +186,9 @@ def test_commands_take_the_class(trained: ancestral.Run, tmp_path: Path) -> None
     assert run("sample", trained.path, "--label", 0, 1, "-n", 8, "--out", tmp_path / "s.npy") == 0
     x = np.load(tmp_path / "s.npy")
     assert x[:4].mean() < x[4:].mean()
+    assert run("sample", trained.path, "--label", 0, 1, "-n", 60, "--steps", 4, "--out", tmp_path / "t.npy") == 0
+    x = np.load(tmp_path / "t.npy")
+    assert x[:30].mean() < 0.4 < 0.6 < x[30:].mean()
     done = ancestral.complete(trained, "bottom", count=4, draws=2, label=1)
     assert done.drawn.shape == (2, 4, 1, 5, 4)
     for words in (("sample", trained.path, "--label", "2"), ("complete", trained.path, "--label", "2")):
