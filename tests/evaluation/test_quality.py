@@ -24,6 +24,7 @@ from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
 from ancestral.evaluation.assess import assess
 from ancestral.evaluation.diversity import covered_share
+from ancestral.evaluation.kernel_distance import kernel_distance
 from ancestral.evaluation.neighbours import Neighbours, density_coverage, nearest, precision_recall
 from ancestral.evaluation.pixel_features import PixelFeatures, Projection
 from ancestral.evaluation.quality import (
@@ -34,7 +35,6 @@ from ancestral.evaluation.quality import (
     covered_classes,
     frechet_distance,
     inception_score,
-    kernel_distance,
     near_copies,
     rank_quality,
 )

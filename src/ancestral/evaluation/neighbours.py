@@ -113,8 +113,8 @@ class _Regions:
 
     def add(self, rows: slice, distances: Tensor) -> None:
         """Distances of some real images to all samples."""
-        self._inside |= (distances <= self._real[rows, None] + self._margin).any(0)
-        self._recalled += int((distances <= self._drawn + self._margin).any(1).sum())
+        self._inside |= _any(distances <= self._real[rows, None] + self._margin, 0)
+        self._recalled += int(_any(distances <= self._drawn + self._margin, 1).sum())
 
     def shares(self) -> tuple[float, float]:
         """Precision and recall."""
@@ -131,8 +131,8 @@ class _Neighbourhoods:
     def add(self, rows: slice, distances: Tensor) -> None:
         """Distances of some real images to all samples."""
         within = distances <= self._radii[rows, None] + self._margin
-        self._covered += int(within.any(1).sum())
-        self._pairs += int(within.sum())
+        self._covered += int(_any(within, 1).sum())
+        self._pairs += int(within.count_nonzero())
         self._samples = distances.shape[1]
 
     def shares(self) -> tuple[float, float]:
@@ -172,17 +172,23 @@ def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
 def _blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Blocks of squared distances: (number of the first row, distances of b rows to all others, shape (b, M)).
 
-    All blocks use the same memory, so a block is valid until the next one.
+    A distance near 0 may be negative by rounding. All blocks use the same memory: a block is valid until the next one.
     """
     rows, others = rows.detach().double(), others.detach().double()
     centre = others.mean(0)  # subtracting the mean reduces rounding errors of the products
     rows, others = rows - centre, others - centre
-    lengths = others.square().sum(1)
+    # two more columns add both squared lengths in the product: |x|^2 + |y|^2 - 2 x.y in one pass over the memory
+    left = torch.cat([-2 * rows, rows.square().sum(1, keepdim=True), rows.new_ones(len(rows), 1)], 1)
+    right = torch.cat([others, others.new_ones(len(others), 1), others.square().sum(1, keepdim=True)], 1)
     memory = rows.new_empty(min(BLOCK, len(rows)), len(others))
     for first in range(0, len(rows), BLOCK):
-        block = rows[first : first + BLOCK]
-        found = torch.addmm(lengths, block, others.T, alpha=-2, out=memory[: len(block)])
-        yield first, found.add_(block.square().sum(1, keepdim=True)).clamp_(0)
+        block = left[first : first + BLOCK]
+        yield first, torch.mm(block, right.T, out=memory[: len(block)])
+
+
+def _any(inside: Tensor, dim: int) -> Tensor:
+    """`inside.any(dim)` of a boolean matrix; the largest of bytes is found ten times as fast."""
+    return inside.view(torch.uint8).amax(dim).bool()
 
 
 def _radii(x: Tensor, *neighbours: int) -> tuple[Tensor, ...]:
@@ -195,7 +201,7 @@ def _radii(x: Tensor, *neighbours: int) -> tuple[Tensor, ...]:
         own = torch.arange(len(distances))
         distances[own, first + own] = torch.inf
         nearest_ones.append(distances.topk(most, largest=False).values)
-    ascending = torch.cat(nearest_ones)
+    ascending = torch.cat(nearest_ones).clamp_(0)
     return tuple(ascending[:, k - 1].contiguous() for k in neighbours)
 
 
