@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ancestral.core.errors import InputError
-from ancestral.evaluation.closest import BLOCK, closest
+from ancestral.evaluation.closest import BLOCK, Rows, Search
 
 REGION, AROUND = 3, 5  # neighbours: of precision and recall; of density and coverage
 MEASURES = ("precision", "recall", "density", "coverage")
@@ -146,27 +146,63 @@ def _count(reference: Tensor, samples: Tensor, *counts: _Regions | _Neighbourhoo
             one.add(slice(first, first + len(distances)), distances)
 
 
+class Nearest:
+    """The nearest image of a pool to each image, by Euclidean distance of pixels. The pool may come in parts.
+
+    Args:      images: shape (N, C, H, W).
+    Raises:    InputError: no images.
+    Deviation: the search may use float32, see `closest`. The distance to the image that is found is exact.
+    """
+
+    def __init__(self, images: Tensor) -> None:
+        if not len(images):
+            raise InputError("there is no image whose nearest image could be found: give at least one")
+        self._shape, self._searched = images.shape[1:], 0
+        self._rows = [Rows(block) for block in images.flatten(1).float().split(BLOCK)]
+        self._distances = torch.full((len(images),), torch.inf, dtype=torch.float64)
+        self._found = torch.zeros(len(images), dtype=torch.int64)
+
+    def among(self, pool: Tensor) -> Nearest:
+        """Search a part of the pool, shape (M, C, H, W), too.
+
+        Raises:    InputError: images of another shape, or none.
+        """
+        if pool.shape[1:] != self._shape or not len(pool):
+            raise InputError(
+                f"images {tuple(self._shape)} and pool {tuple(pool.shape)}: give images of the same shape, at least one"
+            )
+        others = pool.flatten(1).float()
+        search = Search(others)
+        for rows, known, found in zip(self._rows, self._distances.split(BLOCK), self._found.split(BLOCK), strict=True):
+            at = search.of(rows, known)
+            able = (at >= 0).nonzero()[:, 0]
+            distances = (rows.values[able] - others[at[able]]).double().norm(dim=1)
+            nearer = distances < known[able]
+            changed = able[nearer]
+            known[changed], found[changed] = distances[nearer], self._searched + at[changed]
+        self._searched += len(pool)
+        return self
+
+    @property
+    def distances(self) -> Tensor:
+        """Shape (N,), float64; infinite before a search."""
+        return self._distances
+
+    @property
+    def found(self) -> Tensor:
+        """Index of the nearest image in the whole pool, shape (N,); the first of several at the same distance."""
+        return self._found
+
+
 def nearest(images: Tensor, pool: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest image of a pool to each image, by Euclidean distance of pixels.
+    """The nearest image of a pool to each image, as `Nearest` finds it.
 
     Args:      images: shape (N, C, H, W). pool: shape (M, C, H, W).
     Returns:   distances, shape (N,), and indices into the pool, shape (N,).
     Raises:    InputError: images of different shapes, or none.
-    Deviation: the search may use float32, see `closest`. The distance to the image that is found is exact.
     """
-    if images.shape[1:] != pool.shape[1:] or not len(images) or not len(pool):
-        raise InputError(
-            f"images {tuple(images.shape)} and pool {tuple(pool.shape)}: give images of the same shape, at least one"
-        )
-    rows, others = images.flatten(1).float(), pool.flatten(1).float()
-    found = closest(rows, others)
-    distances = torch.cat(
-        [
-            (block - others[at]).double().norm(dim=1)
-            for block, at in zip(rows.split(BLOCK), found.split(BLOCK), strict=True)
-        ]
-    )
-    return distances, found
+    search = Nearest(images).among(pool)
+    return search.distances, search.found
 
 
 def _blocks(rows: Tensor, others: Tensor) -> Iterator[tuple[int, Tensor]]:
