@@ -19,7 +19,7 @@ from ancestral.training.operations import Operations, WatchedMoment
 log = logging.getLogger("ancestral")
 Update = Callable[[Batch, int], Terms]
 COMPARED = 2
-"""Steps whose operations are compared before a recording."""
+"""Steps whose operations are listed before a recording."""
 RECORDABLE = ("adam", "adamw", "sgd")
 """Optimisers that keep all numbers of an update on the device."""
 
@@ -82,11 +82,11 @@ class CudaRecorder:
 class _Kind:
     """One kind of step: its operations, and its recording if there is one.
 
-    Attributes: calls: in eager mode, up to the recording. epoch: of the last comparison.
+    Attributes: epoch: of the last call. due: comparisons before the next replay.
     """
 
-    calls: int = 0
     epoch: int = -1
+    due: int = COMPARED
     operations: list[tuple[Any, ...]] | None = None
     batch: Batch | None = None
     terms: Terms | None = None
@@ -98,7 +98,7 @@ class StepGraph:
 
     For each kind of step, the first call is left to eager mode: layers and optimisers may set themselves up. In the
     next two, the operations are compared. If they are equal, the call after them is recorded and replayed, and so are
-    all later ones with as many images. In each epoch, the first call is in eager mode again, and its operations are
+    all later ones. In each epoch, the first two calls are in eager mode again, and the operations of the second are
     compared with the earlier ones. A last smaller batch is left to eager mode.
 
     A step cannot be recorded if it reads results in Python, copies from the host, or has numbers that change from step
@@ -125,11 +125,11 @@ class StepGraph:
         if self.failed or len(batch.x) != self.rows:
             return None
         known, epoch = self._kinds.setdefault(kind, _Kind()), step // self.steps_per_epoch
-        known.calls += 1
-        if known.calls == 1:
+        if known.epoch != epoch:
+            known.epoch, known.due = epoch, max(1, known.due)
             return None
-        if known.calls <= 1 + COMPARED or known.epoch != epoch:
-            known.epoch = epoch
+        if known.due:
+            known.due -= 1
             return self._compared(batch, step, known)
         if known.replay is None and not self._record(batch, step, known):
             return None
@@ -154,8 +154,8 @@ class StepGraph:
 
     def _record(self, batch: Batch, step: int, known: _Kind) -> bool:
         """Record an update; returns whether this was possible. Nothing is computed yet."""
-        static = Batch(*(value.clone() if isinstance(value, Tensor) else None for value in batch))
-        static = static._replace(moment=cast("Moment", WatchedMoment(None)))
+        kept: dict[str, Any] = {n: value.clone() for n, value in batch._asdict().items() if isinstance(value, Tensor)}
+        static = batch._replace(**kept, moment=cast("Moment", WatchedMoment(None)))
         try:
             with _capturable(self.optimizers):
                 known.terms, known.replay = self.recorder.record(lambda: self.update(static, step))
@@ -206,7 +206,7 @@ def _replayed(batch: Batch, known: _Kind) -> Terms:
     """The terms of a replay with the numbers of a batch. The next replay overwrites those of the recording."""
     assert known.batch is not None and known.terms is not None and known.replay is not None
     for own, value in zip(known.batch, batch, strict=True):
-        if isinstance(own, Tensor):
+        if isinstance(own, Tensor) and isinstance(value, Tensor):
             own.copy_(value)
     known.replay()
     return {name: term.clone() for name, term in known.terms.items()}

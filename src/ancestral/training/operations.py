@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from ancestral.data.pixels import Batch, Moment
 READS = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 """Marks of operations whose results the host has to read, such as `item` and `nonzero`."""
 
+MASKS = (torch.bool, torch.uint8)
 VALUES = (bool, int, float, complex, str, torch.dtype, torch.device)
 
 
@@ -47,7 +48,7 @@ class Operations(TorchDispatchMode):
         made = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
         self._made.update({_address(value) for value in made} - self._outside - set(self._inputs))
         if not self.obstacle:
-            self.obstacle = _obstacle(func, [*(value for value in given if isinstance(value, Tensor)), *made])
+            self.obstacle = _obstacle(func, given, made)
         return result
 
     def _described(self, value: Any) -> Any:
@@ -92,10 +93,18 @@ def _address(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
 
 
-def _obstacle(func: Any, tensors: list[Tensor]) -> str:
+def read_by_host(func: Any, given: Sequence[Any]) -> bool:
+    """Whether the host waits for the result of an operation. given: its arguments, without lists and tuples."""
+    if func is torch.ops.aten.index.Tensor:  # only a mask selects a number of rows that the host has to know
+        return any(isinstance(value, Tensor) and value.dtype in MASKS for value in given[1:])
+    return any(mark in func.tags for mark in READS)
+
+
+def _obstacle(func: Any, given: Sequence[Any], made: Sequence[Tensor]) -> str:
     """Why an operation cannot be recorded: the host waits for its result, or it copies from the host."""
-    if any(mark in func.tags for mark in READS):
+    if read_by_host(func, given):
         return f"it reads results in Python ({func})"
+    tensors = [value for value in (*given, *made) if isinstance(value, Tensor)]
     if len({tensor.device.type for tensor in tensors if tensor.dim()}) > 1:
         return f"it copies between devices ({func})"
     return ""
