@@ -6,11 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from ancestral.core.hooks import has_hooks
 from ancestral.core.serialization import registered
 
+aten = torch.ops.aten
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky-relu": nn.LeakyReLU,
@@ -18,6 +22,15 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "gelu": nn.GELU,
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
+}
+
+# gradient for the input of an activation: (module, gradient for its output, input, output)
+SLOPES: dict[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], Tensor]] = {
+    nn.ReLU: lambda _, g, before, after: aten.threshold_backward(g, after, 0),
+    nn.LeakyReLU: lambda module, g, before, after: aten.leaky_relu_backward(g, before, module.negative_slope, False),
+    nn.GELU: lambda module, g, before, after: aten.gelu_backward(g, before, approximate=module.approximate),
+    nn.SiLU: lambda _, g, before, after: aten.silu_backward(g, before),
+    nn.Tanh: lambda _, g, before, after: aten.tanh_backward(g, after),
 }
 
 
@@ -70,3 +83,39 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.layers(x.flatten(-self.in_dims))
         return y.unflatten(-1, self.out_shape)
+
+    def trained(self) -> list[Tensor] | None:
+        """Weight and bias of each layer, for `pull_back`; None if autograd has to compute the gradient.
+
+        This is so with dropout, with weights that are computed (spectral normalisation), and with hooks, which a
+        person may have added.
+        """
+        found: list[Tensor] = []
+        for layer in self.layers:
+            if type(layer) is nn.Linear:
+                found += [layer.weight, layer.bias]
+            elif type(layer) not in SLOPES:
+                return None
+        return None if has_hooks(self) or any(map(has_hooks, self.layers)) else found
+
+    def forward_kept(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The output for vectors, shape (B, D), and what `pull_back` needs: input and output of each layer."""
+        kept = [x]
+        for layer in self.layers:
+            kept.append(layer(kept[-1]))
+        return kept[-1], kept
+
+    def pull_back(self, kept: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The gradients for the input and for the parameters. kept: of `forward_kept`, then the parameters."""
+        values, parameters = kept[: len(self.layers) + 1], list(kept[len(self.layers) + 1 :])
+        found: list[Tensor] = []
+        for place in reversed(range(len(self.layers))):
+            layer, before, after = self.layers[place], values[place], values[place + 1]
+            if type(layer) is nn.Linear:
+                weight = parameters[-2]
+                del parameters[-2:]
+                found[:0] = [gradient.t().mm(before), gradient.sum(0)]
+                gradient = gradient.mm(weight)
+            else:
+                gradient = SLOPES[type(layer)](layer, gradient, before, after)
+        return gradient, found
