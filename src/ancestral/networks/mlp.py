@@ -91,31 +91,37 @@ class MLP(nn.Module):
         person may have added.
         """
         found: list[Tensor] = []
-        for layer in self.layers:
+        for layer in self._ordered():
             if type(layer) is nn.Linear:
                 found += [layer.weight, layer.bias]
             elif type(layer) not in SLOPES:
                 return None
-        return None if has_hooks(self) or any(map(has_hooks, self.layers)) else found
+            if has_hooks(layer):
+                return None
+        return None if has_hooks(self) or has_hooks(self.layers) else found
 
     def forward_kept(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The output for vectors, shape (B, D), and what `pull_back` needs: input and output of each layer."""
         kept = [x]
-        for layer in self.layers:
-            kept.append(layer(kept[-1]))
-        return kept[-1], kept
+        for layer in self._ordered():
+            x = layer.forward(x)  # there are no hooks, for which a call looks
+            kept.append(x)
+        return x, kept
 
     def pull_back(self, kept: Sequence[Tensor], gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The gradients for the input and for the parameters. kept: of `forward_kept`, then the parameters."""
-        values, parameters = kept[: len(self.layers) + 1], list(kept[len(self.layers) + 1 :])
+        layers = self._ordered()
+        after, weight = len(layers), len(kept) - 2
         found: list[Tensor] = []
-        for place in reversed(range(len(self.layers))):
-            layer, before, after = self.layers[place], values[place], values[place + 1]
+        for layer in reversed(layers):
             if type(layer) is nn.Linear:
-                weight = parameters[-2]
-                del parameters[-2:]
-                found[:0] = [gradient.t().mm(before), gradient.sum(0)]
-                gradient = gradient.mm(weight)
+                found += [gradient.sum(0), gradient.t().mm(kept[after - 1])]
+                gradient = gradient.mm(kept[weight])
+                weight -= 2
             else:
-                gradient = SLOPES[type(layer)](layer, gradient, before, after)
-        return gradient, found
+                gradient = SLOPES[type(layer)](layer, gradient, kept[after - 1], kept[after])
+            after -= 1
+        return gradient, found[::-1]
+
+    def _ordered(self) -> list[nn.Module]:
+        return list(self.layers._modules.values())  # type: ignore[arg-type]

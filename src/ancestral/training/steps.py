@@ -16,6 +16,7 @@ from ancestral.core.threads import without_denormals
 from ancestral.data.pixels import Batch, Moment
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
+from ancestral.training.adam import updated_at_once
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.compiled import CompiledGradient
 from ancestral.training.engine import Engine
@@ -77,9 +78,17 @@ def eager(kind: type[O]) -> type[O]:
 
     def step(self: Optimizer, closure: Any = None) -> Any:
         with without_denormals():
-            return original(self, closure)
+            return None if closure is None and updated_at_once(self) else original(self, closure)
 
-    methods["step"] = step
+    def zero_grad(self: Optimizer, set_to_none: bool = True) -> None:
+        if not set_to_none:
+            return zeros(self, set_to_none)
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.grad = None
+
+    zeros = methods["zero_grad"]
+    methods["step"], methods["zero_grad"] = step, zero_grad
     return cast("type[O]", type(kind.__name__, (kind,), methods))
 
 
