@@ -128,8 +128,9 @@ def replacing(model: Noisy, batch: Batch) -> Terms:
 
 
 def scheduled(model: Noisy, batch: Batch) -> Terms:
+    """Equal in the compared steps; only that the moment is read shows that it changes later."""
     assert batch.moment is not None
-    return {"loss": loss_of(model, batch)["loss"] * min(1.0, batch.moment.epoch)}
+    return {"loss": loss_of(model, batch)["loss"] * (3 if batch.moment.step > 4 else 1)}
 
 
 def reading(model: Noisy, batch: Batch) -> Terms:

@@ -48,7 +48,7 @@ class Chain(Bijection):
         self.steps = nn.ModuleList(steps)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        found = pulled_back(self.steps, x, self._forward) if self.training and context is None else None
+        found = pulled_back(list(self.steps), x, self._forward) if self.training and context is None else None
         return self._forward(x, context) if found is None else found
 
     def _forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:

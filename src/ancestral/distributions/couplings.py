@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -102,30 +103,30 @@ class AffineCoupling(Coupling):
         return self.network.trained() if type(self.network) is MLP else None
 
     def forward_kept(self, x: Tensor) -> Kept:
-        z = x.clone()
-        changed = self._parts(z)[1]
-        raw, kept = self.network.forward_kept(self._parts(x)[0])  # autograd keeps no views of a result
-        width = changed.shape[1]
-        bounded = (raw[:, :width] / self.limit).tanh_()
+        given, changed = self._parts(x)
+        raw, kept = cast("MLP", self.network).forward_kept(given)
+        raw_scale, shift = raw.tensor_split(2, 1)
+        bounded = (raw_scale / self.limit).tanh_()
         log_scale = bounded * self.limit
         scale = log_scale.exp()
-        changed.add_(raw[:, width:]).mul_(scale)
-        return Kept(z, log_scale.sum(1), [z, bounded, scale, *kept])
+        changed = (changed + shift).mul_(scale)
+        z = torch.cat([changed, given] if self.flip else [given, changed], 1)
+        return Kept(z, log_scale.sum(1), [changed, bounded, scale, *kept])
 
     def pull_back(self, kept: Sequence[Tensor], dz: Tensor, d_log_det: Tensor) -> tuple[Tensor, list[Tensor]]:
-        z, bounded, scale, *of_network = kept
+        changed, bounded, scale, *of_network = kept
         d_given, d_changed = self._parts(dz)
-        d_log_scale = torch.addcmul(d_log_det[:, None], d_changed, self._parts(z)[1])
+        d_log_scale = torch.addcmul(d_log_det[:, None], d_changed, changed)
         d_changed.mul_(scale)  # the gradient for the shift too
         d_raw = torch.cat([tanh_backward(d_log_scale, bounded), d_changed], 1)
-        d_input, gradients = self.network.pull_back(of_network, d_raw)
+        d_input, gradients = cast("MLP", self.network).pull_back(of_network, d_raw)
         d_given.add_(d_input)
         return dz, gradients
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Views of the part that is given and of the part that is changed, for vectors."""
-        first = self.sizes[0]
-        return (x[:, first:], x[:, :first]) if self.flip else (x[:, :first], x[:, first:])
+        first, second = x.split_with_sizes(self.sizes, 1)
+        return (second, first) if self.flip else (first, second)
 
 
 @registered

@@ -28,7 +28,8 @@ class WholeUpdate:
             state["step"] = count
         self.first = [state["exp_avg"] for state in states]
         self.second = [state["exp_avg_sq"] for state in states]
-        self.update: Any = torch._fused_adamw_ if isinstance(optimizer, AdamW) else torch._fused_adam_
+        decoupled = isinstance(optimizer, AdamW)
+        self.update: Any = torch._fused_adamw_ if decoupled else torch._fused_adam_  # pyright: ignore[reportPrivateImportUsage]
 
     def fits(self, optimizer: Optimizer) -> bool:
         """Whether the optimiser still has these tensors; it has others after loading a state."""

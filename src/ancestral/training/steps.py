@@ -81,13 +81,10 @@ def eager(kind: type[O]) -> type[O]:
             return None if closure is None and updated_at_once(self) else original(self, closure)
 
     def zero_grad(self: Optimizer, set_to_none: bool = True) -> None:
-        if not set_to_none:
-            return zeros(self, set_to_none)
         for group in self.param_groups:
             for weight in group["params"]:
-                weight.grad = None
+                weight.grad = None if set_to_none or weight.grad is None else torch.zeros_like(weight.grad)
 
-    zeros = methods["zero_grad"]
     methods["step"], methods["zero_grad"] = step, zero_grad
     return cast("type[O]", type(kind.__name__, (kind,), methods))
 
