@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -97,14 +95,10 @@ def test_autograd_is_used_where_a_layer_needs_it() -> None:
         assert pulled_back(list(chain().steps), points(), chain()._forward) is None
 
 
-def test_actnorm_takes_its_first_values_from_the_first_batch() -> None:
+def test_the_first_batch_sets_actnorm() -> None:
     made = chain()
-    fresh = copy.deepcopy(made)
-    for step in fresh.steps:
-        if isinstance(step, ActNorm):
-            step.initialised.fill_(False)
-            step._settled = False
-    twin = copy.deepcopy(fresh)
-    for one, other in zip(fresh(points()), twin._forward(points()), strict=True):
-        assert torch.allclose(one, other, rtol=1e-12)
-    assert bool(fresh.steps[0].initialised)
+    made.load_state_dict({name: value * (value != 1) for name, value in made.state_dict().items()})
+    made(points())
+    assert bool(made.steps[0].initialised)
+    z, _ = made.steps[0](points())
+    assert torch.allclose(z.mean(0), torch.zeros(FEATURES, dtype=z.dtype), atol=1e-12)

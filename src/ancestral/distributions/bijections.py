@@ -217,12 +217,10 @@ class ActNorm(Bijection):
         mean, log_scale = (_per_channel(v, x) for v in (self.mean, self.log_scale))
         return (x - mean) * (-log_scale).exp(), -self._log_det(x)
 
-    def trained(self) -> list[Tensor]:
-        return [self.mean, self.log_scale]
+    def trained(self) -> list[Tensor] | None:
+        return [self.mean, self.log_scale] if self._settled else None
 
     def forward_kept(self, x: Tensor) -> Kept:
-        if not self._settled:
-            self._settle(x)
         factor = (-self.log_scale).exp()
         z = (x - self.mean).mul_(factor)
         return Kept(z, -self._log_det(x), [z, factor])

@@ -52,7 +52,7 @@ def pulled_back(steps: Sequence[Any], x: Tensor, plain: Callable[[Tensor], Mappe
     """
     if x.dim() != 2 or not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return None
-    if torch.is_autocast_enabled(x.device.type):
+    if x.is_meta or torch.is_autocast_enabled(x.device.type):  # "meta": autograd shows what it saves
         return None
     parameters = []
     for step in steps:

@@ -59,21 +59,29 @@ class WholeUpdate:
 
 
 def updated_at_once(optimizer: Optimizer) -> bool:
-    """Make an update of fused Adam on a CPU with one call. Returns False if it has to be made by the optimiser.
+    """Make an update of fused Adam on a CPU with one call. Returns False if the optimiser has to make it.
 
-    This is so on other devices, in the first step, which makes the moments, and if a weight has no gradient.
+    This is so before `keep_lists`, and if a weight has no gradient.
     """
-    known: WholeUpdate | None = optimizer.__dict__.get("_whole_update")
-    if known is None or not known.fits(optimizer):
-        if not _has_all_moments(optimizer):
-            return False
-        known = WholeUpdate(optimizer)
-        optimizer.__dict__["_whole_update"] = known
+    known = _lists_of(optimizer)
+    if known is None:
+        return False
     gradients = [weight.grad for weight in known.weights if weight.grad is not None]
     if len(gradients) < len(known.weights):
         return False
     known(gradients)
     return True
+
+
+def keep_lists(optimizer: Optimizer) -> None:
+    """After an update by the optimiser, which makes the moments: keep the lists for the next, if this is possible."""
+    if _lists_of(optimizer) is None and _has_all_moments(optimizer):
+        optimizer.__dict__["_whole_update"] = WholeUpdate(optimizer)
+
+
+def _lists_of(optimizer: Optimizer) -> WholeUpdate | None:
+    known: WholeUpdate | None = optimizer.__dict__.get("_whole_update")
+    return known if known is not None and known.fits(optimizer) else None
 
 
 def _has_all_moments(optimizer: Optimizer) -> bool:

@@ -16,7 +16,7 @@ from ancestral.core.threads import without_denormals
 from ancestral.data.pixels import Batch, Moment
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
-from ancestral.training.adam import updated_at_once
+from ancestral.training.adam import keep_lists, updated_at_once
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.compiled import CompiledGradient
 from ancestral.training.engine import Engine
@@ -78,7 +78,11 @@ def eager(kind: type[O]) -> type[O]:
 
     def step(self: Optimizer, closure: Any = None) -> Any:
         with without_denormals():
-            return None if closure is None and updated_at_once(self) else original(self, closure)
+            if closure is None and updated_at_once(self):
+                return None
+            found = original(self, closure)
+        keep_lists(self)
+        return found
 
     def zero_grad(self: Optimizer, set_to_none: bool = True) -> None:
         for group in self.param_groups:
