@@ -32,7 +32,7 @@ from ancestral.models.base import (
     SamplesClasses,
     load_saved,
 )
-from ancestral.models.classes import HasClasses, ScoresClasses, scores_classes
+from ancestral.models.classes import HasClasses, PredictsClasses, ScoresClasses, scores_classes
 from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import HasOrders
 from ancestral.models.saved import read_into
@@ -188,6 +188,8 @@ def every_parameter_learns(model: Model) -> tuple[bool, str]:
         model.log_prob(x).mean().backward()
     elif isinstance(model, LatentModel):
         model.elbo(x).mean().backward()
+    if scores_classes(model) and isinstance(model, PredictsClasses):
+        model.log_class_posterior(x, torch.ones_like(x, dtype=torch.bool))[:, 0].mean().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
     model.zero_grad()
     return (
@@ -319,6 +321,8 @@ def _clauses_of_classes(model: Model) -> Iterator[tuple[str, Clause]]:
     yield "the probabilities of the classes sum to one", class_probs_sum_to_one
     if isinstance(model, ExactModel):
         yield "log p(x) is the sum over the classes, in any batch", sums_over_classes
+    if isinstance(model, PredictsClasses):
+        yield "p(y | observed pixels) sums to one and uses no other pixels", hidden_pixels_do_not_tell_the_class
     if enumerable(model):
         known = cache(lambda: {label: (given, *log_probs_of_all(given)) for label, given in _present(model)})
         yield "p(x | y) of each class sums to one", lambda _: each_class_sums_to_one(known())
@@ -331,6 +335,18 @@ def class_probs_sum_to_one(model: Model) -> tuple[bool, str]:
     log_probs = model.log_class_probs().detach().double()
     total = log_probs.exp().sum().item()
     return log_probs.shape == (model.classes,) and abs(total - 1) < 1e-6, f"{model.classes} classes, sum {total:.8f}"
+
+
+@torch.no_grad()
+def hidden_pixels_do_not_tell_the_class(model: Model) -> tuple[bool, str]:
+    assert isinstance(model, PredictsClasses) and isinstance(model, HasClasses)
+    x, other = model.sample(64).split(32)
+    observed = torch.rand(x.shape) < 0.5
+    found, changed = (model.log_class_posterior(torch.where(observed, x, y), observed) for y in (x, other))
+    gap = (found.exp().sum(1) - 1).abs().max().item()
+    uses = (model.log_class_posterior(other, observed).exp() - found.exp()).abs().max().item()
+    passed = torch.equal(found, changed) and gap < 1e-4 and uses > 0
+    return passed, f"sum differs from 1 by {gap:.1e}; other observed pixels change it by up to {uses:.2g}"
 
 
 @torch.no_grad()
