@@ -16,7 +16,7 @@ from ancestral.settings.training import TrainingSettings
 
 OF_GRADIENTS = (
     *("optimizer", "learning_rate", "beta1", "weight_decay", "momentum", "schedule", "warmup_steps", "clip_norm"),
-    *("average_weights", "compile"),
+    *("average_weights", "compile", "cuda_graph"),
 )
 FEW_LEVELS = 32  # up to this number, a categorical distribution per pixel has few parameters
 
