@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.contract import all_images, enumerable, log_probs_of_all
+from ancestral.evaluation.enumeration import all_images, enumerable, log_probs_of_all
 from ancestral.evaluation.queries import entropy, log_marginal
 from ancestral.families.abilities import abilities_of, classes, kind_of, table_of
 from ancestral.families.any_order.tiny import tiny_any_order

@@ -17,7 +17,7 @@ from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.data.splits import Split
 from ancestral.evaluation import likelihood, scoring
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.belief_net.exact import SigmoidBeliefNet
 from ancestral.families.circuit.em_step import EMStep as CircuitStep
 from ancestral.families.circuit.model import Circuit

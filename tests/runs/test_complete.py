@@ -23,7 +23,7 @@ import ancestral
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.masks import HIDDEN, seen_pixels
-from ancestral.evaluation.contract import all_images, log_probs_of_all
+from ancestral.evaluation.enumeration import all_images, log_probs_of_all
 from ancestral.families.abilities import classes
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.flow.points import NormalizingFlow
