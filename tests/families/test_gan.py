@@ -449,7 +449,8 @@ def test_readings_omit_classes_if_the_images_lack_one(monkeypatch: pytest.Monkey
 
 def test_from_the_command_line(tmp_path: Path, capsys: Captured) -> None:
     out = tmp_path / "gan"
-    shown, _ = printed(capsys, "train", "gan", "--classes", 10, "--epochs", 1, "--out", out)
+    small = ["--train-size", 300, "--valid-size", 50, "--tolerate"]
+    shown, _ = printed(capsys, "train", "gan", "--classes", 10, "--epochs", 1, *small, "--out", out)
     assert not shown, "there is no score to show"
     assert (out / "report.html").exists() and (out / "figures" / "walks.png").exists()
     printed(capsys, "sample", out, "--label", 3, "-n", 5, "--out", tmp_path / "three.npy")
