@@ -169,6 +169,7 @@ PAGES = {
     **{name: [name, *words] for name, words in FAMILIES.items() if name != "vae"},
     "vae of levels": ["vae", *FAMILIES["vae"], "--pixels", "levels"],
     "belief-net": ["belief-net", "--latents", "3"],
+    "gan by class": ["gan", "--classes", "10", *FAMILIES["gan"]],
     "flow of images": ["flow", "--width", "4", "--couplings", "1"],
 }
 

@@ -83,7 +83,9 @@ def test_what_the_model_cannot_do_is_refused_in_one_line(
         assert "PixelChain" in said and said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_environment_names_family_files(trained: Path) -> None:
+    """In a process of its own; the next test does it in this one."""
     assert "exact" in command("evaluate", trained, ANCESTRAL_FAMILIES=str(CHAIN))
 
 
@@ -118,7 +120,9 @@ def test_the_flags_of_a_family_file_are_in_its_help(capsys: pytest.CaptureFixtur
 
 
 def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "chain: probabilities of all images sum to one" in here(capsys, "verify", CHAIN)
+    with pytest.MonkeyPatch.context() as patch:
+        forget_families_after(patch)
+        assert "chain: probabilities of all images sum to one" in here(capsys, "verify", CHAIN)
     broken = tmp_path / "broken.py"
     broken.write_text(CHAIN.read_text().replace(".flatten(1).sum(1)", ".flatten(1).mean(1)"))
     said = here(capsys, "verify", broken, code=2)
