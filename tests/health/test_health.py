@@ -19,6 +19,7 @@ from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.core.errors import TrainingDiverged
 from ancestral.families.catalogue import BUILT_IN, find
+from ancestral.families.run_settings import setting_names, settings_for
 from ancestral.health import curves, learning_rate_rules, likelihood_rules, settling_rules
 from ancestral.health import monitor as checkup
 from ancestral.health.curves import Verdict
@@ -364,6 +365,34 @@ def test_advice_names_existing_flags() -> None:
         named = re.findall(r"--[a-z0-9-]+", verdict.advice)
         assert named, verdict.line
         assert set(named) <= flags, verdict.line
+
+
+TRAINED: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in BUILT_IN),
+    ("mixture", {"method": "em"}),
+    ("circuit", {"method": "em"}),
+    ("circuit", {"method": "minibatch-em", "states": 1}),
+    ("circuit", {"method": "gradient"}),
+    ("vae", {"objective": "iwae"}),
+    ("vae", {"network": "cnn"}),
+    ("gan", {"optimizer": "rmsprop"}),
+    ("gan", {"network": "cnn", "loss": "wasserstein"}),
+]
+
+
+@pytest.mark.parametrize("family, values", TRAINED, ids=str)
+def test_advice_names_only_flags_that_the_training_uses(family: str, values: dict[str, Any]) -> None:
+    settings, data = settings_for(family, **values), RunData(DataSettings(pixels="threshold"))
+    own, known = checkup.facts_for(settings, data.dataset.train, data.spec), setting_names(family)
+    assert own.in_use is not None and ("learning_rate" in own.in_use) == (own.learning_rate is not None)
+    for log, facts, _ in INJECTED.values():
+        adversarial = any(line.name == "critic_loss" for line in log)
+        latents = any(line.name == "kl" for line in log)
+        if adversarial != (family == "gan") or (latents and "latents" not in known):
+            continue
+        for verdict in diagnose(log, facts._replace(in_use=own.in_use, learning_rate=own.learning_rate)):
+            named = {flag.replace("-", "_") for flag in re.findall(r"--([a-z0-9-]+)", verdict.advice)}
+            assert named and named <= known.keys() & own.in_use, verdict.line
 
 
 def test_verdicts_have_numbers_advice_and_a_step() -> None:
