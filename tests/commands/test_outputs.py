@@ -142,7 +142,9 @@ def test_the_default_file_name_contains_changed_options() -> None:
 # ---- what can be drawn
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.slow if name in ("flow", "gan") else ()) for name in FAMILIES]
+)
 def test_draw_with_only_a_run_lists_its_drawings(
     family: str, trained: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -515,7 +515,10 @@ LAWS: dict[tuple[str, str], Callable[[type], None]] = {
 }
 
 
-SLOW = {("complete", "ImageFlow"), ("complete", "PixelCNN"), ("log p(x)", "ImageFlow")}
+SLOW = {
+    *(("complete", "ImageFlow"), ("complete", "PixelCNN"), ("log p(x)", "ImageFlow")),
+    ("any conditional", "AnyOrderModel"),
+}
 MARKED = [
     pytest.param(
         query, cls, marks=pytest.mark.slow if (query, cls.__name__) in SLOW else (), id=f"{query}-{cls.__name__}"
