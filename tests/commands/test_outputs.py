@@ -132,6 +132,15 @@ def test_the_default_output_file_is_printed(words: str, vae: Path, capsys: Captu
     assert set(now) - set(before) <= {vae / PLACES[words]}
 
 
+def test_one_sample_is_not_many(vae: Path, capsys: Captured, tmp_path: Path) -> None:
+    for words, said in (
+        (["-n", "1"], "1 image: "),
+        (["-n", "1", "--mean"], "1 mean (not samples): "),
+        ([], "64 images: "),
+    ):
+        assert printed(capsys, "sample", vae, *words, "--out", tmp_path / "x.npy")[1].startswith(said)
+
+
 def test_the_default_file_name_contains_changed_options() -> None:
     run = Path("runs/a")
     assert picture_of(run, "samples", seed=0) == picture_of(run, "samples", seed=None) == run / "figures/samples.png"

@@ -51,7 +51,9 @@ def test_the_way_of_a_block_does_not_depend_on_other_rows(monkeypatch: pytest.Mo
     """So several processes, which divide the blocks, find what one process finds."""
     used: list[int] = []
     real = IntegerSearch.of
-    monkeypatch.setattr(IntegerSearch, "of", lambda self, rows: (used.append(len(rows)), real(self, rows))[1])
+    monkeypatch.setattr(
+        IntegerSearch, "of", lambda self, rows, below=None: (used.append(len(rows)), real(self, rows, below))[1]
+    )
     monkeypatch.setattr(searches, "BLOCK", 8)
     rows, others = levels(20, 255, 0), levels(30, 1, 1)
     rows[3] += 1e-2 / 255

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from dataclasses import replace
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import record_of, refused
+from PIL import Image
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
@@ -22,6 +24,7 @@ from ancestral.core.errors import NotComputable
 from ancestral.data.anomalies import ANOMALIES, frankenstein, noise, other_images, refuse_training_images
 from ancestral.data.datasets import Split, load_dataset
 from ancestral.evaluation.detection import (
+    PNG_FRAME,
     SCORES,
     BatchTest,
     PixelBackground,
@@ -189,6 +192,20 @@ def test_scores_are_higher_where_an_image_is_more_anomalous() -> None:
     assert common > rare  # so is one that the background explains as well
 
 
+@pytest.mark.parametrize(("channels", "levels"), [(1, 2), (1, 256), (3, 256), (3, 2)])
+def test_a_code_length_is_the_length_of_a_file(channels: int, levels: int) -> None:
+    values = torch.tensor([0, 127, 128, 255]) / 255
+    images = values[torch.randint(4, (6, channels, 11, 13), generator=torch.Generator().manual_seed(0))]
+    lengths = code_lengths(images, levels) / (8 * math.log(2))
+    for image, length in zip(images.mul(255).round().byte(), lengths.tolist(), strict=True):
+        pixels = image.movedim(0, 2).numpy()
+        picture = Image.fromarray(pixels if channels == 3 else pixels[..., 0])
+        if (channels, levels) == (1, 2):
+            picture = picture.convert("1", dither=Image.Dither.NONE)
+        picture.save(file := io.BytesIO(), "png", optimize=True)
+        assert len(file.getvalue()) == round(length) + PNG_FRAME
+
+
 @pytest.mark.parametrize("levels", [2, 17, 256])
 def test_code_lengths_grow_from_constants_to_digits_to_noise(levels: int) -> None:
     digits = load_dataset("digits", pad_to=16).test.images[:50].float() / 16
@@ -208,6 +225,9 @@ def test_the_background_is_the_frequencies_of_each_pixel_alone() -> None:
     assert background.log_prob(torch.tensor([[0, 2], [1, 0]])).tolist() == pytest.approx(expected)
     every = torch.cartesian_prod(torch.arange(3), torch.arange(3))
     assert background.log_prob(every).exp().sum().item() == pytest.approx(1, abs=1e-12)
+    binary = PixelBackground([torch.tensor([[0, 1], [1, 1], [0, 1]])], levels=2)
+    expected = [math.log(3 / 5) + math.log(4 / 5), math.log(2 / 5) + math.log(1 / 5)]
+    assert binary.log_prob(torch.tensor([[0, 1], [1, 0]])).tolist() == pytest.approx(expected)
 
 
 # ---- the test of batches

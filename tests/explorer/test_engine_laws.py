@@ -120,6 +120,28 @@ def test_an_any_order_model_has_its_probabilities_in_each_number_of_steps(
         assert 0 < bound["error"] < 0.05
 
 
+def test_an_any_order_model_has_the_probabilities_of_each_class(engine: Engine) -> None:
+    """Of 3 pixels; null hides the class. And p(class | seen) sums to one, whatever the hidden pixels are."""
+    model, how = loaded(engine, "any-order", "any-order, unet, conditional")[0], {"steps": 3}
+    script = (
+        f"{ALL_IMAGES} return images(3, 2).map((x) => model.logProbInSteps(x, [0, 0, 0], args[3], args[4], args[5]));"
+    )
+    found = []
+    for label in (None, 0, 1):
+        each = [
+            np.exp(np.array(engine.run(script, model, 2, 3, how, order, label))) for order in permutations(range(3))
+        ]
+        assert [part.sum() for part in each] == pytest.approx([1.0] * 6, abs=1e-5)
+        draw = "model.sample(random, 1, args[3], args[4]).x"
+        assert agrees(counts(engine, draw, model, 2, 3, how, label, draws=1000), np.mean(each, 0))
+        found.append(np.mean(each, 0))
+    assert np.abs(found[1] - found[2]).sum() > 0.02 and np.abs(found[0] - found[1]).sum() > 0.01
+    script = f"{ALL_IMAGES} return images(3, 2).map((x) => Array.from(model.classProbs(x, args[3])));"
+    probs = np.array(engine.run(script, model, 2, 3, [1, 0, 0]))
+    assert probs.sum(1) == pytest.approx(np.ones(8), abs=1e-5)
+    assert all(np.array_equal(row, probs[4 * (n // 4)]) for n, row in enumerate(probs)) and probs[0, 0] != probs[4, 0]
+
+
 def test_completions_of_an_any_order_model_have_its_conditional_probabilities(engine: Engine) -> None:
     """One pixel in each step, in the confidence order: p(hidden | seen) is a product of its conditionals."""
     model, known, how = loaded(engine, "any-order", "any-order")[0], [1, 0, 0, 1], {"steps": 4, "confidence": True}

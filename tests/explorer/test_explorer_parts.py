@@ -109,9 +109,9 @@ def test_programs_parse(entry: str, tmp_path: Path) -> None:
 
 
 def test_the_engine_stays_small() -> None:
-    """2,000 lines for eight families, 400 for circuits and any-order models, and 100 for models of each class."""
+    """2,000 lines for eight families, 400 for circuits and any-order models, and 150 for models of each class."""
     lines = [line.strip() for path in (FOLDER / "engine").glob("*.js") for line in path.read_text().splitlines()]
-    assert len([line for line in lines if line and not line.startswith("//")]) < 2500
+    assert len([line for line in lines if line and not line.startswith("//")]) < 2550
 
 
 EVIL = "</script><!-- <b>\u2028 & 'quoted' \"double\" <!--STYLE-->"

@@ -203,6 +203,26 @@ def test_an_any_order_model_completes_in_a_chosen_number_of_steps(opened: Open, 
     assert found.problems == []
 
 
+def test_an_any_order_model_with_classes_has_a_choice_of_class_and_classes_of_the_seen_pixels(
+    opened: Open, tmp_path: Path
+) -> None:
+    name = "any-order, conditional"
+    found = opened(write_page(tmp_path / "page.html", [described("any-order", name)]))
+    one = card(found.page, name)
+    one.get_by_text("ELBO, lower bound").wait_for()
+    found.page.click("#tab-complete")
+    one = card(found.page, name)
+    one.get_by_text("p(class | seen): ").wait_for()
+    before = one.get_by_text("exact in one random order").inner_text()
+    one.locator("select").first.select_option(label="1")
+    found.page.wait_for_function("(said) => !document.body.innerText.includes(said)", arg=before)
+    axe_clean(found.page)
+    found.page.click("#tab-sample")
+    card(found.page, name).locator("select").first.select_option(label="0")
+    card(found.page, name).get_by_text("samples of class 0").wait_for()
+    assert found.problems == []
+
+
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "color_scheme": "dark"}
 
 

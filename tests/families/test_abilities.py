@@ -405,6 +405,19 @@ def class_posteriors_converge(cls: type) -> None:
     assert few[0] > 2 * many[0]
 
 
+def the_class_is_the_last_variable(cls: type) -> None:
+    """p(x, y) = p(x) p(y | x) sums to one over images and classes, and over the classes to p(x) of the same order."""
+    name = of_class(cls)[0]
+    model = model_of(name)
+    x = all_images(model)
+    with torch.no_grad():
+        log_p, posterior = model.log_prob_in_order(x, "raster"), model.class_posterior(x).logits
+    joint = log_p[:, None] + posterior
+    assert posterior.shape == (len(x), model.classes) and posterior.std() > 0.01
+    assert joint.exp().sum().item() == pytest.approx(1, abs=1e-10)
+    assert torch.allclose(joint.logsumexp(1), log_p, atol=1e-12)
+
+
 def latents_follow_from_bayes(cls: type) -> None:
     """The posterior over latents equals the joint, divided by its sum over all latents."""
     if issubclass(cls, zoo_flow()):
@@ -506,6 +519,7 @@ LAWS: dict[tuple[str, str], Callable[[type], None]] = {
     ("complete", "exact in the raster order of the hidden pixels"): completions_in_raster_order_have_their_conditional,
     ("complete", "approximate"): chains_reach_their_limit,
     ("p(y | x)", "exact"): class_posteriors_follow_from_bayes,
+    ("p(y | x)", "exact if the class comes last"): the_class_is_the_last_variable,
     ("p(y | x)", "approximate"): class_posteriors_converge,
     ("infer", "exact"): latents_follow_from_bayes,
     ("infer", "approximate"): approximate_latents_have_their_law,

@@ -15,8 +15,9 @@ from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.distributions.outputs import pixel_output
 from ancestral.evaluation import scoring
 from ancestral.evaluation.enumeration import all_images
+from ancestral.families.any_order.build import build_any_order
 from ancestral.families.any_order.initialise import begin_at_marginals
-from ancestral.families.any_order.model import AnyOrderModel, build_any_order
+from ancestral.families.any_order.model import AnyOrderModel
 from ancestral.families.any_order.objective import AnyOrderObjective, held_out, training_masks
 from ancestral.families.any_order.orders import FixedOrder, UniformOrders, random_turns, scans, stratified
 from ancestral.families.any_order.settings import AnyOrderSettings

@@ -169,7 +169,7 @@ def test_a_model_without_its_vector_returns_no_number(name: str) -> None:
     refused(lambda: model.given(0), "no classes")
 
 
-@pytest.mark.parametrize("name", zoo.VECTORS)
+@pytest.mark.parametrize("name", [name for name in zoo.VECTORS if not name.startswith("any-order")])  # has no terms
 def test_the_terms_of_a_score_are_those_of_each_image(name: str) -> None:
     model: Any = zoo.seeded(zoo.EVERY[name])
     given = model.given_vectors(torch.randn(20, 2, dtype=torch.float64))

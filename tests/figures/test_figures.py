@@ -17,7 +17,7 @@ from PIL import Image
 
 from ancestral.core.errors import InputError
 from ancestral.figures.curves import learning_curves, small_multiples
-from ancestral.figures.grids import image_grid, manifold_grid, pair_grid, tile
+from ancestral.figures.grids import image_grid, manifold_grid, pair_grid, save_image_grid, tile
 from ancestral.figures.png import PLACES
 from ancestral.figures.series import Curve
 from ancestral.figures.style import save_figure
@@ -212,6 +212,28 @@ class TestSaveFigure:
         assert (tmp_path / "curve-a.png").read_bytes() == (tmp_path / "curve-b.png").read_bytes()
         with Image.open(tmp_path / "a.png") as image:
             assert set(image.info) == {"dpi", PLACES}, "no date and no version"
+
+    @pytest.mark.parametrize(
+        ("shape", "options"),
+        [
+            ((7, 1, 20, 5), {}),
+            ((5, 3, 30, 40), {"columns": 2}),
+            ((3, 1, 9, 9), {"smooth": True}),
+            ((2, 1, 700, 700), {}),
+        ],
+    )
+    def test_a_grid_without_text_is_the_same_file_without_matplotlib(
+        self, shape: tuple[int, ...], options: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images = np.random.default_rng(0).random(shape).round(1)
+        save_figure(image_grid(images, **options), tmp_path / "figure.png")
+        save_image_grid(images, tmp_path / "titled.png", row_titles=["digits"], columns=shape[0])
+        save_figure(image_grid(images, row_titles=["digits"], columns=shape[0]), tmp_path / "titled-figure.png")
+        if "smooth" not in options:  # the figure of these has a note
+            monkeypatch.setattr("ancestral.figures.sheet.new_figure", lambda *_: pytest.fail("matplotlib was used"))
+        save_image_grid(images, tmp_path / "grid.png", **options)
+        assert (tmp_path / "grid.png").read_bytes() == (tmp_path / "figure.png").read_bytes()
+        assert (tmp_path / "titled.png").read_bytes() == (tmp_path / "titled-figure.png").read_bytes()
 
     @pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError(28, "No space left on device")])
     def test_an_interrupted_write_keeps_the_old_file(

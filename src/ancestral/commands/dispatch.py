@@ -30,11 +30,12 @@ from ancestral.commands.listing import families
 from ancestral.commands.narrow_help import NARROW, RENDERED, as_wide_as, rewrapped
 from ancestral.commands.parse_errors import parse_error
 from ancestral.commands.publishing import export, open_page, publish
+from ancestral.commands.sampling import sample
 from ancestral.commands.sources import data
 from ancestral.commands.submitting import progress
 from ancestral.commands.sweeping import sweep
 from ancestral.commands.training import study, train, with_settings_of_run
-from ancestral.commands.using import complete, detect, draw, sample
+from ancestral.commands.using import complete, detect, draw
 from ancestral.core.errors import InputError
 from ancestral.core.text import close_matches
 from ancestral.families.catalogue import BUILT_IN, VARIABLE, find, installed, load_file, load_named_files, names

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
+from ancestral.evaluation.kernel_distance import kernel_distance
 from ancestral.evaluation.neighbours import Neighbours
 from ancestral.evaluation.quality import (
     CLASS_MEASURES,
@@ -22,7 +23,6 @@ from ancestral.evaluation.quality import (
     covered_classes,
     frechet_distance,
     inception_score,
-    kernel_distance,
     near_copies,
     recognised_share,
 )

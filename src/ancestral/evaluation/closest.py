@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -22,8 +23,8 @@ def closest(rows: Tensor, others: Tensor) -> Tensor:
 
     Args:      rows: shape (N, D), float32. others: shape (M, D), float32.
     """
-    search = _Search(others)
-    return torch.cat([search.of(block) for block in rows.split(BLOCK)])
+    search = Search(others)
+    return torch.cat([search.of(Rows(block)) for block in rows.split(BLOCK)])
 
 
 _PRODUCT: Any = getattr(torch, "_int_mm", None)  # torch has no public product of 8-bit integers
@@ -35,7 +36,22 @@ def has_integer_products() -> bool:
     return _PRODUCT is not None and supported is not None and supported()
 
 
-class _Search:
+class Rows:
+    """At most `BLOCK` rows, shape (B, D), float32; their conversion to levels is kept for further searches."""
+
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self._levels: dict[int, tuple[Tensor, Tensor] | None] = {}
+
+    def levels(self, steps: int) -> tuple[Tensor, Tensor] | None:
+        """`levels_of` the rows, and their squared lengths, shape (B,)."""
+        if steps not in self._levels:
+            levels = levels_of(self.values, steps)
+            self._levels[steps] = None if levels is None else (levels, _lengths(levels))
+        return self._levels[steps]
+
+
+class Search:
     """The search among `others`, which are converted once for each number of levels."""
 
     def __init__(self, others: Tensor) -> None:
@@ -43,16 +59,21 @@ class _Search:
         self._integers: dict[int, IntegerSearch | None] = {}
         self._some = others[:64].unique() if has_integer_products() else others[:0]
 
-    def of(self, rows: Tensor) -> Tensor:
+    def of(self, rows: Rows, known: Tensor | None = None) -> Tensor:
+        """Index of the nearest to each row, shape (B,).
+
+        Args:      known: distances of the rows to others that were searched before, shape (B,), float64. A row to which
+                   nothing here is nearer may then have the index -1, which takes less time.
+        """
         if 0 < len(self._some) <= MOST_LEVELS:
-            some = torch.cat([self._some, rows[0]])
+            some = torch.cat([self._some, rows.values[0]])
             for steps in range(1, MOST_LEVELS):
                 if levels_of(some, steps) is None or (search := self._integer(steps)) is None:
                     continue
-                if (levels := levels_of(rows, steps)) is not None:
-                    return search.of(levels)
+                if (found := rows.levels(steps)) is not None:
+                    return search.of(found[0], None if known is None else _above(known, steps, found))
         others, varying, lengths = self._floats
-        return torch.addmm(lengths, rows[:, varying], others.T, alpha=-2).argmin(1)
+        return torch.addmm(lengths, rows.values[:, varying], others.T, alpha=-2).argmin(1)
 
     def _integer(self, steps: int) -> IntegerSearch | None:
         if steps not in self._integers:
@@ -84,6 +105,22 @@ def levels_of(values: Tensor, steps: int) -> Tensor | None:
     return torch.cat(parts)
 
 
+def _lengths(levels: Tensor) -> Tensor:
+    return levels.int().square().sum(1, dtype=torch.int32)
+
+
+def _above(distances: Tensor, steps: int, found: tuple[Tensor, Tensor]) -> Tensor:
+    """Squared distances of levels less the squared lengths of the rows, int32, rounded up, shape (B,).
+
+    Args:      distances: of values up to 1 in float32, whose rounding errors are allowed for. found: levels and their
+               squared lengths.
+    """
+    levels, lengths = found
+    error = 2**-22 * math.sqrt(levels.shape[1])
+    above = ((distances + error) * steps).square() - lengths + 1
+    return above.clamp(max=torch.iinfo(torch.int32).max).ceil().to(torch.int32)
+
+
 class IntegerSearch:
     """`closest` for levels, int8: exact. An offset of all levels does not change a distance.
 
@@ -92,14 +129,19 @@ class IntegerSearch:
 
     def __init__(self, others: Tensor) -> None:
         # the squared length of a row is the same for all others
-        self.parts = [(part.T, part.int().square().sum(1, dtype=torch.int32)) for part in others.split(OTHERS)]
+        self.parts = [(part.T, _lengths(part)) for part in others.split(OTHERS)]
 
-    def of(self, rows: Tensor) -> Tensor:
-        """Index of the nearest to each row, shape (N,). rows: shape (N, D), int8."""
+    def of(self, rows: Tensor, below: Tensor | None = None) -> Tensor:
+        """Index of the nearest to each row, shape (N,).
+
+        Args:      rows: shape (N, D), int8. below: squared distances less the squared lengths of the rows, shape (N,),
+                   int32; the index is -1 for a row without a smaller one.
+        """
         found = []
-        for block in rows.split(ROWS):
-            least = torch.full((len(block),), torch.iinfo(torch.int32).max, dtype=torch.int32)
-            at = torch.zeros(len(block), dtype=torch.int64)
+        if below is None:
+            below = torch.full((len(rows),), torch.iinfo(torch.int32).max, dtype=torch.int32)
+        for block, least in zip(rows.split(ROWS), below.split(ROWS), strict=True):
+            least, at = least.clone(), torch.full((len(block),), -1)
             for number, (part, lengths) in enumerate(self.parts):
                 distances = torch.add(lengths, _PRODUCT(block, part), alpha=-2)
                 smallest = distances.amin(1)  # much faster than the index, which few rows need

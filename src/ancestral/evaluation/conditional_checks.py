@@ -11,7 +11,7 @@ from torch import Tensor
 from ancestral.core.errors import NotComputable
 from ancestral.evaluation.enumeration import DRAWS, samples_fit, sums_to_one
 from ancestral.models.base import ExactModel, Model, SamplesClasses
-from ancestral.models.classes import HasClasses, ScoresClasses
+from ancestral.models.classes import HasClasses, PredictsClasses, ScoresClasses
 from ancestral.models.vectors import TakesVectors
 
 ByCondition = Mapping[int, tuple[Model, Tensor, Tensor]]
@@ -23,6 +23,18 @@ def class_probs_sum_to_one(model: Model) -> tuple[bool, str]:
     log_probs = model.log_class_probs().detach().double()
     total = log_probs.exp().sum().item()
     return log_probs.shape == (model.classes,) and abs(total - 1) < 1e-6, f"{model.classes} classes, sum {total:.8f}"
+
+
+@torch.no_grad()
+def hidden_pixels_do_not_tell_the_class(model: Model) -> tuple[bool, str]:
+    assert isinstance(model, PredictsClasses) and isinstance(model, HasClasses)
+    x, other = model.sample(64).split(32)
+    observed = torch.rand(x.shape) < 0.5
+    found, changed = (model.log_class_posterior(torch.where(observed, x, y), observed) for y in (x, other))
+    gap = (found.exp().sum(1) - 1).abs().max().item()
+    uses = (model.log_class_posterior(other, observed).exp() - found.exp()).abs().max().item()
+    passed = torch.equal(found, changed) and gap < 1e-4 and uses > 0
+    return passed, f"sum differs from 1 by {gap:.1e}; other observed pixels change it by up to {uses:.2g}"
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from ancestral.evaluation.conditional_checks import (
     class_probs_sum_to_one,
     conditions_differ,
     each_condition_sums_to_one,
+    hidden_pixels_do_not_tell_the_class,
     present_classes,
     refuses_without_vector,
     samples_of_each_class_fit,
@@ -36,7 +37,7 @@ from ancestral.evaluation.conditional_checks import (
 )
 from ancestral.evaluation.enumeration import enumerable, log_probs_of_all, samples_fit, sums_to_one
 from ancestral.models.base import ExactModel, ImplicitModel, LatentModel, Model, Reconstructs, load_saved
-from ancestral.models.classes import scores_classes
+from ancestral.models.classes import PredictsClasses, scores_classes
 from ancestral.models.modes import in_evaluation_mode
 from ancestral.models.orders import HasOrders
 from ancestral.models.saved import read_into
@@ -155,6 +156,8 @@ def every_parameter_learns(model: Model) -> tuple[bool, str]:
         model.log_prob(x).mean().backward()
     elif isinstance(model, LatentModel):
         model.elbo(x).mean().backward()
+    if scores_classes(model) and isinstance(model, PredictsClasses):
+        model.log_class_posterior(x, torch.ones_like(x, dtype=torch.bool))[:, 0].mean().backward()
     idle = [name for name, p in model.named_parameters() if p.grad is None or not bool(p.grad.abs().sum() > 0)]
     model.zero_grad()
     return (
@@ -213,6 +216,8 @@ def _clauses_of_classes(model: Model) -> Iterator[tuple[str, Clause]]:
     yield "the probabilities of the classes sum to one", class_probs_sum_to_one
     if isinstance(model, ExactModel):
         yield "log p(x) is the sum over the classes, in any batch", sums_over_classes
+    if isinstance(model, PredictsClasses):
+        yield "p(y | observed pixels) sums to one and uses no other pixels", hidden_pixels_do_not_tell_the_class
     if enumerable(model):
         known = cache(lambda: {label: (given, *log_probs_of_all(given)) for label, given in present_classes(model)})
         yield "p(x | y) of each class sums to one", lambda _: each_condition_sums_to_one(known())

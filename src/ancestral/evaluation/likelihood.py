@@ -83,7 +83,19 @@ def per_image_seen(
     seed: int,
     progress: Progress | None,
 ) -> Tensor:
-    """As `per_image`, with `value` of the model of the seen pixels of the images, see `on_seen`, given their vectors.
+    """As `per_image`, with `value` of the model of the seen pixels, see `on_seen`, given the vectors of the images."""
+    return per_image_at(model, images, block, lambda of_batch, x, _: value(of_batch, x), seed, progress)
+
+
+def per_image_at(
+    model: Model,
+    images: PixelBatches,
+    block: int,
+    value: Callable[[Any, Tensor, slice], Tensor],
+    seed: int,
+    progress: Progress | None,
+) -> Tensor:
+    """As `per_image_seen`; the last argument of `value` tells which of all images it gets.
 
     Inside of `core.dividing.dividing`, each process computes some of the blocks; all get all values.
     """
@@ -92,10 +104,11 @@ def per_image_seen(
 
     def values() -> Iterator[Tensor]:
         for number, batch in enumerate(images.blocks(block)):
+            rows = slice(number * block, number * block + len(batch.x))
             if number in needed:
                 seed_device(images.device, seed_for(seed, "score", number))
                 of_batch = on_seen(given_batch(model, batch.conditions), batch.seen)
-                found = value(of_batch, batch.x.to(model.dtype))
+                found = value(of_batch, batch.x.to(model.dtype), rows)
                 _refuse_other_rows(model, found, len(batch.x))
                 yield found
             if progress:

@@ -7,24 +7,21 @@ a model to have better values than real images.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.core.notebook import as_html
-from ancestral.core.random import seed_for, seeded_noise
 from ancestral.evaluation.neighbours import check_vectors
 from ancestral.evaluation.recogniser import Recognition
 
 CONFIDENT = 0.9
 COVERED = 0.1  # a class is covered if its share of samples is at least this part of its share of the data
 COPY_SHARE = 0.01
-KID_SUBSETS, KID_SUBSET_SIZE = 100, 1000
 Drawn = Literal["draws", "E[x | z], not draws"]
 DRAWS: Drawn = "draws"
 MEANS: Drawn = "E[x | z], not draws"
@@ -43,14 +40,10 @@ def inception_score(logits: Tensor) -> float:
         >>> round(inception_score(50 * torch.eye(4).repeat(5, 1)), 6)
         4.0
     """
-    from torchmetrics.image.inception import InceptionScore
-
     check_vectors(logits=logits)
-    with warnings.catch_warnings(), seeded_noise(0):  # torchmetrics shuffles (no effect) and warns about memory
-        warnings.simplefilter("ignore", UserWarning)
-        metric = InceptionScore(nn.Identity(), splits=1, sync_on_compute=False)
-        metric.update(logits.double())
-        return metric.compute()[0].item()
+    log_p = logits.double().log_softmax(1)  # log p(y | x)
+    log_marginal = log_p.logsumexp(0) - math.log(len(log_p))
+    return (log_p.exp() * (log_p - log_marginal)).sum(1).mean().exp().item()
 
 
 def frechet_distance(reference: Tensor, samples: Tensor) -> float:
@@ -69,53 +62,13 @@ def frechet_distance(reference: Tensor, samples: Tensor) -> float:
     Reference: Heusel et al., 2017, eq. 6, arXiv 1706.08500. Bias: if D is the difference of the two covariances, the
                trace is sum_ij D_ij^2 / (2 (l_i + l_j)), and E D_ij^2 = (1/N + 1/M) l_i l_j (1 + [i = j]).
     """
-    from torchmetrics.image.fid import FrechetInceptionDistance
-
     check_vectors(reference=reference, samples=samples)
-    given = _Given(reference.shape[1])
-    metric = FrechetInceptionDistance(given, sync_on_compute=False).set_dtype(torch.float64)
     centre = reference.double().mean(0)  # reduces rounding errors; the distance does not change
-    metric.update(reference.double() - centre, real=True)
-    metric.update(samples.double() - centre, real=False)
-    return metric.compute().item()
-
-
-def kernel_distance(
-    reference: Tensor, samples: Tensor, subsets: int = KID_SUBSETS, subset_size: int | None = None, seed: int = 0
-) -> float:
-    """KID: the squared maximum mean discrepancy with the kernel (x.y / F + 1)^3, mean over random subsets.
-
-    Args:      reference, samples: features, shapes (N, F) and (M, F). subsets: number of subsets. subset_size: images
-               of each set in a subset; default 1000, or half of the smaller set if that is less. seed: of the subsets.
-    Returns:   an unbiased estimate: for two sets of one distribution it is near 0 and may be negative.
-    Raises:    InputError: as `check_vectors`, or subsets larger than a set.
-    Reference: Binkowski et al., 2018, section 4, arXiv 1801.01401.
-    """
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    check_vectors(reference=reference, samples=samples)
-    smaller = min(len(reference), len(samples))
-    size = min(KID_SUBSET_SIZE, smaller // 2) if subset_size is None else subset_size
-    if not 2 <= size <= smaller:
-        raise InputError(f"KID with subsets of {size} images: give 2 to {smaller}, the size of the smaller set")
-    with warnings.catch_warnings(), seeded_noise(seed_for(seed, "kid")):
-        warnings.simplefilter("ignore", UserWarning)  # the warning is about the memory of all features
-        given = _Given(reference.shape[1])
-        metric = KernelInceptionDistance(given, subsets=subsets, subset_size=size, sync_on_compute=False)
-        metric.update(reference.double(), real=True)
-        metric.update(samples.double(), real=False)
-        return metric.compute()[0].item()
-
-
-class _Given(nn.Identity):
-    """The feature network for torchmetrics: the identity, because the features are already computed.
-
-    All metrics have `sync_on_compute=False`: torchmetrics would add up the features of all processes, which are equal.
-    """
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
+    sets = [x.double() - centre for x in (reference, samples)]
+    first, second = (x.T.cov() for x in sets)
+    between = (sets[0].mean(0) - sets[1].mean(0)).square().sum()
+    root = torch.linalg.eigvals(first @ second).sqrt().real.sum()  # the product has no negative eigenvalues
+    return (between + first.trace() + second.trace() - 2 * root).item()
 
 
 def class_shares(logits: Tensor) -> Tensor:

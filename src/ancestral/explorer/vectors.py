@@ -25,7 +25,7 @@ from ancestral.models.base import (
     SamplesCodes,
     ScoresMissing,
 )
-from ancestral.models.classes import ClassConditional, CodesClasses
+from ancestral.models.classes import ClassConditional, CodesClasses, PredictsClasses
 from ancestral.models.orders import CONFIDENCE, RASTER, ScoresHidden
 from ancestral.models.seen import HasPixelProbs
 
@@ -36,7 +36,7 @@ RELATIVE = 1e-4  # tolerance of other numbers, as a part of the largest of them
 
 
 CALLS: dict[str, tuple[str, ...]] = {
-    "any-order": ("hiddenTerms", "logProbInSteps"),
+    "any-order": ("hiddenTerms", "logProbInSteps", "classProbs"),
     "autoregressive": ("logProb", "logProbMissing", "conditionals", "classProbs"),
     "belief-net": ("logProb", "logProbMissing", "marginals", "decode"),
     "circuit": ("logProb", "logProbMissing", "pixelMeans", "classProbs", "encode", "decode"),
@@ -130,6 +130,7 @@ def _hidden(model: ScoresHidden, x: Tensor) -> list[dict[str, Any]]:
     seen, pixels = torch.rand(x.shape) < 0.5, x[0].numel()
     terms = model.log_probs_hidden(x, seen)
     found = [_numbers("hiddenTerms", [*both], term) for *both, term in zip(x, seen.float(), terms, strict=True)]
+    found += _predicted_classes(model, x, seen)
     if pixels > WHOLE:
         return found  # one evaluation of the network for each pixel takes too long in a page
     for order in (RASTER, CONFIDENCE):
@@ -137,6 +138,19 @@ def _hidden(model: ScoresHidden, x: Tensor) -> list[dict[str, Any]]:
         how = {"steps": pixels, "confidence": order == CONFIDENCE}
         for one, mask, nats in zip(x, seen.float(), log_p, strict=True):
             found.append(_with(_nats("logProbInSteps", [one, mask], nats), how, list(range(pixels))))
+    return found
+
+
+def _predicted_classes(model: Any, x: Tensor, seen: Tensor) -> list[dict[str, Any]]:
+    """Of a model with p(y | seen pixels) of its own: these, and the terms of the hidden pixels given each class."""
+    if not isinstance(model, PredictsClasses) or not model.classes:
+        return []
+    probs = model.log_class_posterior(x, seen).exp()
+    found = [_numbers("classProbs", [*both], prob) for *both, prob in zip(x, seen.float(), probs, strict=True)]
+    for label in range(model.classes):
+        given: Any = model.given(label)
+        terms = given.log_probs_hidden(x[-1:], seen[-1:])
+        found.append(_with(_numbers("hiddenTerms", [x[-1], seen[-1].float()], terms), label))
     return found
 
 

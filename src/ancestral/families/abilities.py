@@ -17,7 +17,7 @@ from ancestral.models.base import (
     SamplesJointly,
     ScoresMissing,
 )
-from ancestral.models.classes import ScoresClasses, WeighsClasses
+from ancestral.models.classes import PredictsClasses, ScoresClasses, WeighsClasses
 from ancestral.models.seen import FindsMostProbable, InfersSeen, ScoresSeen
 
 NONE = "not available"
@@ -73,6 +73,8 @@ def _conditional_of(cls: type[Model]) -> str:
 def _class_posterior_of(cls: type[Model]) -> str:
     if issubclass(cls, ExactModel):
         return "exact" if _has(cls, ScoresClasses) else NONE
+    if _has(cls, PredictsClasses):
+        return "exact if the class comes last"
     sampled = issubclass(cls, LatentModel) and _has(cls, WeighsClasses)
     return "approximate: importance samples of the latents of each class" if sampled else NONE
 

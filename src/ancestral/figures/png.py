@@ -6,6 +6,7 @@ places of the images from the file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -35,25 +36,38 @@ def places_of(figure: Figure) -> list[Box]:
     found = []
     for axes in figure.axes:
         at = axes.get_position()
-        for left, top, right, bottom in getattr(axes, _MARK, ()):
-            x0, x1 = at.x0 + left * at.width, at.x0 + right * at.width
-            y0, y1 = 1 - at.y1 + top * at.height, 1 - at.y1 + bottom * at.height
-            found.append((x0, y0, x1, y1))
+        found += within((at.x0, 1 - at.y1, at.x1, 1 - at.y0), getattr(axes, _MARK, ()))
     return found
 
 
+def within(outer: Box, boxes: Iterable[Box]) -> list[Box]:
+    """Boxes given in shares of an outer box, in the shares in which the outer box is given."""
+    x, y, right, bottom = outer
+    width, height = right - x, bottom - y
+    return [(x + a * width, y + b * height, x + c * width, y + d * height) for a, b, c, d in boxes]
+
+
 def png_bytes(figure: Figure, dpi: float) -> bytes:
-    """The figure as PNG: with a palette where 256 colours show it, and every colour of its images kept exactly.
+    """The figure as PNG, as `png_of_pixels` writes it.
 
     Args:      dpi: resolution.
     """
-    from PIL import Image, PngImagePlugin
+    from PIL import Image
 
     raw = BytesIO()
     figure.savefig(raw, format="tiff", dpi=dpi)  # not compressed; its size in pixels is known to matplotlib only
-    drawn = Image.open(raw)
-    places = places_of(figure)
-    image = _with_palette(_packed(np.array(drawn)), places) or drawn.convert("RGB")
+    return png_of_pixels(np.array(Image.open(raw)), places_of(figure), dpi)
+
+
+def png_of_pixels(pixels: np.ndarray, places: list[Box], dpi: float) -> bytes:
+    """Pixels as PNG: with a palette where 256 colours show them, and every colour of the images kept exactly.
+
+    Args:      pixels: uint8, (H, W, 4), red, green, blue and opacity. places: of the images, in shares from the top
+               left. dpi: resolution, which the file states.
+    """
+    from PIL import Image, PngImagePlugin
+
+    image = _with_palette(_packed(pixels), places) or Image.fromarray(pixels[..., :3])
     facts = PngImagePlugin.PngInfo()
     facts.add_text(PLACES, ";".join(",".join(f"{side:.5f}" for side in box) for box in places))
     written = BytesIO()

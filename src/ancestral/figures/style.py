@@ -119,8 +119,16 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: float | None = None) -
     buffer = BytesIO()
     with _SAVING:
         _write(figure, buffer, ending, dpi or figure.dpi)
+    write_picture(path, buffer.getvalue())
+
+
+def write_picture(path: Path, content: bytes) -> None:
+    """Write the content of a picture file, atomically.
+
+    Raises:    InputError: the path cannot be written.
+    """
     try:
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, content)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
 

@@ -60,6 +60,18 @@ class WeighsClasses(HasClasses, Protocol):
         ...
 
 
+@runtime_checkable
+class PredictsClasses(HasClasses, Protocol):
+    """Has p(y | observed pixels) of its own for any set of pixels, so p(y | x) needs no Bayes' rule."""
+
+    def log_class_posterior(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(y | observed pixels) of all classes, shape (B, K), nats.
+
+        Args:      x: shape (B, *event_shape); hidden values are not used. observed: boolean, same shape.
+        """
+        ...
+
+
 class ClassConditional(TakesVectors):
     """Base class of models whose parameters depend on a condition c: the class y as a one-hot vector, or a vector of
     real numbers (see `TakesVectors`).

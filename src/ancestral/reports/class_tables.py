@@ -9,7 +9,8 @@ from ancestral.reports.html import Table
 
 CLASS_CAPTION = (
     "log p(x | class): the mean log-probability of labelled images given their class, in nats. Accuracy: the share of "
-    "images whose most probable class, by Bayes' rule p(class | x) = p(x | class) p(class) / p(x), is their label. "
+    "images whose most probable class is their label. p(class | x) is by Bayes' rule, p(x | class) p(class) / p(x), or "
+    "by a network if the model has one for the class. "
     "-log p(class | x): its mean for the label, in nats. Calibration error: the mean difference between the confidence "
     f"and the accuracy in {BINS} bins of the confidence."
 )
@@ -17,7 +18,16 @@ CLASS_CAPTION = (
 
 def class_table(named: Sequence[tuple[str, ClassScores]], caption: str = "") -> Table:
     """One row for each record."""
-    header = ["model", "log p(x | class)", "kind", "accuracy", "-log p(class | x)", "calibration error", "images"]
+    header = [
+        "model",
+        "log p(x | class)",
+        "kind",
+        "accuracy",
+        "-log p(class | x)",
+        "calibration error",
+        "posterior",
+        "images",
+    ]
     rows = [
         [
             name,
@@ -26,6 +36,7 @@ def class_table(named: Sequence[tuple[str, ClassScores]], caption: str = "") -> 
             f"{one.accuracy:.2%} ± {one.accuracy_stderr:.2%}",
             f"{one.label_nll:.3f} ± {one.label_nll_stderr:.3f}",
             f"{one.calibration_error:.2%}",
+            one.posterior_in_words,
             f"{one.split}, {one.count:,}",
         ]
         for name, one in named

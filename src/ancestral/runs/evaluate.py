@@ -13,13 +13,13 @@ from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension
 from ancestral.core.threads import keep_large_blocks
-from ancestral.evaluation.class_scores import LEAST_SAMPLES, ClassScores, class_scores, log_joint_classes
+from ancestral.evaluation.class_scores import ClassScores, class_scores, of_classes
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import EXACT, Request, counted
 from ancestral.evaluation.score import Score
 from ancestral.evaluation.scoring import score_each
 from ancestral.models.base import ExactModel
-from ancestral.models.classes import HasClasses, scores_classes
+from ancestral.models.classes import scores_classes
 from ancestral.models.orders import with_orders
 from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.per_item import write_items
@@ -119,12 +119,11 @@ def evaluate_run(
     labels = run.data.stored(split).labels
     of_x = not request.from_prior and request.order is request.steps is None
     classified = of_x and scores_classes(model) and labels is not None
-    exact = isinstance(model, ExactModel)
-    advance = counted(progress, len(images) * (2 if classified and not exact else 1))
-    joint = None
-    if classified:
-        samples_each = 0 if exact else max(request.samples, LEAST_SAMPLES)
-        joint = log_joint_classes(model, images, samples_each, progress=advance)
+    advance = counted(progress, len(images) * (2 if classified and not isinstance(model, ExactModel) else 1))
+    classes = None
+    if classified and labels is not None:
+        labels = labels[: len(images)]
+        classes = of_classes(model, images, labels, request.samples, progress=advance)
     found, values, errors = score_each(
         model,
         images,
@@ -132,29 +131,19 @@ def evaluate_run(
         dataset=run.data.name,
         split=split,
         progress=advance,
-        known=joint.logsumexp(1) if joint is not None and exact else None,
+        known=classes.log_probs if classes is not None else None,
     )
     found = replace(found, weights_sha256=run.weights_sha256, data_sha256=run.data.sha256)
     if writes:
         SCORES.add(run, found)
     if writes and per_image is not None:
         write_items(per_image, run.data, split, _each(found, values, errors))
-    if joint is None or labels is None or not bool((labels[: len(images)] >= 0).any()):
+    if classes is None or labels is None or not bool((labels >= 0).any()):
         return Evaluation(found, values, None)
-    assert isinstance(model, HasClasses)
-    of_classes = class_scores(
-        joint,
-        model.log_class_probs().detach().cpu(),
-        labels[: len(images)],
-        exact=exact,
-        samples=samples_each,
-        space=found.space,
-        split=split,
-        discrete=model.discrete,
-    )
+    scores = class_scores(classes, labels, space=found.space, split=split, discrete=model.discrete)
     if writes:
-        CLASS_SCORES.add(run, of_classes)
-    return Evaluation(found, values, of_classes)
+        CLASS_SCORES.add(run, scores)
+    return Evaluation(found, values, scores)
 
 
 @dataclass(frozen=True)

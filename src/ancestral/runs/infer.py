@@ -14,7 +14,7 @@ from torch import Tensor
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.files import write_atomically
 from ancestral.core.text import type_in_words
-from ancestral.evaluation.class_scores import LEAST_SAMPLES, log_joint_classes
+from ancestral.evaluation.class_scores import log_class_posterior
 from ancestral.evaluation.likelihood import BLOCK, counted, per_image_seen
 from ancestral.models.base import EncodesWithSpread, ExactModel, Infers
 from ancestral.models.classes import scores_classes
@@ -69,11 +69,11 @@ def infer_run(run: Run, split: str = "test", count: int | None = None, progress:
     labels = None if labels is None else labels[: len(images)]
     probs = None
     if scores_classes(model):
-        samples = 0 if isinstance(model, ExactModel) else LEAST_SAMPLES
-        probs = log_joint_classes(model, images, samples).softmax(1).to(model.dtype)
+        probs = log_class_posterior(model, images).exp().to(model.dtype)
     if not isinstance(model, Infers):
         assert probs is not None
-        return Inference(probs[:, :0], labels, None, "exact: p(y | x)", probs)
+        how = "exact: p(y | x)" if isinstance(model, ExactModel) else "p(y | x) of a network of the model"
+        return Inference(probs[:, :0], labels, None, how, probs)
 
     def columns(given: Infers, x: Tensor) -> Tensor:
         return torch.cat(given.encode_with_stddev(x), 1) if isinstance(given, EncodesWithSpread) else given.encode(x)

@@ -20,7 +20,7 @@ from ancestral.data.pixels import PixelSpace
 from ancestral.data.splits import Split
 from ancestral.evaluation.assess import FeatureNetwork, Seen, assess
 from ancestral.evaluation.closest import BLOCK
-from ancestral.evaluation.neighbours import nearest
+from ancestral.evaluation.neighbours import Nearest
 from ancestral.evaluation.pixel_features import FeaturesOnly, fit_pixels, rows_of
 from ancestral.evaluation.quality import DRAWS, MEANS, Quality, class_divergence, class_shares
 from ancestral.evaluation.recogniser import (
@@ -210,11 +210,12 @@ class Comparison:
         """For each set, the distance of each image to its nearest training image; training images are read in
         blocks."""
         processes = present()
-        own = [processes.share(images, BLOCK) for images in sets]
-        found = [torch.full((len(images),), torch.inf, dtype=torch.float64) for images in own]
+        searches = [Nearest(processes.share(images, BLOCK)) for images in sets]
         for pool in self.view.blocks(self._pool, "training"):
-            found = [torch.minimum(d, nearest(images, pool)[0]) for d, images in zip(found, own, strict=True)]
-        return [processes.rows(d.split(BLOCK), len(images), BLOCK) for d, images in zip(found, sets, strict=True)]
+            for search in searches:
+                search.among(pool)
+        found = [search.distances.split(BLOCK) for search in searches]
+        return [processes.rows(d, len(images), BLOCK) for d, images in zip(found, sets, strict=True)]
 
 
 def recognised(data: RunData, images: Tensor) -> Recognition:

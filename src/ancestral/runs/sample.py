@@ -21,7 +21,7 @@ from ancestral.core.text import close_matches, type_in_words
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
-from ancestral.models.classes import ClassConditional
+from ancestral.models.classes import ClassConditional, HasClasses
 from ancestral.models.orders import with_steps
 from ancestral.models.vectors import UnderRandomVectors, has_mean
 from ancestral.runs.divided import refuse_other_weights
@@ -57,24 +57,33 @@ def sample_model(
         raise InputError(f"--n {n}: give at least 1")
     if means and not has_mean(model):
         raise NotComputable(f"{type_in_words(model)} has no mean of x given a latent: leave --mean out")
-    if steps is not None and (means or label is not None):
-        raise InputError("--steps cannot be combined with --mean or --label: leave out one of them")
-    if steps is not None:
-        in_steps = with_steps(model)
-        return _in_blocks(model, n, seed, lambda rows: in_steps.sample_in_steps(rows.stop - rows.start, steps))
+    if steps is not None and means:
+        raise InputError("--steps cannot be combined with --mean: leave out one of them")
     if label is not None:
-        return _of_classes(model, labels_of(label, n), seed)
+        return _of_classes(model, labels_of(label, n), seed, steps)
+    if steps is not None:
+        with_steps(model)
 
     def drawn(rows: slice) -> Tensor:
         of_rows = model.rows_of(rows) if isinstance(model, ClassConditional) else model
+        if steps is not None:
+            return with_steps(of_rows).sample_in_steps(rows.stop - rows.start, steps)
         return (of_rows.sample_mean if means else of_rows.sample)(rows.stop - rows.start)
 
     return _in_blocks(model, n, seed, drawn)
 
 
-def _of_classes(model: Model, labels: Tensor, seed: int) -> Tensor:
+def _of_classes(model: Model, labels: Tensor, seed: int, steps: int | None = None) -> Tensor:
     conditional = _conditional(model)
-    return _in_blocks(model, len(labels), seed, lambda rows: conditional.sample_classes(labels[rows]))
+    if steps is not None:
+        with_steps(model)
+
+    def drawn(rows: slice) -> Tensor:
+        if steps is None or not isinstance(model, HasClasses):
+            return conditional.sample_classes(labels[rows])
+        return with_steps(model.given(labels[rows])).sample_in_steps(rows.stop - rows.start, steps)
+
+    return _in_blocks(model, len(labels), seed, drawn)
 
 
 def _in_blocks(model: Model, n: int, seed: int, draw: Callable[[slice], Tensor]) -> Tensor:

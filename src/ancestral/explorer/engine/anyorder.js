@@ -2,6 +2,7 @@
 // generated in steps: all pixels of a step at once, independently given the earlier steps.
 
 import { Network } from "./layers.js";
+import { logSumExp } from "./pixels.js";
 import { Random } from "./random.js";
 import { meanAndError } from "./statistics.js";
 import { VALUES } from "./values.js";
@@ -32,9 +33,9 @@ export class AnyOrderModel {
     };
   }
 
-  // a function from a pixel to the parameters of p(pixel | known pixels)
-  predict(x, known) {
-    const { spec, value, pixels, bias } = this;
+  // what a network makes of the known pixels: of their values and the mask
+  seenBy(network, x, known) {
+    const { spec, value, pixels } = this;
     const levels = spec.pixels.type === "categorical" ? value.levels : 1;
     const [channels, height, width] = spec.event;
     const size = height * width;
@@ -46,7 +47,14 @@ export class AnyOrderModel {
       else input[d] = (2 * x[d]) / (value.levels - 1) - 1;
       input[pixels * levels + d] = 1;
     }
-    const { data } = this.network.run(input, [channels * (levels + 1), height, width]);
+    return network.run(input, [channels * (levels + 1), height, width]).data;
+  }
+
+  // a function from a pixel to the parameters of p(pixel | known pixels)
+  predict(x, known) {
+    const { spec, value, bias } = this;
+    const data = this.seenBy(this.network, x, known);
+    const size = spec.event[1] * spec.event[2];
     return (d) => {
       const at = Math.trunc(d / size) * value.size * size + (d % size);
       return Float32Array.from({ length: value.size }, (_, s) => data[at + s * size] + bias[d * value.size + s]);
@@ -127,6 +135,45 @@ export class AnyOrderModel {
 
   sample(random, temperature = 1, how = {}) {
     return this.complete(new Float32Array(this.pixels), new Uint8Array(this.pixels), random, temperature, how);
+  }
+}
+
+// With classes: a model of a hidden class, one given each class, and a network of p(class | known pixels). A label of null
+// hides the class.
+export class AnyOrderByClass extends AnyOrderModel {
+  constructor(spec, tensors) {
+    super({ ...spec.hidden, event: spec.event }, tensors);
+    const given = (one) => Object.assign(new AnyOrderModel({ ...one, event: spec.event }, tensors), { progress: (share) => this.progress?.(share) });
+    this.given = spec.given.map(given);
+    this.judge = new Network(spec.class_layers, tensors);
+    this.logShares = Float64Array.from(tensors(spec.log_class_probs).data);
+  }
+
+  facts() {
+    return { ...super.facts(), classes: this.given.length, classProbs: "exact if the class comes last, by a network", classOfSeen: true };
+  }
+
+  // p(class | known pixels); without a mask, all are known
+  classProbs(x, known = new Uint8Array(this.pixels).fill(1)) {
+    const logits = this.seenBy(this.judge, x, known).map((v, y) => v + this.logShares[y]);
+    const total = logSumExp(logits);
+    return logits.map((v) => Math.exp(v - total));
+  }
+
+  hiddenTerms(x, known, label = null) {
+    return label === null ? super.hiddenTerms(x, known) : this.given[label].hiddenTerms(x, known);
+  }
+
+  complete(x, known, random, temperature = 1, how = {}, label = null) {
+    return label === null ? super.complete(x, known, random, temperature, how) : this.given[label].complete(x, known, random, temperature, how);
+  }
+
+  logProbInSteps(x, known, how, order = null, label = null) {
+    return label === null ? super.logProbInSteps(x, known, how, order) : this.given[label].logProbInSteps(x, known, how, order);
+  }
+
+  sample(random, temperature = 1, how = {}, label = null) {
+    return label === null ? super.sample(random, temperature, how) : this.given[label].sample(random, temperature, how);
   }
 }
 

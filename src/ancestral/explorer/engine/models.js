@@ -1,6 +1,6 @@
 // A model from its description, and the calls that a page may make of it.
 
-import { AnyOrderModel } from "./anyorder.js";
+import { AnyOrderByClass, AnyOrderModel } from "./anyorder.js";
 import { AutoregressiveByClass, AutoregressiveModel } from "./autoregressive.js";
 import { BeliefNetModel } from "./beliefnet.js";
 import { CircuitModel } from "./circuit.js";
@@ -25,6 +25,7 @@ export const KINDS = {
 };
 // of descriptions with one part for each class, see byclass.js; a mixture, a circuit and a generator have classes themselves
 const BY_CLASS = {
+  "any-order": AnyOrderByClass,
   autoregressive: AutoregressiveByClass,
   "image-flow": ImageFlowByClass,
   latent: LatentByClass,

@@ -1,10 +1,11 @@
 // Complete: samples of the hidden pixels given the others, of each model beside the others.
 
-import { ClassChoice, StepChoice } from "./choices.js";
+import { ClassChoice, classNames, StepChoice } from "./choices.js";
 import { button, element, number, picture } from "./dom.js";
 import { fromSpace, paint, paintCompleted, toSpace } from "./pixels.js";
 
 const DRAWS = 4;
+const LIKELY = 3; // classes that are named with their probabilities
 const UNSCORED = "log p(hidden | seen) has no exact value here: ";
 const WHY = {
   autoregressive: "a seen pixel comes after a hidden one in the model\u2019s order",
@@ -57,6 +58,7 @@ class CompleteCard {
     this.app = app;
     this.canvases = Array.from({ length: DRAWS }, (_, k) => picture(`Completion ${k + 1}`));
     this.note = element("p", { class: "note" });
+    this.classes = element("p", { class: "note" });
     this.truth = element("p", { class: "note" });
     this.ordering = null;
     const { facts = {} } = thread;
@@ -75,6 +77,7 @@ class CompleteCard {
       this.steps.root,
       this.mean && element("div", { class: "figures" }, element("figure", {}, this.mean, element("figcaption", {}, "mean of each hidden pixel given the seen ones, exact"))),
       this.note,
+      this.classes,
       this.truth,
     );
   }
@@ -89,7 +92,7 @@ class CompleteCard {
     const turn = (this.turn = (this.turn ?? 0) + 1);
     if (!board.hidden) {
       this.note.textContent = "No pixel is hidden.";
-      this.truth.textContent = "";
+      this.classes.textContent = this.truth.textContent = "";
       for (const canvas of this.canvases) paint(canvas, fromSpace(x, thread.description), event);
       return;
     }
@@ -107,6 +110,7 @@ class CompleteCard {
       const means = await thread.askLatest("means", "pixelMeans", [x, known, label]);
       if (means) paintCompleted(this.mean, fromSpace(means, thread.description), board.known, event);
     }
+    if (thread.facts.classOfSeen) await this.showClasses(x, known, turn);
     if (this.steps.root) return this.scoreSteps(x, known, turn);
     const able = thread.can("logProbMissing");
     const nats = able ? await thread.askLatest("missing", "logProbMissing", [x, known, ...(this.label.root ? [label] : [])]) : null;
@@ -115,10 +119,19 @@ class CompleteCard {
     this.truth.textContent = nats === null ? UNSCORED + WHY[kind] : `log p(what was hidden | the rest${label === null ? "" : `, class ${this.label.select.value}`}) = ${number(nats)} nats, exact`;
   }
 
+  // the most probable classes given the seen pixels
+  async showClasses(x, known, turn) {
+    const probs = await this.thread.askLatest("classes", "classProbs", [x, known]);
+    if (!probs || turn !== this.turn) return;
+    const likely = classNames(this.thread).map((name, y) => [probs[y], name]).sort(([a], [b]) => b - a).slice(0, LIKELY);
+    this.classes.textContent = `p(class | seen): ${likely.map(([p, name]) => `${name} ${number(p, 2)}`).join(", ")}`;
+  }
+
   // of an any-order model: another order and another number of steps are other distributions
   async scoreSteps(x, known, turn) {
     const { how } = this.steps;
-    const nats = await this.thread.askLatest("missing", "logProbInSteps", [x, known, how]);
+    const given = this.label.root ? [null, this.label.label] : [];
+    const nats = await this.thread.askLatest("missing", "logProbInSteps", [x, known, how, ...given]);
     if (nats === null || turn !== this.turn) return;
     const hidden = known.reduce((count, seen) => count + (seen === 0 ? 1 : 0), 0);
     const steps = Math.min(how.steps, hidden);

@@ -67,7 +67,7 @@ class SampleCard {
     this.temperature = temperature;
     const { thread, app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const how = this.steps.root ? [this.steps.how] : this.label.root ? [this.label.label] : [];
+    const how = [...(this.steps.root ? [this.steps.how] : []), ...(this.label.root ? [this.label.label] : [])];
     const what = this.mean.checked ? "mean images E[x | z]" : "samples";
     const few = this.steps.root && this.steps.how.steps < thread.facts.steps.at(-1);
     this.caption.textContent = `${what}${this.label.words}, seed ${app.seed}${few ? "; approximate: the pixels of one step are independent given the earlier steps" : ""}`;

@@ -7,7 +7,7 @@ HERE = "ancestral.families.any_order"
 FAMILY = Family(
     name="any-order",
     settings=AnyOrderSettings,
-    build=f"{HERE}.model:build_any_order",
+    build=f"{HERE}.build:build_any_order",
     tiny=f"{HERE}.tiny:TINY",
     initialise=f"{HERE}.initialise:begin_at_marginals",
     objective=f"{HERE}.objective:objective_for",
@@ -15,6 +15,7 @@ FAMILY = Family(
     explorer=f"{HERE}.portable:any_order",
     networks={
         "predictor": "observed pixels (0 where a pixel is hidden) followed by the masks (1 where it is observed), as "
-        "channels of one image, to the parameters of every pixel"
+        "channels of one image, to the parameters of every pixel; with classes or a vector, one more channel for each "
+        "class or entry"
     },
 )

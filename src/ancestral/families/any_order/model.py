@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Categorical, Distribution
 from torch.nn import functional as F
 
 from ancestral.core.errors import InputError
@@ -26,21 +26,16 @@ from ancestral.families.any_order.orders import (
     stratified,
     turns_of,
 )
-from ancestral.families.any_order.settings import AnyOrderSettings
-from ancestral.families.family import DataSpec
-from ancestral.models.autoregressive import output_name
 from ancestral.models.base import LatentModel
+from ancestral.models.classes import ClassConditional, refuse_without_classes
 from ancestral.models.completion import filled, given_only
 from ancestral.models.outputs import OutputModel
-from ancestral.networks.mlp import MLP
-from ancestral.networks.own import given_network
-from ancestral.networks.unet import UNet
 
 ROWS = 256  # masked images in one evaluation of the network
 
 
 @registered
-class AnyOrderModel(OutputModel, LatentModel):
+class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
     """Autoregressive model whose order is random: p(x) is the mean over all D! orders of the pixels.
 
         p(x) = (1/D!) sum_o p(x | o),    log p(x | o) = sum_t log p(x_o(t) | x_o(1), ..., x_o(t-1))
@@ -51,11 +46,20 @@ class AnyOrderModel(OutputModel, LatentModel):
     and a random set of t observed pixels, D times the mean of log p(x_d | observed) over the hidden pixels. This is the
     bound of a masked (absorbing) diffusion too.
 
+    A class is one more variable, which is observed or hidden. `given(y)` has the orders in which it comes first. If no
+    class is given, it comes last: the network does not see it, and its sum is p(x). A second network has p(y | observed
+    pixels). As with any two orders, p(y) p(x | y) and p(x) p(y | x) are equal only as far as the networks agree.
+
     Args:      network: channels of observed values and masks, (B, K, H, W), to (B, C S, H, W), S parameters for each
-               value. event_shape: (C, H, W). output: bernoulli, categorical, zero-flag or logistic. levels: of a pixel.
-               components: of a logistic output. bound_masks: masks for each image in the estimate of the bound.
+               value; with classes or a vector, its second argument is the condition, (1 or B, classes or entries), 0
+               for a hidden class. event_shape: (C, H, W). output: bernoulli, categorical, zero-flag or logistic.
+               levels: of a pixel. components: of a logistic output. bound_masks: masks for each image in the estimate
+               of the bound. class_network: the same channels to K logits, (B, K). classes: K; 0 for none. proportions:
+               of the classes in the training data; None: equal. vector: mean and standard deviation of each entry of a
+               condition vector; () for none.
     Reference: Uria et al., 2014, arXiv 1310.1757; Hoogeboom et al., 2022, arXiv 2110.02037.
     Example:
+        >>> from ancestral.networks.mlp import MLP
         >>> model = AnyOrderModel(MLP([2, 8, 8], [32], [1, 8, 8]), [1, 8, 8])
         >>> model.elbo(torch.zeros(3, 1, 8, 8)).shape
         torch.Size([3])
@@ -63,6 +67,7 @@ class AnyOrderModel(OutputModel, LatentModel):
 
     completion: ClassVar[str] = "exact in the raster order of the hidden pixels"
     default_order: ClassVar[str] = RASTER
+    takes_vectors: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -72,11 +77,19 @@ class AnyOrderModel(OutputModel, LatentModel):
         levels: int = 2,
         components: int = 10,
         bound_masks: int = 8,
+        class_network: nn.Module | None = None,
+        classes: int = 0,
+        proportions: Sequence[float] | None = None,
+        vector: Sequence[Sequence[float]] = (),
     ) -> None:
         super().__init__()
+        if bool(classes) != (class_network is not None):
+            raise ValueError("a model with classes has a network for the class, and no other model has one")
+        self.set_classes(classes, proportions)
+        self.set_vector(vector)
         self.event_shape, self.bound_masks = tuple(event_shape), bound_masks
         self.output = pixel_output(output, levels, components)
-        self.network = network
+        self.network, self.class_network = network, class_network
         self.bias = nn.Parameter(torch.zeros(*event_shape, self.output.size))
 
     @property
@@ -84,19 +97,53 @@ class AnyOrderModel(OutputModel, LatentModel):
         """D, the number of values of an image."""
         return math.prod(self.event_shape)
 
-    def predict(self, x: Tensor, observed: Tensor) -> Tensor:
-        """Parameters of p(x_d | observed pixels) for all d. Only those of hidden pixels mean anything.
-
-        Args:      x: shape (B, *event_shape), whole levels; hidden values are not used. observed: boolean, same shape.
-        Returns:   shape (B, *event_shape, S).
-        """
+    def _inputs(self, x: Tensor, observed: Tensor) -> Tensor:
+        """The channels of the networks: values, 0 where they are hidden, and masks."""
         if isinstance(self.output, CategoricalOutput):
             marks = F.one_hot(torch.where(observed, x, 0).long(), self.levels).movedim(-1, 2)  # (B, C, L, H, W)
             values = (marks * observed[:, :, None]).flatten(1, 2).to(self.bias.dtype)
         else:
             values = torch.where(observed, self.centred(x), 0)
-        found = self.network(torch.cat([values, observed.to(values.dtype)], 1))
+        return torch.cat([values, observed.to(values.dtype)], 1)
+
+    def predict(self, x: Tensor, observed: Tensor) -> Tensor:
+        """Parameters of p(x_d | observed pixels) for all d. Only those of hidden pixels mean anything.
+
+        They are given the class or the vector if there is one, and a class that is not given is hidden.
+
+        Args:      x: shape (B, *event_shape), whole levels; hidden values are not used. observed: boolean, same shape.
+        Returns:   shape (B, *event_shape, S).
+        """
+        inputs, condition = self._inputs(x, observed), self.conditions(len(x))
+        if self.sums_classes:
+            condition = inputs.new_zeros(1, self.classes)
+        found = self.network(inputs) if condition is None else self.network(inputs, condition)
         return found.unflatten(1, (self.event_shape[0], -1)).movedim(2, -1) + self.bias
+
+    def log_class_posterior(self, x: Tensor, observed: Tensor) -> Tensor:
+        """log p(y | observed pixels) of all classes, shape (B, K), nats.
+
+        Args:      x: shape (B, *event_shape), whole levels; hidden values are not used. observed: boolean, same shape.
+        Raises:    InputError: the model has no classes.
+        """
+        refuse_without_classes(self)
+        assert self.class_network is not None
+        logits = self.class_network(self._inputs(x, observed))
+        return (logits + self.log_class_probs()).log_softmax(1)
+
+    def class_posterior(self, x: Tensor, k: int = 1) -> Categorical:
+        """p(y | x) of the second network, with all pixels observed, batch shape (B,). `k` is not used.
+
+        Raises:    InputError: the model has no classes.
+        """
+        log_probs = self.log_class_posterior(x, torch.ones_like(x, dtype=torch.bool))
+        return Categorical(logits=log_probs, validate_args=False)
+
+    def _in_parts(self, rows: int) -> Iterator[tuple[Self, slice]]:
+        """The model for every few rows of a batch, with its conditions, and which rows they are."""
+        for first in range(0, max(rows, 1), ROWS):
+            part = slice(first, min(first + ROWS, rows))
+            yield self.rows_of(part), part
 
     def log_probs_hidden(self, x: Tensor, observed: Tensor) -> Tensor:
         """log p(x_d | observed pixels) of each pixel d, and 0 for observed ones, shape (B, D), nats."""
@@ -124,8 +171,10 @@ class AnyOrderModel(OutputModel, LatentModel):
         """log p(x, order), exact. x: (B, *event_shape), z: orders, (k, B, D); returns (k, B), nats."""
         self._check(x)
         rows = x.expand(len(z), *x.shape).flatten(0, 1)
+        condition = self.conditions(len(x))
+        model = self if condition is None else self.under(condition.repeat(len(z), 1))
         seen = torch.zeros_like(rows, dtype=torch.bool)
-        log_p = self._log_prob_hidden_fixed(rows, seen, FixedOrder(turns_of(z).flatten(0, 1)))
+        log_p = model._log_prob_hidden_fixed(rows, seen, FixedOrder(turns_of(z).flatten(0, 1)))
         return log_p.view(z.shape[:2]) + self.prior().log_prob(z)
 
     def elbo(self, x: Tensor) -> Tensor:
@@ -151,8 +200,8 @@ class AnyOrderModel(OutputModel, LatentModel):
         for column in sizes.T:
             turns = random_turns(len(x), self.dimensions, x.device)
             shown = _start_of_step(column, steps, self.dimensions)
-            parts = zip(x.split(ROWS), turns.split(ROWS), shown.split(ROWS), strict=True)
-            total = total + torch.cat([self.bound_from(*part) for part in parts])
+            parts = [part.bound_from(x[at], turns[at], shown[at]) for part, at in self._in_parts(len(x))]
+            total = total + torch.cat(parts)
         return total / self.bound_masks
 
     def check_order(self, order: str) -> None:
@@ -195,8 +244,8 @@ class AnyOrderModel(OutputModel, LatentModel):
         """
         given = given_only(self, x, observed)
         rule = self._order(order)
-        parts = zip(given.split(ROWS), observed.split(ROWS), strict=True)
-        return filled(x, observed, torch.cat([self._generate(*part, rule)[0] for part in parts]))
+        drawn = [part._generate(given[at], observed[at], rule)[0] for part, at in self._in_parts(len(x))]
+        return filled(x, observed, torch.cat(drawn))
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
@@ -213,15 +262,17 @@ class AnyOrderModel(OutputModel, LatentModel):
         Raises:    InputError: `steps` is out of range.
         """
         self._check_steps(steps)
+        self.conditions(n)  # raises for a wrong number of labels or vectors
         ends = [0, *(step * self.dimensions // steps for step in range(1, steps + 1))]
         found = []
-        for size in [ROWS] * (n // ROWS) + [n % ROWS] * (n % ROWS > 0):
+        for part, rows in self._in_parts(n):
+            size = rows.stop - rows.start
             turns = random_turns(size, self.dimensions, self.bias.device)
             x = torch.zeros(size, *self.event_shape, dtype=self.dtype, device=self.bias.device)
             for first, end in pairwise(ends):
-                x = torch.where(self._turned(turns, first, end), self._draw_all(x, turns < first), x)
+                x = torch.where(self._turned(turns, first, end), part._draw_all(x, turns < first), x)
             found.append(x)
-        return torch.cat(found) if found else torch.zeros(0, *self.event_shape, dtype=self.dtype)
+        return torch.cat(found)
 
     def _check_steps(self, steps: int) -> None:
         if not 1 <= steps <= self.dimensions:
@@ -244,7 +295,8 @@ class AnyOrderModel(OutputModel, LatentModel):
         """p(x_d | the pixels before d) of the pixel d at a place of the raster order, exact, batch shape (B,)."""
         turns = scans(self.event_shape)[0].to(x.device)
         observed, pixel = (turns < place).view(1, *self.event_shape), int(turns.argsort()[place])
-        found = [self.predict(part, observed.expand_as(part)).flatten(1, -2)[:, pixel] for part in x.split(ROWS)]
+        parts = [part.predict(x[at], observed.expand_as(x[at])) for part, at in self._in_parts(len(x))]
+        found = [parameters.flatten(1, -2)[:, pixel] for parameters in parts]
         return self.output.distribution(torch.cat(found))
 
     def _order(self, name: str) -> Order:
@@ -266,7 +318,8 @@ class AnyOrderModel(OutputModel, LatentModel):
         for some, at in zip(image.split(ROWS), pixel.split(ROWS), strict=True):
             seen = ~hidden[some] | (turns[some] < turns[some, at, None])
             each = torch.arange(len(some), device=x.device)
-            parameters = self.predict(x[some], seen.view(-1, *self.event_shape)).flatten(1, -2)[each, at]
+            parameters = self.rows_of(some).predict(x[some], seen.view(-1, *self.event_shape))
+            parameters = parameters.flatten(1, -2)[each, at]
             total = total.index_add(0, some, self.output.log_prob(parameters, x.flatten(1)[some, at]).double())
         return total.to(x.dtype)
 
@@ -280,7 +333,8 @@ class AnyOrderModel(OutputModel, LatentModel):
         x, seen = x.flatten(1).clone(), observed.flatten(1).clone()
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         while len(rows := (~seen).any(1).nonzero()[:, 0]):
-            parameters = self.predict(x[rows].view(-1, *self.event_shape), seen[rows].view(-1, *self.event_shape))
+            given = (values_of[rows].view(-1, *self.event_shape) for values_of in (x, seen))
+            parameters = self.rows_of(rows).predict(*given)
             pixel = order.next(flat := parameters.flatten(1, -2), seen[rows])
             chosen = flat[torch.arange(len(rows), device=x.device), pixel]
             if values is None:
@@ -296,30 +350,3 @@ def _start_of_step(shown: Tensor, steps: int, pixels: int) -> Tensor:
     """The number of pixels that are generated before the step that generates the pixel of a turn."""
     step = ((shown + 1) * steps - 1) // pixels
     return step * pixels // steps
-
-
-def in_channels(event_shape: Sequence[int], output: str, levels: int) -> int:
-    """Channels of the network's input: for each colour the value, or one for each level, and a mask."""
-    return event_shape[0] * ((levels if output == "categorical" else 1) + 1)
-
-
-def build_any_order(settings: AnyOrderSettings, spec: DataSpec) -> AnyOrderModel:
-    """The model that the settings describe, or the model of the user's own network.
-
-    Raises:    InputError: the data are not images with whole levels; or as `given_network`.
-    """
-    if len(spec.event_shape) != 3:
-        raise InputError(
-            "an any-order model needs images with binary pixels or whole levels: for points choose the family flow"
-        )
-    name, levels = output_name(settings.output, spec.levels, spec.space)
-    channels, *sides = spec.event_shape
-    inputs = in_channels(spec.event_shape, name, levels)
-    outputs = channels * pixel_output(name, levels, settings.components).size
-    network: nn.Module | None = given_network(spec.networks, "predictor", [inputs, *sides], [outputs, *sides])
-    if network is None and settings.network == "unet":
-        network = UNet(inputs, outputs, sides, settings.width, settings.blocks, settings.dense)
-    elif network is None:
-        network = MLP([inputs, *sides], list(settings.hidden), [outputs, *sides], "silu")
-    shape = list(spec.event_shape)
-    return AnyOrderModel(network, shape, name, levels, settings.components, settings.bound_masks)

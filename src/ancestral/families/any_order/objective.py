@@ -13,6 +13,7 @@ from ancestral.data.pixels import Batch, PixelBatches
 from ancestral.families.any_order.model import AnyOrderModel
 from ancestral.families.any_order.orders import random_turns, scans, stratified
 from ancestral.families.any_order.settings import AnyOrderSettings
+from ancestral.models.vectors import given_batch
 from ancestral.training.objectives import Objective, Terms
 
 ROW_SHARE = 0.7  # of the scans, the share that goes by rows from the start; the three others share the rest
@@ -69,6 +70,13 @@ class AnyOrderObjective:
     surrogate: they move weight to the prefixes and halves that named orders and completions use. The term
     `negative_elbo` averages the uniform masks only, so it is unbiased.
 
+    With classes, half of the labelled images of a batch are given their class, and the class of the others is hidden:
+
+        loss = (loss of p(x | y) - log p(y) + loss of p(x) - log p(y | observed)) / 2
+
+    The class is so the first variable of an order, or it is hidden for the pixels and predicted from every mask.
+    `negative_elbo` is that of p(x) then, as in validation.
+
     Args:      scan_share, half_share: shares of the structured masks in a batch.
     """
 
@@ -78,10 +86,18 @@ class AnyOrderObjective:
     def __call__(self, model: AnyOrderModel, batch: Batch) -> Terms:
         x = batch.x
         masks = training_masks(len(x), model, self.scan_share, self.half_share)
-        log_p = model.log_probs_hidden(x, masks.observed.view(x.shape))
-        loss = -model.dimensions * (masks.weights * log_p).sum(1)
-        share = masks.uniform.to(loss).mean().clamp_min(1 / len(x))
-        return {"loss": loss, "negative_elbo": torch.where(masks.uniform, loss.detach() / share, 0)}
+        observed, kept = masks.observed.view(x.shape), masks.uniform
+        of_class: Tensor | float = 0.0
+        if model.classes and model.condition is not None:
+            labels = model.condition.argmax(1, keepdim=True)
+            given = stratified(len(x), 2, x.device) == 1
+            model, kept = model.under(model.condition * given[:, None]), kept & ~given
+            # -log p(y) is added to the loss of every labelled image, but a hidden class has -log p(y | observed)
+            instead = model.log_class_probs() - model.log_class_posterior(x, observed)
+            of_class = 0.5 * instead.gather(1, labels)[:, 0]  # of all images: less noise than that of half of them
+        loss = -model.dimensions * (masks.weights * model.log_probs_hidden(x, observed)).sum(1)
+        share = kept.to(loss).mean().clamp_min(1 / len(x))
+        return {"loss": loss + of_class, "negative_elbo": torch.where(kept, loss.detach() / share, 0)}
 
 
 def objective_for(settings: AnyOrderSettings, model: AnyOrderModel) -> Objective:
@@ -92,15 +108,19 @@ def objective_for(settings: AnyOrderSettings, model: AnyOrderModel) -> Objective
 def held_out(model: AnyOrderModel, images: PixelBatches) -> dict[str, float]:
     """The negative ELBO, estimated with one uniform mask for each image; the sizes are stratified over the images.
 
+    With classes, it is that of p(x).
+
     The masks are the same at each validation, so that the differences between validations have little random error.
     """
     total, done = 0.0, 0
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        for number, x in enumerate(images.in_order(BLOCK)):
+        images.refuse_missing()
+        for number, batch in enumerate(images.blocks(BLOCK)):
             seed_device(images.device, seed_for(0, "held-out masks", number))
+            x, given = batch.x, given_batch(model, batch.conditions)
             turns = random_turns(len(x), model.dimensions, x.device)
             shown = stratified(len(x), model.dimensions, x.device)
-            total -= model.bound_from(x.to(model.dtype), turns, shown).double().sum().item()
+            total -= given.bound_from(x.to(model.dtype), turns, shown).double().sum().item()
             done += len(x)
     return {"negative_elbo": total / done if done else math.nan}

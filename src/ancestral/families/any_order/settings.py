@@ -43,6 +43,8 @@ class AnyOrderSettings(FamilySettings):
     zero-flag: a flag for level 0 and a probability for each other level, for images with a background of zeros"""
     components: int = 10
     """logistic: number of components of the mixture of logistic distributions"""
+    conditional: bool = False
+    """learn p(x | class), p(x) and p(class | any pixels) of labelled data; those with the label -1 are used for p(x)"""
 
     network_settings: ClassVar[Mapping[str, str]] = {"predictor": "network width blocks dense hidden"}
     upper_bounds: ClassVar[Mapping[str, float]] = {"blocks": 1000}

@@ -52,7 +52,7 @@ class EMStep:
         self.sums = torch.zeros(model.w.shape, dtype=torch.float64, device=model.b.device)
         self.hidden = torch.zeros_like(self.sums)  # n_k - n_kd: 0 unless pixels are missing
         # the sums of the latest steps, in the precision of the model: an addition to double precision takes longer
-        self.recent = [torch.zeros_like(weight, requires_grad=False) for weight in (model.b, model.w, model.w)]
+        self.recent = self._zeros()
         self.recent_steps = torch.zeros((), dtype=torch.long)
         self.begun = torch.zeros((), dtype=torch.bool)
         self._table: Table | None = None  # the parameters change at the end of an epoch only
@@ -60,8 +60,13 @@ class EMStep:
     @torch.no_grad()
     def __call__(self, batch: Batch, step: int) -> Terms:
         self._table = self._table or self.model.table()
-        terms, sums = self.shards.sum(batch, step, lambda part: self._contribution(part.batch, step))
-        add_to(self.recent, sums)
+        # one shard adds to the recent sums in its products, which saves a pass over all parameters
+        whole = self.shards.count == 1
+        terms, sums = self.shards.sum(
+            batch, step, lambda part: self._contribution(part.batch, step, self.recent if whole else self._zeros())
+        )
+        if not whole:
+            add_to(self.recent, sums)
         self.recent_steps += 1
         if self.recent_steps == STEPS:
             self._add_recent()
@@ -74,8 +79,12 @@ class EMStep:
         for recent in (*self.recent, self.recent_steps):
             recent.zero_()
 
-    def _contribution(self, batch: Batch, step: int) -> tuple[Terms, Sums]:
-        """The terms of some images, and their part of the counts."""
+    def _zeros(self) -> list[Tensor]:
+        """Empty sums of n_k, of n_kd x_nd and of missing pixels, in the precision of the model."""
+        return [torch.zeros_like(weight, requires_grad=False) for weight in (self.model.b, self.model.w, self.model.w)]
+
+    def _contribution(self, batch: Batch, step: int, sums: list[Tensor]) -> tuple[Terms, Sums]:
+        """The terms of some images, and `sums` with their part of the counts added; None for missing pixels of none."""
         x, seen = batch.x.flatten(1), None if batch.seen is None else batch.seen.flatten(1)
         if seen is not None:
             x = x.where(seen, 0)
@@ -87,9 +96,13 @@ class EMStep:
             responsibilities = responsibilities * batch.weights[:, None].to(responsibilities)
         if self.model.classes and batch.labels is not None and not self.begun:
             responsibilities = responsibilities * (batch.labels >= 0)[:, None]
-        hidden = None if seen is None else responsibilities.T @ (~seen).to(responsibilities)
+        counts, on, hidden = sums
+        counts += responsibilities.sum(0)
+        on.addmm_(responsibilities.T, x)
+        if seen is not None:
+            hidden.addmm_(responsibilities.T, (~seen).to(responsibilities))
         terms = weighted_terms({"loss": -log_prob}, batch, self.mean_weight)
-        return terms, [responsibilities.sum(0), responsibilities.T @ x, hidden]
+        return terms, [counts, on, None if seen is None else hidden]
 
     def end_epoch(self) -> None:
         self._add_recent()
