@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
+from ancestral.data.splits import Split
 from ancestral.distributions.outputs import pixel_output
 from ancestral.evaluation import scoring
 from ancestral.evaluation.enumeration import all_images
@@ -368,3 +369,85 @@ def test_a_fixed_order_may_differ_between_images() -> None:
 def test_the_log_probability_of_no_hidden_pixel_is_zero(name: str, order: str) -> None:
     x = all_images(model := model_of(name))[:3]
     assert model.log_prob_missing(x, torch.ones_like(x, dtype=torch.bool), order).tolist() == [0, 0, 0]
+
+
+# ---- missing pixels
+
+
+def exact_bound_of_seen(model: AnyOrderModel, x: Tensor, seen: Tensor) -> Tensor:
+    """The mean of log p(seen pixels | order) over all orders of the seen pixels of one mask, (D,), shape (B,)."""
+    places = seen.nonzero()[:, 0].tolist()
+    total, orders = torch.zeros(len(x), dtype=torch.float64), list(itertools.permutations(places))
+    for order in orders:
+        observed = torch.zeros(len(x), model.dimensions, dtype=torch.bool)
+        for pixel in order:
+            total += model.log_probs_hidden(x, observed.view(x.shape))[:, pixel]
+            observed[:, pixel] = True
+    return total / len(orders)
+
+
+MISSING = [(True, False, True, True), (False, True, False, False), (True, False, False, True), (False,) * 4]
+
+
+@pytest.mark.parametrize("mask", MISSING)
+def test_missing_pixels_come_last_in_every_order(mask: tuple[bool, ...]) -> None:
+    """The probabilities of the seen pixels sum to one, and the estimate of their bound has no bias."""
+    model, seen = model_of(), torch.tensor(mask)
+    x = all_images(model)
+    x = x[(x.flatten(1)[:, ~seen] == 0).all(1)]
+    hidden = x.where(seen.view(1, *model.event_shape), math.nan)
+    view = model.where_seen(seen.view(1, *model.event_shape).expand_as(x))
+    orders = torch.tensor(list(itertools.permutations(range(4))))[:, None].expand(-1, len(x), -1)
+    with torch.no_grad():
+        each = view.log_joint(hidden, orders) - view.prior().log_prob(orders)
+        assert each.logsumexp(0).exp().sum().item() / 24 == pytest.approx(1, abs=1e-10)
+        truth = exact_bound_of_seen(model, x, seen)
+        assert torch.allclose(each.mean(0), truth, atol=1e-10)
+        torch.manual_seed(0)
+        found = torch.stack([view.elbo(hidden) for _ in range(400)])
+    error = found.std(0) / 20
+    assert ((found.mean(0) - truth).abs() <= 4.5 * error + 1e-9).all()
+
+
+@pytest.mark.parametrize("shares", [(0.0, 0.0), (0.3, 0.3)])
+def test_training_masks_show_and_weigh_no_missing_pixel(shares: tuple[float, float]) -> None:
+    model = nine_pixels()
+    torch.manual_seed(1)
+    seen = torch.rand(400, 9) < 0.6
+    seen[:3] = False
+    masks = training_masks(400, model, *shares, seen)
+    assert not (masks.observed & ~seen).any() and not (masks.weights * ~seen).any()
+    assert not (masks.weights * masks.observed).any()
+    assert torch.allclose(masks.weights.sum(1), seen.any(1).double())
+    torch.manual_seed(2)
+    plain = training_masks(64, model, *shares)
+    torch.manual_seed(2)
+    same = training_masks(64, model, *shares, torch.ones(64, 9, dtype=torch.bool))
+    assert all(torch.equal(one, other) for one, other in zip(plain, same, strict=True))
+
+
+def test_the_loss_and_the_held_out_bound_of_missing_pixels_are_estimates_of_their_bound() -> None:
+    model = model_of()
+    x, seen = all_images(model)[[5, 6, 10, 15]], torch.tensor(MISSING)
+    shape = (4, *model.event_shape)
+    with torch.no_grad():
+        truth = torch.cat([exact_bound_of_seen(model, one[None], mask) for one, mask in zip(x, seen, strict=True)])
+        torch.manual_seed(0)
+        batch = Batch(x.repeat(100, 1, 1, 1), seen=seen.view(shape).repeat(100, 1, 1, 1))
+        losses = torch.stack([AnyOrderObjective(0.0, 0.0)(model, batch)["loss"].view(100, 4) for _ in range(20)])
+        split = Split(x.to(torch.uint8).repeat(500, 1, 1, 1), None, seen=seen.view(shape).repeat(500, 1, 1, 1))
+        found = held_out(model, PixelBatches(split, PixelSpace("threshold", 2)))["negative_elbo"]
+    losses = losses.flatten(0, 1)
+    error = losses.std(0) / len(losses) ** 0.5
+    assert ((losses.mean(0) + truth).abs() <= 4.5 * error + 1e-9).all() and (error < 0.06).all()
+    assert found == pytest.approx(-truth.mean().item(), abs=0.06)
+
+
+def test_the_start_counts_no_missing_pixel() -> None:
+    model = nine_pixels()
+    images = torch.ones(50, 1, 3, 3, dtype=torch.uint8)
+    seen = torch.rand(images.shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    images[~seen] = 0
+    begin_at_marginals(model, PixelBatches(Split(images, None, seen=seen), PixelSpace("threshold", 2)))
+    count = seen.sum(0).double() + 1
+    assert torch.allclose(model.bias[..., 0], count.log(), atol=1e-6)

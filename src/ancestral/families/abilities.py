@@ -18,7 +18,7 @@ from ancestral.models.base import (
     ScoresMissing,
 )
 from ancestral.models.classes import PredictsClasses, ScoresClasses, WeighsClasses
-from ancestral.models.seen import FindsMostProbable, InfersSeen, ScoresSeen
+from ancestral.models.seen import FindsMostProbable, InfersSeen, RestrictsToSeen, ScoresSeen
 
 NONE = "not available"
 HEADERS = {"complete": "sample given any mask (`complete`)", "infer": "posterior (`infer`)", "bracket": "`bracket`"}
@@ -81,7 +81,9 @@ def _class_posterior_of(cls: type[Model]) -> str:
 
 def trains_on_missing(cls: type[Model]) -> bool:
     """Whether models of a class can be trained on missing values; as `models.seen.can_train_on_missing` of one."""
-    of_seen = _has(cls, ScoresSeen) or (issubclass(cls, LatentModel) and _has(cls, InfersSeen))
+    of_seen = (
+        _has(cls, ScoresSeen) or _has(cls, RestrictsToSeen) or (issubclass(cls, LatentModel) and _has(cls, InfersSeen))
+    )
     return of_seen or bool(getattr(cls, "trains_on_missing", False))
 
 

@@ -43,6 +43,18 @@ class InfersSeen(Protocol):
 
 
 @runtime_checkable
+class RestrictsToSeen(Protocol):
+    """Is a distribution of any set of pixels itself, so it can be trained and scored on images with missing pixels."""
+
+    def where_seen(self, seen: Tensor) -> Model:
+        """The distribution of the seen pixels of some images, which shares all parameters with this model.
+
+        Args:      seen: boolean, shape (B, *event_shape). The other values of x are not used.
+        """
+        ...
+
+
+@runtime_checkable
 class EstimatesSeen(Protocol):
     """Can estimate the probability of any set of pixels without bias, for models without an exact one."""
 
@@ -85,6 +97,8 @@ def on_seen(model: M, seen: Tensor | None) -> M:
     if seen is None:
         return model
     refuse_missing(model)
+    if isinstance(model, RestrictsToSeen):
+        return model.where_seen(seen)  # type: ignore[return-value]
     view: Any = _SeenPixels(model, seen) if isinstance(model, ScoresSeen) else _SeenEvidence(model, seen)
     return view
 
@@ -94,7 +108,9 @@ def can_train_on_missing(model: Any) -> bool:
 
     A model of a new kind, with an objective of its own that reads `batch.seen`, has an attribute `trains_on_missing`.
     """
-    known = isinstance(model, ScoresSeen) or (isinstance(model, LatentModel) and isinstance(model, InfersSeen))
+    known = isinstance(model, ScoresSeen | RestrictsToSeen) or (
+        isinstance(model, LatentModel) and isinstance(model, InfersSeen)
+    )
     return known or bool(getattr(model, "trains_on_missing", False))
 
 
@@ -103,7 +119,7 @@ def refuse_missing(model: Any) -> None:
     if not can_train_on_missing(model):
         raise NotComputable(
             f"{type_in_words(model)} cannot leave out missing values: choose a mixture, a belief-net with the method "
-            "exact, a circuit or a vae, or fill the values in before"
+            "exact, a circuit, an any-order model or a vae, or fill the values in before"
         )
 
 

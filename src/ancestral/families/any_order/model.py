@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -20,6 +21,7 @@ from ancestral.families.any_order.orders import (
     FixedOrder,
     Order,
     UniformOrders,
+    missing_last,
     order_of,
     random_turns,
     scans,
@@ -68,6 +70,7 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
     completion: ClassVar[str] = "exact in the raster order of the hidden pixels"
     default_order: ClassVar[str] = RASTER
     takes_vectors: ClassVar[bool] = True
+    seen: Tensor | None = None  # of the images of a batch, shape (B, *event_shape); None: no pixel is missing
 
     def __init__(
         self,
@@ -98,7 +101,8 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         return math.prod(self.event_shape)
 
     def _inputs(self, x: Tensor, observed: Tensor) -> Tensor:
-        """The channels of the networks: values, 0 where they are hidden, and masks."""
+        """The channels of the networks: values, 0 where they are hidden, and masks. Missing pixels are hidden."""
+        observed = observed if self.seen is None else observed & self.seen
         if isinstance(self.output, CategoricalOutput):
             marks = F.one_hot(torch.where(observed, x, 0).long(), self.levels).movedim(-1, 2)  # (B, C, L, H, W)
             values = (marks * observed[:, :, None]).flatten(1, 2).to(self.bias.dtype)
@@ -139,6 +143,29 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         log_probs = self.log_class_posterior(x, torch.ones_like(x, dtype=torch.bool))
         return Categorical(logits=log_probs, validate_args=False)
 
+    def where_seen(self, seen: Tensor) -> Self:
+        """See `RestrictsToSeen`: the missing pixels come last in every order, so their sum is 1.
+
+        For the bound and for `log_joint`. Named orders and completions are those of whole images.
+        """
+        view = copy.copy(self)
+        view.seen = seen
+        return view
+
+    def rows_of(self, rows: Tensor | slice) -> Self:
+        view = super().rows_of(rows)
+        return view if self.seen is None else view.where_seen(self.seen[rows])
+
+    @property
+    def present_pixels(self) -> Tensor | None:
+        """Which pixels are not missing, shape (B, D); None if this is all."""
+        return None if self.seen is None else self.seen.flatten(1)
+
+    @property
+    def present(self) -> int | Tensor:
+        """The number of pixels of each image that are not missing, shape (B,); D if none are."""
+        return self.dimensions if self.present_pixels is None else self.present_pixels.sum(1)
+
     def _in_parts(self, rows: int) -> Iterator[tuple[Self, slice]]:
         """The model for every few rows of a batch, with its conditions, and which rows they are."""
         for first in range(0, max(rows, 1), ROWS):
@@ -146,19 +173,25 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
             yield self.rows_of(part), part
 
     def log_probs_hidden(self, x: Tensor, observed: Tensor) -> Tensor:
-        """log p(x_d | observed pixels) of each pixel d, and 0 for observed ones, shape (B, D), nats."""
+        """log p(x_d | observed pixels) of each pixel d, and 0 for observed and missing ones, shape (B, D), nats."""
+        x = x if self.seen is None else x.where(self.seen, 0)
         log_p = self.output.log_prob(self.predict(x, observed), x)
-        return torch.where(observed, 0, log_p).flatten(1)
+        left_out = observed if self.seen is None else observed | ~self.seen
+        return torch.where(left_out, 0, log_p).flatten(1)
 
     def bound_from(self, x: Tensor, turns: Tensor, shown: Tensor) -> Tensor:
         """D times the mean of log p(x_d | observed) over the hidden pixels, where the first pixels of an order are
         observed. For a random order and a uniform number, it is an unbiased estimate of the ELBO.
 
+        With missing pixels, D is the number of the others in each image.
+
         Args:      turns: turn of each pixel, shape (B, D). shown: number of observed pixels, 0 to D - 1, shape (B,).
         Returns:   shape (B,), nats.
         """
-        observed = (turns < shown[:, None]).view(x.shape)
-        return self.dimensions * self.log_probs_hidden(x, observed).sum(1) / (self.dimensions - shown)
+        observed = (missing_last(turns, self.present_pixels) < shown[:, None]).view(x.shape)
+        pixels = self.present
+        left = (pixels - shown).clamp_min(1)
+        return pixels * self.log_probs_hidden(x, observed).sum(1) / left
 
     def prior(self) -> UniformOrders:
         return UniformOrders(self.dimensions, device=self.bias.device)
@@ -173,6 +206,7 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         rows = x.expand(len(z), *x.shape).flatten(0, 1)
         condition = self.conditions(len(x))
         model = self if condition is None else self.under(condition.repeat(len(z), 1))
+        model = model if self.seen is None else model.where_seen(self.seen.repeat(len(z), *[1] * (x.dim() - 1)))
         seen = torch.zeros_like(rows, dtype=torch.bool)
         log_p = model._log_prob_hidden_fixed(rows, seen, FixedOrder(turns_of(z).flatten(0, 1)))
         return log_p.view(z.shape[:2]) + self.prior().log_prob(z)
@@ -196,7 +230,9 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         """
         self._check_steps(steps)
         total = torch.zeros(len(x), dtype=self.bias.dtype, device=x.device)
-        sizes = torch.stack([stratified(self.bound_masks, self.dimensions, x.device) for _ in x])
+        pixels = self.present
+        each = [pixels] * len(x) if isinstance(pixels, int) else pixels
+        sizes = torch.stack([stratified(self.bound_masks, of_image, x.device) for of_image in each])
         for column in sizes.T:
             turns = random_turns(len(x), self.dimensions, x.device)
             shown = _start_of_step(column, steps, self.dimensions)
@@ -305,18 +341,19 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
 
     def _check(self, x: Tensor) -> None:
         if not self.training:
-            self.output.check(x)
+            self.output.check(x if self.seen is None else x.where(self.seen, 0))
 
     def _log_prob_hidden_fixed(self, x: Tensor, observed: Tensor, order: FixedOrder) -> Tensor:
         """The sum of the conditionals of all hidden pixels, which are evaluated in any sequence, shape (B,)."""
         hidden = ~observed.flatten(1)
         turns = order.turns.expand_as(hidden)
-        image, pixel = hidden.nonzero(as_tuple=True)
+        present = torch.ones_like(hidden) if self.present_pixels is None else self.present_pixels
+        image, pixel = (hidden & present).nonzero(as_tuple=True)
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         if not len(image):  # nothing is hidden; a tensor without rows is split into one part without rows
             return total.to(x.dtype)
         for some, at in zip(image.split(ROWS), pixel.split(ROWS), strict=True):
-            seen = ~hidden[some] | (turns[some] < turns[some, at, None])
+            seen = ~hidden[some] | (turns[some] < turns[some, at, None])  # `predict` hides missing ones
             each = torch.arange(len(some), device=x.device)
             parameters = self.rows_of(some).predict(x[some], seen.view(-1, *self.event_shape))
             parameters = parameters.flatten(1, -2)[each, at]

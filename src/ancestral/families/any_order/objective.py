@@ -11,7 +11,7 @@ from torch import Tensor
 from ancestral.core.random import seed_device, seed_for
 from ancestral.data.pixels import Batch, PixelBatches
 from ancestral.families.any_order.model import AnyOrderModel
-from ancestral.families.any_order.orders import random_turns, scans, stratified
+from ancestral.families.any_order.orders import missing_last, random_turns, scans, stratified
 from ancestral.families.any_order.settings import AnyOrderSettings
 from ancestral.models.vectors import given_batch
 from ancestral.training.objectives import Objective, Terms
@@ -33,16 +33,23 @@ class Masks(NamedTuple):
     uniform: Tensor
 
 
-def training_masks(count: int, model: AnyOrderModel, scan_share: float, half_share: float) -> Masks:
+def training_masks(
+    count: int, model: AnyOrderModel, scan_share: float, half_share: float, seen: Tensor | None = None
+) -> Masks:
     """Random masks for the images of a batch: scans first, then halves, then uniform ones.
 
     The number of observed pixels is stratified over the batch. A scan shows the first pixels of one of four scans, and
     gives most of the weight to the next few pixels. A half shows one half of the image and some of the other pixels.
+    Missing pixels come last in each order, are never observed, and have no weight.
+
+    Args:      seen: which pixels are not missing, shape (count, D); None: all.
     """
     device, pixels = model.bias.device, model.dimensions
     scanned, halved = round(scan_share * count), round(half_share * count)
     turns = random_turns(count, pixels, device)
-    shown = stratified(count, pixels, device)
+    present = torch.ones(count, pixels, dtype=torch.bool, device=device) if seen is None else seen
+    number = present.sum(1)  # of the pixels that are not missing
+    shown = stratified(count, number, device)
     orders = scans(model.event_shape).to(device)
     chosen = torch.randint(1, 4, (scanned,), device=device)
     chosen = torch.where(torch.rand(scanned, device=device) < ROW_SHARE, 0, chosen)
@@ -51,12 +58,15 @@ def training_masks(count: int, model: AnyOrderModel, scan_share: float, half_sha
     half = pixels // 2
     first = orders[torch.randint(4, (halved,), device=device)] < half
     turns[halves] = (turns[halves] - first.long() * pixels).argsort(1).argsort(1)  # the half comes first
-    shown[halves] = half + shown[halves] * (pixels - half) // pixels
+    of_half = (first & present[halves]).sum(1)
+    shown[halves] = of_half + shown[halves] * (number[halves] - of_half) // number[halves].clamp_min(1)
+    shown = torch.minimum(shown, number - 1).clamp_min(0)  # all seen pixels may be in the half
+    turns = missing_last(turns, seen)
     observed = turns < shown[:, None]
-    weights = (~observed).to(model.bias.dtype) / (pixels - shown[:, None])
-    near = (~observed[:scanned] & (turns[:scanned] < shown[:scanned, None] + NEAR)).to(weights)
+    weights = (~observed & present).to(model.bias.dtype) / (number - shown)[:, None].clamp_min(1)
+    near = (~observed & present)[:scanned] & (turns[:scanned] < shown[:scanned, None] + NEAR)
     weights[:scanned] *= 1 - NEAR_SHARE
-    weights[:scanned] += NEAR_SHARE * near / near.sum(1, keepdim=True)
+    weights[:scanned] += NEAR_SHARE * near / near.sum(1, keepdim=True).clamp_min(1)
     uniform = torch.arange(count, device=device) >= scanned + halved
     return Masks(observed, weights, uniform)
 
@@ -85,7 +95,9 @@ class AnyOrderObjective:
 
     def __call__(self, model: AnyOrderModel, batch: Batch) -> Terms:
         x = batch.x
-        masks = training_masks(len(x), model, self.scan_share, self.half_share)
+        if batch.seen is not None:
+            model = model.where_seen(batch.seen)
+        masks = training_masks(len(x), model, self.scan_share, self.half_share, model.present_pixels)
         observed, kept = masks.observed.view(x.shape), masks.uniform
         of_class: Tensor | float = 0.0
         if model.classes and model.condition is not None:
@@ -95,7 +107,7 @@ class AnyOrderObjective:
             # -log p(y) is added to the loss of every labelled image, but a hidden class has -log p(y | observed)
             instead = model.log_class_probs() - model.log_class_posterior(x, observed)
             of_class = 0.5 * instead.gather(1, labels)[:, 0]  # of all images: less noise than that of half of them
-        loss = -model.dimensions * (masks.weights * model.log_probs_hidden(x, observed)).sum(1)
+        loss = -model.present * (masks.weights * model.log_probs_hidden(x, observed)).sum(1)
         share = kept.to(loss).mean().clamp_min(1 / len(x))
         return {"loss": loss + of_class, "negative_elbo": torch.where(kept, loss.detach() / share, 0)}
 
@@ -115,12 +127,13 @@ def held_out(model: AnyOrderModel, images: PixelBatches) -> dict[str, float]:
     total, done = 0.0, 0
     devices = [images.device] if images.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        images.refuse_missing()
         for number, batch in enumerate(images.blocks(BLOCK)):
             seed_device(images.device, seed_for(0, "held-out masks", number))
             x, given = batch.x, given_batch(model, batch.conditions)
+            if batch.seen is not None:
+                given = given.where_seen(batch.seen)
             turns = random_turns(len(x), model.dimensions, x.device)
-            shown = stratified(len(x), model.dimensions, x.device)
+            shown = stratified(len(x), given.present, x.device)
             total -= given.bound_from(x.to(model.dtype), turns, shown).double().sum().item()
             done += len(x)
     return {"negative_elbo": total / done if done else math.nan}

@@ -130,12 +130,22 @@ def random_turns(count: int, pixels: int, device: torch.device) -> Tensor:
     return torch.rand(count, pixels, device=device).argsort(1)
 
 
-def stratified(count: int, pixels: int, device: torch.device) -> Tensor:
+def stratified(count: int, pixels: int | Tensor, device: torch.device) -> Tensor:
     """Numbers of observed pixels, 0 to D - 1, one from each of `count` equal strata, in random order, shape (count,).
+
+    Args:      pixels: D; or one for each number, shape (count,), in which 0 gives the number 0.
 
     Each number alone is uniform, so their mean estimates an expectation without bias, with less variance than
     independent numbers.
     """
     shift = torch.rand(1, device=device)
-    spread = (torch.arange(count, device=device) + shift) / count
-    return (spread * pixels).long().clamp_max(pixels - 1)[torch.randperm(count, device=device)]
+    spread = ((torch.arange(count, device=device) + shift) / count)[torch.randperm(count, device=device)]
+    numbers = (spread * pixels).long()
+    if isinstance(pixels, int):
+        return numbers.clamp_max(pixels - 1)
+    return torch.minimum(numbers, pixels - 1).clamp_min(0)
+
+
+def missing_last(turns: Tensor, seen: Tensor | None) -> Tensor:
+    """The turns of an order in which the seen pixels come first, in the same sequence. turns, seen: shape (B, D)."""
+    return turns if seen is None else (turns + turns.shape[1] * ~seen).argsort(1).argsort(1)
