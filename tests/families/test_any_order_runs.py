@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import printed, refused
@@ -143,3 +144,19 @@ def test_what_a_model_cannot_do_is_one_line(trained: ancestral.Run, tmp_path: Pa
     refused(lambda: ancestral.infer(trained), "no latents")
     refused(lambda: ancestral.fit("any-order", tmp_path / "p", data="pinwheel"), "flow")
     refused(lambda: ancestral.fit("any-order", tmp_path / "s", scan_share=0.6, half_share=0.4), "below 1")
+
+
+def test_missing_values_are_left_out_of_training(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images = np.where(
+        rng.random((200, 1, 4, 4)) < 0.8, rng.integers(0, 2, (200, 1, 1, 1)), rng.integers(0, 2, (200, 1, 4, 4))
+    )
+    seen = rng.random(images.shape) < 0.7
+    data = {"train": images.astype(np.uint8) * seen, "train_seen": seen, "test": images[:50].astype(np.uint8)}
+    options: dict[str, Any] = {"network": "mlp", "hidden": (24,), "learning_rate": 0.02, "epochs": 8, "missing": True}
+    scores = []
+    for name, unknown in (("zeros", 0), ("ones", 1)):  # what is under the mask has no effect
+        data["train"] = np.where(seen, images, unknown).astype(np.uint8)
+        found = ancestral.fit("any-order", tmp_path / name, data=dict(data), **options)
+        scores.append(ancestral.evaluate(found).nats)
+    assert scores[0] == scores[1] > -9.5  # of 11.1 for independent pixels
