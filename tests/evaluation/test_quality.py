@@ -24,7 +24,7 @@ from ancestral.data.datasets import load_dataset
 from ancestral.evaluation import neighbours, recogniser_training
 from ancestral.evaluation.assess import assess
 from ancestral.evaluation.diversity import covered_share
-from ancestral.evaluation.kernel_distance import kernel_distance
+from ancestral.evaluation.kid import kernel_distance
 from ancestral.evaluation.neighbours import Nearest, Neighbours, density_coverage, nearest, precision_recall
 from ancestral.evaluation.pixel_features import PixelFeatures, Projection
 from ancestral.evaluation.quality import (

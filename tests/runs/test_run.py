@@ -37,6 +37,7 @@ from ancestral.reports.run_page import write_run_page
 from ancestral.runs.evaluate import score_run
 from ancestral.runs.run import Run
 from ancestral.settings.training import TrainingSettings
+from ancestral.training import steps as steps_module
 from ancestral.training.checkpoint import load_state, save_state
 from ancestral.training.log import Reading, TrainingLog, read_log
 from ancestral.training.loop import Loop
@@ -537,8 +538,9 @@ def test_a_loss_that_is_not_finite_makes_no_step(tmp_path: Path, monkeypatch: py
 
         return objective
 
-    real_step = torch.optim.Adam.step
+    real_step, at_once = torch.optim.Adam.step, steps_module.updated_at_once
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self, *a, **k: (steps.append(1), real_step(self, *a, **k))[1])
+    monkeypatch.setattr(steps_module, "updated_at_once", lambda self: at_once(self) and (steps.append(1), True)[1])
     monkeypatch.setattr(fit_module, "objective_of_kind", spying)
     with pytest.raises(TrainingDiverged, match="step 6"):
         fit("mixture", tmp_path / "run", **{**SMALL, "epochs": 3})

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ancestral.core.dividing import present
 from ancestral.core.errors import InputError
-from ancestral.evaluation.kernel_distance import kernel_distance
+from ancestral.evaluation.kid import kernel_distance
 from ancestral.evaluation.neighbours import Neighbours
 from ancestral.evaluation.quality import (
     CLASS_MEASURES,
