@@ -87,18 +87,26 @@ class AnyOrderObjective:
         x = batch.x
         masks = training_masks(len(x), model, self.scan_share, self.half_share)
         observed, kept = masks.observed.view(x.shape), masks.uniform
-        share = kept.to(x.dtype).mean().clamp_min(1 / len(x))  # of the images that `negative_elbo` uses, expected
+        some = 1.0  # probability that `negative_elbo` has an image to use
         of_class: Tensor | float = 0.0
         if model.classes and model.condition is not None:
             labels = model.condition.argmax(1, keepdim=True)
             given = stratified(len(x), 2, x.device) == 1
             model, kept = model.under(model.condition * given[:, None]), kept & ~given
-            share = share / 2  # not the share of this batch, which is 0 for some small ones
+            some = 1 - _none_hidden(len(x), int(masks.uniform.sum()))
             # -log p(y) is added to the loss of every labelled image, but a hidden class has -log p(y | observed)
             instead = model.log_class_probs() - model.log_class_posterior(x, observed)
             of_class = 0.5 * instead.gather(1, labels)[:, 0]  # of all images: less noise than that of half of them
         loss = -model.dimensions * (masks.weights * model.log_probs_hidden(x, observed)).sum(1)
+        share = some * kept.to(loss).mean().clamp_min(1 / len(x))
         return {"loss": loss + of_class, "negative_elbo": torch.where(kept, loss.detach() / share, 0)}
+
+
+def _none_hidden(count: int, uniform: int) -> float:
+    """The probability that each of `uniform` images is among the half of `count` images that is given its class."""
+    halves = (count // 2, count - count // 2)  # equally probable for an odd count
+    found = [math.comb(count - uniform, half - uniform) / math.comb(count, half) for half in halves if half >= uniform]
+    return sum(found) / 2 if uniform else 0.0
 
 
 def objective_for(settings: AnyOrderSettings, model: AnyOrderModel) -> Objective:
