@@ -147,6 +147,35 @@ def _loss(model: AnyOrderModel, objective: AnyOrderObjective, x: Tensor, labels:
     return terms_of_labels(model, objective, Batch(x, labels))["loss"]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_logged_bound_of_a_small_batch_has_no_bias(count: int) -> None:
+    """Half of the images are given their class, and the bound is that of the others: in some batches, of none."""
+    model, objective = model_of(), AnyOrderObjective(0.3, 0.3)
+    x = all_images(model)[[6]].expand(count, -1, -1, -1)
+    batch = Batch(x, torch.zeros(count, dtype=torch.long))
+    with torch.no_grad(), seeded_noise(0):
+        found = [terms_of_labels(model, objective, batch)["negative_elbo"].mean() for _ in range(500)]
+        truth = -exact_bound(model, x[:1]).item()
+    values = torch.stack(found)
+    assert abs(values.mean().item() - truth) < 4 * values.std().item() / len(found) ** 0.5
+    assert values.std().item() / len(found) ** 0.5 < truth / 10
+
+
+@pytest.mark.parametrize("labels", [2, 20])
+def test_another_number_of_labels_than_of_images_is_refused(labels: int) -> None:
+    model = model_of()
+    given, x = model.given(torch.zeros(labels, dtype=torch.long)), all_images(model)
+    hidden = torch.zeros_like(x, dtype=torch.bool)
+    for use in (
+        lambda: given.log_prob_in_order(x, "raster"),
+        lambda: given.log_prob_in_order(x, "confidence"),
+        lambda: given.complete(x, hidden),
+        lambda: given.conditional(x, 1),
+        lambda: given.elbo(x),
+    ):
+        refused(use, f"labels were given for {labels} images, but there are 16")
+
+
 def bright_and_dark(path: Path, labelled: int) -> Path:
     """Images of two classes, with 0.85 and 0.15 of the pixels on, of which some training images have a label."""
     rng, labels = np.random.default_rng(0), np.arange(300) % 2
@@ -193,6 +222,20 @@ def test_commands_take_the_class(trained: ancestral.Run, tmp_path: Path) -> None
     assert done.drawn.shape == (2, 4, 1, 5, 4)
     for words in (("sample", trained.path, "--label", "2"), ("complete", trained.path, "--label", "2")):
         assert run(*words) == 2
+
+
+def test_a_folder_of_samples_in_steps_names_their_classes(trained: ancestral.Run, tmp_path: Path) -> None:
+    words = ("--label", "1", "0", "--n", "3", "--steps", "4", "--out")
+    assert (
+        run("sample", trained.path, *words, tmp_path / "a")
+        == run("sample", trained.path, *words, tmp_path / "a.npy")
+        == 0
+    )
+    assert (tmp_path / "a" / "labels.csv").read_text().split()[1:] == ["0.png,1", "1.png,1", "2.png,0"]
+    from PIL import Image
+
+    for number, image in enumerate(np.load(tmp_path / "a.npy")):
+        assert (np.asarray(Image.open(tmp_path / "a" / f"{number}.png")) == image[0] * 255).all()
 
 
 def test_an_own_network_gets_a_channel_for_each_class(tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from ancestral.core.errors import NotComputable
 from ancestral.data.datasets import load_dataset
 from ancestral.data.memory import hold
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
-from ancestral.evaluation.likelihood import exact_log_prob
+from ancestral.evaluation.enumeration import all_images
+from ancestral.evaluation.likelihood import Request, exact_log_prob, log_probs_with_errors
 from ancestral.families.score_parts import score_parts
 from ancestral.models.base import ExactModel
 from ancestral.models.vectors import UnderRandomVectors, given_batch
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
+from ancestral.runs.sample import sample_model
 from ancestral.settings.data import DataSettings, ReadOptions
 from ancestral.training.objectives import nll, terms_of_labels
 
@@ -149,6 +151,30 @@ def test_the_loss_and_the_score_of_an_image_are_those_of_its_own_vector() -> Non
     without = PixelBatches(x.to(torch.uint8), PixelSpace("threshold", 2))
     refused(lambda: exact_log_prob(model, without), "vector c", kind=NotComputable)
     refused(lambda: given_batch(model, None), "not given", kind=NotComputable)
+
+
+def test_orders_and_steps_score_each_image_given_its_own_vector() -> None:
+    from ancestral.data.splits import Split
+
+    model = zoo.seeded(zoo.EVERY["any-order, given a vector"])
+    vectors = torch.tensor([[3.0, -1.0], [-2.0, 4.0], [1.0, -5.0]], dtype=torch.float64)
+    x = all_images(model)[[3, 6, 9]]
+    images = PixelBatches(Split(x.to(torch.uint8), None, conditions=vectors), PixelSpace("threshold", 2))
+    own = [model.given_vectors(c) for c in vectors]  # type: ignore[operator]
+    order, method = log_probs_with_errors(model, images, Request(order="columns"))[::2]
+    expected = [of_c.log_prob_in_order(one[None], "columns") for of_c, one in zip(own, x, strict=True)]
+    assert torch.allclose(order, torch.cat(expected)) and method == "log p(x | c), columns order"
+    in_one_step = log_probs_with_errors(model, images, Request(steps=1))[0]  # without randomness
+    expected = [of_c.bound_in_steps(one[None], 1).detach() for of_c, one in zip(own, x, strict=True)]
+    assert torch.allclose(in_one_step, torch.cat(expected))
+
+
+def test_parallel_steps_of_samples_under_random_vectors() -> None:
+    model = zoo.seeded(zoo.EVERY["any-order, given a vector"])
+    x = sample_model(UnderRandomVectors(model, torch.tensor([[3.0, -1.0], [-2.0, 4.0]])), 6, steps=2)  # type: ignore[arg-type]
+    assert x.shape == (6, *model.event_shape)
+    made = UnderRandomVectors(zoo.seeded(zoo.EVERY["made, given a vector"]), torch.zeros(3, 2))  # type: ignore[arg-type]
+    refused(lambda: sample_model(made, 6, steps=2), "MADE has no parallel steps", kind=NotComputable)
 
 
 @pytest.mark.parametrize("name", zoo.VECTORS)

@@ -56,8 +56,8 @@ def sample(
     model = given_each(opened.load(), condition) if condition else sampler_of(opened)
     number = [class_number(opened, one) for one in label] or None
     with dividing_work(devices) as processes:
-        if out.suffix == "" and is_conditional(model) and not mean and steps is None:
-            drawn, labels = sample_labelled(model, n, seed, number)
+        if out.suffix == "" and is_conditional(model) and not mean:
+            drawn, labels = sample_labelled(model, n, seed, number, steps)
         else:
             drawn, labels = sample_model(model, n, seed, number, mean, steps), None
         cost = None if steps is None else _cost_in_words(opened, steps)
@@ -72,6 +72,7 @@ def sample(
 
 def _cost_in_words(run: Any, steps: int) -> str:
     """The cost of parallel steps, as a line; it needs the data of the run."""
+    from ancestral.evaluation.likelihood import exact_name
     from ancestral.runs.sample import COSTED, cost_of_steps
 
     try:
@@ -80,7 +81,7 @@ def _cost_in_words(run: Any, steps: int) -> str:
         return f"the cost of {steps:,} parallel steps needs the test images of the run: {error}"
     return (
         f"{steps:,} parallel steps cost {cost.nats:.2f} nats per image (s.e. {cost.stderr:.2f}): the lower bound on "
-        f"log p(x) of one pixel at a time minus that of these steps, on up to {COSTED} test images"
+        f"{exact_name(run.load())} of one pixel at a time minus that of these steps, on up to {COSTED} test images"
     )
 
 

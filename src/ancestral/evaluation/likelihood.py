@@ -247,9 +247,9 @@ def in_order(model: Model, images: PixelBatches, order: str, progress: Progress 
 
     Raises:    NotComputable: the model has no orders. InputError: it has no order of this name.
     """
-    ordered = with_orders(model)
-    ordered.check_order(order)
-    return per_image(model, images, BLOCK // 10, lambda x: ordered.log_prob_in_order(x, order), 0, progress)
+    with_orders(model).check_order(order)
+    images.refuse_missing()
+    return per_image_seen(model, images, BLOCK // 10, lambda given, x: given.log_prob_in_order(x, order), 0, progress)
 
 
 def bound_in_steps(
@@ -261,8 +261,9 @@ def bound_in_steps(
 
     Raises:    NotComputable: the model has no parallel steps. InputError: the number is out of range.
     """
-    stepped = with_steps(model)
-    return per_image(model, images, 10 * BLOCK, lambda x: stepped.bound_in_steps(x, steps), seed, progress)
+    with_steps(model)
+    images.refuse_missing()
+    return per_image_seen(model, images, 10 * BLOCK, lambda given, x: given.bound_in_steps(x, steps), seed, progress)
 
 
 class Request(NamedTuple):
@@ -302,7 +303,7 @@ def log_probs_with_errors(
     """As `log_probs`, with the standard error of each value if it is an average over several samples, else None."""
     samples, from_prior, order, steps = request
     if order is not None:
-        return in_order(model, images, order, progress), None, f"log p(x), {order} order"
+        return in_order(model, images, order, progress), None, f"{exact_name(model)}, {order} order"
     if steps is not None:
         return bound_in_steps(model, images, steps, seed, progress), None, f"ELBO, {steps} steps"
     if isinstance(model, ExactModel):

@@ -65,7 +65,7 @@ def frechet_distance(reference: Tensor, samples: Tensor) -> float:
     check_vectors(reference=reference, samples=samples)
     centre = reference.double().mean(0)  # reduces rounding errors; the distance does not change
     sets = [x.double() - centre for x in (reference, samples)]
-    first, second = (x.T.cov() for x in sets)
+    first, second = (torch.atleast_2d(x.T.cov()) for x in sets)  # of one feature, it is a number
     between = (sets[0].mean(0) - sets[1].mean(0)).square().sum()
     root = torch.linalg.eigvals(first @ second).sqrt().real.sum()  # the product has no negative eigenvalues
     return (between + first.trace() + second.trace() - 2 * root).item()

@@ -136,20 +136,30 @@ class UnderRandomVectors(ImplicitModel):
         self.event_shape, self.spaces, self.levels = model.event_shape, model.spaces, model.levels
         self.eval()
 
-    def _given(self, n: int) -> TakesVectors:
+    def given_random(self, n: int) -> TakesVectors:
+        """The distribution p(x | c) for n random rows as vectors."""
         rows = torch.randint(len(self.vectors), (n,))
         return given_batch(self.model, self.vectors[rows].to(self.model.statistics.device))
 
     @torch.no_grad()
     def sample(self, n: int) -> Tensor:
-        return self._given(n).sample(n)
+        return self.given_random(n).sample(n)
 
     @torch.no_grad()
     def sample_mean(self, n: int) -> Tensor:
-        return self._given(n).sample_mean(n)
+        return self.given_random(n).sample_mean(n)
+
+
+def under_random_vectors(model: Model, n: int) -> Model:
+    """The model of n samples: given random vectors if they are to be drawn, otherwise unchanged."""
+    return model.given_random(n) if isinstance(model, UnderRandomVectors) else model
+
+
+def without_random_vectors(model: Model) -> Model:
+    """The model of which samples are drawn, without the vectors that they are given at random."""
+    return model.model if isinstance(model, UnderRandomVectors) else model
 
 
 def has_mean(model: Model) -> bool:
     """Whether `sample_mean` returns means E[x | z]; otherwise it returns samples."""
-    drawn = model.model if isinstance(model, UnderRandomVectors) else model
-    return type(drawn).sample_mean is not Model.sample_mean
+    return type(without_random_vectors(model)).sample_mean is not Model.sample_mean

@@ -33,13 +33,13 @@ from ancestral.evaluation.recogniser import (
 )
 from ancestral.models.base import Model
 from ancestral.models.orders import SamplesInSteps, with_steps
-from ancestral.models.vectors import has_mean
+from ancestral.models.vectors import has_mean, under_random_vectors
 from ancestral.networks.classifier import classifier_for
 from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.records import QUALITY
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
-from ancestral.runs.vectors import sampler_of, vectors_in_words
+from ancestral.runs.vectors import sampler, vectors_in_words
 
 MOST_SAMPLES = 10_000
 AT_ONCE = 500  # samples of a block, which has its own seed
@@ -104,6 +104,7 @@ class View:
     def _sampled(self, model: Model, n: int) -> Tensor:
         if self.means:
             return model.sample_mean(n)
+        model = under_random_vectors(model, n)
         return model.sample(n) if self.steps is None else with_steps(model).sample_in_steps(n, self.steps)
 
 
@@ -134,9 +135,10 @@ def measure_run(
     """
     keep_large_blocks()
     run = run if isinstance(run, Run) else Run(run)
-    model, data = sampler_of(run), run.data
+    model, data = run.load(), run.data
     refuse_other_weights(present(), model)
     steps = usual_steps(model) if steps is None else exact_or(model, steps)
+    model = sampler(model, data)
     comparison = Comparison(view_of(model, data, means, threshold, steps), count, features)
     record = comparison.of(comparison.view.drawn(model, comparison.count, seed, progress), seed)
     if present().first:

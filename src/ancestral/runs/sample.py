@@ -21,9 +21,9 @@ from ancestral.core.text import close_matches, type_in_words
 from ancestral.evaluation.differences import Difference, paired_difference
 from ancestral.evaluation.likelihood import bound_in_steps
 from ancestral.models.base import DrawsClasses, HasPresentClasses, Model, SamplesClasses
-from ancestral.models.classes import ClassConditional, HasClasses
+from ancestral.models.classes import HasClasses
 from ancestral.models.orders import with_steps
-from ancestral.models.vectors import UnderRandomVectors, has_mean
+from ancestral.models.vectors import TakesVectors, has_mean, under_random_vectors, without_random_vectors
 from ancestral.runs.divided import refuse_other_weights
 from ancestral.runs.run import Run
 from ancestral.runs.vectors import vectors_in_words
@@ -62,13 +62,14 @@ def sample_model(
     if label is not None:
         return _of_classes(model, labels_of(label, n), seed, steps)
     if steps is not None:
-        with_steps(model)
+        with_steps(without_random_vectors(model))
 
     def drawn(rows: slice) -> Tensor:
-        of_rows = model.rows_of(rows) if isinstance(model, ClassConditional) else model
+        n = rows.stop - rows.start
+        of_rows = model.rows_of(rows) if isinstance(model, TakesVectors) else under_random_vectors(model, n)
         if steps is not None:
-            return with_steps(of_rows).sample_in_steps(rows.stop - rows.start, steps)
-        return (of_rows.sample_mean if means else of_rows.sample)(rows.stop - rows.start)
+            return with_steps(of_rows).sample_in_steps(n, steps)
+        return (of_rows.sample_mean if means else of_rows.sample)(n)
 
     return _in_blocks(model, n, seed, drawn)
 
@@ -127,12 +128,13 @@ def _checked(model: Model, x: object, n: int) -> Tensor:
 
 @torch.no_grad()
 def sample_labelled(
-    model: Model, n: int, seed: int = 0, label: int | Sequence[int] | None = None
+    model: Model, n: int, seed: int = 0, label: int | Sequence[int] | None = None, steps: int | None = None
 ) -> tuple[Tensor, Tensor]:
     """`n` samples of a conditional model with their classes, shapes (n, *event_shape) and (n,).
 
     Args:      model: to sample from. n: number of samples. seed: random seed. label: class or classes, as in
-               `sample_model`; None draws the classes in the proportions of the training data.
+               `sample_model`; None draws the classes in the proportions of the training data. steps: as in
+               `sample_model`.
     Raises:    as `sample_model`.
     """
     conditional = _conditional(model)
@@ -143,7 +145,7 @@ def sample_labelled(
             labels = torch.randint(conditional.classes, (n,))
         else:
             labels = labels_of(label, n)
-    return _of_classes(model, labels, seed), labels
+    return _of_classes(model, labels, seed, steps), labels
 
 
 def labels_of(label: int | Sequence[int], n: int) -> Tensor:
@@ -170,7 +172,7 @@ def present_classes(model: SamplesClasses) -> list[int]:
 
 def _conditional(model: Model) -> SamplesClasses:
     if not isinstance(model, SamplesClasses) or not model.classes:
-        name = type_in_words(model.model if isinstance(model, UnderRandomVectors) else model)
+        name = type_in_words(without_random_vectors(model))
         raise NotComputable(
             f"{name} without classes cannot sample a given class: leave --label out, or train one with --conditional"
         )

@@ -167,7 +167,11 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         return self.dimensions if self.present_pixels is None else self.present_pixels.sum(1)
 
     def _in_parts(self, rows: int) -> Iterator[tuple[Self, slice]]:
-        """The model for every few rows of a batch, with its conditions, and which rows they are."""
+        """The model for every few rows of a batch, with its conditions, and which rows they are.
+
+        Raises:    InputError: conditions were given for another number of rows.
+        """
+        self.conditions(rows)
         for first in range(0, max(rows, 1), ROWS):
             part = slice(first, min(first + ROWS, rows))
             yield self.rows_of(part), part
@@ -230,6 +234,8 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         """
         self._check_steps(steps)
         total = torch.zeros(len(x), dtype=self.bias.dtype, device=x.device)
+        if not len(x):
+            return total
         pixels = self.present
         each = [pixels] * len(x) if isinstance(pixels, int) else pixels
         sizes = torch.stack([stratified(self.bound_masks, of_image, x.device) for of_image in each])
@@ -298,7 +304,6 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         Raises:    InputError: `steps` is out of range.
         """
         self._check_steps(steps)
-        self.conditions(n)  # raises for a wrong number of labels or vectors
         ends = [0, *(step * self.dimensions // steps for step in range(1, steps + 1))]
         found = []
         for part, rows in self._in_parts(n):
@@ -345,6 +350,7 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
 
     def _log_prob_hidden_fixed(self, x: Tensor, observed: Tensor, order: FixedOrder) -> Tensor:
         """The sum of the conditionals of all hidden pixels, which are evaluated in any sequence, shape (B,)."""
+        self.conditions(len(x))  # raises for another number of rows
         hidden = ~observed.flatten(1)
         turns = order.turns.expand_as(hidden)
         present = torch.ones_like(hidden) if self.present_pixels is None else self.present_pixels
@@ -367,6 +373,7 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
 
         Args:      x: the observed pixels. values: of all pixels, shape (B, D), to take instead of samples.
         """
+        self.conditions(len(x))  # raises for another number of rows
         x, seen = x.flatten(1).clone(), observed.flatten(1).clone()
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         while len(rows := (~seen).any(1).nonzero()[:, 0]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -99,17 +100,28 @@ class AnyOrderObjective:
             model = model.where_seen(batch.seen)
         masks = training_masks(len(x), model, self.scan_share, self.half_share, model.present_pixels)
         observed, kept = masks.observed.view(x.shape), masks.uniform
+        some = 1.0  # probability that `negative_elbo` has an image to use
         of_class: Tensor | float = 0.0
         if model.classes and model.condition is not None:
             labels = model.condition.argmax(1, keepdim=True)
             given = stratified(len(x), 2, x.device) == 1
             model, kept = model.under(model.condition * given[:, None]), kept & ~given
+            structured = round(self.scan_share * len(x)) + round(self.half_share * len(x))
+            some = 1 - _none_hidden(len(x), len(x) - structured)
             # -log p(y) is added to the loss of every labelled image, but a hidden class has -log p(y | observed)
             instead = model.log_class_probs() - model.log_class_posterior(x, observed)
             of_class = 0.5 * instead.gather(1, labels)[:, 0]  # of all images: less noise than that of half of them
         loss = -model.present * (masks.weights * model.log_probs_hidden(x, observed)).sum(1)
-        share = kept.to(loss).mean().clamp_min(1 / len(x))
+        share = some * kept.to(loss).mean().clamp_min(1 / len(x))
         return {"loss": loss + of_class, "negative_elbo": torch.where(kept, loss.detach() / share, 0)}
+
+
+@cache
+def _none_hidden(count: int, uniform: int) -> float:
+    """The probability that each of `uniform` images is among the half of `count` images that is given its class."""
+    halves = (count // 2, count - count // 2)  # equally probable for an odd count
+    found = [math.comb(count - uniform, half - uniform) / math.comb(count, half) for half in halves if half >= uniform]
+    return sum(found) / 2 if uniform else 0.0
 
 
 def objective_for(settings: AnyOrderSettings, model: AnyOrderModel) -> Objective:
