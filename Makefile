@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# the bytecode of the package and of the tests is kept: else each process of each test compiles every file again
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-all docs mutants check bench clean
 
 demo: $(VENV)/.core ## train the tour on the embedded digits and write demo/report.html

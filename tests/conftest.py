@@ -11,11 +11,10 @@ import pytest
 
 pytest.register_assert_rewrite("helpers", "quick_studies")
 
+from helpers import forget_families_after  # noqa: E402
 from small_runs import SmallRuns  # noqa: E402
 
 import ancestral  # noqa: E402
-from ancestral.core import serialization  # noqa: E402
-from ancestral.families import catalogue  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,10 +30,7 @@ def fit_makes_no_page_by_default() -> Iterator[None]:
 @pytest.fixture
 def catalogue_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Families that a test adds to the catalogue are gone after it."""
-    for name in ("_LOADED", "_SOURCES", "_MODULES"):
-        monkeypatch.setattr(catalogue, name, dict(getattr(catalogue, name)))
-    for name in ("_CLASSES", "_OWNERS"):
-        monkeypatch.setattr(serialization, name, dict(getattr(serialization, name)))
+    forget_families_after(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,14 @@ import torch
 from scipy import stats
 
 from ancestral.commands.main import main
-from ancestral.core import files
+from ancestral.core import files, serialization
 from ancestral.core.errors import InputError
 from ancestral.core.maths import log_mean_exp
 from ancestral.evaluation.detection import Auroc, Rate
 from ancestral.evaluation.detection_record import DetectionRecord
 from ancestral.evaluation.proportions import Proportion
 from ancestral.evaluation.quality import MEASURES, Measured, Quality
+from ancestral.families import catalogue
 from ancestral.models.base import LatentModel
 from ancestral.training.reporters import Reporter
 
@@ -45,6 +46,14 @@ def train_without_page(*words: object) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ancestral.api.training.write_run_page", lambda run, progress: run.page)
         assert run("train", *words) == 0
+
+
+def forget_families_after(patch: pytest.MonkeyPatch) -> None:
+    """Families that are added to the catalogue are gone when the patch ends."""
+    for name in ("_LOADED", "_SOURCES", "_MODULES"):
+        patch.setattr(catalogue, name, dict(getattr(catalogue, name)))
+    for name in ("_CLASSES", "_OWNERS"):
+        patch.setattr(serialization, name, dict(getattr(serialization, name)))
 
 
 def printed(capsys: Captured, *words: object) -> tuple[str, str]:

@@ -27,7 +27,10 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in there}
 
 
-@pytest.mark.parametrize("family, settings", [("mixture", {"components": 3}), ("autoencoder", {"hidden": (8,)})])
+@pytest.mark.parametrize(
+    "family, settings",
+    [("mixture", {"components": 3}), pytest.param("autoencoder", {"hidden": (8,)}, marks=pytest.mark.slow)],
+)
 def test_fit_writes_the_same_files_as_the_command(family: str, settings: dict[str, Any], tmp_path: Path) -> None:
     """Scores and pictures to the byte; an autoencoder has no score."""
     words = [word for name, value in settings.items() for word in (f"--{name}", value if family == "mixture" else 8)]
@@ -47,6 +50,7 @@ def test_report_false_writes_no_report(tmp_path: Path) -> None:
     assert not made.page.exists() and not made.scores() and not made.figures.exists()
 
 
+@pytest.mark.slow
 def test_a_script_gets_a_report_and_no_progress_bar(tmp_path: Path) -> None:
     """The default; it needs another process, because here the tests have set another one."""
     program = f"import ancestral; ancestral.fit('mixture', 'run', **{SMALL!r})"

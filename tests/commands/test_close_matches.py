@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import Captured, refused, run
+from helpers import Captured, refused, run, train_without_page
 
 import ancestral
 from ancestral.families.catalogue import BUILT_IN
@@ -76,7 +76,7 @@ def test_each_alias_sets_its_setting(alias: str) -> None:
 def test_aliases_work_as_flags(tmp_path: Path) -> None:
     words = ["--lr", "0.004", "--bs=16", "--dataset", "digits", "--num-epochs", "1", "--latent_dim", "3"]
     small = ["--hidden", "4", "--train-size", "64", "--valid-size", "20", "--tolerate"]
-    assert run("train", "vae", *words, *small, "--out", tmp_path / "run") == 0
+    train_without_page("vae", *words, *small, "--out", tmp_path / "run")
     kept = Run(tmp_path / "run").settings
     assert (kept.training.learning_rate, kept.training.batch_size, kept.training.epochs) == (0.004, 16, 1)
     assert (kept.data.data, kept.model.latents) == ("digits", 3)

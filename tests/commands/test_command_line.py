@@ -26,18 +26,15 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with one run of each family, and a VAE on grey levels; no test changes them.
-
-    Pages are made for those families whose page no test in test_outputs.py makes.
-    """
+    """A folder with one run of each family, and a VAE on grey levels, without pages; no test changes them."""
     folder = tmp_path_factory.mktemp("runs")
     train_without_page("vae", *CODING, "--out", folder / "vae")
     train_without_page("mixture", *FAST, "--components", 3, "--out", folder / "mixture")
     train_without_page("autoencoder", *CODING, "--out", folder / "autoencoder")
-    assert run("train", "vae", *CODING, "--pixels", "levels", "--out", folder / "levels") == 0
+    train_without_page("vae", *CODING, "--pixels", "levels", "--out", folder / "levels")
     train_without_page("made", *FAST, "--hidden", 8, "--out", folder / "made")
-    assert run("train", "belief-net", *FAST, "--latents", 3, "--out", folder / "belief-net") == 0
-    assert run("train", "flow", *FAST, "--width", 4, "--couplings", 1, "--out", folder / "flow") == 0
+    train_without_page("belief-net", *FAST, "--latents", 3, "--out", folder / "belief-net")
+    train_without_page("flow", *FAST, "--width", 4, "--couplings", 1, "--out", folder / "flow")
     wide = [*FAST, "--latents", "20", "--hidden", "8"]
     train_without_page("vae", *wide, "--out", folder / "wide")
     return folder
@@ -294,8 +291,8 @@ def test_flags_override_recipes_in_any_order(tmp_path: Path) -> None:
     )
     (tmp_path / "b.yaml").write_text("latents: 4\n")
     out = tmp_path / "run"
-    words = ["train", "vae", "--hidden", "4", "--recipe", tmp_path / "a.yaml", "--epochs", 1]
-    assert run(*words, "--recipe", tmp_path / "b.yaml", "--out", out) == 0
+    words = ["vae", "--hidden", "4", "--recipe", tmp_path / "a.yaml", "--epochs", 1]
+    train_without_page(*words, "--recipe", tmp_path / "b.yaml", "--out", out)
     settings = json.loads((out / "settings.json").read_text())["settings"]
     assert settings["training"]["epochs"] == 1
     assert settings["training"]["learning_rate"] == 1e-4
@@ -322,6 +319,7 @@ def test_training_writes_a_complete_run_folder(capsys: Captured, tmp_path: Path)
     assert f"report: {tmp_path / 'run' / 'report.html'}" in err.splitlines(), "whole, however long the path"
     page = (tmp_path / "run" / "report.html").read_text()
     assert f"{score['nats']:.2f}" in page.replace("\u2212", "-")
+    assert "entropy" not in page, "that of images is not known"
     assert json.loads((tmp_path / "run" / "scores.json").read_text())[0]["nats"] == score["nats"]
     assert {p.name for p in (tmp_path / "run" / "figures").iterdir()} >= {"samples.png", "curves.png"}
     assert not list((tmp_path / "run").rglob(".*.tmp"))
@@ -419,20 +417,20 @@ def test_data(capsys: Captured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "digits" in out and "ready" in out
 
 
-def test_the_command_on_the_report_reproduces_the_run(capsys: Captured, trained: Path, tmp_path: Path) -> None:
+def test_the_command_on_the_report_reproduces_the_run(trained: Path, tmp_path: Path) -> None:
     import shlex
 
     from ancestral.reports.run_page import repeat_command
     from ancestral.runs.run import Run
 
-    _, *words = shlex.split(repeat_command(Run(trained / "wide")))
+    _, _, *words = shlex.split(repeat_command(Run(trained / "wide")))
     words[words.index("--out") + 1] = str(tmp_path / "again")
-    printed(capsys, *words)
+    train_without_page(*words)
     for name in ("log.jsonl", "model/model.safetensors", "scores.json"):
         assert (tmp_path / "again" / name).read_bytes() == (trained / "wide" / name).read_bytes()
 
 
-def test_a_disabled_setting_is_reproduced(capsys: Captured, tmp_path: Path) -> None:
+def test_a_disabled_setting_is_reproduced(tmp_path: Path) -> None:
     import shlex
 
     from ancestral import fit
@@ -440,9 +438,9 @@ def test_a_disabled_setting_is_reproduced(capsys: Captured, tmp_path: Path) -> N
     from ancestral.runs.run import Run
 
     first = fit("flow", tmp_path / "first", data="moons", train_size=64, epochs=1, actnorm=False, depth=2)
-    _, *words = shlex.split(repeat_command(first))
+    _, _, *words = shlex.split(repeat_command(first))
     words[words.index("--out") + 1] = str(tmp_path / "again")
-    printed(capsys, *words)
+    train_without_page(*words)
     assert Run(tmp_path / "again").settings == first.settings
 
 

@@ -20,7 +20,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation.annealing import Annealer, Annealing, ais
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.evaluation.likelihood import importance_weighted
 from ancestral.models.base import LatentModel, SamplesJointly
 from ancestral.runs.records import BRACKET

@@ -13,7 +13,7 @@ from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
 from ancestral.distributions.pixels import log_prob_of_seen
-from ancestral.evaluation.contract import all_images, log_probs_of_all
+from ancestral.evaluation.enumeration import all_images, log_probs_of_all
 from ancestral.evaluation.hidden import hidden_method
 from ancestral.families.vae.vae import VAE
 from ancestral.models.base import Model

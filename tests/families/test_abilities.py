@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.contract import all_images, enumerable, log_probs_of_all
+from ancestral.evaluation.enumeration import all_images, enumerable, log_probs_of_all
 from ancestral.evaluation.queries import entropy, log_marginal
 from ancestral.families.abilities import abilities_of, classes, kind_of, table_of
 from ancestral.families.any_order.tiny import tiny_any_order
@@ -529,7 +529,10 @@ LAWS: dict[tuple[str, str], Callable[[type], None]] = {
 }
 
 
-SLOW = {("complete", "ImageFlow"), ("complete", "PixelCNN"), ("log p(x)", "ImageFlow")}
+SLOW = {
+    *(("complete", "ImageFlow"), ("complete", "PixelCNN"), ("log p(x)", "ImageFlow")),
+    ("any conditional", "AnyOrderModel"),
+}
 MARKED = [
     pytest.param(
         query, cls, marks=pytest.mark.slow if (query, cls.__name__) in SLOW else (), id=f"{query}-{cls.__name__}"

@@ -14,7 +14,7 @@ from ancestral.core.errors import InputError
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.distributions.outputs import pixel_output
 from ancestral.evaluation import scoring
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.any_order.build import build_any_order
 from ancestral.families.any_order.initialise import begin_at_marginals
 from ancestral.families.any_order.model import AnyOrderModel

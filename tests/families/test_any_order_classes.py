@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import ancestral
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.any_order import model as any_order
 from ancestral.families.any_order.model import AnyOrderModel
 from ancestral.families.any_order.objective import AnyOrderObjective

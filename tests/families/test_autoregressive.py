@@ -13,7 +13,7 @@ from ancestral.core.errors import InputError
 from ancestral.core.maths import bits_per_dimension
 from ancestral.data.pixels import Batch
 from ancestral.distributions.outputs import BernoulliOutput, CategoricalOutput, LogisticMixtureOutput, PixelOutput
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.autoregressive.objectives import objective_for, order_agnostic
 from ancestral.families.autoregressive.pixelcnn import PixelCNN

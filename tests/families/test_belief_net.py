@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from ancestral import fit
 from ancestral.core.errors import InputError
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.belief_net import exact as belief_net
 from ancestral.families.belief_net.exact import SigmoidBeliefNet, all_states, sum_of_softplus
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine

@@ -6,7 +6,7 @@ import pytest
 import torch
 import zoo
 
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.belief_net import exact
 from ancestral.families.belief_net.exact import SigmoidBeliefNet
 

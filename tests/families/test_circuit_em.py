@@ -16,7 +16,7 @@ from ancestral.core.errors import TrainingDiverged
 from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.distributions.pixels import discretised_logistic_log_prob
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.circuit.clusters import cluster_centres, k_means, nearest_centre
 from ancestral.families.circuit.em_step import EMStep
 from ancestral.families.circuit.initialise import initialise, patch_states

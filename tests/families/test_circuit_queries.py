@@ -12,7 +12,7 @@ from helpers import refused
 from torch import Tensor
 
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.circuit.information import edge_information, region_information
 from ancestral.families.circuit.model import Circuit
 from ancestral.families.circuit.structure import rooted

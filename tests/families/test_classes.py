@@ -20,7 +20,7 @@ from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch
 from ancestral.distributions.by_class import ClassAndLatents
 from ancestral.evaluation.class_scores import by_bayes, calibration_error, class_scores
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.circuit.em_step import EMStep as CircuitStep
 from ancestral.families.circuit.settings import CircuitSettings

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ancestral.core.maths import log_mean_exp
 from ancestral.data.pixels import Batch
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.belief_net import objectives as estimators
 from ancestral.families.belief_net.exact import all_states
 from ancestral.families.belief_net.helmholtz import HelmholtzMachine

@@ -21,7 +21,7 @@ from ancestral.distributions.couplings import AffineCoupling, SplineCoupling
 from ancestral.distributions.dequantisation import UniformDequantisation, VariationalDequantisation
 from ancestral.distributions.priors import FlowPrior
 from ancestral.evaluation import scoring
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.build import build_model
 from ancestral.families.family import DataSpec
 from ancestral.families.flow.images import ImageFlow

@@ -14,7 +14,7 @@ from ancestral.core.random import seeded_noise
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
 from ancestral.data.splits import Split
 from ancestral.evaluation.class_scores import log_joint_classes
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.models.seen import on_seen
 from ancestral.training.objectives import elbo, iwae, nll, terms_of_labels
 

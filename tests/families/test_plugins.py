@@ -9,7 +9,7 @@ import types
 from pathlib import Path
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, forget_families_after, train_without_page
 
 import ancestral
 from ancestral.commands.main import main
@@ -44,8 +44,11 @@ def here(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> s
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a family file, whose family no test knows before."""
     run = tmp_path_factory.mktemp("chain") / "run"
-    command("train", CHAIN, *SMALL, "--out", run)
+    with pytest.MonkeyPatch.context() as patch:
+        forget_families_after(patch)
+        train_without_page(CHAIN, *SMALL, "--out", run)
     return run
 
 
@@ -80,19 +83,25 @@ def test_what_the_model_cannot_do_is_refused_in_one_line(
         assert "PixelChain" in said and said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_environment_names_family_files(trained: Path) -> None:
+    """In a process of its own; the next test does it in this one."""
     assert "exact" in command("evaluate", trained, ANCESTRAL_FAMILIES=str(CHAIN))
 
 
-def test_a_broken_file_in_the_environment_does_not_hide_the_others(trained: Path, tmp_path: Path) -> None:
+def test_a_broken_file_in_the_environment_does_not_hide_the_others(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "broken.py").write_text("1 / 0")
-    files = os.pathsep.join([str(tmp_path / "broken.py"), str(CHAIN)])
-    assert "exact" in command("evaluate", trained, ANCESTRAL_FAMILIES=files)
-    assert "ZeroDivisionError" in command("train", "other", code=2, ANCESTRAL_FAMILIES=files)
+    monkeypatch.setenv("ANCESTRAL_FAMILIES", os.pathsep.join([str(tmp_path / "broken.py"), str(CHAIN)]))
+    assert "ZeroDivisionError" in here(capsys, "train", "other", code=2)
+    assert "exact" in here(capsys, "evaluate", trained)
 
 
-def test_opening_a_run_of_an_unknown_family_names_the_missing_family(trained: Path) -> None:
-    said = command("evaluate", trained, code=2)
+def test_opening_a_run_of_an_unknown_family_names_the_missing_family(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = here(capsys, "evaluate", trained, code=2)
     assert said.count("\n") == 1
     assert "'chain'" in said and "--family" in said and "install" in said
 
@@ -111,7 +120,9 @@ def test_the_flags_of_a_family_file_are_in_its_help(capsys: pytest.CaptureFixtur
 
 
 def test_verify_checks_the_tiny_models_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "chain: probabilities of all images sum to one" in command("verify", CHAIN)
+    with pytest.MonkeyPatch.context() as patch:
+        forget_families_after(patch)
+        assert "chain: probabilities of all images sum to one" in here(capsys, "verify", CHAIN)
     broken = tmp_path / "broken.py"
     broken.write_text(CHAIN.read_text().replace(".flatten(1).sum(1)", ".flatten(1).mean(1)"))
     said = here(capsys, "verify", broken, code=2)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import zoo
-from helpers import Stopping, refused, run
+from helpers import Captured, Stopping, printed, refused, run
 
 import ancestral
 from ancestral.core.errors import NotComputable
@@ -55,6 +55,24 @@ def test_vectors_stay_with_their_images(tmp_path: Path) -> None:
         assert torch.allclose(batch.conditions[:, 0], batch.x.double().mean((1, 2, 3)))
         part = batch.rows(torch.tensor([1, 0]))
         assert torch.equal(part.conditions, batch.conditions[[1, 0]])  # type: ignore[arg-type]
+
+
+def test_the_data_command_shows_each_number_with_its_mean_and_deviation(tmp_path: Path, capsys: Captured) -> None:
+    two = np.stack([SHARE, -3 * SHARE], 1)
+    path = saved(tmp_path, train=IMAGES[:40], test=IMAGES[40:], train_share=two[:40], test_share=two[40:] + 100)
+    command = ("data", path, "--valid-size", 5, "--conditions", "share")
+    images = load_dataset(path, valid_size=5, options=ReadOptions(conditions=("share",))).train.images
+    train = images.double().mean((1, 2, 3))[:, None].numpy() * [1, -3]  # the mean and deviation of all rows differ
+    (line,) = [line for line in printed(capsys, *command)[0].splitlines() if line.startswith("conditions:")]
+    numbers = [
+        f"share {place} {column.mean():.4g} ± {column.std():.4g}" for place, column in enumerate(train.T, start=1)
+    ]
+    assert line.startswith(f"conditions: 2 numbers for each row: {', '.join(numbers)} (")
+    (record,) = json.loads(printed(capsys, *command, "--json")[0])
+    assert record["conditions"] == ["share 1", "share 2"]
+    np.testing.assert_allclose(record["condition_statistics"], np.stack([train.mean(0), train.std(0)], 1))
+    assert run("data", path, "--conditions", "size") == 2 and "size" in capsys.readouterr().err
+    assert run("data", "digits", "--conditions", "size") == 2 and "--conditions" in capsys.readouterr().err
 
 
 def test_files_in_parts_tables_and_memory_have_the_same_vectors(tmp_path: Path) -> None:

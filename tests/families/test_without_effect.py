@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import Captured, refused, run
+from helpers import Captured, refused, train_without_page
 
 from ancestral.families.run_settings import setting_names, without_effect
 from ancestral.settings.data import DataSettings
@@ -72,7 +72,7 @@ def test_settings_without_effect_are_named(family: str, values: dict[str, Any], 
 
 def test_a_training_reports_unused_settings_and_continues(capsys: Captured, tmp_path: Path) -> None:
     words = ["--epochs", 1, "--train-size", 64, "--valid-size", 16, "--components", 2, "--out", tmp_path / "run"]
-    assert run("train", "mixture", *words, "--smoothing", 3, "--momentum", 0.5) == 0
+    train_without_page("mixture", *words, "--smoothing", 3, "--momentum", 0.5)
     lines = capsys.readouterr().err.splitlines()
     assert "--smoothing has no effect: only used with --method em" in lines
     assert "--momentum has no effect: only used with --optimizer sgd or rmsprop" in lines

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ROOT
+from helpers import ROOT, train_without_page
 
 from ancestral import fit
 from ancestral.commands.main import main
 from ancestral.core.errors import TrainingDiverged
 from ancestral.families.catalogue import BUILT_IN, find
+from ancestral.families.run_settings import setting_names, settings_for
 from ancestral.health import curves, learning_rate_rules, likelihood_rules, settling_rules
 from ancestral.health import monitor as checkup
 from ancestral.health.curves import Verdict
 from ancestral.health.examine import RULES, Examination, Facts, diagnose, examine
 from ancestral.health.monitor import uniform_nats
+from ancestral.reports.run_page import write_run_page
 from ancestral.runs.run import Run
 from ancestral.runs.run_data import RunData
 from ancestral.settings.data import DataSettings
@@ -365,6 +367,34 @@ def test_advice_names_existing_flags() -> None:
         assert set(named) <= flags, verdict.line
 
 
+TRAINED: list[tuple[str, dict[str, Any]]] = [
+    *((name, {}) for name in BUILT_IN),
+    ("mixture", {"method": "em"}),
+    ("circuit", {"method": "em"}),
+    ("circuit", {"method": "minibatch-em", "states": 1}),
+    ("circuit", {"method": "gradient"}),
+    ("vae", {"objective": "iwae"}),
+    ("vae", {"network": "cnn"}),
+    ("gan", {"optimizer": "rmsprop"}),
+    ("gan", {"network": "cnn", "loss": "wasserstein"}),
+]
+
+
+@pytest.mark.parametrize("family, values", TRAINED, ids=str)
+def test_advice_names_only_flags_that_the_training_uses(family: str, values: dict[str, Any]) -> None:
+    settings, data = settings_for(family, **values), RunData(DataSettings(pixels="threshold"))
+    own, known = checkup.facts_for(settings, data.dataset.train, data.spec), setting_names(family)
+    assert own.in_use is not None and ("learning_rate" in own.in_use) == (own.learning_rate is not None)
+    for log, facts, _ in INJECTED.values():
+        adversarial = any(line.name == "critic_loss" for line in log)
+        latents = any(line.name == "kl" for line in log)
+        if adversarial != (family == "gan") or (latents and "latents" not in known):
+            continue
+        for verdict in diagnose(log, facts._replace(in_use=own.in_use, learning_rate=own.learning_rate)):
+            named = {flag.replace("-", "_") for flag in re.findall(r"--([a-z0-9-]+)", verdict.advice)}
+            assert named and named <= known.keys() & own.in_use, verdict.line
+
+
 def test_verdicts_have_numbers_advice_and_a_step() -> None:
     (verdict,) = diagnose(*INJECTED["over-fitting"][:2])
     assert abs(verdict.step - 0.475 * EPOCHS * PER_EPOCH) < 0.1 * EPOCHS * PER_EPOCH  # where its derivative is 0
@@ -565,18 +595,15 @@ def test_a_failure_exits_with_3_and_keeps_all_files_unless_tolerated(
     page = (out / "report.html").read_text()
     assert "Health" in page and "posterior collapse" in page and "0 of 8 latents active" in page
     assert Run(out).load().sample(1).shape[0] == 1 and Run(out).scores()
-    assert main([*words, "--out", str(out), "--resume", "--tolerate"]) == 0
+    train_without_page(*words[1:], "--out", out, "--resume", "--tolerate")
     assert "failure: posterior collapse" in capsys.readouterr().err
 
 
 def test_a_healthy_page_lists_the_checks_that_passed(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert (
-        main(["train", "mixture", "--method", "em", "--batch-size", "1000", "--epochs", "12", "--out", str(out)]) == 0
-    )
-    assert re.search(
-        r"Healthy. \d+ health checks? found no problem. Checked: divergence", (out / "report.html").read_text()
-    )
+    fit("mixture", out, method="em", batch_size=1000, epochs=12)
+    page = write_run_page(Run(out), redraw=False).read_text()
+    assert re.search(r"Healthy. \d+ health checks? found no problem. Checked: divergence", page)
 
 
 def test_a_training_that_stops_early_has_a_verdict(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from helpers import assert_bounds_in_order, prior_samples_fit
 
 from ancestral.data.pixels import PixelBatches, PixelSpace
 from ancestral.evaluation import likelihood, scoring
-from ancestral.evaluation.contract import all_images, check_model
+from ancestral.evaluation.contract import check_model
+from ancestral.evaluation.enumeration import all_images
 from ancestral.models.base import ExactModel, LatentModel
 
 # with one component p(Z) = 1, so the parameter b has no gradient: this model cannot pass this check

@@ -9,7 +9,7 @@ import torch
 import zoo
 
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.models import particles
 from ancestral.models.autoregressive import AutoregressiveModel
 from ancestral.models.particles import Particles

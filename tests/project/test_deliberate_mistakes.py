@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ancestral.distributions import bijections, conditional, dequantisation, pixels, priors
 from ancestral.distributions.chains import BernoulliChain
-from ancestral.evaluation import contract
+from ancestral.evaluation import contract, enumeration
 from ancestral.evaluation.contract import check_model
 from ancestral.families.autoregressive import made, made_sampling, pixelcnn
 from ancestral.families.autoregressive.made import MADE
@@ -68,7 +68,8 @@ def missing_log_weights(patch: Patch) -> None:
 
 def missing_log_k(patch: Patch) -> None:
     """The sum of the importance weights in place of their mean."""
-    patch.setattr(contract, "log_mean_exp", lambda values, dim: torch.logsumexp(values, dim))
+    for module in (contract, enumeration):
+        patch.setattr(module, "log_mean_exp", lambda values, dim: torch.logsumexp(values, dim))
 
 
 def mean_over_pixels(patch: Patch) -> None:

@@ -71,8 +71,11 @@ def as_it_was(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         table.update(before)  # type: ignore[arg-type]
 
 
-# three guides, with their reports, and a figure of six families take 7 to 18 seconds; shorter pages have the same calls
-LONG = ("choosing", "completing", "continue", "flow", "notebooks", "tutorial", "your-data-in-python", "your-network")
+# pages that take three seconds and more, up to 18; shorter pages have the same calls
+LONG = (
+    *("choosing", "completing", "continue", "flow", "notebooks", "tutorial", "your-data-in-python", "your-network"),
+    *("any-order", "circuit", "explorer", "gan", "learning-curves", "tighter-bounds", "truth", "vae", "your-loop"),
+)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from torch.distributions import kl_divergence
 
 from ancestral.core.errors import InputError, NotComputable
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.contract import all_images, log_probs_of_all
+from ancestral.evaluation.enumeration import all_images, log_probs_of_all
 from ancestral.evaluation.likelihood import elbo
 from ancestral.families.autoregressive.made import MADE
 from ancestral.families.belief_net.exact import SigmoidBeliefNet

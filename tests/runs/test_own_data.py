@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import printed, refused, run
+from helpers import printed, refused, run, train_without_page
 from sklearn.datasets import load_digits
 
 import ancestral
@@ -43,7 +43,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_was_read_is_recorded_and_printed(folder, tmp_path, capsys):
     out = tmp_path / "run"
-    _, said = printed(capsys, "train", "mixture", "--data", folder / "levels.npz", "--epochs", 1, "--out", out)
+    train_without_page("mixture", "--data", folder / "levels.npz", "--epochs", 1, "--out", out)
+    said = capsys.readouterr().err
     assert "levels: 300 images (240 train + 30 valid + 30 test), grey, 8x8 pixels" in said
     assert "note: pixels are 0..16: read as 17 levels" in said and "--split-seed 0" in said
     assert "note: pixels of 17 levels become binary" in said
@@ -122,9 +123,8 @@ def test_gaussian_pixels_learn_their_variance(folder, tmp_path):
 def test_a_conditional_gan_leaves_images_without_a_label_out(folder, tmp_path, capsys):
     out = tmp_path / "run"
     small = ["--hidden", 8, "--critic-hidden", 8, "--latents", 2, "--epochs", 1]
-    _, said = printed(
-        capsys, "train", "gan", "--data", folder / "some.npz", "--classes", 10, *small, "--tolerate", "--out", out
-    )
+    train_without_page("gan", "--data", folder / "some.npz", "--classes", 10, *small, "--tolerate", "--out", out)
+    said = capsys.readouterr().err
     assert "80 training images without a label are not used" in said
     fitted = Run(out)
     assert fitted.record["data"]["class_counts"]["train"] == fitted.data.train_split(True).labels.bincount().tolist()

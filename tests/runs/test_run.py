@@ -757,7 +757,7 @@ def test_other_number_formats_train_and_load(tmp_path: Path, precision: str) -> 
 @pytest.mark.parametrize(
     ("network", "pixels", "likelihood"),
     [
-        ("cnn", "levels", "logistic"),
+        pytest.param("cnn", "levels", "logistic", marks=pytest.mark.slow),
         pytest.param("mlp", "levels", "categorical", marks=pytest.mark.slow),
         ("cnn", "unit", "gaussian"),
         ("mlp", "binary", "auto"),

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-LONG = {"test_study_families": "out", "test_study_uva2020": "out", "test_study_csds600": "study"}
-"""By file: the fixture that carries out the study. Tests without it, and two other courses, stay quick."""
+LONG = {
+    "test_study_families": "out",
+    "test_study_uva2020": "out",
+    "test_study_csds600": "study",
+    "test_study_uva2018": "page",
+    "test_study_tue2024": "study",
+}
+"""By file: the fixture that carries out the study. Tests without it, and the tour, stay quick."""
 
 
 @pytest.hookimpl(tryfirst=True)

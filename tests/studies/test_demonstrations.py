@@ -14,7 +14,7 @@ from helpers import refused
 from ancestral import fit
 from ancestral.core.maths import log_mean_exp
 from ancestral.core.random import seeded_noise
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.evaluation.likelihood import elbo, importance_weighted, prior_monte_carlo
 from ancestral.families.family import DataSpec
 from ancestral.families.vae.settings import VAESettings

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import refused
+from helpers import refused, train_without_page
 
 import ancestral
 from ancestral.commands.main import main
@@ -88,5 +88,5 @@ def test_a_start_that_does_not_fit_is_refused_and_nothing_is_written(
 
 def test_an_underscore_in_a_flag_changes_nothing(parent: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert main(["train", "vae", "--init_from", str(parent), "--out", str(out), "--tolerate"]) == 0
+    train_without_page("vae", "--init_from", parent, "--out", out, "--tolerate")
     assert Run(out).settings.model == Run(parent).settings.model

@@ -82,7 +82,7 @@ def test_a_gradient_that_is_not_finite_is_not_clipped() -> None:
         module, optimizer = engine.setup(network, SGD(network.parameters()))
         engine.backward((module(torch.ones(1, 2)) * torch.inf).sum())
         with pytest.raises(RuntimeError, match="non-finite"):
-            engine.clip_gradients(module, optimizer, max_norm=1.0)
+            engine.clip_gradients(module, optimizer, max_norm=1.0, error_if_nonfinite=True)
 
 
 def test_an_eager_optimiser_keeps_torchs_class_and_hooks() -> None:

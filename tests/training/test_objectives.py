@@ -9,7 +9,7 @@ import torch
 import zoo
 
 from ancestral.data.pixels import Batch
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.families.family import DataSpec
 from ancestral.families.vae.objectives import objective_for
 from ancestral.families.vae.settings import VAESettings

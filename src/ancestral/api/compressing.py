@@ -58,19 +58,17 @@ def compress(
 
     named = isinstance(data, DataSettings) or (isinstance(data, str) and data in IMAGE_SETS)
     how: dict[str, Any] = {"split": split, "convert": convert, "block": block}
-    if isinstance(of, Model) and (data is None or named):
-        used, part = run_of(of, data, split, **data_settings)
-        with dividing_work():
-            return compress_run(used, out, **{**how, "split": part})
-    refuse_unknown("compress: the data", data_settings, READING)
-    other = None if data is None else OtherData(source_of(data), **data_settings)
-    if other is None and data_settings:
-        raise InputError(f"compress: {next(iter(data_settings))} applies to data only: give data too")
-    if isinstance(of, Model):
-        assert other is not None
-        with dividing_work():
-            return compress_with_model(of, target_of_model(of), other, Path(out), **how)
     with dividing_work():
+        if isinstance(of, Model) and (data is None or named):
+            used, part = run_of(of, data, split, **data_settings)
+            return compress_run(used, out, **{**how, "split": part})
+        refuse_unknown("compress: the data", data_settings, READING)
+        other = None if data is None else OtherData(source_of(data), **data_settings)
+        if other is None and data_settings:
+            raise InputError(f"compress: {next(iter(data_settings))} applies to data only: give data too")
+        if isinstance(of, Model):
+            assert other is not None
+            return compress_with_model(of, target_of_model(of), other, Path(out), **how)
         return compress_run(run_of(of, None)[0], out, other=other, **how)
 
 

@@ -20,6 +20,7 @@ def data(
     train_size: int | None = None,
     valid_size: int | None = None,
     split_seed: int | None = None,
+    conditions: tuple[str, ...] = (),
     out: Path | None = None,
     json: bool = False,
     reading: FileSettings = FileSettings(),  # noqa: B008  (frozen)
@@ -32,6 +33,7 @@ def data(
         train_size: as for `train`
         valid_size: as for `train`
         split_seed: as for `train`
+        conditions: as for `train`; each number of the vectors is listed with its mean and standard deviation
         out: draw training images by class into this .png, .jpg, .pdf or .svg file
         json: print only JSON on stdout
     """
@@ -43,6 +45,7 @@ def data(
         train_size=train_size,
         valid_size=valid_size,
         split_seed=split_seed,
+        conditions=conditions,
         **vars(reading),
     )
     if name is not None and name not in NAMED:

@@ -86,6 +86,14 @@ class Split:
         places = None if self.rows is None else self.rows[rows.numpy() if isinstance(rows, torch.Tensor) else rows]
         return Split(stored, labels, rows=places, seen=seen, chosen=chosen, weights=weights, conditions=vectors)
 
+    @property
+    def condition_statistics(self) -> tuple[tuple[float, float], ...]:
+        """The mean and the standard deviation (with divisor N) of each entry of the vectors; () without vectors."""
+        if self.conditions is None:
+            return ()
+        deviation, mean = torch.std_mean(self.conditions, 0, correction=0)
+        return tuple(zip(mean.tolist(), deviation.tolist(), strict=True))
+
     def __len__(self) -> int:
         return len(self.stored if self.chosen is None else self.chosen)
 

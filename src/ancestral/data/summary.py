@@ -30,6 +30,7 @@ class DataSummary(NamedTuple):
         columns: names of the columns of points, if they have names.
         assumptions: notices about guesses and ignored parts.
         conditions: names of the entries of the condition vectors, if there are any.
+        condition_statistics: mean and standard deviation of each entry in the training data, if there are any.
     """
 
     name: str
@@ -44,6 +45,7 @@ class DataSummary(NamedTuple):
     columns: tuple[str, ...] | None
     assumptions: tuple[str, ...]
     conditions: tuple[str, ...] | None = None
+    condition_statistics: tuple[tuple[float, float], ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, by name."""
@@ -67,8 +69,7 @@ class DataSummary(NamedTuple):
         if self.class_counts is not None:
             said.append(f"classes by training images: {self._classes()}")
         if self.conditions is not None:
-            names = [*self.conditions[:SHOWN_CLASSES], *(["..."] if len(self.conditions) > SHOWN_CLASSES else [])]
-            said.append(f"conditions: {plural(len(self.conditions), 'number')} for each row: {', '.join(names)}")
+            said.append(f"conditions: {plural(len(self.conditions), 'number')} for each row: {self._conditions()}")
         return [*said, f"SHA-256 {self.sha256 or 'none: these data are not reproducible'}"]
 
     def _shape(self) -> str:
@@ -79,6 +80,15 @@ class DataSummary(NamedTuple):
         channels, height, width = self.event_shape
         colour = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
         return f"{colour}, {height}x{width} pixels (height x width)"
+
+    def _conditions(self) -> str:
+        assert self.conditions is not None and self.condition_statistics is not None
+        shown = [
+            f"{name} {mean:.4g} ± {deviation:.4g}"
+            for name, (mean, deviation) in zip(self.conditions, self.condition_statistics, strict=True)
+        ]
+        more = [f"... ({len(shown)} numbers)"] if len(shown) > SHOWN_CLASSES else []
+        return ", ".join(shown[:SHOWN_CLASSES] + more) + " (mean ± standard deviation in the training data)"
 
     def _classes(self) -> str:
         assert self.class_counts is not None
@@ -105,6 +115,7 @@ def summarise(data: Dataset | PointDataset) -> DataSummary:
         own.columns if own else None,
         own.assumptions if own else (),
         (own.conditions or None) if own else None,
+        (own.train.condition_statistics or None) if own else None,
     )
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from ancestral.core.maths import sum_event
 from ancestral.core.serialization import registered
+from ancestral.distributions.pullbacks import Kept, pulled_back
 
 
 class Bijection(nn.Module):
@@ -30,6 +31,10 @@ class Bijection(nn.Module):
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
+    def trained(self) -> list[Tensor] | None:
+        """As of `PullsBack`; None: it has no gradient of its own."""
+        return None
+
 
 @registered
 class Chain(Bijection):
@@ -43,6 +48,10 @@ class Chain(Bijection):
         self.steps = nn.ModuleList(steps)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        found = pulled_back(list(self.steps), x, self._forward) if self.training and context is None else None
+        return self._forward(x, context) if found is None else found
+
+    def _forward(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(x.shape[0])
         for step in self.steps:
             x, log_det = step(x, context)
@@ -99,6 +108,15 @@ class Permutation(Bijection):
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return z.index_select(1, self.back), z.new_zeros(z.shape[0])
+
+    def trained(self) -> list[Tensor]:
+        return []
+
+    def forward_kept(self, x: Tensor) -> Kept:
+        return Kept(*self.forward(x), [])
+
+    def pull_back(self, kept: Sequence[Tensor], dz: Tensor, d_log_det: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return dz.index_select(1, self.back), []
 
 
 @registered
@@ -198,6 +216,20 @@ class ActNorm(Bijection):
             self._settle(x)
         mean, log_scale = (_per_channel(v, x) for v in (self.mean, self.log_scale))
         return (x - mean) * (-log_scale).exp(), -self._log_det(x)
+
+    def trained(self) -> list[Tensor] | None:
+        return [self.mean, self.log_scale] if self._settled else None
+
+    def forward_kept(self, x: Tensor) -> Kept:
+        factor = (-self.log_scale).exp()
+        z = (x - self.mean).mul_(factor)
+        return Kept(z, -self._log_det(x), [z, factor])
+
+    def pull_back(self, kept: Sequence[Tensor], dz: Tensor, d_log_det: Tensor) -> tuple[Tensor, list[Tensor]]:
+        z, factor, _, _ = kept
+        d_log_scale = (dz * z).sum(0).add_(d_log_det.sum()).neg_()
+        dx = dz.mul_(factor)
+        return dx, [-dx.sum(0), d_log_scale]
 
     def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
         mean, log_scale = (_per_channel(v, z) for v in (self.mean, self.log_scale))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
@@ -29,6 +32,21 @@ def diagonal_gaussian(mean: Tensor, log_variance: Tensor, event_dims: int = 1) -
     """
     normal = Normal(mean, (0.5 * log_variance).exp(), validate_args=False)
     return Independent(normal, event_dims, validate_args=False)
+
+
+class FixedNormal(Normal):
+    """A normal distribution whose parameters do not change: the constants of its density are computed once.
+
+    Args:      loc, scale: equal shapes, without gradient.
+    """
+
+    def __init__(self, loc: Tensor, scale: Tensor) -> None:
+        super().__init__(loc, scale, validate_args=False)
+        self._factor = -0.5 / scale.square()
+        self._constant = -scale.log() - 0.5 * math.log(2 * math.pi)
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return torch.addcmul(self._constant, (value - self.loc).square(), self._factor)
 
 
 @registered

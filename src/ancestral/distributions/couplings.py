@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,12 @@ from torch import Tensor, nn
 from ancestral.core.maths import bounded_log_variance, sum_event
 from ancestral.core.serialization import registered
 from ancestral.distributions.bijections import Bijection
+from ancestral.distributions.pullbacks import Kept
 from ancestral.distributions.splines import Knots, inverse_spline, knots_from, spline
+from ancestral.networks.mlp import MLP
 from ancestral.networks.own import OwnNetwork
 
+tanh_backward = torch.ops.aten.tanh_backward
 LOG_SCALE_LIMIT = 3.0
 Elementwise = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -94,6 +98,35 @@ class AffineCoupling(Coupling):
     def restore(self, z: Tensor, raw: Tensor) -> tuple[Tensor, Tensor]:
         log_scale = bounded_log_variance(raw[:, 0], self.limit)
         return z * (-log_scale).exp() - raw[:, 1], -log_scale
+
+    def trained(self) -> list[Tensor] | None:
+        return self.network.trained() if type(self.network) is MLP else None
+
+    def forward_kept(self, x: Tensor) -> Kept:
+        given, changed = self._parts(x)
+        raw, kept = cast("MLP", self.network).forward_kept(given)
+        raw_scale, shift = raw.tensor_split(2, 1)
+        bounded = (raw_scale / self.limit).tanh_()
+        log_scale = bounded * self.limit
+        scale = log_scale.exp()
+        changed = (changed + shift).mul_(scale)
+        z = torch.cat([changed, given] if self.flip else [given, changed], 1)
+        return Kept(z, log_scale.sum(1), [changed, bounded, scale, *kept])
+
+    def pull_back(self, kept: Sequence[Tensor], dz: Tensor, d_log_det: Tensor) -> tuple[Tensor, list[Tensor]]:
+        changed, bounded, scale, *of_network = kept
+        d_given, d_changed = self._parts(dz)
+        d_log_scale = torch.addcmul(d_log_det[:, None], d_changed, changed)
+        d_changed.mul_(scale)  # the gradient for the shift too
+        d_raw = torch.cat([tanh_backward(d_log_scale, bounded), d_changed], 1)
+        d_input, gradients = cast("MLP", self.network).pull_back(of_network, d_raw)
+        d_given.add_(d_input)
+        return dz, gradients
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Views of the part that is given and of the part that is changed, for vectors."""
+        first, second = x.split_with_sizes(self.sizes, 1)
+        return (second, first) if self.flip else (first, second)
 
 
 @registered

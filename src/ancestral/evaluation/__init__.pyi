@@ -2,10 +2,10 @@
 
 from ancestral.evaluation.annealing import Annealing as Annealing
 from ancestral.evaluation.annealing import ais as ais
-from ancestral.evaluation.contract import all_images as all_images
 from ancestral.evaluation.detection import BatchTest as BatchTest
 from ancestral.evaluation.detection import auroc as auroc
 from ancestral.evaluation.detection import random_batches as random_batches
+from ancestral.evaluation.enumeration import all_images as all_images
 from ancestral.evaluation.kernel_distance import kernel_distance as kernel_distance
 from ancestral.evaluation.known_conditionals import energy_scores as energy_scores
 from ancestral.evaluation.known_conditionals import pixel_calibration as pixel_calibration

@@ -16,7 +16,7 @@ from ancestral.settings.training import TrainingSettings
 
 OF_GRADIENTS = (
     *("optimizer", "learning_rate", "beta1", "weight_decay", "momentum", "schedule", "warmup_steps", "clip_norm"),
-    *("average_weights", "compile"),
+    *("average_weights", "compile", "cuda_graph"),
 )
 FEW_LEVELS = 32  # up to this number, a categorical distribution per pixel has few parameters
 
@@ -34,6 +34,11 @@ class Settings:
     def parts(self) -> tuple[Any, DataSettings, TrainingSettings]:
         """The three dataclasses."""
         return self.model, self.data, self.training
+
+    def in_use(self, points: bool) -> frozenset[str]:
+        """Names of the settings that have an effect, given the others. points: whether the data are points."""
+        names = {field.name for part in self.parts for field in fields(part)}
+        return frozenset(names - _unused(self.model, self.training, points).keys())
 
     def __post_init__(self) -> None:
         if self.data.pixels is None and self.data.data in IMAGE_SETS:
@@ -114,14 +119,20 @@ def without_effect(model: Any, data: DataSettings, training: TrainingSettings) -
 
     Args:      model, data, training: as the user gives them, before family-dependent defaults are filled in.
     """
+    points = True if data.data in POINT_SETS else False if data.data in IMAGE_SETS else None
+    reasons = _unused(model, training, points)
+    given = {name for part in (model, training) for name in changed(part)}
+    return {name: reason for name, reason in reasons.items() if name in given}
+
+
+def _unused(model: Any, training: TrainingSettings, points: bool | None) -> dict[str, str]:
+    """All settings that have no effect given the others, by name, each with the reason."""
     reasons = dict(training.unused)
     if isinstance(model, FamilySettings):
-        points = True if data.data in POINT_SETS else False if data.data in IMAGE_SETS else None
         reasons |= model.unused(points)
         if not model.has_learning_rate:
             reasons |= dict.fromkeys(OF_GRADIENTS, "this training does not use gradients")
-    given = {name for part in (model, training) for name in changed(part)}
-    return {name: reason for name, reason in reasons.items() if name in given}
+    return reasons
 
 
 def changed(part: Any) -> dict[str, Any]:

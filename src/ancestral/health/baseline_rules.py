@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ancestral.health.advice import advice
 from ancestral.health.curves import CRITERIA, MIN_STEPS, Case, Rule, Verdict, words
 from ancestral.health.likelihood_rules import divergence, shows_divergence
 
@@ -43,7 +44,11 @@ def worse_than_uniform(case: Case) -> Verdict | None:
         "worse than uniform",
         "failure" if case.step >= MIN_STEPS else "warning",
         f"{name} is {value:,.4g} nats at {case.at(step)}; the uniform distribution over all images has {uniform:,.4g}",
-        "Lower --learning-rate if the loss rose, else train for more --epochs",
+        advice(
+            case.facts,
+            ("lower --learning-rate if the loss rose, else train for more --epochs",),
+            ("train for more --epochs",),
+        ),
         step,
     )
 

@@ -45,7 +45,8 @@ class Facts(NamedTuple):
                latents: M, for a model with real latents. classes: number of classes of labelled images. uniform: -log p
                of the uniform distribution over all images, nats; None for densities. finished: whether the training has
                ended; before that all verdicts are warnings. fitted_start: whether the initial weights are fitted to
-               the training data, so the first reading is not one of an untrained model.
+               the training data, so the first reading is not one of an untrained model. in_use: names of the settings
+               that have an effect on the training; advice names no other. None: not known.
     """
 
     train_images: int
@@ -58,6 +59,7 @@ class Facts(NamedTuple):
     uniform: float | None = None
     finished: bool = True
     fitted_start: bool = False
+    in_use: frozenset[str] | None = None
 
     def epoch(self, step: int) -> float:
         """The number of epochs after `step` updates."""

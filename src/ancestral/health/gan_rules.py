@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ancestral.health.advice import advice, phrases
 from ancestral.health.curves import MIN_READINGS, MIN_STEPS, MIN_SWINGS, WINDOW, Case, LogCurve, Rule, Verdict
 
 ONE_IMAGE, ALIKE, SIMILAR = 0.05, 0.25, 0.5
@@ -73,19 +74,20 @@ def collapse(case: Case) -> Verdict | None:
     """
     diversity = case.curve("samples", "diversity")
     assert diversity is not None
+    against = advice(case.facts, _STEADIER)
     if not len(diversity) or (diversity.first_infinite or 0) > diversity.steps[-1]:
-        return Verdict("GAN collapse", "failure", "the samples are not finite", _STEADIER, case.step)
+        return Verdict("GAN collapse", "failure", "the samples are not finite", against, case.step)
     last = LastSamples.of(case, diversity)
     failed = _all_similar(case, diversity) or _thin(case, last) or _noise(last) or _misses_most(case, last)
     if not (failed or _poor(case, last)):
         return None
     healthy = "real images have diversity and dimension 1 and coverage about 0.9"
     evidence = f"at {case.at(last.step)}: {last.in_words()}; {healthy}"
-    return Verdict("GAN collapse", "failure" if failed else "warning", evidence, _STEADIER, last.step)
+    return Verdict("GAN collapse", "failure" if failed else "warning", evidence, against, last.step)
 
 
-_WEAKER = "a larger --critic-dropout or --r1, --spectral-norm, or fewer --critic-steps"
-_STEADIER = "Lower --learning-rate or --beta1, give --r1 or --spectral-norm, or raise --critic-steps"
+_WEAKER = ("raise --critic-dropout", "raise --r1", "give --spectral-norm", "use fewer --critic-steps")
+_STEADIER = ("lower --learning-rate", "lower --beta1", "give --r1", "give --spectral-norm", "raise --critic-steps")
 
 
 class LastSamples(NamedTuple):
@@ -199,7 +201,7 @@ def saturation(case: Case) -> Verdict | None:
         "discriminator saturation",
         "failure" if lost else "warning",
         f"D is {real.recent(RECENT):.4f} on real images and {fake.recent(RECENT):.2g} on samples{note}",
-        f"Weaken the critic: {_WEAKER}",
+        f"Weaken the critic: {phrases(case.facts, _WEAKER)}",
         int(real.steps[-1]),
     )
 
@@ -224,7 +226,7 @@ def vanishing_gradient(case: Case) -> Verdict | None:
         "failure",
         f"its norm fell from {largest:.2g} to {norm.recent(RECENT):.2g}"
         + ("" if fake is None else f"; D(G(z)) {fake.recent(RECENT):.2g}"),
-        f"Use --loss non-saturating, or weaken the critic: {_WEAKER}",
+        f"Use --loss non-saturating, or weaken the critic: {phrases(case.facts, _WEAKER)}",
         int(norm.steps[-1]),
     )
 
@@ -244,7 +246,7 @@ def divergence(case: Case) -> Verdict | None:
     when = int(curve.steps[WINDOW - 1 + int(curve.smooth[WINDOW - 1 :].argmax())])
     severity = "failure" if curve.end < (1 - LOST_FAILURE) * best else "warning"
     evidence = f"coverage fell from {best:.2g} at {case.at(when)} to {curve.end:.2g}"
-    return Verdict("divergence", severity, evidence, _STEADIER, when)
+    return Verdict("divergence", severity, evidence, advice(case.facts, _STEADIER), when)
 
 
 def oscillation(case: Case) -> Verdict | None:
@@ -255,7 +257,7 @@ def oscillation(case: Case) -> Verdict | None:
     if worst <= SWING:
         return None
     evidence = f"the {name} of the samples changes by ± {worst:.2g} from one validation to the next"
-    return Verdict("oscillation", "warning", evidence, _STEADIER, case.step)
+    return Verdict("oscillation", "warning", evidence, advice(case.facts, _STEADIER), case.step)
 
 
 def _begun(case: Case) -> bool:

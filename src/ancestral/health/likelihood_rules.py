@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ancestral.health.advice import CALMER, STEADIER, advice
 from ancestral.health.curves import (
     CERTAIN,
     MIN_HELD,
@@ -40,8 +41,15 @@ SWING = 0.03
 images and the same random numbers, so the noise comes from changes of the weights."""
 ACTIVE = 0.01
 """nats: a latent is active if its mean KL divergence over images exceeds this"""
-CALMER = "Lower --learning-rate, warm it up (--warmup-steps) or clip the gradient (--clip-norm)"
-"""advice against divergence and spikes"""
+NONE_ACTIVE = (
+    ("lower --beta", "set --free-bits", "lower --learning-rate", "make the decoder smaller (--hidden)"),
+    ("lower --learning-rate", "make the decoder smaller (--hidden)"),
+)
+SOME_ACTIVE = (
+    ("use fewer --latents; to make the model use more of them, set --free-bits or lower --beta",),
+    ("use fewer --latents",),
+)
+"""posterior collapse: advice if no latent is active, and if some are"""
 FEW_ACTIVE = 0.1
 """posterior collapse: share of active latents below which there is a warning"""
 
@@ -64,14 +72,14 @@ def _diverged(case: Case, name: str, curve: LogCurve, start: float) -> Verdict |
     """The verdict of `divergence` on one curve."""
     if curve.first_infinite is not None:
         evidence = f"{name} is not finite at {case.at(curve.first_infinite)}"
-        return Verdict("divergence", "failure", evidence, CALMER, curve.first_infinite)
+        return Verdict("divergence", "failure", evidence, advice(case.facts, *CALMER), curve.first_infinite)
     if curve is case.held and still_learning(case, curve):
         return None
     gain, rise = start - curve.best, curve.end - curve.best
     judged = len(curve) >= WINDOW or (curve is case.held and case.facts.finished)
     if judged and curve.end - start > WORSE * abs(start) and not hardly_moved(case):
         evidence = f"{name} ends at {curve.end:.4g} nats, above {start:.4g} of the untrained model"
-        return Verdict("divergence", "failure", evidence, CALMER, case.step)
+        return Verdict("divergence", "failure", evidence, advice(case.facts, *CALMER), case.step)
     if len(curve) < MIN_HELD or rise <= max(LOST_WARNING * gain, CERTAIN * curve.noise):
         return None
     return Verdict(
@@ -79,7 +87,7 @@ def _diverged(case: Case, name: str, curve: LogCurve, start: float) -> Verdict |
         "failure" if rise > LOST_FAILURE * gain else "warning",
         f"{name} rose from {curve.best:.4g} at {case.at(curve.best_step)} to {curve.end:.4g} nats, "
         f"{rise / gain:.0%} of its improvement",
-        CALMER,
+        advice(case.facts, *CALMER),
         curve.best_step,
     )
 
@@ -142,7 +150,7 @@ def spikes(case: Case) -> Verdict | None:
         "warning",
         f"{len(found)} in the curves; the highest, of {name} at {case.at(step)}, is {height:.3g} nats, "
         f"{share:.0%} of the total improvement",
-        CALMER,
+        advice(case.facts, *CALMER),
         step,
     )
 
@@ -159,7 +167,7 @@ def oscillation(case: Case) -> Verdict | None:
         "warning",
         f"the held-out curve changes by ± {held.noise:.3g} nats from reading to reading, "
         f"{held.noise / gain:.1%} of the total improvement",
-        "Lower --learning-rate, use --schedule cosine, or raise --batch-size",
+        advice(case.facts, *STEADIER),
         int(held.steps[-1]),
     )
 
@@ -186,9 +194,7 @@ def posterior_collapse(case: Case) -> Verdict | None:
         "posterior collapse",
         "failure" if none else "warning",
         f"{share}KL {kl.end:.2g} nats per image, {kl.end / latents:.2g} per latent",
-        "Lower --beta, set --free-bits, lower --learning-rate, or make the decoder smaller (--hidden)"
-        if none
-        else "Use fewer --latents; to make the model use more of them, set --free-bits or lower --beta",
+        advice(case.facts, *(NONE_ACTIVE if none else SOME_ACTIVE)),
         int(kl.steps[-1]),
     )
 

@@ -10,9 +10,9 @@ from ancestral.data.datasets import Split
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.families.family import DataSpec
 from ancestral.families.run_settings import Settings
+from ancestral.health.advice import CALMER, advice
 from ancestral.health.examine import Examination, Facts, Verdict, examine_history
 from ancestral.health.history import History
-from ancestral.health.likelihood_rules import CALMER
 from ancestral.training.log import LogLine, Reading
 from ancestral.training.reporters import Reporter
 
@@ -69,7 +69,7 @@ class Monitor(Reporter):
         found = self._examine(finished=True)
         if not diverged:
             return found
-        verdict = Verdict("divergence", "failure", diverged, CALMER, self._history.step)
+        verdict = Verdict("divergence", "failure", diverged, advice(self.facts, *CALMER), self._history.step)
         others = (other for other in found.verdicts if other.name != verdict.name)
         healthy = tuple(name for name in found.healthy if name != verdict.name)
         unjudged = tuple(name for name in found.unjudged if name != verdict.name)
@@ -105,4 +105,5 @@ def facts_for(settings: Settings, train: Split, spec: DataSpec) -> Facts:
         classes=None if train.labels is None else len(train.labels.unique()),
         uniform=uniform_nats(spec),
         fitted_start=getattr(settings.model, "fitted_start", False),
+        in_use=settings.in_use(points=spec.levels == 0),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ancestral.health.advice import SETTLED, advice
 from ancestral.health.curves import CERTAIN, MIN_SWINGS, WINDOW, Case, Rule, Verdict, words
 from ancestral.health.likelihood_rules import divergence, holds_out, over_fitting, still_learning
 
@@ -43,7 +44,7 @@ def late_rise(case: Case) -> Verdict | None:
         "warning",
         f"the held-out {words(case.criterion[1])} ends at {v[-1]:.4g} nats, {max(jump, lasting):.3g} above {above}; "
         f"the noise of its readings is ± {held.noise:.2g}, and the second half improved it by {gained:.3g}",
-        "Lower --learning-rate, or use --schedule cosine",
+        advice(case.facts, *SETTLED),
         int(held.steps[-1]),
     )
 

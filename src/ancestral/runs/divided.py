@@ -35,8 +35,9 @@ def with_shards(run: Run, settings: Settings, resume: bool, processes: Alone) ->
             raise InputError(f"this run started with --shards {before}, not {count}: resume with its own settings")
     count = count or processes.world
     refuse_shards(count, processes.world, training.batch_size)
-    if count > 1 and training.compile:
-        raise InputError(f"--compile: not with --shards {count} or several processes: leave out one of them")
+    for name, chosen in (("--compile", training.compile), ("--cuda-graph", training.cuda_graph)):
+        if count > 1 and chosen:
+            raise InputError(f"{name}: not with --shards {count} or several processes: leave out one of them")
     training = replace(training, shards=count if count > 1 else None)
     return replace(settings, training=training), Shards(count, processes, training.seed)
 

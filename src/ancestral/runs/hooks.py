@@ -144,12 +144,13 @@ def checked_step(family: Family, step: Step) -> Step:
 
 
 def say_if_not_compiled(settings: Settings, step: Step) -> None:
-    """Log a warning if the settings ask for a compiled step, and the training has a step that is not compiled."""
+    """Log a warning if the settings ask for a compiled or recorded step, and the training has a step without it."""
     uses_gradients = getattr(settings.model, "has_learning_rate", True)  # otherwise this is said with other settings
-    if settings.training.compile and uses_gradients:
-        inner = step.step if isinstance(step, CheckedStep) else step
-        if getattr(inner, "compiled", None) is None:
-            log.warning("--compile has no effect: a %s does not compute the gradient of one loss", type(inner).__name__)
+    inner = step.step if isinstance(step, CheckedStep) else step
+    if settings.training.compile and uses_gradients and getattr(inner, "compiled", None) is None:
+        log.warning("--compile has no effect: a %s does not compute the gradient of one loss", type(inner).__name__)
+    if settings.training.cuda_graph and uses_gradients and not hasattr(inner, "graph"):
+        log.warning("--cuda-graph has no effect: a %s cannot be recorded", type(inner).__name__)
 
 
 def try_out(engine: Engine, model: Model, step: Step, train: PixelBatches, held: PixelBatches, batch_size: int) -> None:

@@ -109,15 +109,15 @@ class RunData:
         if vectors is None:
             return ()
         assert isinstance(self.dataset, Dataset)
-        deviation, mean = torch.std_mean(vectors, 0, correction=0)
-        constant = (vectors == vectors[0]).all(0) | ~(deviation > 0)
+        found = self.dataset.train.condition_statistics
+        constant = (vectors == vectors[0]).all(0) | ~torch.tensor([deviation > 0 for _, deviation in found])
         if bool(constant.any()):
             names = [name for name, one in zip(self.dataset.conditions, constant.tolist(), strict=True) if one]
             raise InputError(
                 f"conditions with one value in all training examples of {self.name} ({', '.join(names)}): leave them "
                 "out of --conditions"
             )
-        return tuple(zip(mean.tolist(), deviation.tolist(), strict=True))
+        return found
 
     def _proportions(self, classes: int | None) -> tuple[float, ...] | None:
         """The proportions of the classes among the labelled training images, each counted with its weight."""

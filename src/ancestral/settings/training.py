@@ -71,6 +71,8 @@ class TrainingSettings:
     """number format of the computation; mixed: 16 bits where it is safe, 32 bits elsewhere"""
     compile: bool = False
     """compile loss and gradient into one graph; for long trainings, because compiling takes half a minute"""
+    cuda_graph: bool = False
+    """record a whole step as one CUDA graph and replay it; for small models on an NVIDIA GPU"""
     init_from: str | None = None
     """folder of a run; the new run starts from its trained weights"""
     freeze: tuple[str, ...] = ()
@@ -89,6 +91,10 @@ class TrainingSettings:
         check_numbers(self, "learning_rate clip_norm average_weights", 0, above=True)
         if self.compile and self.precision == "16-mixed":
             raise InputError("--compile: not with --precision 16-mixed, which scales gradients: choose bf16-mixed")
+        if self.cuda_graph and self.precision == "16-mixed":
+            raise InputError("--cuda-graph: not with --precision 16-mixed, which scales gradients: choose bf16-mixed")
+        if self.cuda_graph and self.compile:
+            raise InputError("--cuda-graph: not with --compile: leave out one of them")
         if self.average_weights is not None and self.average_weights >= 1:
             raise InputError(f"--average-weights {self.average_weights}: give a number above 0 and below 1")
 

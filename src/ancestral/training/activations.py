@@ -72,7 +72,7 @@ class CountingEngine:
         sizes = {storage._cdata: storage.nbytes() for storage in storages if storage._cdata not in self._weights}
         self.most = max(self.most, sum(sizes.values()))
 
-    def clip_gradients(self, module: Any, optimizer: Optimizer, *, max_norm: float) -> None:
+    def clip_gradients(self, module: Any, optimizer: Optimizer, *, max_norm: float, error_if_nonfinite: bool) -> None:
         pass  # there are no gradients
 
 

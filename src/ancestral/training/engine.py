@@ -29,8 +29,11 @@ class Engine(Protocol):
         """Compute the gradients of a loss and add them to those of the weights."""
         ...
 
-    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float) -> Any:
-        """Scale the gradients of an optimiser's weights down to this norm. A norm that is not finite is an error."""
+    def clip_gradients(self, module: Any, optimizer: Any, *, max_norm: float, error_if_nonfinite: bool) -> Any:
+        """Scale the gradients of an optimiser's weights down to this norm.
+
+        Args:      error_if_nonfinite: raise if the norm is not finite. An accelerator has to be waited for then.
+        """
         ...
 
 
@@ -45,9 +48,11 @@ class PlainEngine:
     def backward(self, loss: Tensor, /) -> None:
         loss.backward()
 
-    def clip_gradients(self, module: nn.Module, optimizer: Optimizer, *, max_norm: float) -> Tensor:
+    def clip_gradients(
+        self, module: nn.Module, optimizer: Optimizer, *, max_norm: float, error_if_nonfinite: bool
+    ) -> Tensor:
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        return clip_grad_norm_(weights, max_norm, error_if_nonfinite=True)
+        return clip_grad_norm_(weights, max_norm, error_if_nonfinite=error_if_nonfinite)
 
 
 def build_engine(device: str, precision: str) -> Engine:

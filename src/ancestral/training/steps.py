@@ -16,9 +16,11 @@ from ancestral.core.threads import without_denormals
 from ancestral.data.pixels import Batch, Moment
 from ancestral.models.base import Model
 from ancestral.settings.training import TrainingSettings
+from ancestral.training.adam import keep_lists, updated_at_once
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.compiled import CompiledGradient
 from ancestral.training.engine import Engine
+from ancestral.training.graphs import graph_for
 from ancestral.training.objectives import SCHEDULED, Objective, Terms, terms_of_labels
 from ancestral.training.shards import WHOLE, Part, Shards, Sums, put_gradients, settle
 
@@ -76,9 +78,18 @@ def eager(kind: type[O]) -> type[O]:
 
     def step(self: Optimizer, closure: Any = None) -> Any:
         with without_denormals():
-            return original(self, closure)
+            if closure is None and updated_at_once(self):
+                return None
+            found = original(self, closure)
+        keep_lists(self)
+        return found
 
-    methods["step"] = step
+    def zero_grad(self: Optimizer, set_to_none: bool = True) -> None:
+        for group in self.param_groups:
+            for weight in group["params"]:
+                weight.grad = None if set_to_none or weight.grad is None else torch.zeros_like(weight.grad)
+
+    methods["step"], methods["zero_grad"] = step, zero_grad
     return cast("type[O]", type(kind.__name__, (kind,), methods))
 
 
@@ -122,7 +133,10 @@ def set_learning_rate(optimizer: Optimizer, step: int, total_steps: int, setting
     """Set the learning rate of a step in the optimiser."""
     rate = learning_rate_at(step, total_steps, settings)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        if isinstance(group["lr"], Tensor):  # a recorded step reads it there
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 class ObjectiveModule(nn.Module):
@@ -182,23 +196,29 @@ class GradientStep:
         module = ObjectiveModule(model, objective)
         self.module, self.optimizer = engine.setup(module, build_optimizer(module, settings))
         self._weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
-        self._look_at_once = engine.device.type == "cpu"
+        self._steps_per_epoch = max(1, total_steps // settings.epochs)
+        self.graph = graph_for(self.update, settings, self._steps_per_epoch, [self.optimizer], engine.device)
+        self._look_at_once = engine.device.type == "cpu" and self.graph is None
         self.compiled: CompiledGradient | None = None
         if settings.compile:
             self.compiled = CompiledGradient(self.terms_of, self._weights, settings.batch_size)
-        self._steps_per_epoch = max(1, total_steps // settings.epochs)
 
     def __call__(self, batch: Batch, step: int) -> Terms:
         set_learning_rate(self.optimizer, step, self.total_steps, self.settings)
+        batch = self.at(batch, step)
         if step == 0 and self.shards.count > 1:
-            settle(self.module, lambda: self.module(self.at(batch, step)))
+            settle(self.module, lambda: self.module(batch))
+        replayed = None if self.graph is None else self.graph(batch, step)
+        return self.update(batch, step) if replayed is None else replayed
+
+    def update(self, batch: Batch, step: int) -> Terms:
+        """Make the update of a batch that has its moment, with the present learning rate."""
 
         def contribution(part: Part) -> tuple[Terms, Sums]:
-            whole = self.at(part.batch, step)
-            if self.compiled is not None and (found := self.compiled(whole, step)):
+            if self.compiled is not None and (found := self.compiled(part.batch, step)):
                 self._refuse_infinite(found.loss, step)
                 return found.terms, found.gradients
-            terms = self.terms_of(whole)
+            terms = self.terms_of(part.batch)
             loss = part.mean(terms["loss"])
             self._refuse_infinite(loss, step)
             self.optimizer.zero_grad()
@@ -212,7 +232,12 @@ class GradientStep:
         terms, gradients = self.shards.sum(batch, step, contribution, self.module)
         put_gradients(self._weights, gradients)
         if self.settings.clip_norm is not None:
-            self.engine.clip_gradients(self.module, self.optimizer, max_norm=self.settings.clip_norm)
+            self.engine.clip_gradients(
+                self.module,
+                self.optimizer,
+                max_norm=self.settings.clip_norm,
+                error_if_nonfinite=self._look_at_once,
+            )
         self.optimizer.step()
         return {name: term.detach() for name, term in terms.items()}
 
@@ -238,6 +263,8 @@ class GradientStep:
         return optimizer_tensors(self.optimizer) | with_prefix("objective", own) | mode
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
+        if self.graph is not None:
+            self.graph.forget()
         own = under_prefix("objective", tensors)
         if isinstance(self.objective, nn.Module):
             self.objective.load_state_dict(own)

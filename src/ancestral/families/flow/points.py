@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution
+from torch.distributions import Distribution, Independent
 from torch.nn.functional import one_hot
 
 from ancestral.core.errors import InputError
@@ -22,7 +22,7 @@ from ancestral.distributions.bijections import (
     Permutation,
     Standardise,
 )
-from ancestral.distributions.conditional import diagonal_gaussian
+from ancestral.distributions.conditional import FixedNormal
 from ancestral.distributions.couplings import ElementwiseSpline, MaskedAutoregressive
 from ancestral.distributions.pixels import BINARY_SPACES
 from ancestral.families.conditional import classes_of
@@ -83,11 +83,17 @@ class NormalizingFlow(CodesClasses, ExactModel):
         self.set_vector(vector)
         self.bijection, self.event_shape = bijection, tuple(event_shape)
         log_variance = (2 * torch.tensor(base_scale, device="cpu").log()).item()  # no arithmetic on the device "meta"
+        self._base: tuple[Tensor, Distribution] | None = None
         self.register_buffer("log_variance", torch.tensor(log_variance).expand(self.event_shape), persistent=False)
 
     def base(self) -> Distribution:
         """N(0, scale^2 I), the distribution of z."""
-        return diagonal_gaussian(torch.zeros_like(self.log_variance), self.log_variance, len(self.event_shape))
+        known = self._base
+        if known is None or known[0] is not self.log_variance:  # it moves to another device or precision
+            scale = (0.5 * self.log_variance).exp()
+            normal = FixedNormal(torch.zeros_like(scale), scale)
+            known = self._base = self.log_variance, Independent(normal, len(self.event_shape), validate_args=False)
+        return known[1]
 
     def latent_scale(self) -> LatentScale:
         """Mean and standard deviation of each latent under the base, shape (D,)."""

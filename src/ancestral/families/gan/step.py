@@ -26,6 +26,7 @@ from ancestral.networks.own import given_network
 from ancestral.settings.training import TrainingSettings
 from ancestral.training.checkpoint import optimizer_tensors, restore_optimizer, under_prefix, with_prefix
 from ancestral.training.engine import Engine
+from ancestral.training.graphs import graph_for
 from ancestral.training.objectives import Terms
 from ancestral.training.shards import WHOLE, Part, Shards, Sums, put_gradients
 from ancestral.training.steps import build_optimizer, set_learning_rate
@@ -174,19 +175,36 @@ class AdversarialStep:
         self.loss = LOSSES[settings.loss]
         # of the last update of the generator; logged again in steps that update the critic only
         self.last = {name: torch.zeros((), device=engine.device) for name in ("loss", "generator_gradient")}
-        self._look_at_once = engine.device.type == "cpu"
+        self._optimizers = [self.generator_optimizer, self.critic_optimizer]
+        epoch = max(1, total_steps // training.epochs)
+        self.graph = graph_for(self.update, training, epoch, self._optimizers, engine.device)
+        self._look_at_once = engine.device.type == "cpu" and self.graph is None
 
     def __call__(self, batch: Batch, step: int) -> Terms:
-        for optimizer in (self.generator_optimizer, self.critic_optimizer):
+        for optimizer in self._optimizers:
             set_learning_rate(optimizer, step, self.total_steps, self.training)
-        fakes: dict[int, Tensor] = {}  # of the shards that this process computes
-        terms = self._update_critic(batch, fakes, step)
-        if (step + 1) % self.settings.critic_steps == 0:
-            self._update_generator(batch, fakes, step)
+        kind = f"generator {self._trains_generator(step)}, penalty {self._penalises(step)}"
+        replayed = None if self.graph is None else self.graph(batch, step, kind)
+        terms = self.update(batch, step) if replayed is None else replayed
+        if self._trains_generator(step):
+            self.last = {name: terms[name][0] for name in self.last}
             if self.settings.average:
                 self._average(step)
         everywhere = {name: value.expand(len(batch.x)) for name, value in self.last.items()}
         return {"loss": everywhere.pop("loss"), **terms, **everywhere}
+
+    def update(self, batch: Batch, step: int) -> Terms:
+        """Update the critic and, if it is the generator's turn, the generator, with the present learning rates."""
+        fakes: dict[int, Tensor] = {}  # of the shards that this process computes
+        terms = self._update_critic(batch, fakes, step)
+        return terms | self._update_generator(batch, fakes, step) if self._trains_generator(step) else terms
+
+    def _trains_generator(self, step: int) -> bool:
+        return (step + 1) % self.settings.critic_steps == 0
+
+    def _penalises(self, step: int) -> bool:
+        """Whether the critic has the penalty R1 in this step."""
+        return bool(self.settings.r1) and step % R1_EVERY == 0
 
     def _labels(self, batch: Batch) -> Tensor | None:
         return batch.labels if self.settings.classes else None
@@ -210,7 +228,7 @@ class AdversarialStep:
         critic_loss = self.loss.critic(real_score, fake_score)
         total = critic_loss
         plain = self.critic_module  # second-order gradients use full precision
-        if self.settings.r1 and step % R1_EVERY == 0:
+        if self._penalises(step):
             total = total + R1_EVERY * self.settings.r1 * r1_penalty(plain, real, labels)
         if self.settings.loss == "wasserstein" and self.settings.gradient_penalty:
             total = total + self.settings.gradient_penalty * gradient_penalty(plain, real, fake, labels)
@@ -219,7 +237,7 @@ class AdversarialStep:
             terms |= {"real_prob": real_score.sigmoid(), "fake_prob": fake_score.sigmoid(), "value": -critic_loss}
         return {name: term.detach() for name, term in terms.items()}, total
 
-    def _update_generator(self, batch: Batch, fakes: dict[int, Tensor], step: int) -> None:
+    def _update_generator(self, batch: Batch, fakes: dict[int, Tensor], step: int) -> Terms:
         def contribution(part: Part) -> tuple[Terms, Sums]:
             losses = self.loss.generator(self.critic(fakes[part.number], self._labels(part.batch)))
             gradients = self._gradients(part.mean(losses), self.generator, self.generator_optimizer, step)
@@ -229,7 +247,8 @@ class AdversarialStep:
         terms, gradients = self.shards.sum(batch, step, contribution, self.critic, "generator")
         norm = self._descend(gradients, self.generator, self.generator_optimizer)
         self.critic.requires_grad_(True)
-        self.last = {"loss": terms["loss"].mean(), "generator_gradient": norm}
+        found = {"loss": terms["loss"].mean(), "generator_gradient": norm}
+        return {name: value.expand(len(batch.x)) for name, value in found.items()}
 
     def _gradients(self, loss: Tensor, module: Any, optimizer: Any, step: int) -> Sums:
         """The gradients of a loss for the weights of the critic or the generator."""
@@ -244,7 +263,9 @@ class AdversarialStep:
         put_gradients(list(module.parameters()), gradients)
         norm = get_total_norm([gradient for gradient in gradients if gradient is not None])
         if self.training.clip_norm is not None:
-            self.engine.clip_gradients(module, optimizer, max_norm=self.training.clip_norm)
+            self.engine.clip_gradients(
+                module, optimizer, max_norm=self.training.clip_norm, error_if_nonfinite=self._look_at_once
+            )
         optimizer.step()
         return norm.detach()
 
@@ -276,6 +297,8 @@ class AdversarialStep:
         return tensors | (with_prefix("trained", self.trained.state_dict()) if self.settings.average else {})
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
+        if self.graph is not None:
+            self.graph.forget()
         self.critic_module.load_state_dict(under_prefix("critic", tensors))
         restore_optimizer(self.critic_optimizer, under_prefix("critic_optimizer", tensors))
         restore_optimizer(self.generator_optimizer, under_prefix("generator_optimizer", tensors))
