@@ -17,7 +17,7 @@ from ancestral.core.errors import NotComputable
 from ancestral.data.datasets import load_dataset
 from ancestral.data.memory import hold
 from ancestral.data.pixels import Batch, PixelBatches, PixelSpace
-from ancestral.evaluation.contract import all_images
+from ancestral.evaluation.enumeration import all_images
 from ancestral.evaluation.likelihood import Request, exact_log_prob, log_probs_with_errors
 from ancestral.families.score_parts import score_parts
 from ancestral.models.base import ExactModel
