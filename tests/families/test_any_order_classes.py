@@ -224,6 +224,19 @@ def test_commands_take_the_class(trained: ancestral.Run, tmp_path: Path) -> None
         assert run(*words) == 2
 
 
+def test_shards_without_any_label_have_the_form_of_those_with_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ancestral.training import steps
+
+    put, seen = steps.put_gradients, []
+    monkeypatch.setattr(steps, "put_gradients", lambda weights, found: (seen.extend(found), put(weights, found)))
+    data = bright_and_dark(tmp_path / "data.npz", 0)
+    options: dict[str, Any] = {"network": "mlp", "hidden": (4,), "batch_size": 20, "epochs": 1, "report": False}
+    ancestral.fit("any-order", tmp_path / "a", data=data, conditional=True, shards=2, train_size=40, **options)
+    assert seen and all(one is not None for one in seen)
+
+
 def test_a_folder_of_samples_in_steps_names_their_classes(trained: ancestral.Run, tmp_path: Path) -> None:
     words = ("--label", "1", "0", "--n", "3", "--steps", "4", "--out")
     assert (

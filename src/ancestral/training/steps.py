@@ -223,7 +223,11 @@ class GradientStep:
             self._refuse_infinite(loss, step)
             self.optimizer.zero_grad()
             self.engine.backward(loss)
-            return terms, [weight.grad for weight in self._weights]
+            gradients = [weight.grad for weight in self._weights]
+            if self.shards.count > 1:  # a shard without labels may not use all weights, and all have one form
+                used = zip(self._weights, gradients, strict=True)
+                gradients = [torch.zeros_like(weight) if found is None else found for weight, found in used]
+            return terms, gradients
 
         terms, gradients = self.shards.sum(batch, step, contribution, self.module)
         put_gradients(self._weights, gradients)
