@@ -82,6 +82,7 @@ def test_bad_values_are_refused(pair):
         divergence(*pair)
 
 
+@pytest.mark.slow
 def test_intervals_of_normal_values_cover_as_often_as_stated():
     """20,000 subsets: the standard error of a share of 95 % is 0.15 %; five of them are allowed. A Student interval
     of 20 values would have 95 %, the normal one has 93.5 %."""

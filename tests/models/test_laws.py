@@ -23,6 +23,7 @@ SLOW = {
     "vae, convolutional",
     "flow of images, given a vector",
     "any-order, unet",
+    "any-order, unet, conditional",
     "any-order, logistic, colour",
 }
 NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in zoo.EVERY]

@@ -158,9 +158,12 @@ def test_completions_fit_the_exact_conditional(name: str, only: str | None) -> N
     assert all(p > FALSE_ALARM for p in p_values.values()), p_values
 
 
+SLOW_FLOWS = {"flow, spline, conditional", "flow, autoregressive, conditional"}
+
+
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name == "flow, spline, conditional" else ()) for name in zoo.ZOO],
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW_FLOWS else ()) for name in zoo.ZOO],
 )
 def test_observed_pixels_never_change_and_all_observed_is_the_identity(name: str) -> None:
     model = model_of(name)

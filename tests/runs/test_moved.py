@@ -138,6 +138,7 @@ def test_a_page_is_made_without_the_data(moved: Path) -> None:
         assert "completions" in before.rpartition(">")[2] and "give --data" in after.partition("<")[0]
 
 
+@pytest.mark.slow
 def test_a_picture_drawn_before_stays_on_the_page(folder: Path, tmp_path: Path) -> None:
     source = Run(trained(folder, "vae"))
     write_run_page(source)

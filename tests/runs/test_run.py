@@ -762,7 +762,7 @@ def test_other_number_formats_train_and_load(tmp_path: Path, precision: str) -> 
         pytest.param("cnn", "levels", "logistic", marks=pytest.mark.slow),
         pytest.param("mlp", "levels", "categorical", marks=pytest.mark.slow),
         ("cnn", "unit", "gaussian"),
-        ("mlp", "binary", "auto"),
+        pytest.param("mlp", "binary", "auto", marks=pytest.mark.slow),
     ],
 )
 def test_colour_images_of_any_size_train_score_and_draw(

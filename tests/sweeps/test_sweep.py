@@ -268,6 +268,7 @@ def without_optuna(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", WITHOUT_OPTUNA, *words], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_grid_needs_no_optuna(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["sweep", "vae", *WORDS, "--latents", "2,3", "--out", str(tmp_path / "out")]
     done = without_optuna(*words)
@@ -298,6 +299,7 @@ def test_help_names_the_command_and_its_families(capsys: pytest.CaptureFixture[s
 
 
 @NEEDS_OPTUNA
+@pytest.mark.slow
 def test_trials_are_sampled_from_ranges_and_continue(tmp_path: Path) -> None:
     axes = {"learning_rate": "1e-4..1e-1", "latents": "2..8", "activation": "relu,tanh"}
     small = {"train_size": 50, "valid_size": 20, "epochs": 1, "hidden": (4,)}

@@ -84,7 +84,7 @@ def test_the_saved_model_has_the_average_that_formula_and_log_say(tmp_path: Path
         assert rest.abs().max() < decays[0] * decays[1] * decays[2] * 1.5  # what is left is its share of w0
 
 
-@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize("precision", ["32-true", pytest.param("bf16-mixed", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("family", ["vae", "any-order"])
 def test_a_killed_and_resumed_training_is_the_same_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str, precision: str

@@ -146,6 +146,7 @@ def test_without_tensorboard_one_line_says_what_to_do(tmp_path: Path, monkeypatc
 WORDS = ["--epochs", "1", "--train-size", "100", "--valid-size", "20", "--hidden", "4", "--tolerate"]
 
 
+@pytest.mark.slow
 def test_the_former_switch_is_a_value_of_the_setting(tmp_path: Path) -> None:
     assert main(["train", "vae", *WORDS, "--tensorboard", "--out", str(tmp_path / "a")]) == 0
     assert Run(tmp_path / "a").settings.training.track == ("tensorboard",)
