@@ -407,6 +407,8 @@ def test_missing_pixels_come_last_in_every_order(mask: tuple[bool, ...]) -> None
         found = torch.stack([view.elbo(hidden) for _ in range(400)])
     error = found.std(0) / 20
     assert ((found.mean(0) - truth).abs() <= 4.5 * error + 1e-9).all()
+    for order in ORDERS:
+        assert view.log_prob_in_order(hidden, order).exp().sum().item() == pytest.approx(1, abs=1e-10)
 
 
 @pytest.mark.parametrize("shares", [(0.0, 0.0), (0.3, 0.3)])

@@ -146,7 +146,7 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
     def where_seen(self, seen: Tensor) -> Self:
         """See `RestrictsToSeen`: the missing pixels come last in every order, so their sum is 1.
 
-        For the bound and for `log_joint`. Named orders and completions are those of whole images.
+        Completions leave the missing pixels at 0.
         """
         view = copy.copy(self)
         view.seen = seen
@@ -160,6 +160,11 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
     def present_pixels(self) -> Tensor | None:
         """Which pixels are not missing, shape (B, D); None if this is all."""
         return None if self.seen is None else self.seen.flatten(1)
+
+    def _settled(self, observed: Tensor) -> Tensor:
+        """The observed and the missing pixels, which are not predicted, shape (B, D). observed: of the images."""
+        flat = observed.flatten(1)
+        return flat if self.present_pixels is None else flat | ~self.present_pixels
 
     @property
     def present(self) -> int | Tensor:
@@ -180,8 +185,7 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         """log p(x_d | observed pixels) of each pixel d, and 0 for observed and missing ones, shape (B, D), nats."""
         x = x if self.seen is None else x.where(self.seen, 0)
         log_p = self.output.log_prob(self.predict(x, observed), x)
-        left_out = observed if self.seen is None else observed | ~self.seen
-        return torch.where(left_out, 0, log_p).flatten(1)
+        return torch.where(self._settled(observed), 0, log_p.flatten(1))
 
     def bound_from(self, x: Tensor, turns: Tensor, shown: Tensor) -> Tensor:
         """D times the mean of log p(x_d | observed) over the hidden pixels, where the first pixels of an order are
@@ -351,10 +355,9 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
     def _log_prob_hidden_fixed(self, x: Tensor, observed: Tensor, order: FixedOrder) -> Tensor:
         """The sum of the conditionals of all hidden pixels, which are evaluated in any sequence, shape (B,)."""
         self.conditions(len(x))  # raises for another number of rows
-        hidden = ~observed.flatten(1)
+        hidden = ~self._settled(observed)
         turns = order.turns.expand_as(hidden)
-        present = torch.ones_like(hidden) if self.present_pixels is None else self.present_pixels
-        image, pixel = (hidden & present).nonzero(as_tuple=True)
+        image, pixel = hidden.nonzero(as_tuple=True)
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         if not len(image):  # nothing is hidden; a tensor without rows is split into one part without rows
             return total.to(x.dtype)
@@ -374,7 +377,7 @@ class AnyOrderModel(ClassConditional, OutputModel, LatentModel):
         Args:      x: the observed pixels. values: of all pixels, shape (B, D), to take instead of samples.
         """
         self.conditions(len(x))  # raises for another number of rows
-        x, seen = x.flatten(1).clone(), observed.flatten(1).clone()
+        x, seen = x.flatten(1).clone(), self._settled(observed).clone()  # `predict` hides missing ones
         total = torch.zeros(len(x), dtype=torch.float64, device=x.device)
         while len(rows := (~seen).any(1).nonzero()[:, 0]):
             given = (values_of[rows].view(-1, *self.event_shape) for values_of in (x, seen))
